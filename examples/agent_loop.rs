@@ -1,0 +1,162 @@
+//! A small agent works through tasks. What comes of them is felt, and what is
+//! felt changes the agent's next words.
+//!
+//! `cargo run --example agent_loop`, with `ELPIS_MODEL_PATH=model.gguf` and
+//! `ELPIS_MODEL_EMOTION_VECTORS_DIR=folder` for a model of your own.
+
+use std::error::Error;
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use elpis::backend::BundledModel;
+use elpis::steering::{VectorFormat, parse, write};
+use elpis::{Delivery, Elpis, EmotionEvent, Event, Events, GenerationEvent, Session, Settings};
+
+/// What came of a task.
+enum Outcome {
+    Passed,
+    Failed,
+    Blocked,
+    Praised,
+}
+
+impl Outcome {
+    /// An event by its name, or one of your own with its own shift of valence
+    /// and arousal.
+    fn event(&self) -> Result<EmotionEvent, Box<dyn Error>> {
+        Ok(match self {
+            Self::Passed => EmotionEvent::named("test_passed")?.with_intensity(1.5)?,
+            Self::Failed => EmotionEvent::named("failure")?.with_intensity(2.0)?,
+            Self::Blocked => EmotionEvent::named("blocked")?.with_intensity(2.0)?,
+            Self::Praised => EmotionEvent::custom("praised", 0.5, 0.3)?.with_intensity(2.0)?,
+        })
+    }
+}
+
+/// The agent's tasks: small pieces of real work that pass, fail or block.
+fn tasks() -> Vec<(&'static str, fn() -> Outcome)> {
+    let tests = || match "42".parse::<i32>() {
+        Ok(42) => Outcome::Passed,
+        _ => Outcome::Failed,
+    };
+    let database = || match std::fs::read("a-database-that-is-not-there.db") {
+        Ok(_) => Outcome::Passed,
+        Err(_) => Outcome::Failed,
+    };
+    let network = || {
+        let line = Mutex::new(());
+        let _taken = line.lock();
+        match line.try_lock() {
+            Ok(_) => Outcome::Passed,
+            Err(_) => Outcome::Blocked,
+        }
+    };
+    let praise = || Outcome::Praised;
+    vec![
+        ("What do you think about unit tests?", tests),
+        ("Tell me about databases.", database),
+        ("How do I start with the network?", network),
+        ("Tell me about databases.", database),
+        ("What do you think about the garden?", praise),
+        ("Tell me about trains.", praise),
+    ]
+}
+
+/// Streams a reply and tells what it was generated under.
+async fn say(session: &Session, question: &str, seed: u64) -> Result<(), Box<dyn Error>> {
+    print!("  > {question}\n  < ");
+    let mut reply = session
+        .chat(question)
+        .max_tokens(48)
+        .seed(seed)
+        .stream()
+        .await?;
+    while let Some(event) = reply.next().await {
+        match event? {
+            GenerationEvent::Text(text) => print!("{text}"),
+            GenerationEvent::Finished(report) => {
+                if let Some(felt) = report.modulation() {
+                    let coefficients: Vec<String> = felt
+                        .coefficients
+                        .iter()
+                        .map(|(emotion, coefficient)| format!("{emotion} {coefficient:.2}"))
+                        .collect();
+                    println!(
+                        "\n    {} (v {:+.2}, a {:+.2}), temperature {:.2}, top_p {:.2}, {}, vectors {}",
+                        felt.quadrant,
+                        felt.valence,
+                        felt.arousal,
+                        felt.sampling.temperature,
+                        felt.sampling.top_p,
+                        coefficients.join(", "),
+                        felt.library_version
+                    );
+                }
+            }
+            _ => {}
+        }
+        stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// Writes another strength of a vector over its file, as a user would who
+/// trains anew, and waits until the runtime has taken it over.
+async fn replace_vector(folder: &Path, events: &mut Events) -> Result<(), Box<dyn Error>> {
+    let file = folder.join("frustrated.safetensors");
+    let vector = parse(VectorFormat::Safetensors, &std::fs::read(&file)?)?;
+    let softer = write(VectorFormat::Safetensors, &vector.scaled(0.9)?)?;
+    std::fs::write(&file, softer)?;
+    let reloaded = async {
+        while let Some(delivery) = events.next().await {
+            if let Delivery::Event(event) = delivery
+                && let Event::SteeringReloaded { version, .. } = *event
+            {
+                println!("\n-- frustrated.safetensors was replaced; vectors {version} in force\n");
+                return;
+            }
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(10), reloaded).await?)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut settings = Settings::load()?;
+    let folder = tempfile::tempdir()?;
+    let bundled = settings.model.path.is_none() && settings.model.emotion_vectors_dir.is_none();
+    if bundled {
+        for (name, bytes) in BundledModel::vectors() {
+            std::fs::write(folder.path().join(name), bytes)?;
+        }
+        settings.model.emotion_vectors_dir = Some(folder.path().to_owned());
+    }
+    let elpis = Elpis::start(settings).await?;
+    let mut events = elpis.events();
+    let agent = elpis.session("agent")?;
+    let mut moods = Vec::new();
+    for (number, (question, task)) in (1_u64..).zip(tasks()) {
+        let event = task().event()?;
+        let felt = agent.feel(&event).await?;
+        println!("{number}. {} x {:.2}", event.name(), felt.intensity);
+        say(&agent, question, number).await?;
+        moods.push((number, event.name().to_owned(), agent.state().await?));
+        if bundled && number == 3 {
+            replace_vector(folder.path(), &mut events).await?;
+        }
+    }
+    println!("\nmood over the run\n  #  event        valence arousal quadrant    trend");
+    for (number, event, mood) in moods {
+        println!(
+            "  {number:<2} {event:12} {:+7.2} {:+7.2} {:11} {}",
+            mood.valence,
+            mood.arousal,
+            mood.quadrant.as_str(),
+            mood.trajectory.trend.as_str()
+        );
+    }
+    elpis.shutdown().await;
+    Ok(())
+}

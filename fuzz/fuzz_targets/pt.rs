@@ -1,0 +1,53 @@
+#![no_main]
+
+use elpis::steering::{VectorFormat, parse};
+use libfuzzer_sys::fuzz_target;
+
+// Half of the inputs are taken as a whole file, the others as the pickle of an intact archive:
+// checksums would keep mutations from ever reaching the pickle.
+fuzz_target!(|bytes: &[u8]| {
+    match bytes.split_first() {
+        Some((&b'P', _)) | None => {
+            let _ = parse(VectorFormat::Pt, bytes);
+        }
+        Some((_, pickle)) => {
+            let _ = parse(VectorFormat::Pt, &archive(pickle));
+        }
+    }
+});
+
+fn archive(pickle: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in [("a/data.pkl", pickle), ("a/data/0", &[1; 24])] {
+        let mut common = vec![0; 8];
+        common.extend(crc32(data).to_le_bytes());
+        common.extend((data.len() as u32).to_le_bytes());
+        common.extend((data.len() as u32).to_le_bytes());
+        common.extend((name.len() as u16).to_le_bytes());
+        common.extend([0, 0]);
+        directory.extend(b"PK\x01\x02\0\0\0\0");
+        directory.extend(&common);
+        directory.extend([0; 10]);
+        directory.extend((bytes.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        bytes.extend(b"PK\x03\x04\0\0");
+        bytes.extend(&common);
+        bytes.extend(name.as_bytes());
+        bytes.extend(data);
+    }
+    let start = bytes.len() as u32;
+    bytes.extend(&directory);
+    bytes.extend(b"PK\x05\x06\0\0\0\0\x02\0\x02\0");
+    bytes.extend((directory.len() as u32).to_le_bytes());
+    bytes.extend(start.to_le_bytes());
+    bytes.extend([0, 0]);
+    bytes
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc: u32, _| {
+            (crc >> 1) ^ (0xEDB8_8320 * (crc & 1))
+        })
+    })
+}

@@ -1,0 +1,150 @@
+//! Thin actors over the pure state below.
+//!
+//! The supervisor starts the actors in the order of what they need (hardware,
+//! engine, steering, emotion), restarts the ones that fail and wires the
+//! channels between them; actors never know each other. What must outlive an
+//! actor (emotional states, waiting generations, the steering library in
+//! force) lives in [`Wiring`] and is lent to whichever incarnation works.
+
+pub mod emotion;
+pub mod engine;
+pub mod hardware;
+pub mod restart;
+pub mod steering;
+pub mod supervisor;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use ractor::{ActorRef, Message, RpcReplyPort};
+use tokio::sync::watch;
+
+use crate::backend::BackendFactory;
+use crate::bus::EventBus;
+use crate::clock::Clock;
+use crate::settings::{ModelSource, Settings};
+
+/// What all actors of a runtime share.
+#[derive(Debug, Clone)]
+pub struct Wiring {
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// Where the model comes from, resolved.
+    pub source: ModelSource,
+    /// Where the backend comes from.
+    pub factory: BackendFactory,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where events are published.
+    pub bus: EventBus,
+    /// The hardware report, once there is one.
+    pub hardware: Arc<watch::Sender<Option<Arc<hardware::HardwareReport>>>>,
+    /// The loaded model, while there is one.
+    pub model: Arc<watch::Sender<Option<Arc<engine::LoadedModel>>>>,
+    /// The steering library in force.
+    pub library: Arc<watch::Sender<Arc<crate::steering::SteeringLibrary>>>,
+    /// The emotional states.
+    pub sessions: Arc<emotion::Sessions>,
+    /// Generations that wait, and the way in.
+    pub intake: Arc<engine::Intake>,
+}
+
+/// Where an actor stands.
+#[derive(Debug)]
+pub enum Presence<M> {
+    /// It is being started or restarted.
+    Starting,
+    /// It works.
+    Live(ActorRef<M>),
+    /// It is gone for good.
+    Stopped(Arc<str>),
+}
+
+impl<M> Clone for Presence<M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Starting => Self::Starting,
+            Self::Live(actor) => Self::Live(actor.clone()),
+            Self::Stopped(reason) => Self::Stopped(Arc::clone(reason)),
+        }
+    }
+}
+
+/// An actor's address; it stays valid across the actor's restarts.
+#[derive(Debug)]
+pub struct Handle<M> {
+    presence: watch::Receiver<Presence<M>>,
+}
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self {
+            presence: self.presence.clone(),
+        }
+    }
+}
+
+/// Why a call did not come back with an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The actor failed before it answered.
+    Unanswered,
+    /// The actor is gone for good.
+    Stopped(Arc<str>),
+}
+
+impl<M: Message> Handle<M> {
+    /// Makes a handle over what the supervisor tells of the actor.
+    pub fn new(presence: watch::Receiver<Presence<M>>) -> Self {
+        Self { presence }
+    }
+
+    /// Waits until the actor works.
+    ///
+    /// # Errors
+    /// [`CallError::Stopped`] if it is gone for good.
+    pub async fn live(&self) -> Result<ActorRef<M>, CallError> {
+        let mut presence = self.presence.clone();
+        let found = presence
+            .wait_for(|presence| !matches!(presence, Presence::Starting))
+            .await;
+        match found.as_deref() {
+            Ok(Presence::Live(actor)) => Ok(actor.clone()),
+            Ok(Presence::Stopped(reason)) => Err(CallError::Stopped(Arc::clone(reason))),
+            Ok(Presence::Starting) | Err(_) => {
+                Err(CallError::Stopped("the supervisor is gone".into()))
+            }
+        }
+    }
+
+    /// Sends a message and waits for its answer.
+    ///
+    /// # Errors
+    /// [`CallError::Unanswered`] if the actor failed meanwhile: the message
+    /// may or may not have been handled.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> M,
+    ) -> Result<T, CallError> {
+        let actor = self.live().await?;
+        let (sender, receiver) = ractor::concurrency::oneshot();
+        if actor.send_message(message(sender.into())).is_err() {
+            self.wait_for_news(&actor).await;
+            return Err(CallError::Unanswered);
+        }
+        if let Ok(answer) = receiver.await {
+            return Ok(answer);
+        }
+        self.wait_for_news(&actor).await;
+        Err(CallError::Unanswered)
+    }
+
+    /// Waits until the supervisor has noticed that `dead` works no longer, so
+    /// that a caller that tries again does not meet it once more.
+    async fn wait_for_news(&self, dead: &ActorRef<M>) {
+        let mut presence = self.presence.clone();
+        let _ = presence
+            .wait_for(|p| !matches!(p, Presence::Live(actor) if actor.get_id() == dead.get_id()))
+            .await;
+    }
+}

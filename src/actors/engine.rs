@@ -1,0 +1,174 @@
+//! Owns the engine thread, which owns the model.
+//!
+//! The actor starts the thread, waits until the model is loaded and fails when
+//! the thread dies, so that the supervisor starts both again. Generations do
+//! not pass through its mailbox: they enter through [`Intake`], which outlives
+//! actor and thread, so that what waits is kept across a restart.
+
+mod intake;
+mod outlet;
+mod thread;
+
+pub use intake::{Intake, Permit};
+pub use outlet::{GenerationEvent, GenerationStream, stream};
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use thread::{EngineThread, ThreadEnd};
+
+use super::Wiring;
+use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
+use crate::inference::{ChatFormat, ChatFormatError, ChatTemplate, SpecialTokens, TemplateError};
+
+/// What callers need of the loaded model to prepare a prompt.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    /// What is known of it.
+    pub facts: Arc<ModelFacts>,
+    /// Its tokenizer.
+    pub tokenizer: Arc<dyn Tokenizer>,
+    /// The chat template in force.
+    pub template: Arc<ChatTemplate>,
+}
+
+/// Why the engine failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineFailure {
+    /// The model could not be loaded or evaluated.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The chat template of the model or the settings is not usable.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The chat format of the settings is neither known nor a file.
+    #[error(transparent)]
+    ChatFormat(#[from] ChatFormatError),
+    /// The chat template file cannot be read.
+    #[error("cannot read chat template {path}: {reason}")]
+    TemplateFile {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The engine thread panicked.
+    #[error("the engine thread panicked: {0}")]
+    Panic(String),
+    /// The engine thread could not be started.
+    #[error("cannot start the engine thread: {0}")]
+    Spawn(String),
+}
+
+/// What the engine actor understands.
+#[derive(Debug)]
+pub enum EngineMessage {
+    /// The engine thread is gone.
+    ThreadEnded(ThreadEnd),
+}
+
+/// Keeps the engine thread alive.
+#[derive(Debug)]
+pub struct EngineActor;
+
+/// State of a working engine actor.
+#[derive(Debug)]
+pub struct EngineState {
+    thread: EngineThread,
+    wiring: Wiring,
+}
+
+impl Actor for EngineActor {
+    type Msg = EngineMessage;
+    type State = EngineState;
+    type Arguments = Wiring;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        wiring: Wiring,
+    ) -> Result<EngineState, ActorProcessingErr> {
+        let mut hardware = wiring.hardware.subscribe();
+        let devices = hardware
+            .wait_for(Option::is_some)
+            .await?
+            .as_ref()
+            .map(|report| report.selected_devices())
+            .unwrap_or_default();
+        let options = LoadOptions {
+            model: wiring.settings.model.clone(),
+            source: wiring.source.clone(),
+            n_sequences: wiring.settings.runtime.n_parallel as u32,
+            devices,
+        };
+        let (thread, loaded) = EngineThread::start(options, wiring.clone(), move |end| {
+            // The actor may be gone already; then nobody needs to know.
+            let _ = myself.send_message(EngineMessage::ThreadEnded(end));
+        })
+        .await?;
+        wiring.model.send_replace(Some(Arc::new(loaded)));
+        Ok(EngineState { thread, wiring })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: EngineMessage,
+        _: &mut EngineState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            EngineMessage::ThreadEnded(ThreadEnd::Stopped) => Ok(()),
+            EngineMessage::ThreadEnded(ThreadEnd::Failed(failure)) => Err(failure.into()),
+        }
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut EngineState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.wiring.model.send_replace(None);
+        let limit = state.wiring.settings.runtime.shutdown_timeout();
+        state.thread.stop(limit).await;
+        Ok(())
+    }
+}
+
+/// The chat template in force: the settings' choice before the model's own,
+/// `ChatML` if there is neither.
+fn chat_template(
+    facts: &ModelFacts,
+    chat_format: Option<&str>,
+) -> Result<ChatTemplate, EngineFailure> {
+    let special = || {
+        let text = |token: &str| (!token.is_empty()).then(|| token.to_owned());
+        SpecialTokens {
+            bos: text(&facts.bos_token),
+            eos: text(&facts.eos_token),
+            ..SpecialTokens::default()
+        }
+    };
+    match (chat_format, &facts.chat_template) {
+        (Some(name), _) => match name.parse::<ChatFormat>() {
+            Ok(format) => Ok(ChatTemplate::named(format)?.with_special_tokens(special())),
+            Err(unknown) if !std::path::Path::new(name).exists() => Err(unknown.into()),
+            Err(_) => {
+                let source =
+                    std::fs::read_to_string(name).map_err(|error| EngineFailure::TemplateFile {
+                        path: name.to_owned(),
+                        reason: error.to_string(),
+                    })?;
+                Ok(ChatTemplate::from_source(name, &source, special())?)
+            }
+        },
+        (None, Some(source)) => Ok(ChatTemplate::from_source(&facts.name, source, special())?),
+        (None, None) => {
+            tracing::warn!(
+                model = facts.name,
+                "the model has no chat template and none is set; using chatml"
+            );
+            Ok(ChatTemplate::named(ChatFormat::ChatMl)?.with_special_tokens(special()))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The way in to the engine thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::EngineError;
+use crate::scheduler::{AdmissionQueue, Outcome, Task};
+
+/// The right to have one generation running or waiting; given back on drop.
+#[derive(Debug)]
+pub struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Admission, the channel that feeds the engine thread, and the generations
+/// that wait for a slot.
+///
+/// It outlives the engine thread: after a restart, what waited still waits.
+#[derive(Debug)]
+pub struct Intake {
+    permits: Arc<Semaphore>,
+    limit: usize,
+    sender: Sender<Task>,
+    receiver: Receiver<Task>,
+    queue: Mutex<AdmissionQueue>,
+    closed: Mutex<Option<Arc<str>>>,
+}
+
+impl Intake {
+    /// Makes an intake for `limit` generations, running and waiting together.
+    pub fn new(limit: usize) -> Self {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        // One place for each permit: a send never waits.
+        let (sender, receiver) = crossbeam_channel::bounded(limit);
+        Self {
+            permits: Arc::new(Semaphore::new(limit)),
+            limit,
+            sender,
+            receiver,
+            queue: Mutex::default(),
+            closed: Mutex::default(),
+        }
+    }
+
+    /// Asks for the right to submit a generation.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] if running and waiting generations have
+    /// reached the bound; [`EngineError::Stopped`] once closed.
+    pub fn admit(&self) -> Result<Permit, EngineError> {
+        self.check_open()?;
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => Ok(Permit { _permit: permit }),
+            Err(_) => Err(EngineError::Overloaded { limit: self.limit }),
+        }
+    }
+
+    /// Submits a generation whose outlet holds a [`Permit`].
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn submit(&self, task: Task) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.sender
+            .try_send(task)
+            .map_err(|_| EngineError::Overloaded { limit: self.limit })
+    }
+
+    /// Refuses everything to come.
+    pub fn refuse(&self, reason: &str) {
+        lock(&self.closed).get_or_insert_with(|| reason.into());
+    }
+
+    /// Waits until nothing runs or waits any more.
+    pub async fn drained(&self) {
+        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        // The semaphore is never closed; the permits go back at once.
+        let _ = self.permits.acquire_many(all).await;
+    }
+
+    /// Ends everything that waits and refuses everything to come.
+    pub fn close(&self, reason: &str) {
+        self.refuse(reason);
+        let mut queue = self.queue();
+        for task in self.receiver.try_iter() {
+            queue.push(task);
+        }
+        queue.drain(&Outcome::Failed(EngineError::Stopped {
+            reason: reason.to_owned(),
+        }));
+    }
+
+    /// Where submitted generations arrive.
+    pub(super) fn receiver(&self) -> &Receiver<Task> {
+        &self.receiver
+    }
+
+    /// The generations that wait.
+    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue> {
+        lock(&self.queue)
+    }
+
+    fn check_open(&self) -> Result<(), EngineError> {
+        match lock(&self.closed).as_deref() {
+            None => Ok(()),
+            Some(reason) => Err(EngineError::Stopped {
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

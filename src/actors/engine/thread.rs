@@ -1,0 +1,229 @@
+//! The engine thread: the one owner of the model.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use tokio::sync::oneshot;
+
+use super::{EngineFailure, Intake, LoadedModel, chat_template};
+use crate::actors::Wiring;
+use crate::backend::{BackendError, LoadOptions};
+use crate::error::EngineError;
+use crate::scheduler::{Outcome, Scheduler, SchedulerOptions};
+use crate::steering::BlendOptions;
+use crate::telemetry::StepMetrics;
+
+/// How long the thread sleeps when every running generation waits for its
+/// reader.
+const READER_POLL: Duration = Duration::from_millis(2);
+/// How often an idle or stalled thread looks for timeouts.
+const RETIRE_POLL: Duration = Duration::from_millis(50);
+/// How often a stopping actor looks whether the thread has ended.
+const JOIN_POLL: Duration = Duration::from_millis(2);
+
+/// How the thread ended.
+#[derive(Debug)]
+pub enum ThreadEnd {
+    /// It was told to stop.
+    Stopped,
+    /// It failed.
+    Failed(EngineFailure),
+}
+
+/// A running engine thread; dropping it tells the thread to stop.
+#[derive(Debug)]
+pub struct EngineThread {
+    stop: Option<Sender<()>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl EngineThread {
+    /// Starts the thread and waits until the model is loaded. `ended` is
+    /// called on the thread when it ends later.
+    pub(super) async fn start(
+        options: LoadOptions,
+        wiring: Wiring,
+        ended: impl FnOnce(ThreadEnd) + Send + 'static,
+    ) -> Result<(Self, LoadedModel), EngineFailure> {
+        let (stop, stopped) = bounded(0);
+        let (report, loaded) = oneshot::channel();
+        let handle = std::thread::Builder::new()
+            .name("elpis-engine".to_owned())
+            .spawn(move || run(&options, &wiring, &stopped, report, ended))
+            .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
+        let thread = Self {
+            stop: Some(stop),
+            handle: Some(handle),
+        };
+        match loaded.await {
+            Ok(Ok(model)) => Ok((thread, model)),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(EngineFailure::Panic(
+                "while the model was loaded".to_owned(),
+            )),
+        }
+    }
+
+    /// Tells the thread to stop and waits for it, at most `limit`.
+    pub(super) async fn stop(&mut self, limit: Duration) {
+        self.stop = None;
+        let Some(handle) = self.handle.take() else {
+            return;
+        };
+        let start = Instant::now();
+        while !handle.is_finished() {
+            if start.elapsed() > limit {
+                tracing::warn!("the engine thread did not stop in time and is left behind");
+                return;
+            }
+            tokio::time::sleep(JOIN_POLL).await;
+        }
+        let _ = handle.join();
+    }
+}
+
+fn run(
+    options: &LoadOptions,
+    wiring: &Wiring,
+    stopped: &Receiver<()>,
+    report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
+    ended: impl FnOnce(ThreadEnd),
+) {
+    let loaded = guarded(|| load(options, wiring));
+    let mut scheduler = match loaded {
+        Ok((scheduler, model)) => {
+            if report.send(Ok(model)).is_err() {
+                return;
+            }
+            scheduler
+        }
+        Err(failure) => {
+            let _ = report.send(Err(failure));
+            return;
+        }
+    };
+    let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped)?));
+    // Ends the streams in flight before anyone hears of the end.
+    drop(scheduler);
+    ended(match result {
+        Ok(()) => ThreadEnd::Stopped,
+        Err(failure) => ThreadEnd::Failed(failure),
+    });
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineFailure>) -> Result<T, EngineFailure> {
+    std::panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(EngineFailure::Panic(panic_message(panic.as_ref()))))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedModel), EngineFailure> {
+    let backend = wiring.factory.create(options)?;
+    let facts = Arc::clone(backend.facts());
+    tracing::info!(
+        model = facts.name,
+        backend = %facts.backend,
+        description = facts.description,
+        context_length = facts.context_length,
+        "model loaded"
+    );
+    let template = chat_template(&facts, options.model.chat_format.as_deref())?;
+    let model = LoadedModel {
+        tokenizer: backend.tokenizer(),
+        template: Arc::new(template),
+        facts,
+    };
+    let scheduler = Scheduler::new(
+        backend,
+        Arc::clone(&wiring.library.borrow()),
+        Arc::clone(&wiring.clock),
+        SchedulerOptions {
+            blend: BlendOptions {
+                max_residual_fraction: options.model.max_residual_fraction as f32,
+            },
+        },
+    );
+    Ok((scheduler, model))
+}
+
+/// Serves generations until told to stop.
+fn serve(
+    scheduler: &mut Scheduler,
+    wiring: &Wiring,
+    stopped: &Receiver<()>,
+) -> Result<(), BackendError> {
+    let intake = &wiring.intake;
+    let metrics = StepMetrics::new(&scheduler.facts().name);
+    let mut library = wiring.library.subscribe();
+    loop {
+        if stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            return scheduler.end_all(&Outcome::Failed(EngineError::Stopped {
+                reason: "the engine was told to stop".to_owned(),
+            }));
+        }
+        if library.has_changed().unwrap_or(false) {
+            scheduler.set_library(Arc::clone(&library.borrow_and_update()));
+        }
+        admit(scheduler, intake, wiring.clock.now());
+        metrics.load(scheduler.running(), intake.queue().len());
+        if scheduler.can_step() {
+            metrics.step(scheduler.step()?);
+            continue;
+        }
+        scheduler.retire()?;
+        let idle = scheduler.running() == 0 && intake.queue().is_empty();
+        let wait = if scheduler.running() > 0 {
+            READER_POLL
+        } else {
+            RETIRE_POLL
+        };
+        // Idle, the thread sleeps until something comes.
+        let timeout = if idle {
+            crossbeam_channel::never()
+        } else {
+            crossbeam_channel::after(wait)
+        };
+        select! {
+            recv(stopped) -> _ => {}
+            recv(intake.receiver()) -> task => {
+                if let Ok(task) = task {
+                    intake.queue().push(task);
+                }
+            }
+            recv(timeout) -> _ => {}
+        }
+    }
+}
+
+/// Moves what has arrived into the queue and from there into free slots.
+fn admit(scheduler: &mut Scheduler, intake: &Intake, now: f64) {
+    let mut queue = intake.queue();
+    for task in intake.receiver().try_iter() {
+        queue.push(task);
+    }
+    if queue.is_empty() {
+        return;
+    }
+    queue.retire(now);
+    while scheduler.free_slots() > 0 {
+        let Some(task) = queue.pop() else {
+            return;
+        };
+        // A slot is free, so the task is taken.
+        if let Err(task) = scheduler.admit(task) {
+            queue.push(*task);
+            return;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Knows the devices: what the linked backends report, and which of them the
+//! settings let a model use.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use serde::Serialize;
+
+use super::Wiring;
+use crate::backend::{self, Device, DeviceKind};
+use crate::error::Error;
+use crate::settings::HardwareBackend;
+
+/// The machine as the backends see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HardwareReport {
+    /// What models run on.
+    pub selected: DeviceKind,
+    /// Every device that a linked backend reports.
+    pub devices: Vec<Device>,
+    /// Physical processor cores.
+    pub physical_cores: usize,
+    /// Processors that the process may use at once.
+    pub usable_processors: usize,
+}
+
+impl HardwareReport {
+    /// Asks the linked backends and applies the settings' choice.
+    ///
+    /// # Errors
+    /// [`Error::Hardware`] if the choice is not there; it names what is.
+    pub fn take(choice: HardwareBackend) -> Result<Self, Error> {
+        Self::select(choice, backend::devices())
+    }
+
+    /// Applies the choice to a list of devices.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn select(choice: HardwareBackend, devices: Vec<Device>) -> Result<Self, Error> {
+        const PREFERRED: [DeviceKind; 4] = [
+            DeviceKind::Cuda,
+            DeviceKind::Rocm,
+            DeviceKind::Metal,
+            DeviceKind::Vulkan,
+        ];
+        let there = |kind: DeviceKind| devices.iter().any(|device| device.kind == kind);
+        let selected = match asked_kind(choice) {
+            None => PREFERRED
+                .into_iter()
+                .find(|&kind| there(kind))
+                .unwrap_or(DeviceKind::Cpu),
+            Some(kind) if kind == DeviceKind::Cpu || there(kind) => kind,
+            Some(kind) => {
+                let mut available: Vec<String> = devices
+                    .iter()
+                    .map(|d| format!("{} ({})", d.kind, d.description))
+                    .collect();
+                if !there(DeviceKind::Cpu) {
+                    available.push(DeviceKind::Cpu.to_string());
+                }
+                return Err(Error::Hardware {
+                    asked: kind.to_string(),
+                    available: available.join(", "),
+                });
+            }
+        };
+        Ok(Self {
+            selected,
+            devices,
+            physical_cores: num_cpus::get_physical(),
+            usable_processors: std::thread::available_parallelism().map_or(1, Into::into),
+        })
+    }
+
+    /// The devices that a model may use.
+    pub fn selected_devices(&self) -> Vec<Device> {
+        self.devices
+            .iter()
+            .filter(|device| device.kind == self.selected)
+            .cloned()
+            .collect()
+    }
+}
+
+fn asked_kind(choice: HardwareBackend) -> Option<DeviceKind> {
+    match choice {
+        HardwareBackend::Auto => None,
+        HardwareBackend::Cuda => Some(DeviceKind::Cuda),
+        HardwareBackend::Rocm => Some(DeviceKind::Rocm),
+        HardwareBackend::Vulkan => Some(DeviceKind::Vulkan),
+        HardwareBackend::Metal => Some(DeviceKind::Metal),
+        HardwareBackend::Cpu => Some(DeviceKind::Cpu),
+    }
+}
+
+/// What the hardware actor understands.
+#[derive(Debug)]
+pub enum HardwareMessage {
+    /// Asks the backends anew and answers with the report.
+    Refresh(RpcReplyPort<Result<Arc<HardwareReport>, Error>>),
+}
+
+/// Publishes the hardware report.
+#[derive(Debug)]
+pub struct HardwareActor;
+
+impl Actor for HardwareActor {
+    type Msg = HardwareMessage;
+    type State = Wiring;
+    type Arguments = Wiring;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Self::Msg>,
+        wiring: Wiring,
+    ) -> Result<Wiring, ActorProcessingErr> {
+        refresh(&wiring).await?;
+        Ok(wiring)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: HardwareMessage,
+        wiring: &mut Wiring,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            HardwareMessage::Refresh(reply) => {
+                // The caller may have gone away.
+                let _ = reply.send(refresh(wiring).await);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn refresh(wiring: &Wiring) -> Result<Arc<HardwareReport>, Error> {
+    let choice = wiring.settings.model.hardware_backend;
+    // Asking drivers may take a while.
+    let report = tokio::task::spawn_blocking(move || HardwareReport::take(choice))
+        .await
+        .map_err(|error| Error::Stopped {
+            reason: format!("the hardware query failed: {error}"),
+        })??;
+    tracing::info!(selected = %report.selected, devices = report.devices.len(), "hardware");
+    let report = Arc::new(report);
+    wiring.hardware.send_replace(Some(Arc::clone(&report)));
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendKind;
+
+    fn device(kind: DeviceKind, index: usize) -> Device {
+        Device {
+            backend: BackendKind::LlamaCpp,
+            kind,
+            index,
+            name: format!("{kind}{index}"),
+            description: format!("Test {kind}"),
+            memory_total: 1,
+            memory_free: 1,
+        }
+    }
+
+    #[test]
+    fn auto_prefers_a_gpu_and_falls_back_to_the_cpu() {
+        let cpu = device(DeviceKind::Cpu, 0);
+        let cuda = device(DeviceKind::Cuda, 1);
+        for (devices, expected) in [
+            (vec![], DeviceKind::Cpu),
+            (vec![cpu.clone()], DeviceKind::Cpu),
+            (vec![cpu.clone(), cuda.clone()], DeviceKind::Cuda),
+        ] {
+            let report = HardwareReport::select(HardwareBackend::Auto, devices).unwrap();
+            assert_eq!(report.selected, expected);
+        }
+        let forced = HardwareReport::select(HardwareBackend::Cpu, vec![cpu, cuda]).unwrap();
+        assert!(forced.selected_devices().iter().all(|d| !d.kind.is_gpu()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_with_what_is() {
+        let error = HardwareReport::select(HardwareBackend::Rocm, vec![device(DeviceKind::Cpu, 0)])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "hardware backend `rocm` is not available; this build and machine offer: cpu (Test cpu)"
+        );
+    }
+}

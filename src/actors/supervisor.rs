@@ -1,0 +1,348 @@
+//! Starts the actors in the order of what they need, restarts those that fail,
+//! and stops the runtime when that does not help.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorStatus, Message, RpcReplyPort,
+    SpawnErr, SupervisionEvent,
+};
+use tokio::sync::watch;
+
+use super::emotion::{EmotionActor, EmotionMessage};
+use super::engine::{EngineActor, EngineFailure, EngineMessage};
+use super::hardware::{HardwareActor, HardwareMessage};
+use super::restart::{Decision, RestartHistory, RestartPolicy};
+use super::steering::{SteeringActor, SteeringMessage};
+use super::{Presence, Wiring};
+use crate::error::{EngineError, Error, SteeringError};
+use crate::event::{ActorName, Event};
+use crate::settings::RuntimeSettings;
+use crate::telemetry;
+
+/// The order of starting; stopping goes the other way.
+const ORDER: [ActorName; 4] = [
+    ActorName::Hardware,
+    ActorName::Engine,
+    ActorName::Steering,
+    ActorName::Emotion,
+];
+
+/// Where each actor stands, for those who hold handles.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    /// The hardware actor.
+    pub hardware: Arc<watch::Sender<Presence<HardwareMessage>>>,
+    /// The engine actor.
+    pub engine: Arc<watch::Sender<Presence<EngineMessage>>>,
+    /// The steering actor.
+    pub steering: Arc<watch::Sender<Presence<SteeringMessage>>>,
+    /// The emotion actor.
+    pub emotion: Arc<watch::Sender<Presence<EmotionMessage>>>,
+    /// Why the runtime has stopped, once it has.
+    pub stopped: Arc<watch::Sender<Option<Arc<str>>>>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        fn starting<M>() -> Arc<watch::Sender<Presence<M>>> {
+            Arc::new(watch::Sender::new(Presence::Starting))
+        }
+        Self {
+            hardware: starting(),
+            engine: starting(),
+            steering: starting(),
+            emotion: starting(),
+            stopped: Arc::new(watch::Sender::new(None)),
+        }
+    }
+}
+
+impl Roster {
+    fn set_starting(&self, name: ActorName) {
+        match name {
+            ActorName::Hardware => drop(self.hardware.send_replace(Presence::Starting)),
+            ActorName::Engine => drop(self.engine.send_replace(Presence::Starting)),
+            ActorName::Steering => drop(self.steering.send_replace(Presence::Starting)),
+            ActorName::Emotion => drop(self.emotion.send_replace(Presence::Starting)),
+        }
+    }
+
+    fn stop(&self, reason: &Arc<str>) {
+        fn stop<M>(presence: &watch::Sender<Presence<M>>, reason: &Arc<str>) {
+            presence.send_replace(Presence::Stopped(Arc::clone(reason)));
+        }
+        stop(&self.hardware, reason);
+        stop(&self.engine, reason);
+        stop(&self.steering, reason);
+        stop(&self.emotion, reason);
+        self.stopped.send_replace(Some(Arc::clone(reason)));
+    }
+}
+
+/// What the supervisor understands.
+#[derive(Debug)]
+pub enum SupervisorMessage {
+    /// Starts a failed actor again.
+    Restart(ActorName),
+    /// An actor has been started again, or not.
+    Started(ActorName, Result<ActorCell, Error>),
+    /// Stops everything and answers when it is done.
+    Shutdown(RpcReplyPort<()>),
+}
+
+/// The root of a runtime's actors.
+#[derive(Debug)]
+pub struct Supervisor;
+
+/// State of a working supervisor.
+#[derive(Debug)]
+pub struct SupervisorState {
+    wiring: Wiring,
+    roster: Roster,
+    children: HashMap<ActorId, (ActorName, ActorCell)>,
+    histories: HashMap<ActorName, RestartHistory>,
+    stopping: bool,
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = SupervisorState;
+    type Arguments = (Wiring, Roster);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (wiring, roster): (Wiring, Roster),
+    ) -> Result<SupervisorState, ActorProcessingErr> {
+        let policy = restart_policy(&wiring.settings.runtime);
+        let mut state = SupervisorState {
+            wiring,
+            roster,
+            children: HashMap::new(),
+            histories: ORDER
+                .into_iter()
+                .map(|name| (name, RestartHistory::new(policy)))
+                .collect(),
+            stopping: false,
+        };
+        for name in ORDER {
+            let supervisor = myself.get_cell();
+            match start(name, state.wiring.clone(), state.roster.clone(), supervisor).await {
+                Ok(cell) => drop(state.children.insert(cell.get_id(), (name, cell))),
+                Err(error) => {
+                    state.stop_children().await;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: SupervisorMessage,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMessage::Restart(_) if state.stopping => {}
+            SupervisorMessage::Restart(name) => {
+                // Loading a model takes its time; the others need a supervisor
+                // meanwhile.
+                let (wiring, roster) = (state.wiring.clone(), state.roster.clone());
+                tokio::spawn(async move {
+                    let result = start(name, wiring, roster, myself.get_cell()).await;
+                    let _ = myself.send_message(SupervisorMessage::Started(name, result));
+                });
+            }
+            SupervisorMessage::Started(_, Ok(cell)) if state.stopping => cell.stop(None),
+            SupervisorMessage::Started(name, Ok(cell)) => {
+                if cell.get_status() >= ActorStatus::Stopping {
+                    let cause = "it failed as soon as it was started".to_owned();
+                    state.failed(name, cause, &myself).await;
+                } else {
+                    state.children.insert(cell.get_id(), (name, cell));
+                    let event = Event::ActorRestarted { actor: name };
+                    state.wiring.bus.publish(event);
+                }
+            }
+            SupervisorMessage::Started(name, Err(error)) => {
+                state.failed(name, error.to_string(), &myself).await;
+            }
+            SupervisorMessage::Shutdown(reply) => {
+                state.stop("it was shut down").await;
+                let _ = reply.send(());
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, cause) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => (
+                cell,
+                reason.unwrap_or_else(|| "it stopped without a reason".to_owned()),
+            ),
+            _ => return Ok(()),
+        };
+        if let Some((name, _)) = state.children.remove(&cell.get_id()) {
+            state.failed(name, cause, &myself).await;
+        }
+        Ok(())
+    }
+}
+
+impl SupervisorState {
+    /// Decides what becomes of a failed actor.
+    async fn failed(
+        &mut self,
+        actor: ActorName,
+        cause: String,
+        myself: &ActorRef<SupervisorMessage>,
+    ) {
+        if self.stopping {
+            return;
+        }
+        self.roster.set_starting(actor);
+        let now = self.wiring.clock.now();
+        let decision = self
+            .histories
+            .get_mut(&actor)
+            .map_or(Decision::GiveUp, |history| {
+                history.fail(now, rand::random::<f64>())
+            });
+        match decision {
+            Decision::Restart { after, attempt } => {
+                tracing::error!(actor = actor.as_str(), cause, attempt, "actor failed");
+                telemetry::restart(actor);
+                self.wiring.bus.publish(Event::ActorRestarting {
+                    actor,
+                    cause,
+                    attempt,
+                });
+                myself.send_after(after, move || SupervisorMessage::Restart(actor));
+            }
+            Decision::GiveUp => {
+                let reason = format!(
+                    "the {} actor failed more often than it may be restarted; at last: {cause}",
+                    actor.as_str()
+                );
+                tracing::error!(reason, "the runtime gives up");
+                self.stop(&reason).await;
+                myself.stop(None);
+            }
+        }
+    }
+
+    /// Stops everything, from the actors that others do not need on.
+    async fn stop(&mut self, reason: &str) {
+        self.stopping = true;
+        let reason: Arc<str> = reason.into();
+        self.wiring.intake.close(&reason);
+        self.stop_children().await;
+        self.roster.stop(&reason);
+        self.wiring.bus.publish(Event::Stopped {
+            reason: reason.to_string(),
+        });
+    }
+
+    async fn stop_children(&mut self) {
+        let limit = self.wiring.settings.runtime.shutdown_timeout();
+        for wanted in ORDER.into_iter().rev() {
+            let cells = self.children.values().filter(|(name, _)| *name == wanted);
+            for (name, cell) in cells {
+                if cell.stop_and_wait(None, Some(limit)).await.is_err() {
+                    tracing::warn!(actor = name.as_str(), "did not stop in time");
+                    cell.kill();
+                }
+            }
+        }
+        self.children.clear();
+    }
+}
+
+/// Starts an actor and tells those who hold its handle.
+async fn start(
+    name: ActorName,
+    wiring: Wiring,
+    roster: Roster,
+    supervisor: ActorCell,
+) -> Result<ActorCell, Error> {
+    let started = match name {
+        ActorName::Hardware => spawn(HardwareActor, wiring, &roster.hardware, supervisor).await,
+        ActorName::Engine => spawn(EngineActor, wiring, &roster.engine, supervisor).await,
+        ActorName::Steering => spawn(SteeringActor, wiring, &roster.steering, supervisor).await,
+        ActorName::Emotion => spawn(EmotionActor, wiring, &roster.emotion, supervisor).await,
+    };
+    started.map_err(startup_error)
+}
+
+async fn spawn<A, M>(
+    actor: A,
+    wiring: Wiring,
+    presence: &watch::Sender<Presence<M>>,
+    supervisor: ActorCell,
+) -> Result<ActorCell, SpawnErr>
+where
+    A: Actor<Msg = M, Arguments = Wiring>,
+    M: Message,
+{
+    // Unnamed: several runtimes live in one process.
+    let (actor, _) = Actor::spawn_linked(None, actor, wiring, supervisor).await?;
+    let cell = actor.get_cell();
+    presence.send_replace(Presence::Live(actor));
+    Ok(cell)
+}
+
+fn restart_policy(settings: &RuntimeSettings) -> RestartPolicy {
+    RestartPolicy {
+        max_restarts: settings.restart_max,
+        window_seconds: settings.restart_window_seconds,
+        initial_backoff: settings.restart_backoff_initial(),
+        max_backoff: settings.restart_backoff_max(),
+    }
+}
+
+/// Finds the typed error inside of what an actor's start reported.
+pub(crate) fn startup_error(error: SpawnErr) -> Error {
+    let SpawnErr::StartupFailed(inner) = error else {
+        return Error::Stopped {
+            reason: error.to_string(),
+        };
+    };
+    let inner = match inner.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(inner) => inner,
+    };
+    let inner = match inner.downcast::<SteeringError>() {
+        Ok(error) => return Error::Steering(*error),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<EngineFailure>() {
+        Ok(failure) => match *failure {
+            EngineFailure::Backend(error) => Error::Backend(error),
+            EngineFailure::Template(error) => Error::Engine(EngineError::Template(error)),
+            EngineFailure::ChatFormat(error) => Error::ChatFormat {
+                reason: error.to_string(),
+            },
+            EngineFailure::TemplateFile { .. } => Error::ChatFormat {
+                reason: failure.to_string(),
+            },
+            other => Error::Stopped {
+                reason: other.to_string(),
+            },
+        },
+        Err(other) => Error::Stopped {
+            reason: other.to_string(),
+        },
+    }
+}

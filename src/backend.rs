@@ -1,0 +1,168 @@
+//! The edge of the house: loaded models, and the only code that touches FFI,
+//! `unsafe` code or a device.
+//!
+//! A [`Backend`] is one loaded model with its key–value cache. The scheduler
+//! hands it batches whose rows belong to different sequences, each row with a
+//! steering vector of its own; everything above this module is the same for
+//! every backend.
+
+#[cfg(feature = "llama-cpp")]
+pub(crate) mod llama_cpp;
+
+mod batch;
+mod bundled;
+mod error;
+mod facts;
+
+pub use batch::{Batch, Row, SequenceId};
+pub use bundled::BundledModel;
+pub use error::BackendError;
+pub use facts::{Device, DeviceKind, ModelFacts};
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use crate::settings::BackendKind;
+use crate::settings::{ModelSettings, ModelSource};
+
+/// Identifies a token of the model's vocabulary.
+pub type Token = u32;
+
+/// One loaded model with its key–value cache.
+///
+/// A backend is driven by one thread; it is `Send` so that the thread can be
+/// given it. Positions count from 0 within a sequence.
+pub trait Backend: Send {
+    /// What is known of the loaded model.
+    fn facts(&self) -> &Arc<ModelFacts>;
+
+    /// The model's tokenizer, shared with callers that prepare prompts.
+    fn tokenizer(&self) -> Arc<dyn Tokenizer>;
+
+    /// Evaluates one batch: appends every row to its sequence's cache and
+    /// computes logits for the rows that ask for them.
+    ///
+    /// # Errors
+    /// [`BackendError::CacheFull`] if the cache has no room (nothing was
+    /// evaluated), [`BackendError::Aborted`] after an abort, otherwise what
+    /// the native library reported. After an error the caller must
+    /// [`truncate`](Self::truncate) the sequences of the batch.
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError>;
+
+    /// Logits of a row of the last batch, `[n_vocab]`.
+    ///
+    /// # Errors
+    /// [`BackendError::NoLogits`] if that row did not ask for logits.
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError>;
+
+    /// Removes the positions `from..` of a sequence from the cache.
+    ///
+    /// # Errors
+    /// [`BackendError::Native`] if the cache cannot be cut there.
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError>;
+
+    /// Evaluates a prompt in a scratch sequence and returns the residual
+    /// stream at the output of the given decoder layers: for each layer, one
+    /// row of `[n_embd]` per token. The scratch sequence is empty afterwards.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode); [`BackendError::Limit`] for a layer that
+    /// does not exist or a prompt longer than one batch.
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError>;
+}
+
+/// Text to tokens and back, safe to use from any thread.
+pub trait Tokenizer: Send + Sync + Debug {
+    /// Tokenises text. With `parse_special`, control tokens such as
+    /// `<|im_end|>` are recognised; otherwise they are plain text. The
+    /// beginning-of-sequence token is put in front when the model asks for
+    /// one and the text does not begin with it.
+    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token>;
+
+    /// Appends the bytes of a token to `out`; control tokens have none.
+    fn append_piece(&self, token: Token, out: &mut Vec<u8>);
+
+    /// Whether the token ends a generation.
+    fn is_end(&self, token: Token) -> bool;
+}
+
+/// Names the backends that this build carries.
+pub fn available_backends() -> &'static [BackendKind] {
+    &[
+        #[cfg(feature = "llama-cpp")]
+        BackendKind::LlamaCpp,
+    ]
+}
+
+/// Lists the devices that the linked backends really report.
+pub fn devices() -> Vec<Device> {
+    #[allow(unused_mut)]
+    let mut found = Vec::new();
+    #[cfg(feature = "llama-cpp")]
+    found.extend(llama_cpp::devices());
+    found
+}
+
+/// Everything that a backend needs to load a model.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// The model settings, validated.
+    pub model: ModelSettings,
+    /// Where the model lies; a hub name has been resolved to a local path.
+    pub source: ModelSource,
+    /// Number of sequences that can be evaluated side by side.
+    pub n_sequences: u32,
+    /// The devices that may be used; empty: the CPU alone.
+    pub devices: Vec<Device>,
+}
+
+/// How a runtime comes by its backend, again after every restart of the engine.
+#[derive(Clone)]
+pub struct BackendFactory(Arc<dyn Fn(&LoadOptions) -> FactoryResult + Send + Sync>);
+
+type FactoryResult = Result<Box<dyn Backend>, BackendError>;
+
+impl BackendFactory {
+    /// Makes backends with a function of one's own.
+    pub fn new(make: impl Fn(&LoadOptions) -> FactoryResult + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Makes a backend.
+    ///
+    /// # Errors
+    /// Why the model could not be loaded.
+    pub fn create(&self, options: &LoadOptions) -> FactoryResult {
+        (self.0)(options)
+    }
+}
+
+impl Default for BackendFactory {
+    /// Loads what the settings name.
+    fn default() -> Self {
+        Self::new(create_backend)
+    }
+}
+
+impl Debug for BackendFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BackendFactory")
+    }
+}
+
+/// Loads a model with the backend that the settings name.
+///
+/// # Errors
+/// [`BackendError::NotBuilt`] if this build lacks the backend, otherwise the
+/// reason why the model could not be loaded.
+pub fn create_backend(options: &LoadOptions) -> Result<Box<dyn Backend>, BackendError> {
+    match options.model.backend {
+        #[cfg(feature = "llama-cpp")]
+        BackendKind::LlamaCpp => Ok(Box::new(llama_cpp::LlamaCpp::load(options)?)),
+        other => Err(BackendError::NotBuilt { backend: other }),
+    }
+}

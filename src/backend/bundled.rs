@@ -1,0 +1,47 @@
+//! The model that comes with the crate.
+
+/// The bundled model's files.
+#[derive(Debug, Clone, Copy)]
+pub struct BundledModel;
+
+impl BundledModel {
+    /// The model's name.
+    pub const NAME: &'static str = "elpis-tiny";
+
+    /// The GGUF file, if the feature `bundled-model` is on.
+    pub const fn gguf() -> Option<&'static [u8]> {
+        #[cfg(feature = "bundled-model")]
+        return Some(include_bytes!("../../models/elpis-tiny/elpis-tiny.gguf"));
+        #[cfg(not(feature = "bundled-model"))]
+        return None;
+    }
+
+    /// Its steering vectors as (file name, bytes), empty without the feature.
+    pub const fn vectors() -> &'static [(&'static str, &'static [u8])] {
+        #[cfg(feature = "bundled-model")]
+        return &[
+            (
+                "vectors.toml",
+                include_bytes!("../../models/elpis-tiny/vectors/vectors.toml"),
+            ),
+            (
+                "excited.safetensors",
+                include_bytes!("../../models/elpis-tiny/vectors/excited.safetensors"),
+            ),
+            (
+                "calm.safetensors",
+                include_bytes!("../../models/elpis-tiny/vectors/calm.safetensors"),
+            ),
+            (
+                "frustrated.safetensors",
+                include_bytes!("../../models/elpis-tiny/vectors/frustrated.safetensors"),
+            ),
+            (
+                "depleted.safetensors",
+                include_bytes!("../../models/elpis-tiny/vectors/depleted.safetensors"),
+            ),
+        ];
+        #[cfg(not(feature = "bundled-model"))]
+        return &[];
+    }
+}

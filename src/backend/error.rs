@@ -1,0 +1,114 @@
+//! Why a backend could not do what it was asked.
+
+use std::path::PathBuf;
+
+use super::BackendKind;
+
+/// Errors of loading and evaluating a model.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The build lacks the backend.
+    #[error(
+        "backend `{backend}` is not part of this build; enable the cargo feature `{backend}`, or choose one of: {}",
+        built()
+    )]
+    NotBuilt {
+        /// The backend asked for.
+        backend: BackendKind,
+    },
+    /// The build carries no bundled model.
+    #[error(
+        "no model path is set and this build carries no bundled model; set `model.path` or enable the cargo feature `bundled-model`"
+    )]
+    NoBundledModel,
+    /// The model file cannot be read.
+    #[error("cannot read model {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The file is not of the format that the backend reads.
+    #[error("model {} is not a {expected} file: {found}", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+        /// The format expected.
+        expected: &'static str,
+        /// What was found instead.
+        found: String,
+    },
+    /// The native library refused the model.
+    #[error("cannot load model {}: {reason}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// The library's own words.
+        reason: String,
+    },
+    /// A value is outside what the model or the backend can do.
+    #[error("{field} {value} is outside the limit of {limit}")]
+    Limit {
+        /// What was asked.
+        field: &'static str,
+        /// The value given.
+        value: String,
+        /// The limit, in words.
+        limit: String,
+    },
+    /// The key–value cache has no room for the batch.
+    #[error("no room in the key-value cache for {rows} rows")]
+    CacheFull {
+        /// Rows of the refused batch.
+        rows: usize,
+    },
+    /// The evaluation was aborted.
+    #[error("evaluation aborted")]
+    Aborted,
+    /// The row has no logits.
+    #[error("row {row} of the last batch has no logits")]
+    NoLogits {
+        /// The row asked for.
+        row: usize,
+    },
+    /// A call into the native library failed.
+    #[error("{call} failed: {reason}")]
+    Native {
+        /// The call.
+        call: &'static str,
+        /// What it reported.
+        reason: String,
+    },
+}
+
+fn built() -> String {
+    let names: Vec<_> = super::available_backends()
+        .iter()
+        .map(|b| b.as_str())
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+impl BackendError {
+    /// A short name for metric labels.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotBuilt { .. } => "not_built",
+            Self::NoBundledModel => "no_bundled_model",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotAModel { .. } => "not_a_model",
+            Self::Load { .. } => "load",
+            Self::Limit { .. } => "limit",
+            Self::CacheFull { .. } => "cache_full",
+            Self::Aborted => "aborted",
+            Self::NoLogits { .. } => "no_logits",
+            Self::Native { .. } => "native",
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! llama.cpp: GGUF models, quantised or not, on the CPU or a GPU.
+//!
+//! The crate `llama-cpp-2` has no safe call for control vectors, evaluation
+//! callbacks or all load parameters, so the model and its context are created
+//! through the raw bindings behind the two small owners in `model` and
+//! `context`; vocabulary and metadata go through the crate.
+#![allow(unsafe_code)]
+
+mod context;
+mod hook;
+mod log;
+mod model;
+mod tokenizer;
+
+use std::sync::Arc;
+
+use context::{Context, ContextOptions};
+use model::Model;
+use tokenizer::LlamaTokenizer;
+
+use super::{
+    Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
+    SequenceId, Token, Tokenizer,
+};
+use crate::settings::ModelSource;
+use crate::steering::contrast::median_norm;
+
+/// A prompt on which the residual stream's norms are measured; what it says
+/// does not matter, its tokens only have to be ordinary ones.
+const NORM_PROBE: &str = "The train was late this morning, so we walked along the river and talked \
+    about the garden, the weather and the small repairs that an old house asks for every year.";
+const NORM_PROBE_TOKENS: usize = 64;
+/// Sampling needs one row of logits for each sequence; a few more for probes.
+const SPARE_OUTPUTS: u32 = 1;
+
+/// A GGUF model with its context.
+#[derive(Debug)]
+pub(crate) struct LlamaCpp {
+    facts: Arc<ModelFacts>,
+    tokenizer: Arc<LlamaTokenizer>,
+    context: Context,
+    scratch: SequenceId,
+}
+
+impl LlamaCpp {
+    /// Loads a model from a file or from the bundled bytes.
+    pub(crate) fn load(options: &LoadOptions) -> Result<Self, BackendError> {
+        log::install();
+        let model = match &options.source {
+            ModelSource::Bundled => {
+                let bytes = super::BundledModel::gguf().ok_or(BackendError::NoBundledModel)?;
+                Model::from_bytes(super::BundledModel::NAME, bytes, options)?
+            }
+            ModelSource::File(path) => Model::from_file(path, options)?,
+            ModelSource::Folder(path) => {
+                return Err(BackendError::NotAModel {
+                    path: path.clone(),
+                    expected: "GGUF",
+                    found: "a folder".to_owned(),
+                });
+            }
+            ModelSource::Hub { repo, .. } => {
+                return Err(BackendError::NotAModel {
+                    path: repo.into(),
+                    expected: "GGUF",
+                    found: "a hub name that was not resolved to a file".to_owned(),
+                });
+            }
+        };
+        Self::with_model(Arc::new(model), options)
+    }
+
+    fn with_model(model: Arc<Model>, options: &LoadOptions) -> Result<Self, BackendError> {
+        let settings = &options.model;
+        let trained = model.context_trained();
+        let context_length = match settings.context_length {
+            Some(asked) if asked > trained => {
+                return Err(BackendError::Limit {
+                    field: "context_length",
+                    value: asked.to_string(),
+                    limit: format!("{trained} tokens, the context that the model was trained for"),
+                });
+            }
+            Some(asked) => asked,
+            None => settings.context_length_for(trained),
+        };
+        // One sequence more than asked: probes run beside live sequences.
+        let sequences = options.n_sequences + 1;
+        let batch_size = (settings.batch_size as usize).max(sequences as usize);
+        let context = Context::new(
+            Arc::clone(&model),
+            &ContextOptions {
+                n_ctx: context_length.saturating_mul(options.n_sequences),
+                n_batch: batch_size as u32,
+                n_seq_max: sequences,
+                n_outputs_max: sequences + SPARE_OUTPUTS,
+                n_threads: settings.n_threads.unwrap_or_else(default_threads) as u32,
+                flash_attention: settings.flash_attention,
+                offload: options.devices.iter().any(|d| d.kind.is_gpu()),
+            },
+        )?;
+        let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(&model)));
+        let mut loaded = Self {
+            facts: Arc::new(model.facts(context_length, options.n_sequences, batch_size)),
+            tokenizer,
+            context,
+            scratch: options.n_sequences,
+        };
+        let norms = loaded.measure_residual_norms()?;
+        Arc::make_mut(&mut loaded.facts).residual_norms = norms;
+        Ok(loaded)
+    }
+
+    fn measure_residual_norms(&mut self) -> Result<Vec<f32>, BackendError> {
+        let mut tokens = self.tokenizer.encode(NORM_PROBE, false);
+        let most = NORM_PROBE_TOKENS
+            .min(self.facts.batch_size)
+            .min(self.facts.context_length as usize);
+        tokens.truncate(most);
+        if tokens.is_empty() {
+            return Ok(Vec::new());
+        }
+        let layers: Vec<usize> = (0..self.facts.n_layers.saturating_sub(1)).collect();
+        let stream = self.residual_stream(&tokens, &layers)?;
+        stream
+            .iter()
+            .map(|rows| median_norm(rows))
+            .collect::<Result<_, _>>()
+            .map_err(|error| BackendError::Native {
+                call: "norm measurement",
+                reason: error.to_string(),
+            })
+    }
+}
+
+impl Backend for LlamaCpp {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        &self.facts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::clone(&self.tokenizer) as Arc<dyn Tokenizer>
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.context.decode(batch)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        self.context.logits(row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.context.truncate(sequence, from)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        let limit = self.facts.n_layers.saturating_sub(1);
+        if let Some(&layer) = layers.iter().find(|&&layer| layer >= limit) {
+            return Err(BackendError::Limit {
+                field: "layer",
+                value: layer.to_string(),
+                limit: format!("layers 0 to {} of this model", limit.saturating_sub(1)),
+            });
+        }
+        if tokens.len() > self.facts.batch_size {
+            return Err(BackendError::Limit {
+                field: "tokens",
+                value: tokens.len().to_string(),
+                limit: format!("one batch of {}", self.facts.batch_size),
+            });
+        }
+        let mut batch = Batch::with_capacity(tokens.len());
+        batch.push(self.scratch, 0, tokens, true, None);
+        let captured = self.context.decode_capturing(&batch, layers);
+        self.context.truncate(self.scratch, 0)?;
+        let n_embd = self.facts.n_embd;
+        Ok(captured?
+            .into_iter()
+            .map(|flat| flat.chunks_exact(n_embd).map(<[f32]>::to_vec).collect())
+            .collect())
+    }
+}
+
+/// Physical cores, but no more than the process may use.
+fn default_threads() -> usize {
+    let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    num_cpus::get_physical().clamp(1, usable)
+}
+
+/// Lists what the linked llama.cpp reports.
+pub(crate) fn devices() -> Vec<Device> {
+    log::install();
+    llama_cpp_2::list_llama_ggml_backend_devices()
+        .into_iter()
+        .map(|device| Device {
+            backend: BackendKind::LlamaCpp,
+            kind: match device.backend.to_ascii_lowercase().as_str() {
+                "cuda" => DeviceKind::Cuda,
+                "rocm" | "hip" => DeviceKind::Rocm,
+                "vulkan" => DeviceKind::Vulkan,
+                "metal" | "mtl" => DeviceKind::Metal,
+                "cpu" => DeviceKind::Cpu,
+                _ => DeviceKind::Other,
+            },
+            index: device.index,
+            name: device.name,
+            description: device.description,
+            memory_total: device.memory_total as u64,
+            memory_free: device.memory_free as u64,
+        })
+        .collect()
+}

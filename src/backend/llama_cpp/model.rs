@@ -1,0 +1,227 @@
+//! Owner of a loaded GGUF model.
+
+use std::ffi::{CStr, CString};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_sys_2 as sys;
+
+use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
+use super::log;
+
+const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+
+/// A model that stays loaded until the last owner is dropped.
+#[derive(Debug)]
+pub(super) struct Model {
+    model: LlamaModel,
+    name: String,
+}
+
+// `LlamaModel` is `repr(transparent)` over its pointer (its crate is pinned to
+// one version); this fails to compile should that change size.
+const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
+
+impl Model {
+    /// Loads a model file.
+    pub(super) fn from_file(path: &Path, options: &LoadOptions) -> Result<Self, BackendError> {
+        check_magic(path)?;
+        let name = path.file_stem().map_or_else(
+            || path.display().to_string(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
+        Self::load(path, &name, options, options.model.mmap)
+    }
+
+    /// Loads a model from memory, by way of a temporary file: llama.cpp reads
+    /// files only. The weights are read, not mapped, so the file can go.
+    pub(super) fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        options: &LoadOptions,
+    ) -> Result<Self, BackendError> {
+        let unreadable = |error: std::io::Error| BackendError::Unreadable {
+            path: name.into(),
+            reason: format!("cannot write it to a temporary file: {error}"),
+        };
+        let mut file = tempfile::Builder::new()
+            .prefix(name)
+            .suffix(".gguf")
+            .tempfile()
+            .map_err(unreadable)?;
+        file.write_all(bytes).map_err(unreadable)?;
+        file.flush().map_err(unreadable)?;
+        Self::load(file.path(), name, options, false)
+    }
+
+    fn load(
+        path: &Path,
+        name: &str,
+        options: &LoadOptions,
+        mmap: bool,
+    ) -> Result<Self, BackendError> {
+        let load_error = |reason: String| BackendError::Load {
+            path: path.to_owned(),
+            reason,
+        };
+        let c_path = path
+            .to_str()
+            .and_then(|path| CString::new(path).ok())
+            .ok_or_else(|| load_error("the path is not valid UTF-8 or holds a NUL byte".into()))?;
+        let settings = &options.model;
+        let gpus: Vec<_> = options.devices.iter().filter(|d| d.kind.is_gpu()).collect();
+        // SAFETY: indices come from the same list of devices.
+        let mut devices: Vec<sys::ggml_backend_dev_t> = gpus
+            .iter()
+            .map(|d| unsafe { sys::ggml_backend_dev_get(d.index) })
+            .collect();
+        devices.push(std::ptr::null_mut());
+        let tensor_split = tensor_split(settings.tensor_split.as_deref(), gpus.len())?;
+        // SAFETY: returns a plain struct of defaults.
+        let mut params = unsafe { sys::llama_model_default_params() };
+        params.devices = devices.as_mut_ptr();
+        params.n_gpu_layers = if gpus.is_empty() {
+            0
+        } else {
+            settings.gpu_layers
+        };
+        params.load_mode = if mmap {
+            sys::LLAMA_LOAD_MODE_MMAP
+        } else {
+            sys::LLAMA_LOAD_MODE_NONE
+        };
+        params.use_extra_bufts = settings.use_extra_bufts;
+        if let Some(split) = &tensor_split {
+            params.tensor_split = split.as_ptr();
+        }
+        // SAFETY: `c_path`, `devices` and `tensor_split` outlive the call.
+        let (pointer, log) =
+            log::collecting(|| unsafe { sys::llama_model_load_from_file(c_path.as_ptr(), params) });
+        let pointer = std::ptr::NonNull::new(pointer).ok_or_else(|| {
+            load_error(if log.is_empty() {
+                "llama.cpp gave no reason".to_owned()
+            } else {
+                log.join("; ")
+            })
+        })?;
+        // SAFETY: `LlamaModel` is a transparent wrapper of a non-null, owned
+        // model pointer, which this is.
+        let model = unsafe {
+            std::mem::transmute::<std::ptr::NonNull<sys::llama_model>, LlamaModel>(pointer)
+        };
+        let name = model
+            .meta_val_str("general.name")
+            .ok()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| name.to_owned());
+        Ok(Self { model, name })
+    }
+
+    /// The raw pointer, valid as long as `self`.
+    pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
+        // SAFETY: as in `load`, the wrapper is its pointer.
+        unsafe { std::mem::transmute_copy(&self.model) }
+    }
+
+    /// The crate's safe view of the model.
+    pub(super) fn inner(&self) -> &LlamaModel {
+        &self.model
+    }
+
+    /// Context length the model was trained for, in tokens.
+    pub(super) fn context_trained(&self) -> u32 {
+        self.model.n_ctx_train()
+    }
+
+    /// What is known of the model.
+    pub(super) fn facts(&self, context: u32, n_sequences: u32, batch: usize) -> ModelFacts {
+        let model = &self.model;
+        let vocab = model.vocab();
+        let text = |token: LlamaToken| {
+            if token.0 < 0 {
+                return String::new();
+            }
+            vocab
+                .text(token)
+                .map(|text| text.to_string_lossy().into_owned())
+                .unwrap_or_default()
+        };
+        ModelFacts {
+            name: self.name.clone(),
+            backend: BackendKind::LlamaCpp,
+            architecture: model
+                .meta_val_str("general.architecture")
+                .unwrap_or_default(),
+            description: self.description(),
+            n_layers: model.n_layer() as usize,
+            n_embd: usize::try_from(model.n_embd()).unwrap_or_default(),
+            n_vocab: usize::try_from(model.n_vocab()).unwrap_or_default(),
+            n_params: model.n_params(),
+            size_bytes: model.size(),
+            context_trained: self.context_trained(),
+            context_length: context,
+            n_sequences,
+            batch_size: batch,
+            chat_template: model
+                .chat_template(None)
+                .ok()
+                .and_then(|template| template.to_string().ok()),
+            bos_token: text(vocab.bos()),
+            eos_token: text(vocab.eos()),
+            residual_norms: Vec::new(),
+        }
+    }
+
+    fn description(&self) -> String {
+        let mut buffer = [0; 256];
+        // SAFETY: the buffer's true length is passed; the call terminates it.
+        unsafe {
+            sys::llama_model_desc(self.as_ptr(), buffer.as_mut_ptr(), buffer.len());
+            CStr::from_ptr(buffer.as_ptr())
+        }
+        .to_string_lossy()
+        .into_owned()
+    }
+}
+
+/// Fills the split up to the number of devices that llama.cpp reads.
+fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, BackendError> {
+    let Some(split) = split else {
+        return Ok(None);
+    };
+    if split.len() > gpus {
+        return Err(BackendError::Limit {
+            field: "tensor_split",
+            value: format!("{split:?}"),
+            limit: format!("one share for each of the {gpus} GPUs in use"),
+        });
+    }
+    // SAFETY: a plain query.
+    let most = unsafe { sys::llama_max_devices() };
+    let mut shares = split.to_vec();
+    shares.resize(most.max(split.len()), 0.0);
+    Ok(Some(shares))
+}
+
+fn check_magic(path: &Path) -> Result<(), BackendError> {
+    let unreadable = |error: std::io::Error| BackendError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut head = Vec::new();
+    std::fs::File::open(path)
+        .map_err(unreadable)?
+        .take(4)
+        .read_to_end(&mut head)
+        .map_err(unreadable)?;
+    if head == GGUF_MAGIC {
+        return Ok(());
+    }
+    Err(BackendError::NotAModel {
+        path: path.to_owned(),
+        expected: "GGUF",
+        found: format!("it begins with {:?}", String::from_utf8_lossy(&head)),
+    })
+}

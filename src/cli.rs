@@ -1,0 +1,80 @@
+//! The `elpis` command line.
+//!
+//! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
+//! usage.
+
+mod doctor;
+mod emotion;
+mod progress;
+mod spin;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
+
+/// Language models with a lasting emotional state.
+#[derive(Debug, Parser)]
+#[command(name = "elpis", version, propagate_version = true)]
+struct Cli {
+    /// Settings file; without it, `elpis.toml` in the working directory.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the hardware, the model, the vectors and the settings in force.
+    Doctor(doctor::Options),
+    /// Works with emotion logs.
+    #[command(subcommand)]
+    Emotion(emotion::Command),
+}
+
+/// Any failure, told to the user as its chain of causes.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    spin::limit_openmp_spinning();
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("ELPIS_LOG").unwrap_or_else(|_| EnvFilter::new("error")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match cli.command {
+        Command::Doctor(options) => doctor::run(cli.config, &options),
+        Command::Emotion(command) => emotion::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("elpis: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether a reader such as `head` has had enough.
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn load_settings(config: Option<PathBuf>) -> Result<LoadedSettings, SettingsError> {
+    let loader = SettingsLoader::new();
+    match config {
+        Some(file) => loader.file(file),
+        None => loader,
+    }
+    .load()
+}

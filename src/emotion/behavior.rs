@@ -1,0 +1,198 @@
+//! Watching what an agent does: retry loops, failure streaks, long generations and silence.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::config::EmotionConfig;
+use super::error::EmotionError;
+use super::event::{EmotionEvent, check_name, known};
+use super::state::check_time;
+
+/// Time within which calls of one tool make a retry loop, in seconds.
+const RETRY_WINDOW_SECONDS: f64 = 60.0;
+
+/// Shortest time between two reports of a retry loop, in seconds.
+const RETRY_PAUSE_SECONDS: f64 = 30.0;
+
+/// Shortest time between two reports of silence, in seconds.
+const IDLE_PAUSE_SECONDS: f64 = 60.0;
+
+/// Turns an agent's behaviour into emotion events.
+///
+/// All times are in seconds, on the clock of the session's
+/// [`EmotionTracker`](super::EmotionTracker); a time before the latest one counts as the latest.
+/// At most `retry_loop_threshold` times are kept. With `behavioral_monitoring_enabled` off, input
+/// is checked and nothing is reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BehaviorMonitor {
+    config: Arc<EmotionConfig>,
+    /// The tool called last, and its latest calls in a row.
+    tool: String,
+    calls: VecDeque<f64>,
+    failures: usize,
+    latest: f64,
+    last_activity: f64,
+    last_retry_report: Option<f64>,
+    last_idle_report: Option<f64>,
+}
+
+impl BehaviorMonitor {
+    /// Starts watching at a time; the start counts as activity.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if a setting is out of range, or the time is not finite or
+    /// beyond ±1e12.
+    pub fn new(config: Arc<EmotionConfig>, start: f64) -> Result<Self, EmotionError> {
+        config.validate()?;
+        let start = check_time("start", start)?;
+        Ok(Self {
+            config,
+            tool: String::new(),
+            calls: VecDeque::new(),
+            failures: 0,
+            latest: start,
+            last_activity: start,
+            last_retry_report: None,
+            last_idle_report: None,
+        })
+    }
+
+    /// Notes a finished tool call.
+    ///
+    /// Reports frustration 0.6 if the same tool was called `retry_loop_threshold` times in a row
+    /// within 60 s, at most once per 30 s; and after each failed call that makes `n ≥
+    /// failure_streak_threshold` failures in a row, error with intensity
+    /// `min(1, 0.5 + 0.1·(n − threshold))`.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::InvalidName`] if the tool's name is empty, longer than 64 characters or
+    /// holds control characters; [`EmotionError::OutOfRange`] if the time is out of range. Nothing
+    /// is noted then.
+    pub fn tool_called(
+        &mut self,
+        tool: &str,
+        succeeded: bool,
+        at: f64,
+    ) -> Result<Vec<EmotionEvent>, EmotionError> {
+        let tool = check_name("tool", tool.to_owned())?;
+        let at = self.activity(at)?;
+        if self.tool != tool {
+            self.tool = tool;
+            self.calls.clear();
+        }
+        self.calls.push_back(at);
+        let threshold = self.config.retry_loop_threshold;
+        while self.calls.len() > threshold {
+            self.calls.pop_front();
+        }
+        self.failures = if succeeded {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
+
+        let mut events = Vec::new();
+        if !self.config.behavioral_monitoring_enabled {
+            return Ok(events);
+        }
+        let in_window = self
+            .calls
+            .front()
+            .is_some_and(|first| at - first <= RETRY_WINDOW_SECONDS);
+        if self.calls.len() == threshold
+            && in_window
+            && has_passed(self.last_retry_report, at, RETRY_PAUSE_SECONDS)
+        {
+            self.last_retry_report = Some(at);
+            events.push(EmotionEvent::weighted(known::FRUSTRATION, 0.6));
+        }
+        if let Some(beyond) = self
+            .failures
+            .checked_sub(self.config.failure_streak_threshold)
+            && !succeeded
+        {
+            let intensity = (0.5 + 0.1 * beyond as f64).min(1.0);
+            events.push(EmotionEvent::weighted(known::ERROR, intensity));
+        }
+        Ok(events)
+    }
+
+    /// Notes a generation that took `seconds` and ended at a time. Reports blocked 0.3 from
+    /// `long_generation_seconds` on.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if the duration is not finite or negative, or the time is out
+    /// of range.
+    pub fn generation_finished(
+        &mut self,
+        seconds: f64,
+        at: f64,
+    ) -> Result<Option<EmotionEvent>, EmotionError> {
+        if !seconds.is_finite() || seconds < 0.0 {
+            return Err(EmotionError::OutOfRange {
+                field: "seconds",
+                value: seconds,
+                limit: "finite and not negative".into(),
+            });
+        }
+        self.activity(at)?;
+        let long = self.config.behavioral_monitoring_enabled
+            && seconds >= self.config.long_generation_seconds;
+        Ok(long.then(|| EmotionEvent::weighted(known::BLOCKED, 0.3)))
+    }
+
+    /// Notes any other activity.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if the time is out of range.
+    pub fn active(&mut self, at: f64) -> Result<(), EmotionError> {
+        self.activity(at).map(drop)
+    }
+
+    /// Reports idle 0.5 if nothing was noted for `idle_period_seconds`, at most once per 60 s.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if the time is out of range.
+    pub fn check_idle(&mut self, at: f64) -> Result<Option<EmotionEvent>, EmotionError> {
+        let at = self.advance(at)?;
+        let idle = self.config.behavioral_monitoring_enabled
+            && at - self.last_activity >= self.config.idle_period_seconds
+            && has_passed(self.last_idle_report, at, IDLE_PAUSE_SECONDS);
+        if !idle {
+            return Ok(None);
+        }
+        self.last_idle_report = Some(at);
+        Ok(Some(EmotionEvent::weighted(known::IDLE, 0.5)))
+    }
+
+    /// When [`check_idle`](Self::check_idle) can next report, in seconds, for a timer; `None` if
+    /// monitoring is off.
+    pub fn next_idle_check(&self) -> Option<f64> {
+        let idle_from = self.last_activity + self.config.idle_period_seconds;
+        let allowed_from = self
+            .last_idle_report
+            .map_or(idle_from, |at| at + IDLE_PAUSE_SECONDS);
+        self.config
+            .behavioral_monitoring_enabled
+            .then(|| idle_from.max(allowed_from))
+    }
+
+    fn activity(&mut self, at: f64) -> Result<f64, EmotionError> {
+        self.last_activity = self.advance(at)?;
+        Ok(self.last_activity)
+    }
+
+    fn advance(&mut self, at: f64) -> Result<f64, EmotionError> {
+        self.latest = check_time("at", at)?.max(self.latest);
+        Ok(self.latest)
+    }
+}
+
+fn has_passed(since: Option<f64>, at: f64, pause: f64) -> bool {
+    since.is_none_or(|since| at - since >= pause)
+}

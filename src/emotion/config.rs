@@ -1,0 +1,306 @@
+//! Settings of the emotional dynamics.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{EmotionError, in_range};
+use super::state::{EmotionalState, Quadrant};
+
+/// Smallest [`EmotionConfig::streak_compounding_factor`] other than 0.
+///
+/// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
+/// has to remember for an exact result: 101 for each of eight events.
+pub const MIN_STREAK_FACTOR: f64 = 0.01;
+
+/// Largest length of the trajectory's history.
+const MAX_HISTORY: usize = 1024;
+
+/// Largest threshold that counts calls.
+const MAX_COUNT: usize = 1000;
+
+/// Largest period of the behaviour monitor, in seconds.
+const MAX_PERIOD_SECONDS: f64 = 86_400.0;
+
+/// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
+///
+/// Fields left out take their defaults; unknown fields are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmotionConfig {
+    /// Valence that the state decays to, in [-1, 1]; 0.
+    pub baseline_valence: f64,
+    /// Arousal that the state decays to, in [-1, 1]; 0.
+    pub baseline_arousal: f64,
+    /// Decay toward the baseline, per second, in [0, 100]; 0.1.
+    pub decay_rate: f64,
+    /// Largest change of valence or arousal by one event, in [0, 2]; 0.5.
+    pub max_delta: f64,
+    /// Factor on all steering coefficients, in [0, 3]; 1.
+    pub steering_strength: f64,
+    /// Number of points that the trajectory is computed from, 2 to 1024; 20.
+    pub trajectory_history_size: usize,
+    /// Valence velocity (per minute) above which momentum is positive, in [0, 1]; 0.01.
+    pub momentum_positive_threshold: f64,
+    /// Valence velocity below which momentum is negative, in [-1, 0]; −0.01.
+    pub momentum_negative_threshold: f64,
+    /// Valence velocity above which the trend is improving, in [0, 1]; 0.02.
+    pub trend_improving_threshold: f64,
+    /// Valence velocity below which the trend is declining, in [-1, 0]; −0.02.
+    pub trend_declining_threshold: f64,
+    /// Number of latest points that a spiral is looked for in, 2 to `trajectory_history_size`; 5.
+    pub spiral_history_count: usize,
+    /// Steps away from the baseline that make a spiral, 1 to `spiral_history_count` − 1; 3.
+    pub spiral_increasing_threshold: usize,
+    /// Whether repeated failures weigh more and repeated successes less; true.
+    pub streak_compounding_enabled: bool,
+    /// Change of the intensity per earlier event of the streak: 0, or in
+    /// [[`MIN_STREAK_FACTOR`], 1]; 0.2.
+    pub streak_compounding_factor: f64,
+    /// Whether events along the momentum weigh more and events against it less; true.
+    pub mood_inertia_enabled: bool,
+    /// How strongly momentum resists events against it, in [0, 1]; 0.4.
+    pub mood_inertia_resistance: f64,
+    /// Factor on `decay_rate` while excited, in [0, 10]; 1.
+    pub decay_multiplier_excited: f64,
+    /// Factor on `decay_rate` while frustrated, in [0, 10]; 0.7.
+    pub decay_multiplier_frustrated: f64,
+    /// Factor on `decay_rate` while calm, in [0, 10]; 1.2.
+    pub decay_multiplier_calm: f64,
+    /// Factor on `decay_rate` while depleted, in [0, 10]; 0.8.
+    pub decay_multiplier_depleted: f64,
+    /// Score from which a reply counts as emotional, in [0, 1]; 0.3.
+    pub response_analysis_threshold: f64,
+    /// Whether tool calls, generations and silence raise events; true.
+    pub behavioral_monitoring_enabled: bool,
+    /// Calls of one tool in a row that make a retry loop, 2 to 1000; 3.
+    pub retry_loop_threshold: usize,
+    /// Failed tool calls in a row that make a failure streak, 1 to 1000; 2.
+    pub failure_streak_threshold: usize,
+    /// Seconds from which a generation is long, in [0.001, 86400]; 30.
+    pub long_generation_seconds: f64,
+    /// Seconds without activity that count as idle, in [0.001, 86400]; 120.
+    pub idle_period_seconds: f64,
+}
+
+impl Default for EmotionConfig {
+    fn default() -> Self {
+        Self {
+            baseline_valence: 0.0,
+            baseline_arousal: 0.0,
+            decay_rate: 0.1,
+            max_delta: 0.5,
+            steering_strength: 1.0,
+            trajectory_history_size: 20,
+            momentum_positive_threshold: 0.01,
+            momentum_negative_threshold: -0.01,
+            trend_improving_threshold: 0.02,
+            trend_declining_threshold: -0.02,
+            spiral_history_count: 5,
+            spiral_increasing_threshold: 3,
+            streak_compounding_enabled: true,
+            streak_compounding_factor: 0.2,
+            mood_inertia_enabled: true,
+            mood_inertia_resistance: 0.4,
+            decay_multiplier_excited: 1.0,
+            decay_multiplier_frustrated: 0.7,
+            decay_multiplier_calm: 1.2,
+            decay_multiplier_depleted: 0.8,
+            response_analysis_threshold: 0.3,
+            behavioral_monitoring_enabled: true,
+            retry_loop_threshold: 3,
+            failure_streak_threshold: 2,
+            long_generation_seconds: 30.0,
+            idle_period_seconds: 120.0,
+        }
+    }
+}
+
+impl EmotionConfig {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] with the first field that is out of range, its value and the
+    /// limit.
+    #[expect(clippy::too_many_lines, reason = "one line for each field")]
+    pub fn validate(&self) -> Result<(), EmotionError> {
+        for (field, value, low, high) in [
+            ("baseline_valence", self.baseline_valence, -1.0, 1.0),
+            ("baseline_arousal", self.baseline_arousal, -1.0, 1.0),
+            ("decay_rate", self.decay_rate, 0.0, 100.0),
+            ("max_delta", self.max_delta, 0.0, 2.0),
+            (
+                "momentum_positive_threshold",
+                self.momentum_positive_threshold,
+                0.0,
+                1.0,
+            ),
+            (
+                "momentum_negative_threshold",
+                self.momentum_negative_threshold,
+                -1.0,
+                0.0,
+            ),
+            (
+                "trend_improving_threshold",
+                self.trend_improving_threshold,
+                0.0,
+                1.0,
+            ),
+            (
+                "trend_declining_threshold",
+                self.trend_declining_threshold,
+                -1.0,
+                0.0,
+            ),
+            (
+                "mood_inertia_resistance",
+                self.mood_inertia_resistance,
+                0.0,
+                1.0,
+            ),
+            (
+                "decay_multiplier_excited",
+                self.decay_multiplier_excited,
+                0.0,
+                10.0,
+            ),
+            (
+                "decay_multiplier_frustrated",
+                self.decay_multiplier_frustrated,
+                0.0,
+                10.0,
+            ),
+            (
+                "decay_multiplier_calm",
+                self.decay_multiplier_calm,
+                0.0,
+                10.0,
+            ),
+            (
+                "decay_multiplier_depleted",
+                self.decay_multiplier_depleted,
+                0.0,
+                10.0,
+            ),
+            (
+                "response_analysis_threshold",
+                self.response_analysis_threshold,
+                0.0,
+                1.0,
+            ),
+            (
+                "long_generation_seconds",
+                self.long_generation_seconds,
+                0.001,
+                MAX_PERIOD_SECONDS,
+            ),
+            (
+                "idle_period_seconds",
+                self.idle_period_seconds,
+                0.001,
+                MAX_PERIOD_SECONDS,
+            ),
+        ] {
+            in_range(field, value, low, high)?;
+        }
+        check_strength(self.steering_strength)?;
+        self.validate_streak_factor()?;
+        let history = self.trajectory_history_size;
+        let spiral = self.spiral_history_count;
+        count("trajectory_history_size", history, 2, MAX_HISTORY, None)?;
+        count(
+            "spiral_history_count",
+            spiral,
+            2,
+            history,
+            Some("trajectory_history_size"),
+        )?;
+        count(
+            "spiral_increasing_threshold",
+            self.spiral_increasing_threshold,
+            1,
+            spiral - 1,
+            Some("spiral_history_count - 1"),
+        )?;
+        count(
+            "retry_loop_threshold",
+            self.retry_loop_threshold,
+            2,
+            MAX_COUNT,
+            None,
+        )?;
+        count(
+            "failure_streak_threshold",
+            self.failure_streak_threshold,
+            1,
+            MAX_COUNT,
+            None,
+        )
+    }
+
+    /// The state that decay leads to; values outside the plane are clamped to it.
+    pub fn baseline(&self) -> EmotionalState {
+        EmotionalState::clamped(self.baseline_valence, self.baseline_arousal)
+    }
+
+    /// The factor on [`decay_rate`](Self::decay_rate) in a quadrant.
+    pub fn decay_multiplier(&self, quadrant: Quadrant) -> f64 {
+        match quadrant {
+            Quadrant::Excited => self.decay_multiplier_excited,
+            Quadrant::Frustrated => self.decay_multiplier_frustrated,
+            Quadrant::Calm => self.decay_multiplier_calm,
+            Quadrant::Depleted => self.decay_multiplier_depleted,
+        }
+    }
+
+    /// Number of times that a tracker remembers for each event that streaks apply to.
+    ///
+    /// With `n` earlier events the factor on the intensity is at most `min(1 + f·n, 2)`, which no
+    /// longer changes beyond `n = ⌈1/f⌉`; one more is kept against rounding.
+    pub fn streak_capacity(&self) -> usize {
+        if !self.streak_compounding_enabled || self.streak_compounding_factor < MIN_STREAK_FACTOR {
+            return 0;
+        }
+        (1.0 / self.streak_compounding_factor).ceil() as usize + 1
+    }
+
+    fn validate_streak_factor(&self) -> Result<(), EmotionError> {
+        let value = self.streak_compounding_factor;
+        if value == 0.0 || (MIN_STREAK_FACTOR..=1.0).contains(&value) {
+            return Ok(());
+        }
+        Err(EmotionError::OutOfRange {
+            field: "streak_compounding_factor",
+            value,
+            limit: Cow::Borrowed("0 or in 0.01..=1"),
+        })
+    }
+}
+
+/// Checks a steering strength, in [0, 3].
+pub(super) fn check_strength(strength: f64) -> Result<f64, EmotionError> {
+    in_range("steering_strength", strength, 0.0, 3.0)
+}
+
+fn count(
+    field: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+    high_name: Option<&str>,
+) -> Result<(), EmotionError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let limit = match high_name {
+        Some(name) => format!("in {low}..={high} (at most {name})"),
+        None => format!("in {low}..={high}"),
+    };
+    Err(EmotionError::OutOfRange {
+        field,
+        value: value as f64,
+        limit: limit.into(),
+    })
+}

@@ -1,0 +1,93 @@
+//! What can be wrong with input to the emotional state.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+/// Refusal of a value that came from outside; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum EmotionError {
+    /// A number is not finite or outside its range.
+    #[error("{field} is {value}, must be {limit}")]
+    OutOfRange {
+        /// The setting or argument.
+        field: &'static str,
+        /// The value that was given.
+        value: f64,
+        /// What is allowed.
+        limit: Cow<'static, str>,
+    },
+    /// A name is empty, too long, holds control characters, or is taken.
+    #[error("{field} is {value:?}, must {limit}")]
+    InvalidName {
+        /// The argument.
+        field: &'static str,
+        /// The name that was given, cut to the longest allowed length.
+        value: String,
+        /// What is allowed.
+        limit: &'static str,
+    },
+    /// Text or an object does not have the expected form.
+    #[error("{field} is malformed: {reason}")]
+    Malformed {
+        /// The field, or `line` for the whole text.
+        field: &'static str,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A step of a replayed sequence was refused.
+    #[error("step {step}: {source}")]
+    Step {
+        /// Index of the step, from 0.
+        step: usize,
+        /// Why it was refused.
+        source: Box<EmotionError>,
+    },
+}
+
+impl EmotionError {
+    /// Stable label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::InvalidName { .. } => "invalid_name",
+            Self::Malformed { .. } => "malformed",
+            Self::Step { source, .. } => source.kind(),
+        }
+    }
+
+    /// The setting or argument that was refused.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { field, .. }
+            | Self::InvalidName { field, .. }
+            | Self::Malformed { field, .. } => field,
+            Self::Step { source, .. } => source.field(),
+        }
+    }
+
+    pub(super) fn at_step(self, step: usize) -> Self {
+        Self::Step {
+            step,
+            source: Box::new(self),
+        }
+    }
+}
+
+/// Checks that `value` is finite and in `low..=high`.
+pub(super) fn in_range(
+    field: &'static str,
+    value: f64,
+    low: f64,
+    high: f64,
+) -> Result<f64, EmotionError> {
+    if (low..=high).contains(&value) {
+        return Ok(value);
+    }
+    Err(EmotionError::OutOfRange {
+        field,
+        value,
+        limit: format!("in {low}..={high}").into(),
+    })
+}

@@ -1,0 +1,141 @@
+//! The valence–arousal plane and its quadrants.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{EmotionError, in_range};
+
+/// Largest magnitude of a time, in seconds (about 31,700 years).
+pub const MAX_TIME_SECONDS: f64 = 1e12;
+
+/// A point on the valence–arousal plane (Russell's circumplex), both in [-1, 1].
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "RawState")]
+pub struct EmotionalState {
+    valence: f64,
+    arousal: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawState {
+    valence: f64,
+    arousal: f64,
+}
+
+impl TryFrom<RawState> for EmotionalState {
+    type Error = EmotionError;
+
+    fn try_from(raw: RawState) -> Result<Self, EmotionError> {
+        Self::new(raw.valence, raw.arousal)
+    }
+}
+
+impl EmotionalState {
+    /// Makes a state.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if a value is NaN or outside [-1, 1].
+    pub fn new(valence: f64, arousal: f64) -> Result<Self, EmotionError> {
+        Ok(Self {
+            valence: in_range("valence", valence, -1.0, 1.0)?,
+            arousal: in_range("arousal", arousal, -1.0, 1.0)?,
+        })
+    }
+
+    /// Makes a state from finite values, clamped to the plane.
+    pub(super) fn clamped(valence: f64, arousal: f64) -> Self {
+        Self {
+            valence: valence.clamp(-1.0, 1.0),
+            arousal: arousal.clamp(-1.0, 1.0),
+        }
+    }
+
+    /// Pleasantness, in [-1, 1].
+    pub fn valence(self) -> f64 {
+        self.valence
+    }
+
+    /// Activation, in [-1, 1].
+    pub fn arousal(self) -> f64 {
+        self.arousal
+    }
+
+    /// The quadrant that the state lies in; an axis belongs to its positive side.
+    pub fn quadrant(self) -> Quadrant {
+        Quadrant::from_sides(self.valence >= 0.0, self.arousal >= 0.0)
+    }
+
+    /// Euclidean distance on the plane, in [0, 2√2].
+    pub fn distance(self, other: Self) -> f64 {
+        (self.valence - other.valence).hypot(self.arousal - other.arousal)
+    }
+}
+
+/// A quadrant of the plane, named by its base emotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quadrant {
+    /// Valence ≥ 0, arousal ≥ 0.
+    Excited,
+    /// Valence < 0, arousal ≥ 0.
+    Frustrated,
+    /// Valence ≥ 0, arousal < 0.
+    Calm,
+    /// Valence < 0, arousal < 0.
+    Depleted,
+}
+
+impl Quadrant {
+    /// All quadrants.
+    pub const ALL: [Self; 4] = [Self::Excited, Self::Frustrated, Self::Calm, Self::Depleted];
+
+    pub(super) fn from_sides(valence_positive: bool, arousal_positive: bool) -> Self {
+        match (valence_positive, arousal_positive) {
+            (true, true) => Self::Excited,
+            (false, true) => Self::Frustrated,
+            (true, false) => Self::Calm,
+            (false, false) => Self::Depleted,
+        }
+    }
+
+    /// The name of the base emotion, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Excited => "excited",
+            Self::Frustrated => "frustrated",
+            Self::Calm => "calm",
+            Self::Depleted => "depleted",
+        }
+    }
+
+    /// The outer corner of the quadrant, where its base emotion is purest: (valence, arousal).
+    pub fn corner(self) -> (f64, f64) {
+        match self {
+            Self::Excited => (1.0, 1.0),
+            Self::Frustrated => (-1.0, 1.0),
+            Self::Calm => (1.0, -1.0),
+            Self::Depleted => (-1.0, -1.0),
+        }
+    }
+}
+
+impl fmt::Display for Quadrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Checks a time in seconds.
+pub(super) fn check_time(field: &'static str, at: f64) -> Result<f64, EmotionError> {
+    if at.abs() <= MAX_TIME_SECONDS {
+        return Ok(at);
+    }
+    Err(EmotionError::OutOfRange {
+        field,
+        value: at,
+        limit: "finite and within ±1e12 seconds".into(),
+    })
+}

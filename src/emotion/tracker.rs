@@ -1,0 +1,414 @@
+//! The emotional state of one session over time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{EmotionConfig, check_strength};
+use super::dynamics::decay;
+use super::error::EmotionError;
+use super::event::{EmotionEvent, MAX_INTENSITY};
+use super::modulation::{Modulation, SamplingBase};
+use super::state::{EmotionalState, Quadrant, check_time};
+use super::streak::Streaks;
+use super::trajectory::{HistoryPoint, Momentum, Trajectory};
+
+/// Factor on an event along the momentum.
+const ALIGNED_FACTOR: f64 = 1.1;
+
+/// Smallest factor on an event against the momentum.
+const OPPOSED_FLOOR: f64 = 0.6;
+
+/// The emotional state of one session: it starts at the baseline, moves with events and decays
+/// between them.
+///
+/// Time never runs backwards: a time before the last event counts as the last event's time.
+/// Reading changes nothing. A tracker can be serialised whole and restored exactly, provided that
+/// the format keeps every bit of an f64 (in `serde_json`, the feature `float_roundtrip`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TrackerRecord", into = "TrackerRecord")]
+pub struct EmotionTracker {
+    config: Arc<EmotionConfig>,
+    strength: f64,
+    /// The state just after the last event.
+    state: EmotionalState,
+    /// Time of the last event, reset or start.
+    last: f64,
+    history: Vec<HistoryPoint>,
+    /// Time of the event after which the quadrant of the points last changed.
+    quadrant_since: f64,
+    streaks: Streaks,
+    events_applied: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrackerRecord {
+    config: EmotionConfig,
+    steering_strength: f64,
+    state: EmotionalState,
+    last_at: f64,
+    history: Vec<HistoryPoint>,
+    quadrant_since: f64,
+    streaks: BTreeMap<String, Vec<f64>>,
+    events_applied: u64,
+}
+
+/// What an event did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AppliedEvent {
+    /// Time that the event counted at, in seconds.
+    pub at: f64,
+    /// The state just before the event, decayed to its time.
+    pub before: EmotionalState,
+    /// The state just after the event.
+    pub after: EmotionalState,
+    /// The intensity after all rules, in [0, 2.2].
+    pub intensity: f64,
+    /// Shift of the valence after `max_delta`, before the edge of the plane.
+    pub delta_valence: f64,
+    /// Shift of the arousal after `max_delta`, before the edge of the plane.
+    pub delta_arousal: f64,
+    /// The rules that acted.
+    pub rules: AppliedRules,
+    /// Whether the time given lay before the last event, and counted as that event's.
+    pub time_clamped: bool,
+}
+
+/// The rules that changed an event's effect; `None` and `false` if they changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct AppliedRules {
+    /// Factor of the streak, in [0.5, 2].
+    pub streak: Option<f64>,
+    /// Factor of the inertia, in [0.6, 1.1].
+    pub inertia: Option<f64>,
+    /// The intensity was clamped to 2, as given or after the streak.
+    pub intensity_clamped: bool,
+    /// A shift was clamped to ±`max_delta`.
+    pub delta_clamped: bool,
+    /// The state reached the edge of the plane.
+    pub state_clamped: bool,
+}
+
+/// Everything about a session's emotion at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EmotionSnapshot {
+    /// Valence, in [-1, 1].
+    pub valence: f64,
+    /// Arousal, in [-1, 1].
+    pub arousal: f64,
+    /// The quadrant that the state lies in.
+    pub quadrant: Quadrant,
+    /// What the state does to a generation.
+    pub modulation: Modulation,
+    /// Where the state has been heading.
+    pub trajectory: Trajectory,
+    /// Number of events since the start or the last reset.
+    pub events_applied: u64,
+}
+
+impl EmotionTracker {
+    /// Starts a session at the baseline, at time `start` in seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if a setting is out of range, or `start` is not finite or
+    /// beyond ±1e12.
+    pub fn new(config: Arc<EmotionConfig>, start: f64) -> Result<Self, EmotionError> {
+        config.validate()?;
+        let start = check_time("start", start)?;
+        Ok(Self {
+            strength: config.steering_strength,
+            state: config.baseline(),
+            last: start,
+            quadrant_since: start,
+            history: Vec::new(),
+            streaks: Streaks::default(),
+            events_applied: 0,
+            config,
+        })
+    }
+
+    /// Applies an event at a time in seconds.
+    ///
+    /// In this order: decay; the intensity clamped to [0, 2]; streaks, with the intensity clamped
+    /// again; inertia; shifts clamped to ±`max_delta`; the state clamped to the plane.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if the time is not finite or beyond ±1e12; nothing changes.
+    pub fn apply(&mut self, event: &EmotionEvent, at: f64) -> Result<AppliedEvent, EmotionError> {
+        let given = check_time("at", at)?;
+        let at = given.max(self.last);
+        let mut rules = AppliedRules::default();
+        let before = self.state_at(at);
+        let (shift_valence, shift_arousal) = event.shift();
+
+        let mut intensity = event.intensity().clamp(0.0, MAX_INTENSITY);
+        rules.intensity_clamped = event.intensity() > MAX_INTENSITY;
+        if self.config.streak_compounding_enabled {
+            let per_event = self.config.streak_compounding_factor;
+            let factor = self
+                .streaks
+                .factor(event.name(), at, per_event)
+                .unwrap_or(1.0);
+            intensity *= factor;
+            rules.streak = changed(factor);
+            rules.intensity_clamped |= intensity > MAX_INTENSITY;
+            intensity = intensity.clamp(0.0, MAX_INTENSITY);
+        }
+        if self.config.mood_inertia_enabled {
+            let factor = self.inertia(shift_valence, at);
+            intensity *= factor;
+            rules.inertia = changed(factor);
+        }
+
+        let limit = self.config.max_delta;
+        let delta_valence = (shift_valence * intensity).clamp(-limit, limit);
+        let delta_arousal = (shift_arousal * intensity).clamp(-limit, limit);
+        rules.delta_clamped =
+            (shift_valence * intensity).abs() > limit || (shift_arousal * intensity).abs() > limit;
+
+        if self.config.streak_compounding_enabled {
+            self.streaks
+                .record(event.name(), at, self.config.streak_capacity());
+        }
+        let (valence, arousal) = (
+            before.valence() + delta_valence,
+            before.arousal() + delta_arousal,
+        );
+        let after = EmotionalState::clamped(valence, arousal);
+        rules.state_clamped = valence.abs() > 1.0 || arousal.abs() > 1.0;
+        self.state = after;
+        self.last = at;
+        if self
+            .history
+            .last()
+            .is_none_or(|point| point.state.quadrant() != after.quadrant())
+        {
+            self.quadrant_since = at;
+        }
+        self.history.push(HistoryPoint { at, state: after });
+        self.trim_history();
+        self.events_applied = self.events_applied.saturating_add(1);
+        Ok(AppliedEvent {
+            at,
+            before,
+            after,
+            intensity,
+            delta_valence,
+            delta_arousal,
+            rules,
+            time_clamped: given < at,
+        })
+    }
+
+    /// The state at a time; a time that is not finite counts as the last event's.
+    pub fn state_at(&self, at: f64) -> EmotionalState {
+        decay(self.state, &self.config, self.reading_time(at) - self.last)
+    }
+
+    /// The trajectory at a time; see [`state_at`](Self::state_at).
+    pub fn trajectory_at(&self, at: f64) -> Trajectory {
+        let now = self.reading_time(at);
+        Trajectory::from_history(&self.history, self.quadrant_since, &self.config, now)
+    }
+
+    /// What the state at a time does to a generation; see [`state_at`](Self::state_at).
+    pub fn modulation_at(&self, at: f64, base: SamplingBase) -> Modulation {
+        Modulation::new(self.state_at(at), base, self.strength)
+    }
+
+    /// Everything at a time, with the default sampling base.
+    pub fn snapshot_at(&self, at: f64) -> EmotionSnapshot {
+        self.snapshot_with(at, SamplingBase::default())
+    }
+
+    /// Everything at a time, with a sampling base.
+    pub fn snapshot_with(&self, at: f64, base: SamplingBase) -> EmotionSnapshot {
+        let modulation = self.modulation_at(at, base);
+        EmotionSnapshot {
+            valence: modulation.valence,
+            arousal: modulation.arousal,
+            quadrant: modulation.quadrant,
+            modulation,
+            trajectory: self.trajectory_at(at),
+            events_applied: self.events_applied,
+        }
+    }
+
+    /// Returns to the baseline and forgets all events; the steering strength stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn reset(&mut self, at: f64) -> Result<(), EmotionError> {
+        self.last = check_time("at", at)?.max(self.last);
+        self.state = self.config.baseline();
+        self.history.clear();
+        self.quadrant_since = self.last;
+        self.streaks = Streaks::default();
+        self.events_applied = 0;
+        Ok(())
+    }
+
+    /// Takes other settings from a time on; the state, its history and the steering strength stay.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if a setting or the time is out of range; nothing changes.
+    pub fn reconfigure(&mut self, config: Arc<EmotionConfig>, at: f64) -> Result<(), EmotionError> {
+        config.validate()?;
+        let at = check_time("at", at)?.max(self.last);
+        self.state = self.state_at(at);
+        self.last = at;
+        self.config = config;
+        self.trim_history();
+        self.streaks.trim(at, self.config.streak_capacity());
+        Ok(())
+    }
+
+    /// Moves the whole past by a number of seconds, onto another clock.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if a time would not be finite or beyond ±1e12; nothing changes.
+    pub fn shift_time(&mut self, seconds: f64) -> Result<(), EmotionError> {
+        let first = self.history.first().map_or(self.last, |point| point.at);
+        let first = self
+            .streaks
+            .first()
+            .map_or(first, |streak| streak.min(first));
+        let first = first.min(self.quadrant_since);
+        check_time("seconds", first + seconds)?;
+        let last = check_time("seconds", self.last + seconds)?;
+        self.last = last;
+        self.quadrant_since += seconds;
+        for point in &mut self.history {
+            point.at += seconds;
+        }
+        self.streaks.shift_time(seconds);
+        Ok(())
+    }
+
+    /// Sets the factor on all steering coefficients, in [0, 3].
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if it is NaN or out of range.
+    pub fn set_steering_strength(&mut self, strength: f64) -> Result<(), EmotionError> {
+        self.strength = check_strength(strength)?;
+        Ok(())
+    }
+
+    /// The factor on all steering coefficients.
+    pub fn steering_strength(&self) -> f64 {
+        self.strength
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Arc<EmotionConfig> {
+        &self.config
+    }
+
+    /// The states just after the latest events, oldest first.
+    pub fn history(&self) -> &[HistoryPoint] {
+        &self.history
+    }
+
+    /// Time of the last event, reset or start, in seconds.
+    pub fn last_at(&self) -> f64 {
+        self.last
+    }
+
+    /// Number of events since the start or the last reset.
+    pub fn events_applied(&self) -> u64 {
+        self.events_applied
+    }
+
+    fn reading_time(&self, at: f64) -> f64 {
+        if at.is_finite() {
+            at.max(self.last)
+        } else {
+            self.last
+        }
+    }
+
+    fn inertia(&self, shift_valence: f64, at: f64) -> f64 {
+        let trajectory = self.trajectory_at(at);
+        if trajectory.momentum == Momentum::Neutral {
+            return 1.0;
+        }
+        if (shift_valence > 0.0) == (trajectory.momentum == Momentum::Positive) {
+            return ALIGNED_FACTOR;
+        }
+        let pull = (2.0 * trajectory.valence_velocity.abs()).min(1.0);
+        (1.0 - self.config.mood_inertia_resistance * pull).max(OPPOSED_FLOOR)
+    }
+
+    fn trim_history(&mut self) {
+        let surplus = self
+            .history
+            .len()
+            .saturating_sub(self.config.trajectory_history_size);
+        self.history.drain(..surplus);
+    }
+}
+
+/// A factor that changes something.
+fn changed(factor: f64) -> Option<f64> {
+    ((factor - 1.0).abs() > 0.0).then_some(factor)
+}
+
+impl From<EmotionTracker> for TrackerRecord {
+    fn from(tracker: EmotionTracker) -> Self {
+        Self {
+            steering_strength: tracker.strength,
+            state: tracker.state,
+            last_at: tracker.last,
+            streaks: tracker.streaks.to_record(),
+            history: tracker.history,
+            quadrant_since: tracker.quadrant_since,
+            events_applied: tracker.events_applied,
+            config: Arc::unwrap_or_clone(tracker.config),
+        }
+    }
+}
+
+impl TryFrom<TrackerRecord> for EmotionTracker {
+    type Error = EmotionError;
+
+    fn try_from(record: TrackerRecord) -> Result<Self, EmotionError> {
+        let config = record.config;
+        config.validate()?;
+        let last = check_time("last_at", record.last_at)?;
+        let quadrant_since = check_time("quadrant_since", record.quadrant_since)?;
+        let malformed = |reason: &str| EmotionError::Malformed {
+            field: "history",
+            reason: reason.to_owned(),
+        };
+        if record.history.len() > config.trajectory_history_size {
+            return Err(malformed("longer than trajectory_history_size"));
+        }
+        for point in &record.history {
+            check_time("history", point.at)?;
+        }
+        let newest = record.history.last().map(|point| point.at);
+        if !record.history.is_sorted_by_key(|point| point.at)
+            || newest.is_some_and(|newest| newest > last || quadrant_since > newest)
+        {
+            return Err(malformed("times are not in order"));
+        }
+        Ok(Self {
+            strength: check_strength(record.steering_strength)?,
+            state: record.state,
+            last,
+            history: record.history,
+            quadrant_since,
+            streaks: Streaks::from_record(record.streaks, config.streak_capacity(), last)?,
+            events_applied: record.events_applied,
+            config: Arc::new(config),
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Errors that reach a caller.
+
+use crate::backend::BackendError;
+use crate::emotion::EmotionError;
+use crate::hub::HubError;
+use crate::inference::{RequestError, TemplateError};
+use crate::settings::SettingsError;
+use crate::steering::LibraryError;
+
+/// Why a generation did not come about or ended early.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The request is not valid.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The chat template could not be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Slots and queue are full; try again later.
+    #[error("overloaded: {limit} generations are running or queued already")]
+    Overloaded {
+        /// Generations that may run or wait at once.
+        limit: usize,
+    },
+    /// The request's time ran out.
+    #[error("the generation did not end within its timeout of {seconds} s")]
+    Timeout {
+        /// The timeout in seconds.
+        seconds: f64,
+    },
+    /// The model could not evaluate the generation.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The logits could not be sampled.
+    #[error("sampling failed: {0}")]
+    Sampling(String),
+    /// The engine stopped in the middle of the generation and was restarted.
+    #[error("the engine was restarted in the middle of the generation")]
+    EngineRestarted,
+    /// The engine does not offer this.
+    #[error("{what} is not supported by this engine")]
+    Unsupported {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The runtime has shut down or given up.
+    #[error("the runtime is stopped: {reason}")]
+    Stopped {
+        /// Why it stopped.
+        reason: String,
+    },
+}
+
+impl EngineError {
+    /// A short name for metric labels.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Template(_) => "template",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Timeout { .. } => "timeout",
+            Self::Backend(_) => "backend",
+            Self::Sampling(_) => "sampling",
+            Self::EngineRestarted => "engine_restarted",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+}
+
+/// Why a set of steering vectors is not taken over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SteeringError {
+    /// The set is not valid for the loaded model.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// There is no such folder (yet).
+    #[error("there is no vectors folder {folder}")]
+    FolderMissing {
+        /// The folder.
+        folder: String,
+    },
+    /// A file or the folder cannot be read.
+    #[error("cannot read {file}: {reason}")]
+    Unreadable {
+        /// The file or folder.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl SteeringError {
+    /// A short name for metric labels.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Library(error) => error.kind(),
+            Self::FolderMissing { .. } => "folder_missing",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
+/// Any error of the runtime.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Emotion events and states.
+    #[error(transparent)]
+    Emotion(#[from] EmotionError),
+    /// Generations.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Models and devices.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Steering vectors.
+    #[error(transparent)]
+    Steering(#[from] SteeringError),
+    /// A model that is named on the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// Hardware that was asked for is not there.
+    #[error(
+        "hardware backend `{asked}` is not available; this build and machine offer: {available}"
+    )]
+    Hardware {
+        /// What the settings ask for.
+        asked: String,
+        /// What is there.
+        available: String,
+    },
+    /// The setting `model.chat_format`.
+    #[error("model.chat_format: {reason}")]
+    ChatFormat {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too many sessions.
+    #[error("no room for session {session}: {limit} sessions are held already")]
+    TooManySessions {
+        /// The session refused.
+        session: String,
+        /// The setting `runtime.max_sessions`.
+        limit: usize,
+    },
+    /// The runtime has shut down or given up.
+    #[error("the runtime is stopped: {reason}")]
+    Stopped {
+        /// Why it stopped.
+        reason: String,
+    },
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Engine(error.into())
+    }
+}

@@ -1,0 +1,114 @@
+//! What travels on the bus.
+
+use std::sync::Arc;
+
+use crate::emotion::{EmotionEvent, EmotionalState};
+use crate::inference::{GenerationReport, RequestId, SessionId};
+
+/// Names an actor in events and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ActorName {
+    /// Knows the devices.
+    Hardware,
+    /// Owns the steering library.
+    Steering,
+    /// Owns the emotional states.
+    Emotion,
+    /// Owns the engine thread.
+    Engine,
+}
+
+impl ActorName {
+    /// The name used in metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Steering => "steering",
+            Self::Emotion => "emotion",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// Something that happened in a runtime.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// An emotion event changed a session's state.
+    Felt {
+        /// The session.
+        session: SessionId,
+        /// The event.
+        event: EmotionEvent,
+        /// The state before the event.
+        before: EmotionalState,
+        /// The state after the event.
+        after: EmotionalState,
+    },
+    /// A session's state was set back to its baseline.
+    EmotionReset {
+        /// The session.
+        session: SessionId,
+    },
+    /// A generation got a slot.
+    GenerationStarted {
+        /// The generation.
+        id: RequestId,
+        /// Its session.
+        session: SessionId,
+    },
+    /// A generation ended.
+    GenerationFinished(Arc<GenerationReport>),
+    /// A generation ended without a reply.
+    GenerationFailed {
+        /// The generation.
+        id: RequestId,
+        /// Its session.
+        session: SessionId,
+        /// The error's short name.
+        kind: &'static str,
+        /// The error's words.
+        reason: String,
+    },
+    /// A generation was cancelled by its caller.
+    GenerationCancelled {
+        /// The generation.
+        id: RequestId,
+        /// Its session.
+        session: SessionId,
+    },
+    /// A new steering library is in force.
+    SteeringReloaded {
+        /// Its content hash.
+        version: String,
+        /// Its emotions.
+        emotions: Vec<String>,
+    },
+    /// Steering vectors were refused; the previous library stays in force.
+    SteeringRefused {
+        /// Short name of the error.
+        kind: &'static str,
+        /// File and reason.
+        reason: String,
+    },
+    /// An actor stopped working and is restarted.
+    ActorRestarting {
+        /// The actor.
+        actor: ActorName,
+        /// Why it stopped.
+        cause: String,
+        /// Restarts within the current window, this one included.
+        attempt: u32,
+    },
+    /// An actor that had stopped works again.
+    ActorRestarted {
+        /// The actor.
+        actor: ActorName,
+    },
+    /// The runtime is stopped.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}

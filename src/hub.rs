@@ -1,0 +1,271 @@
+//! Finds the model that the settings name: on disk, or on the Hugging Face Hub (feature `hub`).
+//!
+//! Downloads go through `hf-hub` into the cache that all Hugging Face tools share, so a model that another tool
+//! has fetched is not fetched again. The usual variables apply: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`,
+//! `HF_TOKEN_PATH`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`. They are read from the process environment, not from `.env`.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::settings::ModelSource;
+
+#[cfg(feature = "hub")]
+mod cache;
+#[cfg(feature = "hub")]
+mod client;
+#[cfg(feature = "hub")]
+mod fetch;
+mod select;
+
+#[cfg(feature = "hub")]
+pub use client::Hub;
+pub use select::QUANTISATION_PREFERENCE;
+
+/// What a backend loads, which decides the files that are taken from a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ModelFormat {
+    /// One GGUF file, or all parts of a split one.
+    Gguf,
+    /// A folder with `config.json`, tokenizer and safetensors.
+    Transformers,
+}
+
+/// Hears how a download goes. Calls come from the downloading thread and must not block.
+pub trait DownloadProgress: Send + Sync {
+    /// A file's download begins; `done` of `total` bytes were there from an earlier attempt.
+    fn started(&self, file: &str, done: u64, total: u64);
+
+    /// `done` of `total` bytes are there.
+    fn advanced(&self, file: &str, done: u64, total: u64);
+
+    /// The file is complete and checked.
+    fn finished(&self, file: &str);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl DownloadProgress for NoProgress {
+    fn started(&self, _file: &str, _done: u64, _total: u64) {}
+    fn advanced(&self, _file: &str, _done: u64, _total: u64) {}
+    fn finished(&self, _file: &str) {}
+}
+
+/// Why a model could not be found or fetched. No variant holds a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// A Hugging Face id in a build that cannot fetch it.
+    #[error("{id} is a Hugging Face id, which needs a build with the feature `hub`")]
+    FeatureMissing {
+        /// The id.
+        id: String,
+    },
+    /// The repository is not there, or not to be seen without a token.
+    #[error("there is no repository {repo}, or it is private and needs a token in HF_TOKEN")]
+    RepoNotFound {
+        /// The repository.
+        repo: String,
+    },
+    /// The repository has no such file.
+    #[error("{repo} has no file {file}{}", list("; it has ", .choices))]
+    FileNotFound {
+        /// The repository.
+        repo: String,
+        /// The file.
+        file: String,
+        /// The files of the same kind that it has.
+        choices: Vec<String>,
+    },
+    /// The Hub refused access.
+    #[error(
+        "the Hub refused access to {repo}: accept its terms if it is gated, and set HF_TOKEN to a token that may read it"
+    )]
+    Refused {
+        /// The repository.
+        repo: String,
+    },
+    /// Several GGUF files, none of which is the obvious one.
+    #[error("{repo} has several models, name one as {repo}:FILE{}", list("; there are ", .choices))]
+    Ambiguous {
+        /// The repository.
+        repo: String,
+        /// The files to choose from.
+        choices: Vec<String>,
+    },
+    /// Nothing in the repository that the backend loads.
+    #[error("{repo} has no {wanted}")]
+    NoModel {
+        /// The repository.
+        repo: String,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// A single file was named for a backend that loads whole repositories.
+    #[error("the transformers backend loads a whole repository: write {repo} without :{file}")]
+    WholeRepository {
+        /// The repository.
+        repo: String,
+        /// The file.
+        file: String,
+    },
+    /// The network is switched off, and the cache does not have it.
+    #[error("{wanted} is not in the cache, and HF_HUB_OFFLINE is set")]
+    Offline {
+        /// The repository or file.
+        wanted: String,
+    },
+    /// The Hub did not answer, and the cache does not have it.
+    #[error("cannot reach the Hub at {endpoint} for {repo}: {message}")]
+    Unreachable {
+        /// The Hub's address.
+        endpoint: String,
+        /// The repository.
+        repo: String,
+        /// What the network said.
+        message: String,
+    },
+    /// The Hub asks for fewer requests.
+    #[error("the Hub asks to wait before more requests for {repo}")]
+    RateLimited {
+        /// The repository.
+        repo: String,
+    },
+    /// The Hub answered with an error or with something that is not its protocol.
+    #[error("the Hub failed on {repo}: {message}")]
+    Server {
+        /// The repository.
+        repo: String,
+        /// What it said.
+        message: String,
+    },
+    /// A download ended early; the next attempt goes on from where it ended.
+    #[error(
+        "{file} has {found} of {expected} bytes: the download ended early, the next attempt resumes it"
+    )]
+    Incomplete {
+        /// The file.
+        file: String,
+        /// Its size in bytes.
+        expected: u64,
+        /// The bytes that are there.
+        found: u64,
+    },
+    /// A download has the wrong content; it was removed.
+    #[error("{file} has the SHA-256 {found}, but must have {expected}; it was removed")]
+    Checksum {
+        /// The file.
+        file: String,
+        /// The checksum that the Hub gives.
+        expected: String,
+        /// The checksum of what came.
+        found: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl HubError {
+    /// Names the error for a metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FeatureMissing { .. } => "feature-missing",
+            Self::RepoNotFound { .. } => "repo-not-found",
+            Self::FileNotFound { .. } => "file-not-found",
+            Self::Refused { .. } => "refused",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::NoModel { .. } => "no-model",
+            Self::WholeRepository { .. } => "whole-repository",
+            Self::Offline { .. } => "offline",
+            Self::Unreachable { .. } => "unreachable",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Server { .. } => "server",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Checksum { .. } => "checksum",
+            Self::Io { .. } => "io",
+        }
+    }
+}
+
+/// Returns the local path of a model, downloading it where the source is on the Hub; `None` is the bundled model.
+///
+/// Blocks until the model is there. It may be called from asynchronous code, but holds its thread.
+///
+/// # Errors
+/// As [`HubError`] says; for a source on disk none.
+pub fn locate(
+    source: &ModelSource,
+    format: ModelFormat,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<Option<PathBuf>, HubError> {
+    match source {
+        ModelSource::Bundled => Ok(None),
+        ModelSource::File(path) | ModelSource::Folder(path) => Ok(Some(path.clone())),
+        ModelSource::Hub { repo, file } => {
+            fetch_from_hub(repo, file.as_deref(), format, progress).map(Some)
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+fn fetch_from_hub(
+    repo: &str,
+    file: Option<&str>,
+    format: ModelFormat,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<PathBuf, HubError> {
+    Hub::new().resolve_blocking(repo, file, format, progress)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch_from_hub(
+    repo: &str,
+    file: Option<&str>,
+    _format: ModelFormat,
+    _progress: Arc<dyn DownloadProgress>,
+) -> Result<PathBuf, HubError> {
+    let id = file.map_or_else(|| repo.to_owned(), |file| format!("{repo}:{file}"));
+    Err(HubError::FeatureMissing { id })
+}
+
+fn list(intro: &str, items: &[String]) -> String {
+    const SHOWN: usize = 12;
+    if items.is_empty() {
+        return String::new();
+    }
+    let shown = items
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let rest = items.len().saturating_sub(SHOWN);
+    if rest == 0 {
+        format!("{intro}{shown}")
+    } else {
+        format!("{intro}{shown} and {rest} more")
+    }
+}
+
+#[cfg(all(test, not(feature = "hub")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_the_missing_feature() {
+        let source = ModelSource::parse("org/name:m.gguf").unwrap();
+        let error = locate(&source, ModelFormat::Gguf, Arc::new(NoProgress)).unwrap_err();
+        let expected =
+            "org/name:m.gguf is a Hugging Face id, which needs a build with the feature `hub`";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,29 @@
+//! What goes into a model and what comes out, without a model: chat messages and templates,
+//! sampling, and the way from token bytes to text.
+//!
+//! Everything here is pure: no clock, no files, no threads. The date is a value
+//! ([`CivilDateTime`]), randomness is a seed.
+
+mod chat_format;
+mod chat_template;
+mod generation;
+mod message;
+mod request;
+mod sampling;
+mod text;
+
+pub use chat_format::{ChatFormat, ChatFormatError};
+pub use chat_template::{
+    ChatTemplate, CivilDateTime, MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES, RenderOptions,
+    SpecialTokens, TemplateError,
+};
+pub use generation::{
+    AppliedModulation, AppliedSteering, Completion, FinishReason, GenerationReport,
+    MODULATIONS_KEPT, RequestId,
+};
+pub use message::{ChatMessage, MessageError, Role, validate_messages};
+pub use request::{GenerationOptions, ModulationTiming, RequestError, SESSION_ID_LIMIT, SessionId};
+pub use sampling::{
+    MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy,
+};
+pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};

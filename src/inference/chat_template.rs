@@ -1,0 +1,375 @@
+//! Chat templates: from messages to the text that a model was trained on.
+//!
+//! A template is Jinja in the dialect of Hugging Face `transformers`
+//! (`tokenizer.chat_template`, GGUF `tokenizer.chat_template`). The text holds the begin-of-text
+//! token where the template writes it: tokenize it with special tokens parsed and none added.
+
+mod civil;
+mod error;
+mod jinja;
+mod python;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use minijinja::{Environment, ErrorKind, Value};
+use serde_json::Value as Json;
+
+use super::chat_format::ChatFormat;
+use super::message::ChatMessage;
+
+pub use civil::CivilDateTime;
+pub use error::TemplateError;
+
+/// The longest template source, in bytes.
+pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+
+/// The longest rendered text, in bytes.
+pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
+const BASE_FUEL: u64 = 1_000_000;
+const FUEL_PER_MESSAGE: u64 = 1_000;
+const FUEL_PER_BYTE: u64 = 4;
+
+const SOURCE_NAME: &str = "chat_template";
+const RESERVED: [&str; 5] = [
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "strftime_now",
+];
+
+/// The special tokens that templates write by name. One that is `None` is undefined to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// `bos_token`: begins a text.
+    pub bos: Option<String>,
+    /// `eos_token`: ends a text.
+    pub eos: Option<String>,
+    /// `pad_token`.
+    pub pad: Option<String>,
+    /// `unk_token`.
+    pub unk: Option<String>,
+}
+
+impl SpecialTokens {
+    /// Creates special tokens from the two that most templates use.
+    pub fn new(bos: impl Into<String>, eos: impl Into<String>) -> Self {
+        Self {
+            bos: Some(bos.into()),
+            eos: Some(eos.into()),
+            pad: None,
+            unk: None,
+        }
+    }
+}
+
+/// What a rendering may use beside the messages.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RenderOptions<'a> {
+    /// Ends the text with the opening of an assistant turn.
+    pub add_generation_prompt: bool,
+    /// The tools on offer, as a list of JSON schemas of functions. None is `none` to a template.
+    pub tools: Option<&'a Json>,
+    /// Documents for retrieval, as a list of objects with `title` and `text`.
+    pub documents: Option<&'a Json>,
+    /// Further variables, such as `enable_thinking`. They may replace special tokens.
+    pub variables: Option<&'a serde_json::Map<String, Json>>,
+    /// The date and time that `strftime_now` formats. Without it that function is undefined, and
+    /// templates fall back to a date of their own.
+    pub now: Option<CivilDateTime>,
+}
+
+/// A compiled chat template with its special tokens. Cloning is cheap; rendering is pure.
+///
+/// Work and output are bounded, which stops what goes wrong by mistake. It does not stop every
+/// template written to do harm: a small one can still build a value that shares its parts many
+/// times over and join it to a text, which the template engine writes out before it counts. Take
+/// models from where you would take programs.
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    name: String,
+    environment: Environment<'static>,
+    special_tokens: SpecialTokens,
+}
+
+impl ChatTemplate {
+    /// Compiles a template. `name` stands in errors only.
+    ///
+    /// # Errors
+    /// [`TemplateError::SourceTooLong`], [`TemplateError::Syntax`].
+    pub fn from_source(
+        name: impl Into<String>,
+        source: &str,
+        special_tokens: SpecialTokens,
+    ) -> Result<Self, TemplateError> {
+        let name = name.into();
+        if source.len() > MAX_TEMPLATE_BYTES {
+            return Err(TemplateError::SourceTooLong {
+                template: name,
+                bytes: source.len(),
+            });
+        }
+        if let Some(line) = jinja::overlong_tag(source) {
+            let message = "a tag holds too much code, or there are too many elif tags".to_owned();
+            return Err(TemplateError::Syntax {
+                template: name,
+                line,
+                message,
+            });
+        }
+        let compile = || {
+            let mut environment = jinja::environment()?;
+            let source = jinja::without_generation_tags(source).into_owned();
+            environment.add_template_owned(SOURCE_NAME, source)?;
+            Ok(environment)
+        };
+        match compile() {
+            Ok(environment) => Ok(Self {
+                name,
+                environment,
+                special_tokens,
+            }),
+            Err(error) => Err(syntax_error(name, &error)),
+        }
+    }
+
+    /// Returns the built-in template of a format, with that format's special tokens.
+    ///
+    /// # Errors
+    /// None in practice: the built-in templates compile.
+    pub fn named(format: ChatFormat) -> Result<Self, TemplateError> {
+        Self::from_source(format.as_str(), format.source(), format.special_tokens())
+    }
+
+    /// Returns the name that errors give.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the special tokens in use.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special_tokens
+    }
+
+    /// Replaces the special tokens, for instance by those of the loaded model.
+    #[must_use]
+    pub fn with_special_tokens(mut self, special_tokens: SpecialTokens) -> Self {
+        self.special_tokens = special_tokens;
+        self
+    }
+
+    /// Renders a conversation.
+    ///
+    /// # Errors
+    /// [`TemplateError::Raised`] when the template refuses the conversation,
+    /// [`TemplateError::Render`] when it fails on it, [`TemplateError::TooLong`] and
+    /// [`TemplateError::TooMuchWork`] past the bounds, [`TemplateError::ReservedVariable`].
+    pub fn render(
+        &self,
+        messages: &[ChatMessage],
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
+        let (context, fuel) = self.context(messages, options)?;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let mut out = Bounded::default();
+        let rendered = environment
+            .get_template(SOURCE_NAME)
+            .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
+        if out.full {
+            return Err(TemplateError::TooLong {
+                template: self.name.clone(),
+            });
+        }
+        rendered.map_err(|error| self.render_error(&error))?;
+        String::from_utf8(out.bytes).map_err(|error| TemplateError::Render {
+            template: self.name.clone(),
+            line: 0,
+            message: error.to_string(),
+        })
+    }
+
+    fn context(
+        &self,
+        messages: &[ChatMessage],
+        options: &RenderOptions<'_>,
+    ) -> Result<(BTreeMap<String, Value>, u64), TemplateError> {
+        let mut context = BTreeMap::new();
+        let SpecialTokens { bos, eos, pad, unk } = &self.special_tokens;
+        let tokens = [
+            ("bos_token", bos),
+            ("eos_token", eos),
+            ("pad_token", pad),
+            ("unk_token", unk),
+        ];
+        for (name, token) in tokens {
+            if let Some(token) = token {
+                context.insert(name.to_owned(), Value::from(token.as_str()));
+            }
+        }
+        let mut bytes = 0;
+        for (name, value) in options.variables.into_iter().flatten() {
+            if RESERVED.contains(&name.as_str()) {
+                return Err(TemplateError::ReservedVariable { name: name.clone() });
+            }
+            bytes += weight(value) + name.len() as u64;
+            context.insert(name.clone(), from_json(value));
+        }
+        for (name, value) in [("tools", options.tools), ("documents", options.documents)] {
+            bytes += value.map_or(0, weight);
+            context.insert(name.to_owned(), value.map_or(Value::from(()), from_json));
+        }
+        for message in messages {
+            bytes += message.content.len() as u64;
+            bytes += message
+                .reasoning_content
+                .as_ref()
+                .map_or(0, |text| text.len() as u64);
+            bytes += message.tool_calls.as_ref().map_or(0, weight);
+        }
+        let messages_value: Value = messages.iter().map(template_message).collect();
+        context.insert("messages".to_owned(), messages_value);
+        context.insert(
+            "add_generation_prompt".to_owned(),
+            options.add_generation_prompt.into(),
+        );
+        if let Some(now) = options.now {
+            let strftime = move |format: &str| now.strftime(format);
+            context.insert("strftime_now".to_owned(), Value::from_function(strftime));
+        }
+        let fuel = BASE_FUEL
+            .saturating_add(FUEL_PER_MESSAGE.saturating_mul(messages.len() as u64))
+            .saturating_add(FUEL_PER_BYTE.saturating_mul(bytes));
+        Ok((context, fuel))
+    }
+
+    fn render_error(&self, error: &minijinja::Error) -> TemplateError {
+        let template = self.name.clone();
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(inner) = source {
+            if let Some(raised) = inner.downcast_ref::<jinja::Raised>() {
+                return TemplateError::Raised {
+                    template,
+                    message: raised.0.clone(),
+                };
+            }
+            if let Some(inner) = inner.downcast_ref::<minijinja::Error>()
+                && inner.kind() == ErrorKind::OutOfFuel
+            {
+                return TemplateError::TooMuchWork { template };
+            }
+            source = inner.source();
+        }
+        let line = error.line().unwrap_or(0);
+        TemplateError::Render {
+            template,
+            line,
+            message: words(error),
+        }
+    }
+}
+
+/// A message as templates see it: absent fields are undefined, and the reasoning stands under both
+/// of the names in use, as in transformers.
+fn template_message(message: &ChatMessage) -> Value {
+    let ChatMessage {
+        role,
+        content,
+        reasoning_content,
+        tool_calls,
+        name,
+        tool_call_id,
+    } = message;
+    let text = |text: &Option<String>| text.as_deref().map(Value::from);
+    let fields = [
+        ("thinking", text(reasoning_content)),
+        ("role", Some(Value::from(role.as_str()))),
+        ("content", Some(Value::from(content.as_str()))),
+        ("reasoning_content", text(reasoning_content)),
+        ("tool_calls", tool_calls.as_ref().map(from_json)),
+        ("name", text(name)),
+        ("tool_call_id", text(tool_call_id)),
+    ];
+    Value::from_pairs(
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    )
+}
+
+fn from_json(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), _, _) => Value::from(number),
+            (None, Some(number), _) => Value::from(number),
+            (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(from_json).collect(),
+        Json::Object(fields) => Value::from_pairs(
+            fields
+                .iter()
+                .map(|(key, value)| (key.as_str(), from_json(value))),
+        ),
+    }
+}
+
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
+            self.full = true;
+            return Err(io::Error::other("the rendered text is too long"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn syntax_error(template: String, error: &minijinja::Error) -> TemplateError {
+    TemplateError::Syntax {
+        template,
+        line: error.line().unwrap_or(0),
+        message: words(error),
+    }
+}
+
+fn words(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind())
+            .chars()
+            .take(2048)
+            .collect(),
+        None => error.kind().to_string(),
+    }
+}
+
+/// Roughly the bytes of a JSON value.
+fn weight(value: &Json) -> u64 {
+    match value {
+        Json::String(text) => text.len() as u64 + 8,
+        Json::Array(items) => items.iter().map(weight).sum::<u64>() + 8,
+        Json::Object(fields) => {
+            fields
+                .iter()
+                .map(|(key, value)| key.len() as u64 + weight(value))
+                .sum::<u64>()
+                + 8
+        }
+        _ => 8,
+    }
+}

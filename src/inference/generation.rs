@@ -1,0 +1,127 @@
+//! What a generation tells of itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::SessionId;
+use super::sampling::SamplingParams;
+use crate::emotion::{Coefficients, Quadrant};
+
+/// Numbers the generations of a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// The model ended its reply.
+    Stop,
+    /// A stop string was reached.
+    StopString,
+    /// `max_tokens` were generated.
+    Length,
+    /// The context is full.
+    ContextFull,
+}
+
+impl FinishReason {
+    /// The name used in metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::StopString => "stop_string",
+            Self::Length => "length",
+            Self::ContextFull => "context_full",
+        }
+    }
+}
+
+/// The feeling behind a text: everything that made its sampling and steering
+/// what they were, so that the text can be traced and replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppliedModulation {
+    /// Valence when the modulation was taken.
+    pub valence: f64,
+    /// Arousal when the modulation was taken.
+    pub arousal: f64,
+    /// Quadrant of that state.
+    pub quadrant: Quadrant,
+    /// Index of the first generated token under this modulation, from 0.
+    pub from_token: u32,
+    /// Sampling parameters in force, the seed included.
+    pub sampling: SamplingParams,
+    /// Steering coefficients by emotion, strength included.
+    pub coefficients: Coefficients,
+    /// Content hash of the steering library in force.
+    pub library_version: String,
+    /// What was added to the residual stream.
+    pub steering: Vec<AppliedSteering>,
+}
+
+/// A vector that was added at one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AppliedSteering {
+    /// The decoder layer at whose output it was added, counted from 0.
+    pub layer: usize,
+    /// The vector's Euclidean norm.
+    pub norm: f32,
+    /// That norm in units of the median norm of the residual stream there.
+    pub residual_fraction: Option<f32>,
+    /// Whether the norm was cut to the allowed fraction.
+    pub clamped: bool,
+}
+
+/// Account of a finished generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerationReport {
+    /// The generation.
+    pub id: RequestId,
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// The model's name.
+    pub model: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens generated, the end token not counted.
+    pub completion_tokens: u32,
+    /// The modulations in force, in order; more than one only when events
+    /// reached the running generation ([`super::ModulationTiming::Live`]).
+    /// At most [`MODULATIONS_KEPT`]; the first and the latest are kept.
+    pub modulations: Vec<AppliedModulation>,
+    /// Seconds from submission until the generation got a slot.
+    pub queue_seconds: f64,
+    /// Seconds from submission to the first token.
+    pub first_token_seconds: f64,
+    /// Seconds from submission to the end.
+    pub total_seconds: f64,
+}
+
+/// Most modulations that a report lists.
+pub const MODULATIONS_KEPT: usize = 64;
+
+impl GenerationReport {
+    /// The modulation that the generation started with.
+    pub fn modulation(&self) -> Option<&AppliedModulation> {
+        self.modulations.first()
+    }
+}
+
+/// A finished reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The reply's text.
+    pub text: String,
+    /// How it came about.
+    pub report: GenerationReport,
+}

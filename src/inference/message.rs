@@ -1,0 +1,185 @@
+//! Chat messages and their roles.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+/// Says why messages were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// A role that is none of [`Role::ALL`].
+    #[error("unknown role {name:?}, known roles: system, user, assistant, tool")]
+    UnknownRole {
+        /// The role as given, cut to 64 characters.
+        name: String,
+    },
+    /// A conversation without a message.
+    #[error("the conversation has no messages")]
+    Empty,
+    /// A user message without text.
+    #[error("user message {index} has no content")]
+    EmptyUserMessage {
+        /// Its place in the conversation, from 0.
+        index: usize,
+    },
+}
+
+impl MessageError {
+    /// Returns a short constant label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownRole { .. } => "unknown_role",
+            Self::Empty => "empty_conversation",
+            Self::EmptyUserMessage { .. } => "empty_user_message",
+        }
+    }
+}
+
+/// Who speaks in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Instructions that stand above the conversation.
+    System,
+    /// The human, or the agent code that stands in for one.
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a tool call.
+    Tool,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::System, Self::User, Self::Assistant, Self::Tool];
+
+    /// Returns the name that chat templates know the role by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = MessageError;
+
+    /// Reads a role by its exact name.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == name)
+            .ok_or_else(|| MessageError::UnknownRole {
+                name: name.chars().take(64).collect(),
+            })
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// One message of a conversation, in the shape that chat templates read.
+///
+/// Fields that are `None` are absent to a template (undefined), not null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said. JSON null and a missing field read as the empty text, as assistant messages
+    /// with tool calls often have it.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub content: String,
+    /// The model's reasoning before its answer, for templates of reasoning models. Templates see
+    /// it as `reasoning_content` and as `thinking`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// The tool calls of an assistant message: a list of
+    /// `{"type": "function", "id": …, "function": {"name": …, "arguments": {…}}}`. Most templates
+    /// want `arguments` as an object, not as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Value>,
+    /// The name of the tool whose result this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The id of the tool call that this message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+impl ChatMessage {
+    /// Creates a message with a role and a text, and nothing else.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+            reasoning_content: None,
+            tool_calls: None,
+            name: None,
+            tool_call_id: None,
+        }
+    }
+
+    /// Creates a system message.
+    pub fn system(content: impl Into<String>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// Creates a user message.
+    pub fn user(content: impl Into<String>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// Creates an assistant message.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
+    /// Creates a tool message.
+    pub fn tool(content: impl Into<String>) -> Self {
+        Self::new(Role::Tool, content)
+    }
+}
+
+/// Checks a conversation before it is rendered.
+///
+/// # Errors
+/// [`MessageError::Empty`] without a message, [`MessageError::EmptyUserMessage`] when a user
+/// message has no character. White space counts as content.
+pub fn validate_messages(messages: &[ChatMessage]) -> Result<(), MessageError> {
+    if messages.is_empty() {
+        return Err(MessageError::Empty);
+    }
+    let empty = |message: &ChatMessage| message.role == Role::User && message.content.is_empty();
+    match messages.iter().position(empty) {
+        Some(index) => Err(MessageError::EmptyUserMessage { index }),
+        None => Ok(()),
+    }
+}
+
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
+}

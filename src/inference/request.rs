@@ -1,0 +1,232 @@
+//! What a caller asks of a generation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::sampling::{SamplingError, SamplingParams};
+use crate::emotion::Coefficients;
+
+/// Longest session name, in bytes.
+pub const SESSION_ID_LIMIT: usize = 256;
+
+/// Names a session; each session has an emotional state of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionId(std::sync::Arc<str>);
+
+impl SessionId {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// [`RequestError::SessionId`] if it is empty, longer than
+    /// [`SESSION_ID_LIMIT`] bytes or holds control characters.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, RequestError> {
+        let id = id.as_ref();
+        let reason = if id.is_empty() {
+            "it is empty"
+        } else if id.len() > SESSION_ID_LIMIT {
+            "it is longer than 256 bytes"
+        } else if id.chars().any(char::is_control) {
+            "it holds control characters"
+        } else {
+            return Ok(Self(id.into()));
+        };
+        Err(RequestError::SessionId {
+            value: id.chars().take(64).collect(),
+            reason,
+        })
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = RequestError;
+
+    fn from_str(id: &str) -> Result<Self, RequestError> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = RequestError;
+
+    fn try_from(id: String) -> Result<Self, RequestError> {
+        Self::new(id)
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+/// When a change of emotion reaches a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModulationTiming {
+    /// A generation keeps the modulation it started with.
+    #[default]
+    AtStart,
+    /// An event changes a running generation from its next token on.
+    Live,
+}
+
+impl ModulationTiming {
+    /// The name used in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AtStart => "at-start",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for ModulationTiming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Options of one generation; what is not set follows the settings and the
+/// session's emotion.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerationOptions {
+    /// Most tokens to generate, at least 1.
+    pub max_tokens: Option<u32>,
+    /// Temperature in [0, 2] instead of the modulated one; 0 is greedy.
+    pub temperature: Option<f32>,
+    /// Nucleus sampling's probability mass in (0, 1] instead of the modulated one.
+    pub top_p: Option<f32>,
+    /// Most candidates kept; 0 keeps all.
+    pub top_k: Option<u32>,
+    /// Least probability relative to the likeliest candidate, in [0, 1).
+    pub min_p: Option<f32>,
+    /// Repetition penalty above 0; 1 is none.
+    pub repetition_penalty: Option<f32>,
+    /// Seed of the random stream; unset: a random one, named in the report.
+    pub seed: Option<u64>,
+    /// Texts that end the generation; they are not part of the reply.
+    pub stop: Vec<String>,
+    /// Steering coefficients by emotion instead of the session's own.
+    pub coefficients: Option<Coefficients>,
+    /// `false`: neither sampling nor steering follows the emotion.
+    pub emotional_modulation: Option<bool>,
+    /// When events reach the generation; unset: as in the settings.
+    pub timing: Option<ModulationTiming>,
+    /// Seconds until the generation is ended with an error, queueing included.
+    pub timeout_seconds: Option<f64>,
+}
+
+impl GenerationOptions {
+    /// Checks every value that does not depend on the model.
+    ///
+    /// # Errors
+    /// The field, the value and the limit of the first bad one.
+    pub fn validate(&self) -> Result<(), RequestError> {
+        if self.max_tokens == Some(0) {
+            return Err(RequestError::Limit {
+                field: "max_tokens",
+                value: "0".to_owned(),
+                limit: "at least 1",
+            });
+        }
+        if let Some(timeout) = self.timeout_seconds
+            && !(timeout.is_finite() && timeout > 0.0)
+        {
+            return Err(RequestError::Limit {
+                field: "timeout_seconds",
+                value: timeout.to_string(),
+                limit: "a finite number above 0",
+            });
+        }
+        Ok(self.sampling(&SamplingParams::default()).validate()?)
+    }
+
+    /// The sampling parameters: `base` with what the options set.
+    pub fn sampling(&self, base: &SamplingParams) -> SamplingParams {
+        SamplingParams {
+            temperature: self.temperature.unwrap_or(base.temperature),
+            top_p: self.top_p.unwrap_or(base.top_p),
+            top_k: self.top_k.unwrap_or(base.top_k),
+            min_p: self.min_p.unwrap_or(base.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(base.repetition_penalty),
+            seed: self.seed.unwrap_or(base.seed),
+            ..*base
+        }
+    }
+}
+
+/// Why a request was refused before it reached the model.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// A session's name.
+    #[error("session name {value:?} is refused: {reason}")]
+    SessionId {
+        /// The name, cut to 64 characters.
+        value: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A value outside its range.
+    #[error("{field} is {value}, but must be {limit}")]
+    Limit {
+        /// The option.
+        field: &'static str,
+        /// The value given.
+        value: String,
+        /// The limit, in words.
+        limit: &'static str,
+    },
+    /// A sampling value.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The messages.
+    #[error(transparent)]
+    Message(#[from] super::message::MessageError),
+    /// A stop string.
+    #[error(transparent)]
+    Stop(#[from] super::text::TextError),
+    /// The prompt does not fit the context.
+    #[error(
+        "the prompt has {prompt} tokens, but the context of {context} tokens must hold it and at least one generated token"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of the context.
+        context: u32,
+    },
+    /// The rendered prompt has no token at all.
+    #[error("the chat template renders these messages to an empty prompt")]
+    EmptyPrompt,
+}
+
+impl RequestError {
+    /// A short name for metric labels.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SessionId { .. } => "session_id",
+            Self::Limit { .. } => "limit",
+            Self::Sampling(_) => "sampling",
+            Self::Message(_) => "message",
+            Self::Stop(_) => "stop",
+            Self::PromptTooLong { .. } => "prompt_too_long",
+            Self::EmptyPrompt => "empty_prompt",
+        }
+    }
+}

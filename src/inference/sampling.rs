@@ -1,0 +1,201 @@
+//! Sampling parameters and the sampler: from logits to the next token.
+//!
+//! The order of the steps is llama.cpp's default: token mask → repetition penalty → top-k → top-p
+//! → min-p → temperature → draw. Temperature comes after truncation, so a hotter temperature
+//! makes the choice among the surviving tokens more even and lets no further token in.
+
+mod exp;
+mod sampler;
+mod select;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use sampler::{Sampler, greedy};
+
+/// The longest repetition window, in tokens.
+pub const MAX_REPETITION_WINDOW: u32 = 4096;
+
+/// The highest temperature.
+pub const MAX_TEMPERATURE: f32 = 2.0;
+
+/// Says why parameters, logits or a token were refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum SamplingError {
+    /// A parameter outside its range, or not a number.
+    #[error("sampling parameter {field} is {value}, allowed is {limit}")]
+    OutOfRange {
+        /// The field of [`SamplingParams`].
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// The allowed range in words.
+        limit: &'static str,
+    },
+    /// A vocabulary without a token, or with 2²⁴ or more.
+    #[error("a vocabulary of {size} tokens, allowed is 1 to 16777215")]
+    VocabularySize {
+        /// The size as given.
+        size: usize,
+    },
+    /// The logits are not one per token of the vocabulary.
+    #[error("{got} logits for a vocabulary of {expected} tokens")]
+    LogitsLength {
+        /// How many logits came.
+        got: usize,
+        /// The size of the vocabulary.
+        expected: usize,
+    },
+    /// The token mask is too short for the vocabulary.
+    #[error("a token mask of {got} words, the vocabulary needs {expected}")]
+    MaskLength {
+        /// How many words came.
+        got: usize,
+        /// How many are needed: one per 32 tokens, rounded up.
+        expected: usize,
+    },
+    /// A logit that is NaN or +∞. The model or the steering is broken.
+    #[error("the logit of token {token} is {value}")]
+    InvalidLogit {
+        /// The first such token.
+        token: u32,
+        /// Its logit.
+        value: f32,
+    },
+    /// No token has a finite logit, or the mask leaves none that has.
+    #[error("no token is possible: every logit is -inf or masked out")]
+    NoCandidates,
+    /// A token that the vocabulary does not have.
+    #[error("token {token} is outside the vocabulary of {vocabulary} tokens")]
+    TokenOutOfRange {
+        /// The token as given.
+        token: u32,
+        /// The size of the vocabulary.
+        vocabulary: usize,
+    },
+}
+
+impl SamplingError {
+    /// Returns a short constant label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::VocabularySize { .. } => "vocabulary_size",
+            Self::LogitsLength { .. } => "logits_length",
+            Self::MaskLength { .. } => "mask_length",
+            Self::InvalidLogit { .. } => "invalid_logit",
+            Self::NoCandidates => "no_candidates",
+            Self::TokenOutOfRange { .. } => "token_out_of_range",
+        }
+    }
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplingParams {
+    /// Divides the logits of the surviving tokens; 0 takes the most likely token. 0 to
+    /// [`MAX_TEMPERATURE`].
+    pub temperature: f32,
+    /// Keeps the k most likely tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keeps the fewest most likely tokens whose probabilities, at temperature 1 and relative to
+    /// what top-k kept, reach this sum (Holtzman et al. 2020). Above 0, to 1; 1 keeps all.
+    pub top_p: f32,
+    /// Keeps tokens at least this probable relative to the most likely one, at temperature 1
+    /// (Nguyen et al. 2024). 0 to below 1; 0 keeps all.
+    pub min_p: f32,
+    /// Divides positive and multiplies negative logits of tokens in the repetition window, once
+    /// per distinct token (CTRL, Keskar et al. 2019). Finite and above 0; 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// How many of the last tokens the penalty looks at. 0 to [`MAX_REPETITION_WINDOW`].
+    pub repetition_window: u32,
+    /// Where the random stream starts.
+    pub seed: u64,
+}
+
+impl Default for SamplingParams {
+    /// Temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no repetition penalty over 64 tokens,
+    /// seed 0: llama.cpp's defaults, with a fixed seed.
+    fn default() -> Self {
+        Self {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repetition_penalty: 1.0,
+            repetition_window: 64,
+            seed: 0,
+        }
+    }
+}
+
+impl SamplingParams {
+    /// Returns parameters that always take the most likely token, with nothing else at work.
+    pub fn greedy() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`SamplingError::OutOfRange`] for the first field that is outside its range or NaN.
+    pub fn validate(&self) -> Result<(), SamplingError> {
+        let check = |valid: bool, field, value: f64, limit| {
+            if valid {
+                Ok(())
+            } else {
+                Err(SamplingError::OutOfRange {
+                    field,
+                    value,
+                    limit,
+                })
+            }
+        };
+        let Self {
+            temperature,
+            top_p,
+            min_p,
+            repetition_penalty: penalty,
+            repetition_window: window,
+            ..
+        } = *self;
+        check(
+            (0.0..=MAX_TEMPERATURE).contains(&temperature),
+            "temperature",
+            temperature.into(),
+            "0 to 2",
+        )?;
+        check(
+            top_p > 0.0 && top_p <= 1.0,
+            "top_p",
+            top_p.into(),
+            "above 0, to 1",
+        )?;
+        check(
+            (0.0..1.0).contains(&min_p),
+            "min_p",
+            min_p.into(),
+            "0 to below 1",
+        )?;
+        check(
+            penalty > 0.0 && penalty.is_finite(),
+            "repetition_penalty",
+            penalty.into(),
+            "above 0 and finite",
+        )?;
+        check(
+            window <= MAX_REPETITION_WINDOW,
+            "repetition_window",
+            window.into(),
+            "0 to 4096",
+        )
+    }
+}

@@ -1,0 +1,368 @@
+//! The sampler: parameters, repetition window and random stream of one generation.
+
+use std::collections::VecDeque;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::exp::{exp, sum};
+use super::select::{self, Candidate};
+use super::{MAX_REPETITION_WINDOW, SamplingError, SamplingParams};
+
+const LANES: usize = 16;
+/// Logits per block of the draw over a whole vocabulary.
+const BLOCK: usize = 1024;
+/// From this part of a vocabulary on, reading it again is faster than sorting what survived.
+const RESCAN_FROM: usize = 64;
+/// Says in the key of the random stream what the stream is for.
+const KEY_TAG: &[u8; 24] = b"elpis sampling stream v1";
+
+/// Chooses tokens for one generation.
+///
+/// The same seed, parameters, logits and accepted tokens give the same tokens on every platform:
+/// the random numbers are those of `ChaCha8`, and the weights use only arithmetic that IEEE 754 fixes.
+/// Each token that is drawn takes exactly one random number (64 bits), a greedy one takes none,
+/// and a refused call takes none.
+///
+/// The draw walks the surviving tokens in rising token order. Equal logits at a limit of top-k
+/// or top-p go to the lower token.
+///
+/// Memory: 4 bytes per token of the vocabulary, and 8 per candidate at the most so far. Nothing
+/// is allocated per token once these have grown.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    params: SamplingParams,
+    vocabulary: usize,
+    rng: ChaCha8Rng,
+    history: VecDeque<u32>,
+    work: Vec<f32>,
+    candidates: Vec<Candidate>,
+}
+
+impl Sampler {
+    /// Creates a sampler for a vocabulary of `vocabulary` tokens, with an empty repetition window.
+    ///
+    /// # Errors
+    /// [`SamplingError::OutOfRange`] as from [`SamplingParams::validate`];
+    /// [`SamplingError::VocabularySize`].
+    pub fn new(params: SamplingParams, vocabulary: usize) -> Result<Self, SamplingError> {
+        params.validate()?;
+        if vocabulary == 0 || vocabulary >= 1 << 24 {
+            return Err(SamplingError::VocabularySize { size: vocabulary });
+        }
+        Ok(Self {
+            params,
+            vocabulary,
+            rng: stream(params.seed),
+            history: VecDeque::with_capacity(MAX_REPETITION_WINDOW as usize),
+            work: Vec::new(),
+            candidates: Vec::new(),
+        })
+    }
+
+    /// Returns the parameters in use.
+    pub fn params(&self) -> &SamplingParams {
+        &self.params
+    }
+
+    /// Changes the parameters from the next token on. The random stream goes on where it is, so
+    /// a new seed takes effect only at [`reset`](Self::reset); so does the repetition window,
+    /// which remembers [`MAX_REPETITION_WINDOW`] tokens whatever its length.
+    ///
+    /// # Errors
+    /// [`SamplingError::OutOfRange`]; the old parameters then stay.
+    pub fn set_params(&mut self, params: SamplingParams) -> Result<(), SamplingError> {
+        params.validate()?;
+        self.params = params;
+        Ok(())
+    }
+
+    /// Starts the random stream of `seed` and empties the repetition window.
+    pub fn reset(&mut self, seed: u64) {
+        self.params.seed = seed;
+        self.rng = stream(seed);
+        self.history.clear();
+    }
+
+    /// Adds a token, of the prompt or of the reply, to the repetition window. Sampling does not
+    /// do this by itself.
+    ///
+    /// # Errors
+    /// [`SamplingError::TokenOutOfRange`].
+    pub fn accept(&mut self, token: u32) -> Result<(), SamplingError> {
+        if token as usize >= self.vocabulary {
+            return Err(SamplingError::TokenOutOfRange {
+                token,
+                vocabulary: self.vocabulary,
+            });
+        }
+        if self.history.len() >= MAX_REPETITION_WINDOW as usize {
+            self.history.pop_front();
+        }
+        self.history.push_back(token);
+        Ok(())
+    }
+
+    /// Chooses the next token. `logits` holds one natural logit per token; -∞ excludes a token.
+    ///
+    /// # Errors
+    /// [`SamplingError::LogitsLength`], [`SamplingError::InvalidLogit`],
+    /// [`SamplingError::NoCandidates`].
+    pub fn sample(&mut self, logits: &[f32]) -> Result<u32, SamplingError> {
+        self.sample_from(logits, None)
+    }
+
+    /// Chooses the next token among those that `allowed` has: bit `t % 32` of word `t / 32`, from
+    /// the least significant, is set when token t is allowed. Bits past the vocabulary are
+    /// ignored. An excluded token counts for nothing, also not for top-k and top-p.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample), and [`SamplingError::MaskLength`].
+    pub fn sample_masked(&mut self, logits: &[f32], allowed: &[u32]) -> Result<u32, SamplingError> {
+        self.sample_from(logits, Some(allowed))
+    }
+
+    fn sample_from(
+        &mut self,
+        logits: &[f32],
+        allowed: Option<&[u32]>,
+    ) -> Result<u32, SamplingError> {
+        if logits.len() != self.vocabulary {
+            return Err(SamplingError::LogitsLength {
+                got: logits.len(),
+                expected: self.vocabulary,
+            });
+        }
+        let mut max = highest(logits)?;
+        let mut work = std::mem::take(&mut self.work);
+        let changed = self.prepare(logits, allowed, &mut work);
+        let chosen = changed.and_then(|changed| {
+            let logits = if changed { work.as_slice() } else { logits };
+            if changed {
+                max = highest(logits)?;
+            }
+            if max == f32::NEG_INFINITY {
+                Err(SamplingError::NoCandidates)
+            } else if self.params.temperature == 0.0 {
+                Ok(first_of(logits, max))
+            } else {
+                Ok(self.draw(logits, max))
+            }
+        });
+        self.work = work;
+        chosen
+    }
+
+    /// Writes masked and penalised logits to `work`. Returns whether anything had to change; if
+    /// not, `work` is left as it was.
+    fn prepare(
+        &self,
+        logits: &[f32],
+        allowed: Option<&[u32]>,
+        work: &mut Vec<f32>,
+    ) -> Result<bool, SamplingError> {
+        let penalty = self.params.repetition_penalty;
+        let window = (self.params.repetition_window as usize).min(self.history.len());
+        let penalised = window > 0 && (penalty - 1.0).abs() > 0.0;
+        if allowed.is_none() && !penalised {
+            return Ok(false);
+        }
+        work.clear();
+        work.extend_from_slice(logits);
+        if let Some(allowed) = allowed {
+            let expected = logits.len().div_ceil(32);
+            if allowed.len() < expected {
+                return Err(SamplingError::MaskLength {
+                    got: allowed.len(),
+                    expected,
+                });
+            }
+            for (chunk, &word) in work.chunks_mut(32).zip(allowed) {
+                if word == 0 {
+                    chunk.fill(f32::NEG_INFINITY);
+                } else if word != u32::MAX {
+                    for (bit, logit) in chunk.iter_mut().enumerate() {
+                        if word >> bit & 1 == 0 {
+                            *logit = f32::NEG_INFINITY;
+                        }
+                    }
+                }
+            }
+        }
+        if penalised {
+            for &token in self.history.iter().skip(self.history.len() - window) {
+                let token = token as usize;
+                // From the original logit, so that a token seen twice is penalised once.
+                if work[token] > f32::NEG_INFINITY {
+                    work[token] = penalise(logits[token], penalty);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn draw(&mut self, logits: &[f32], max: f32) -> u32 {
+        let SamplingParams {
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            ..
+        } = self.params;
+        let out = &mut self.candidates;
+        let top_k = top_k as usize;
+        let random = unit(&mut self.rng);
+        if top_k > 0 && top_k < logits.len() {
+            select::top_k(logits, top_k, out);
+            if top_p < 1.0 {
+                // In token order, so that the sum does not depend on how the k were selected.
+                out.sort_unstable_by_key(|candidate| candidate.token);
+                let total = out.iter().map(|c| f64::from(exp(c.logit - max))).sum();
+                select::nucleus(out, max, top_p, total);
+            }
+        } else if top_p < 1.0 {
+            let total = select::nucleus_superset(logits, max, top_p, out);
+            let last = select::nucleus(out, max, top_p, total);
+            if let Some(last) = last.filter(|_| out.len() > logits.len() / RESCAN_FROM) {
+                select::up_to(logits, last, out);
+            }
+        } else if min_p > 0.0 {
+            select::min_p_superset(logits, max, min_p, out);
+        } else {
+            return draw_from_all(logits, max, inverse(temperature), random);
+        }
+        if min_p > 0.0 {
+            out.retain(|candidate| exp(candidate.logit - max) >= min_p);
+        }
+        out.sort_unstable_by_key(|candidate| candidate.token);
+        draw_from(out, max, inverse(temperature), random)
+    }
+}
+
+/// Returns the token with the highest logit, the lowest such token if several have it.
+///
+/// # Errors
+/// [`SamplingError::InvalidLogit`] when a logit is NaN or +∞, [`SamplingError::NoCandidates`]
+/// when all are -∞ or there is none.
+pub fn greedy(logits: &[f32]) -> Result<u32, SamplingError> {
+    let max = highest(logits)?;
+    if max == f32::NEG_INFINITY {
+        return Err(SamplingError::NoCandidates);
+    }
+    Ok(first_of(logits, max))
+}
+
+fn stream(seed: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..].copy_from_slice(KEY_TAG);
+    ChaCha8Rng::from_seed(key)
+}
+
+/// One random number, 0 to below 1, in steps of 2⁻⁵³.
+fn unit(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Finite also for a subnormal temperature, so that the best token keeps the weight 1.
+fn inverse(temperature: f32) -> f32 {
+    temperature.recip().min(f32::MAX)
+}
+
+fn penalise(logit: f32, penalty: f32) -> f32 {
+    let changed = if logit > 0.0 {
+        logit / penalty
+    } else {
+        logit * penalty
+    };
+    changed.clamp(f32::MIN, f32::MAX)
+}
+
+/// Returns the highest logit, -∞ if there is none above, after checking them all.
+fn highest(logits: &[f32]) -> Result<f32, SamplingError> {
+    let mut best = [f32::NEG_INFINITY; LANES];
+    let mut valid = true;
+    let chunks = logits.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (best, &logit) in best.iter_mut().zip(chunk) {
+            valid &= logit < f32::INFINITY;
+            *best = if logit > *best { logit } else { *best };
+        }
+    }
+    for (best, &logit) in best.iter_mut().zip(rest) {
+        valid &= logit < f32::INFINITY;
+        *best = if logit > *best { logit } else { *best };
+    }
+    if !valid {
+        let broken = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
+        if let Some(token) = logits.iter().position(broken) {
+            return Err(SamplingError::InvalidLogit {
+                token: token as u32,
+                value: logits[token],
+            });
+        }
+    }
+    Ok(best.into_iter().fold(f32::NEG_INFINITY, f32::max))
+}
+
+fn first_of(logits: &[f32], max: f32) -> u32 {
+    logits
+        .iter()
+        .position(|&logit| logit >= max)
+        .unwrap_or_default() as u32
+}
+
+/// Draws from candidates in token order by their weights `exp((logit - max) / temperature)`.
+fn draw_from(candidates: &[Candidate], max: f32, inverse_temperature: f32, random: f64) -> u32 {
+    let weight = |logit: f32| f64::from(exp((logit - max) * inverse_temperature));
+    let total: f64 = candidates.iter().map(|c| weight(c.logit)).sum();
+    let goal = random * total;
+    let mut reached = 0.0;
+    let mut last = candidates.first().map_or(0, |first| first.token);
+    for candidate in candidates {
+        let weight = weight(candidate.logit);
+        if weight > 0.0 {
+            reached += weight;
+            last = candidate.token;
+            if reached > goal {
+                break;
+            }
+        }
+    }
+    last
+}
+
+/// As [`draw_from`], over the whole vocabulary: finds the block first, then the token in it.
+fn draw_from_all(logits: &[f32], max: f32, inverse_temperature: f32, random: f64) -> u32 {
+    let total: f64 = logits
+        .chunks(BLOCK)
+        .map(|block| sum(block, max, inverse_temperature))
+        .sum();
+    let goal = random * total;
+    let mut reached = 0.0;
+    let mut chosen = (0, logits.get(..BLOCK).unwrap_or(logits), 0.0);
+    for (index, block) in logits.chunks(BLOCK).enumerate() {
+        let weight = sum(block, max, inverse_temperature);
+        if weight > 0.0 {
+            chosen = (index * BLOCK, block, reached);
+            reached += weight;
+            if reached > goal {
+                break;
+            }
+        }
+    }
+    let (start, block, mut reached) = chosen;
+    let mut last = start;
+    for (offset, &logit) in block.iter().enumerate() {
+        let weight = f64::from(exp((logit - max) * inverse_temperature));
+        if weight > 0.0 {
+            reached += weight;
+            last = start + offset;
+            if reached > goal {
+                break;
+            }
+        }
+    }
+    last as u32
+}

@@ -1,0 +1,306 @@
+//! What a user holds: a running [`Elpis`] and its [`Session`]s.
+
+mod chat;
+mod interface;
+mod prompt;
+mod session;
+
+pub use chat::{Chat, IntoMessages};
+pub use interface::{
+    BoxFuture, Capabilities, ChatRequest, FunctionCall, InferenceEngine, ModulationKind,
+};
+pub use session::{IntoEvent, Session};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::{Actor, ActorRef};
+use tokio::sync::watch;
+
+use crate::actors::emotion::{EmotionHandle, Sessions};
+use crate::actors::engine::{Intake, LoadedModel};
+use crate::actors::hardware::HardwareReport;
+use crate::actors::steering::SteeringHandle;
+use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
+use crate::actors::{Handle, Wiring};
+use crate::backend::{self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts};
+use crate::bus::{EventBus, Events};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
+use crate::inference::{RequestId, SessionId};
+use crate::settings::{BackendKind, ModelSource, Settings};
+use crate::steering::SteeringLibrary;
+
+/// A running runtime: one loaded model, many sessions.
+///
+/// Clones share the runtime. It stops when it is [shut
+/// down](Self::shutdown), or when the last clone and the last [`Session`] are
+/// dropped.
+#[derive(Debug, Clone)]
+pub struct Elpis {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    wiring: Wiring,
+    roster: Roster,
+    supervisor: ActorRef<SupervisorMessage>,
+    emotion: EmotionHandle,
+    steering: SteeringHandle,
+    last_request: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.wiring.intake.close("the last handle was dropped");
+        self.supervisor.stop(None);
+    }
+}
+
+/// Prepares a runtime whose parts are not the usual ones.
+pub struct ElpisBuilder {
+    settings: Settings,
+    factory: BackendFactory,
+    progress: Arc<dyn DownloadProgress>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for ElpisBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ElpisBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ElpisBuilder {
+    /// Takes the time from another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the backend with a function of one's own, which is called again
+    /// after every restart of the engine.
+    #[must_use]
+    pub fn backend(mut self, factory: BackendFactory) -> Self {
+        self.factory = factory;
+        self
+    }
+
+    /// Tells of the progress of a model's download.
+    #[must_use]
+    pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Loads the model and starts the runtime. Must be called within a Tokio
+    /// runtime with its time driver enabled.
+    ///
+    /// # Errors
+    /// Settings out of range, hardware that is not there, a model or steering
+    /// vectors that cannot be loaded.
+    pub async fn start(self) -> Result<Elpis, Error> {
+        let settings = self.settings;
+        settings.validate()?;
+        let source = resolve(&settings, self.progress).await?;
+        let runtime = &settings.runtime;
+        let wiring = Wiring {
+            source,
+            factory: self.factory,
+            clock: self.clock,
+            bus: EventBus::new(runtime.bus_capacity),
+            hardware: Arc::new(watch::Sender::new(None)),
+            model: Arc::new(watch::Sender::new(None)),
+            library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
+            sessions: Arc::new(Sessions::new(runtime.max_sessions)),
+            intake: Arc::new(Intake::new(runtime.n_parallel + runtime.queue_limit)),
+            settings: Arc::new(settings),
+        };
+        let roster = Roster::default();
+        let (supervisor, _) = Actor::spawn(None, Supervisor, (wiring.clone(), roster.clone()))
+            .await
+            .map_err(crate::actors::supervisor::startup_error)?;
+        Ok(Elpis {
+            inner: Arc::new(Inner {
+                emotion: EmotionHandle::new(Handle::new(roster.emotion.subscribe())),
+                steering: SteeringHandle::new(Handle::new(roster.steering.subscribe())),
+                wiring,
+                roster,
+                supervisor,
+                last_request: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+impl Elpis {
+    /// Loads the model and starts the runtime.
+    ///
+    /// # Errors
+    /// As [`ElpisBuilder::start`].
+    pub async fn start(settings: Settings) -> Result<Self, Error> {
+        Self::builder(settings).start().await
+    }
+
+    /// Prepares a runtime.
+    pub fn builder(settings: Settings) -> ElpisBuilder {
+        ElpisBuilder {
+            settings,
+            factory: BackendFactory::default(),
+            progress: Arc::new(NoProgress),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+
+    /// Opens a session, new or known.
+    ///
+    /// # Errors
+    /// [`crate::inference::RequestError::SessionId`] for a name that is empty,
+    /// too long or holds control characters.
+    pub fn session(&self, id: impl AsRef<str>) -> Result<Session, Error> {
+        Ok(Session::new(self.clone(), SessionId::new(id)?))
+    }
+
+    /// Subscribes to the events of the runtime from now on.
+    pub fn events(&self) -> Events {
+        self.inner.wiring.bus.subscribe()
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.wiring.settings
+    }
+
+    /// The hardware report.
+    pub fn hardware(&self) -> Option<Arc<HardwareReport>> {
+        self.inner.wiring.hardware.borrow().clone()
+    }
+
+    /// What is known of the loaded model; `None` while it is being reloaded.
+    pub fn model(&self) -> Option<Arc<ModelFacts>> {
+        let model = self.inner.wiring.model.borrow();
+        model.as_ref().map(|model| Arc::clone(&model.facts))
+    }
+
+    /// The steering library in force.
+    pub fn steering_library(&self) -> Arc<SteeringLibrary> {
+        Arc::clone(&self.inner.wiring.library.borrow())
+    }
+
+    /// Reads the steering vectors anew and waits until they are in force.
+    ///
+    /// # Errors
+    /// [`Error::Steering`] if the set is refused; the previous library then
+    /// stays in force.
+    pub async fn reload_vectors(&self) -> Result<Arc<SteeringLibrary>, Error> {
+        self.inner.steering.reload().await
+    }
+
+    /// Lists the sessions that hold a state, in no particular order.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn sessions(&self) -> Result<Vec<SessionId>, Error> {
+        self.inner.emotion.list().await
+    }
+
+    /// Refuses new generations, waits for the running ones (at most
+    /// `runtime.shutdown_timeout_seconds`), then stops everything. Further
+    /// calls wait for the same end.
+    pub async fn shutdown(&self) {
+        let wiring = &self.inner.wiring;
+        let limit = wiring.settings.runtime.shutdown_timeout();
+        wiring.intake.refuse("it was shut down");
+        if tokio::time::timeout(limit, wiring.intake.drained())
+            .await
+            .is_err()
+        {
+            tracing::warn!("generations were still running when the shutdown's time ran out");
+        }
+        let (sender, receiver) = ractor::concurrency::oneshot();
+        let message = SupervisorMessage::Shutdown(sender.into());
+        if self.inner.supervisor.send_message(message).is_ok() {
+            // An error says that another call was faster.
+            let _ = receiver.await;
+        }
+        let mut stopped = self.inner.roster.stopped.subscribe();
+        let _ = stopped.wait_for(Option::is_some).await;
+    }
+
+    /// Waits until a model is loaded.
+    async fn loaded(&self) -> Result<Arc<LoadedModel>, Error> {
+        let mut model = self.inner.wiring.model.subscribe();
+        let mut stopped = self.inner.roster.stopped.subscribe();
+        tokio::select! {
+            biased;
+            reason = stopped.wait_for(Option::is_some) => Err(Error::Stopped {
+                reason: reason
+                    .ok()
+                    .and_then(|reason| reason.as_deref().map(str::to_owned))
+                    .unwrap_or_else(|| "the runtime is gone".to_owned()),
+            }),
+            model = model.wait_for(Option::is_some) => match model.as_deref() {
+                Ok(Some(model)) => Ok(Arc::clone(model)),
+                _ => Err(Error::Stopped { reason: "the runtime is gone".to_owned() }),
+            },
+        }
+    }
+
+    fn next_request(&self) -> RequestId {
+        RequestId(self.inner.last_request.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Loads the model of the settings without a runtime around it.
+///
+/// # Errors
+/// As [`ElpisBuilder::start`].
+pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
+    settings.validate()?;
+    let hardware = HardwareReport::take(settings.model.hardware_backend)?;
+    let options = LoadOptions {
+        model: settings.model.clone(),
+        source: resolve(settings, Arc::new(NoProgress)).await?,
+        n_sequences: settings.runtime.n_parallel as u32,
+        devices: hardware.selected_devices(),
+    };
+    let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;
+    loaded
+        .unwrap_or_else(|error| {
+            Err(BackendError::Native {
+                call: "model loading",
+                reason: error.to_string(),
+            })
+        })
+        .map_err(Error::from)
+}
+
+/// Finds the model, fetching it from the hub if it is named there.
+async fn resolve(
+    settings: &Settings,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<ModelSource, Error> {
+    let source = settings.model_source()?;
+    if !matches!(source, ModelSource::Hub { .. }) {
+        return Ok(source);
+    }
+    let format = match settings.model.backend {
+        BackendKind::Transformers => ModelFormat::Transformers,
+        _ => ModelFormat::Gguf,
+    };
+    let located = tokio::task::spawn_blocking(move || hub::locate(&source, format, progress))
+        .await
+        .map_err(|error| Error::Stopped {
+            reason: format!("the download failed: {error}"),
+        })??;
+    Ok(match located {
+        Some(path) if path.is_dir() => ModelSource::Folder(path),
+        Some(path) => ModelSource::File(path),
+        None => ModelSource::Bundled,
+    })
+}

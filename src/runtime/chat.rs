@@ -1,0 +1,221 @@
+//! A generation in preparation.
+
+use super::prompt;
+use super::session::Session;
+use crate::actors::emotion::FollowedMood;
+use crate::actors::engine::{GenerationStream, stream};
+use crate::emotion::Coefficients;
+use crate::error::{EngineError, Error};
+use crate::inference::{
+    ChatMessage, Completion, GenerationOptions, ModulationTiming, SamplingParams,
+};
+use crate::scheduler::{MoodSource, Task};
+
+/// What a generation answers to: messages, or the text of a single user
+/// message.
+pub trait IntoMessages {
+    /// Makes the list of messages.
+    fn into_messages(self) -> Vec<ChatMessage>;
+}
+
+impl IntoMessages for &str {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        vec![ChatMessage::user(self)]
+    }
+}
+
+impl IntoMessages for String {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        vec![ChatMessage::user(self)]
+    }
+}
+
+impl IntoMessages for ChatMessage {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        vec![self]
+    }
+}
+
+impl IntoMessages for Vec<ChatMessage> {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        self
+    }
+}
+
+impl IntoMessages for &[ChatMessage] {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        self.to_vec()
+    }
+}
+
+impl IntoMessages for &Vec<ChatMessage> {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        self.clone()
+    }
+}
+
+impl<const N: usize> IntoMessages for [ChatMessage; N] {
+    fn into_messages(self) -> Vec<ChatMessage> {
+        self.into()
+    }
+}
+
+/// A generation in preparation; [`stream`](Self::stream) or
+/// [`complete`](Self::complete) starts it.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is generated until it is streamed or completed"]
+pub struct Chat {
+    session: Session,
+    messages: Vec<ChatMessage>,
+    options: GenerationOptions,
+}
+
+impl Chat {
+    pub(super) fn new(session: Session, messages: Vec<ChatMessage>) -> Self {
+        Self {
+            session,
+            messages,
+            options: GenerationOptions::default(),
+        }
+    }
+
+    /// Replaces all options at once.
+    pub fn options(mut self, options: GenerationOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Bounds the reply, in tokens.
+    pub fn max_tokens(mut self, tokens: u32) -> Self {
+        self.options.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Fixes the temperature, in [0, 2]; 0 is greedy.
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.options.temperature = Some(temperature);
+        self
+    }
+
+    /// Fixes nucleus sampling's probability mass, in (0, 1].
+    pub fn top_p(mut self, top_p: f32) -> Self {
+        self.options.top_p = Some(top_p);
+        self
+    }
+
+    /// Fixes the number of candidates; 0 keeps all.
+    pub fn top_k(mut self, top_k: u32) -> Self {
+        self.options.top_k = Some(top_k);
+        self
+    }
+
+    /// Fixes the seed of the random stream.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = Some(seed);
+        self
+    }
+
+    /// Adds a text that ends the reply.
+    pub fn stop(mut self, text: impl Into<String>) -> Self {
+        self.options.stop.push(text.into());
+        self
+    }
+
+    /// Steers with these coefficients instead of the session's own.
+    pub fn coefficients(mut self, coefficients: Coefficients) -> Self {
+        self.options.coefficients = Some(coefficients);
+        self
+    }
+
+    /// Lets the emotion act on sampling and steering, or not.
+    pub fn emotional_modulation(mut self, on: bool) -> Self {
+        self.options.emotional_modulation = Some(on);
+        self
+    }
+
+    /// Chooses when events reach the generation.
+    pub fn timing(mut self, timing: ModulationTiming) -> Self {
+        self.options.timing = Some(timing);
+        self
+    }
+
+    /// Ends the generation with an error after this time, in seconds.
+    pub fn timeout_seconds(mut self, seconds: f64) -> Self {
+        self.options.timeout_seconds = Some(seconds);
+        self
+    }
+
+    /// Starts the generation and waits for the whole reply.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream), or the error that ended the generation.
+    pub async fn complete(self) -> Result<Completion, Error> {
+        Ok(self.stream().await?.completion().await?)
+    }
+
+    /// Starts the generation.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the request is not valid, its template fails, its
+    /// prompt is too long or the runtime is overloaded; [`Error::Stopped`].
+    pub async fn stream(self) -> Result<GenerationStream, Error> {
+        let Self {
+            session,
+            messages,
+            mut options,
+        } = self;
+        let elpis = session.elpis();
+        let wiring = &elpis.inner.wiring;
+        let model_settings = &wiring.settings.model;
+        let submitted = wiring.clock.now();
+        options.validate().map_err(EngineError::from)?;
+        let permit = wiring.intake.admit()?;
+        let model = elpis.loaded().await?;
+        let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
+        let prompt = prompt::prepare(
+            &model,
+            messages,
+            model_settings.context_overflow,
+            max_tokens,
+            submitted,
+        )?;
+        let mut mood: Option<Box<dyn MoodSource>> = None;
+        if options.emotional_modulation != Some(false) {
+            let tracker = elpis.inner.emotion.follow(session.id()).await?;
+            mood = Some(Box::new(FollowedMood::new(tracker, wiring)));
+        }
+        let runtime = &wiring.settings.runtime;
+        options.timeout_seconds = options.timeout_seconds.or(runtime.request_timeout_seconds);
+        let seed = options.seed.or(model_settings.seed);
+        let id = elpis.next_request();
+        let (outlet, stream) = stream(
+            id,
+            session.id().clone(),
+            model.facts.name.clone(),
+            runtime.stream_buffer,
+            wiring.bus.clone(),
+            permit,
+        );
+        wiring.intake.submit(Task {
+            id,
+            session: session.id().clone(),
+            prompt,
+            max_tokens,
+            sampling: SamplingParams {
+                temperature: model_settings.temperature as f32,
+                top_p: model_settings.top_p as f32,
+                top_k: model_settings.top_k,
+                min_p: model_settings.min_p as f32,
+                repetition_penalty: model_settings.repetition_penalty as f32,
+                seed: seed.unwrap_or_else(rand::random),
+                ..SamplingParams::default()
+            },
+            timing: options.timing.unwrap_or(runtime.modulation_timing),
+            options,
+            mood,
+            submitted,
+            outlet: Box::new(outlet),
+        })?;
+        Ok(stream)
+    }
+}

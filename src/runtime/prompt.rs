@@ -1,0 +1,138 @@
+//! From messages to the tokens of a prompt that fits.
+
+use time::OffsetDateTime;
+
+use crate::actors::engine::LoadedModel;
+use crate::backend::Token;
+use crate::error::EngineError;
+use crate::inference::{
+    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, validate_messages,
+};
+use crate::settings::ContextOverflow;
+
+/// Renders and tokenises the messages; what does not fit the context is
+/// refused or, if the settings say so, loses its oldest turns.
+pub(super) fn prepare(
+    model: &LoadedModel,
+    mut messages: Vec<ChatMessage>,
+    overflow: ContextOverflow,
+    max_tokens: u32,
+    now: f64,
+) -> Result<Vec<Token>, EngineError> {
+    validate_messages(&messages).map_err(RequestError::from)?;
+    let context = model.facts.context_length as usize;
+    loop {
+        let tokens = render(model, &messages, now)?;
+        // Dropping turns makes room for the reply too; refusing does not
+        // refuse what could still be answered in part.
+        let fits = match overflow {
+            ContextOverflow::Error => tokens.len() < context,
+            ContextOverflow::DropOldest => {
+                tokens.len().saturating_add(max_tokens as usize) <= context
+            }
+        };
+        if fits {
+            return Ok(tokens);
+        }
+        let dropped = overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
+        if !dropped {
+            if tokens.len() < context {
+                return Ok(tokens);
+            }
+            let error = RequestError::PromptTooLong {
+                prompt: tokens.len(),
+                context: model.facts.context_length,
+            };
+            return Err(error.into());
+        }
+    }
+}
+
+fn render(
+    model: &LoadedModel,
+    messages: &[ChatMessage],
+    now: f64,
+) -> Result<Vec<Token>, EngineError> {
+    let options = RenderOptions {
+        add_generation_prompt: true,
+        now: civil(now),
+        ..RenderOptions::default()
+    };
+    let text = model.template.render(messages, &options)?;
+    let tokens = model.tokenizer.encode(&text, true);
+    if tokens.is_empty() {
+        return Err(RequestError::EmptyPrompt.into());
+    }
+    Ok(tokens)
+}
+
+/// The date and time in UTC, for templates that ask for it.
+fn civil(unix_seconds: f64) -> Option<CivilDateTime> {
+    let now = OffsetDateTime::from_unix_timestamp(unix_seconds as i64).ok()?;
+    CivilDateTime::new(
+        u16::try_from(now.year()).ok()?,
+        now.month().into(),
+        now.day(),
+        now.hour(),
+        now.minute(),
+        now.second(),
+    )
+}
+
+/// Removes the oldest turn (a user message with what answered it), never a
+/// system message and never the last user message; tells whether it could.
+fn drop_oldest_turn(messages: &mut Vec<ChatMessage>) -> bool {
+    let is_user = |message: &ChatMessage| message.role == Role::User;
+    let Some(last_user) = messages.iter().rposition(is_user) else {
+        return false;
+    };
+    let Some(first) = messages
+        .iter()
+        .position(|message| message.role != Role::System)
+    else {
+        return false;
+    };
+    if first >= last_user {
+        return false;
+    }
+    let end = messages[first + 1..]
+        .iter()
+        .position(is_user)
+        .map_or(last_user, |offset| first + 1 + offset);
+    let mut index = 0;
+    messages.retain(|message| {
+        let keep = !(first..end).contains(&index) || message.role == Role::System;
+        index += 1;
+        keep
+    });
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_turn_goes_first_and_the_last_question_stays() {
+        let mut messages = vec![
+            ChatMessage::system("s"),
+            ChatMessage::user("1"),
+            ChatMessage::assistant("a"),
+            ChatMessage::user("2"),
+            ChatMessage::assistant("b"),
+            ChatMessage::user("3"),
+        ];
+        let texts = |messages: &[ChatMessage]| {
+            messages
+                .iter()
+                .map(|m| m.content.clone())
+                .collect::<String>()
+        };
+        assert!(drop_oldest_turn(&mut messages));
+        assert_eq!(texts(&messages), "s2b3");
+        assert!(drop_oldest_turn(&mut messages));
+        assert_eq!(texts(&messages), "s3");
+        assert!(!drop_oldest_turn(&mut messages));
+        assert_eq!(texts(&messages), "s3");
+    }
+}

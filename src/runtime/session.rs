@@ -1,0 +1,116 @@
+//! A session: one emotional state and the generations that follow it.
+
+use super::{Chat, Elpis, IntoMessages};
+use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot};
+use crate::error::Error;
+use crate::inference::SessionId;
+
+/// A session of a runtime. Clones share it; opening it again by name finds
+/// the same state.
+#[derive(Debug, Clone)]
+pub struct Session {
+    elpis: Elpis,
+    id: SessionId,
+}
+
+/// What can be felt: an [`EmotionEvent`], or the name of one.
+pub trait IntoEvent {
+    /// Makes the event.
+    ///
+    /// # Errors
+    /// [`EmotionError`] if the name is not usable.
+    fn into_event(self) -> Result<EmotionEvent, EmotionError>;
+}
+
+impl IntoEvent for EmotionEvent {
+    fn into_event(self) -> Result<EmotionEvent, EmotionError> {
+        Ok(self)
+    }
+}
+
+impl IntoEvent for &EmotionEvent {
+    fn into_event(self) -> Result<EmotionEvent, EmotionError> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoEvent for &str {
+    fn into_event(self) -> Result<EmotionEvent, EmotionError> {
+        EmotionEvent::named(self)
+    }
+}
+
+impl IntoEvent for Result<EmotionEvent, EmotionError> {
+    fn into_event(self) -> Result<EmotionEvent, EmotionError> {
+        self
+    }
+}
+
+impl Session {
+    pub(super) fn new(elpis: Elpis, id: SessionId) -> Self {
+        Self { elpis, id }
+    }
+
+    /// The session's name.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Applies an emotion event. Every generation that starts after this call
+    /// has returned sees it; a running one if its timing is
+    /// [`Live`](crate::inference::ModulationTiming::Live).
+    ///
+    /// # Errors
+    /// [`Error::Emotion`] for a value out of range (nothing is changed),
+    /// [`Error::TooManySessions`] or [`Error::Stopped`].
+    pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
+        let event = event.into_event()?;
+        self.elpis.inner.emotion.feel(&self.id, &event).await
+    }
+
+    /// The state at this moment, with the modulation and the trajectory that
+    /// follow from it.
+    ///
+    /// # Errors
+    /// [`Error::TooManySessions`] or [`Error::Stopped`].
+    pub async fn state(&self) -> Result<EmotionSnapshot, Error> {
+        self.elpis.inner.emotion.snapshot(&self.id).await
+    }
+
+    /// Sets the state back to the baseline and forgets the past.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn reset(&self) -> Result<(), Error> {
+        self.elpis.inner.emotion.reset(&self.id).await
+    }
+
+    /// Changes how strongly the emotion steers this session, in [0, 3].
+    ///
+    /// # Errors
+    /// [`Error::Emotion`] for a value out of range, or [`Error::Stopped`].
+    pub async fn set_strength(&self, strength: f64) -> Result<(), Error> {
+        self.elpis
+            .inner
+            .emotion
+            .set_strength(&self.id, strength)
+            .await
+    }
+
+    /// Forgets the session's state; tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn forget(&self) -> Result<bool, Error> {
+        self.elpis.inner.emotion.forget(&self.id).await
+    }
+
+    /// Prepares a generation.
+    pub fn chat(&self, messages: impl IntoMessages) -> Chat {
+        Chat::new(self.clone(), messages.into_messages())
+    }
+
+    pub(super) fn elpis(&self) -> &Elpis {
+        &self.elpis
+    }
+}

@@ -1,0 +1,95 @@
+//! A generation as the scheduler takes it.
+
+use crate::backend::Token;
+use crate::emotion::Modulation;
+use crate::error::EngineError;
+use crate::inference::{
+    GenerationOptions, GenerationReport, ModulationTiming, RequestId, SamplingParams, SessionId,
+};
+
+/// A session's emotion, read at a token boundary.
+pub trait MoodSource: Send {
+    /// The modulation at time `now` (seconds); marks all events up to now as
+    /// seen.
+    fn modulation(&mut self, now: f64) -> Modulation;
+
+    /// Whether an event has come since the modulation was last read.
+    fn has_changed(&self) -> bool;
+}
+
+/// How a generation ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It ran to its end.
+    Done(Box<GenerationReport>),
+    /// It ended with an error.
+    Failed(EngineError),
+    /// Its caller dropped the stream.
+    Cancelled,
+}
+
+/// Where a generation's text goes.
+pub trait Outlet: Send {
+    /// Tells that the generation got a slot.
+    fn started(&mut self);
+
+    /// Whether there is room for the text of one more token.
+    fn has_room(&self) -> bool;
+
+    /// Whether the caller is gone.
+    fn is_closed(&self) -> bool;
+
+    /// Hands on text; called only after [`has_room`](Self::has_room).
+    fn text(&mut self, text: &str);
+
+    /// Hands on the end; nothing follows.
+    fn finish(&mut self, outcome: Outcome);
+}
+
+/// A validated generation, ready to run.
+pub struct Task {
+    /// Names the generation.
+    pub id: RequestId,
+    /// Its session.
+    pub session: SessionId,
+    /// The prompt, `1 ..= context_length - 1` tokens.
+    pub prompt: Vec<Token>,
+    /// Most tokens to generate.
+    pub max_tokens: u32,
+    /// The caller's options, validated.
+    pub options: GenerationOptions,
+    /// Sampling parameters that the options and the emotion build on; its seed
+    /// is the generation's seed.
+    pub sampling: SamplingParams,
+    /// When events reach the generation.
+    pub timing: ModulationTiming,
+    /// The session's emotion; `None`: no modulation.
+    pub mood: Option<Box<dyn MoodSource>>,
+    /// When it was submitted, in seconds of the scheduler's clock.
+    pub submitted: f64,
+    /// Where its text goes.
+    pub outlet: Box<dyn Outlet>,
+}
+
+impl Task {
+    /// Whether the caller is gone or the time has run out at `now`; then how
+    /// the generation ends.
+    pub fn ended_early(&self, now: f64) -> Option<Outcome> {
+        if self.outlet.is_closed() {
+            return Some(Outcome::Cancelled);
+        }
+        let seconds = self.options.timeout_seconds?;
+        (now >= self.submitted + seconds)
+            .then_some(Outcome::Failed(EngineError::Timeout { seconds }))
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id)
+            .field("session", &self.session)
+            .field("prompt_tokens", &self.prompt.len())
+            .finish_non_exhaustive()
+    }
+}

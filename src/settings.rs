@@ -1,0 +1,106 @@
+//! Settings: what they are, where they come from, and what is wrong with them.
+//!
+//! A setting has one name in three places: the field in [`Settings`], the key in `elpis.toml`, and the
+//! environment variable (`model.temperature` is `ELPIS_MODEL_TEMPERATURE`). [`SettingsLoader`] lays the places
+//! over each other and keeps the [`Origin`] of every value. One table of [`Field`]s, which also makes the
+//! structures, drives names, ranges, errors and [`reference_markdown`], so no setting goes without documentation.
+//!
+//! No setting is a secret. The token for the Hugging Face Hub is read by [`hub`](crate::hub) alone.
+
+mod emotion;
+mod error;
+mod file;
+mod loader;
+mod model;
+mod names;
+mod origin;
+mod reference;
+mod runtime;
+mod schema;
+mod source;
+mod value;
+
+use crate::emotion::EmotionConfig;
+
+pub use error::SettingsError;
+pub use loader::{LoadedSettings, SettingsLoader};
+pub use model::{
+    BackendKind, ContextOverflow, FlashAttention, HardwareBackend, ModelSettings, TorchDtype,
+};
+pub use origin::{Origin, Origins};
+pub use reference::reference_markdown;
+pub use runtime::RuntimeSettings;
+pub use schema::{Field, Section, fields};
+pub use source::ModelSource;
+#[cfg(feature = "hub")]
+pub(crate) use source::is_file_in_repo;
+
+/// All settings. The defaults run the bundled model with the reference's emotional dynamics.
+///
+/// ```
+/// use elpis::settings::{ModelSettings, Settings};
+///
+/// let settings = Settings::default().model(ModelSettings::default().path("org/name").temperature(0.5));
+/// settings.validate()?;
+/// # Ok::<(), elpis::settings::SettingsError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// `[model]`: which model, how it is loaded and how it samples.
+    pub model: ModelSettings,
+    /// `[emotion]`: how the emotional state moves.
+    pub emotion: EmotionConfig,
+    /// `[runtime]`: actors, queues and time limits.
+    pub runtime: RuntimeSettings,
+}
+
+impl Settings {
+    /// Loads the settings of this process: defaults, `elpis.toml` and `.env` in the working directory, environment.
+    ///
+    /// [`SettingsLoader`] also gives the origin of every value and takes other files.
+    ///
+    /// # Errors
+    /// As [`SettingsLoader::load`].
+    pub fn load() -> Result<Self, SettingsError> {
+        SettingsLoader::new().load().map(|loaded| loaded.settings)
+    }
+
+    /// Checks settings that were made in code.
+    ///
+    /// # Errors
+    /// Every value outside its range and every pair of values that do not go together; more than one error comes
+    /// as [`SettingsError::Many`].
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        loader::validate(self)
+    }
+
+    /// Returns what `model.path` stands for.
+    ///
+    /// # Errors
+    /// As [`ModelSource::parse`].
+    pub fn model_source(&self) -> Result<ModelSource, SettingsError> {
+        ModelSource::from_setting(self.model.path.as_deref())
+    }
+
+    /// Replaces the section `model`.
+    #[must_use]
+    pub fn model(mut self, model: ModelSettings) -> Self {
+        self.model = model;
+        self
+    }
+
+    /// Replaces the section `emotion`.
+    #[must_use]
+    pub fn emotion(mut self, emotion: EmotionConfig) -> Self {
+        self.emotion = emotion;
+        self
+    }
+
+    /// Replaces the section `runtime`.
+    #[must_use]
+    pub fn runtime(mut self, runtime: RuntimeSettings) -> Self {
+        self.runtime = runtime;
+        self
+    }
+}

@@ -1,0 +1,345 @@
+//! Puts the layers together: defaults, code, `elpis.toml`, `.env`, environment.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::error::SettingsError;
+use super::file::{is_ours, read_dotenv, read_toml};
+use super::origin::{Origin, Origins};
+use super::schema::{Field, Section, fields};
+use super::value::{Fault, Raw};
+use super::{Settings, names};
+
+/// The settings in force, and where each came from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LoadedSettings {
+    /// The settings, all checked.
+    pub settings: Settings,
+    /// The origin of every value.
+    pub origins: Origins,
+}
+
+impl LoadedSettings {
+    /// Returns every setting with its value as text and its origin, in the order of the reference.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static Field, String, &Origin)> {
+        fields().filter_map(|field| {
+            let origin = self.origins.get(field.full_name)?;
+            Some((field, field.show(&self.settings), origin))
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// In the folder that is searched, where it is there.
+    Found,
+    Given(PathBuf),
+    Off,
+}
+
+impl Source {
+    /// A file that was named must be there; one that is looked for need not be.
+    fn path(&self, directory: &Path, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Found => Some(directory.join(name)).filter(|path| path.is_file()),
+            Self::Given(path) => Some(path.clone()),
+            Self::Off => None,
+        }
+    }
+}
+
+/// Loads settings from their layers, later over earlier: defaults, code, `elpis.toml`, `.env`, environment.
+///
+/// Unless told otherwise it looks for both files in the working directory and reads the process environment,
+/// which it never changes. In a variable, an empty text unsets an optional setting and a list is separated by
+/// commas. `.env` may refer to earlier entries and to the process environment as `${NAME}`.
+///
+/// ```
+/// use elpis::settings::SettingsLoader;
+///
+/// let loaded = SettingsLoader::new()
+///     .without_files()
+///     .env([("ELPIS_MODEL_TEMPERATURE", "0.4")])
+///     .load()?;
+/// assert_eq!(loaded.settings.model.temperature, 0.4);
+/// # Ok::<(), elpis::settings::SettingsError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SettingsLoader {
+    base: Settings,
+    directory: PathBuf,
+    file: Source,
+    dotenv: Source,
+    env: Option<Vec<(OsString, OsString)>>,
+}
+
+impl Default for SettingsLoader {
+    fn default() -> Self {
+        Self {
+            base: Settings::default(),
+            directory: PathBuf::from("."),
+            file: Source::Found,
+            dotenv: Source::Found,
+            env: None,
+        }
+    }
+}
+
+impl SettingsLoader {
+    /// Creates a loader that looks for both files in the working directory and reads the process environment.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the layer "code": the settings that files and environment are laid over.
+    ///
+    /// A field counts as set in code where it differs from the default.
+    #[must_use]
+    pub fn base(mut self, settings: Settings) -> Self {
+        self.base = settings;
+        self
+    }
+
+    /// Looks for `elpis.toml` and `.env` in this folder instead of the working directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = directory.into();
+        self
+    }
+
+    /// Reads this settings file, which must exist.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Source::Given(path.into());
+        self
+    }
+
+    /// Reads this file in the form of `.env`, which must exist.
+    #[must_use]
+    pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
+        self.dotenv = Source::Given(path.into());
+        self
+    }
+
+    /// Reads neither a settings file nor `.env`.
+    #[must_use]
+    pub fn without_files(mut self) -> Self {
+        self.file = Source::Off;
+        self.dotenv = Source::Off;
+        self
+    }
+
+    /// Takes these variables for the process environment.
+    #[must_use]
+    pub fn env<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        self.env = Some(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        );
+        self
+    }
+
+    /// Puts the layers together and checks every value.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any layer, even in a value that a later layer replaces; more than one error
+    /// comes as [`SettingsError::Many`].
+    pub fn load(self) -> Result<LoadedSettings, SettingsError> {
+        let mut layers = Layers::new(self.base);
+        if let Some(path) = self.file.path(&self.directory, "elpis.toml") {
+            layers.add_file(&path);
+        }
+        if let Some(path) = self.dotenv.path(&self.directory, ".env") {
+            for (variable, value) in read_dotenv(&path, &mut layers.errors) {
+                let origin = Origin::Dotenv {
+                    path: path.clone(),
+                    variable: variable.clone(),
+                };
+                layers.add_variable(&variable, value, origin, &path.display().to_string());
+            }
+        }
+        for (variable, value) in self.env.unwrap_or_else(|| std::env::vars_os().collect()) {
+            let Some(variable) = variable.to_str().filter(|name| is_ours(name)) else {
+                continue;
+            };
+            let variable = variable.to_owned();
+            match value.into_string() {
+                Ok(value) => {
+                    let origin = Origin::Environment {
+                        variable: variable.clone(),
+                    };
+                    layers.add_variable(&variable, value, origin, "the environment");
+                }
+                Err(_) => layers.errors.push(SettingsError::NotUnicode { variable }),
+            }
+        }
+        layers.finish()
+    }
+}
+
+struct Layers {
+    settings: Settings,
+    origins: Origins,
+    errors: Vec<SettingsError>,
+}
+
+impl Layers {
+    fn new(settings: Settings) -> Self {
+        Self {
+            origins: origins_of_code(&settings),
+            settings,
+            errors: Vec::new(),
+        }
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        for entry in read_toml(path, &mut self.errors) {
+            let origin = Origin::File {
+                path: path.to_owned(),
+                line: entry.line,
+            };
+            self.set(entry.field, &entry.raw, origin);
+        }
+    }
+
+    fn add_variable(&mut self, variable: &str, value: String, origin: Origin, place: &str) {
+        let part = Section::ALL
+            .into_iter()
+            .find_map(|section| Some((section, variable.strip_prefix(section.prefix())?)));
+        let Some((section, name)) = part else { return };
+        let field = fields().find(|field| field.section == section && field.variable() == variable);
+        match field {
+            Some(field) => self.set(field, &Raw::Text(value), origin),
+            None => self.errors.push(SettingsError::Unknown {
+                name: variable.to_owned(),
+                place: place.to_owned(),
+                suggestion: names::nearest_field(Some(section), name).map(Field::variable),
+            }),
+        }
+    }
+
+    fn set(&mut self, field: &'static Field, raw: &Raw, origin: Origin) {
+        match (field.set)(&mut self.settings, raw).and_then(|()| field.check(&self.settings)) {
+            Ok(()) => {
+                self.origins.by_name.insert(field.full_name, origin);
+            }
+            Err(fault) => {
+                self.errors.push(error_for(field, fault, origin));
+                // The bad value must not be reported once more, as one from an earlier layer.
+                self.origins.by_name.remove(field.full_name);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<LoadedSettings, SettingsError> {
+        let code =
+            fields().filter(|field| self.origins.get(field.full_name) == Some(&Origin::Code));
+        let faults = code.filter_map(|field| {
+            Some(error_for(
+                field,
+                field.check(&self.settings).err()?,
+                Origin::Code,
+            ))
+        });
+        self.errors.extend(faults);
+        if self.errors.is_empty() {
+            self.errors.extend(conflicts(&self.settings, &self.origins));
+        }
+        SettingsError::collect(self.errors)?;
+        Ok(LoadedSettings {
+            settings: self.settings,
+            origins: self.origins,
+        })
+    }
+}
+
+/// Checks settings that were made in code.
+pub(super) fn validate(settings: &Settings) -> Result<(), SettingsError> {
+    let origins = origins_of_code(settings);
+    Layers {
+        settings: settings.clone(),
+        origins,
+        errors: Vec::new(),
+    }
+    .finish()
+    .map(|_| ())
+}
+
+fn origins_of_code(settings: &Settings) -> Origins {
+    let defaults = Settings::default();
+    let origin = |field: &Field| {
+        if field.show(settings) == field.show(&defaults) {
+            Origin::Default
+        } else {
+            Origin::Code
+        }
+    };
+    Origins {
+        by_name: fields()
+            .map(|field| (field.full_name, origin(field)))
+            .collect(),
+    }
+}
+
+fn error_for(field: &Field, fault: Fault, origin: Origin) -> SettingsError {
+    let (name, origin) = (field.full_name.to_owned(), Box::new(origin));
+    match fault {
+        Fault::Type { found } => SettingsError::WrongType {
+            name,
+            expected: field.type_name(),
+            found,
+            origin,
+        },
+        Fault::Range { value, limit } => SettingsError::OutOfRange {
+            name,
+            value,
+            limit: field.range().unwrap_or(limit),
+            origin,
+        },
+        Fault::Choice { value } => SettingsError::NotAChoice {
+            name,
+            choices: field.type_name(),
+            suggestion: names::nearest(&value, (field.choices)())
+                .map(|choice| format!("`{choice}`")),
+            value,
+            origin,
+        },
+    }
+}
+
+/// Checks what settings must be to each other.
+fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
+    let conflict = |name: &'static str, value: String, rule: String| SettingsError::Conflict {
+        name,
+        value,
+        rule,
+        origin: Box::new(origins.get(name).cloned().unwrap_or(Origin::Default)),
+    };
+    let mut errors = Vec::new();
+    let runtime = &settings.runtime;
+    if runtime.restart_backoff_initial_ms > runtime.restart_backoff_max_ms {
+        errors.push(conflict(
+            "runtime.restart_backoff_initial_ms",
+            runtime.restart_backoff_initial_ms.to_string(),
+            format!(
+                "at most runtime.restart_backoff_max_ms, {}",
+                runtime.restart_backoff_max_ms
+            ),
+        ));
+    }
+    if let Some(shares) = &settings.model.tensor_split
+        && !shares.iter().any(|share| *share > 0.0)
+    {
+        let rule = "a list with a share above 0".to_owned();
+        errors.push(conflict("model.tensor_split", format!("{shares:?}"), rule));
+    }
+    errors.extend(settings.emotion.validate().err().map(SettingsError::from));
+    errors
+}

@@ -1,0 +1,81 @@
+//! `[runtime]`: actors, queues and time limits.
+
+use std::time::Duration;
+
+use super::schema::{above, between, section};
+use super::value::choice_value;
+use crate::inference::ModulationTiming;
+
+choice_value!(ModulationTiming {
+    AtStart = "at-start",
+    Live = "live",
+});
+
+section! {
+    /// How the actors around the model queue, restart and stop.
+    pub struct RuntimeSettings = Runtime, runtime, "runtime";
+
+    /// Sequences that are decoded in one batch.
+    n_parallel: usize = 4, in between(1.0, 256.0);
+    /// Requests that may wait for a free slot; more are refused as overloaded.
+    queue_limit: usize = 64, in between(0.0, 65_536.0);
+    /// Tokens that a stream holds for a slow reader before its generation pauses.
+    stream_buffer: usize = 64, in between(1.0, 65_536.0);
+    /// When a changed emotion reaches a reply: with the next generation or with the next token.
+    modulation_timing: ModulationTiming = ModulationTiming::AtStart;
+    /// Seconds after which a request is ended, waiting included.
+    request_timeout_seconds: Option<f64> = None, in above(0.0, 86_400.0), unset "no limit";
+    /// Emotional states that are kept; the one unused for longest goes first.
+    max_sessions: usize = 100_000, in between(1.0, 10_000_000.0);
+    /// Events that the bus holds for a slow subscriber before it misses some.
+    bus_capacity: usize = 1024, in between(1.0, 1_048_576.0);
+    /// Restarts of one actor within the window before the runtime stops.
+    restart_max: u32 = 5, in between(0.0, 1000.0);
+    /// Seconds over which restarts are counted.
+    restart_window_seconds: f64 = 60.0, in above(0.0, 86_400.0);
+    /// Milliseconds before the first restart; each further wait doubles.
+    restart_backoff_initial_ms: u64 = 100, in between(0.0, 600_000.0);
+    /// Longest wait before a restart, in milliseconds.
+    restart_backoff_max_ms: u64 = 10_000, in between(0.0, 600_000.0);
+    /// Seconds that running generations may still take at shutdown.
+    shutdown_timeout_seconds: f64 = 10.0, in between(0.0, 3600.0);
+    /// Milliseconds without a change before changed steering vectors are loaded.
+    vectors_debounce_ms: u64 = 50, in between(0.0, 60_000.0);
+}
+
+impl RuntimeSettings {
+    /// Returns the time limit of a request, where there is one.
+    pub fn request_timeout(&self) -> Option<Duration> {
+        self.request_timeout_seconds.map(seconds)
+    }
+
+    /// Returns the time over which restarts are counted.
+    pub fn restart_window(&self) -> Duration {
+        seconds(self.restart_window_seconds)
+    }
+
+    /// Returns the wait before the first restart.
+    pub fn restart_backoff_initial(&self) -> Duration {
+        Duration::from_millis(self.restart_backoff_initial_ms)
+    }
+
+    /// Returns the longest wait before a restart.
+    pub fn restart_backoff_max(&self) -> Duration {
+        Duration::from_millis(self.restart_backoff_max_ms)
+    }
+
+    /// Returns the time that running generations may still take at shutdown.
+    pub fn shutdown_timeout(&self) -> Duration {
+        seconds(self.shutdown_timeout_seconds)
+    }
+
+    /// Returns the quiet time before changed steering vectors are loaded.
+    pub fn vectors_debounce(&self) -> Duration {
+        Duration::from_millis(self.vectors_debounce_ms)
+    }
+}
+
+/// Settings that were never validated may hold NaN or a negative number: no time at all, instead of a panic.
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or(Duration::ZERO)
+}

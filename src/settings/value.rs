@@ -1,0 +1,298 @@
+//! Reads one setting from a TOML value or from text, and shows it again.
+
+use std::path::PathBuf;
+
+/// A value as a layer holds it, before it is known which setting it is for.
+#[derive(Debug, Clone)]
+pub(super) enum Raw {
+    /// Text from an environment variable or `.env`: the setting decides how to read it.
+    Text(String),
+    Str(String),
+    Int(i128),
+    Float(f64),
+    Bool(bool),
+    List(Vec<Raw>),
+    /// A TOML type that no setting takes, by its name.
+    Other(&'static str),
+}
+
+impl Raw {
+    pub(super) fn type_name(&self) -> String {
+        match self {
+            Self::Text(text) => format!("`{text}`"),
+            Self::Str(_) => "a string".to_owned(),
+            Self::Int(_) => "a whole number".to_owned(),
+            Self::Float(_) => "a number".to_owned(),
+            Self::Bool(_) => "a boolean".to_owned(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Other(name) => (*name).to_owned(),
+        }
+    }
+}
+
+/// Why a raw value does not fit a setting; the caller knows the setting's name and origin.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fault {
+    Type { found: String },
+    Range { value: String, limit: String },
+    Choice { value: String },
+}
+
+fn wrong_type(raw: &Raw) -> Fault {
+    Fault::Type {
+        found: raw.type_name(),
+    }
+}
+
+/// A type that a setting can have.
+pub(super) trait SettingValue: Sized {
+    /// Names the allowed values for people, such as "whole number".
+    fn type_name() -> String;
+    fn read(raw: &Raw) -> Result<Self, Fault>;
+    /// Renders the value as the settings reference and `elpis doctor` print it.
+    fn show(&self) -> String;
+    /// Returns the numbers in this value that the setting's limit applies to.
+    fn numbers(&self) -> Vec<f64> {
+        Vec::new()
+    }
+    fn choices() -> &'static [&'static str] {
+        &[]
+    }
+}
+
+macro_rules! whole_number {
+    ($($ty:ty),+) => {$(
+        impl SettingValue for $ty {
+            fn type_name() -> String {
+                "whole number".to_owned()
+            }
+            fn read(raw: &Raw) -> Result<Self, Fault> {
+                let wide = match raw {
+                    Raw::Int(value) => *value,
+                    Raw::Text(text) => text.trim().parse::<i128>().map_err(|_| wrong_type(raw))?,
+                    _ => return Err(wrong_type(raw)),
+                };
+                Self::try_from(wide).map_err(|_| Fault::Range {
+                    value: wide.to_string(),
+                    limit: format!("{} to {}", Self::MIN, Self::MAX),
+                })
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+            #[allow(clippy::cast_lossless, reason = "not all of these types convert without loss")]
+            fn numbers(&self) -> Vec<f64> {
+                vec![*self as f64]
+            }
+        }
+    )+};
+}
+whole_number!(i32, u32, u64, usize);
+
+macro_rules! number {
+    ($($ty:ty),+) => {$(
+        impl SettingValue for $ty {
+            fn type_name() -> String {
+                "number".to_owned()
+            }
+            fn read(raw: &Raw) -> Result<Self, Fault> {
+                match raw {
+                    Raw::Int(value) => Ok(*value as $ty),
+                    Raw::Float(value) => Ok(*value as $ty),
+                    Raw::Text(text) => text.trim().parse().map_err(|_| wrong_type(raw)),
+                    _ => Err(wrong_type(raw)),
+                }
+            }
+            fn show(&self) -> String {
+                format!("{self:?}")
+            }
+            fn numbers(&self) -> Vec<f64> {
+                vec![f64::from(*self)]
+            }
+        }
+    )+};
+}
+number!(f32, f64);
+
+impl SettingValue for bool {
+    fn type_name() -> String {
+        "true or false".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        match raw {
+            Raw::Bool(value) => Ok(*value),
+            Raw::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok(true),
+                "false" | "0" | "no" | "off" => Ok(false),
+                _ => Err(wrong_type(raw)),
+            },
+            _ => Err(wrong_type(raw)),
+        }
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for String {
+    fn type_name() -> String {
+        "text".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        match raw {
+            Raw::Str(text) | Raw::Text(text) => Ok(text.clone()),
+            _ => Err(wrong_type(raw)),
+        }
+    }
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl SettingValue for PathBuf {
+    fn type_name() -> String {
+        "path".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        String::read(raw).map(PathBuf::from)
+    }
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl<T: SettingValue> SettingValue for Vec<T> {
+    fn type_name() -> String {
+        format!("list of {}s", T::type_name())
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        match raw {
+            Raw::List(items) => items.iter().map(T::read).collect(),
+            Raw::Text(text) => text
+                .split(',')
+                .map(|item| T::read(&Raw::Text(item.to_owned())))
+                .collect(),
+            _ => Err(wrong_type(raw)),
+        }
+    }
+    fn show(&self) -> String {
+        let items: Vec<String> = self.iter().map(SettingValue::show).collect();
+        items.join(",")
+    }
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().flat_map(SettingValue::numbers).collect()
+    }
+}
+
+/// In an environment variable an empty text takes an optional setting back to unset.
+impl<T: SettingValue> SettingValue for Option<T> {
+    fn type_name() -> String {
+        T::type_name()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        match raw {
+            Raw::Text(text) if text.trim().is_empty() => Ok(None),
+            _ => T::read(raw).map(Some),
+        }
+    }
+    fn show(&self) -> String {
+        self.as_ref()
+            .map_or_else(|| "unset".to_owned(), SettingValue::show)
+    }
+    fn numbers(&self) -> Vec<f64> {
+        self.as_ref().map(SettingValue::numbers).unwrap_or_default()
+    }
+    fn choices() -> &'static [&'static str] {
+        T::choices()
+    }
+}
+
+/// Declares an enumeration whose values have a name in the settings.
+macro_rules! choices {
+    ($(#[$meta:meta])* pub enum $Name:ident { $($(#[$variant_meta:meta])* $Variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $Name { $($(#[$variant_meta])* $Variant,)+ }
+
+        impl $Name {
+            /// The names of all values, as the settings write them.
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// Returns the name that the settings use for this value.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$Variant => $text,)+ }
+            }
+        }
+
+        impl serde::Serialize for $Name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        $crate::settings::value::choice_value!($Name { $($Variant = $text,)+ });
+    };
+}
+pub(super) use choices;
+
+/// Lets an enumeration whose values have names stand in the settings.
+macro_rules! choice_value {
+    ($Name:ty { $($Variant:ident = $text:literal,)+ }) => {
+        impl $crate::settings::value::SettingValue for $Name {
+            fn type_name() -> String {
+                [$($text),+].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            }
+            fn read(
+                raw: &$crate::settings::value::Raw,
+            ) -> Result<Self, $crate::settings::value::Fault> {
+                let text = <String as $crate::settings::value::SettingValue>::read(raw)?;
+                match text.trim() {
+                    $($text => Ok(Self::$Variant),)+
+                    other => Err($crate::settings::value::Fault::Choice { value: other.to_owned() }),
+                }
+            }
+            fn show(&self) -> String {
+                match self { $(Self::$Variant => $text,)+ }.to_owned()
+            }
+            fn choices() -> &'static [&'static str] {
+                &[$($text),+]
+            }
+        }
+    };
+}
+pub(super) use choice_value;
+
+/// What a setter takes for a field of type `T`: the value itself, or, for an optional field, what it holds.
+pub trait IntoField<T> {
+    /// Converts into the field's type.
+    fn into_field(self) -> T;
+}
+
+impl<T> IntoField<T> for T {
+    fn into_field(self) -> T {
+        self
+    }
+}
+
+macro_rules! into_optional {
+    ($($from:ty => $to:ty),+ $(,)?) => {$(
+        impl IntoField<Option<$to>> for $from {
+            fn into_field(self) -> Option<$to> {
+                Some(self.into())
+            }
+        }
+    )+};
+}
+into_optional!(
+    u32 => u32, u64 => u64, usize => usize, f64 => f64,
+    String => String, &str => String,
+    PathBuf => PathBuf, &str => PathBuf, &std::path::Path => PathBuf,
+    Vec<f32> => Vec<f32>,
+);

@@ -1,0 +1,95 @@
+//! Metrics, through the `metrics` facade: the host's recorder receives them.
+
+use metrics::{counter, gauge, histogram};
+
+use crate::emotion::{EmotionEvent, KNOWN_EVENTS};
+use crate::error::EngineError;
+use crate::event::ActorName;
+use crate::inference::GenerationReport;
+use crate::scheduler::StepSummary;
+
+/// Generations that ended, by `model` and `outcome`.
+pub const REQUESTS: &str = "elpis_requests_total";
+/// Tokens of evaluated prompts, by `model`.
+pub const PROMPT_TOKENS: &str = "elpis_prompt_tokens_total";
+/// Tokens generated, by `model`.
+pub const GENERATION_TOKENS: &str = "elpis_generation_tokens_total";
+/// Seconds from submission to the first token, by `model`.
+pub const TIME_TO_FIRST_TOKEN: &str = "elpis_time_to_first_token_seconds";
+/// Seconds from submission to a slot, by `model`.
+pub const QUEUE_TIME: &str = "elpis_request_queue_time_seconds";
+/// Seconds from submission to the end, by `model`.
+pub const LATENCY: &str = "elpis_e2e_request_latency_seconds";
+/// Rows of a step, by `model`.
+pub const BATCH_ROWS: &str = "elpis_iteration_rows";
+/// Generations that hold a slot, by `model`.
+pub const RUNNING: &str = "elpis_num_requests_running";
+/// Generations that wait, by `model`.
+pub const WAITING: &str = "elpis_num_requests_waiting";
+/// Emotion events, by `event`; names of one's own count as `custom`.
+pub const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
+/// Reloads of the steering library, by `outcome`.
+pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
+/// Restarts, by `actor`.
+pub const RESTARTS: &str = "elpis_actor_restarts_total";
+
+pub(crate) fn emotion_event(event: &EmotionEvent) {
+    let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());
+    let name = known.map_or("custom", |known| known.name);
+    counter!(EMOTION_EVENTS, "event" => name).increment(1);
+}
+
+pub(crate) fn generation_done(report: &GenerationReport) {
+    let model = report.model.clone();
+    counter!(REQUESTS, "model" => model.clone(), "outcome" => report.finish_reason.as_str())
+        .increment(1);
+    counter!(PROMPT_TOKENS, "model" => model.clone()).increment(report.prompt_tokens.into());
+    counter!(GENERATION_TOKENS, "model" => model.clone())
+        .increment(report.completion_tokens.into());
+    histogram!(TIME_TO_FIRST_TOKEN, "model" => model.clone()).record(report.first_token_seconds);
+    histogram!(QUEUE_TIME, "model" => model.clone()).record(report.queue_seconds);
+    histogram!(LATENCY, "model" => model).record(report.total_seconds);
+}
+
+pub(crate) fn generation_failed(model: &str, error: &EngineError) {
+    counter!(REQUESTS, "model" => model.to_owned(), "outcome" => error.kind()).increment(1);
+}
+
+pub(crate) fn generation_cancelled(model: &str) {
+    counter!(REQUESTS, "model" => model.to_owned(), "outcome" => "cancelled").increment(1);
+}
+
+/// Metrics of the engine thread; the handles are made once, so that a step
+/// costs no look-up.
+pub(crate) struct StepMetrics {
+    rows: metrics::Histogram,
+    running: metrics::Gauge,
+    waiting: metrics::Gauge,
+}
+
+impl StepMetrics {
+    pub(crate) fn new(model: &str) -> Self {
+        Self {
+            rows: histogram!(BATCH_ROWS, "model" => model.to_owned()),
+            running: gauge!(RUNNING, "model" => model.to_owned()),
+            waiting: gauge!(WAITING, "model" => model.to_owned()),
+        }
+    }
+
+    pub(crate) fn step(&self, summary: StepSummary) {
+        self.rows.record(summary.rows as f64);
+    }
+
+    pub(crate) fn load(&self, running: usize, waiting: usize) {
+        self.running.set(running as f64);
+        self.waiting.set(waiting as f64);
+    }
+}
+
+pub(crate) fn steering_reload(outcome: &'static str) {
+    counter!(STEERING_RELOADS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn restart(actor: ActorName) {
+    counter!(RESTARTS, "actor" => actor.as_str()).increment(1);
+}

@@ -1,0 +1,110 @@
+//! The `elpis` command.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn elpis(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elpis"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ELPIS_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments)
+        .current_dir(&folder)
+        .env_remove("GOMP_SPINCOUNT")
+        .env_remove("OMP_WAIT_POLICY")
+        .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
+        .output()
+        .unwrap()
+}
+
+fn log() -> String {
+    concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/emotion_sequences.jsonl"
+    )
+    .to_owned()
+}
+
+fn agrees(found: &Value, expected: &Value, at: &str) {
+    match (found, expected) {
+        (Value::Number(found), Value::Number(expected)) => {
+            let (found, expected) = (found.as_f64().unwrap(), expected.as_f64().unwrap());
+            assert!(
+                (found - expected).abs() <= 1e-6,
+                "{at}: {found} is not {expected}"
+            );
+        }
+        (Value::Object(found), Value::Object(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{at}");
+            for (key, expected) in expected {
+                agrees(&found[key], expected, &format!("{at}.{key}"));
+            }
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{at}");
+            for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+                agrees(found, expected, &format!("{at}[{index}]"));
+            }
+        }
+        (found, expected) => assert_eq!(found, expected, "{at}"),
+    }
+}
+
+#[test]
+fn replay_computes_what_the_reference_recorded() {
+    let output = elpis(&["emotion", "replay", &log()]);
+    assert!(output.status.success(), "{output:?}");
+    let expected = std::fs::read_to_string(log()).unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(found.lines().count(), 24);
+    for (number, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+        let found = serde_json::from_str(found).unwrap();
+        agrees(
+            &found,
+            &serde_json::from_str(expected).unwrap(),
+            &format!("line {number}"),
+        );
+    }
+}
+
+#[test]
+fn a_bad_log_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.jsonl");
+    let steps = r#"{"settings":{},"steps":[{"at":1,"event":"success","intensity":1}]}"#;
+    std::fs::write(
+        &file,
+        format!("{steps}\n{{\"settings\":{{}},\"steps\":[{{}}]}}\n"),
+    )
+    .unwrap();
+    let output = elpis(&["emotion", "replay", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(words.contains("log.jsonl:2:"), "{words}");
+    assert_eq!(
+        elpis(&["emotion", "replay", "no-such-file"]).status.code(),
+        Some(1)
+    );
+    assert_eq!(elpis(&["emotion"]).status.code(), Some(2));
+}
+
+#[test]
+fn doctor_shows_what_is_in_force_and_where_it_came_from() {
+    let output = elpis(&["doctor", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["hardware"]["selected"], "cpu");
+    assert_eq!(report["model"]["backend"], "llama-cpp");
+    assert_eq!(report["vectors"]["emotions"].as_array().unwrap().len(), 4);
+    let row = &report["settings"]["model.hardware_backend"];
+    assert_eq!(row["value"], "cpu");
+    let origin = row["origin"].as_str().unwrap();
+    assert!(origin.contains("ELPIS_MODEL_HARDWARE_BACKEND"), "{origin}");
+    #[cfg(unix)]
+    assert_eq!(report["openmp_spin_count"], "3000");
+    let text = String::from_utf8(elpis(&["doctor", "--no-model"]).stdout).unwrap();
+    assert!(text.contains("model.temperature"), "{text}");
+}

@@ -1,0 +1,470 @@
+//! The dynamics agree with sequences recorded on the reference.
+
+use std::sync::Arc;
+
+use elpis::emotion::{
+    Appraiser, BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker,
+    LexicalAppraiser, SamplingBase, replay_line,
+};
+use serde_json::{Value, json};
+
+const SEQUENCES: &str = include_str!("data/emotion_sequences.jsonl");
+const TOLERANCE: f64 = 1e-12;
+
+fn assert_agrees(path: &str, ours: &Value, theirs: &Value) -> usize {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let keys = |map: &serde_json::Map<String, Value>| {
+                let mut keys: Vec<_> = map.keys().cloned().collect();
+                keys.sort();
+                keys
+            };
+            assert_eq!(keys(ours), keys(theirs), "{path}");
+            theirs
+                .iter()
+                .map(|(key, value)| assert_agrees(&format!("{path}.{key}"), &ours[key], value))
+                .sum()
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            assert_eq!(ours.len(), theirs.len(), "{path}");
+            ours.iter()
+                .zip(theirs)
+                .enumerate()
+                .map(|(index, (ours, theirs))| {
+                    assert_agrees(&format!("{path}[{index}]"), ours, theirs)
+                })
+                .sum()
+        }
+        (Value::Number(ours), Value::Number(theirs)) => {
+            let (ours, theirs) = (ours.as_f64().unwrap(), theirs.as_f64().unwrap());
+            assert!(
+                (ours - theirs).abs() <= TOLERANCE,
+                "{path}: {ours} against {theirs}"
+            );
+            1
+        }
+        _ => {
+            assert_eq!(ours, theirs, "{path}");
+            1
+        }
+    }
+}
+
+const COMPUTED: [&str; 7] = [
+    "valence",
+    "arousal",
+    "quadrant",
+    "temperature",
+    "top_p",
+    "coefficients",
+    "trajectory",
+];
+
+#[test]
+fn recorded_sequences_are_reproduced() {
+    let mut sequences = 0;
+    let mut figures = 0;
+    for line in SEQUENCES.lines() {
+        let expected: Value = serde_json::from_str(line).unwrap();
+        let mut input = expected.clone();
+        for step in input["steps"].as_array_mut().unwrap() {
+            let step = step.as_object_mut().unwrap();
+            step.retain(|key, _| !COMPUTED.contains(&key.as_str()));
+        }
+        let replayed = replay_line(&input.to_string()).unwrap();
+        figures += assert_agrees(&format!("seed {}", expected["seed"]), &replayed, &expected);
+        assert_eq!(
+            replay_line(line).unwrap(),
+            replayed,
+            "computed fields are not input"
+        );
+        sequences += 1;
+    }
+    assert_eq!(sequences, 24);
+    assert!(figures > 24 * 25 * 15, "{figures}");
+}
+
+#[test]
+fn stale_computed_fields_are_replaced_and_unknown_ones_kept() {
+    let line = json!({
+        "seed": 7, "note": {"by": "hand"}, "settings": {"decay_rate": 0.5},
+        "steps": [{"at": 0, "event": "success", "valence": 9, "tag": "x"},
+                  {"at": 2.0, "event": "deploy", "intensity": 1, "delta_valence": 0.1, "delta_arousal": -0.3}],
+    });
+    let replayed = replay_line(&line.to_string()).unwrap();
+    assert_eq!(replayed["seed"], 7);
+    assert_eq!(replayed["note"], json!({"by": "hand"}));
+    assert_eq!(replayed["steps"][0]["tag"], "x");
+    assert_eq!(replayed["steps"][0]["valence"], 0.2);
+    let decayed = (-1.0_f64).exp();
+    let valence = replayed["steps"][1]["valence"].as_f64().unwrap();
+    assert!((valence - (0.2 * decayed + 0.1)).abs() < 1e-15, "{valence}");
+    let arousal = replayed["steps"][1]["arousal"].as_f64().unwrap();
+    assert!((arousal - (0.1 * decayed - 0.3)).abs() < 1e-15, "{arousal}");
+}
+
+#[test]
+fn replay_errors_name_step_and_field() {
+    let step = |step: Value| json!({"steps": [{"at": 1, "event": "idle"}, step]}).to_string();
+    for (line, kind, field, text) in [
+        (String::new(), "malformed", "line", "line is malformed"),
+        ("[]".into(), "malformed", "line", "line is malformed"),
+        (
+            "{}".into(),
+            "malformed",
+            "steps",
+            "steps is malformed: missing or not an array",
+        ),
+        (
+            r#"{"settings": {"decayrate": 1}, "steps": []}"#.into(),
+            "malformed",
+            "settings",
+            "decayrate",
+        ),
+        (
+            r#"{"settings": {"decay_rate": "x"}, "steps": []}"#.into(),
+            "malformed",
+            "settings",
+            "invalid type",
+        ),
+        (
+            r#"{"settings": {"decay_rate": -1}, "steps": []}"#.into(),
+            "out_of_range",
+            "decay_rate",
+            "decay_rate is -1, must be in 0..=100",
+        ),
+        (step(json!(3)), "malformed", "steps", "step 1: "),
+        (
+            step(json!({"event": "idle"})),
+            "malformed",
+            "at",
+            "step 1: at is malformed: missing",
+        ),
+        (
+            step(json!({"at": "x", "event": "idle"})),
+            "malformed",
+            "at",
+            "step 1: at is malformed: not a number",
+        ),
+        (
+            step(json!({"at": 1e300, "event": "idle"})),
+            "out_of_range",
+            "at",
+            "step 1: at is 1",
+        ),
+        (
+            step(json!({"at": 1})),
+            "malformed",
+            "event",
+            "step 1: event is malformed: missing",
+        ),
+        (
+            step(json!({"at": 1, "event": 5})),
+            "malformed",
+            "event",
+            "step 1: event",
+        ),
+        (
+            step(json!({"at": 1, "event": ""})),
+            "invalid_name",
+            "event",
+            "step 1: event is \"\", must have",
+        ),
+        (
+            step(json!({"at": 1, "event": "idle", "intensity": -1})),
+            "out_of_range",
+            "intensity",
+            "step 1: intensity is -1",
+        ),
+        (
+            step(json!({"at": 1, "event": "x", "delta_valence": 1})),
+            "malformed",
+            "delta_arousal",
+            "step 1: delta_arousal",
+        ),
+        (
+            step(json!({"at": 1, "event": "x", "delta_valence": 2, "delta_arousal": 0})),
+            "out_of_range",
+            "delta_valence",
+            "step 1: delta_valence is 2",
+        ),
+    ] {
+        let error = replay_line(&line).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.field()),
+            (kind, field),
+            "{line}: {error}"
+        );
+        assert!(error.to_string().contains(text), "{line}: {error}");
+    }
+}
+
+#[test]
+fn replies_are_appraised() {
+    let score = |n: f64, d: f64| Some(0.3 + 0.5 * (n.sqrt() / d).min(1.0));
+    for (reply, event, intensity) in [
+        ("", "", None),
+        ("The sky is blue.", "", None),
+        (
+            "They renewed the abandoned incorrect_thing on resame street",
+            "",
+            None,
+        ),
+        ("is_new = find_bug(x)", "", None),
+        ("Done.", "success", score(1.0, 2.0)),
+        ("DONE, done and done", "success", score(1.0, 2.0)),
+        (
+            "Successfully completed, fixed, solved: all works, passed",
+            "success",
+            score(6.0, 2.0),
+        ),
+        (
+            "It failed with errors: cannot parse",
+            "error",
+            score(3.0, 2.0),
+        ),
+        (
+            "How frustrating, I am stuck",
+            "frustration",
+            score(2.0, 2.0),
+        ),
+        (
+            "a new and interesting novel",
+            "exploration",
+            score(3.0, 2.5),
+        ),
+        ("perhaps", "novelty", score(1.0, 3.0)),
+        ("Fixed the bug", "success", score(1.0, 2.0)),
+        ("It failed again", "frustration", Some(0.5 + 0.3 * 0.3)),
+        (
+            "Still the same error, yet another crash, it keeps on",
+            "frustration",
+            Some(0.8),
+        ),
+        (
+            "still, still, still an error",
+            "frustration",
+            Some(0.5 + 0.3 * 0.3),
+        ),
+        ("yet, another error", "frustration", Some(0.5 + 0.3 * 0.3)),
+    ] {
+        let appraised = LexicalAppraiser::default().appraise(reply);
+        assert_eq!(
+            appraised.as_ref().map_or("", EmotionEvent::name),
+            event,
+            "{reply}"
+        );
+        match (appraised.map(|event| event.intensity()), intensity) {
+            (Some(ours), Some(theirs)) => assert!((ours - theirs).abs() < 1e-12, "{reply}: {ours}"),
+            (ours, theirs) => assert_eq!(ours, theirs, "{reply}"),
+        }
+    }
+}
+
+#[test]
+fn amplifiers_reach_fifty_characters() {
+    for (gap, event) in [(50, "frustration"), (51, "error")] {
+        for reply in [
+            format!("again{}failed wrong", "-".repeat(gap)),
+            format!("wrong failed{}again", "·".repeat(gap)),
+        ] {
+            let appraised = LexicalAppraiser::default().appraise(&reply).unwrap();
+            assert_eq!(appraised.name(), event, "{reply}");
+        }
+    }
+}
+
+#[test]
+fn the_threshold_silences_weak_replies() {
+    let config = EmotionConfig {
+        response_analysis_threshold: 0.6,
+        ..EmotionConfig::default()
+    };
+    let appraiser = LexicalAppraiser::new(&config);
+    assert_eq!(appraiser.appraise("done"), None);
+    assert!(appraiser.appraise("done, fixed").is_some());
+    let config = EmotionConfig {
+        response_analysis_threshold: 0.0,
+        ..EmotionConfig::default()
+    };
+    assert_eq!(LexicalAppraiser::new(&config).appraise("the sky"), None);
+}
+
+fn tool_events(monitor: &mut BehaviorMonitor, tool: &str, ok: bool, at: f64) -> Vec<(String, f64)> {
+    let events = monitor.tool_called(tool, ok, at).unwrap();
+    events
+        .iter()
+        .map(|event| (event.name().to_owned(), event.intensity()))
+        .collect()
+}
+
+#[test]
+fn behaviour_raises_events() {
+    let frustration = || ("frustration".to_owned(), 0.6);
+    let error = |intensity| ("error".to_owned(), intensity);
+    let mut monitor = BehaviorMonitor::new(Arc::new(EmotionConfig::default()), 0.0).unwrap();
+    for (tool, ok, at, expected) in [
+        ("grep", true, 0.0, vec![]),
+        ("grep", true, 30.0, vec![]),
+        ("grep", true, 60.5, vec![]),
+        ("grep", true, 61.0, vec![frustration()]),
+        ("grep", true, 90.0, vec![]),
+        ("grep", true, 91.0, vec![frustration()]),
+        ("ls", false, 200.0, vec![]),
+        ("make", false, 201.0, vec![error(0.5)]),
+        ("ls", false, 202.0, vec![error(0.6)]),
+        ("ls", false, 203.0, vec![error(0.7)]),
+        ("ls", false, 204.0, vec![frustration(), error(0.8)]),
+        ("ls", true, 205.0, vec![]),
+        ("ls", false, 206.0, vec![]),
+    ] {
+        assert_eq!(
+            tool_events(&mut monitor, tool, ok, at),
+            expected,
+            "{tool} at {at}"
+        );
+    }
+    for step in 0..20 {
+        let tool = if step % 2 == 0 { "a" } else { "b" };
+        let events = tool_events(&mut monitor, tool, false, 300.0 + f64::from(step));
+        assert!(
+            events
+                .iter()
+                .all(|(name, intensity)| name == "error" && *intensity <= 1.0)
+        );
+    }
+    assert_eq!(tool_events(&mut monitor, "a", false, 330.0), [error(1.0)]);
+}
+
+#[test]
+fn generations_and_silence_raise_events() {
+    let mut monitor = BehaviorMonitor::new(Arc::new(EmotionConfig::default()), 0.0).unwrap();
+    let intensity = |event: Option<EmotionEvent>| event.map(|event| event.intensity());
+    assert_eq!(
+        intensity(monitor.generation_finished(29.9, 30.0).unwrap()),
+        None
+    );
+    assert_eq!(
+        intensity(monitor.generation_finished(30.0, 60.0).unwrap()),
+        Some(0.3)
+    );
+    assert_eq!(monitor.next_idle_check(), Some(180.0));
+    for (at, expected) in [
+        (179.9, None),
+        (180.0, Some(0.5)),
+        (239.0, None),
+        (240.0, Some(0.5)),
+    ] {
+        assert_eq!(intensity(monitor.check_idle(at).unwrap()), expected, "{at}");
+    }
+    monitor.active(250.0).unwrap();
+    assert_eq!(monitor.next_idle_check(), Some(370.0));
+    assert_eq!(intensity(monitor.check_idle(369.0).unwrap()), None);
+    assert_eq!(intensity(monitor.check_idle(370.0).unwrap()), Some(0.5));
+
+    assert_eq!(
+        monitor
+            .generation_finished(f64::NAN, 0.0)
+            .unwrap_err()
+            .field(),
+        "seconds"
+    );
+    assert_eq!(
+        monitor.check_idle(f64::INFINITY).unwrap_err().kind(),
+        "out_of_range"
+    );
+    assert_eq!(
+        monitor.tool_called("", true, 0.0).unwrap_err().kind(),
+        "invalid_name"
+    );
+}
+
+#[test]
+fn monitoring_can_be_off() {
+    let config = EmotionConfig {
+        behavioral_monitoring_enabled: false,
+        ..EmotionConfig::default()
+    };
+    let mut monitor = BehaviorMonitor::new(Arc::new(config), 0.0).unwrap();
+    for at in 0..5 {
+        assert!(tool_events(&mut monitor, "a", false, f64::from(at)).is_empty());
+    }
+    assert_eq!(monitor.generation_finished(100.0, 110.0).unwrap(), None);
+    assert_eq!(monitor.check_idle(1000.0).unwrap(), None);
+    assert_eq!(monitor.next_idle_check(), None);
+}
+
+#[test]
+fn settings_are_checked_field_by_field() {
+    let defaults = serde_json::to_value(EmotionConfig::default()).unwrap();
+    let config: EmotionConfig = serde_json::from_str("{}").unwrap();
+    assert_eq!(config, EmotionConfig::default());
+    config.validate().unwrap();
+    assert!(serde_json::from_str::<EmotionConfig>(r#"{"decay": 1}"#).is_err());
+    let mut checked = 0;
+    for (field, default) in defaults.as_object().unwrap() {
+        let bad: &[Value] = match default {
+            Value::Bool(_) => continue,
+            Value::Number(number) if number.is_u64() => &[json!(0), json!(1_000_000)],
+            _ => &[json!(-1e6), json!(1e6)],
+        };
+        for value in bad {
+            let mut settings = defaults.clone();
+            settings[field] = value.clone();
+            let config: EmotionConfig = serde_json::from_value(settings).unwrap();
+            match config.validate() {
+                Err(EmotionError::OutOfRange {
+                    field: named,
+                    value: given,
+                    ..
+                }) => {
+                    assert_eq!(named, field);
+                    assert_eq!(Some(given), value.as_f64());
+                }
+                other => panic!("{field} = {value}: {other:?}"),
+            }
+            assert!(EmotionTracker::new(Arc::new(config), 0.0).is_err());
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 2 * 23);
+    for factor in [f64::NAN, 0.009, 1.1] {
+        let config = EmotionConfig {
+            streak_compounding_factor: factor,
+            ..EmotionConfig::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err().field(),
+            "streak_compounding_factor"
+        );
+    }
+}
+
+#[test]
+fn the_base_of_sampling_is_respected_and_bounded() {
+    let tracker = EmotionTracker::new(Arc::new(EmotionConfig::default()), 0.0).unwrap();
+    for (base, temperature, top_p) in [
+        (SamplingBase::default(), 0.7, 0.9),
+        (SamplingBase::new(0.0, 0.0).unwrap(), 0.1, 0.5),
+        (SamplingBase::new(2.0, 1.0).unwrap(), 1.5, 1.0),
+        (
+            SamplingBase {
+                temperature: f64::NAN,
+                top_p: f64::NAN,
+            },
+            0.7,
+            0.9,
+        ),
+    ] {
+        let modulation = tracker.modulation_at(0.0, base);
+        assert_eq!(
+            (modulation.temperature, modulation.top_p),
+            (temperature, top_p)
+        );
+    }
+    assert_eq!(
+        SamplingBase::new(f64::NAN, 0.9).unwrap_err().field(),
+        "temperature"
+    );
+    assert_eq!(SamplingBase::new(0.7, 1.1).unwrap_err().field(), "top_p");
+}

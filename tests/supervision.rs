@@ -1,0 +1,236 @@
+//! What breaks is started again, and nothing is lost.
+
+#[path = "support/backend.rs"]
+mod backend;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backend::{Letters, Scripted};
+use elpis::backend::{
+    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+};
+use elpis::event::ActorName;
+use elpis::settings::{ModelSettings, RuntimeSettings};
+use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, Settings};
+
+/// A backend that panics in the decode with this number, counted over all
+/// incarnations.
+struct Fragile {
+    inner: Scripted,
+    decodes: Arc<AtomicU32>,
+    panics_at: fn(u32) -> bool,
+}
+
+impl Backend for Fragile {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        self.inner.facts()
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::new(Letters)
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let number = self.decodes.fetch_add(1, Ordering::SeqCst);
+        assert!(
+            !(self.panics_at)(number),
+            "injected panic at decode {number}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+        self.inner.decode(batch)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        self.inner.logits(row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.inner.truncate(sequence, from)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        self.inner.residual_stream(tokens, layers)
+    }
+}
+
+fn settings(restarts: u32) -> Settings {
+    let runtime = RuntimeSettings::default()
+        .n_parallel(1_usize)
+        .restart_max(restarts)
+        .restart_backoff_initial_ms(10_u64);
+    let model = ModelSettings::default().chat_format("chatml");
+    Settings::default().runtime(runtime).model(model)
+}
+
+async fn start(restarts: u32, panics_at: fn(u32) -> bool) -> Elpis {
+    let decodes = Arc::new(AtomicU32::new(0));
+    let factory = BackendFactory::new(move |options| {
+        Ok(Box::new(Fragile {
+            inner: Scripted::new(options.n_sequences, 64, 1000, usize::MAX),
+            decodes: Arc::clone(&decodes),
+            panics_at,
+        }))
+    });
+    Elpis::builder(settings(restarts))
+        .backend(factory)
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn wait_for(events: &mut Events, wanted: fn(&Event) -> bool) -> Event {
+    let found = async {
+        loop {
+            match events.next().await {
+                Some(Delivery::Event(event)) if wanted(&event) => return *event,
+                Some(_) => {}
+                None => panic!("the bus is gone"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_engine_thread_costs_the_running_stream_alone() {
+    let elpis = start(5, |number| number == 5).await;
+    let mut events = elpis.events();
+    let session = elpis.session("a").unwrap();
+    let felt = session.feel("failure").await.unwrap().after;
+    let running = session.chat("one").max_tokens(50).stream().await.unwrap();
+    let waiting = session.chat("two").max_tokens(20).stream().await.unwrap();
+    let error = running.completion().await.unwrap_err();
+    assert_eq!(error, EngineError::EngineRestarted);
+    let completion = waiting.completion().await.unwrap();
+    assert_eq!(completion.text.len(), 20, "what waited was kept");
+    let restarting = wait_for(&mut events, |e| matches!(e, Event::ActorRestarting { .. })).await;
+    let Event::ActorRestarting {
+        actor,
+        cause,
+        attempt,
+    } = restarting
+    else {
+        unreachable!()
+    };
+    assert_eq!((actor, attempt), (ActorName::Engine, 1));
+    assert!(cause.contains("injected panic at decode 5"), "{cause}");
+    let state = session.state().await.unwrap();
+    assert_eq!(state.events_applied, 1, "the feeling was kept");
+    assert!((state.valence - felt.valence()).abs() < 0.2);
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_intensity_the_runtime_stops_with_the_cause() {
+    let elpis = start(2, |_| true).await;
+    let mut events = elpis.events();
+    let session = elpis.session("a").unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        streams.push(session.chat("x").max_tokens(5).stream().await.unwrap());
+    }
+    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
+    let Event::Stopped { reason } = stopped else {
+        unreachable!()
+    };
+    assert!(
+        reason.contains("engine") && reason.contains("injected panic"),
+        "{reason}"
+    );
+    for stream in streams {
+        let error = stream.completion().await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                EngineError::EngineRestarted | EngineError::Stopped { .. }
+            ),
+            "{error:?}"
+        );
+    }
+    let refused = session.chat("x").stream().await.unwrap_err();
+    assert!(refused.to_string().contains("injected panic"), "{refused}");
+    assert!(matches!(
+        session.feel("success").await,
+        Err(Error::Stopped { .. })
+    ));
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_fails_to_load_fails_the_start() {
+    let factory = BackendFactory::new(|_| Err(BackendError::NoBundledModel));
+    let error = Elpis::builder(settings(5))
+        .backend(factory)
+        .start()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Backend(BackendError::NoBundledModel)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_panics_while_loading_fails_the_start() {
+    let factory = BackendFactory::new(|_| panic!("injected while loading"));
+    let error = Elpis::builder(settings(5))
+        .backend(factory)
+        .start()
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("injected while loading"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_lets_running_generations_end() {
+    let elpis = start(0, |_| false).await;
+    let session = elpis.session("a").unwrap();
+    let stream = session.chat("one").max_tokens(40).stream().await.unwrap();
+    let ended = tokio::spawn(stream.completion());
+    elpis.shutdown().await;
+    assert_eq!(ended.await.unwrap().unwrap().text.len(), 40);
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
+    let mut settings = settings(0);
+    settings.runtime.shutdown_timeout_seconds = 0.2;
+    let factory = BackendFactory::new(|options| {
+        Ok(Box::new(Scripted::new(
+            options.n_sequences,
+            64,
+            100_000,
+            usize::MAX,
+        )))
+    });
+    let elpis = Elpis::builder(settings)
+        .backend(factory)
+        .start()
+        .await
+        .unwrap();
+    let session = elpis.session("a").unwrap();
+    // Nobody reads, so it never ends by itself.
+    let stream = session
+        .chat("one")
+        .max_tokens(90_000)
+        .stream()
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), elpis.shutdown())
+        .await
+        .unwrap();
+    let error = stream.completion().await.unwrap_err();
+    assert!(matches!(error, EngineError::Stopped { .. }), "{error:?}");
+}

@@ -1,0 +1,166 @@
+//! A small deterministic backend: its next token is a function of the tokens
+//! and the steering that a sequence was evaluated under, of nothing else.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use elpis::backend::{
+    Backend, BackendError, BackendKind, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+};
+
+/// Ends a generation.
+pub const END: Token = 0;
+
+/// What one decode was given: per row, sequence, position and steering norm.
+pub type SeenBatch = Vec<(SequenceId, u32, Option<f32>)>;
+
+/// Lets a test look into a backend that a scheduler owns.
+#[derive(Debug, Clone, Default)]
+pub struct Probe {
+    pub batches: Arc<Mutex<Vec<SeenBatch>>>,
+    /// Errors to return from the next decodes.
+    pub failures: Arc<Mutex<Vec<BackendError>>>,
+    /// Tokens held in all sequences together.
+    pub cached: Arc<AtomicUsize>,
+}
+
+/// Letters as tokens: token `n` is the byte `n`.
+#[derive(Debug)]
+pub struct Letters;
+
+impl Tokenizer for Letters {
+    fn encode(&self, text: &str, _: bool) -> Vec<Token> {
+        text.bytes().map(Token::from).collect()
+    }
+
+    fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
+        out.push(token as u8);
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        token == END
+    }
+}
+
+pub struct Scripted {
+    facts: Arc<ModelFacts>,
+    sequences: Vec<Vec<(Token, u32)>>,
+    logits: Vec<Option<Vec<f32>>>,
+    probe: Probe,
+    /// Total length at which a sequence ends by itself.
+    ends_at: usize,
+}
+
+impl Scripted {
+    pub fn new(n_sequences: u32, batch_size: usize, context: u32, ends_at: usize) -> Self {
+        Self {
+            facts: Arc::new(ModelFacts {
+                name: "scripted".into(),
+                backend: BackendKind::LlamaCpp,
+                architecture: "scripted".into(),
+                description: "scripted".into(),
+                n_layers: 4,
+                n_embd: 4,
+                n_vocab: 128,
+                n_params: 0,
+                size_bytes: 0,
+                context_trained: context,
+                context_length: context,
+                n_sequences,
+                batch_size,
+                chat_template: None,
+                bos_token: String::new(),
+                eos_token: String::new(),
+                residual_norms: vec![1.0; 3],
+            }),
+            sequences: vec![Vec::new(); n_sequences as usize],
+            logits: Vec::new(),
+            probe: Probe::default(),
+            ends_at,
+        }
+    }
+
+    pub fn probe(&self) -> Probe {
+        self.probe.clone()
+    }
+
+    fn next_logits(&self, sequence: SequenceId) -> Vec<f32> {
+        let tokens = &self.sequences[sequence as usize];
+        let mut hasher = DefaultHasher::new();
+        tokens.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut logits = vec![f32::NEG_INFINITY; self.facts.n_vocab];
+        if tokens.len() >= self.ends_at {
+            logits[END as usize] = 1.0;
+        } else {
+            for choice in 0..4 {
+                let letter = b'a' + (hash >> (8 * choice)) as u8 % 26;
+                logits[letter as usize] = 4.0 - choice as f32;
+            }
+        }
+        logits
+    }
+
+    fn count(&self) {
+        let cached = self.sequences.iter().map(Vec::len).sum();
+        self.probe.cached.store(cached, Ordering::SeqCst);
+    }
+}
+
+impl Backend for Scripted {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        &self.facts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::new(Letters)
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        assert!(!batch.is_empty() && batch.len() <= self.facts.batch_size);
+        if let Some(error) = self.probe.failures.lock().unwrap().pop() {
+            return Err(error);
+        }
+        self.logits.clear();
+        let mut seen = Vec::new();
+        for (index, row) in batch.rows().iter().enumerate() {
+            let norm = batch.plan_of(index).map(|plan| plan.layers[0].norm);
+            let sequence = &mut self.sequences[row.sequence as usize];
+            assert_eq!(
+                row.position as usize,
+                sequence.len(),
+                "positions follow each other"
+            );
+            sequence.push((row.token, norm.unwrap_or_default().to_bits()));
+            assert!(sequence.len() <= self.facts.context_length as usize);
+            seen.push((row.sequence, row.position, norm));
+            let logits = row.logits.then(|| self.next_logits(row.sequence));
+            self.logits.push(logits);
+        }
+        self.probe.batches.lock().unwrap().push(seen);
+        self.count();
+        Ok(())
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        match self.logits.get(row) {
+            Some(Some(logits)) => Ok(logits),
+            _ => Err(BackendError::NoLogits { row }),
+        }
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.sequences[sequence as usize].truncate(from as usize);
+        self.count();
+        Ok(())
+    }
+
+    fn residual_stream(
+        &mut self,
+        _: &[Token],
+        _: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        Err(BackendError::Aborted)
+    }
+}

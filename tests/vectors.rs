@@ -1,0 +1,168 @@
+//! Steering vectors that change while the runtime works.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use elpis::backend::BundledModel;
+use elpis::settings::{HardwareBackend, ModelSettings};
+use elpis::steering::{SteeringVector, VectorFormat, parse, write};
+use elpis::{Delivery, Elpis, Error, Event, Events, Settings};
+
+fn settings(folder: &Path) -> Settings {
+    let model = ModelSettings::default()
+        .hardware_backend(HardwareBackend::Cpu)
+        .emotion_vectors_dir(folder);
+    Settings::default().model(model)
+}
+
+fn fill(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, bytes) in BundledModel::vectors() {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+fn scaled(factor: f64) -> Vec<u8> {
+    let (_, bytes) = BundledModel::vectors()
+        .iter()
+        .find(|(name, _)| *name == "calm.safetensors")
+        .unwrap();
+    let vector = parse(VectorFormat::Safetensors, bytes).unwrap();
+    write(VectorFormat::Safetensors, &vector.scaled(factor).unwrap()).unwrap()
+}
+
+enum News {
+    Reloaded(String),
+    Refused(String),
+}
+
+async fn news(events: &mut Events) -> News {
+    let found = async {
+        loop {
+            match events.next().await {
+                Some(Delivery::Event(event)) => match *event {
+                    Event::SteeringReloaded { version, .. } => return News::Reloaded(version),
+                    Event::SteeringRefused { reason, .. } => return News::Refused(reason),
+                    _ => {}
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found)
+        .await
+        .expect("no news of the vectors")
+}
+
+async fn reloaded(events: &mut Events) -> String {
+    match news(events).await {
+        News::Reloaded(version) => version,
+        News::Refused(reason) => panic!("refused: {reason}"),
+    }
+}
+
+async fn refused(events: &mut Events) -> String {
+    match news(events).await {
+        News::Refused(reason) => reason,
+        News::Reloaded(version) => panic!("reloaded: {version}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_file_is_taken_over_and_a_bad_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let elpis = Elpis::start(settings(folder.path())).await.unwrap();
+    let first = elpis.steering_library().version().to_owned();
+    assert_eq!(elpis.steering_library().emotions().len(), 4);
+    let mut events = elpis.events();
+
+    fs::write(folder.path().join("calm.safetensors"), scaled(0.5)).unwrap();
+    let second = reloaded(&mut events).await;
+    assert_ne!(second, first);
+    let session = elpis.session("a").unwrap();
+    let reply = session
+        .chat("Tell me about rain.")
+        .max_tokens(4)
+        .complete()
+        .await
+        .unwrap();
+    assert_eq!(reply.report.modulation().unwrap().library_version, second);
+
+    // As editors write: a new file, renamed over the old one.
+    fs::write(folder.path().join("calm.tmp"), scaled(0.7)).unwrap();
+    fs::rename(
+        folder.path().join("calm.tmp"),
+        folder.path().join("calm.safetensors"),
+    )
+    .unwrap();
+    let third = reloaded(&mut events).await;
+    assert_ne!(third, second);
+
+    let narrow = SteeringVector::bare(vec![1.0; 3]).unwrap();
+    let narrow = write(VectorFormat::Safetensors, &narrow).unwrap();
+    for (bytes, words) in [(narrow, "3"), (b"garbage".to_vec(), "calm.safetensors")] {
+        fs::write(folder.path().join("calm.safetensors"), bytes).unwrap();
+        let reason = refused(&mut events).await;
+        assert!(
+            reason.contains("calm.safetensors") && reason.contains(words),
+            "{reason}"
+        );
+        assert_eq!(
+            elpis.steering_library().version(),
+            third,
+            "the last good set serves on"
+        );
+        let error = elpis.reload_vectors().await.unwrap_err();
+        assert!(matches!(error, Error::Steering(_)), "{error:?}");
+        refused(&mut events).await;
+    }
+    fs::write(folder.path().join("calm.safetensors"), scaled(1.0)).unwrap();
+    assert_ne!(reloaded(&mut events).await, third);
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_may_appear_later_and_be_switched_over() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("vectors");
+    let elpis = Elpis::start(settings(&folder)).await.unwrap();
+    assert!(elpis.steering_library().is_empty());
+    let mut events = elpis.events();
+    let (one, two) = (root.path().join("one"), root.path().join("two"));
+    fill(&one);
+    fill(&two);
+    fs::write(two.join("calm.safetensors"), scaled(0.5)).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&one, &folder).unwrap();
+        let first = loop {
+            // The folder that fills up beside it may be noticed first.
+            match news(&mut events).await {
+                News::Reloaded(version) => break version,
+                News::Refused(_) => {}
+            }
+        };
+        // As mounted configuration changes: a link renamed over the old one.
+        std::os::unix::fs::symlink(&two, root.path().join("next")).unwrap();
+        fs::rename(root.path().join("next"), &folder).unwrap();
+        let second = loop {
+            match news(&mut events).await {
+                News::Reloaded(version) if version != first => break version,
+                _ => {}
+            }
+        };
+        assert_eq!(elpis.steering_library().version(), second);
+    }
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_set_at_the_start_fails_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    fs::write(folder.path().join("calm.safetensors"), b"garbage").unwrap();
+    let error = Elpis::start(settings(folder.path())).await.unwrap_err();
+    assert!(error.to_string().contains("calm.safetensors"), "{error}");
+}

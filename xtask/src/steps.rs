@@ -1,0 +1,303 @@
+//! `cargo xtask test`: every check, the quick ones first, until one fails.
+//!
+//! Everything is built in the dev profile and one target folder, so that llama.cpp is
+//! compiled once: linting, documenting and testing share what its build script made.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use lexopt::prelude::*;
+
+use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
+use crate::{demo, deny, process, setup};
+
+/// Shown by `cargo xtask help test`.
+pub const HELP: &str = "\
+Usage: cargo xtask test [--only STEP,…] [--skip STEP,…] [--list]
+
+  --only STEP,…   run these steps alone
+  --skip STEP,…   run all but these
+  --list          name the steps in their order
+
+Stops at the first failure. Feature sets: `lean` has none, `default` is what `cargo add`
+gives, `full` has all but those that need a toolkit of their own.";
+
+/// One check.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Workspace) -> Result<()>,
+    /// What to do when it fails, beyond reading its output.
+    hint: &'static str,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        about: "rustfmt, clippy and the tools of the native build are there",
+        run: |workspace| {
+            setup::rust_components(workspace)?;
+            setup::prepare(workspace)
+        },
+        hint: "",
+    },
+    Step {
+        name: "fmt",
+        about: "formatting",
+        run: |workspace| {
+            // cargo-fmt has its own idea of quiet: it would hide the differences.
+            let mut command = workspace.command(&workspace.cargo);
+            process::run(command.args(["fmt", "--all", "--", "--check"]))
+        },
+        hint: "`cargo fmt --all` puts it right",
+    },
+    Step {
+        name: "xtask",
+        about: "lints and tests of these chores",
+        run: |workspace| {
+            clippy(workspace, &["--package=xtask".into()])?;
+            let mut command = workspace.cargo("test");
+            process::run(command.arg("--package=xtask"))
+        },
+        hint: "",
+    },
+    Step {
+        name: "clippy-lean",
+        about: "lints without features",
+        run: |workspace| clippy_set(workspace, FeatureSet::Lean),
+        hint: "",
+    },
+    Step {
+        name: "test-lean",
+        about: "unit, integration and doc tests without features",
+        run: |workspace| test_set(workspace, FeatureSet::Lean),
+        hint: "",
+    },
+    Step {
+        name: "deny",
+        about: "licences, sources and advisories of the dependencies",
+        run: |workspace| deny::check(workspace),
+        hint: "the rules are in deny.toml",
+    },
+    Step {
+        name: "clippy-default",
+        about: "lints with the default features",
+        run: |workspace| clippy_set(workspace, FeatureSet::Default),
+        hint: "",
+    },
+    Step {
+        name: "clippy-full",
+        about: "lints with the full features",
+        run: |workspace| clippy_set(workspace, FeatureSet::Full),
+        hint: "",
+    },
+    Step {
+        name: "doc",
+        about: "documentation without warnings",
+        run: doc,
+        hint: "",
+    },
+    Step {
+        name: "test-full",
+        about: "unit, integration and doc tests with the full features",
+        run: |workspace| test_set(workspace, FeatureSet::Full),
+        hint: "",
+    },
+    Step {
+        name: "example",
+        about: "the example agent reaches its last table",
+        run: |workspace| demo::check(workspace),
+        hint: "`cargo xtask demo` shows it on the console",
+    },
+];
+
+/// Runs the chosen steps.
+pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
+    let Some(steps) = choose(args)? else {
+        for step in STEPS {
+            println!("{:<15} {}", step.name, step.about);
+        }
+        return Ok(());
+    };
+    println!("features left out: {}", left_out(workspace));
+    setup::adopt(workspace);
+    let start = Instant::now();
+    let started_at = SystemTime::now();
+    for step in &steps {
+        println!("-- {}: {}", step.name, step.about);
+        let step_start = Instant::now();
+        (step.run)(workspace).with_context(|| {
+            let hint = if step.hint.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", step.hint)
+            };
+            format!(
+                "step `{}` failed (`cargo xtask test --only {0}` repeats it{hint})",
+                step.name
+            )
+        })?;
+        println!("   ok, {}", seconds(step_start.elapsed()));
+    }
+    let builds = native_builds(&workspace.target, started_at);
+    if builds > 1 {
+        println!(
+            "note: llama.cpp was compiled {builds} times: some step changes the features of \
+             its build dependencies"
+        );
+    }
+    println!("{} steps passed, {}", steps.len(), seconds(start.elapsed()));
+    Ok(())
+}
+
+/// Reads the options; nothing is returned when the steps are only to be listed.
+fn choose(args: &[OsString]) -> Result<Option<Vec<&'static Step>>> {
+    let mut only = Vec::new();
+    let mut skip = Vec::new();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("list") => return Ok(None),
+            Long("only") => only.extend(names(&parser.value()?.string()?)?),
+            Long("skip") => skip.extend(names(&parser.value()?.string()?)?),
+            _ => return Err(arg.unexpected().into()),
+        }
+    }
+    let chosen: Vec<_> = STEPS
+        .iter()
+        .filter(|step| only.is_empty() || only.contains(&step.name))
+        .filter(|step| !skip.contains(&step.name))
+        .collect();
+    if chosen.is_empty() {
+        bail!("no step is left to run");
+    }
+    Ok(Some(chosen))
+}
+
+fn names(list: &str) -> Result<Vec<&'static str>> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let step = STEPS.iter().find(|step| step.name == name);
+            step.map(|step| step.name)
+                .with_context(|| format!("no step `{name}`; `--list` names them"))
+        })
+        .collect()
+}
+
+fn clippy_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
+    clippy(workspace, &set.args(&workspace.features))
+}
+
+fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
+    let mut command = workspace.cargo("clippy");
+    command.args(args).arg("--all-targets");
+    process::run(command.args(["--", "-D", "warnings"]))
+}
+
+fn test_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
+    let mut command = workspace.cargo("test");
+    process::run(command.args(set.args(&workspace.features)))
+}
+
+fn doc(workspace: &mut Workspace) -> Result<()> {
+    let mut command = workspace.cargo("doc");
+    command.args(FeatureSet::Full.args(&workspace.features));
+    let flags = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
+    command.env("RUSTDOCFLAGS", format!("{flags} -D warnings"));
+    process::run(command.arg("--no-deps"))
+}
+
+/// The library's features that are not built here, each with what it needs.
+fn left_out(workspace: &Workspace) -> String {
+    let left_out: Vec<_> = NEEDS_TOOLKIT
+        .iter()
+        .filter(|(name, _)| workspace.features.iter().any(|known| known == name))
+        .map(|(name, toolkit)| format!("{name} ({toolkit})"))
+        .collect();
+    if left_out.is_empty() {
+        "none".to_owned()
+    } else {
+        left_out.join(", ")
+    }
+}
+
+/// Counts the runs of the native build script since a point in time.
+fn native_builds(target: &Path, since: SystemTime) -> usize {
+    fs::read_dir(target.join("debug/build"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy().starts_with("llama-cpp-sys-2-")
+        })
+        .filter_map(|entry| entry.path().join("output").metadata().ok()?.modified().ok())
+        .filter(|modified| *modified >= since)
+        .count()
+}
+
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(args: &[&str]) -> Result<Vec<&'static str>> {
+        let steps = choose(&args.iter().map(OsString::from).collect::<Vec<_>>())?;
+        Ok(steps.unwrap_or_default().iter().map(|s| s.name).collect())
+    }
+
+    #[test]
+    fn steps_are_chosen_in_their_own_order() {
+        assert_eq!(chosen(&[]).unwrap().len(), STEPS.len());
+        assert_eq!(chosen(&["--only", "doc,fmt"]).unwrap(), ["fmt", "doc"]);
+        assert_eq!(
+            chosen(&["--only=fmt", "--only=deny"]).unwrap(),
+            ["fmt", "deny"]
+        );
+        let rest = chosen(&["--skip", "setup, deny"]).unwrap();
+        assert_eq!(rest.len(), STEPS.len() - 2);
+        assert_eq!(rest[0], "fmt");
+        assert!(chosen(&["--list"]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn wrong_choices_are_refused() {
+        assert!(chosen(&["--only", "fnt"]).is_err());
+        assert!(chosen(&["--only=fmt", "--skip=fmt"]).is_err());
+        assert!(chosen(&["fmt"]).is_err());
+        assert!(chosen(&["--onyl=fmt"]).is_err());
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(seconds(Duration::from_millis(340)), "0.3 s");
+        assert_eq!(seconds(Duration::from_secs(305)), "5 min 05 s");
+    }
+
+    #[test]
+    fn native_builds_are_counted_from_the_start_of_the_run() {
+        let target = tempfile::tempdir().unwrap();
+        let since = SystemTime::now() - Duration::from_mins(1);
+        for name in ["llama-cpp-sys-2-1a", "llama-cpp-sys-2-2b", "ring-3c"] {
+            let folder = target.path().join("debug/build").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("output"), "").unwrap();
+        }
+        assert_eq!(native_builds(target.path(), since), 2);
+        let later = SystemTime::now() + Duration::from_mins(1);
+        assert_eq!(native_builds(target.path(), later), 0);
+    }
+}

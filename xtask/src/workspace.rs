@@ -1,0 +1,202 @@
+//! The workspace as cargo sees it, and how its commands are started.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process;
+
+/// Features of the library that need a toolkit of their own, each with that toolkit.
+///
+/// All other features together make the full set that is linted and tested, so that a new
+/// feature is covered without a word here.
+pub const NEEDS_TOOLKIT: &[(&str, &str)] = &[
+    ("cuda", "the CUDA toolkit"),
+    ("metal", "macOS"),
+    ("rocm", "ROCm"),
+    ("transformers", "libtorch"),
+    ("vulkan", "the Vulkan SDK"),
+];
+
+/// How long OpenMP threads spin before they sleep, unless the environment says otherwise.
+///
+/// As fast as the default on a quiet machine, several times faster on a busy one. `OpenMP`
+/// reads it when a process starts, so it has to be set from outside.
+const SPIN_COUNT: &str = "3000";
+
+/// Paths, features and the environment that children get.
+pub struct Workspace {
+    /// The folder of the top `Cargo.toml`.
+    pub root: PathBuf,
+    /// Cargo's target folder, absolute.
+    pub target: PathBuf,
+    /// Features of the library, without `default`.
+    pub features: Vec<String>,
+    /// Variables set for every child, on top of our own environment.
+    pub env: Vec<(String, OsString)>,
+    /// The cargo that runs us.
+    pub cargo: OsString,
+}
+
+impl Workspace {
+    /// Asks cargo for the workspace that this program was built in.
+    pub fn load() -> Result<Self> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(&cargo);
+        command.args(["metadata", "--no-deps", "--format-version=1"]);
+        command.args([
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ]);
+        let metadata: Value = serde_json::from_str(&process::capture(&mut command)?)?;
+        let path = |key: &str| {
+            metadata[key]
+                .as_str()
+                .map(PathBuf::from)
+                .with_context(|| format!("cargo metadata has no `{key}`"))
+        };
+        let mut workspace = Self {
+            root: path("workspace_root")?,
+            target: path("target_directory")?,
+            features: library_features(&metadata),
+            env: Vec::new(),
+            cargo,
+        };
+        // Relative to where we were called from, children run in the root.
+        let target = workspace.target.clone();
+        workspace.set("CARGO_TARGET_DIR", target);
+        if env::var_os("GOMP_SPINCOUNT").is_none() {
+            workspace.set("GOMP_SPINCOUNT", SPIN_COUNT);
+        }
+        Ok(workspace)
+    }
+
+    /// Sets a variable for all children to come.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.into()));
+    }
+
+    /// The folder for what these chores install or build for themselves.
+    pub fn own_folder(&self) -> PathBuf {
+        self.target.join("xtask")
+    }
+
+    /// A command in the workspace root, with the children's environment and no input.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).stdin(Stdio::null());
+        // `cargo run` describes xtask in these. Build scripts that watch them would run
+        // again at each change between `cargo xtask …` and a plain `cargo …`.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(is_about_ourselves) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// A cargo command: its progress on a terminal, only what matters in a log.
+    pub fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = self.command(&self.cargo);
+        command.arg(subcommand);
+        if !std::io::stderr().is_terminal() {
+            command.arg("--quiet");
+        }
+        command
+    }
+}
+
+fn is_about_ourselves(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
+        || name == "CARGO_BIN_NAME"
+        || name == "CARGO_CRATE_NAME"
+        || name == "CARGO_PRIMARY_PACKAGE"
+}
+
+fn library_features(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array();
+    packages
+        .into_iter()
+        .flatten()
+        .find(|package| package["name"] == "elpis")
+        .and_then(|package| package["features"].as_object())
+        .into_iter()
+        .flat_map(|features| features.keys())
+        .filter(|name| *name != "default")
+        .cloned()
+        .collect()
+}
+
+/// A choice of the library's features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureSet {
+    /// No features: the pure core, no native code.
+    Lean,
+    /// What a plain `cargo add elpis` gives.
+    Default,
+    /// Everything but [`NEEDS_TOOLKIT`].
+    Full,
+}
+
+impl FeatureSet {
+    /// Cargo's arguments for this set of the library.
+    pub fn args(self, features: &[String]) -> Vec<String> {
+        let mut args = vec!["--package=elpis".to_owned()];
+        match self {
+            Self::Lean => args.push("--no-default-features".into()),
+            Self::Default => {}
+            Self::Full => {
+                let full: Vec<_> = features
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|name| NEEDS_TOOLKIT.iter().all(|(needs, _)| needs != name))
+                    .collect();
+                args.push("--no-default-features".into());
+                args.push(format!("--features={}", full.join(",")));
+            }
+        }
+        args
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_those_of_the_library() {
+        let metadata = serde_json::json!({"packages": [
+            {"name": "xtask", "features": {"other": []}},
+            {"name": "elpis", "features": {"default": ["cli"], "cli": [], "cuda": []}},
+        ]});
+        assert_eq!(library_features(&metadata), ["cli", "cuda"]);
+        assert!(library_features(&serde_json::json!({})).is_empty());
+    }
+
+    #[test]
+    fn the_full_set_leaves_out_what_needs_a_toolkit() {
+        let features = ["cli", "cuda", "llama-cpp", "vulkan"].map(String::from);
+        let args = FeatureSet::Full.args(&features);
+        assert_eq!(
+            args[1..],
+            ["--no-default-features", "--features=cli,llama-cpp"]
+        );
+        assert_eq!(FeatureSet::Default.args(&features).len(), 1);
+    }
+
+    #[test]
+    fn variables_that_describe_xtask_are_dropped() {
+        assert!(is_about_ourselves("CARGO_PKG_VERSION"));
+        assert!(is_about_ourselves("CARGO_MANIFEST_DIR"));
+        assert!(!is_about_ourselves("CARGO_TARGET_DIR"));
+        assert!(!is_about_ourselves("CARGO_HOME"));
+    }
+}
