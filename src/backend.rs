@@ -122,14 +122,25 @@ pub struct LoadOptions {
 
 /// How a runtime comes by its backend, again after every restart of the engine.
 #[derive(Clone)]
-pub struct BackendFactory(Arc<dyn Fn(&LoadOptions) -> FactoryResult + Send + Sync>);
+pub struct BackendFactory {
+    make: Arc<dyn Fn(&LoadOptions) -> FactoryResult + Send + Sync>,
+    loads_settings: bool,
+}
 
 type FactoryResult = Result<Box<dyn Backend>, BackendError>;
 
 impl BackendFactory {
     /// Makes backends with a function of one's own.
     pub fn new(make: impl Fn(&LoadOptions) -> FactoryResult + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
+        Self {
+            make: Arc::new(make),
+            loads_settings: false,
+        }
+    }
+
+    /// Whether the backend is the one that the settings name.
+    pub fn loads_settings(&self) -> bool {
+        self.loads_settings
     }
 
     /// Makes a backend.
@@ -137,14 +148,17 @@ impl BackendFactory {
     /// # Errors
     /// Why the model could not be loaded.
     pub fn create(&self, options: &LoadOptions) -> FactoryResult {
-        (self.0)(options)
+        (self.make)(options)
     }
 }
 
 impl Default for BackendFactory {
     /// Loads what the settings name.
     fn default() -> Self {
-        Self::new(create_backend)
+        Self {
+            loads_settings: true,
+            ..Self::new(create_backend)
+        }
     }
 }
 

@@ -27,6 +27,8 @@ use elpis::steering::{
     parse, write,
 };
 use grammar::Grammar;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use serde::Deserialize;
 use task::Collected;
 
@@ -34,8 +36,10 @@ const SEQUENCES: u32 = 16;
 /// Replies to each prompt.
 const REPEATS: u64 = 2;
 /// The unsteered shares are small, so they are measured more often.
-const UNSTEERED_REPEATS: u64 = 8;
-const RANDOM_DRAWS: u64 = 8;
+const UNSTEERED_REPEATS: u64 = 16;
+const RANDOM_DRAWS: u64 = 32;
+/// Each of them is added to this share of the prompts.
+const RANDOM_SHARE: usize = 2;
 
 #[derive(Deserialize)]
 struct Prompts {
@@ -207,18 +211,11 @@ impl Bench {
     /// A library whose vectors have the norms of the real ones and random
     /// directions.
     fn random_library(&self, seed: u64) -> Arc<SteeringLibrary> {
-        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut uniform = || {
-            // splitmix64, mapped to (-1, 1); a sum of twelve is close to normal.
-            (0..12)
-                .map(|_| {
-                    state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                    let mut z = state;
-                    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-                    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-                    (z ^ (z >> 31)) as f64 / u64::MAX as f64 - 0.5
-                })
-                .sum::<f64>()
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // A sum of twelve uniform numbers is close to normal.
+        let mut normal = || -> f64 {
+            let uniform = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5);
+            uniform.sum()
         };
         let mut files = bundled_files();
         for file in files
@@ -228,7 +225,7 @@ impl Bench {
             let real = parse(VectorFormat::Safetensors, &file.bytes).unwrap();
             let (_, row) = real.rows().next().unwrap();
             let norm = |row: &[f32]| row.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
-            let random: Vec<f32> = row.iter().map(|_| uniform() as f32).collect();
+            let random: Vec<f32> = row.iter().map(|_| normal() as f32).collect();
             let scale = norm(row) / norm(&random);
             let random = SteeringVector::bare(random).unwrap().scaled(scale).unwrap();
             file.bytes = write(VectorFormat::Safetensors, &random).unwrap();
@@ -293,8 +290,8 @@ fn the_bundled_models_mood_follows_steering() {
         for draw in 0..RANDOM_DRAWS {
             let library = bench.random_library(draw + 1);
             bench.scheduler.set_library(library);
-            let part = neutral.len() / 4;
-            let from = (draw as usize % 4) * part;
+            let part = neutral.len() / RANDOM_SHARE;
+            let from = (draw as usize % RANDOM_SHARE) * part;
             random.extend(bench.generate(&neutral[from..from + part], 300 + draw, &coefficients));
         }
         bench.scheduler.set_library(Arc::clone(&bench.library));

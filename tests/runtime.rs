@@ -270,7 +270,7 @@ async fn bad_requests_are_refused_and_the_runtime_serves_on() {
         );
     };
     refuse(session.chat(Vec::new()), "message").await;
-    refuse(session.chat(""), "empty").await;
+    refuse(session.chat(""), "no content").await;
     refuse(session.chat("x").temperature(f32::NAN), "temperature").await;
     refuse(session.chat("x").temperature(9.0), "9").await;
     refuse(session.chat("x").top_p(0.0), "top_p").await;

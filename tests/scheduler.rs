@@ -2,6 +2,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "support/set_mood.rs"]
+mod set_mood;
 #[path = "support/task.rs"]
 mod task;
 
@@ -16,12 +18,13 @@ use elpis::inference::{FinishReason, ModulationTiming, RequestError};
 use elpis::scheduler::{AdmissionQueue, Outcome, Scheduler, SchedulerOptions};
 use elpis::steering::{BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
 use elpis::steering::{VectorFormat, write};
-use task::{Collected, SetMood, task};
+use set_mood::SetMood;
+use task::{Collected, task};
 
 const NO_END: usize = usize::MAX;
 
 fn scheduler(backend: Scripted) -> (Scheduler, Probe, Arc<ManualClock>) {
-    let probe = backend.probe();
+    let probe = backend.probe.clone();
     let clock = Arc::new(ManualClock::new(100.0));
     let options = SchedulerOptions {
         blend: BlendOptions::default(),

@@ -181,7 +181,8 @@ impl SteeringState {
         };
         let context = library_context(&self.wiring, &model);
         let folder = self.folder.clone();
-        let bundled = self.wiring.source == ModelSource::Bundled;
+        let wiring = &self.wiring;
+        let bundled = wiring.source == ModelSource::Bundled && wiring.factory.loads_settings();
         let work = move || {
             let files = match folder {
                 Some(folder) => folder::read(&folder)?,

@@ -35,7 +35,8 @@ pub struct LibraryContext {
     pub n_embd: usize,
     /// Where a bare vector goes when the manifest does not say.
     pub default_layer: Option<usize>,
-    /// Median Euclidean norm of the residual stream at the output of each layer, if measured.
+    /// Median Euclidean norm of the residual stream at the output of each layer, if measured; the
+    /// last layer, which cannot be steered, may be left out.
     pub residual_norms: Option<Vec<f32>>,
 }
 
@@ -75,11 +76,12 @@ impl LibraryContext {
         let Some(norms) = &self.residual_norms else {
             return Ok(());
         };
-        if norms.len() != self.n_layers {
+        let steerable = self.n_layers.saturating_sub(1);
+        if norms.len() != steerable && norms.len() != self.n_layers {
             return refuse(
                 "residual_norms",
                 format!("{} values", norms.len()),
-                format!("one for each of {} layers", self.n_layers),
+                format!("one for each of the {steerable} layers that can be steered"),
             );
         }
         match norms.iter().find(|&&n| !(n > 0.0 && n.is_finite())) {

@@ -47,7 +47,7 @@ pub struct Scripted {
     facts: Arc<ModelFacts>,
     sequences: Vec<Vec<(Token, u32)>>,
     logits: Vec<Option<Vec<f32>>>,
-    probe: Probe,
+    pub probe: Probe,
     /// Total length at which a sequence ends by itself.
     ends_at: usize,
 }
@@ -79,10 +79,6 @@ impl Scripted {
             probe: Probe::default(),
             ends_at,
         }
-    }
-
-    pub fn probe(&self) -> Probe {
-        self.probe.clone()
     }
 
     fn next_logits(&self, sequence: SequenceId) -> Vec<f32> {

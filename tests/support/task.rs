@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use elpis::emotion::{EmotionalState, Modulation, SamplingBase};
 use elpis::inference::{
     GenerationOptions, GenerationReport, ModulationTiming, RequestId, SamplingParams, SessionId,
 };
-use elpis::scheduler::{MoodSource, Outcome, Outlet, Task};
+use elpis::scheduler::{Outcome, Outlet, Task};
 
 /// What came of a generation.
 #[derive(Debug, Clone, Default)]
@@ -55,38 +54,6 @@ impl Outlet for Collected {
     fn finish(&mut self, outcome: Outcome) {
         let before = self.outcome.lock().unwrap().replace(outcome);
         assert!(before.is_none(), "a generation ends once");
-    }
-}
-
-/// An emotion that a test sets.
-#[derive(Debug, Clone)]
-pub struct SetMood {
-    state: Arc<Mutex<EmotionalState>>,
-    changed: Arc<AtomicBool>,
-}
-
-impl SetMood {
-    pub fn new(valence: f64, arousal: f64) -> Self {
-        Self {
-            state: Arc::new(Mutex::new(EmotionalState::new(valence, arousal).unwrap())),
-            changed: Arc::default(),
-        }
-    }
-
-    pub fn set(&self, valence: f64, arousal: f64) {
-        *self.state.lock().unwrap() = EmotionalState::new(valence, arousal).unwrap();
-        self.changed.store(true, Ordering::SeqCst);
-    }
-}
-
-impl MoodSource for SetMood {
-    fn modulation(&mut self, _: f64) -> Modulation {
-        self.changed.store(false, Ordering::SeqCst);
-        Modulation::new(*self.state.lock().unwrap(), SamplingBase::default(), 1.0)
-    }
-
-    fn has_changed(&self) -> bool {
-        self.changed.load(Ordering::SeqCst)
     }
 }
 

@@ -12,7 +12,7 @@ from dialogues import Writer, held_out, prompt_text
 from sample import log_loss, replies
 
 PROMPTS = 64
-REPEATS = 8
+REPEATS = 4
 HERE = Path(__file__).resolve().parent
 
 

@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--stage", choices=(*STAGES, "prompts"), action="append", help="run this stage only (may be repeated)")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="where intermediate files go")
     parser.add_argument("--out", type=Path, default=HERE.parent.parent / "models" / "elpis-tiny")
-    parser.add_argument("--tokens", type=float, default=6e6, help="training tokens")
+    parser.add_argument("--tokens", type=float, default=4.5e6, help="training tokens")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
