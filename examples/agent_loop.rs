@@ -35,9 +35,12 @@ impl Outcome {
     }
 }
 
+/// A question to the model, and the work that comes before it.
+type Task = (&'static str, fn() -> Outcome);
+
 /// The agent's tasks: small pieces of real work that pass, fail or block.
-fn tasks() -> Vec<(&'static str, fn() -> Outcome)> {
-    let tests = || match "42".parse::<i32>() {
+fn tasks() -> Vec<Task> {
+    let tests = || match "42".parse() {
         Ok(42) => Outcome::Passed,
         _ => Outcome::Failed,
     };
@@ -48,52 +51,40 @@ fn tasks() -> Vec<(&'static str, fn() -> Outcome)> {
     let network = || {
         let line = Mutex::new(());
         let _taken = line.lock();
-        match line.try_lock() {
-            Ok(_) => Outcome::Passed,
-            Err(_) => Outcome::Blocked,
-        }
+        line.try_lock()
+            .map_or(Outcome::Blocked, |_| Outcome::Passed)
     };
-    let praise = || Outcome::Praised;
     vec![
         ("What do you think about unit tests?", tests),
         ("Tell me about databases.", database),
         ("How do I start with the network?", network),
         ("Tell me about databases.", database),
-        ("What do you think about the garden?", praise),
-        ("Tell me about trains.", praise),
+        ("What do you think about the garden?", || Outcome::Praised),
+        ("Tell me about trains.", || Outcome::Praised),
+        ("What do you think about chess?", || Outcome::Praised),
     ]
 }
 
 /// Streams a reply and tells what it was generated under.
 async fn say(session: &Session, question: &str, seed: u64) -> Result<(), Box<dyn Error>> {
     print!("  > {question}\n  < ");
-    let mut reply = session
-        .chat(question)
-        .max_tokens(48)
-        .seed(seed)
-        .stream()
-        .await?;
+    let chat = session.chat(question).max_tokens(48).seed(seed);
+    let mut reply = chat.stream().await?;
     while let Some(event) = reply.next().await {
         match event? {
             GenerationEvent::Text(text) => print!("{text}"),
             GenerationEvent::Finished(report) => {
-                if let Some(felt) = report.modulation() {
-                    let coefficients: Vec<String> = felt
-                        .coefficients
-                        .iter()
-                        .map(|(emotion, coefficient)| format!("{emotion} {coefficient:.2}"))
-                        .collect();
-                    println!(
-                        "\n    {} (v {:+.2}, a {:+.2}), temperature {:.2}, top_p {:.2}, {}, vectors {}",
-                        felt.quadrant,
-                        felt.valence,
-                        felt.arousal,
-                        felt.sampling.temperature,
-                        felt.sampling.top_p,
-                        coefficients.join(", "),
-                        felt.library_version
-                    );
+                let Some(felt) = report.modulation() else {
+                    continue;
+                };
+                let (v, a, sampling) = (felt.valence, felt.arousal, &felt.sampling);
+                print!("\n    {} (v {v:+.2}, a {a:+.2}), ", felt.quadrant);
+                print!("temperature {:.2}, ", sampling.temperature);
+                print!("top_p {:.2}, ", sampling.top_p);
+                for (emotion, coefficient) in felt.coefficients.iter() {
+                    print!("{emotion} {coefficient:.2}, ");
                 }
+                println!("vectors {}", felt.library_version);
             }
             _ => {}
         }
@@ -114,8 +105,7 @@ async fn replace_vector(folder: &Path, events: &mut Events) -> Result<(), Box<dy
             if let Delivery::Event(event) = delivery
                 && let Event::SteeringReloaded { version, .. } = *event
             {
-                println!("\n-- frustrated.safetensors was replaced; vectors {version} in force\n");
-                return;
+                return println!("\n-- frustrated.safetensors replaced: vectors {version}\n");
             }
         }
     };
@@ -141,7 +131,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let event = task().event()?;
         let felt = agent.feel(&event).await?;
         println!("{number}. {} x {:.2}", event.name(), felt.intensity);
-        say(&agent, question, number).await?;
+        say(&agent, question, 10 + number).await?;
         moods.push((number, event.name().to_owned(), agent.state().await?));
         if bundled && number == 3 {
             replace_vector(folder.path(), &mut events).await?;
@@ -149,13 +139,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("\nmood over the run\n  #  event        valence arousal quadrant    trend");
     for (number, event, mood) in moods {
-        println!(
-            "  {number:<2} {event:12} {:+7.2} {:+7.2} {:11} {}",
-            mood.valence,
-            mood.arousal,
-            mood.quadrant.as_str(),
-            mood.trajectory.trend.as_str()
-        );
+        let (v, a, trend) = (mood.valence, mood.arousal, mood.trajectory.trend.as_str());
+        let quadrant = mood.quadrant.as_str();
+        println!("  {number:<2} {event:12} {v:+7.2} {a:+7.2} {quadrant:11} {trend}");
     }
     elpis.shutdown().await;
     Ok(())

@@ -1,4 +1,5 @@
 //! The scheduler over a deterministic backend, without any actor.
+#![expect(clippy::float_cmp, reason = "vectors along one axis have exact norms")]
 
 #[path = "support/backend.rs"]
 mod backend;

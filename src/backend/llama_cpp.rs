@@ -67,10 +67,10 @@ impl LlamaCpp {
                 });
             }
         };
-        Self::with_model(Arc::new(model), options)
+        Self::with_model(&Arc::new(model), options)
     }
 
-    fn with_model(model: Arc<Model>, options: &LoadOptions) -> Result<Self, BackendError> {
+    fn with_model(model: &Arc<Model>, options: &LoadOptions) -> Result<Self, BackendError> {
         let settings = &options.model;
         let trained = model.context_trained();
         let context_length = match settings.context_length {
@@ -88,7 +88,7 @@ impl LlamaCpp {
         let sequences = options.n_sequences + 1;
         let batch_size = (settings.batch_size as usize).max(sequences as usize);
         let context = Context::new(
-            Arc::clone(&model),
+            Arc::clone(model),
             &ContextOptions {
                 n_ctx: context_length.saturating_mul(options.n_sequences),
                 n_batch: batch_size as u32,
@@ -99,7 +99,7 @@ impl LlamaCpp {
                 offload: options.devices.iter().any(|d| d.kind.is_gpu()),
             },
         )?;
-        let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(&model)));
+        let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(model)));
         let mut loaded = Self {
             facts: Arc::new(model.facts(context_length, options.n_sequences, batch_size)),
             tokenizer,

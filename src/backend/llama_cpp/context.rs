@@ -34,7 +34,7 @@ pub(super) struct ContextOptions {
 /// A context with the hook that steers its rows.
 #[derive(Debug)]
 pub(super) struct Context {
-    context: NonNull<sys::llama_context>,
+    pointer: NonNull<sys::llama_context>,
     /// Owned; llama.cpp's callback holds the same pointer.
     hook: NonNull<Hook>,
     memory: sys::llama_memory_t,
@@ -94,7 +94,7 @@ impl Context {
         // SAFETY: the context is valid; its memory lives as long.
         let memory = unsafe { sys::llama_get_memory(context.as_ptr()) };
         Ok(Self {
-            context,
+            pointer: context,
             hook,
             memory,
             n_vocab,
@@ -133,7 +133,7 @@ impl Context {
         let native = self.native.fill(batch);
         // SAFETY: the batch's arrays live in `self.native`, have `n_tokens`
         // entries each, and every sequence id is below `n_seq_max` (checked).
-        let code = unsafe { sys::llama_decode(self.context.as_ptr(), native) };
+        let code = unsafe { sys::llama_decode(self.pointer.as_ptr(), native) };
         // SAFETY: the evaluation is over.
         let fault = unsafe { self.hook.as_mut() }.finish();
         match (code, fault) {
@@ -186,7 +186,7 @@ impl Context {
             return Err(BackendError::NoLogits { row });
         }
         // SAFETY: the row asked for logits in the last, successful decode.
-        let pointer = unsafe { sys::llama_get_logits_ith(self.context.as_ptr(), row as i32) };
+        let pointer = unsafe { sys::llama_get_logits_ith(self.pointer.as_ptr(), row as i32) };
         if pointer.is_null() {
             return Err(BackendError::NoLogits { row });
         }
@@ -223,7 +223,7 @@ impl Drop for Context {
         // SAFETY: both are owned and used by nobody else; the context goes
         // first because it holds the hook's pointer.
         unsafe {
-            sys::llama_free(self.context.as_ptr());
+            sys::llama_free(self.pointer.as_ptr());
             drop(Box::from_raw(self.hook.as_ptr()));
         }
     }

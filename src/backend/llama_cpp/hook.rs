@@ -192,13 +192,14 @@ impl RowView {
             ));
         }
         // A view has no buffer of its own.
-        // SAFETY: a view's source outlives it.
         let buffer = if t.buffer.is_null() && !t.view_src.is_null() {
+            // SAFETY: a view's source outlives it.
             unsafe { (*t.view_src).buffer }
         } else {
             t.buffer
         };
-        if t.nb[0] != size_of::<f32>() || buffer.is_null() || t.data.is_null() {
+        let aligned = t.data.cast::<f32>().is_aligned() && t.nb[1] % align_of::<f32>() == 0;
+        if t.nb[0] != size_of::<f32>() || buffer.is_null() || t.data.is_null() || !aligned {
             return Err("the output of a layer is not stored as contiguous rows".to_owned());
         }
         Ok(Self {
@@ -236,8 +237,11 @@ impl RowView {
             // SAFETY: host memory of the tensor; the row lies within it and
             // nobody else touches it while the graph waits for this callback.
             sum(unsafe {
-                let data = (*self.tensor).data.cast::<u8>().add(index * self.stride);
-                std::slice::from_raw_parts_mut(data.cast::<f32>(), vector.len())
+                let row = (*self.tensor)
+                    .data
+                    .cast::<f32>()
+                    .byte_add(index * self.stride);
+                std::slice::from_raw_parts_mut(row, vector.len())
             });
             return;
         }
