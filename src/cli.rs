@@ -7,6 +7,7 @@ mod doctor;
 mod emotion;
 mod progress;
 mod spin;
+mod vectors;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ enum Command {
     /// Works with emotion logs.
     #[command(subcommand)]
     Emotion(emotion::Command),
+    /// Works with steering vectors.
+    #[command(subcommand)]
+    Vectors(vectors::Command),
 }
 
 /// Any failure, told to the user as its chain of causes.
@@ -52,6 +56,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
+        Command::Vectors(command) => vectors::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

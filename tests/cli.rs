@@ -108,3 +108,39 @@ fn doctor_shows_what_is_in_force_and_where_it_came_from() {
     let text = String::from_utf8(elpis(&["doctor", "--no-model"]).stdout).unwrap();
     assert!(text.contains("model.temperature"), "{text}");
 }
+
+#[test]
+fn vectors_are_converted_and_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let calm = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/elpis-tiny/vectors/calm.safetensors"
+    );
+    let whole = elpis(&["vectors", "inspect", calm]);
+    let whole = String::from_utf8(whole.stdout).unwrap();
+    assert!(
+        whole.contains("width 128") && whole.contains("no layer"),
+        "{whole}"
+    );
+    // A vector without a layer cannot become a control vector by itself.
+    let refused = elpis(&["vectors", "convert", calm, &path("calm.gguf")]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    for name in ["calm.gguf", "calm.pt", "again.safetensors"] {
+        let from = if name == "again.safetensors" {
+            path("calm.pt")
+        } else {
+            calm.to_owned()
+        };
+        let output = elpis(&["vectors", "convert", &from, &path(name), "--layer", "2"]);
+        assert!(output.status.success(), "{output:?}");
+        let shown = elpis(&["vectors", "inspect", &path(name)]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains("layer   2"), "{shown}");
+        let norm = |text: &str| text.split("norm ").nth(1).unwrap().trim().to_owned();
+        assert_eq!(norm(&shown), norm(&whole));
+    }
+    let unknown = elpis(&["vectors", "inspect", "vector.bin"]);
+    let words = String::from_utf8(unknown.stderr).unwrap();
+    assert!(words.contains("safetensors"), "{words}");
+}

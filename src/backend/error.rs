@@ -10,7 +10,7 @@ use super::BackendKind;
 pub enum BackendError {
     /// The build lacks the backend.
     #[error(
-        "backend `{backend}` is not part of this build; enable the cargo feature `{backend}`, or choose one of: {}",
+        "backend `{backend}` is not part of this build, which has: {}",
         built()
     )]
     NotBuilt {

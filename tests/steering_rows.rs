@@ -1,0 +1,216 @@
+//! Rows of one batch carry different vectors on llama.cpp, each as if it were
+//! alone.
+
+use std::sync::Arc;
+
+use elpis::backend::{
+    Backend, BackendError, Batch, BundledModel, LoadOptions, Token, create_backend,
+};
+use elpis::settings::{ModelSettings, ModelSource};
+use elpis::steering::{
+    BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
+    VectorFormat, write,
+};
+
+const SEQUENCES: u32 = 8;
+const EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
+const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_start|>assistant\n";
+
+fn load() -> Box<dyn Backend> {
+    create_backend(&LoadOptions {
+        model: ModelSettings::default(),
+        source: ModelSource::Bundled,
+        n_sequences: SEQUENCES,
+        devices: Vec::new(),
+    })
+    .unwrap()
+}
+
+fn library(backend: &dyn Backend) -> SteeringLibrary {
+    let files = BundledModel::vectors()
+        .iter()
+        .map(|(name, bytes)| LibraryFile {
+            name: (*name).to_owned(),
+            bytes: bytes.to_vec(),
+        })
+        .collect();
+    let facts = backend.facts();
+    SteeringLibrary::build(files, &LibraryContext::new(facts.n_layers, facts.n_embd)).unwrap()
+}
+
+fn plan(library: &SteeringLibrary, emotion: &str, coefficient: f64) -> Option<Arc<SteeringPlan>> {
+    let coefficients = [(emotion, coefficient)];
+    library
+        .blend(coefficients.into_iter(), &BlendOptions::default())
+        .map(Arc::new)
+}
+
+/// A plan that adds a constant at the given layers.
+fn constant(backend: &dyn Backend, layers: &[usize], value: f32) -> Arc<SteeringPlan> {
+    let facts = backend.facts();
+    let rows = layers
+        .iter()
+        .map(|&layer| (layer, vec![value; facts.n_embd]))
+        .collect();
+    let vector = SteeringVector::layered(rows).unwrap();
+    let files = vec![LibraryFile {
+        name: "calm.safetensors".into(),
+        bytes: write(VectorFormat::Safetensors, &vector).unwrap(),
+    }];
+    let context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    let library = SteeringLibrary::build(files, &context).unwrap();
+    plan(&library, "calm", 1.0).unwrap()
+}
+
+/// Evaluates a prompt in each sequence under its plan, all in one batch, and
+/// returns each sequence's last logits.
+fn logits(
+    backend: &mut dyn Backend,
+    prompt: &[Token],
+    plans: &[Option<Arc<SteeringPlan>>],
+) -> Vec<Vec<f32>> {
+    let mut batch = Batch::default();
+    for (sequence, plan) in (0..).zip(plans) {
+        batch.push(sequence, 0, prompt, true, plan.as_ref());
+    }
+    backend.decode(&batch).unwrap();
+    let rows: Vec<Vec<f32>> = (1..=plans.len())
+        .map(|count| backend.logits(count * prompt.len() - 1).unwrap().to_vec())
+        .collect();
+    for sequence in 0..plans.len() as u32 {
+        backend.truncate(sequence, 0).unwrap();
+    }
+    rows
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn a_row_in_a_mixed_batch_is_as_if_it_were_alone() {
+    let mut backend = load();
+    let library = library(backend.as_ref());
+    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let mut plans: Vec<_> = EMOTIONS.iter().map(|e| plan(&library, e, 1.0)).collect();
+    plans.extend(EMOTIONS.iter().map(|e| plan(&library, e, -0.5)));
+    plans[5] = None;
+    assert_eq!(plans.len(), SEQUENCES as usize);
+    let together = logits(backend.as_mut(), &prompt, &plans);
+    let alone: Vec<_> = plans
+        .iter()
+        .flat_map(|plan| logits(backend.as_mut(), &prompt, std::slice::from_ref(plan)))
+        .collect();
+    let plain = logits(backend.as_mut(), &prompt, &vec![None; plans.len()]);
+    // What another batch size alone changes.
+    let noise = distance(&plain[5], &alone[5]).max(1e-3);
+    for (index, (together, alone)) in together.iter().zip(&alone).enumerate() {
+        let apart = distance(together, alone);
+        assert!(
+            apart <= 4.0 * noise,
+            "row {index}: {apart} with a noise of {noise}"
+        );
+        if plans[index].is_some() {
+            let moved = distance(together, &plain[index]);
+            assert!(
+                moved > 0.5,
+                "row {index} is steered, but moved by {moved} only"
+            );
+        } else {
+            assert!(
+                distance(together, &plain[index]) <= noise,
+                "an unsteered row is untouched"
+            );
+        }
+    }
+}
+
+#[test]
+fn steering_of_one_row_does_not_leak_into_the_next_evaluation() {
+    let mut backend = load();
+    let library = library(backend.as_ref());
+    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let before = logits(backend.as_mut(), &prompt, &[None]);
+    let steered = logits(backend.as_mut(), &prompt, &[plan(&library, "excited", 1.0)]);
+    let after = logits(backend.as_mut(), &prompt, &[None]);
+    assert_eq!(before, after, "bit for bit");
+    assert_ne!(before, steered);
+}
+
+#[test]
+fn several_layers_add_up_and_each_layer_counts() {
+    let mut backend = load();
+    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let last = backend.facts().n_layers - 2;
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for layers in [
+        vec![0],
+        vec![1],
+        vec![last],
+        vec![0, 1],
+        (0..=last).collect(),
+    ] {
+        let plan = constant(backend.as_ref(), &layers, 3.0);
+        assert_eq!(plan.layers.len(), layers.len());
+        let found = logits(backend.as_mut(), &prompt, &[Some(plan)]).remove(0);
+        for earlier in &seen {
+            assert!(distance(earlier, &found) > 1e-3, "layers {layers:?}");
+        }
+        seen.push(found);
+    }
+}
+
+#[test]
+fn residual_norms_are_measured_and_layers_beyond_are_refused() {
+    let mut backend = load();
+    let facts = Arc::clone(backend.facts());
+    assert_eq!(facts.residual_norms.len(), facts.n_layers - 1);
+    assert!(
+        facts
+            .residual_norms
+            .iter()
+            .all(|norm| norm.is_finite() && *norm > 0.0)
+    );
+    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let stream = backend.residual_stream(&prompt, &[0, 2]).unwrap();
+    assert_eq!((stream.len(), stream[0].len()), (2, prompt.len()));
+    assert!(stream.iter().flatten().all(|row| row.len() == facts.n_embd));
+    assert_ne!(stream[0], stream[1]);
+    let error = backend
+        .residual_stream(&prompt, &[facts.n_layers - 1])
+        .unwrap_err();
+    assert!(
+        matches!(error, BackendError::Limit { field: "layer", .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn rows_that_do_not_exist_are_refused() {
+    let mut backend = load();
+    let mut batch = Batch::default();
+    assert!(backend.decode(&batch).is_err(), "an empty batch");
+    batch.push(1000, 0, &[1], true, None);
+    assert!(matches!(
+        backend.decode(&batch),
+        Err(BackendError::Limit {
+            field: "sequence",
+            ..
+        })
+    ));
+    batch.clear();
+    batch.push(0, 0, &[u32::MAX], true, None);
+    assert!(matches!(
+        backend.decode(&batch),
+        Err(BackendError::Limit { field: "token", .. })
+    ));
+    batch.clear();
+    batch.push(0, 0, &[1, 2], true, None);
+    backend.decode(&batch).unwrap();
+    assert_eq!(backend.logits(0), Err(BackendError::NoLogits { row: 0 }));
+    assert_eq!(backend.logits(7), Err(BackendError::NoLogits { row: 7 }));
+    assert_eq!(backend.logits(1).unwrap().len(), backend.facts().n_vocab);
+}
