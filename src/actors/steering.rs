@@ -105,6 +105,9 @@ impl Actor for SteeringActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SteeringMessage::Changed => {
+                if let Some(watch) = &state.watch {
+                    watch.heard();
+                }
                 state.changes += 1;
                 let change = state.changes;
                 let debounce = state.wiring.settings.runtime.vectors_debounce();

@@ -25,7 +25,10 @@ pub struct Intake {
     sender: Sender<Task>,
     receiver: Receiver<Task>,
     queue: Mutex<AdmissionQueue>,
-    closed: Mutex<Option<Arc<str>>>,
+    /// Why nothing new is taken.
+    refused: Mutex<Option<Arc<str>>>,
+    /// Why nothing that waits is served any more.
+    ended: Mutex<Option<Arc<str>>>,
 }
 
 impl Intake {
@@ -40,7 +43,8 @@ impl Intake {
             sender,
             receiver,
             queue: Mutex::default(),
-            closed: Mutex::default(),
+            refused: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 
@@ -65,12 +69,18 @@ impl Intake {
         self.check_open()?;
         self.sender
             .try_send(task)
-            .map_err(|_| EngineError::Overloaded { limit: self.limit })
+            .map_err(|_| EngineError::Overloaded { limit: self.limit })?;
+        // Closed in between: nobody else may ever look at the task.
+        let ended = lock(&self.ended).clone();
+        if let Some(reason) = ended {
+            self.close(&reason);
+        }
+        Ok(())
     }
 
     /// Refuses everything to come.
     pub fn refuse(&self, reason: &str) {
-        lock(&self.closed).get_or_insert_with(|| reason.into());
+        lock(&self.refused).get_or_insert_with(|| reason.into());
     }
 
     /// Waits until nothing runs or waits any more.
@@ -83,6 +93,7 @@ impl Intake {
     /// Ends everything that waits and refuses everything to come.
     pub fn close(&self, reason: &str) {
         self.refuse(reason);
+        lock(&self.ended).get_or_insert_with(|| reason.into());
         let mut queue = self.queue();
         for task in self.receiver.try_iter() {
             queue.push(task);
@@ -103,7 +114,7 @@ impl Intake {
     }
 
     fn check_open(&self) -> Result<(), EngineError> {
-        match lock(&self.closed).as_deref() {
+        match lock(&self.refused).as_deref() {
             None => Ok(()),
             Some(reason) => Err(EngineError::Stopped {
                 reason: reason.to_owned(),

@@ -166,6 +166,8 @@ fn serve(
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
     let mut library = wiring.library.subscribe();
+    // A library that came between loading and subscribing counts as new.
+    library.mark_changed();
     loop {
         if stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return scheduler.end_all(&Outcome::Failed(EngineError::Stopped {

@@ -1,6 +1,8 @@
 //! The folder of vectors: reading it and noticing its changes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
@@ -15,6 +17,7 @@ const FILE_LIMIT: u64 = 1 << 30;
 pub(super) struct FolderWatch {
     watcher: RecommendedWatcher,
     folder: PathBuf,
+    told: Arc<AtomicBool>,
 }
 
 impl FolderWatch {
@@ -24,17 +27,31 @@ impl FolderWatch {
         changed: impl Fn() + Send + 'static,
     ) -> notify::Result<Self> {
         let folder = std::path::absolute(folder)?;
+        let told = Arc::new(AtomicBool::new(false));
+        let pending = Arc::clone(&told);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the vectors is itself an access; it changes nothing. A
             // watch error may hide a change.
             if event.is_ok_and(|event| event.kind.is_access()) {
                 return;
             }
-            changed();
+            // One message at a time, however fast the folder changes.
+            if !pending.swap(true, Ordering::AcqRel) {
+                changed();
+            }
         })?;
-        let mut watch = Self { watcher, folder };
+        let mut watch = Self {
+            watcher,
+            folder,
+            told,
+        };
         watch.rearm();
         Ok(watch)
+    }
+
+    /// Lets the next change be told; to be called when one has been heard.
+    pub(super) fn heard(&self) {
+        self.told.store(false, Ordering::Release);
     }
 
     /// Watches what exists by now. A watch follows the folder's identity, not
