@@ -23,8 +23,7 @@ use elpis::inference::{
 use elpis::scheduler::{AdmissionQueue, Scheduler, SchedulerOptions};
 use elpis::settings::{ModelSettings, ModelSource};
 use elpis::steering::{
-    BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector, VectorFormat,
-    parse, write,
+    BlendOptions, LibraryContext, SteeringLibrary, SteeringVector, VectorFormat, parse, write,
 };
 use grammar::Grammar;
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +81,8 @@ impl Bench {
         let source = facts.chat_template.as_deref().unwrap();
         let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
         context.residual_norms = Some(facts.residual_norms.clone());
-        let library = Arc::new(SteeringLibrary::build(bundled_files(), &context).unwrap());
+        let library =
+            Arc::new(SteeringLibrary::build(BundledModel::library_files(), &context).unwrap());
         let options_of_scheduler = SchedulerOptions {
             blend: BlendOptions::default(),
         };
@@ -217,7 +217,7 @@ impl Bench {
             let uniform = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5);
             uniform.sum()
         };
-        let mut files = bundled_files();
+        let mut files = BundledModel::library_files();
         for file in files
             .iter_mut()
             .filter(|file| file.name.ends_with(".safetensors"))
@@ -232,16 +232,6 @@ impl Bench {
         }
         Arc::new(SteeringLibrary::build(files, &self.context).unwrap())
     }
-}
-
-fn bundled_files() -> Vec<LibraryFile> {
-    BundledModel::vectors()
-        .iter()
-        .map(|(name, bytes)| LibraryFile {
-            name: (*name).to_owned(),
-            bytes: bytes.to_vec(),
-        })
-        .collect()
 }
 
 fn loss_of(logits: &[f32], target: Token) -> f64 {

@@ -27,13 +27,7 @@ fn load() -> Box<dyn Backend> {
 }
 
 fn library(backend: &dyn Backend) -> SteeringLibrary {
-    let files = BundledModel::vectors()
-        .iter()
-        .map(|(name, bytes)| LibraryFile {
-            name: (*name).to_owned(),
-            bytes: bytes.to_vec(),
-        })
-        .collect();
+    let files = BundledModel::library_files();
     let facts = backend.facts();
     SteeringLibrary::build(files, &LibraryContext::new(facts.n_layers, facts.n_embd)).unwrap()
 }

@@ -20,7 +20,7 @@ use crate::backend::BundledModel;
 use crate::error::{Error, SteeringError};
 use crate::event::Event;
 use crate::settings::{ModelSettings, ModelSource};
-use crate::steering::{LibraryContext, LibraryFile, SteeringLibrary};
+use crate::steering::{LibraryContext, SteeringLibrary};
 use crate::telemetry;
 
 /// What the steering actor understands.
@@ -189,7 +189,7 @@ impl SteeringState {
         let work = move || {
             let files = match folder {
                 Some(folder) => folder::read(&folder)?,
-                None if bundled => bundled_vectors(),
+                None if bundled => BundledModel::library_files(),
                 None => Vec::new(),
             };
             Ok(SteeringLibrary::build(files, &context)?)
@@ -203,16 +203,6 @@ impl SteeringState {
             }),
         }
     }
-}
-
-fn bundled_vectors() -> Vec<LibraryFile> {
-    BundledModel::vectors()
-        .iter()
-        .map(|(name, bytes)| LibraryFile {
-            name: (*name).to_owned(),
-            bytes: bytes.to_vec(),
-        })
-        .collect()
 }
 
 fn library_context(wiring: &Wiring, model: &LoadedModel) -> LibraryContext {

@@ -1,5 +1,7 @@
 //! The model that comes with the crate.
 
+use crate::steering::LibraryFile;
+
 /// The bundled model's files.
 #[derive(Debug, Clone, Copy)]
 pub struct BundledModel;
@@ -14,6 +16,18 @@ impl BundledModel {
         return Some(include_bytes!("../../models/elpis-tiny/elpis-tiny.gguf"));
         #[cfg(not(feature = "bundled-model"))]
         return None;
+    }
+
+    /// Its steering vectors, as a library is built from; empty without the
+    /// feature.
+    pub fn library_files() -> Vec<LibraryFile> {
+        Self::vectors()
+            .iter()
+            .map(|(name, bytes)| LibraryFile {
+                name: (*name).to_owned(),
+                bytes: bytes.to_vec(),
+            })
+            .collect()
     }
 
     /// Its steering vectors as (file name, bytes), empty without the feature.
