@@ -234,3 +234,24 @@ async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
     let error = stream.completion().await.unwrap_err();
     assert!(matches!(error, EngineError::Stopped { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_last_handle_ends_what_runs_and_what_waits() {
+    let elpis = start(0, |_| false).await;
+    let session = elpis.session("a").unwrap();
+    let running = session.chat("one").max_tokens(900).stream().await.unwrap();
+    let waiting = session.chat("two").max_tokens(900).stream().await.unwrap();
+    drop(elpis);
+    drop(session);
+    for stream in [running, waiting] {
+        let ended = tokio::time::timeout(Duration::from_secs(10), stream.completion());
+        let error = ended.await.expect("the stream ends").unwrap_err();
+        assert!(
+            matches!(
+                error,
+                EngineError::Stopped { .. } | EngineError::EngineRestarted
+            ),
+            "{error:?}"
+        );
+    }
+}
