@@ -23,7 +23,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use crate::settings::BackendKind;
-use crate::settings::{ModelSettings, ModelSource};
+use crate::settings::{ModelSettings, ModelSource, Settings};
+
+/// Most sequences, evaluated and kept together, that every backend can hold.
+pub const MAX_SEQUENCES: u32 = 255;
 
 /// Identifies a token of the model's vocabulary.
 pub type Token = u32;
@@ -60,6 +63,37 @@ pub trait Backend: Send {
     /// # Errors
     /// [`BackendError::Native`] if the cache cannot be cut there.
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError>;
+
+    /// Makes the empty sequence `to` begin with the first `length` positions
+    /// of `from`, which it shares or copies.
+    ///
+    /// # Errors
+    /// [`BackendError::Limit`] for a sequence that does not exist.
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError>;
+
+    /// The keys and values of a sequence, in the backend's own form.
+    ///
+    /// # Errors
+    /// [`BackendError::Native`] if the backend cannot give them.
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError>;
+
+    /// Fills an empty sequence with `length` positions that
+    /// [`save_sequence`](Self::save_sequence) returned for the same model.
+    ///
+    /// # Errors
+    /// [`BackendError::Native`] if they do not fit; the sequence is then
+    /// empty.
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError>;
 
     /// Evaluates a prompt in a scratch sequence and returns the residual
     /// stream at the output of the given decoder layers: for each layer, one
@@ -116,8 +150,31 @@ pub struct LoadOptions {
     pub source: ModelSource,
     /// Number of sequences that can be evaluated side by side.
     pub n_sequences: u32,
+    /// Number of further sequences, for what finished conversations leave
+    /// behind.
+    pub n_kept: u32,
+    /// Cells of the key–value cache beyond the context length of each
+    /// sequence that is evaluated.
+    pub spare_cells: u32,
     /// The devices that may be used; empty: the CPU alone.
     pub devices: Vec<Device>,
+}
+
+impl LoadOptions {
+    /// Takes what the settings say.
+    pub fn new(settings: &Settings, source: ModelSource, devices: Vec<Device>) -> Self {
+        let runtime = &settings.runtime;
+        let n_sequences = runtime.n_parallel as u32;
+        let most_kept = MAX_SEQUENCES.saturating_sub(n_sequences);
+        Self {
+            model: settings.model.clone(),
+            source,
+            n_sequences,
+            n_kept: (runtime.prefix_cache_entries as u32).min(most_kept),
+            spare_cells: runtime.prefix_cache_tokens,
+            devices,
+        }
+    }
 }
 
 /// How a runtime comes by its backend, again after every restart of the engine.

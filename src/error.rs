@@ -3,7 +3,7 @@
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
-use crate::inference::{RequestError, TemplateError};
+use crate::inference::{KvSnapshotError, RequestError, TemplateError};
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
 
@@ -32,6 +32,9 @@ pub enum EngineError {
     /// The model could not evaluate the generation.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// A snapshot of a conversation cannot be restored.
+    #[error(transparent)]
+    KvSnapshot(#[from] KvSnapshotError),
     /// The logits could not be sampled.
     #[error("sampling failed: {0}")]
     Sampling(String),
@@ -61,6 +64,7 @@ impl EngineError {
             Self::Overloaded { .. } => "overloaded",
             Self::Timeout { .. } => "timeout",
             Self::Backend(_) => "backend",
+            Self::KvSnapshot(_) => "kv_snapshot",
             Self::Sampling(_) => "sampling",
             Self::EngineRestarted => "engine_restarted",
             Self::Unsupported { .. } => "unsupported",

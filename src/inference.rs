@@ -7,6 +7,7 @@
 mod chat_format;
 mod chat_template;
 mod generation;
+mod kv_snapshot;
 mod message;
 mod request;
 mod sampling;
@@ -21,6 +22,7 @@ pub use generation::{
     AppliedModulation, AppliedSteering, Completion, FinishReason, GenerationReport,
     MODULATIONS_KEPT, RequestId,
 };
+pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
 pub use request::{GenerationOptions, ModulationTiming, RequestError, SESSION_ID_LIMIT, SessionId};
 pub use sampling::{

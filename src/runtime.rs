@@ -263,12 +263,8 @@ impl Elpis {
 pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
     settings.validate()?;
     let hardware = HardwareReport::take(settings.model.hardware_backend)?;
-    let options = LoadOptions {
-        model: settings.model.clone(),
-        source: resolve(settings, Arc::new(NoProgress)).await?,
-        n_sequences: settings.runtime.n_parallel as u32,
-        devices: hardware.selected_devices(),
-    };
+    let source = resolve(settings, Arc::new(NoProgress)).await?;
+    let options = LoadOptions::new(settings, source, hardware.selected_devices());
     let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;
     loaded
         .unwrap_or_else(|error| {

@@ -9,27 +9,51 @@
 //! The scheduler is plain synchronous code: the engine thread drives it, and
 //! tests drive it without any actor.
 
+mod applied;
+mod cells;
+mod past;
+mod prefix;
 mod queue;
 mod slot;
+mod snapshot;
 mod task;
 
+pub use prefix::PrefixOptions;
 pub use queue::AdmissionQueue;
 pub use task::{MoodSource, Outcome, Outlet, Task};
 
 use std::sync::Arc;
 
+use prefix::PrefixCache;
 use slot::Slot;
 
-use crate::backend::{Backend, BackendError, Batch, ModelFacts, SequenceId, Tokenizer};
+use crate::backend::{Backend, BackendError, Batch, ModelFacts, Tokenizer};
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::steering::{BlendOptions, SteeringLibrary};
 
+/// A generation waits for another that is about to evaluate the same prefix if
+/// that saves at least this many tokens.
+const WORTH_WAITING: usize = 32;
+
 /// How a scheduler works.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SchedulerOptions {
     /// Bounds of the blended steering vectors.
     pub blend: BlendOptions,
+    /// What of earlier generations is kept for later prompts.
+    pub prefix: PrefixOptions,
+}
+
+/// What the key–value cache holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// Cells in use, each holding a position of one or more sequences.
+    pub used: usize,
+    /// Cells in all.
+    pub capacity: usize,
+    /// Finished conversations that are kept.
+    pub entries: usize,
 }
 
 /// What one step did.
@@ -50,7 +74,7 @@ pub struct Scheduler {
     backend: Box<dyn Backend>,
     shared: Shared,
     slots: Vec<Slot>,
-    free: Vec<SequenceId>,
+    cache: PrefixCache,
     batch: Batch,
 }
 
@@ -74,6 +98,7 @@ impl Scheduler {
     ) -> Self {
         let facts = Arc::clone(backend.facts());
         let n = facts.n_sequences;
+        let prefix = options.prefix;
         Self {
             shared: Shared {
                 tokenizer: backend.tokenizer(),
@@ -83,9 +108,9 @@ impl Scheduler {
                 piece: Vec::with_capacity(64),
                 facts: Arc::clone(&facts),
             },
-            backend,
             slots: Vec::with_capacity(n as usize),
-            free: (0..n).rev().collect(),
+            cache: PrefixCache::new(backend.as_ref(), prefix),
+            backend,
             batch: Batch::with_capacity(facts.batch_size),
         }
     }
@@ -102,7 +127,17 @@ impl Scheduler {
 
     /// Slots that stand free.
     pub fn free_slots(&self) -> usize {
-        self.free.len()
+        (self.shared.facts.n_sequences as usize).saturating_sub(self.slots.len())
+    }
+
+    /// What the key–value cache holds.
+    pub fn cache_usage(&self) -> CacheUsage {
+        let (used, capacity) = self.cache.usage();
+        CacheUsage {
+            used,
+            capacity,
+            entries: self.cache.len(),
+        }
     }
 
     /// Replaces the steering library; generations that start from now on use
@@ -116,7 +151,10 @@ impl Scheduler {
     /// # Errors
     /// The task itself, if every slot is taken.
     pub fn admit(&mut self, task: Task) -> Result<(), Box<Task>> {
-        let Some(sequence) = self.free.pop() else {
+        if self.free_slots() == 0 {
+            return Err(Box::new(task));
+        }
+        let Some(sequence) = self.cache.open() else {
             return Err(Box::new(task));
         };
         match Slot::new(task, sequence, &self.shared) {
@@ -124,7 +162,7 @@ impl Scheduler {
             Err(refused) => {
                 let (mut task, error) = *refused;
                 task.outlet.finish(Outcome::Failed(error));
-                self.free.push(sequence);
+                self.cache.close(sequence);
             }
         }
         Ok(())
@@ -173,7 +211,7 @@ impl Scheduler {
     /// backend is then no longer usable.
     pub fn step(&mut self) -> Result<StepSummary, BackendError> {
         self.retire()?;
-        let mut summary = self.build();
+        let mut summary = self.build()?;
         if self.batch.is_empty() {
             return Ok(summary);
         }
@@ -206,40 +244,113 @@ impl Scheduler {
     }
 
     /// Fills the batch: decoding generations first, then prompts.
-    fn build(&mut self) -> StepSummary {
+    fn build(&mut self) -> Result<StepSummary, BackendError> {
         self.batch.clear();
         for slot in &mut self.slots {
             slot.follow_events(&self.shared);
         }
-        let capacity = self.shared.facts.batch_size;
-        for slot in &mut self.slots {
-            if self.batch.len() < capacity {
-                slot.push_decode(&mut self.batch);
+        for index in 0..self.slots.len() {
+            self.begin(index)?;
+        }
+        let Self {
+            backend,
+            slots,
+            cache,
+            batch,
+            shared,
+        } = self;
+        let capacity = shared.facts.batch_size;
+        for slot in slots.iter_mut() {
+            if batch.len() < capacity && slot.wants_decode() {
+                cache.make_room(backend.as_mut(), 1)?;
+                slot.push_decode(batch, cache.cells());
             }
         }
-        let decode_rows = self.batch.len();
-        for slot in &mut self.slots {
-            let room = capacity - self.batch.len();
-            slot.push_prefill(&mut self.batch, room);
+        let decode_rows = batch.len();
+        for slot in slots.iter_mut() {
+            let count = slot.wants_prefill().min(capacity - batch.len());
+            if count > 0 {
+                cache.make_room(backend.as_mut(), count)?;
+                slot.push_prefill(batch, count, cache.policy(), cache.cells());
+            }
         }
-        StepSummary {
-            rows: self.batch.len(),
-            prefill_rows: self.batch.len() - decode_rows,
-            steered_rows: (0..self.batch.len())
-                .filter(|&row| self.batch.plan_index_of(row).is_some())
+        Ok(StepSummary {
+            rows: batch.len(),
+            prefill_rows: batch.len() - decode_rows,
+            steered_rows: (0..batch.len())
+                .filter(|&row| batch.plan_index_of(row).is_some())
                 .count(),
             sampled: 0,
+        })
+    }
+
+    /// Decides what of a new generation's prompt need not be evaluated. If
+    /// another is just evaluating the same prefix, that is waited for: the
+    /// generation then does not begin yet.
+    fn begin(&mut self, index: usize) -> Result<(), BackendError> {
+        let Self {
+            backend,
+            slots,
+            cache,
+            ..
+        } = self;
+        let policy = cache.policy();
+        let rewinds = cache.rewinds();
+        let (before, rest) = slots.split_at_mut(index);
+        let Some((slot, after)) = rest.split_first_mut() else {
+            return Ok(());
+        };
+        if slot.has_begun() {
+            return Ok(());
+        }
+        let ask = slot.ask(policy);
+        let kept = cache.find(&ask);
+        let at_hand = kept.map_or(0, |(_, length)| length);
+        let running = || {
+            before
+                .iter()
+                .chain(after.iter())
+                .filter(|s| s.has_begun() && rewinds)
+        };
+        let donor = running()
+            .map(|donor| (ask.usable(donor.session(), donor.past(), policy), donor))
+            .filter(|(length, _)| *length > at_hand)
+            .max_by_key(|(length, _)| *length);
+        let best = donor.as_ref().map_or(at_hand, |(length, _)| *length);
+        let soon = running()
+            .filter(|donor| donor.wants_prefill() > 0)
+            .map(|donor| donor.will_offer(&ask, policy))
+            .max();
+        if soon.is_some_and(|soon| soon >= best + WORTH_WAITING) {
+            return Ok(());
+        }
+        if let Some((length, donor)) = donor {
+            let (from, past) = (donor.sequence(), donor.past());
+            slot.begin_with(policy, |_, sequence, own| {
+                backend.share_prefix(from, *sequence, length as u32)?;
+                own.share(past, length, cache.cells());
+                Ok(())
+            })
+        } else if let Some((entry, length)) = kept {
+            slot.begin_with(policy, |session, sequence, own| {
+                cache.adopt(backend.as_mut(), entry, length, session, sequence, own)
+            })
+        } else {
+            slot.begin();
+            Ok(())
         }
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {
         // Order decides who is served first, so it is kept.
-        let slot = self.slots.remove(index);
-        let sequence = slot.sequence();
-        slot.end(outcome);
-        self.backend.truncate(sequence, 0)?;
-        self.free.push(sequence);
-        Ok(())
+        let remains = self.slots.remove(index).end(outcome);
+        let backend = self.backend.as_mut();
+        if remains.keep {
+            self.cache
+                .keep(backend, remains.session, remains.sequence, remains.past)
+        } else {
+            self.cache.discard(backend, remains.sequence, remains.past)
+        }
     }
 }
 
@@ -248,7 +359,7 @@ impl std::fmt::Debug for Scheduler {
         f.debug_struct("Scheduler")
             .field("model", &self.shared.facts.name)
             .field("running", &self.slots.len())
-            .field("free", &self.free.len())
+            .field("cache", &self.cache_usage())
             .finish_non_exhaustive()
     }
 }

@@ -73,6 +73,8 @@ impl Bench {
             model: ModelSettings::default(),
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
+            n_kept: 0,
+            spare_cells: 0,
             devices: Vec::new(),
         };
         let backend = create_backend(&options).unwrap();
@@ -85,6 +87,7 @@ impl Bench {
             Arc::new(SteeringLibrary::build(BundledModel::library_files(), &context).unwrap());
         let options_of_scheduler = SchedulerOptions {
             blend: BlendOptions::default(),
+            ..SchedulerOptions::default()
         };
         Self {
             template: ChatTemplate::from_source("bundled", source, special).unwrap(),

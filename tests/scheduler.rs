@@ -29,6 +29,7 @@ fn scheduler(backend: Scripted) -> (Scheduler, Probe, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(100.0));
     let options = SchedulerOptions {
         blend: BlendOptions::default(),
+        ..SchedulerOptions::default()
     };
     let scheduler = Scheduler::new(
         Box::new(backend),

@@ -50,6 +50,28 @@ impl Backend for Fragile {
         self.inner.truncate(sequence, from)
     }
 
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.share_prefix(from, to, length)
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.inner.save_sequence(sequence)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.inner.restore_sequence(sequence, length, bytes)
+    }
+
     fn residual_stream(
         &mut self,
         tokens: &[Token],

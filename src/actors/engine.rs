@@ -9,7 +9,7 @@ mod intake;
 mod outlet;
 mod thread;
 
-pub use intake::{Intake, Permit};
+pub use intake::{CacheOrder, Intake, Permit};
 pub use outlet::{GenerationEvent, GenerationStream, stream};
 
 use std::sync::Arc;
@@ -96,12 +96,7 @@ impl Actor for EngineActor {
             .as_ref()
             .map(|report| report.selected_devices())
             .unwrap_or_default();
-        let options = LoadOptions {
-            model: wiring.settings.model.clone(),
-            source: wiring.source.clone(),
-            n_sequences: wiring.settings.runtime.n_parallel as u32,
-            devices,
-        };
+        let options = LoadOptions::new(&wiring.settings, wiring.source.clone(), devices);
         let (thread, loaded) = EngineThread::start(options, wiring.clone(), move |end| {
             // The actor may be gone already; then nobody needs to know.
             let _ = myself.send_message(EngineMessage::ThreadEnded(end));

@@ -10,6 +10,8 @@ mod context;
 mod hook;
 mod log;
 mod model;
+#[cfg(all(test, feature = "bundled-model"))]
+mod tests;
 mod tokenizer;
 
 use std::sync::Arc;
@@ -85,14 +87,19 @@ impl LlamaCpp {
             None => settings.context_length_for(trained),
         };
         // One sequence more than asked: probes run beside live sequences.
-        let sequences = options.n_sequences + 1;
-        let batch_size = (settings.batch_size as usize).max(sequences as usize);
+        let sequences = options.n_sequences + options.n_kept + 1;
+        let batch_size = settings.batch_size.max(options.n_sequences) as usize;
+        let cells = context_length
+            .saturating_mul(options.n_sequences)
+            .saturating_add(options.spare_cells);
         let context = Context::new(
             Arc::clone(model),
             &ContextOptions {
-                n_ctx: context_length.saturating_mul(options.n_sequences),
+                n_ctx: cells,
                 n_batch: batch_size as u32,
                 n_seq_max: sequences,
+                // llama.cpp makes room for a row of every sequence and aborts if
+                // it may not.
                 n_outputs_max: sequences + SPARE_OUTPUTS,
                 n_threads: settings.n_threads.unwrap_or_else(default_threads) as u32,
                 flash_attention: settings.flash_attention,
@@ -101,10 +108,17 @@ impl LlamaCpp {
         )?;
         let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(model)));
         let mut loaded = Self {
-            facts: Arc::new(model.facts(context_length, options.n_sequences, batch_size)),
+            facts: Arc::new(ModelFacts {
+                context_length,
+                n_sequences: options.n_sequences,
+                n_kept: options.n_kept,
+                cache_cells: cells,
+                batch_size,
+                ..model.facts()
+            }),
             tokenizer,
             context,
-            scratch: options.n_sequences,
+            scratch: sequences - 1,
         };
         let norms = loaded.measure_residual_norms()?;
         Arc::make_mut(&mut loaded.facts).residual_norms = norms;
@@ -152,6 +166,28 @@ impl Backend for LlamaCpp {
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         self.context.truncate(sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.context.share_prefix(from, to, length)
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.context.save_sequence(sequence)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.context.restore_sequence(sequence, length, bytes)
     }
 
     fn residual_stream(

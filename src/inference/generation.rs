@@ -93,6 +93,14 @@ pub struct GenerationReport {
     pub finish_reason: FinishReason,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// Tokens of the prompt that were not evaluated, because the cache held
+    /// them.
+    #[serde(default)]
+    pub cached_prompt_tokens: u32,
+    /// Tokens among them that had been evaluated under another steering than
+    /// the one this generation started with.
+    #[serde(default)]
+    pub cached_under_other_steering: u32,
     /// Tokens generated, the end token not counted.
     pub completion_tokens: u32,
     /// The modulations in force, in order; more than one only when events

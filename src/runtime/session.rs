@@ -1,8 +1,11 @@
 //! A session: one emotional state and the generations that follow it.
 
+use tokio::sync::oneshot;
+
 use super::{Chat, Elpis, IntoMessages};
+use crate::actors::engine::CacheOrder;
 use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot};
-use crate::error::Error;
+use crate::error::{EngineError, Error};
 use crate::inference::SessionId;
 
 /// A session of a runtime. Clones share it; opening it again by name finds
@@ -97,11 +100,53 @@ impl Session {
             .await
     }
 
-    /// Forgets the session's state; tells whether there was one.
+    /// The session's evaluated conversation as bytes, to be kept outside the
+    /// engine; `None` if the cache holds nothing of it. Megabytes: the keys
+    /// and values of every token at every layer.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the cache cannot be read, [`Error::Stopped`].
+    pub async fn save_kv(&self) -> Result<Option<Vec<u8>>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.order(CacheOrder::Save(self.id.clone(), reply))?;
+        self.answer(answer).await
+    }
+
+    /// Takes bytes of [`save_kv`](Self::save_kv) into the cache, so that the
+    /// session's next turn goes on from there; returns the number of tokens.
+    /// The bytes must come from a place that is trusted: they go to native
+    /// code.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if they are damaged, belong to another model or do
+    /// not fit; nothing is changed then. [`Error::Stopped`].
+    pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.order(CacheOrder::Restore(self.id.clone(), bytes, reply))?;
+        self.answer(answer).await
+    }
+
+    fn order(&self, order: CacheOrder) -> Result<(), Error> {
+        Ok(self.elpis.inner.wiring.intake.order(order)?)
+    }
+
+    async fn answer<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, EngineError>>,
+    ) -> Result<T, Error> {
+        match answer.await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(EngineError::EngineRestarted.into()),
+        }
+    }
+
+    /// Forgets the session's state and its evaluated conversation; tells
+    /// whether there was a state.
     ///
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn forget(&self) -> Result<bool, Error> {
+        self.order(CacheOrder::Forget(self.id.clone()))?;
         self.elpis.inner.emotion.forget(&self.id).await
     }
 

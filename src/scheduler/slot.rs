@@ -3,24 +3,46 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::applied::apply;
+use super::cells::Cells;
+use super::past::{Allowed, Past, common_prefix};
+use super::prefix::Ask;
 use super::task::{Outcome, Task};
-use crate::backend::{Batch, SequenceId, Token};
-use crate::emotion::{Coefficients, EmotionalState, Modulation};
+use crate::backend::{BackendError, Batch, SequenceId, Token};
 use crate::error::EngineError;
 use crate::inference::{
-    AppliedModulation, AppliedSteering, FinishReason, GenerationReport, MODULATIONS_KEPT,
-    ModulationTiming, RequestError, Sampler, SamplingParams, TextStream,
+    AppliedModulation, FinishReason, GenerationReport, MODULATIONS_KEPT, ModulationTiming,
+    RequestError, Sampler, SessionId, TextStream,
 };
+use crate::settings::PrefixPolicy;
 use crate::steering::SteeringPlan;
+
+/// What of a prompt was in the cache.
+#[derive(Debug, Clone, Copy, Default)]
+struct TakenOver {
+    tokens: u32,
+    under_other_steering: u32,
+}
+
+/// What a generation leaves behind.
+pub(super) struct Remains {
+    pub(super) session: SessionId,
+    pub(super) sequence: SequenceId,
+    pub(super) past: Past,
+    pub(super) keep: bool,
+}
 
 /// A generation with a sequence of the cache.
 pub(super) struct Slot {
     task: Task,
     sequence: SequenceId,
-    /// Tokens of the prompt that were evaluated or stand in the batch.
-    prefilled: usize,
-    /// Positions of the sequence that were evaluated or stand in the batch.
-    position: u32,
+    /// What of the sequence was evaluated or stands in the batch.
+    past: Past,
+    /// Whether it was decided what of the prompt is taken over.
+    begun: bool,
+    taken_over: TakenOver,
+    /// Whether the past is kept for the session's next turn.
+    keep: bool,
     /// The sampled token that was not evaluated yet.
     pending: Option<Token>,
     /// The row of the current batch whose logits are this slot's.
@@ -74,8 +96,10 @@ impl Slot {
         task.outlet.started();
         Ok(Self {
             sequence,
-            prefilled: 0,
-            position: 0,
+            past: Past::with_capacity(most_positions(&task, limit)),
+            begun: false,
+            taken_over: TakenOver::default(),
+            keep: true,
             pending: None,
             logits_row: None,
             in_batch: false,
@@ -106,8 +130,88 @@ impl Slot {
         self.task.ended_early(now)
     }
 
-    pub(super) fn end(mut self, outcome: Outcome) {
+    /// Hands the outcome on and gives back what can be kept.
+    pub(super) fn end(mut self, outcome: Outcome) -> Remains {
+        let keep = self.keep && !matches!(&outcome, Outcome::Failed(error) if spoils(error));
         self.task.outlet.finish(outcome);
+        Remains {
+            session: self.task.session,
+            sequence: self.sequence,
+            past: self.past,
+            keep,
+        }
+    }
+
+    pub(super) fn session(&self) -> &SessionId {
+        &self.task.session
+    }
+
+    /// Leaves nothing behind when it ends.
+    pub(super) fn forget(&mut self) {
+        self.keep = false;
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    pub(super) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// What of the prompt could be taken over.
+    pub(super) fn ask(&self, policy: PrefixPolicy) -> Ask<'_> {
+        let but_last = self.task.prompt.len().saturating_sub(1);
+        Ask {
+            session: &self.task.session,
+            prompt: &self.task.prompt[..but_last],
+            key: self.prompt_plan(policy).map(|plan| plan.key),
+        }
+    }
+
+    /// How much of a prompt this slot will have evaluated when its own prompt
+    /// is.
+    pub(super) fn will_offer(&self, ask: &Ask<'_>, policy: PrefixPolicy) -> usize {
+        let own = self.ask(policy);
+        let fits = match ask.allowed(own.session, policy) {
+            Allowed::Any => true,
+            Allowed::Under(key) => own.key == key,
+        };
+        if fits && self.is_ready() {
+            common_prefix(own.prompt, ask.prompt)
+        } else {
+            0
+        }
+    }
+
+    /// Starts with nothing taken over.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Starts with what `take` puts into the slot's sequence and past.
+    pub(super) fn begin_with(
+        &mut self,
+        policy: PrefixPolicy,
+        take: impl FnOnce(&SessionId, &mut SequenceId, &mut Past) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        self.begun = true;
+        take(&self.task.session, &mut self.sequence, &mut self.past)?;
+        let length = self.past.len();
+        let key = self.prompt_plan(policy).map(|plan| plan.key);
+        self.taken_over = TakenOver {
+            tokens: length as u32,
+            under_other_steering: self.past.under_other(length, key) as u32,
+        };
+        Ok(())
+    }
+
+    /// The plan of the prompt's rows but the last, which already generates.
+    fn prompt_plan(&self, policy: PrefixPolicy) -> Option<&Arc<SteeringPlan>> {
+        match policy {
+            PrefixPolicy::PromptUnsteered => None,
+            PrefixPolicy::Keep | PrefixPolicy::Exact => self.plan.as_ref(),
+        }
     }
 
     /// Takes over the modulation of an event that came since the last token.
@@ -133,42 +237,73 @@ impl Slot {
         self.modulations.push(applied);
     }
 
-    /// Appends the row of the pending token.
-    pub(super) fn push_decode(&mut self, batch: &mut Batch) {
-        if !self.is_ready() {
-            return;
-        }
-        let Some(token) = self.pending.take() else {
-            return;
-        };
-        self.push(batch, &[token], true);
+    /// Whether a sampled token waits for its evaluation.
+    pub(super) fn wants_decode(&self) -> bool {
+        self.pending.is_some() && self.is_ready()
     }
 
-    /// Appends at most `room` rows of the prompt.
-    pub(super) fn push_prefill(&mut self, batch: &mut Batch, room: usize) {
-        let rest = self.task.prompt.len() - self.prefilled;
-        let count = rest.min(room);
-        if count == 0 || !self.is_ready() {
-            return;
+    /// Number of rows of the prompt that could be evaluated now.
+    pub(super) fn wants_prefill(&self) -> usize {
+        if self.begun && self.is_ready() {
+            self.task.prompt.len().saturating_sub(self.past.len())
+        } else {
+            0
         }
+    }
+
+    /// Appends the row of the pending token.
+    pub(super) fn push_decode(&mut self, batch: &mut Batch, cells: &mut Cells) {
+        if let Some(token) = self.pending.take() {
+            let plan = self.plan.clone();
+            self.push(batch, &[token], true, plan.as_ref(), cells);
+        }
+    }
+
+    /// Appends the next `count` rows of the prompt.
+    pub(super) fn push_prefill(
+        &mut self,
+        batch: &mut Batch,
+        count: usize,
+        policy: PrefixPolicy,
+        cells: &mut Cells,
+    ) {
         let prompt = std::mem::take(&mut self.task.prompt);
-        let chunk = &prompt[self.prefilled..self.prefilled + count];
-        self.push(batch, chunk, count == rest);
-        self.prefilled += count;
+        let start = self.past.len();
+        let end = (start + count).min(prompt.len());
+        let last = end == prompt.len();
+        let plain_end = if last { end - 1 } else { end };
+        let plan = self.prompt_plan(policy).cloned();
+        self.push(
+            batch,
+            &prompt[start..plain_end],
+            false,
+            plan.as_ref(),
+            cells,
+        );
+        if last {
+            let plan = self.plan.clone();
+            self.push(batch, &prompt[plain_end..end], true, plan.as_ref(), cells);
+        }
         self.task.prompt = prompt;
     }
 
-    fn push(&mut self, batch: &mut Batch, tokens: &[Token], logits: bool) {
-        batch.push(
-            self.sequence,
-            self.position,
-            tokens,
-            logits,
-            self.plan.as_ref(),
-        );
-        self.position += tokens.len() as u32;
+    fn push(
+        &mut self,
+        batch: &mut Batch,
+        tokens: &[Token],
+        logits: bool,
+        plan: Option<&Arc<SteeringPlan>>,
+        cells: &mut Cells,
+    ) {
+        if tokens.is_empty() {
+            return;
+        }
+        batch.push(self.sequence, self.past.len() as u32, tokens, logits, plan);
+        self.past.append(tokens, plan.map(|plan| plan.key), cells);
         self.in_batch = true;
-        self.logits_row = logits.then(|| batch.len() - 1);
+        if logits {
+            self.logits_row = Some(batch.len() - 1);
+        }
     }
 
     pub(super) fn take_logits_row(&mut self) -> Option<usize> {
@@ -203,7 +338,7 @@ impl Slot {
             FinishReason::StopString
         } else if self.generated >= self.task.max_tokens {
             FinishReason::Length
-        } else if self.position >= shared.facts.context_length {
+        } else if self.past.len() >= shared.facts.context_length as usize {
             FinishReason::ContextFull
         } else {
             self.pending = Some(token);
@@ -225,6 +360,8 @@ impl Slot {
             model: shared.facts.name.clone(),
             finish_reason: reason,
             prompt_tokens: self.task.prompt.len() as u32,
+            cached_prompt_tokens: self.taken_over.tokens,
+            cached_under_other_steering: self.taken_over.under_other_steering,
             completion_tokens: self.generated,
             modulations: std::mem::take(&mut self.modulations),
             queue_seconds: since(self.started),
@@ -234,58 +371,13 @@ impl Slot {
     }
 }
 
-/// Turns a modulation into sampling parameters and a steering plan.
-fn apply(
-    task: &Task,
-    modulation: Option<&Modulation>,
-    from_token: u32,
-    shared: &Shared,
-) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
-    let mut base = task.sampling;
-    let mut coefficients = Coefficients::default();
-    let mut state = EmotionalState::default();
-    if let Some(modulation) = modulation {
-        base.temperature = modulation.temperature as f32;
-        base.top_p = modulation.top_p as f32;
-        coefficients = shared.library.coefficients(
-            modulation.valence,
-            modulation.arousal,
-            modulation.strength,
-        );
-        state = modulation.state();
-    }
-    if let Some(asked) = &task.options.coefficients {
-        coefficients = asked.clone();
-    }
-    let sampling: SamplingParams = task.options.sampling(&base);
-    let plan = shared
-        .library
-        .blend(coefficients.iter(), &shared.options.blend)
-        .map(Arc::new);
-    let applied = AppliedModulation {
-        valence: state.valence(),
-        arousal: state.arousal(),
-        quadrant: state.quadrant(),
-        from_token,
-        sampling: SamplingParams {
-            seed: task.sampling.seed,
-            ..sampling
-        },
-        coefficients,
-        library_version: shared.library.version().to_string(),
-        steering: plan
-            .iter()
-            .flat_map(|plan| applied_steering(plan))
-            .collect(),
-    };
-    (applied, plan)
+/// Positions that a generation can come to hold.
+fn most_positions(task: &Task, context: u32) -> usize {
+    let most = task.prompt.len().saturating_add(task.max_tokens as usize);
+    most.min(context as usize)
 }
 
-fn applied_steering(plan: &SteeringPlan) -> impl Iterator<Item = AppliedSteering> + '_ {
-    plan.layers.iter().map(|layer| AppliedSteering {
-        layer: layer.layer,
-        norm: layer.norm,
-        residual_fraction: layer.residual_fraction,
-        clamped: layer.clamped,
-    })
+/// Whether the cache of a generation that failed so is not to be trusted.
+fn spoils(error: &EngineError) -> bool {
+    matches!(error, EngineError::Backend(_))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::schema::{above, between, section};
-use super::value::choice_value;
+use super::value::{choice_value, choices};
 use crate::inference::ModulationTiming;
 
 choice_value!(ModulationTiming {
@@ -11,16 +11,48 @@ choice_value!(ModulationTiming {
     Live = "live",
 });
 
+choices! {
+    /// What a prompt may take over of what was evaluated before.
+    pub enum PrefixPolicy {
+        /// A session's own past stays as it was felt; of other sessions only what was evaluated under the
+        /// steering of now.
+        Keep = "keep",
+        /// Only what was evaluated under the steering of now.
+        Exact = "exact",
+        /// As `keep`, with only the generated tokens steered, so that prompts can always be shared.
+        PromptUnsteered = "prompt-unsteered",
+    }
+}
+
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro of choices derives no default"
+)]
+impl Default for PrefixPolicy {
+    fn default() -> Self {
+        Self::Keep
+    }
+}
+
 section! {
     /// How the actors around the model queue, restart and stop.
     pub struct RuntimeSettings = Runtime, runtime, "runtime";
 
     /// Sequences that are decoded in one batch.
-    n_parallel: usize = 4, in between(1.0, 256.0);
+    n_parallel: usize = 4, in between(1.0, 255.0);
     /// Requests that may wait for a free slot; more are refused as overloaded.
     queue_limit: usize = 64, in between(0.0, 65_536.0);
     /// Tokens that a stream holds for a slow reader before its generation pauses.
     stream_buffer: usize = 64, in between(1.0, 65_536.0);
+    /// What a prompt may take over of what was evaluated before: a session's own past as it was felt, only what
+    /// the steering of now would give, or everything with prompts never steered.
+    prefix_policy: PrefixPolicy = PrefixPolicy::Keep;
+    /// Finished conversations whose evaluated tokens are kept for the next turn; the one unused for longest goes
+    /// first. Together with the parallel sequences at most 255 are kept.
+    prefix_cache_entries: usize = 32, in between(0.0, 254.0);
+    /// Tokens of cache memory beyond `context_length` × `n_parallel`. Finished conversations also use what the
+    /// running ones leave free of that.
+    prefix_cache_tokens: u32 = 0, in between(0.0, 16_777_216.0);
     /// When a changed emotion reaches a reply: with the next generation or with the next token.
     modulation_timing: ModulationTiming = ModulationTiming::AtStart;
     /// Seconds after which a request is ended, waiting included.

@@ -35,6 +35,11 @@ impl Default for BlendOptions {
 pub struct PlanKey([u8; 32]);
 
 impl PlanKey {
+    /// Takes the bytes of a hash that was written down.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The hash's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

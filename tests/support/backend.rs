@@ -1,5 +1,6 @@
 //! A small deterministic backend: its next token is a function of the tokens
 //! and the steering that a sequence was evaluated under, of nothing else.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +69,9 @@ impl Scripted {
                 context_trained: context,
                 context_length: context,
                 n_sequences,
+                n_kept: 0,
+                cache_cells: context * n_sequences,
+                rewinds: true,
                 batch_size,
                 chat_template: None,
                 bos_token: String::new(),
@@ -79,6 +83,22 @@ impl Scripted {
             probe: Probe::default(),
             ends_at,
         }
+    }
+
+    /// Has sequences for finished conversations too, and so many cells.
+    pub fn keeping(mut self, n_kept: u32, cells: u32) -> Self {
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.n_kept = n_kept;
+        facts.cache_cells = cells;
+        let sequences = (facts.n_sequences + n_kept) as usize;
+        self.sequences.resize(sequences, Vec::new());
+        self
+    }
+
+    /// Can only go on from the end of a sequence, as recurrent models do.
+    pub fn recurrent(mut self) -> Self {
+        Arc::make_mut(&mut self.facts).rewinds = false;
+        self
     }
 
     fn next_logits(&self, sequence: SequenceId) -> Vec<f32> {
@@ -149,6 +169,42 @@ impl Backend for Scripted {
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         self.sequences[sequence as usize].truncate(from as usize);
         self.count();
+        Ok(())
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        assert!(self.facts.rewinds, "cannot be shared in the middle");
+        assert!(self.sequences[to as usize].is_empty());
+        let prefix = self.sequences[from as usize][..length as usize].to_vec();
+        self.sequences[to as usize] = prefix;
+        Ok(())
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        let rows = self.sequences[sequence as usize].iter();
+        Ok(rows
+            .flat_map(|(token, norm)| [token.to_le_bytes(), norm.to_le_bytes()])
+            .flatten()
+            .collect())
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        let rows = bytes
+            .chunks(8)
+            .map(|row| (word(&row[..4]), word(&row[4..])));
+        self.sequences[sequence as usize] = rows.collect();
+        assert_eq!(self.sequences[sequence as usize].len(), length as usize);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 //! An emotion without an actor.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

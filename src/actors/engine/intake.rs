@@ -3,10 +3,45 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::EngineError;
-use crate::scheduler::{AdmissionQueue, Outcome, Task};
+use crate::inference::SessionId;
+use crate::scheduler::{AdmissionQueue, Outcome, Scheduler, Task};
+
+/// Orders that may wait for the engine thread.
+const ORDER_LIMIT: usize = 1024;
+
+/// Work on the prefix cache, done between two steps.
+#[derive(Debug)]
+pub enum CacheOrder {
+    /// Writes the latest past of a session down.
+    Save(SessionId, oneshot::Sender<SaveResult>),
+    /// Takes a written past back; answers with its tokens.
+    Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
+    /// Forgets what a session left behind.
+    Forget(SessionId),
+}
+
+type SaveResult = Result<Option<Vec<u8>>, EngineError>;
+type RestoreResult = Result<usize, EngineError>;
+
+impl CacheOrder {
+    /// Does the work. Whoever asked may be gone: that is no error.
+    pub(super) fn carry_out(self, scheduler: &mut Scheduler) {
+        match self {
+            Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
+            Self::Restore(session, bytes, reply) => {
+                drop(reply.send(scheduler.restore(&session, &bytes)));
+            }
+            Self::Forget(session) => {
+                if let Err(error) = scheduler.forget(&session) {
+                    tracing::warn!(%session, %error, "its cache was not cleared");
+                }
+            }
+        }
+    }
+}
 
 /// The right to have one generation running or waiting; given back on drop.
 #[derive(Debug)]
@@ -24,6 +59,7 @@ pub struct Intake {
     limit: usize,
     sender: Sender<Task>,
     receiver: Receiver<Task>,
+    orders: (Sender<CacheOrder>, Receiver<CacheOrder>),
     queue: Mutex<AdmissionQueue>,
     /// Why nothing new is taken.
     refused: Mutex<Option<Arc<str>>>,
@@ -42,6 +78,7 @@ impl Intake {
             limit,
             sender,
             receiver,
+            orders: crossbeam_channel::bounded(ORDER_LIMIT),
             queue: Mutex::default(),
             refused: Mutex::default(),
             ended: Mutex::default(),
@@ -78,6 +115,22 @@ impl Intake {
         Ok(())
     }
 
+    /// Sends an order to the engine thread.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit), with the bound of orders.
+    pub fn order(&self, order: CacheOrder) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.orders
+            .0
+            .try_send(order)
+            .map_err(|_| EngineError::Overloaded { limit: ORDER_LIMIT })?;
+        if lock(&self.ended).is_some() {
+            self.orders.1.try_iter().for_each(drop);
+        }
+        Ok(())
+    }
+
     /// Refuses everything to come.
     pub fn refuse(&self, reason: &str) {
         lock(&self.refused).get_or_insert_with(|| reason.into());
@@ -98,6 +151,8 @@ impl Intake {
         for task in self.receiver.try_iter() {
             queue.push(task);
         }
+        // Who waits for an order hears that it was dropped.
+        self.orders.1.try_iter().for_each(drop);
         queue.drain(&Outcome::Failed(EngineError::Stopped {
             reason: reason.to_owned(),
         }));
@@ -106,6 +161,11 @@ impl Intake {
     /// Where submitted generations arrive.
     pub(super) fn receiver(&self) -> &Receiver<Task> {
         &self.receiver
+    }
+
+    /// Where orders arrive.
+    pub(super) fn orders(&self) -> &Receiver<CacheOrder> {
+        &self.orders.1
     }
 
     /// The generations that wait.

@@ -13,7 +13,7 @@ use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
 use crate::backend::{BackendError, LoadOptions};
 use crate::error::EngineError;
-use crate::scheduler::{Outcome, Scheduler, SchedulerOptions};
+use crate::scheduler::{Outcome, PrefixOptions, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
 use crate::telemetry::StepMetrics;
 
@@ -152,6 +152,10 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
             blend: BlendOptions {
                 max_residual_fraction: options.model.max_residual_fraction as f32,
             },
+            prefix: PrefixOptions {
+                policy: wiring.settings.runtime.prefix_policy,
+                entries: wiring.settings.runtime.prefix_cache_entries,
+            },
         },
     );
     Ok((scheduler, model))
@@ -177,6 +181,9 @@ fn serve(
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
+        for order in intake.orders().try_iter() {
+            order.carry_out(scheduler);
+        }
         admit(scheduler, intake, wiring.clock.now());
         metrics.load(scheduler.running(), intake.queue().len());
         if scheduler.can_step() {
@@ -201,6 +208,11 @@ fn serve(
             recv(intake.receiver()) -> task => {
                 if let Ok(task) = task {
                     intake.queue().push(task);
+                }
+            }
+            recv(intake.orders()) -> order => {
+                if let Ok(order) = order {
+                    order.carry_out(scheduler);
                 }
             }
             recv(timeout) -> _ => {}

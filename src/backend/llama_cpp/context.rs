@@ -195,15 +195,116 @@ impl Context {
         Ok(unsafe { std::slice::from_raw_parts(pointer, self.n_vocab) })
     }
 
-    /// Removes positions `from..` of a sequence.
-    pub(super) fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        if sequence >= self.n_seq_max {
-            return Err(BackendError::Limit {
-                field: "sequence",
-                value: sequence.to_string(),
-                limit: self.n_seq_max.to_string(),
+    /// Sets llama.cpp's own control vector, which steers every row alike:
+    /// what the hook is compared with.
+    #[cfg(test)]
+    pub(super) fn set_control_vector(&mut self, layer: usize, values: &[f32], n_layers: usize) {
+        // Row r of the buffer is layer r + 1; rows that are left out would
+        // keep what an earlier call wrote.
+        let mut rows = vec![0.0_f32; values.len() * (n_layers - 1)];
+        rows[(layer - 1) * values.len()..layer * values.len()].copy_from_slice(values);
+        // SAFETY: the buffer has the length that is passed.
+        let code = unsafe {
+            sys::llama_set_adapter_cvec(
+                self.pointer.as_ptr(),
+                rows.as_ptr(),
+                rows.len(),
+                values.len() as i32,
+                1,
+                n_layers as i32 - 1,
+            )
+        };
+        assert_eq!(code, 0);
+    }
+
+    fn check_sequence(&self, sequence: SequenceId) -> Result<(), BackendError> {
+        if sequence < self.n_seq_max {
+            return Ok(());
+        }
+        Err(BackendError::Limit {
+            field: "sequence",
+            value: sequence.to_string(),
+            limit: self.n_seq_max.to_string(),
+        })
+    }
+
+    /// Shares the first `length` positions of a sequence with another; in a
+    /// unified cache no data moves.
+    pub(super) fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.check_sequence(from)?;
+        self.check_sequence(to)?;
+        let length = i32::try_from(length).unwrap_or(i32::MAX);
+        // SAFETY: the memory belongs to the live context; ids were checked.
+        unsafe { sys::llama_memory_seq_cp(self.memory, from as i32, to as i32, 0, length) };
+        Ok(())
+    }
+
+    /// The keys and values of a sequence, as llama.cpp writes them.
+    pub(super) fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.check_sequence(sequence)?;
+        let id = sequence as i32;
+        // SAFETY: the context is live; the buffer has the size that is passed.
+        let (asked, written, bytes) = unsafe {
+            let asked = sys::llama_state_seq_get_size(self.pointer.as_ptr(), id);
+            let mut bytes = vec![0_u8; asked];
+            let written = sys::llama_state_seq_get_data(
+                self.pointer.as_ptr(),
+                bytes.as_mut_ptr(),
+                bytes.len(),
+                id,
+            );
+            (asked, written, bytes)
+        };
+        if written == 0 || written != asked {
+            return Err(BackendError::Native {
+                call: "llama_state_seq_get_data",
+                reason: format!("{written} of {asked} bytes of sequence {sequence}"),
             });
         }
+        Ok(bytes)
+    }
+
+    /// Fills an empty sequence with `length` positions that were saved.
+    pub(super) fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.check_sequence(sequence)?;
+        let id = sequence as i32;
+        // SAFETY: the context is live; the buffer has the size that is passed,
+        // and llama.cpp checks what it reads against it.
+        let (read, last) = unsafe {
+            let read = sys::llama_state_seq_set_data(
+                self.pointer.as_ptr(),
+                bytes.as_ptr(),
+                bytes.len(),
+                id,
+            );
+            (read, sys::llama_memory_seq_pos_max(self.memory, id))
+        };
+        if read == bytes.len() && i64::from(last) + 1 == i64::from(length) {
+            return Ok(());
+        }
+        self.truncate(sequence, 0)?;
+        Err(BackendError::Native {
+            call: "llama_state_seq_set_data",
+            reason: format!(
+                "{read} of {} bytes were taken, up to position {last} of {length}",
+                bytes.len()
+            ),
+        })
+    }
+
+    /// Removes positions `from..` of a sequence.
+    pub(super) fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.check_sequence(sequence)?;
         let from = i32::try_from(from).unwrap_or(i32::MAX);
         // SAFETY: the memory belongs to the live context; ids were checked.
         let removed = unsafe { sys::llama_memory_seq_rm(self.memory, sequence as i32, from, -1) };

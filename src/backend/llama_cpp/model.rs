@@ -135,8 +135,8 @@ impl Model {
         self.model.n_ctx_train()
     }
 
-    /// What is known of the model.
-    pub(super) fn facts(&self, context: u32, n_sequences: u32, batch: usize) -> ModelFacts {
+    /// What is known of the model; what a context decides is 0.
+    pub(super) fn facts(&self) -> ModelFacts {
         let model = &self.model;
         let vocab = model.vocab();
         let text = |token: LlamaToken| {
@@ -161,9 +161,16 @@ impl Model {
             n_params: model.n_params(),
             size_bytes: model.size(),
             context_trained: self.context_trained(),
-            context_length: context,
-            n_sequences,
-            batch_size: batch,
+            context_length: 0,
+            n_sequences: 0,
+            n_kept: 0,
+            cache_cells: 0,
+            batch_size: 0,
+            // SAFETY: plain queries of a live model.
+            rewinds: unsafe {
+                !sys::llama_model_is_recurrent(self.as_ptr())
+                    && !sys::llama_model_is_hybrid(self.as_ptr())
+            },
             chat_template: model
                 .chat_template(None)
                 .ok()

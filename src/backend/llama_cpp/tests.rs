@@ -1,0 +1,225 @@
+//! The hook against llama.cpp's own control vector, on a context of its own.
+
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
+
+use llama_cpp_sys_2 as sys;
+
+use super::*;
+use crate::backend::BundledModel;
+use crate::settings::ModelSettings;
+use crate::steering::{
+    BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
+    VectorFormat, write,
+};
+
+const ROWS: u32 = 8;
+/// What the prompts are about, one for each row.
+const TOPICS: [&str; ROWS as usize] = [
+    "trains",
+    "the garden",
+    "rain",
+    "music",
+    "bread",
+    "the sea",
+    "chess",
+    "snow",
+];
+
+fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
+    let options = LoadOptions {
+        // Small quantised models do not fit the tiles of repacked weights.
+        model: ModelSettings::default().use_extra_bufts(false),
+        source,
+        n_sequences,
+        n_kept: 0,
+        spare_cells: 0,
+        devices: Vec::new(),
+    };
+    LlamaCpp::load(&options).unwrap()
+}
+
+/// Rewrites the bundled model with weights of 8 bits.
+fn quantise(folder: &Path) -> ModelSource {
+    let (from, to) = (folder.join("f16.gguf"), folder.join("q8_0.gguf"));
+    std::fs::write(&from, BundledModel::gguf().unwrap()).unwrap();
+    let native = |path: &Path| CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: valid paths; the parameters are llama.cpp's own defaults.
+    let code = unsafe {
+        let mut params = sys::llama_model_quantize_default_params();
+        params.ftype = sys::LLAMA_FTYPE_MOSTLY_Q8_0;
+        sys::llama_model_quantize(
+            native(&from).as_ptr(),
+            native(&to).as_ptr(),
+            &raw const params,
+        )
+    };
+    assert_eq!(code, 0);
+    ModelSource::File(to)
+}
+
+/// A plan that adds a vector of about this share of the residual norm, by way
+/// of a GGUF file, whose `direction.N` is meant to be layer N.
+fn plan(backend: &LlamaCpp, layer: usize, seed: u32, share: f32) -> Arc<SteeringPlan> {
+    let facts = backend.facts();
+    let norm = facts.residual_norms[layer] * share / (facts.n_embd as f32).sqrt();
+    let values = (0..facts.n_embd as u32)
+        .map(|i| {
+            let hash = (i + 1)
+                .wrapping_mul(2_654_435_761)
+                .wrapping_add(seed * 40_503);
+            if (hash >> 13) & 1 == 0 { norm } else { -norm }
+        })
+        .collect();
+    let vector = SteeringVector::layered([(layer, values)].into()).unwrap();
+    let bytes = write(VectorFormat::Gguf, &vector).unwrap();
+    let name = format!("direction.{layer}");
+    assert!(
+        bytes
+            .windows(name.len())
+            .any(|part| part == name.as_bytes())
+    );
+    let files = vec![LibraryFile {
+        name: "calm.gguf".into(),
+        bytes,
+    }];
+    let context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    let library = SteeringLibrary::build(files, &context).unwrap();
+    let coefficients = [("calm", 1.0)].into_iter();
+    Arc::new(
+        library
+            .blend(coefficients, &BlendOptions::default())
+            .unwrap(),
+    )
+}
+
+/// A prompt whose length is the same for all topics, so that batches have the
+/// same shape.
+fn prompt(backend: &LlamaCpp, topic: usize) -> Vec<Token> {
+    let text = format!(
+        "<|im_start|>user\nTell me about {} and all that belongs to it.<|im_end|>\n",
+        TOPICS[topic]
+    );
+    let mut tokens = backend.tokenizer().encode(&text, true);
+    tokens.truncate(16);
+    assert_eq!(tokens.len(), 16);
+    tokens
+}
+
+/// The last logits of the prompts of these topics, each in a sequence of its
+/// own.
+fn logits(backend: &mut LlamaCpp, rows: &[(usize, Option<&Arc<SteeringPlan>>)]) -> Vec<Vec<f32>> {
+    let mut batch = Batch::default();
+    let mut last = Vec::new();
+    for (sequence, (topic, plan)) in (0..).zip(rows) {
+        batch.push(sequence, 0, &prompt(backend, *topic), true, *plan);
+        last.push(batch.len() - 1);
+    }
+    backend.decode(&batch).unwrap();
+    let found = last
+        .into_iter()
+        .map(|row| backend.logits(row).unwrap().to_vec())
+        .collect();
+    for sequence in 0..rows.len() as u32 {
+        backend.truncate(sequence, 0).unwrap();
+    }
+    found
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let pairs = a.iter().zip(b);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Each row of a batch with 8 vectors against a context that has that vector
+/// alone; the layers of the vectors go through all that can be compared.
+fn rows_equal_dedicated_contexts(source: ModelSource) {
+    let mut shared = load(source.clone(), ROWS);
+    let n_layers = shared.facts().n_layers;
+    let plans: Vec<_> = (0..ROWS)
+        .map(|row| plan(&shared, 1 + row as usize % (n_layers - 2), row, 0.4))
+        .collect();
+    let with: Vec<_> = plans.iter().map(Some).enumerate().collect();
+    let without: Vec<_> = (0..TOPICS.len()).map(|topic| (topic, None)).collect();
+    let together = logits(&mut shared, &with);
+    let plain = logits(&mut shared, &without);
+    drop(shared);
+
+    let mut alone = load(source, 1);
+    let unsteered: Vec<_> = without
+        .iter()
+        .map(|row| logits(&mut alone, &[*row]).remove(0))
+        .collect();
+    // What an unsteered row differs by between the two batch sizes.
+    let noise = plain.iter().zip(&unsteered).map(|(a, b)| distance(a, b));
+    let noise = noise.fold(1e-3, f32::max);
+    for (topic, plan) in plans.iter().enumerate() {
+        let steering = &plan.layers[0];
+        let context = &mut alone.context;
+        context.set_control_vector(steering.layer, &steering.values, n_layers);
+        let dedicated = logits(&mut alone, &[(topic, None)]).remove(0);
+        let apart = distance(&together[topic], &dedicated);
+        let moved = distance(&dedicated, &unsteered[topic]);
+        println!(
+            "layer {}: apart {apart}, noise {noise}, moved {moved}",
+            steering.layer
+        );
+        assert!(
+            apart <= 1.5 * noise && moved > 5.0 * noise,
+            "row {topic}, layer {}: {apart} apart with a noise of {noise}, moved by {moved}",
+            steering.layer
+        );
+    }
+}
+
+#[test]
+fn rows_equal_contexts_with_that_control_vector_f16() {
+    rows_equal_dedicated_contexts(ModelSource::Bundled);
+}
+
+#[test]
+fn rows_equal_contexts_with_that_control_vector_q8_0() {
+    let folder = tempfile::tempdir().unwrap();
+    rows_equal_dedicated_contexts(quantise(folder.path()));
+}
+
+#[test]
+fn a_shared_prefix_is_as_good_as_an_evaluated_one() {
+    let mut backend = load(ModelSource::Bundled, 2);
+    let prompt = prompt(&backend, 0);
+    let (head, tail) = prompt.split_at(prompt.len() - 3);
+    let last = |backend: &mut LlamaCpp, sequence, share: bool| {
+        let mut batch = Batch::default();
+        if share {
+            backend
+                .share_prefix(0, sequence, head.len() as u32)
+                .unwrap();
+        } else {
+            batch.push(sequence, 0, head, false, None);
+            backend.decode(&batch).unwrap();
+            batch.clear();
+        }
+        batch.push(sequence, head.len() as u32, tail, true, None);
+        backend.decode(&batch).unwrap();
+        backend.logits(tail.len() - 1).unwrap().to_vec()
+    };
+    let evaluated = last(&mut backend, 0, false);
+    let shared = last(&mut backend, 1, true);
+    assert!(distance(&evaluated, &shared) < 0.02);
+
+    let bytes = backend.save_sequence(0).unwrap();
+    backend.truncate(0, 0).unwrap();
+    backend.truncate(1, 0).unwrap();
+    let length = prompt.len() as u32;
+    backend.restore_sequence(0, length, &bytes).unwrap();
+    backend.truncate(0, head.len() as u32).unwrap();
+    let restored = last(&mut backend, 1, true);
+    assert!(distance(&evaluated, &restored) < 0.02);
+    assert!(backend.restore_sequence(1, length + 1, &bytes).is_err());
+    assert!(
+        backend
+            .restore_sequence(0, length, &bytes[..bytes.len() / 2])
+            .is_err()
+    );
+}

@@ -1,0 +1,228 @@
+//! What a sequence of the cache holds.
+
+use super::cells::{Cell, Cells};
+use crate::backend::Token;
+use crate::steering::PlanKey;
+
+/// Consecutive positions that were evaluated under one steering plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The position after the last.
+    pub(super) end: usize,
+    /// The plan's content hash; `None`: not steered.
+    pub(super) key: Option<PlanKey>,
+}
+
+/// The evaluated tokens of a sequence and the steering they were evaluated
+/// under: keys are hashes of values, never names, so a vector that changes
+/// under the same name is another vector.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    tokens: Vec<Token>,
+    spans: Vec<Span>,
+    cells: Vec<Cell>,
+}
+
+/// Which of a past's positions a prompt may take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// All of them, whatever steered them.
+    Any,
+    /// Those evaluated under this steering.
+    Under(Option<PlanKey>),
+}
+
+impl Past {
+    /// Makes an empty past with room for `capacity` tokens.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            tokens: Vec::with_capacity(capacity),
+            spans: Vec::with_capacity(8),
+            cells: Vec::with_capacity(capacity),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub(super) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Appends tokens that are evaluated under one plan, in cells of their
+    /// own.
+    pub(super) fn append(&mut self, tokens: &[Token], key: Option<PlanKey>, cells: &mut Cells) {
+        if tokens.is_empty() {
+            return;
+        }
+        cells.take(tokens.len(), &mut self.cells);
+        self.tokens.extend_from_slice(tokens);
+        self.extend_spans(key);
+    }
+
+    /// Appends the first `length` positions of another past and shares their
+    /// cells; only for an empty past.
+    pub(super) fn share(&mut self, other: &Self, length: usize, cells: &mut Cells) {
+        let length = length.min(other.len());
+        cells.share(
+            &other.cells[..length.min(other.cells.len())],
+            &mut self.cells,
+        );
+        for span in &other.spans {
+            if self.tokens.len() >= length {
+                break;
+            }
+            let end = span.end.min(length);
+            self.tokens
+                .extend_from_slice(&other.tokens[self.tokens.len()..end]);
+            self.extend_spans(span.key);
+        }
+    }
+
+    /// Becomes another past, with the room that this one has; only for an
+    /// empty past.
+    pub(super) fn take_over(&mut self, other: Self) {
+        self.tokens.extend(other.tokens);
+        self.spans.extend(other.spans);
+        self.cells.extend(other.cells);
+    }
+
+    fn extend_spans(&mut self, key: Option<PlanKey>) {
+        let end = self.tokens.len();
+        match self.spans.last_mut() {
+            Some(last) if last.key == key => last.end = end,
+            _ => self.spans.push(Span { end, key }),
+        }
+    }
+
+    /// Gives the cells up.
+    pub(super) fn release(self, cells: &mut Cells) {
+        cells.release(self.cells.into_iter());
+    }
+
+    /// Number of leading positions that a prompt can take over.
+    pub(super) fn usable(&self, prompt: &[Token], allowed: Allowed) -> usize {
+        let limit = match allowed {
+            Allowed::Any => self.len(),
+            Allowed::Under(key) => self
+                .spans
+                .iter()
+                .take_while(|span| span.key == key)
+                .last()
+                .map_or(0, |span| span.end),
+        };
+        common_prefix(&self.tokens[..limit], prompt)
+    }
+
+    /// How many of the first `length` positions were evaluated under another
+    /// plan than `key`.
+    pub(super) fn under_other(&self, length: usize, key: Option<PlanKey>) -> usize {
+        let mut start = 0;
+        let mut count = 0;
+        for span in &self.spans {
+            let end = span.end.min(length);
+            if span.key != key {
+                count += end.saturating_sub(start);
+            }
+            start = end;
+        }
+        count
+    }
+
+    /// Whether everything of this past stands in the other too, under the
+    /// same steering.
+    pub(super) fn is_part_of(&self, other: &Self) -> bool {
+        other.tokens.starts_with(&self.tokens)
+            && self.spans.iter().enumerate().all(|(index, span)| {
+                other.spans.get(index).is_some_and(|theirs| {
+                    let last = index + 1 == self.spans.len();
+                    theirs.key == span.key
+                        && (theirs.end == span.end || (last && theirs.end > span.end))
+                })
+            })
+    }
+}
+
+/// Number of leading tokens that both have.
+pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(parts: &[(&[Token], Option<PlanKey>)], cells: &mut Cells) -> Past {
+        let mut past = Past::default();
+        for (tokens, key) in parts {
+            past.append(tokens, *key, cells);
+        }
+        past
+    }
+
+    fn key(byte: u8) -> PlanKey {
+        PlanKey::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_prompt_takes_over_what_its_policy_allows() {
+        let mut cells = Cells::new(100);
+        let past = past(
+            &[
+                (&[1, 2, 3], None),
+                (&[4, 5], Some(key(1))),
+                (&[6], Some(key(2))),
+            ],
+            &mut cells,
+        );
+        let prompt = [1, 2, 3, 4, 5, 9];
+        assert_eq!(past.usable(&prompt, Allowed::Any), 5);
+        assert_eq!(past.usable(&prompt, Allowed::Under(None)), 3);
+        assert_eq!(past.usable(&prompt, Allowed::Under(Some(key(1)))), 0);
+        assert_eq!(past.usable(&[7], Allowed::Any), 0);
+        assert_eq!(past.under_other(5, None), 2);
+        assert_eq!(past.under_other(5, Some(key(1))), 3);
+        assert_eq!(past.under_other(9, Some(key(2))), 5);
+        assert_eq!(cells.available(), 94);
+    }
+
+    #[test]
+    fn a_shared_prefix_keeps_its_spans_and_its_cells() {
+        let mut cells = Cells::new(10);
+        let whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
+        let mut part = Past::default();
+        part.share(&whole, 3, &mut cells);
+        assert_eq!(part.tokens(), [1, 2, 3]);
+        assert_eq!(
+            part.spans(),
+            [
+                Span { end: 2, key: None },
+                Span {
+                    end: 3,
+                    key: Some(key(1))
+                }
+            ]
+        );
+        assert!(part.is_part_of(&whole) && !whole.is_part_of(&part));
+        assert_eq!(cells.available(), 6);
+        part.release(&mut cells);
+        assert_eq!(cells.available(), 6);
+        whole.release(&mut cells);
+        assert_eq!(cells.available(), 10);
+    }
+
+    #[test]
+    fn the_same_tokens_under_other_steering_are_another_past() {
+        let mut cells = Cells::new(20);
+        let short = past(&[(&[1, 2], Some(key(1)))], &mut cells);
+        let other = past(&[(&[1, 2, 3], Some(key(2)))], &mut cells);
+        let same = past(&[(&[1, 2, 3], Some(key(1)))], &mut cells);
+        assert!(!short.is_part_of(&other));
+        assert!(short.is_part_of(&same));
+    }
+}
