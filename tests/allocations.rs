@@ -1,0 +1,217 @@
+//! The engine thread takes no memory for a token: scheduling, steering,
+//! sampling, text and stream work in what a generation was given at its start.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use elpis::backend::{
+    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+    create_backend,
+};
+use elpis::settings::{ModelSettings, RuntimeSettings};
+use elpis::{Elpis, GenerationEvent, ModulationTiming, Settings};
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: hands everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const STREAMS: u32 = 8;
+const TOKENS: u32 = 200;
+
+/// Per step of decoding rows alone: rows, steered rows, and allocations on the
+/// engine thread since the step before.
+type Steps = Arc<Mutex<Vec<(usize, usize, usize)>>>;
+
+/// Counts what another backend and everything between two of its evaluations
+/// take.
+struct Counted {
+    inner: Box<dyn Backend>,
+    steps: Steps,
+    before: Option<usize>,
+    /// Texts that the readers have taken.
+    read: Arc<AtomicUsize>,
+    sent: usize,
+}
+
+/// Every token is a letter, and none is the last.
+#[derive(Debug)]
+struct Letters;
+
+impl Tokenizer for Letters {
+    fn encode(&self, text: &str, _: bool) -> Vec<Token> {
+        text.bytes().map(Token::from).collect()
+    }
+
+    fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
+        out.push(b'a' + (token % 26) as u8);
+    }
+
+    fn is_end(&self, _: Token) -> bool {
+        false
+    }
+}
+
+impl Backend for Counted {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        self.inner.facts()
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::new(Letters)
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        // The channel of a reader that lags takes memory.
+        let patience = Instant::now();
+        while self.read.load(Ordering::SeqCst) < self.sent {
+            assert!(patience.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.sent += batch.rows().iter().filter(|row| row.logits).count();
+        let result = self.inner.decode(batch);
+        let now = COUNT.with(Cell::get);
+        if let Some(before) = self.before
+            && batch.rows().iter().all(|row| row.logits)
+        {
+            let steered = (0..batch.len()).filter(|&row| batch.plan_of(row).is_some());
+            let step = (batch.len(), steered.count(), now - before);
+            self.steps.lock().unwrap().push(step);
+        }
+        self.before = Some(COUNT.with(Cell::get));
+        result
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        self.inner.logits(row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.inner.truncate(sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.share_prefix(from, to, length)
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.inner.save_sequence(sequence)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.inner.restore_sequence(sequence, length, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        self.inner.residual_stream(tokens, layers)
+    }
+}
+
+// Runs eight steered streams to their end and looks at the steps in which all
+// of them decode, evaluation by llama.cpp included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_takes_no_memory_on_the_engine_thread() {
+    let steps = Steps::default();
+    steps.lock().unwrap().reserve(10 * TOKENS as usize);
+    let seen = Arc::clone(&steps);
+    let read = Arc::<AtomicUsize>::default();
+    let taken = Arc::clone(&read);
+    let factory = BackendFactory::new(move |options| {
+        Ok(Box::new(Counted {
+            inner: create_backend(options)?,
+            steps: Arc::clone(&seen),
+            before: None,
+            read: Arc::clone(&taken),
+            sent: 0,
+        }))
+    });
+    let runtime = RuntimeSettings::default()
+        .n_parallel(STREAMS as usize)
+        .stream_buffer(TOKENS as usize * 2)
+        .modulation_timing(ModulationTiming::Live);
+    let model = ModelSettings::default()
+        .context_length(512_u32)
+        .emotion_vectors_dir(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/models/elpis-tiny/vectors"
+        ))
+        .repetition_penalty(1.1);
+    let settings = Settings::default().runtime(runtime).model(model);
+    let elpis = Elpis::builder(settings)
+        .backend(factory)
+        .start()
+        .await
+        .unwrap();
+    let mut streams = Vec::new();
+    for index in 0..STREAMS {
+        let session = elpis.session(index.to_string()).unwrap();
+        session.feel("blocked").await.unwrap();
+        let chat = session.chat("hello").max_tokens(TOKENS).seed(index.into());
+        let mut stream = chat.stream().await.unwrap();
+        let read = Arc::clone(&read);
+        streams.push(tokio::spawn(async move {
+            while let Some(event) = stream.next().await {
+                if let GenerationEvent::Text(_) = event.unwrap() {
+                    read.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }));
+    }
+    for stream in streams {
+        stream.await.unwrap();
+    }
+    elpis.shutdown().await;
+    let steps = steps.lock().unwrap();
+    let full: Vec<_> = steps
+        .iter()
+        .filter(|(rows, ..)| *rows == STREAMS as usize)
+        .collect();
+    assert!(full.len() > TOKENS as usize / 2, "{} steps", full.len());
+    assert!(full.iter().all(|(rows, steered, _)| rows == steered));
+    // What grows once grows in the first steps: a channel takes its second
+    // block with its 33rd message and uses both in turn from then on.
+    let taken: Vec<_> = full[80..].iter().map(|(.., taken)| *taken).collect();
+    assert_eq!(taken.iter().sum::<usize>(), 0, "{taken:?}");
+}
