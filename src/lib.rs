@@ -57,6 +57,7 @@ pub mod scheduler;
 pub mod settings;
 pub mod steering;
 pub mod telemetry;
+pub mod training;
 
 /// The code in the README, checked like that of these pages.
 #[cfg(all(doctest, feature = "bundled-model"))]

@@ -63,6 +63,6 @@ pub use library::{
 };
 pub use manifest::{
     BASE_EMOTIONS, EmotionEntry, MANIFEST_FILE, MAX_CAP, MAX_MANIFEST_BYTES, MAX_SCALE, Manifest,
-    ManifestError, Place,
+    ManifestError, Place, is_emotion_name,
 };
 pub use vector::{MAX_LAYERS, MAX_WIDTH, SteeringVector, VectorError};

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("event", 1),
     ("scheduler", 2),
     ("telemetry", 2),
+    ("training", 2),
     ("bus", 3),
     ("actors", 4),
     ("runtime", 5),

@@ -244,9 +244,14 @@ pub(super) fn is_base(name: &str) -> bool {
 }
 
 /// Refuses names that could not be a bare TOML key or a file stem everywhere.
-pub(super) fn check_emotion_name(field: &str, name: &str) -> Result<(), ManifestError> {
+/// Whether an emotion can have this name: 1 to 64 of a-z, 0-9, `_` and `-`.
+pub fn is_emotion_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(allowed) {
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed)
+}
+
+pub(super) fn check_emotion_name(field: &str, name: &str) -> Result<(), ManifestError> {
+    if !is_emotion_name(name) {
         return Err(ManifestError::InvalidName {
             field: short(field),
             value: short(name),
