@@ -1,7 +1,7 @@
 //! The `elpis` command line.
 //!
 //! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
-//! usage.
+//! usage, 130 interrupted by Ctrl-C.
 
 mod doctor;
 mod emotion;
@@ -56,17 +56,26 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
-        Command::Vectors(command) => vectors::run(command),
+        Command::Vectors(command) => vectors::run(cli.config, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("elpis: {error}");
             ExitCode::FAILURE
         }
     }
 }
+
+/// The user pressed Ctrl-C; nothing more is said.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+/// 128 and the number of the signal, as shells report it.
+const INTERRUPTED: u8 = 130;
 
 /// Whether a reader such as `head` has had enough.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

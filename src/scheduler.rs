@@ -229,6 +229,7 @@ impl Scheduler {
                 None => None,
                 Some(row) => {
                     summary.sampled += 1;
+                    slot.follow_events(true, &self.shared);
                     match self.backend.logits(row) {
                         Ok(logits) => slot.sample(logits, &mut self.shared),
                         Err(error) => Some(Outcome::Failed(EngineError::Backend(error))),
@@ -247,7 +248,8 @@ impl Scheduler {
     fn build(&mut self) -> Result<StepSummary, BackendError> {
         self.batch.clear();
         for slot in &mut self.slots {
-            slot.follow_events(&self.shared);
+            slot.leave_batch();
+            slot.follow_events(false, &self.shared);
         }
         for index in 0..self.slots.len() {
             self.begin(index)?;

@@ -9,14 +9,15 @@ mod set_mood;
 mod task;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backend::{Probe, Scripted};
 use elpis::EngineError;
 use elpis::backend::BackendError;
 use elpis::clock::ManualClock;
+use elpis::emotion::Modulation;
 use elpis::inference::{FinishReason, ModulationTiming, RequestError};
-use elpis::scheduler::{AdmissionQueue, Outcome, Scheduler, SchedulerOptions};
+use elpis::scheduler::{AdmissionQueue, MoodSource, Outcome, Scheduler, SchedulerOptions};
 use elpis::steering::{BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
 use elpis::steering::{VectorFormat, write};
 use set_mood::SetMood;
@@ -336,6 +337,56 @@ fn events_reach_running_generations_only_when_live() {
         } else {
             assert!(after.iter().all(|&norm| norm == 1.0), "{after:?}");
             assert_eq!(report.modulations.len(), 1);
+        }
+    }
+}
+
+/// An emotion that changes when it is looked at for the `at`-th time.
+struct ChangesAt {
+    mood: SetMood,
+    looks: AtomicUsize,
+    at: usize,
+}
+
+impl MoodSource for ChangesAt {
+    fn modulation(&mut self, now: f64) -> Modulation {
+        self.mood.modulation(now)
+    }
+
+    fn has_changed(&self) -> bool {
+        if self.looks.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            self.mood.set(-1.0, -1.0);
+        }
+        self.mood.has_changed()
+    }
+}
+
+#[test]
+fn an_event_during_an_evaluation_reaches_the_token_it_is_for() {
+    // A step looks before its evaluation and after it.
+    for (at, token, steered) in [(7, 3, 3), (8, 3, 4)] {
+        let (mut scheduler, probe, _) = scheduler(Scripted::new(1, 16, 1000, NO_END));
+        scheduler.set_library(library([1.0, 2.0, 3.0, 4.0]));
+        let (mut task, collected) = task("a", "prompt", 8);
+        task.timing = ModulationTiming::Live;
+        task.mood = Some(Box::new(ChangesAt {
+            mood: SetMood::new(1.0, 1.0),
+            looks: AtomicUsize::new(0),
+            at,
+        }));
+        scheduler.admit(task).unwrap();
+        run(&mut scheduler, &[&collected]);
+        let report = collected.report();
+        let found = &report.modulations[1];
+        assert_eq!(
+            (found.from_token, found.steering_from_token),
+            (token, steered)
+        );
+        let batches = probe.batches.lock().unwrap();
+        // The batch of the prompt gives the logits of token 0.
+        for (index, batch) in batches.iter().enumerate() {
+            let expected = if index as u32 >= steered { 4.0 } else { 1.0 };
+            assert_eq!(batch[0].2, Some(expected), "batch {index}");
         }
     }
 }

@@ -7,12 +7,15 @@ mod mood;
 #[path = "support/task.rs"]
 mod task;
 
-use elpis::backend::{Backend, LoadOptions, create_backend};
+use elpis::backend::{Backend, BundledModel, LoadOptions, create_backend};
 use elpis::inference::{ChatTemplate, SpecialTokens};
 use elpis::settings::{ModelSource, Settings};
-use elpis::steering::VectorFormat;
-use elpis::training::{ContrastPairs, TrainOptions, Trained, train};
+use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary, VectorFormat};
+use elpis::training::{
+    CalibrateOptions, ContrastPairs, Method, ReadAt, TrainOptions, TrainingError, calibrate, train,
+};
 use mood::{Sizes, check_table};
+use std::fmt::Write as _;
 
 fn load() -> (Box<dyn Backend>, ChatTemplate) {
     let options = LoadOptions::new(&Settings::default(), ModelSource::Bundled, Vec::new());
@@ -24,24 +27,194 @@ fn load() -> (Box<dyn Backend>, ChatTemplate) {
     (backend, template)
 }
 
-fn trained(options: &TrainOptions) -> Trained {
-    let (mut backend, template) = load();
-    let pairs = ContrastPairs::shipped();
-    train(backend.as_mut(), &template, &pairs, options, &mut |_| true).unwrap()
-}
-
 #[test]
 fn trained_vectors_move_the_mood_as_the_shipped_ones_do() {
+    let (mut backend, template) = load();
+    let pairs = ContrastPairs::shipped();
     let options = TrainOptions::default();
-    let trained = trained(&options);
-    for score in &trained.scores {
-        println!("layer {}: {:.3} {:?}", score.layer, score.mean, score.auc);
-    }
-    println!("layer {}", trained.layer);
+    let trained = train(backend.as_mut(), &template, &pairs, &options, &mut |_| true).unwrap();
+    drop(backend);
+    assert!(trained.scores[trained.layer].mean > 0.95);
     let sizes = Sizes {
         repeats: 1,
         unsteered_repeats: 6,
         random_draws: 0,
     };
     check_table(trained.files(VectorFormat::Safetensors).unwrap(), &sizes);
+}
+
+/// The shipped pairs with two questions.
+fn few() -> ContrastPairs {
+    let mut pairs = ContrastPairs::shipped();
+    pairs.questions.truncate(2);
+    pairs
+}
+
+#[test]
+fn every_method_and_place_separates_the_emotions() {
+    let (mut backend, template) = load();
+    for (method, at) in [
+        (Method::Mean, ReadAt::LastPromptToken),
+        (Method::Mean, ReadAt::Reply),
+        (Method::Pca, ReadAt::UserTurn),
+    ] {
+        let options = TrainOptions {
+            method,
+            at,
+            ..TrainOptions::default()
+        };
+        let backend = backend.as_mut();
+        let trained = train(backend, &template, &few(), &options, &mut |_| true).unwrap();
+        let score = &trained.scores[trained.layer];
+        println!("{method} {at}: {score:?}");
+        assert!(score.mean > 0.9, "{method} {at}: {score:?}");
+        let norms: Vec<f64> = trained
+            .vectors
+            .values()
+            .map(|vector| vector.norm(trained.layer).unwrap())
+            .collect();
+        let mean = norms.iter().sum::<f64>() / 4.0;
+        let residual = f64::from(backend.facts().residual_norms[trained.layer]);
+        assert!((mean / residual - 0.6).abs() < 1e-3);
+    }
+}
+
+#[test]
+fn the_four_add_up_to_nothing_unless_asked() {
+    let (mut backend, template) = load();
+    for keep_common in [false, true] {
+        let options = TrainOptions {
+            layer: Some(1),
+            keep_common,
+            ..TrainOptions::default()
+        };
+        let trained = train(backend.as_mut(), &template, &few(), &options, &mut |_| true).unwrap();
+        let mut sum = vec![0.0_f64; backend.facts().n_embd];
+        for vector in trained.vectors.values() {
+            for (total, &x) in sum.iter_mut().zip(vector.row(1).unwrap()) {
+                *total += f64::from(x);
+            }
+        }
+        let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let residual = f64::from(backend.facts().residual_norms[1]);
+        assert_eq!(norm < 1e-3 * residual, !keep_common, "{norm} of {residual}");
+    }
+}
+
+#[test]
+fn emotions_of_ones_own_are_trained_and_placed() {
+    let (mut backend, template) = load();
+    let mut text = String::from(r#"{"emotion": "merry", "valence": 0.8, "arousal": 0.4}"#);
+    let shipped = few();
+    for pair in shipped.pairs.iter().filter(|p| p.emotion == "excited") {
+        let (positive, negative) = (&pair.positive, &pair.negative);
+        write!(
+            text,
+            "\n{{\"emotion\": \"merry\", \"positive\": {positive:?}, \"negative\": {negative:?}}}"
+        )
+        .unwrap();
+    }
+    let pairs = ContrastPairs {
+        questions: shipped.questions,
+        ..ContrastPairs::from_jsonl(&text).unwrap()
+    };
+    let options = TrainOptions::default();
+    let trained = train(backend.as_mut(), &template, &pairs, &options, &mut |_| true).unwrap();
+    let facts = backend.facts();
+    let context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    for format in VectorFormat::ALL {
+        let library = SteeringLibrary::build(trained.files(format).unwrap(), &context).unwrap();
+        let places: Vec<_> = library.custom_places().collect();
+        assert_eq!(places, [("merry", 0.8, 0.4)]);
+    }
+}
+
+#[test]
+fn work_can_be_interrupted_and_bad_options_are_refused() {
+    let (mut backend, template) = load();
+    let mut train_with = |options: &TrainOptions, steps: usize| {
+        let mut told = 0;
+        let mut on_progress = |_| {
+            told += 1;
+            told <= steps
+        };
+        train(
+            backend.as_mut(),
+            &template,
+            &few(),
+            options,
+            &mut on_progress,
+        )
+    };
+    let options = TrainOptions::default();
+    assert_eq!(
+        train_with(&options, 3).unwrap_err(),
+        TrainingError::Interrupted
+    );
+    let last = TrainOptions {
+        layer: Some(5),
+        ..options.clone()
+    };
+    let error = train_with(&last, 1000).unwrap_err().to_string();
+    assert_eq!(error, "layer is 5, but must be from 0 to 4 for this model");
+    let weak = TrainOptions {
+        strength: 0.0,
+        ..options
+    };
+    assert!(matches!(
+        train_with(&weak, 1000).unwrap_err(),
+        TrainingError::Limit {
+            field: "strength",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn calibration_finds_where_text_begins_to_suffer() {
+    let (mut backend, template) = load();
+    let facts = std::sync::Arc::clone(backend.facts());
+    let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    context.residual_norms = Some(facts.residual_norms.clone());
+    let files = BundledModel::library_files();
+    let mut calibrated = |limit: f64| {
+        let options = CalibrateOptions {
+            repeats: 4,
+            max_tokens: 24,
+            max_perplexity_ratio: limit,
+            step: 1.0,
+            max_strength: 3.0,
+            blend: BlendOptions {
+                max_residual_fraction: 4.0,
+            },
+            ..CalibrateOptions::default()
+        };
+        let mut on_progress = |_| true;
+        let (files, pairs) = (files.clone(), few());
+        let backend = backend.as_mut();
+        calibrate(
+            backend,
+            &template,
+            files,
+            &context,
+            &pairs,
+            &options,
+            &mut on_progress,
+        )
+        .unwrap()
+    };
+    let found = calibrated(1.6);
+    println!("{found:#?}");
+    assert_eq!(found.emotions.len(), 4);
+    for emotion in &found.emotions {
+        assert!(emotion.cap > 0.5 && emotion.cap < 3.0, "{emotion:?}");
+        assert!(emotion.vector.perplexity_ratio <= 1.6);
+        assert!(emotion.tried.iter().any(|m| m.strength > emotion.cap));
+        assert!(emotion.vector.shift > 1.0, "the text follows: {emotion:?}");
+        assert!(
+            emotion.vector.shift > emotion.random.shift.abs(),
+            "{emotion:?}"
+        );
+        assert!(emotion.mood_line.unwrap().shift > 0.0, "{emotion:?}");
+    }
 }

@@ -132,7 +132,7 @@ impl Actor for EngineActor {
 
 /// The chat template in force: the settings' choice before the model's own,
 /// `ChatML` if there is neither.
-fn chat_template(
+pub(crate) fn chat_template(
     facts: &ModelFacts,
     chat_format: Option<&str>,
 ) -> Result<ChatTemplate, EngineFailure> {

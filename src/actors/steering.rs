@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use folder::FolderWatch;
+#[cfg(feature = "cli")]
+pub(crate) use folder::{is_library_file, read as read_folder};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 
 use super::engine::LoadedModel;
 use super::{CallError, Handle, Wiring};
-use crate::backend::BundledModel;
+use crate::backend::{BundledModel, ModelFacts};
 use crate::error::{Error, SteeringError};
 use crate::event::Event;
 use crate::settings::{ModelSettings, ModelSource};
@@ -182,7 +184,7 @@ impl SteeringState {
             // The model is being reloaded; the library in force stays.
             return Ok(SteeringLibrary::clone(&self.wiring.library.borrow()));
         };
-        let context = library_context(&self.wiring, &model);
+        let context = library_context(&self.wiring.settings.model, &model.facts);
         let folder = self.folder.clone();
         let wiring = &self.wiring;
         let bundled = wiring.source == ModelSource::Bundled && wiring.factory.loads_settings();
@@ -205,15 +207,15 @@ impl SteeringState {
     }
 }
 
-fn library_context(wiring: &Wiring, model: &LoadedModel) -> LibraryContext {
-    let facts = &model.facts;
+/// What vectors are checked against for a model under these settings.
+pub(crate) fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> LibraryContext {
     let usual = ModelSettings::DEFAULT_STEERING_LAYER as usize;
     let usual = if usual + 1 < facts.n_layers {
         usual
     } else {
         facts.n_layers / 2
     };
-    let asked = wiring.settings.model.steering_layer;
+    let asked = settings.steering_layer;
     let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
     context.default_layer = Some(asked.map_or(usual, |layer| layer as usize));
     if !facts.residual_norms.is_empty() {

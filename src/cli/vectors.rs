@@ -1,12 +1,17 @@
 //! `elpis vectors …`
 
-use std::io::{Write, stdout};
+mod calibrate;
+mod convert;
+mod model;
+mod train;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::Failure;
-use crate::steering::{SteeringVector, VectorFormat, parse, write};
+use super::{Failure, Interrupted};
+use crate::steering::{SteeringVector, VectorFormat, parse};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,47 +32,20 @@ pub(super) enum Command {
         #[arg(long, value_name = "N")]
         layer: Option<usize>,
     },
+    /// Makes vectors from a model's own activations.
+    Train(train::Options),
+    /// Finds how strongly each vector may be added before the text suffers,
+    /// and writes that into vectors.toml as its cap.
+    Calibrate(calibrate::Options),
 }
 
-pub(super) fn run(command: Command) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Inspect { files } => files.iter().try_for_each(|file| inspect(file)),
-        Command::Convert { from, to, layer } => convert(&from, &to, layer),
+        Command::Inspect { files } => files.iter().try_for_each(|file| convert::inspect(file)),
+        Command::Convert { from, to, layer } => convert::convert(&from, &to, layer),
+        Command::Train(options) => train::run(config, &options),
+        Command::Calibrate(options) => calibrate::run(config, &options),
     }
-}
-
-fn inspect(file: &Path) -> Result<(), Failure> {
-    let vector = read(file)?;
-    let mut out = stdout().lock();
-    writeln!(out, "{}: width {}", file.display(), vector.width())?;
-    if let Some(model) = vector.model_hint() {
-        writeln!(out, "  made for {model}")?;
-    }
-    for (layer, row) in vector.rows() {
-        let norm: f64 = row
-            .iter()
-            .map(|&x| f64::from(x).powi(2))
-            .sum::<f64>()
-            .sqrt();
-        match layer {
-            Some(layer) => writeln!(out, "  layer {layer:3}  norm {norm:.4}")?,
-            None => writeln!(out, "  no layer   norm {norm:.4}")?,
-        }
-    }
-    Ok(())
-}
-
-fn convert(from: &Path, to: &Path, layer: Option<usize>) -> Result<(), Failure> {
-    let format = format_of(to)?;
-    let mut vector = read(from)?;
-    if let Some(layer) = layer {
-        vector = vector
-            .at_layer(layer)
-            .map_err(|error| format!("{}: {error}", from.display()))?;
-    }
-    let bytes = write(format, &vector).map_err(|error| format!("{}: {error}", to.display()))?;
-    replace(to, &bytes).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-    Ok(())
 }
 
 /// Writes beside the file and renames, so that a watching runtime never sees
@@ -77,9 +55,13 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".elpis-")
-        .tempfile_in(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".elpis-");
+    // Those of any new file, not a temporary file's: whoever watches the
+    // folder may be another user.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(file).map_err(|error| error.error)?;

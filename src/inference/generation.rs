@@ -57,6 +57,11 @@ pub struct AppliedModulation {
     pub quadrant: Quadrant,
     /// Index of the first generated token under this modulation, from 0.
     pub from_token: u32,
+    /// Index of the first generated token whose logits were steered by it: one
+    /// more than [`from_token`](Self::from_token) if the event came while
+    /// that token was being evaluated.
+    #[serde(default)]
+    pub steering_from_token: u32,
     /// Sampling parameters in force, the seed included.
     pub sampling: SamplingParams,
     /// Steering coefficients by emotion, strength included.

@@ -41,6 +41,7 @@ pub(super) fn apply(
         arousal: state.arousal(),
         quadrant: state.quadrant(),
         from_token,
+        steering_from_token: from_token,
         sampling: SamplingParams {
             seed: task.sampling.seed,
             ..sampling

@@ -214,10 +214,16 @@ impl Slot {
         }
     }
 
-    /// Takes over the modulation of an event that came since the last token.
-    pub(super) fn follow_events(&mut self, shared: &Shared) {
+    /// Forgets the batch that was evaluated before.
+    pub(super) fn leave_batch(&mut self) {
         self.in_batch = false;
         self.logits_row = None;
+    }
+
+    /// Takes over the modulation of an event that came since the last token.
+    /// If the next token's logits are there already (`evaluated`), its
+    /// sampling follows the event and the steering from the token after it.
+    pub(super) fn follow_events(&mut self, evaluated: bool, shared: &Shared) {
         if self.task.timing != ModulationTiming::Live {
             return;
         }
@@ -225,7 +231,8 @@ impl Slot {
             return;
         };
         let modulation = mood.modulation(shared.clock.now());
-        let (applied, plan) = apply(&self.task, Some(&modulation), self.generated, shared);
+        let (mut applied, plan) = apply(&self.task, Some(&modulation), self.generated, shared);
+        applied.steering_from_token += u32::from(evaluated);
         if let Err(error) = self.sampler.set_params(applied.sampling) {
             tracing::warn!(%error, "a modulation was not taken over");
             return;

@@ -114,11 +114,10 @@ struct Bench<'a> {
     repetition: f64,
 }
 
-/// Figures of a set of replies, and where each lies along a plan.
+/// Figures of a set of replies.
 struct Figures {
     perplexity: f64,
     repetition: f64,
-    along: Vec<f64>,
 }
 
 /// Finds for each emotion of a library the largest strength whose text stays
@@ -167,7 +166,7 @@ pub fn calibrate(
     let total = emotions.len() + 1;
     report(on_progress, "unsteered replies", 0, total)?;
     let unsteered = bench.replies(None)?;
-    let figures = bench.figures(&unsteered, None)?;
+    let figures = bench.figures(&unsteered)?;
     (bench.perplexity, bench.repetition) = (figures.perplexity, figures.repetition);
     let mut found = Vec::new();
     for (index, (emotion, cap)) in emotions.into_iter().enumerate() {
@@ -175,6 +174,11 @@ pub fn calibrate(
             let coefficients = [(emotion.as_str(), strength / cap)].into_iter();
             library.blend(coefficients, &options.blend).map(Arc::new)
         };
+        // The direction is the same at every strength.
+        let Some(unit) = plan(options.step) else {
+            continue;
+        };
+        let plain = bench.along(&unsteered, &unit)?;
         let mut tried = Vec::new();
         let mut within = |strength: f64, tried: &mut Vec<Measured>, bench: &mut Bench<'_>| {
             let stage = format!("{emotion} at {strength:.2}");
@@ -183,7 +187,7 @@ pub fn calibrate(
                 return Ok(false);
             };
             let replies = bench.replies(Some(&plan))?;
-            let measured = bench.measure(strength, &replies, &unsteered, &plan)?;
+            let measured = bench.measure(strength, &replies, &plain, &plan)?;
             tried.push(measured);
             Ok::<_, TrainingError>(bench.holds(&measured))
         };
@@ -196,23 +200,17 @@ pub fn calibrate(
             .iter()
             .find(|m| (m.strength - best).abs() < 1e-9)
             .copied();
-        let random = bench.random(best, &best_plan, &unsteered, context)?;
+        let random = bench.random(best, &best_plan, &plain, context)?;
         let line = pairs.pairs.iter().find(|pair| pair.emotion == emotion);
-        let mood_line = match line {
+        let mood_line = match line.map(|pair| pair.positive.as_str()) {
             None => None,
-            Some(pair) => {
+            Some(line) => {
                 let lined = questions()
-                    .map(|question| {
-                        let system = ChatMessage::system(&pair.positive);
-                        prompt(&[system, ChatMessage::user(question)]).or_else(|_| {
-                            let both = format!("{} {question}", pair.positive);
-                            prompt(&[ChatMessage::user(both)])
-                        })
-                    })
+                    .map(|question| with_line(line, question, prompt))
                     .collect::<Result<Vec<_>, _>>()?;
                 let spoken = bench.replies_to(&lined, None, 0)?;
                 let judged = bench.as_if_plain(spoken);
-                Some(bench.measure(0.0, &judged, &unsteered, &best_plan)?)
+                Some(bench.measure(0.0, &judged, &plain, &best_plan)?)
             }
         };
         found.push(EmotionCalibration {
@@ -233,6 +231,17 @@ pub fn calibrate(
         repetition: bench.repetition,
         emotions: found,
     })
+}
+
+/// A question after a line about the mood: the system's, or the user's first
+/// where the template has no system.
+fn with_line(
+    line: &str,
+    question: &str,
+    prompt: impl Fn(&[ChatMessage]) -> Result<Vec<Token>, TrainingError>,
+) -> Result<Vec<Token>, TrainingError> {
+    prompt(&[ChatMessage::system(line), ChatMessage::user(question)])
+        .or_else(|_| prompt(&[ChatMessage::user(format!("{line} {question}"))]))
 }
 
 fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
@@ -330,25 +339,24 @@ impl Bench<'_> {
             .collect()
     }
 
-    fn figures(
-        &mut self,
-        replies: &[Reply],
-        plan: Option<&SteeringPlan>,
-    ) -> Result<Figures, TrainingError> {
+    /// How far each reply lies along a plan's direction.
+    fn along(&mut self, replies: &[Reply], plan: &SteeringPlan) -> Result<Vec<f64>, TrainingError> {
+        let spoken = replies.iter().filter(|reply| !reply.tokens.is_empty());
+        spoken
+            .map(|reply| {
+                let mut tokens = reply.prompt.clone();
+                tokens.extend(&reply.tokens);
+                projection(self.backend, &tokens, reply.prompt.len(), plan)
+            })
+            .collect()
+    }
+
+    fn figures(&mut self, replies: &[Reply]) -> Result<Figures, TrainingError> {
         let (loss, count) = loss(self.backend, replies)?;
         let repeated: f64 = replies.iter().map(|r| repetition(&r.tokens)).sum();
-        let mut along = Vec::new();
-        for reply in replies.iter().filter(|reply| !reply.tokens.is_empty()) {
-            let Some(plan) = plan else { break };
-            let mut tokens = reply.prompt.clone();
-            tokens.extend(&reply.tokens);
-            let from = reply.prompt.len();
-            along.push(projection(self.backend, &tokens, from, plan)?);
-        }
         Ok(Figures {
             perplexity: (loss / count.max(1) as f64).exp(),
             repetition: repeated / replies.len().max(1) as f64,
-            along,
         })
     }
 
@@ -356,13 +364,12 @@ impl Bench<'_> {
         &mut self,
         strength: f64,
         replies: &[Reply],
-        unsteered: &[Reply],
+        plain: &[f64],
         plan: &SteeringPlan,
     ) -> Result<Measured, TrainingError> {
-        let plain = self.figures(unsteered, Some(plan))?;
-        let found = self.figures(replies, Some(plan))?;
-        let (mean, deviation) = spread(&plain.along);
-        let (moved, _) = spread(&found.along);
+        let found = self.figures(replies)?;
+        let (mean, deviation) = spread(plain);
+        let (moved, _) = spread(&self.along(replies, plan)?);
         Ok(Measured {
             strength,
             perplexity_ratio: found.perplexity / self.perplexity,
@@ -381,17 +388,17 @@ impl Bench<'_> {
         &mut self,
         strength: f64,
         plan: &SteeringPlan,
-        unsteered: &[Reply],
+        plain: &[f64],
         context: &crate::steering::LibraryContext,
     ) -> Result<Measured, TrainingError> {
         let prompts = self.prompts.clone();
         let part = prompts.len().div_ceil(RANDOM_DRAWS).max(1);
         let mut all = Vec::new();
         for (draw, prompts) in prompts.chunks(part).enumerate() {
-            let random = random_plan(plan, draw as u64, context, &self.options.blend)?;
+            let random = random_plan(plan, draw as u64, context, self.options.blend)?;
             all.extend(self.replies_to(prompts, random.as_ref(), draw * part)?);
         }
-        self.measure(strength, &all, unsteered, plan)
+        self.measure(strength, &all, plain, plan)
     }
 }
 
@@ -400,7 +407,7 @@ fn random_plan(
     plan: &SteeringPlan,
     seed: u64,
     context: &crate::steering::LibraryContext,
-    blend: &BlendOptions,
+    blend: BlendOptions,
 ) -> Result<Option<Arc<SteeringPlan>>, TrainingError> {
     const NAME: &str = "calm";
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -430,7 +437,7 @@ fn random_plan(
     };
     let library = SteeringLibrary::build(vec![file], context)?;
     let coefficients = [(NAME, 1.0)].into_iter();
-    Ok(library.blend(coefficients, blend).map(Arc::new))
+    Ok(library.blend(coefficients, &blend).map(Arc::new))
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ mod tests {
 
     #[test]
     fn loops_repeat_and_plain_text_does_not() {
-        let share = |tokens: &[u32]| (repetition(tokens) * 1000.0).round();
-        assert_eq!(share(&[]), 0.0);
-        assert_eq!(share(&[1, 2, 3]), 0.0);
-        assert_eq!(share(&(0..20).collect::<Vec<_>>()), 0.0);
-        assert_eq!(share(&[7; 23]), 950.0);
-        assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4]), 200.0);
+        let share = |tokens: &[u32]| (repetition(tokens) * 1000.0).round() as u32;
+        assert_eq!(share(&[]), 0);
+        assert_eq!(share(&[1, 2, 3]), 0);
+        assert_eq!(share(&(0..20).collect::<Vec<_>>()), 0);
+        assert_eq!(share(&[7; 23]), 950);
+        assert_eq!(share(&[1, 2, 3, 4, 1, 2, 3, 4]), 200);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl std::fmt::Debug for FolderWatch {
 }
 
 /// Whether the file belongs to a library: a vector file or the manifest.
-fn is_library_file(name: &str) -> bool {
+pub(crate) fn is_library_file(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|e| e.to_str());
     name == MANIFEST_FILE || extension.is_some_and(|e| VectorFormat::from_extension(e).is_some())
 }
@@ -90,7 +90,7 @@ fn existing_parent(folder: &Path) -> Option<&Path> {
 }
 
 /// Reads the folder's vector files and manifest.
-pub(super) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
+pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
     let unreadable = |path: &Path, error: &std::io::Error| SteeringError::Unreadable {
         file: path.display().to_string(),
         reason: error.to_string(),

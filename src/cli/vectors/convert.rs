@@ -1,0 +1,41 @@
+//! `elpis vectors inspect` and `convert`
+
+use std::io::{Write, stdout};
+use std::path::Path;
+
+use super::{Failure, format_of, read, replace};
+use crate::steering::write;
+
+pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
+    let vector = read(file)?;
+    let mut out = stdout().lock();
+    writeln!(out, "{}: width {}", file.display(), vector.width())?;
+    if let Some(model) = vector.model_hint() {
+        writeln!(out, "  made for {model}")?;
+    }
+    for (layer, row) in vector.rows() {
+        let norm: f64 = row
+            .iter()
+            .map(|&x| f64::from(x).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        match layer {
+            Some(layer) => writeln!(out, "  layer {layer:3}  norm {norm:.4}")?,
+            None => writeln!(out, "  no layer   norm {norm:.4}")?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn convert(from: &Path, to: &Path, layer: Option<usize>) -> Result<(), Failure> {
+    let format = format_of(to)?;
+    let mut vector = read(from)?;
+    if let Some(layer) = layer {
+        vector = vector
+            .at_layer(layer)
+            .map_err(|error| format!("{}: {error}", from.display()))?;
+    }
+    let bytes = write(format, &vector).map_err(|error| format!("{}: {error}", to.display()))?;
+    replace(to, &bytes).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! A model for training and calibration, and how its work is shown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, Interrupted};
+use crate::actors::engine::chat_template;
+use crate::backend::Backend;
+use crate::cli::load_settings;
+use crate::inference::ChatTemplate;
+use crate::runtime::create_backend;
+use crate::settings::{BackendKind, Settings};
+use crate::training::{ContrastPairs, Progress, TrainingError};
+
+/// Which model is worked with.
+#[derive(Debug, Args)]
+pub(super) struct ModelOptions {
+    /// The model: a file, a folder or a Hugging Face id; without it, what the
+    /// settings say, in the end the bundled model.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// The code that runs it.
+    #[arg(long, value_name = "BACKEND", value_parser = backend_kind)]
+    backend: Option<BackendKind>,
+    /// Pairs of one's own instead of the shipped ones: JSONL, or TOML.
+    #[arg(long, value_name = "FILE")]
+    pairs: Option<PathBuf>,
+}
+
+fn backend_kind(name: &str) -> Result<BackendKind, String> {
+    [BackendKind::LlamaCpp, BackendKind::Transformers]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+        .ok_or_else(|| format!("known are {}", BackendKind::NAMES.join(", ")))
+}
+
+/// A loaded model.
+pub(super) struct Loaded {
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) template: ChatTemplate,
+    pub(super) settings: Settings,
+    interrupted: Arc<AtomicBool>,
+    // Listens for Ctrl-C as long as it lives.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl ModelOptions {
+    /// Loads the model for so many sequences side by side.
+    pub(super) fn load(
+        &self,
+        config: Option<PathBuf>,
+        sequences: usize,
+    ) -> Result<Loaded, Failure> {
+        let mut settings = load_settings(config)?.settings;
+        if let Some(model) = &self.model {
+            settings.model.path = Some(model.clone());
+        }
+        if let Some(backend) = self.backend {
+            settings.model.backend = backend;
+        }
+        settings.runtime.n_parallel = sequences;
+        settings.runtime.prefix_cache_entries = 0;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let interrupted = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&interrupted);
+        runtime.spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                flag.store(true, Ordering::SeqCst);
+            }
+        });
+        let backend = runtime.block_on(create_backend(&settings))?;
+        let template = chat_template(backend.facts(), settings.model.chat_format.as_deref())?;
+        Ok(Loaded {
+            backend,
+            template,
+            settings,
+            interrupted,
+            _runtime: runtime,
+        })
+    }
+
+    /// The pairs of the file, or the shipped ones.
+    pub(super) fn pairs(&self) -> Result<ContrastPairs, Failure> {
+        let Some(file) = &self.pairs else {
+            return Ok(ContrastPairs::shipped());
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let is_toml = file
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        let pairs = if is_toml {
+            ContrastPairs::from_toml(&text)
+        } else {
+            ContrastPairs::from_jsonl(&text)
+        };
+        Ok(pairs.map_err(|error| format!("{}: {error}", file.display()))?)
+    }
+}
+
+impl Loaded {
+    /// Does the work under a progress bar; Ctrl-C ends it.
+    pub(super) fn work<T>(
+        &mut self,
+        work: impl FnOnce(
+            &mut dyn Backend,
+            &ChatTemplate,
+            &mut dyn FnMut(Progress) -> bool,
+        ) -> Result<T, TrainingError>,
+    ) -> Result<T, Failure> {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+        let bar = ProgressBar::new(0);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let interrupted = &self.interrupted;
+        let mut on_progress = |progress: Progress| {
+            bar.set_message(progress.stage);
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
+            !interrupted.load(Ordering::SeqCst)
+        };
+        let result = work(self.backend.as_mut(), &self.template, &mut on_progress);
+        bar.finish_and_clear();
+        if self.interrupted.load(Ordering::SeqCst) {
+            return Err(Interrupted.into());
+        }
+        Ok(result?)
+    }
+}

@@ -1,0 +1,200 @@
+//! `elpis vectors train`
+
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::json;
+
+use super::model::ModelOptions;
+use super::{Failure, replace};
+use crate::actors::steering::is_library_file;
+use crate::steering::{LibraryFile, VectorFormat};
+use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// The layer after which the vectors are added, counted from 0, or `auto`:
+    /// where held-out sentences separate best.
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = layer)]
+    layer: Layer,
+    /// The folder to write.
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// How a direction is found.
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>()))]
+    method: Method,
+    /// Where activations are read: over the tokens from the question to the
+    /// end of the prompt, at the prompt's last token, or over a greedy reply.
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
+    at: ReadAt,
+    /// The format of the files: safetensors, pt or gguf.
+    #[arg(long, default_value = "safetensors", value_parser = format)]
+    format: VectorFormat,
+    /// Mean norm of the vectors, in units of the residual stream's median norm.
+    #[arg(long, value_name = "X", default_value_t = TrainOptions::DEFAULT_STRENGTH)]
+    strength: f32,
+    /// Keeps what all emotions have in common, which is removed otherwise so
+    /// that a neutral state steers nothing.
+    #[arg(long)]
+    keep_common: bool,
+    /// Replaces vectors that are in the folder already.
+    #[arg(long)]
+    force: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A layer, or `None` for the best.
+type Layer = Option<usize>;
+
+fn layer(text: &str) -> Result<Layer, String> {
+    match text {
+        "auto" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| "a number or `auto` is expected".to_owned()),
+    }
+}
+
+fn format(name: &str) -> Result<VectorFormat, String> {
+    VectorFormat::from_extension(name).ok_or_else(|| {
+        let known: Vec<_> = VectorFormat::ALL.iter().map(|f| f.extension()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+    // Refused before hours of work, not after.
+    check_output(&options.output, options.force)?;
+    let pairs = options.model.pairs()?;
+    let mut loaded = options.model.load(config, 1)?;
+    let train_options = TrainOptions {
+        layer: options.layer,
+        method: options.method,
+        at: options.at,
+        strength: options.strength,
+        keep_common: options.keep_common,
+    };
+    let trained = loaded.work(|backend, template, on_progress| {
+        train(backend, template, &pairs, &train_options, on_progress)
+    })?;
+    write_set(&options.output, &trained.files(options.format)?)?;
+    let mut out = stdout().lock();
+    if options.json {
+        writeln!(out, "{}", as_json(&trained, &options.output))?;
+        return Ok(());
+    }
+    print(&mut out, &trained)?;
+    writeln!(out, "\nwritten to {}", options.output.display())?;
+    Ok(())
+}
+
+fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "separation of held-out sentences (AUC; 0.5 is chance)\n"
+    )?;
+    let names: Vec<&str> = trained.vectors.keys().map(String::as_str).collect();
+    write!(out, "layer")?;
+    for name in &names {
+        write!(out, "  {name:>10}")?;
+    }
+    writeln!(out, "        mean")?;
+    for score in &trained.scores {
+        write!(out, "{:5}", score.layer)?;
+        for (name, auc) in &score.auc {
+            write!(out, "  {auc:>width$.3}", width = name.len().max(10))?;
+        }
+        let chosen = if score.layer == trained.layer {
+            "  <"
+        } else {
+            ""
+        };
+        writeln!(out, "  {:>10.3}{chosen}", score.mean)?;
+    }
+    Ok(())
+}
+
+fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
+    json!({
+        "folder": folder,
+        "layer": trained.layer,
+        "emotions": trained.vectors.keys().collect::<Vec<_>>(),
+        "layers": trained.scores.iter().map(|score| json!({
+            "layer": score.layer,
+            "mean": score.mean,
+            "auc": score.auc.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot(error).into()),
+    };
+    for entry in entries {
+        let name = entry.map_err(cannot)?.file_name();
+        let taken = name.to_str().is_some_and(is_library_file);
+        if taken && !force {
+            return Err(format!(
+                "{} holds {} already; --force replaces it",
+                folder.display(),
+                name.display()
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the whole set or nothing: a new folder appears complete, in an old
+/// one each file is replaced as a whole, the manifest last.
+fn write_set(folder: &Path, files: &[LibraryFile]) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| format!("cannot write {}: {error}", folder.display());
+    if folder.exists() {
+        for file in files {
+            replace(&folder.join(&file.name), &file.bytes).map_err(cannot)?;
+        }
+        return Ok(remove_other_formats(folder, files).map_err(cannot)?);
+    }
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(cannot)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".elpis-")
+        .tempdir_in(parent)
+        .map_err(cannot)?;
+    let complete = temporary.path().join("set");
+    std::fs::create_dir(&complete).map_err(cannot)?;
+    for file in files {
+        replace(&complete.join(&file.name), &file.bytes).map_err(cannot)?;
+    }
+    std::fs::rename(&complete, folder).map_err(cannot)?;
+    Ok(())
+}
+
+/// Two files for one emotion would be refused as ambiguous.
+fn remove_other_formats(folder: &Path, files: &[LibraryFile]) -> std::io::Result<()> {
+    for file in files {
+        let path = folder.join(&file.name);
+        for format in VectorFormat::ALL {
+            let other = path.with_extension(format.extension());
+            let is_new = files.iter().any(|file| folder.join(&file.name) == other);
+            if !is_new && other.exists() {
+                std::fs::remove_file(other)?;
+            }
+        }
+    }
+    Ok(())
+}
