@@ -37,7 +37,7 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
         "gomp_spincount": std::env::var("GOMP_SPINCOUNT").ok(),
     });
     if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
-        for (name, value) in outcome.details.iter() {
+        for (name, value) in &outcome.details {
             let value = value
                 .as_f64()
                 .filter(|_| value.is_f64())

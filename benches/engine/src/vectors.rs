@@ -1,5 +1,6 @@
 //! A folder of steering vectors in random directions.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -23,7 +24,8 @@ pub fn fill(folder: &Path, facts: &ModelFacts) -> Result<()> {
         // Anywhere on the plane: the coefficients are always given.
         let place = index as f64 / COUNT as f64;
         let name = name(index);
-        manifest += &format!("\n[emotions.{name}]\nvalence = {place}\narousal = 0.5\n");
+        writeln!(manifest, "\n[emotions.{name}]")?;
+        writeln!(manifest, "valence = {place}\narousal = 0.5")?;
         replace(folder, index, facts, 0)?;
     }
     fs::write(folder.join(MANIFEST_FILE), manifest)?;

@@ -141,7 +141,7 @@ async fn reload(engine: &Engine, events: &mut Events, version: u64) -> Result<Re
                     Event::SteeringRefused { reason, .. } => bail!("refused: {reason}"),
                     _ => {}
                 },
-                other => bail!("events were missed: {other:?}"),
+                Delivery::Lagged(missed) => bail!("{missed} events were missed"),
             }
         }
     };
@@ -168,9 +168,10 @@ impl Gaps {
                 continue;
             }
             let overlaps = |r: &Reload| from <= r.in_force && r.written <= to;
-            let gaps = match reloads.iter().any(overlaps) {
-                true => &mut self.reloading,
-                false => &mut self.quiet,
+            let gaps = if reloads.iter().any(overlaps) {
+                &mut self.reloading
+            } else {
+                &mut self.quiet
             };
             gaps.push(ms(to - from));
         }

@@ -21,9 +21,12 @@ fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Ou
     let engine = Engine::start(run, context, sessions)?;
     engine.load_vectors()?;
     let measure = |seed: u64, steered: bool| {
-        let asks = engine.asks(sessions, tokens, seed, |session| match steered {
-            true => vectors::mix(session),
-            false => Ok(Coefficients::new()),
+        let asks = engine.asks(sessions, tokens, seed, |session| {
+            if steered {
+                vectors::mix(session)
+            } else {
+                Ok(Coefficients::new())
+            }
         })?;
         let traces = engine.generate(asks)?;
         for trace in &traces {
