@@ -1,20 +1,18 @@
-//! A running elpis, and the times at which its tokens arrive.
+//! A running elpis, and generations on it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use elpis::backend::ModelFacts;
 use elpis::runtime::Chat;
 use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings};
-use elpis::{
-    Coefficients, Elpis, GenerationEvent, GenerationReport, GenerationStream, Session, Settings,
-};
+use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
 
+use crate::arrivals::{self, Arrivals, read};
 use crate::bare::{Bare, BareOptions, TEMPERATURE, TOP_K, TOP_P};
 use crate::measure::Run;
 use crate::model::Noise;
@@ -60,6 +58,12 @@ pub struct Trace {
     /// When each token's text reached its reader.
     pub arrivals: Vec<Instant>,
     pub report: Arc<GenerationReport>,
+}
+
+/// Tokens per second of generations side by side.
+pub fn rate(traces: &[Trace]) -> Result<f64> {
+    let streams: Vec<_> = traces.iter().map(|trace| &*trace.arrivals).collect();
+    arrivals::rate(&streams)
 }
 
 impl Engine {
@@ -178,74 +182,6 @@ impl Drop for Engine {
     }
 }
 
-/// When the tokens of a stream have arrived, for others to watch.
-#[derive(Debug, Clone, Default)]
-pub struct Arrivals {
-    state: Arc<Mutex<ArrivalState>>,
-    news: Arc<Notify>,
-}
-
-#[derive(Debug, Default)]
-struct ArrivalState {
-    times: Vec<Instant>,
-    ended: bool,
-}
-
-impl Arrivals {
-    /// Tokens that have arrived.
-    pub fn count(&self) -> usize {
-        self.with(|state| state.times.len())
-    }
-
-    /// Waits until so many tokens have arrived, and tells whether they did before the end.
-    pub async fn until(&self, tokens: usize) -> bool {
-        loop {
-            let news = self.news.notified();
-            let (enough, ended) = self.with(|state| (state.times.len() >= tokens, state.ended));
-            if enough || ended {
-                return enough;
-            }
-            news.await;
-        }
-    }
-
-    /// When each token arrived.
-    pub fn take(&self) -> Vec<Instant> {
-        self.with(|state| std::mem::take(&mut state.times))
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut ArrivalState) -> T) -> T {
-        let state = self.state.lock();
-        change(&mut state.unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Reads a stream to its end.
-pub async fn read(stream: GenerationStream, arrivals: Arrivals) -> Result<Arc<GenerationReport>> {
-    let report = receive(stream, &arrivals).await;
-    arrivals.with(|state| state.ended = true);
-    arrivals.news.notify_waiters();
-    report
-}
-
-async fn receive(
-    mut stream: GenerationStream,
-    arrivals: &Arrivals,
-) -> Result<Arc<GenerationReport>> {
-    while let Some(event) = stream.next().await {
-        match event? {
-            GenerationEvent::Text(_) => {
-                let now = Instant::now();
-                arrivals.with(|state| state.times.push(now));
-                arrivals.news.notify_waiters();
-            }
-            GenerationEvent::Finished(report) => return Ok(report),
-            _ => {}
-        }
-    }
-    anyhow::bail!("a stream ended without a report")
-}
-
 /// Words of the usual prompt.
 const WORDS: usize = 32;
 
@@ -260,23 +196,4 @@ pub fn words(count: usize, seed: u64) -> String {
         })
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// Tokens per second of one generation, from its first token to its last.
-pub fn rate(trace: &Trace) -> Result<f64> {
-    combined_rate(std::slice::from_ref(trace))
-}
-
-/// Tokens per second of all generations together, over the time in which all of them decode.
-pub fn combined_rate(traces: &[Trace]) -> Result<f64> {
-    let firsts = traces.iter().filter_map(|trace| trace.arrivals.first());
-    let lasts = traces.iter().filter_map(|trace| trace.arrivals.last());
-    let (start, end) = firsts.max().zip(lasts.min()).context("no tokens")?;
-    ensure!(start < end, "the generations did not run side by side");
-    let inside = |at: &&Instant| start < *at && *at <= end;
-    let tokens = traces
-        .iter()
-        .map(|trace| trace.arrivals.iter().filter(inside).count())
-        .sum::<usize>();
-    Ok(tokens as f64 / (*end - *start).as_secs_f64())
 }

@@ -4,6 +4,7 @@
 //! error. The models are made here, with random weights: speed does not depend on what a model
 //! says.
 
+mod arrivals;
 mod bare;
 mod cli;
 mod engine;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use anyhow::Result;
 use elpis::Coefficients;
 
-use crate::engine::{Engine, combined_rate, rate};
+use crate::engine::{Engine, rate};
 use crate::measure::{Outcome, Run};
 
 /// One session.
@@ -32,10 +32,7 @@ fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
                 .iter()
                 .map(|trace| trace.report.prompt_tokens as usize);
             *prompts.borrow_mut() = lengths.collect();
-            match traces.as_slice() {
-                [trace] => rate(trace),
-                traces => combined_rate(traces),
-            }
+            rate(&traces)
         },
         |seed| bare.decode_rate(&prompts.borrow(), tokens, seed),
     )?;

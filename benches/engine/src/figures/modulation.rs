@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use elpis::inference::MODULATIONS_KEPT;
 use elpis::{Coefficients, ModulationTiming};
 
-use crate::engine::{Arrivals, Engine, Trace, read};
+use crate::arrivals::{Arrivals, read};
+use crate::engine::{Engine, Trace};
 use crate::measure::{Outcome, Run};
 use crate::model::Noise;
 use crate::stats::{median, percentile};

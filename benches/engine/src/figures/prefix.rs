@@ -1,7 +1,7 @@
 //! A long chat: what every turn repeats should be evaluated once.
 
 use anyhow::{Context, Result};
-use elpis::ChatMessage;
+use elpis::{ChatMessage, Coefficients};
 
 use crate::engine::{Engine, sampled, words};
 use crate::measure::{Outcome, Run};
@@ -15,6 +15,9 @@ const QUESTION_WORDS: usize = 16;
 pub fn run(run: &Run) -> Result<Outcome> {
     let (system_words, turns) = if run.smoke { (300, 3) } else { (1500, 10) };
     let engine = Engine::start(run, CONTEXT, 2)?;
+    // The first evaluation pays for cold caches.
+    let asks = engine.asks(1, REPLY_TOKENS, 0, |_| Ok(Coefficients::new()))?;
+    engine.generate(asks)?;
     let (mut ratios, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..run.rounds {
         let turns = chat(&engine, system_words, turns, round as u64)?;

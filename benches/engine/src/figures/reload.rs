@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use elpis::{Delivery, Event, Events};
 
-use crate::engine::{Arrivals, Engine, read};
+use crate::arrivals::{Arrivals, read};
+use crate::engine::Engine;
 use crate::measure::{Outcome, Run};
 use crate::stats::{greatest, median, percentile};
 use crate::vectors;
@@ -180,4 +181,30 @@ impl Gaps {
 
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_apart_by_the_reloads_they_overlap() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let reload = |written, in_force| Reload {
+            written: at(written),
+            closed: at(written),
+            in_force: at(in_force),
+        };
+        let arrivals = [0, 10, 20, 30, 45, 55].map(at);
+        let mut gaps = Gaps::default();
+        gaps.sort_in(&arrivals, &[reload(8, 9), reload(35, 40)]);
+        let rounded = |gaps: &[f64]| {
+            gaps.iter()
+                .map(|gap| gap.round() as u32)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rounded(&gaps.reloading), [15]);
+        assert_eq!(rounded(&gaps.quiet), [10, 10, 10]);
+    }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use elpis::Coefficients;
 
-use crate::engine::{Engine, combined_rate};
+use crate::engine::{Engine, rate};
 use crate::measure::{Outcome, Run};
 use crate::vectors;
 
@@ -37,7 +37,7 @@ fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Ou
                 "a generation is steered: {is_steered}"
             );
         }
-        combined_rate(&traces)
+        rate(&traces)
     };
     let outcome = run.ratio(|seed| measure(seed, true), |seed| measure(seed, false))?;
     Ok(outcome
