@@ -183,7 +183,7 @@ impl Drop for Engine {
 }
 
 /// Words of the usual prompt.
-const WORDS: usize = 32;
+const WORDS: usize = 24;
 
 /// A text of `count` words of two letters, each of them one token.
 pub fn words(count: usize, seed: u64) -> String {

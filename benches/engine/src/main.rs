@@ -15,7 +15,7 @@ mod report;
 mod stats;
 mod vectors;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cli::Options;
 use crate::figures::{FIGURES, Figure};
@@ -26,7 +26,12 @@ fn main() -> Result<()> {
     let Some(options) = Options::parse(std::env::args_os().skip(1))? else {
         return Ok(());
     };
-    for figure in chosen(&options) {
+    let chosen = || chosen(&options);
+    ensure!(
+        chosen().any(|figure| !models(figure, &options).is_empty()),
+        "none of these figures is measured on this model"
+    );
+    for figure in chosen() {
         for spec in models(figure, &options) {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
             let path = model::ensure(spec, &options.cache)

@@ -15,7 +15,7 @@ pub use weights::Noise;
 use weights::{Encoding, Matrix};
 
 /// Part of the file names: raise it when the recipe changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 const VOCABULARY: usize = 4096;
 const CONTEXT: u32 = 4096;
@@ -229,6 +229,8 @@ mod tests {
             // One token for each short word, and one for the beginning.
             let tokens = backend.tokenizer().encode("et an io s", true);
             assert_eq!(tokens.len(), 5, "{tokens:?}");
+            let turn = backend.tokenizer().encode("<|im_start|>et<|im_end|>", true);
+            assert_eq!(turn.len(), 4, "{turn:?}");
             let mut batch = elpis::backend::Batch::with_capacity(8);
             batch.push(0, 0, &tokens, true, None);
             backend.decode(&batch).unwrap();

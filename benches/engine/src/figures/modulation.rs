@@ -7,7 +7,7 @@ use elpis::inference::MODULATIONS_KEPT;
 use elpis::{Coefficients, ModulationTiming};
 
 use crate::arrivals::{Arrivals, read};
-use crate::engine::{Engine, Trace};
+use crate::engine::{Engine, Trace, sampled};
 use crate::measure::{Outcome, Run};
 use crate::model::Noise;
 use crate::stats::{median, percentile};
@@ -30,6 +30,7 @@ struct Sample {
 /// Runs generations and sends events at random moments.
 pub fn run(run: &Run) -> Result<Outcome> {
     let engine = Engine::start(run, 1024, 1)?;
+    engine.load_vectors()?;
     let events = if run.smoke { 5 } else { 30 };
     ensure!(events < MODULATIONS_KEPT);
     let (mut late, mut rounds) = (Vec::new(), Vec::new());
@@ -75,7 +76,9 @@ fn sample(engine: &Engine, events: usize, seed: u64) -> Result<Sample> {
     let ask = asks.into_iter().next().context("nothing is asked")?;
     let (trace, felt) = engine.block_on(async {
         let session = ask.session.clone();
-        let stream = ask.chat().timing(ModulationTiming::Live).stream().await?;
+        // The steering follows the emotion too: its vectors are blended anew at each event.
+        let chat = sampled(session.chat(ask.prompt), ask.tokens, ask.seed);
+        let stream = chat.timing(ModulationTiming::Live).stream().await?;
         let arrivals = Arrivals::default();
         let reader = tokio::spawn(read(stream, arrivals.clone()));
         ensure!(arrivals.until(1).await, "no token arrived");
@@ -110,6 +113,12 @@ fn measured(trace: &Trace, felt: &[Instant]) -> Result<Sample> {
     let token = median(&gaps);
     // The first modulation is the one that the generation started with.
     let modulations = trace.report.modulations.get(1..).unwrap_or_default();
+    ensure!(
+        modulations
+            .iter()
+            .all(|applied| !applied.steering.is_empty()),
+        "an event came without steering"
+    );
     ensure!(
         modulations.len() == felt.len(),
         "{} of {} events reached the generation on their own",

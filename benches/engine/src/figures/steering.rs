@@ -14,7 +14,8 @@ pub fn eight(run: &Run) -> Result<Outcome> {
 
 /// Sixty-four sessions.
 pub fn sixty_four(run: &Run) -> Result<Outcome> {
-    compare(run, 512, 64, run.spec.tokens / 2)
+    // So many rows see so many cells that a token takes its time.
+    compare(run, 512, 64, 32)
 }
 
 fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Outcome> {

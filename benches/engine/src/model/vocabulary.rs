@@ -2,8 +2,17 @@
 
 use std::collections::HashSet;
 
-/// Tokens at the front that are no ordinary text: three marks and every byte.
-pub const SPECIAL: usize = 3 + 256;
+/// The marks at the front: unknown, beginning, end, and those of the chat template.
+const MARKS: [(&str, i32); 5] = [
+    ("<unk>", UNKNOWN),
+    ("<s>", CONTROL),
+    ("</s>", CONTROL),
+    ("<|im_start|>", CONTROL),
+    ("<|im_end|>", CONTROL),
+];
+
+/// Tokens at the front that are no ordinary text: the marks and every byte.
+pub const SPECIAL: usize = MARKS.len() + 256;
 
 /// By frequency in English, so that a shorter vocabulary keeps the likelier pairs.
 const LETTERS: &str = "etaoinshrdlucmfwypvbgkjqxz";
@@ -16,9 +25,9 @@ const BYTE: i32 = 6;
 
 /// The first `size` tokens and their kinds.
 pub fn words(size: usize) -> (Vec<String>, Vec<i32>) {
-    let mut words: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
+    let mut words: Vec<String> = MARKS.map(|(mark, _)| mark.to_owned()).into();
     words.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
-    let mut kinds = vec![UNKNOWN, CONTROL, CONTROL];
+    let mut kinds: Vec<i32> = MARKS.map(|(_, kind)| kind).into();
     kinds.resize(SPECIAL, BYTE);
 
     let mut seen: HashSet<String> = words.iter().cloned().collect();
