@@ -47,7 +47,7 @@ pub const SMALL: ModelSpec = ModelSpec {
     feed_forward: 2048,
     heads: 8,
     encoding: Encoding::F16,
-    tokens: 256,
+    tokens: 96,
 };
 
 /// 486 million parameters in `q8_0`.
@@ -59,7 +59,7 @@ pub const LARGE: ModelSpec = ModelSpec {
     feed_forward: 3456,
     heads: 20,
     encoding: Encoding::Q8,
-    tokens: 96,
+    tokens: 32,
 };
 
 /// Next to nothing, for a quick pass.

@@ -15,7 +15,7 @@ pub fn eight(run: &Run) -> Result<Outcome> {
 /// Sixty-four sessions.
 pub fn sixty_four(run: &Run) -> Result<Outcome> {
     // So many rows see so many cells that a token takes its time.
-    compare(run, 512, 64, 32)
+    compare(run, 512, 64, 24)
 }
 
 fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Outcome> {
