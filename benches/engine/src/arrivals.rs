@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use elpis::{GenerationEvent, GenerationReport, GenerationStream};
 use tokio::sync::Notify;
 
@@ -81,13 +81,16 @@ pub fn rate(streams: &[&[Instant]]) -> Result<f64> {
     let firsts = streams.iter().filter_map(|arrivals| arrivals.first());
     let lasts = streams.iter().filter_map(|arrivals| arrivals.last());
     let (start, end) = firsts.max().zip(lasts.min()).context("no tokens")?;
-    ensure!(start < end, "the streams did not run side by side");
-    let inside = |at: &&Instant| start < *at && *at <= end;
-    let tokens: usize = streams
-        .iter()
-        .map(|arrivals| arrivals.iter().filter(inside).count())
-        .sum();
-    Ok(tokens as f64 / (*end - *start).as_secs_f64())
+    // Each stream is timed between tokens of its own: the tokens of one batch arrive one after
+    // the other, so a common start and end would cut some batches apart.
+    let rates = streams.iter().map(|arrivals| {
+        let mut inside = arrivals.iter().filter(|at| (start..=end).contains(at));
+        let (first, last) = (inside.next()?, inside.next_back()?);
+        Some((inside.count() + 1) as f64 / (*last - *first).as_secs_f64())
+    });
+    rates
+        .sum::<Option<f64>>()
+        .context("the streams did not run side by side")
 }
 
 #[cfg(test)]
@@ -105,7 +108,7 @@ mod tests {
         };
         let alone = at(&[5, 6, 7, 9]);
         assert!((rate(&[&alone]).unwrap() - 0.75).abs() < 1e-12);
-        // From 2 to 6: 3, 4, 5, 6 of the one, 4 and 6 of the other.
+        // From 2 to 6: a token a second of the one, one in two seconds of the other.
         let (one, other) = (at(&[1, 2, 3, 4, 5, 6]), at(&[2, 4, 6, 8]));
         assert!((rate(&[&one, &other]).unwrap() - 1.5).abs() < 1e-12);
         assert!(rate(&[&one, &at(&[7, 8])]).is_err());
