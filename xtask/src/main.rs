@@ -2,6 +2,7 @@
 //!
 //! A chore is a row in [`COMMANDS`]; its work lives in a module of its own.
 
+mod bench;
 mod demo;
 mod deny;
 mod mood;
@@ -44,6 +45,12 @@ const COMMANDS: &[Command] = &[
         about: "measure how well steering sets the bundled model's mood",
         details: mood::HELP,
         run: mood::command,
+    },
+    Command {
+        name: "bench",
+        about: "measure elpis beside bare llama.cpp",
+        details: bench::HELP,
+        run: bench::command,
     },
     Command {
         name: "test",

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{demo, deny, process, setup};
+use crate::{bench, demo, deny, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -111,6 +111,17 @@ const STEPS: &[Step] = &[
         about: "the example agent reaches its last table",
         run: |workspace| demo::check(workspace),
         hint: "`cargo xtask demo` shows it on the console",
+    },
+    Step {
+        name: "bench",
+        about: "lints and tests of the benchmarks; each runs for a moment",
+        run: |workspace| {
+            clippy(workspace, &[bench::PACKAGE.into()])?;
+            let mut command = workspace.cargo("test");
+            process::run(command.arg(bench::PACKAGE))?;
+            bench::smoke(workspace)
+        },
+        hint: "",
     },
 ];
 

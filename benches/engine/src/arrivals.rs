@@ -1,0 +1,131 @@
+//! The times at which tokens reach the reader of a stream.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use elpis::{GenerationEvent, GenerationReport, GenerationStream};
+use tokio::sync::Notify;
+
+/// When the tokens of a stream have arrived, for others to watch.
+#[derive(Debug, Clone, Default)]
+pub struct Arrivals {
+    state: Arc<Mutex<ArrivalState>>,
+    news: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct ArrivalState {
+    times: Vec<Instant>,
+    ended: bool,
+}
+
+impl Arrivals {
+    /// Tokens that have arrived.
+    pub fn count(&self) -> usize {
+        self.with(|state| state.times.len())
+    }
+
+    /// Waits until so many tokens have arrived, and tells whether they did before the end.
+    pub async fn until(&self, tokens: usize) -> bool {
+        loop {
+            let news = self.news.notified();
+            let (enough, ended) = self.with(|state| (state.times.len() >= tokens, state.ended));
+            if enough || ended {
+                return enough;
+            }
+            news.await;
+        }
+    }
+
+    /// When each token arrived.
+    pub fn take(&self) -> Vec<Instant> {
+        self.with(|state| std::mem::take(&mut state.times))
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut ArrivalState) -> T) -> T {
+        let state = self.state.lock();
+        change(&mut state.unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reads a stream to its end.
+pub async fn read(stream: GenerationStream, arrivals: Arrivals) -> Result<Arc<GenerationReport>> {
+    let report = receive(stream, &arrivals).await;
+    arrivals.with(|state| state.ended = true);
+    arrivals.news.notify_waiters();
+    report
+}
+
+async fn receive(
+    mut stream: GenerationStream,
+    arrivals: &Arrivals,
+) -> Result<Arc<GenerationReport>> {
+    while let Some(event) = stream.next().await {
+        match event? {
+            GenerationEvent::Text(_) => {
+                let now = Instant::now();
+                arrivals.with(|state| state.times.push(now));
+                arrivals.news.notify_waiters();
+            }
+            GenerationEvent::Finished(report) => return Ok(report),
+            _ => {}
+        }
+    }
+    anyhow::bail!("a stream ended without a report")
+}
+
+/// Tokens per second of streams side by side, over the time in which all of them decode: from
+/// the last of their first tokens to the first of their last.
+pub fn rate(streams: &[&[Instant]]) -> Result<f64> {
+    let firsts = streams.iter().filter_map(|arrivals| arrivals.first());
+    let lasts = streams.iter().filter_map(|arrivals| arrivals.last());
+    let (start, end) = firsts.max().zip(lasts.min()).context("no tokens")?;
+    // Each stream is timed between tokens of its own: the tokens of one batch arrive one after
+    // the other, so a common start and end would cut some batches apart.
+    let rates = streams.iter().map(|arrivals| {
+        let mut inside = arrivals.iter().filter(|at| (start..=end).contains(at));
+        let (first, last) = (inside.next()?, inside.next_back()?);
+        Some((inside.count() + 1) as f64 / (*last - *first).as_secs_f64())
+    });
+    rates
+        .sum::<Option<f64>>()
+        .context("the streams did not run side by side")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_counts_what_comes_while_all_decode() {
+        let start = Instant::now();
+        let at = |seconds: &[u64]| -> Vec<Instant> {
+            let times = seconds.iter().map(|&s| start + Duration::from_secs(s));
+            times.collect()
+        };
+        let alone = at(&[5, 6, 7, 9]);
+        assert!((rate(&[&alone]).unwrap() - 0.75).abs() < 1e-12);
+        // From 2 to 6: a token a second of the one, one in two seconds of the other.
+        let (one, other) = (at(&[1, 2, 3, 4, 5, 6]), at(&[2, 4, 6, 8]));
+        assert!((rate(&[&one, &other]).unwrap() - 1.5).abs() < 1e-12);
+        assert!(rate(&[&one, &at(&[7, 8])]).is_err());
+        assert!(rate(&[&[]]).is_err());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_stream() {
+        let arrivals = Arrivals::default();
+        arrivals.with(|state| state.times.push(Instant::now()));
+        assert!(arrivals.until(1).await);
+        let waiting = arrivals.clone();
+        let waiting = tokio::spawn(async move { waiting.until(2).await });
+        tokio::task::yield_now().await;
+        arrivals.with(|state| state.ended = true);
+        arrivals.news.notify_waiters();
+        assert!(!waiting.await.unwrap());
+        assert_eq!((arrivals.take().len(), arrivals.count()), (1, 0));
+    }
+}

@@ -1,0 +1,199 @@
+//! A running elpis, and generations on it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use elpis::backend::ModelFacts;
+use elpis::runtime::Chat;
+use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings};
+use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::arrivals::{self, Arrivals, read};
+use crate::bare::{Bare, BareOptions, TEMPERATURE, TOP_K, TOP_P};
+use crate::measure::Run;
+use crate::model::Noise;
+use crate::vectors;
+
+/// A runtime on the model of a run.
+pub struct Engine {
+    pub elpis: Elpis,
+    runtime: Runtime,
+    vectors: TempDir,
+    facts: Arc<ModelFacts>,
+    threads: usize,
+}
+
+/// A generation to run.
+pub struct Ask {
+    pub session: Session,
+    pub prompt: String,
+    pub tokens: usize,
+    pub seed: u64,
+    pub coefficients: Coefficients,
+}
+
+impl Ask {
+    /// The generation with the sampling parameters of both sides.
+    pub fn chat(self) -> Chat {
+        sampled(self.session.chat(self.prompt), self.tokens, self.seed)
+            .coefficients(self.coefficients)
+    }
+}
+
+/// Fixes what would otherwise follow the emotion.
+pub fn sampled(chat: Chat, tokens: usize, seed: u64) -> Chat {
+    chat.max_tokens(tokens as u32)
+        .temperature(TEMPERATURE)
+        .top_p(TOP_P)
+        .top_k(TOP_K)
+        .seed(seed)
+}
+
+/// A generation that ran.
+pub struct Trace {
+    /// When each token's text reached its reader.
+    pub arrivals: Vec<Instant>,
+    pub report: Arc<GenerationReport>,
+}
+
+/// Tokens per second of generations side by side.
+pub fn rate(traces: &[Trace]) -> Result<f64> {
+    let streams: Vec<_> = traces.iter().map(|trace| &*trace.arrivals).collect();
+    arrivals::rate(&streams)
+}
+
+impl Engine {
+    /// Starts a runtime with room for `parallel` sessions of `context` tokens.
+    pub fn start(run: &Run, context: u32, parallel: usize) -> Result<Self> {
+        let vectors = tempfile::tempdir()?;
+        let model = ModelSettings::default()
+            .path(run.path.display().to_string())
+            .hardware_backend(HardwareBackend::Cpu)
+            .context_length(context)
+            .n_threads(run.threads)
+            .emotion_vectors_dir(vectors.path());
+        let settings = RuntimeSettings::default().n_parallel(parallel);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let settings = Settings::default().model(model).runtime(settings);
+        let elpis = runtime.block_on(Elpis::start(settings))?;
+        let facts = elpis.model().context("no model is loaded")?;
+        Ok(Self {
+            elpis,
+            runtime,
+            vectors,
+            facts,
+            threads: run.threads,
+        })
+    }
+
+    /// Fills the folder of steering vectors and waits until they are in force.
+    pub fn load_vectors(&self) -> Result<()> {
+        vectors::fill(self.vectors(), &self.facts)?;
+        let library = self.block_on(self.elpis.reload_vectors())?;
+        ensure!(library.emotions().len() == vectors::COUNT);
+        Ok(())
+    }
+
+    /// The same model in bare llama.cpp, with a context of the same size.
+    pub fn bare(&self, run: &Run) -> Result<Bare> {
+        let options = BareOptions {
+            context: self.facts.context_length,
+            sequences: self.facts.n_sequences,
+            batch: self.facts.batch_size as u32,
+            threads: self.threads,
+        };
+        Bare::load(&run.path, options)
+    }
+
+    pub fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    /// The folder of the steering vectors.
+    pub fn vectors(&self) -> &Path {
+        self.vectors.path()
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// One generation for each of `sessions` sessions, told apart by their number.
+    pub fn asks(
+        &self,
+        sessions: usize,
+        tokens: usize,
+        seed: u64,
+        coefficients: impl Fn(usize) -> Result<Coefficients>,
+    ) -> Result<Vec<Ask>> {
+        (0..sessions)
+            .map(|session| {
+                let seed = seed << 8 | session as u64;
+                Ok(Ask {
+                    session: self.elpis.session(format!("session {session}"))?,
+                    prompt: words(WORDS, seed),
+                    tokens,
+                    seed,
+                    coefficients: coefficients(session)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Runs generations side by side.
+    pub fn generate(&self, asks: Vec<Ask>) -> Result<Vec<Trace>> {
+        let tokens: Vec<usize> = asks.iter().map(|ask| ask.tokens).collect();
+        let traces = self.block_on(async {
+            let mut readers = Vec::new();
+            for ask in asks {
+                let stream = ask.chat().stream().await?;
+                let arrivals = Arrivals::default();
+                readers.push((tokio::spawn(read(stream, arrivals.clone())), arrivals));
+            }
+            let mut traces = Vec::new();
+            for (reader, arrivals) in readers {
+                let report = reader.await??;
+                let arrivals = arrivals.take();
+                traces.push(Trace { arrivals, report });
+            }
+            anyhow::Ok(traces)
+        })?;
+        for (trace, tokens) in traces.iter().zip(tokens) {
+            let arrived = trace.arrivals.len();
+            ensure!(
+                arrived == tokens && trace.report.completion_tokens as usize == tokens,
+                "{tokens} tokens were asked for, {} generated, {arrived} texts arrived",
+                trace.report.completion_tokens
+            );
+        }
+        Ok(traces)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.elpis.shutdown());
+    }
+}
+
+/// Words of the usual prompt.
+const WORDS: usize = 24;
+
+/// A text of `count` words of two letters, each of them one token.
+pub fn words(count: usize, seed: u64) -> String {
+    let noise = Noise::new(!seed);
+    let letter = |bits: u64| char::from(b'a' + (bits % 26) as u8);
+    (0..count as u64)
+        .map(|index| {
+            let bits = noise.bits(index);
+            format!("{}{}", letter(bits), letter(bits >> 32))
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,144 @@
+//! How soon an emotion event reaches a running generation.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use elpis::inference::MODULATIONS_KEPT;
+use elpis::{Coefficients, ModulationTiming};
+
+use crate::arrivals::{Arrivals, read};
+use crate::engine::{Engine, Trace, sampled};
+use crate::measure::{Outcome, Run};
+use crate::model::Noise;
+use crate::stats::{median, percentile};
+
+/// Tokens between two events, at least: each is then seen on its own.
+const SPACING: usize = 3;
+/// Tokens for each event, with some to spare for late timers.
+const PER_EVENT: usize = 2 * SPACING + 1;
+
+/// What was measured of one generation, in milliseconds.
+struct Sample {
+    token: f64,
+    /// From each event to the first token under it.
+    latencies: Vec<f64>,
+    /// What is left of each latency without the token in the making when the event came and
+    /// without the token under it.
+    beyond: Vec<f64>,
+}
+
+/// Runs generations and sends events at random moments.
+pub fn run(run: &Run) -> Result<Outcome> {
+    let engine = Engine::start(run, 1024, 1)?;
+    engine.load_vectors()?;
+    let events = if run.smoke { 5 } else { 30 };
+    ensure!(events < MODULATIONS_KEPT);
+    let (mut late, mut rounds) = (Vec::new(), Vec::new());
+    let (mut latencies, mut beyond, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=run.rounds {
+        let sample = sample(&engine, events, round as u64)?;
+        // The first round warms up.
+        let Some(round) = round.checked_sub(1) else {
+            continue;
+        };
+        let over: Vec<f64> = sample
+            .latencies
+            .iter()
+            .map(|ms| ms - sample.token)
+            .collect();
+        let worst = percentile(&over, 99.0);
+        let token = sample.token;
+        run.tell(
+            round,
+            &format!("{worst:.3} ms beyond one token ({token:.3} ms)"),
+        );
+        rounds.push(worst);
+        late.extend(over);
+        latencies.extend(sample.latencies);
+        beyond.extend(sample.beyond);
+        tokens.push(token);
+    }
+    let mut outcome = Outcome::median(rounds);
+    outcome.value = percentile(&late, 99.0);
+    Ok(outcome
+        .with("events", late.len())
+        .with("token_ms", median(&tokens))
+        .with("latency_p50_ms", median(&latencies))
+        .with("latency_p99_ms", percentile(&latencies, 99.0))
+        .with("beyond_boundary_p50_ms", median(&beyond))
+        .with("beyond_boundary_p99_ms", percentile(&beyond, 99.0)))
+}
+
+fn sample(engine: &Engine, events: usize, seed: u64) -> Result<Sample> {
+    let noise = Noise::new(seed);
+    let tokens = (events + 3) * PER_EVENT;
+    let asks = engine.asks(1, tokens, seed, |_| Ok(Coefficients::new()))?;
+    let ask = asks.into_iter().next().context("nothing is asked")?;
+    let (trace, felt) = engine.block_on(async {
+        let session = ask.session.clone();
+        // The steering follows the emotion too: its vectors are blended anew at each event.
+        let chat = sampled(session.chat(ask.prompt), ask.tokens, ask.seed);
+        let stream = chat.timing(ModulationTiming::Live).stream().await?;
+        let arrivals = Arrivals::default();
+        let reader = tokio::spawn(read(stream, arrivals.clone()));
+        ensure!(arrivals.until(1).await, "no token arrived");
+        let start = Instant::now();
+        let mut felt = Vec::new();
+        for event in 0..events {
+            if !arrivals.until(arrivals.count() + SPACING).await {
+                break;
+            }
+            // Up to as long as a token takes: the event meets it anywhere in the making.
+            let token = start.elapsed() / (arrivals.count() as u32);
+            let share = (noise.bits(event as u64) % 100) as f64 / 100.0;
+            tokio::time::sleep(token.mul_f64(share)).await;
+            felt.push(Instant::now());
+            let name = if event % 2 == 0 { "success" } else { "blocked" };
+            session.feel(name).await?;
+        }
+        let report = reader.await??;
+        let arrivals = arrivals.take();
+        anyhow::Ok((Trace { arrivals, report }, felt))
+    })?;
+    measured(&trace, &felt)
+}
+
+fn measured(trace: &Trace, felt: &[Instant]) -> Result<Sample> {
+    let arrivals = &trace.arrivals;
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let gaps: Vec<f64> = arrivals
+        .windows(2)
+        .map(|pair| ms(pair[1] - pair[0]))
+        .collect();
+    let token = median(&gaps);
+    // The first modulation is the one that the generation started with.
+    let modulations = trace.report.modulations.get(1..).unwrap_or_default();
+    ensure!(
+        modulations
+            .iter()
+            .all(|applied| !applied.steering.is_empty()),
+        "an event came without steering"
+    );
+    ensure!(
+        modulations.len() == felt.len(),
+        "{} of {} events reached the generation on their own",
+        modulations.len(),
+        felt.len()
+    );
+    let (mut latencies, mut beyond) = (Vec::new(), Vec::new());
+    for (&felt, modulation) in felt.iter().zip(modulations) {
+        let Some(&first) = arrivals.get(modulation.from_token as usize) else {
+            continue;
+        };
+        let in_the_making = arrivals.iter().find(|&&arrival| arrival > felt);
+        latencies.push(ms(first.saturating_duration_since(felt)));
+        beyond.extend(
+            in_the_making.map(|&boundary| ms(first.saturating_duration_since(boundary)) - token),
+        );
+    }
+    Ok(Sample {
+        token,
+        latencies,
+        beyond,
+    })
+}

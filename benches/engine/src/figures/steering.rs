@@ -1,0 +1,48 @@
+//! Sessions with vectors of their own beside unsteered ones.
+
+use anyhow::{Result, ensure};
+use elpis::Coefficients;
+
+use crate::engine::{Engine, rate};
+use crate::measure::{Outcome, Run};
+use crate::vectors;
+
+/// Eight sessions.
+pub fn eight(run: &Run) -> Result<Outcome> {
+    compare(run, 1024, 8, run.spec.tokens)
+}
+
+/// Sixty-four sessions.
+pub fn sixty_four(run: &Run) -> Result<Outcome> {
+    // So many rows see so many cells that a token takes its time.
+    compare(run, 512, 64, 24)
+}
+
+fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Outcome> {
+    let engine = Engine::start(run, context, sessions)?;
+    engine.load_vectors()?;
+    let measure = |seed: u64, steered: bool| {
+        let asks = engine.asks(sessions, tokens, seed, |session| {
+            if steered {
+                vectors::mix(session)
+            } else {
+                Ok(Coefficients::new())
+            }
+        })?;
+        let traces = engine.generate(asks)?;
+        for trace in &traces {
+            let modulation = trace.report.modulation();
+            let is_steered = modulation.is_some_and(|applied| !applied.steering.is_empty());
+            ensure!(
+                is_steered == steered,
+                "a generation is steered: {is_steered}"
+            );
+        }
+        rate(&traces)
+    };
+    let outcome = run.ratio(|seed| measure(seed, true), |seed| measure(seed, false))?;
+    Ok(outcome
+        .with("sessions", sessions)
+        .with("context_length", context)
+        .with("tokens", tokens))
+}

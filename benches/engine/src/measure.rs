@@ -1,0 +1,145 @@
+//! What every figure works with.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use crate::model::ModelSpec;
+use crate::stats::median;
+
+/// A figure on a model.
+pub struct Run {
+    pub spec: &'static ModelSpec,
+    /// The model's file.
+    pub path: PathBuf,
+    pub rounds: usize,
+    /// Whether only the way to the numbers matters, not the numbers.
+    pub smoke: bool,
+    /// Threads that evaluate, on both sides.
+    pub threads: usize,
+}
+
+/// What a figure comes to.
+pub struct Outcome {
+    /// What the bound is about.
+    pub value: f64,
+    /// The value of each round alone.
+    pub rounds: Vec<f64>,
+    /// Whether everything holds that the bound does not say.
+    pub sound: bool,
+    /// More to know, by name.
+    pub details: Map<String, Value>,
+}
+
+impl Outcome {
+    /// The median of the rounds.
+    pub fn median(rounds: Vec<f64>) -> Self {
+        Self {
+            value: median(&rounds),
+            rounds,
+            sound: true,
+            details: Map::new(),
+        }
+    }
+
+    /// Adds something to know.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl Run {
+    /// Takes the library's own choice of threads.
+    pub fn new(spec: &'static ModelSpec, path: PathBuf, rounds: usize, smoke: bool) -> Self {
+        let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            spec,
+            path,
+            rounds,
+            smoke,
+            threads: num_cpus::get_physical().clamp(1, usable),
+        }
+    }
+
+    /// Tells how a round went.
+    pub fn tell(&self, round: usize, text: &str) {
+        eprintln!("   round {} of {}: {text}", round + 1, self.rounds);
+    }
+
+    /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
+    /// short turns see the same machine.
+    fn pairs(&self) -> usize {
+        if self.smoke { 1 } else { 4 }
+    }
+
+    /// Measures two rates in turn and returns the median of the rounds' ratios. Each function
+    /// is given a number that differs from call to call.
+    pub fn ratio(
+        &self,
+        mut ours: impl FnMut(u64) -> Result<f64>,
+        mut theirs: impl FnMut(u64) -> Result<f64>,
+    ) -> Result<Outcome> {
+        // The first pass of each side pays for cold caches.
+        ours(0)?;
+        theirs(0)?;
+        let (mut ratios, mut rates) = (Vec::new(), (Vec::new(), Vec::new()));
+        for round in 0..self.rounds {
+            let (mut our, mut their) = (Vec::new(), Vec::new());
+            for pair in 1..=self.pairs() {
+                let seed = (round * self.pairs() + pair) as u64;
+                // Who goes first changes, so that a machine that slows down favours nobody.
+                if seed % 2 == 1 {
+                    our.push(ours(seed)?);
+                    their.push(theirs(seed)?);
+                } else {
+                    their.push(theirs(seed)?);
+                    our.push(ours(seed)?);
+                }
+            }
+            let (our, their) = (overall(&our), overall(&their));
+            let ratio = our / their;
+            self.tell(
+                round,
+                &format!("{our:.2} / {their:.2} tokens/s = {ratio:.4}"),
+            );
+            ratios.push(ratio);
+            rates.0.push(our);
+            rates.1.push(their);
+        }
+        Ok(Outcome::median(ratios)
+            .with("tokens_per_second", median(&rates.0))
+            .with("reference_tokens_per_second", median(&rates.1)))
+    }
+}
+
+/// The rate of equal amounts of work done at these rates.
+fn overall(rates: &[f64]) -> f64 {
+    rates.len() as f64 / rates.iter().map(|rate| rate.recip()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_take_turns_after_a_warm_up() {
+        let run = Run::new(&crate::model::TINY, PathBuf::new(), 3, true);
+        let order = std::cell::RefCell::new(String::new());
+        let side = |name: char, rate: f64| {
+            let order = &order;
+            move |seed: u64| {
+                order.borrow_mut().push(name);
+                order.borrow_mut().push_str(&seed.to_string());
+                Ok(rate)
+            }
+        };
+        let outcome = run.ratio(side('a', 3.0), side('b', 2.0)).unwrap();
+        assert_eq!(*order.borrow(), "a0b0a1b1b2a2a3b3");
+        assert!((outcome.value - 1.5).abs() < 1e-12);
+        assert!((overall(&[1.0, 3.0]) - 1.5).abs() < 1e-12);
+        assert_eq!(outcome.rounds.len(), 3);
+    }
+}

@@ -1,0 +1,89 @@
+//! One line of JSON for each figure.
+
+use serde_json::{Value, json};
+
+use crate::bare;
+use crate::figures::Figure;
+use crate::measure::{Outcome, Run};
+use crate::stats::{greatest, least};
+
+/// The revision that is measured, where the caller knows it.
+const REVISION: &str = "ELPIS_BENCH_REVISION";
+const LLAMA_CPP: &str = "llama-cpp-sys-2 0.1.160";
+
+/// The line of a figure.
+pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
+    let mut line = json!({
+        "name": figure.name,
+        "model": run.spec.name,
+        "value": rounded(outcome.value),
+        "unit": figure.unit,
+        "bound": figure.bound.to_string(),
+        "holds": (!run.smoke).then(|| outcome.sound && figure.bound.holds(outcome.value)),
+        "min": rounded(least(&outcome.rounds)),
+        "max": rounded(greatest(&outcome.rounds)),
+        "rounds": outcome.rounds.len(),
+        "threads": run.threads,
+    });
+    let more = json!({
+        "model_description": run.spec.about,
+        "smoke": run.smoke,
+        "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
+        "elpis": std::env::var(REVISION).ok(),
+        "llama_cpp": LLAMA_CPP,
+        "kernels": bare::system_info(),
+        "cpu": cpu(),
+        "os": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "gomp_spincount": std::env::var("GOMP_SPINCOUNT").ok(),
+    });
+    if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+        for (name, value) in &outcome.details {
+            let value = value
+                .as_f64()
+                .filter(|_| value.is_f64())
+                .map_or_else(|| value.clone(), |number| rounded(number).into());
+            line.insert(name.clone(), value);
+        }
+        line.extend(more);
+    }
+    line
+}
+
+/// Five digits: more is noise.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
+/// The processor's name, where the system tells it.
+fn cpu() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::FIGURES;
+
+    #[test]
+    fn a_line_has_the_value_its_bound_and_the_spread() {
+        let run = Run::new(&crate::model::SMALL, "x".into(), 3, false);
+        let outcome = Outcome::median(vec![0.99, 0.970_001, 1.0]).with("extra", 1.234_567_89);
+        let figure = &FIGURES[0];
+        let line = line(figure, &run, &outcome);
+        assert_eq!(line["name"], figure.name);
+        assert_eq!(
+            (&line["value"], &line["holds"]),
+            (&json!(0.99), &json!(true))
+        );
+        assert_eq!((&line["min"], &line["max"]), (&json!(0.97), &json!(1.0)));
+        assert_eq!(line["extra"], json!(1.2346));
+        assert!(!line.to_string().contains('\n'));
+        let unsound = Outcome {
+            sound: false,
+            ..outcome
+        };
+        assert_eq!(super::line(figure, &run, &unsound)["holds"], false);
+    }
+}

@@ -1,0 +1,80 @@
+//! A folder of steering vectors in random directions.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use elpis::Coefficients;
+use elpis::backend::ModelFacts;
+use elpis::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
+
+use crate::model::Noise;
+
+/// Vectors of a folder.
+pub const COUNT: usize = 8;
+
+/// Norm of a vector, as a share of the residual stream's.
+const STRENGTH: f32 = 0.3;
+
+/// Writes the manifest and all vectors.
+pub fn fill(folder: &Path, facts: &ModelFacts) -> Result<()> {
+    let mut manifest = format!("layer = {}\n", layer(facts));
+    for index in 0..COUNT {
+        // Anywhere on the plane: the coefficients are always given.
+        let place = index as f64 / COUNT as f64;
+        let name = name(index);
+        writeln!(manifest, "\n[emotions.{name}]")?;
+        writeln!(manifest, "valence = {place}\narousal = 0.5")?;
+        replace(folder, index, facts, 0)?;
+    }
+    fs::write(folder.join(MANIFEST_FILE), manifest)?;
+    Ok(())
+}
+
+/// Writes the `version`th content of a vector.
+pub fn replace(folder: &Path, index: usize, facts: &ModelFacts, version: u64) -> Result<()> {
+    let residual = facts
+        .residual_norms
+        .get(layer(facts))
+        .copied()
+        .unwrap_or(1.0);
+    let noise = Noise::new(version << 8 | index as u64);
+    // The norm of n normal numbers is close to the root of n.
+    let scale = STRENGTH * residual / (facts.n_embd as f32).sqrt();
+    let row = (0..facts.n_embd as u64).map(|i| noise.normal(i) * scale);
+    let vector = SteeringVector::bare(row.collect())?;
+    let bytes = write(VectorFormat::Safetensors, &vector)?;
+    fs::write(folder.join(format!("{}.safetensors", name(index))), bytes)?;
+    Ok(())
+}
+
+/// A mix of two vectors; no two sessions have the same.
+pub fn mix(session: usize) -> Result<Coefficients> {
+    let second = 0.1 * (1 + session / COUNT) as f64;
+    let mut mix = Coefficients::new();
+    mix.insert(name(session % COUNT), 0.8)?;
+    mix.insert(name((session + 1) % COUNT), second)?;
+    Ok(mix)
+}
+
+fn name(index: usize) -> String {
+    format!("direction-{index}")
+}
+
+fn layer(facts: &ModelFacts) -> usize {
+    facts.n_layers / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixes_differ() {
+        let mixes: Vec<_> = (0..64).map(|session| mix(session).unwrap()).collect();
+        for (index, one) in mixes.iter().enumerate() {
+            assert!(mixes[..index].iter().all(|other| other != one), "{index}");
+        }
+    }
+}
