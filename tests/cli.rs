@@ -151,16 +151,16 @@ fn pairs(folder: &std::path::Path, questions: usize) -> String {
     let mut text = String::new();
     for (emotion, sentence) in [("calm", "All is quiet"), ("excited", "What a party")] {
         for place in ["here", "there"] {
-            write!(
+            writeln!(
                 text,
                 "{{\"emotion\": \"{emotion}\", \"positive\": \"{sentence} {place}.\", \
-                 \"negative\": \"A chair stands {place}.\"}}\n"
+                 \"negative\": \"A chair stands {place}.\"}}"
             )
             .unwrap();
         }
     }
     for question in 0..questions {
-        write!(text, "{{\"question\": \"What about train {question}?\"}}\n").unwrap();
+        writeln!(text, "{{\"question\": \"What about train {question}?\"}}").unwrap();
     }
     let file = folder.join("pairs.jsonl");
     std::fs::write(&file, text).unwrap();
