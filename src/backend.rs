@@ -25,9 +25,6 @@ use std::sync::Arc;
 pub use crate::settings::BackendKind;
 use crate::settings::{ModelSettings, ModelSource, Settings};
 
-/// Most sequences, evaluated and kept together, that every backend can hold.
-pub const MAX_SEQUENCES: u32 = 255;
-
 /// Identifies a token of the model's vocabulary.
 pub type Token = u32;
 
@@ -150,12 +147,6 @@ pub struct LoadOptions {
     pub source: ModelSource,
     /// Number of sequences that can be evaluated side by side.
     pub n_sequences: u32,
-    /// Number of further sequences, for what finished conversations leave
-    /// behind.
-    pub n_kept: u32,
-    /// Cells of the key–value cache beyond the context length of each
-    /// sequence that is evaluated.
-    pub spare_cells: u32,
     /// The devices that may be used; empty: the CPU alone.
     pub devices: Vec<Device>,
 }
@@ -163,15 +154,10 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Takes what the settings say.
     pub fn new(settings: &Settings, source: ModelSource, devices: Vec<Device>) -> Self {
-        let runtime = &settings.runtime;
-        let n_sequences = runtime.n_parallel as u32;
-        let most_kept = MAX_SEQUENCES.saturating_sub(n_sequences);
         Self {
             model: settings.model.clone(),
             source,
-            n_sequences,
-            n_kept: (runtime.prefix_cache_entries as u32).min(most_kept),
-            spare_cells: runtime.prefix_cache_tokens,
+            n_sequences: settings.runtime.n_parallel as u32,
             devices,
         }
     }

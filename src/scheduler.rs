@@ -54,6 +54,8 @@ pub struct CacheUsage {
     pub capacity: usize,
     /// Finished conversations that are kept.
     pub entries: usize,
+    /// Bytes of those that are kept outside the cache.
+    pub stored_bytes: usize,
 }
 
 /// What one step did.
@@ -137,6 +139,7 @@ impl Scheduler {
             used,
             capacity,
             entries: self.cache.len(),
+            stored_bytes: self.cache.stored(),
         }
     }
 
@@ -316,7 +319,7 @@ impl Scheduler {
         };
         let donor = running()
             .map(|donor| (ask.usable(donor.session(), donor.past(), policy), donor))
-            .filter(|(length, _)| *length > at_hand)
+            .filter(|(length, _)| *length > 0 && *length >= at_hand)
             .max_by_key(|(length, _)| *length);
         let best = donor.as_ref().map_or(at_hand, |(length, _)| *length);
         let soon = running()
@@ -332,15 +335,15 @@ impl Scheduler {
                 backend.share_prefix(from, *sequence, length as u32)?;
                 own.share(past, length, cache.cells());
                 Ok(())
-            })
+            })?;
         } else if let Some((entry, length)) = kept {
             slot.begin_with(policy, |session, sequence, own| {
                 cache.adopt(backend.as_mut(), entry, length, session, sequence, own)
-            })
+            })?;
         } else {
             slot.begin();
-            Ok(())
         }
+        cache.settle(backend.as_mut())
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {
@@ -348,8 +351,10 @@ impl Scheduler {
         let remains = self.slots.remove(index).end(outcome);
         let backend = self.backend.as_mut();
         if remains.keep {
+            let others_run = !self.slots.is_empty();
+            let (session, sequence) = (remains.session, remains.sequence);
             self.cache
-                .keep(backend, remains.session, remains.sequence, remains.past)
+                .keep(backend, session, sequence, remains.past, others_run)
         } else {
             self.cache.discard(backend, remains.sequence, remains.past)
         }

@@ -25,12 +25,15 @@ use set_mood::SetMood;
 use task::{Collected, task};
 
 const NO_END: usize = usize::MAX;
+const AMPLE: usize = 1 << 20;
+/// Bytes that the backend writes down for a token.
+const TOKEN_BYTES: usize = 8;
 const SYSTEM: &str = "You are a helpful assistant who answers every question at once. ";
 
-fn with(backend: Scripted, policy: PrefixPolicy, entries: usize) -> (Scheduler, Probe) {
+fn with(backend: Scripted, policy: PrefixPolicy, memory: usize) -> (Scheduler, Probe) {
     let probe = backend.probe.clone();
     let options = SchedulerOptions {
-        prefix: PrefixOptions { policy, entries },
+        prefix: PrefixOptions { policy, memory },
         ..SchedulerOptions::default()
     };
     let scheduler = Scheduler::new(
@@ -43,11 +46,7 @@ fn with(backend: Scripted, policy: PrefixPolicy, entries: usize) -> (Scheduler, 
 }
 
 fn scheduler(policy: PrefixPolicy) -> (Scheduler, Probe) {
-    with(
-        Scripted::new(4, 32, 400, NO_END).keeping(8, 1600),
-        policy,
-        8,
-    )
+    with(Scripted::new(4, 32, 400, NO_END), policy, AMPLE)
 }
 
 /// A library whose four vectors point along the four axes with these lengths.
@@ -163,17 +162,47 @@ fn a_prompt_that_many_sessions_share_is_evaluated_once() {
 
 #[test]
 fn shared_cells_are_counted_once() {
-    let (mut scheduler, _) = scheduler(PrefixPolicy::Keep);
-    for n in 0..4 {
-        say(
-            &mut scheduler,
-            &n.to_string(),
-            &format!("{SYSTEM}{n}?"),
-            None,
-        );
+    let (mut scheduler, probe) = scheduler(PrefixPolicy::Keep);
+    let all: Vec<_> = (0..4)
+        .map(|n| {
+            submit(
+                &mut scheduler,
+                &n.to_string(),
+                &format!("{SYSTEM}{n}?"),
+                None,
+            )
+        })
+        .collect();
+    while rows(&probe) < SYSTEM.len() + 4 * 2 {
+        scheduler.step().unwrap();
     }
+    // The first was ahead of the others, who waited for it.
     let used = scheduler.cache_usage().used;
-    assert_eq!(used, SYSTEM.len() + 4 * (2 + 11));
+    assert_eq!(used, rows(&probe), "what is shared was evaluated once");
+    run(&mut scheduler, &all.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn idle_pasts_leave_the_cache_when_another_begins() {
+    let (mut scheduler, _) = scheduler(PrefixPolicy::Keep);
+    let length = SYSTEM.len() + 2 + 11;
+    say(&mut scheduler, "a", &format!("{SYSTEM}1?"), None);
+    let usage = scheduler.cache_usage();
+    assert_eq!(
+        (usage.used, usage.stored_bytes),
+        (length, 0),
+        "it may go on"
+    );
+    let running = submit(&mut scheduler, "b", "something else", None);
+    scheduler.step().unwrap();
+    let usage = scheduler.cache_usage();
+    assert_eq!(usage.stored_bytes, length * TOKEN_BYTES);
+    assert_eq!(usage.used, "something else".len());
+    run(&mut scheduler, &[&running]);
+    // And comes back when it goes on.
+    let next = format!("{SYSTEM}1?{}", "abc");
+    let report = say(&mut scheduler, "a", &next, None).report();
+    assert_eq!(report.cached_prompt_tokens as usize, SYSTEM.len() + 2);
 }
 
 #[test]
@@ -252,13 +281,14 @@ fn unsteered_prompts_are_shared_whatever_is_felt() {
 
 #[test]
 fn the_least_recently_used_past_goes_first() {
-    let backend = Scripted::new(1, 32, 400, NO_END).keeping(2, 1600);
-    let (mut scheduler, _) = with(backend, PrefixPolicy::Keep, 2);
     let prompt = |name: &str| format!("{name} asks something of its own, at some length");
-    for name in ["a", "b", "a", "c"] {
+    let bytes = (prompt("a").len() + 11) * TOKEN_BYTES;
+    let backend = Scripted::new(1, 32, 400, NO_END);
+    let (mut scheduler, _) = with(backend, PrefixPolicy::Keep, 2 * bytes);
+    for name in ["a", "b", "a", "c", "aside"] {
         say(&mut scheduler, name, &prompt(name), None);
     }
-    assert_eq!(scheduler.cache_usage().entries, 2);
+    assert!(scheduler.cache_usage().stored_bytes <= 2 * bytes);
     let cached = |scheduler: &mut Scheduler, name: &str| {
         let report = say(scheduler, name, &prompt(name), None).report();
         report.cached_prompt_tokens
@@ -268,27 +298,28 @@ fn the_least_recently_used_past_goes_first() {
 }
 
 #[test]
-fn running_generations_come_before_pasts() {
-    // Cells for the running ones alone.
-    let backend = Scripted::new(2, 32, 100, NO_END).keeping(8, 200);
-    let (mut scheduler, probe) = with(backend, PrefixPolicy::Keep, 8);
+fn memory_and_cells_stay_within_their_bounds() {
+    let backend = Scripted::new(2, 32, 100, NO_END);
+    let (mut scheduler, probe) = with(backend, PrefixPolicy::Keep, 1900);
     for n in 0..12 {
         let prompt = format!("{n} {}", "long ".repeat(14));
         let text = say(&mut scheduler, &n.to_string(), &prompt, None).text();
         assert_eq!(text, alone(&prompt, None));
         let usage = scheduler.cache_usage();
         assert!(usage.used <= 200 && usage.capacity == 200);
+        assert!(usage.stored_bytes <= 1900);
         assert_eq!(probe.cached.load(Ordering::SeqCst), usage.used);
     }
-    assert_eq!(scheduler.cache_usage().entries, 2);
+    assert_eq!(scheduler.cache_usage().entries, 3);
+    let (mut off, _) = with(Scripted::new(2, 32, 100, NO_END), PrefixPolicy::Keep, 0);
+    say(&mut off, "a", SYSTEM, None);
+    assert_eq!(off.cache_usage().entries, 0);
 }
 
 #[test]
 fn models_that_cannot_rewind_go_on_from_the_end_alone() {
-    let backend = Scripted::new(2, 32, 400, NO_END)
-        .keeping(4, 800)
-        .recurrent();
-    let (mut scheduler, _) = with(backend, PrefixPolicy::Keep, 4);
+    let backend = Scripted::new(2, 32, 400, NO_END).recurrent();
+    let (mut scheduler, _) = with(backend, PrefixPolicy::Keep, AMPLE);
     let prompt = format!("{SYSTEM}one?");
     let first = say(&mut scheduler, "a", &prompt, None);
     let aside = say(&mut scheduler, "a", &format!("{SYSTEM}else?"), None);
@@ -357,8 +388,8 @@ fn what_cannot_be_restored_is_refused_and_changes_nothing() {
     assert!(scheduler.restore(&session, b"nonsense").is_err());
     assert_eq!(scheduler.cache_usage(), before);
 
-    let short = Scripted::new(1, 32, 40, NO_END).keeping(2, 80);
-    let (mut short, _) = with(short, PrefixPolicy::Keep, 2);
+    let short = Scripted::new(1, 32, 40, NO_END);
+    let (mut short, _) = with(short, PrefixPolicy::Keep, AMPLE);
     let error = short.restore(&session, &bytes).unwrap_err();
     let too_long = KvSnapshotError::TooLong {
         tokens: SYSTEM.len() + 11,
@@ -367,7 +398,11 @@ fn what_cannot_be_restored_is_refused_and_changes_nothing() {
     assert_eq!(error, too_long.into());
     let (mut off, _) = with(Scripted::new(1, 32, 400, NO_END), PrefixPolicy::Keep, 8);
     let error = off.restore(&session, &bytes).unwrap_err();
-    assert_eq!(error, KvSnapshotError::NothingKept.into());
+    let no_memory = KvSnapshotError::NoMemory {
+        bytes: (SYSTEM.len() + 11) * TOKEN_BYTES,
+        limit: 8,
+    };
+    assert_eq!(error, no_memory.into());
 }
 
 #[test]
@@ -398,11 +433,11 @@ proptest! {
             (0_u8..3, 0_u8..3, "[a-c]{1,12}", prop::option::of(any::<(bool, bool)>()), 0_u8..6),
             1..12,
         ),
-        cells in 640_u32..1000,
+        memory in 0_usize..10_000,
     ) {
         let beginnings = [SYSTEM.to_owned(), SYSTEM[..40].to_owned(), SYSTEM.repeat(2)];
-        let backend = Scripted::new(4, 24, 160, NO_END).keeping(4, cells);
-        let (mut scheduler, probe) = with(backend, PrefixPolicy::Exact, 4);
+        let backend = Scripted::new(4, 24, 160, NO_END);
+        let (mut scheduler, probe) = with(backend, PrefixPolicy::Exact, memory);
         let mut running = Vec::new();
         for (session, beginning, rest, mood, wait) in &plans as &Vec<Plan> {
             while scheduler.free_slots() == 0 {
@@ -424,7 +459,8 @@ proptest! {
         for session in 0..3 {
             scheduler.forget(&SessionId::new(session.to_string()).unwrap()).unwrap();
         }
-        prop_assert_eq!(scheduler.cache_usage().used, 0);
+        let usage = scheduler.cache_usage();
+        prop_assert_eq!((usage.used, usage.stored_bytes, usage.entries), (0, 0, 0));
         prop_assert_eq!(probe.cached.load(Ordering::SeqCst), 0);
     }
 }

@@ -21,8 +21,6 @@ fn load() -> Box<dyn Backend> {
         model: ModelSettings::default(),
         source: ModelSource::Bundled,
         n_sequences: SEQUENCES,
-        n_kept: 0,
-        spare_cells: 0,
         devices: Vec::new(),
     })
     .unwrap()

@@ -33,8 +33,6 @@ pub struct ModelFacts {
     pub context_length: u32,
     /// Sequences that can be evaluated side by side.
     pub n_sequences: u32,
-    /// Further sequences, which hold what finished conversations leave behind.
-    pub n_kept: u32,
     /// Positions that the key–value cache holds over all sequences; sequences
     /// that share a prefix share its cells.
     pub cache_cells: u32,

@@ -86,12 +86,11 @@ impl LlamaCpp {
             Some(asked) => asked,
             None => settings.context_length_for(trained),
         };
-        // One sequence more than asked: probes run beside live sequences.
-        let sequences = options.n_sequences + options.n_kept + 1;
+        // Two sequences more than are evaluated: one for what the last
+        // conversation left behind, one for probes.
+        let sequences = options.n_sequences + 2;
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
-        let cells = context_length
-            .saturating_mul(options.n_sequences)
-            .saturating_add(options.spare_cells);
+        let cells = context_length.saturating_mul(options.n_sequences);
         let context = Context::new(
             Arc::clone(model),
             &ContextOptions {
@@ -111,7 +110,6 @@ impl LlamaCpp {
             facts: Arc::new(ModelFacts {
                 context_length,
                 n_sequences: options.n_sequences,
-                n_kept: options.n_kept,
                 cache_cells: cells,
                 batch_size,
                 ..model.facts()

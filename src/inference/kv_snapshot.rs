@@ -73,9 +73,14 @@ pub enum KvSnapshotError {
         /// Most tokens.
         limit: usize,
     },
-    /// The prefix cache is switched off.
-    #[error("nothing is kept: runtime.prefix_cache_entries is 0")]
-    NothingKept,
+    /// There is no memory for it.
+    #[error("the snapshot takes {bytes} bytes, but runtime.prefix_cache_mib allows {limit}")]
+    NoMemory {
+        /// Its size.
+        bytes: usize,
+        /// Memory for all that is kept.
+        limit: usize,
+    },
 }
 
 impl KvSnapshot {

@@ -2,6 +2,7 @@
 
 use super::cells::{Cell, Cells};
 use crate::backend::Token;
+use crate::inference::KvSpan;
 use crate::steering::PlanKey;
 
 /// Consecutive positions that were evaluated under one steering plan.
@@ -39,6 +40,19 @@ impl Past {
             tokens: Vec::with_capacity(capacity),
             spans: Vec::with_capacity(8),
             cells: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// A past that is not in the cache.
+    pub(super) fn of<'a>(tokens: Vec<Token>, spans: impl Iterator<Item = &'a KvSpan>) -> Self {
+        let spans = spans.map(|span| Span {
+            end: span.end as usize,
+            key: span.key,
+        });
+        Self {
+            spans: spans.collect(),
+            cells: Vec::new(),
+            tokens,
         }
     }
 
@@ -100,9 +114,23 @@ impl Past {
         }
     }
 
-    /// Gives the cells up.
-    pub(super) fn release(self, cells: &mut Cells) {
-        cells.release(self.cells.into_iter());
+    /// Gives the cells up: the past is no longer in the cache.
+    pub(super) fn leave(&mut self, cells: &mut Cells) {
+        cells.release(self.cells.drain(..));
+        self.cells.shrink_to_fit();
+        self.tokens.shrink_to_fit();
+    }
+
+    /// Appends the first `length` positions of another past, in cells of
+    /// their own; only for an empty past.
+    pub(super) fn repeat(&mut self, other: &Self, length: usize, cells: &mut Cells) {
+        for span in &other.spans {
+            let from = self.tokens.len();
+            let to = span.end.min(length);
+            if from < to {
+                self.append(&other.tokens[from..to], span.key, cells);
+            }
+        }
     }
 
     /// Number of leading positions that a prompt can take over.
@@ -194,7 +222,7 @@ mod tests {
     #[test]
     fn a_shared_prefix_keeps_its_spans_and_its_cells() {
         let mut cells = Cells::new(10);
-        let whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
+        let mut whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
         let mut part = Past::default();
         part.share(&whole, 3, &mut cells);
         assert_eq!(part.tokens(), [1, 2, 3]);
@@ -210,9 +238,9 @@ mod tests {
         );
         assert!(part.is_part_of(&whole) && !whole.is_part_of(&part));
         assert_eq!(cells.available(), 6);
-        part.release(&mut cells);
+        part.leave(&mut cells);
         assert_eq!(cells.available(), 6);
-        whole.release(&mut cells);
+        whole.leave(&mut cells);
         assert_eq!(cells.available(), 10);
     }
 

@@ -1,4 +1,8 @@
 //! The prefix cache: pasts that finished generations leave behind.
+//!
+//! Cells of an idle past cost every decoding row its share of attention, so
+//! only the past of the very last generation stays in the key–value cache, and
+//! only until another one begins. The others are held as bytes.
 
 use super::cells::Cells;
 use super::past::{Allowed, Past};
@@ -12,11 +16,12 @@ use crate::steering::PlanKey;
 pub struct PrefixOptions {
     /// What a prompt may take over.
     pub policy: PrefixPolicy,
-    /// Most pasts that are kept for later prompts; 0 keeps none.
-    pub entries: usize,
+    /// Memory for pasts that are kept for later prompts, in bytes; 0 keeps
+    /// none.
+    pub memory: usize,
 }
 
-/// Shorter prefixes of other sessions are not worth a sequence of their own.
+/// Shorter prefixes of other sessions are not worth the copy.
 pub(super) const MIN_FOREIGN: usize = 16;
 
 /// What a new generation wants to take over.
@@ -55,9 +60,18 @@ impl Ask<'_> {
 #[derive(Debug)]
 struct Entry {
     session: SessionId,
-    sequence: SequenceId,
     past: Past,
+    home: Home,
     used: u64,
+}
+
+/// Where the keys and values of a past are.
+#[derive(Debug)]
+enum Home {
+    /// In a sequence of the cache.
+    Resident(SequenceId),
+    /// In memory, in the backend's own form.
+    Stored(Vec<u8>),
 }
 
 /// Idle pasts, free sequences and free cells.
@@ -67,6 +81,7 @@ pub(super) struct PrefixCache {
     /// Whether a sequence can be cut and shared in the middle.
     rewinds: bool,
     entries: Vec<Entry>,
+    stored: usize,
     free: Vec<SequenceId>,
     cells: Cells,
     uses: u64,
@@ -75,15 +90,13 @@ pub(super) struct PrefixCache {
 impl PrefixCache {
     pub(super) fn new(backend: &dyn Backend, options: PrefixOptions) -> Self {
         let facts = backend.facts();
-        let options = PrefixOptions {
-            entries: options.entries.min(facts.n_kept as usize),
-            ..options
-        };
         Self {
             options,
             rewinds: facts.rewinds,
-            entries: Vec::with_capacity(options.entries + 1),
-            free: (0..facts.n_sequences + facts.n_kept).rev().collect(),
+            entries: Vec::new(),
+            stored: 0,
+            // One for each running generation, one for a resident past.
+            free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
             uses: 0,
         }
@@ -107,8 +120,23 @@ impl PrefixCache {
         (capacity - self.cells.available(), capacity)
     }
 
+    /// Number of pasts that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of the pasts that are stored.
+    pub(super) fn stored(&self) -> usize {
+        self.stored
+    }
+
+    /// Most bytes of the pasts that are stored.
+    pub(super) fn memory(&self) -> usize {
+        self.options.memory
+    }
+
     /// Takes an unused sequence. There is one for each running generation and
-    /// each entry, so `None` means that a bound was broken.
+    /// a resident past, so `None` means that a bound was broken.
     pub(super) fn open(&mut self) -> Option<SequenceId> {
         self.free.pop()
     }
@@ -139,7 +167,7 @@ impl PrefixCache {
 
     /// Gives the first `length` positions of an entry to the empty `past` of
     /// `sequence`. A session that goes on from the end of its own past takes
-    /// it over; otherwise the entry stays and its cells are shared.
+    /// it over; otherwise the entry stays.
     pub(super) fn adopt(
         &mut self,
         backend: &mut dyn Backend,
@@ -150,50 +178,145 @@ impl PrefixCache {
         past: &mut Past,
     ) -> Result<(), BackendError> {
         self.uses += 1;
+        let uses = self.uses;
         let Some(entry) = self.entries.get_mut(index) else {
             return Ok(());
         };
+        entry.used = uses;
         let whole = length == entry.past.len();
-        if whole && (&entry.session == session || !self.rewinds) {
-            let entry = self.entries.remove(index);
-            self.free.push(*sequence);
-            *sequence = entry.sequence;
-            past.take_over(entry.past);
-            return Ok(());
+        let goes_on = whole && (&entry.session == session || !self.rewinds);
+        match &entry.home {
+            Home::Resident(resident) if goes_on => {
+                self.free.push(*sequence);
+                *sequence = *resident;
+                past.take_over(self.entries.swap_remove(index).past);
+                return Ok(());
+            }
+            Home::Resident(resident) => {
+                backend.share_prefix(*resident, *sequence, length as u32)?;
+                past.share(&entry.past, length, &mut self.cells);
+                return Ok(());
+            }
+            Home::Stored(_) => {}
         }
-        entry.used = self.uses;
-        backend.share_prefix(entry.sequence, *sequence, length as u32)?;
-        past.share(&entry.past, length, &mut self.cells);
+        let entry = self.entries.swap_remove(index);
+        let Home::Stored(bytes) = &entry.home else {
+            return Ok(());
+        };
+        let all = entry.past.len();
+        if self.cells.available() >= all {
+            if let Err(error) = backend.restore_sequence(*sequence, all as u32, bytes) {
+                // It is evaluated instead.
+                tracing::warn!(session = %entry.session, %error, "a kept past is not usable");
+                self.stored -= bytes.len();
+                return Ok(());
+            }
+            if !whole {
+                backend.truncate(*sequence, length as u32)?;
+            }
+            past.repeat(&entry.past, length, &mut self.cells);
+        }
+        if goes_on && past.len() == length {
+            self.stored -= bytes.len();
+        } else {
+            self.entries.push(entry);
+        }
         Ok(())
     }
 
-    /// Keeps the past of a generation that is over.
+    /// Keeps the past of a generation that is over: in the cache if nothing
+    /// else runs, since its session may go on at once.
     pub(super) fn keep(
         &mut self,
         backend: &mut dyn Backend,
         session: SessionId,
         sequence: SequenceId,
         past: Past,
+        others_run: bool,
     ) -> Result<(), BackendError> {
-        if self.options.entries == 0 || past.len() == 0 {
+        if self.options.memory == 0 || past.len() == 0 {
             return self.discard(backend, sequence, past);
         }
-        while let Some(stale) = self
-            .entries
-            .iter()
-            .position(|entry| entry.session == session && entry.past.is_part_of(&past))
-        {
-            self.evict(backend, stale)?;
+        self.drop_parts_of(backend, &session, &past)?;
+        // One at most is resident.
+        self.settle(backend)?;
+        self.insert(session, past, Home::Resident(sequence));
+        if others_run {
+            self.settle(backend)?;
         }
+        Ok(())
+    }
+
+    /// Keeps a past that was written down before.
+    pub(super) fn keep_stored(
+        &mut self,
+        backend: &mut dyn Backend,
+        session: SessionId,
+        past: Past,
+        bytes: Vec<u8>,
+    ) -> Result<(), BackendError> {
+        self.drop_parts_of(backend, &session, &past)?;
+        self.stored += bytes.len();
+        self.insert(session, past, Home::Stored(bytes));
+        self.keep_within_memory();
+        Ok(())
+    }
+
+    fn insert(&mut self, session: SessionId, past: Past, home: Home) {
         self.uses += 1;
         self.entries.push(Entry {
             session,
-            sequence,
             past,
+            home,
             used: self.uses,
         });
-        if self.entries.len() > self.options.entries {
-            self.evict_oldest(backend)?;
+    }
+
+    /// Earlier turns of the same conversation stand in its latest.
+    fn drop_parts_of(
+        &mut self,
+        backend: &mut dyn Backend,
+        session: &SessionId,
+        past: &Past,
+    ) -> Result<(), BackendError> {
+        while let Some(stale) = self
+            .entries
+            .iter()
+            .position(|entry| &entry.session == session && entry.past.is_part_of(past))
+        {
+            self.evict(backend, stale)?;
+        }
+        Ok(())
+    }
+
+    /// Moves resident pasts out of the key–value cache.
+    pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
+        let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));
+        while let Some(index) = self.entries.iter().position(resident) {
+            let entry = self.entries.swap_remove(index);
+            let Home::Resident(sequence) = entry.home else {
+                continue;
+            };
+            let saved = backend.save_sequence(sequence);
+            let mut past = entry.past;
+            past.leave(&mut self.cells);
+            self.free.push(sequence);
+            backend.truncate(sequence, 0)?;
+            match saved {
+                Ok(bytes) => {
+                    self.stored += bytes.len();
+                    self.entries.push(Entry {
+                        session: entry.session,
+                        past,
+                        home: Home::Stored(bytes),
+                        used: entry.used,
+                    });
+                    self.keep_within_memory();
+                }
+                Err(error) => {
+                    tracing::warn!(session = %entry.session, %error, "a past is not kept");
+                }
+            }
         }
         Ok(())
     }
@@ -203,20 +326,22 @@ impl PrefixCache {
         &mut self,
         backend: &mut dyn Backend,
         sequence: SequenceId,
-        past: Past,
+        mut past: Past,
     ) -> Result<(), BackendError> {
-        past.release(&mut self.cells);
+        past.leave(&mut self.cells);
         self.free.push(sequence);
         backend.truncate(sequence, 0)
     }
 
-    /// Evicts the least recently used entries until `rows` cells are free.
+    /// Moves resident pasts out if fewer than `rows` cells are free.
     pub(super) fn make_room(
         &mut self,
         backend: &mut dyn Backend,
         rows: usize,
     ) -> Result<(), BackendError> {
-        while self.cells.available() < rows && self.evict_oldest(backend)? {}
+        if self.cells.available() < rows {
+            self.settle(backend)?;
+        }
         Ok(())
     }
 
@@ -232,36 +357,48 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// The latest past of a session.
-    pub(super) fn latest(&self, session: &SessionId) -> Option<(SequenceId, &Past)> {
-        self.entries
-            .iter()
-            .filter(|entry| &entry.session == session)
-            .max_by_key(|entry| entry.used)
-            .map(|entry| (entry.sequence, &entry.past))
-    }
-
-    /// Number of pasts that are kept.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Most pasts that are kept.
-    pub(super) fn limit(&self) -> usize {
-        self.options.entries
-    }
-
-    fn evict_oldest(&mut self, backend: &mut dyn Backend) -> Result<bool, BackendError> {
-        let entries = self.entries.iter().enumerate();
-        let Some((oldest, _)) = entries.min_by_key(|(_, entry)| entry.used) else {
-            return Ok(false);
+    /// The latest past of a session with its keys and values.
+    pub(super) fn latest(
+        &self,
+        backend: &mut dyn Backend,
+        session: &SessionId,
+    ) -> Result<Option<(&Past, Vec<u8>)>, BackendError> {
+        let own = self.entries.iter().filter(|e| &e.session == session);
+        let Some(entry) = own.max_by_key(|entry| entry.used) else {
+            return Ok(None);
         };
-        self.evict(backend, oldest)?;
-        Ok(true)
+        let bytes = match &entry.home {
+            Home::Resident(sequence) => backend.save_sequence(*sequence)?,
+            Home::Stored(bytes) => bytes.clone(),
+        };
+        Ok(Some((&entry.past, bytes)))
+    }
+
+    /// Drops the least recently used of the stored pasts until the others fit.
+    fn keep_within_memory(&mut self) {
+        while self.stored > self.options.memory {
+            let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
+            let entries = self.entries.iter().enumerate();
+            let oldest = entries
+                .filter(|(_, entry)| stored(entry))
+                .min_by_key(|(_, entry)| entry.used);
+            let Some((oldest, _)) = oldest else {
+                return;
+            };
+            if let Home::Stored(bytes) = self.entries.swap_remove(oldest).home {
+                self.stored -= bytes.len();
+            }
+        }
     }
 
     fn evict(&mut self, backend: &mut dyn Backend, index: usize) -> Result<(), BackendError> {
         let entry = self.entries.swap_remove(index);
-        self.discard(backend, entry.sequence, entry.past)
+        match entry.home {
+            Home::Resident(sequence) => self.discard(backend, sequence, entry.past),
+            Home::Stored(bytes) => {
+                self.stored -= bytes.len();
+                Ok(())
+            }
+        }
     }
 }

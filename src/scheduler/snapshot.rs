@@ -12,7 +12,8 @@ impl Scheduler {
     /// # Errors
     /// [`EngineError::Backend`] if the cache cannot be read.
     pub fn save(&mut self, session: &SessionId) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some((sequence, past)) = self.cache.latest(session) else {
+        let latest = self.cache.latest(self.backend.as_mut(), session)?;
+        let Some((past, state)) = latest else {
             return Ok(None);
         };
         let snapshot = KvSnapshot {
@@ -26,18 +27,18 @@ impl Scheduler {
                     key: span.key,
                 })
                 .collect(),
-            state: self.backend.save_sequence(sequence)?,
+            state,
         };
         Ok(Some(snapshot.to_bytes()?))
     }
 
-    /// Takes a past that [`save`](Self::save) gave back into the cache, for a
-    /// session's next turn; returns its length in tokens.
+    /// Keeps a past that [`save`](Self::save) gave for a session's next turn;
+    /// returns its length in tokens. Should the backend refuse it then, the
+    /// prompt is evaluated instead.
     ///
     /// # Errors
     /// [`EngineError::KvSnapshot`] if the bytes are damaged, belong to another
-    /// model or are too long; [`EngineError::Backend`] if the backend refuses
-    /// them. Nothing is changed then.
+    /// model or are too long. Nothing is changed then.
     pub fn restore(&mut self, session: &SessionId, bytes: &[u8]) -> Result<usize, EngineError> {
         let snapshot = KvSnapshot::from_bytes(bytes)?;
         let facts = &self.shared.facts;
@@ -50,28 +51,14 @@ impl Scheduler {
         if tokens > limit {
             return Err(KvSnapshotError::TooLong { tokens, limit }.into());
         }
-        if self.cache.limit() == 0 {
-            return Err(KvSnapshotError::NothingKept.into());
+        let (bytes, limit) = (snapshot.state.len(), self.cache.memory());
+        if bytes > limit {
+            return Err(KvSnapshotError::NoMemory { bytes, limit }.into());
         }
-        let backend = self.backend.as_mut();
-        self.cache.make_room(backend, tokens)?;
-        if self.cache.cells().available() < tokens {
-            let limit = self.cache.cells().available();
-            return Err(KvSnapshotError::TooLong { tokens, limit }.into());
-        }
-        let Some(sequence) = self.cache.open() else {
-            return Err(KvSnapshotError::NothingKept.into());
-        };
-        if let Err(error) = backend.restore_sequence(sequence, tokens as u32, &snapshot.state) {
-            self.cache.close(sequence);
-            return Err(error.into());
-        }
-        let mut past = Past::default();
-        for span in &snapshot.spans {
-            let part = past.len()..span.end as usize;
-            past.append(&snapshot.tokens[part], span.key, self.cache.cells());
-        }
-        self.cache.keep(backend, session.clone(), sequence, past)?;
+        let past = Past::of(snapshot.tokens, snapshot.spans.iter());
+        let (session, backend) = (session.clone(), self.backend.as_mut());
+        self.cache
+            .keep_stored(backend, session, past, snapshot.state)?;
         Ok(tokens)
     }
 

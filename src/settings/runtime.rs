@@ -39,7 +39,7 @@ section! {
     pub struct RuntimeSettings = Runtime, runtime, "runtime";
 
     /// Sequences that are decoded in one batch.
-    n_parallel: usize = 4, in between(1.0, 255.0);
+    n_parallel: usize = 4, in between(1.0, 254.0);
     /// Requests that may wait for a free slot; more are refused as overloaded.
     queue_limit: usize = 64, in between(0.0, 65_536.0);
     /// Tokens that a stream holds for a slow reader before its generation pauses.
@@ -47,12 +47,9 @@ section! {
     /// What a prompt may take over of what was evaluated before: a session's own past as it was felt, only what
     /// the steering of now would give, or everything with prompts never steered.
     prefix_policy: PrefixPolicy = PrefixPolicy::Keep;
-    /// Finished conversations whose evaluated tokens are kept for the next turn; the one unused for longest goes
-    /// first. Together with the parallel sequences at most 255 are kept.
-    prefix_cache_entries: usize = 32, in between(0.0, 254.0);
-    /// Tokens of cache memory beyond `context_length` × `n_parallel`. Finished conversations also use what the
-    /// running ones leave free of that.
-    prefix_cache_tokens: u32 = 0, in between(0.0, 16_777_216.0);
+    /// Memory for the keys and values of finished conversations, in MiB, so that their next turn evaluates only
+    /// what is new; the one unused for longest goes first. 0 keeps none.
+    prefix_cache_mib: u32 = 1024, in between(0.0, 16_777_216.0);
     /// When a changed emotion reaches a reply: with the next generation or with the next token.
     modulation_timing: ModulationTiming = ModulationTiming::AtStart;
     /// Seconds after which a request is ended, waiting included.
@@ -76,6 +73,11 @@ section! {
 }
 
 impl RuntimeSettings {
+    /// Returns the memory for what finished conversations leave behind, in bytes.
+    pub fn prefix_cache_memory(&self) -> usize {
+        (self.prefix_cache_mib as usize).saturating_mul(1024 * 1024)
+    }
+
     /// Returns the time limit of a request, where there is one.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.request_timeout_seconds.map(seconds)

@@ -69,7 +69,6 @@ impl Scripted {
                 context_trained: context,
                 context_length: context,
                 n_sequences,
-                n_kept: 0,
                 cache_cells: context * n_sequences,
                 rewinds: true,
                 batch_size,
@@ -78,21 +77,11 @@ impl Scripted {
                 eos_token: String::new(),
                 residual_norms: vec![1.0; 3],
             }),
-            sequences: vec![Vec::new(); n_sequences as usize],
+            sequences: vec![Vec::new(); n_sequences as usize + 1],
             logits: Vec::new(),
             probe: Probe::default(),
             ends_at,
         }
-    }
-
-    /// Has sequences for finished conversations too, and so many cells.
-    pub fn keeping(mut self, n_kept: u32, cells: u32) -> Self {
-        let facts = Arc::make_mut(&mut self.facts);
-        facts.n_kept = n_kept;
-        facts.cache_cells = cells;
-        let sequences = (facts.n_sequences + n_kept) as usize;
-        self.sequences.resize(sequences, Vec::new());
-        self
     }
 
     /// Can only go on from the end of a sequence, as recurrent models do.

@@ -70,8 +70,6 @@ impl Bench {
             model: ModelSettings::default(),
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
-            n_kept: 0,
-            spare_cells: 0,
             devices: Vec::new(),
         };
         let backend = create_backend(&options).unwrap();

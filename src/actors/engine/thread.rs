@@ -154,7 +154,7 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
             },
             prefix: PrefixOptions {
                 policy: wiring.settings.runtime.prefix_policy,
-                entries: wiring.settings.runtime.prefix_cache_entries,
+                memory: wiring.settings.runtime.prefix_cache_memory(),
             },
         },
     );

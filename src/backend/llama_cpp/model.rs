@@ -163,7 +163,6 @@ impl Model {
             context_trained: self.context_trained(),
             context_length: 0,
             n_sequences: 0,
-            n_kept: 0,
             cache_cells: 0,
             batch_size: 0,
             // SAFETY: plain queries of a live model.

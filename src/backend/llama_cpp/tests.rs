@@ -33,8 +33,6 @@ fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
         model: ModelSettings::default().use_extra_bufts(false),
         source,
         n_sequences,
-        n_kept: 0,
-        spare_cells: 0,
         devices: Vec::new(),
     };
     LlamaCpp::load(&options).unwrap()

@@ -63,7 +63,7 @@ impl ModelOptions {
             settings.model.backend = backend;
         }
         settings.runtime.n_parallel = sequences;
-        settings.runtime.prefix_cache_entries = 0;
+        settings.runtime.prefix_cache_mib = 0;
         let runtime = tokio::runtime::Runtime::new()?;
         let interrupted = Arc::<AtomicBool>::default();
         let flag = Arc::clone(&interrupted);
