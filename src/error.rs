@@ -97,6 +97,15 @@ pub enum SteeringError {
 }
 
 impl SteeringError {
+    /// The file that is to blame, where one is.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Library(error) => error.file(),
+            Self::FolderMissing { folder } => Some(folder),
+            Self::Unreadable { file, .. } => Some(file),
+        }
+    }
+
     /// A short name for metric labels.
     pub fn kind(&self) -> &'static str {
         match self {

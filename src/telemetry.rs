@@ -3,7 +3,7 @@
 use metrics::{counter, gauge, histogram};
 
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS};
-use crate::error::EngineError;
+use crate::error::{EngineError, SteeringError};
 use crate::event::ActorName;
 use crate::inference::GenerationReport;
 use crate::scheduler::StepSummary;
@@ -28,7 +28,8 @@ pub const RUNNING: &str = "elpis_num_requests_running";
 pub const WAITING: &str = "elpis_num_requests_waiting";
 /// Emotion events, by `event`; names of one's own count as `custom`.
 pub const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
-/// Reloads of the steering library, by `outcome`.
+/// Reloads of the steering library, by `outcome` (`ok` or `refused`); refused
+/// ones with `reason` and `file`.
 pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
 /// Restarts, by `actor`.
 pub const RESTARTS: &str = "elpis_actor_restarts_total";
@@ -86,8 +87,14 @@ impl StepMetrics {
     }
 }
 
-pub(crate) fn steering_reload(outcome: &'static str) {
-    counter!(STEERING_RELOADS, "outcome" => outcome).increment(1);
+pub(crate) fn steering_reloaded() {
+    counter!(STEERING_RELOADS, "outcome" => "ok").increment(1);
+}
+
+pub(crate) fn steering_refused(error: &SteeringError) {
+    let file = error.file().unwrap_or_default().to_owned();
+    counter!(STEERING_RELOADS, "outcome" => "refused", "reason" => error.kind(), "file" => file)
+        .increment(1);
 }
 
 pub(crate) fn restart(actor: ActorName) {

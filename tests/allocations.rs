@@ -1,9 +1,9 @@
 //! The engine thread takes no memory for a token: scheduling, steering,
 //! sampling, text and stream work in what a generation was given at its start.
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/allocator.rs"]
+mod allocator;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,35 +14,6 @@ use elpis::backend::{
 };
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Elpis, GenerationEvent, ModulationTiming, Settings};
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const STREAMS: u32 = 8;
 const TOKENS: u32 = 200;
@@ -98,7 +69,7 @@ impl Backend for Counted {
         }
         self.sent += batch.rows().iter().filter(|row| row.logits).count();
         let result = self.inner.decode(batch);
-        let now = COUNT.with(Cell::get);
+        let now = allocator::count();
         if let Some(before) = self.before
             && batch.rows().iter().all(|row| row.logits)
         {
@@ -106,7 +77,7 @@ impl Backend for Counted {
             let step = (batch.len(), steered.count(), now - before);
             self.steps.lock().unwrap().push(step);
         }
-        self.before = Some(COUNT.with(Cell::get));
+        self.before = Some(allocator::count());
         result
     }
 

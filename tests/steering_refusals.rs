@@ -1,6 +1,18 @@
 //! Hand-made bad files: huge declared sizes, overlaps, recursion, refused globals, broken archives.
 
-use elpis::steering::{VectorFormat, parse};
+#[path = "support/allocator.rs"]
+mod allocator;
+
+use elpis::steering::{FormatError, SteeringVector, VectorFormat};
+
+/// Parses, and sees to it that memory stays within twice the file's size plus
+/// 16 MB, whatever sizes the file declares.
+fn parse(format: VectorFormat, bytes: &[u8]) -> Result<SteeringVector, FormatError> {
+    let (result, peak) = allocator::peak(|| elpis::steering::parse(format, bytes));
+    let limit = 2 * bytes.len() + 16_000_000;
+    assert!(peak <= limit, "{peak} bytes for a file of {}", bytes.len());
+    result
+}
 
 fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();

@@ -62,6 +62,16 @@ async fn reloaded(events: &mut Events) -> String {
     }
 }
 
+/// The next set that is taken over; a writer that was held up may have had
+/// its half of a file refused more than once.
+async fn in_the_end(events: &mut Events) -> String {
+    loop {
+        if let News::Reloaded(version) = news(events).await {
+            return version;
+        }
+    }
+}
+
 async fn refused(events: &mut Events) -> String {
     match news(events).await {
         News::Refused(reason) => reason,
@@ -155,6 +165,45 @@ async fn a_folder_may_appear_later_and_be_switched_over() {
         };
         assert_eq!(elpis.steering_library().version(), second);
     }
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_slowly_or_deleted_is_told_and_never_served_in_part() {
+    use std::io::Write;
+
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let manifest = folder.path().join("vectors.toml");
+    fs::write(&manifest, "layer = 2\n").unwrap();
+    let elpis = Elpis::start(settings(folder.path())).await.unwrap();
+    let first = elpis.steering_library().version().to_owned();
+    let mut events = elpis.events();
+    let file = folder.path().join("calm.safetensors");
+    let whole = scaled(0.5);
+    let (head, tail) = whole.split_at(whole.len() / 2);
+    let mut writer = fs::File::create(&file).unwrap();
+    writer.write_all(head).unwrap();
+    let reason = refused(&mut events).await;
+    assert!(reason.contains("calm.safetensors"), "{reason}");
+    assert_eq!(elpis.steering_library().version(), first);
+    writer.write_all(tail).unwrap();
+    drop(writer);
+    let second = in_the_end(&mut events).await;
+    assert_ne!(second, first);
+
+    // Without its file an emotion no longer steers, unless the manifest names
+    // it: then the set is refused.
+    fs::remove_file(&file).unwrap();
+    let third = in_the_end(&mut events).await;
+    assert_eq!(elpis.steering_library().emotions().len(), 3);
+    fs::write(&manifest, "layer = 2\n[emotions.calm]\ncap = 1.0\n").unwrap();
+    let reason = refused(&mut events).await;
+    assert!(reason.contains("calm"), "{reason}");
+    assert_eq!(elpis.steering_library().version(), third);
+    fs::write(&file, &whole).unwrap();
+    in_the_end(&mut events).await;
+    assert_eq!(elpis.steering_library().emotions().len(), 4);
     elpis.shutdown().await;
 }
 

@@ -159,7 +159,7 @@ impl SteeringState {
             Ok(library) => {
                 let library = Arc::new(library);
                 self.wiring.library.send_replace(Arc::clone(&library));
-                telemetry::steering_reload("ok");
+                telemetry::steering_reloaded();
                 tracing::info!(version = %library.version(), "steering library in force");
                 self.wiring.bus.publish(Event::SteeringReloaded {
                     version: library.version().to_string(),
@@ -168,7 +168,7 @@ impl SteeringState {
                 Ok(library)
             }
             Err(error) => {
-                telemetry::steering_reload(error.kind());
+                telemetry::steering_refused(&error);
                 tracing::warn!(%error, "steering vectors refused");
                 self.wiring.bus.publish(Event::SteeringRefused {
                     kind: error.kind(),
