@@ -280,7 +280,7 @@ fn ranges_name_field_value_limit_and_origin() {
         (
             "ELPIS_RUNTIME_N_PARALLEL",
             "0",
-            "runtime.n_parallel is 0, but must be 1 to 256",
+            "runtime.n_parallel is 0, but must be 1 to 254",
         ),
     ];
     for (variable, value, expected) in table {
