@@ -8,11 +8,15 @@
 
 #[cfg(feature = "llama-cpp")]
 pub(crate) mod llama_cpp;
+#[cfg(feature = "transformers")]
+pub(crate) mod transformers;
 
 mod batch;
 mod bundled;
 mod error;
 mod facts;
+#[cfg(any(feature = "llama-cpp", feature = "transformers"))]
+mod norms;
 
 pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
@@ -126,16 +130,29 @@ pub fn available_backends() -> &'static [BackendKind] {
     &[
         #[cfg(feature = "llama-cpp")]
         BackendKind::LlamaCpp,
+        #[cfg(feature = "transformers")]
+        BackendKind::Transformers,
     ]
 }
 
 /// Lists the devices that the linked backends really report.
 pub fn devices() -> Vec<Device> {
-    #[allow(unused_mut)]
-    let mut found = Vec::new();
-    #[cfg(feature = "llama-cpp")]
-    found.extend(llama_cpp::devices());
-    found
+    available_backends()
+        .iter()
+        .flat_map(|&backend| devices_of(backend))
+        .collect()
+}
+
+/// Lists the devices that one backend reports; none if it is not linked.
+pub fn devices_of(backend: BackendKind) -> Vec<Device> {
+    match backend {
+        #[cfg(feature = "llama-cpp")]
+        BackendKind::LlamaCpp => llama_cpp::devices(),
+        #[cfg(feature = "transformers")]
+        BackendKind::Transformers => transformers::devices(),
+        #[allow(unreachable_patterns)]
+        _ => Vec::new(),
+    }
 }
 
 /// Everything that a backend needs to load a model.
@@ -220,6 +237,16 @@ pub fn create_backend(options: &LoadOptions) -> Result<Box<dyn Backend>, Backend
     match options.model.backend {
         #[cfg(feature = "llama-cpp")]
         BackendKind::LlamaCpp => Ok(Box::new(llama_cpp::LlamaCpp::load(options)?)),
+        #[cfg(feature = "transformers")]
+        BackendKind::Transformers => Ok(Box::new(transformers::Transformers::load(options)?)),
+        #[allow(unreachable_patterns)]
         other => Err(BackendError::NotBuilt { backend: other }),
     }
+}
+
+#[cfg(any(feature = "llama-cpp", feature = "transformers"))]
+/// Physical cores, but no more than the process may use.
+fn default_threads() -> usize {
+    let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    num_cpus::get_physical().clamp(1, usable)
 }

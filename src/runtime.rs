@@ -262,7 +262,7 @@ impl Elpis {
 /// As [`ElpisBuilder::start`].
 pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
     settings.validate()?;
-    let hardware = HardwareReport::take(settings.model.hardware_backend)?;
+    let hardware = HardwareReport::take(&settings.model)?;
     let source = resolve(settings, Arc::new(NoProgress)).await?;
     let options = LoadOptions::new(settings, source, hardware.selected_devices());
     let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;

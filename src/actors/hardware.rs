@@ -1,4 +1,4 @@
-//! Knows the devices: what the linked backends report, and which of them the
+//! Knows the devices: what the model's backend reports, and which of them the
 //! settings let a model use.
 
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::Wiring;
 use crate::backend::{self, Device, DeviceKind};
 use crate::error::Error;
-use crate::settings::HardwareBackend;
+use crate::settings::{HardwareBackend, ModelSettings};
 
 /// The machine as the backends see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HardwareReport {
     /// What models run on.
     pub selected: DeviceKind,
-    /// Every device that a linked backend reports.
+    /// Every device that the model's backend reports.
     pub devices: Vec<Device>,
     /// Physical processor cores.
     pub physical_cores: usize,
@@ -25,12 +25,12 @@ pub struct HardwareReport {
 }
 
 impl HardwareReport {
-    /// Asks the linked backends and applies the settings' choice.
+    /// Asks the backend that the settings name and applies their choice.
     ///
     /// # Errors
     /// [`Error::Hardware`] if the choice is not there; it names what is.
-    pub fn take(choice: HardwareBackend) -> Result<Self, Error> {
-        Self::select(choice, backend::devices())
+    pub fn take(model: &ModelSettings) -> Result<Self, Error> {
+        Self::select(model.hardware_backend, backend::devices_of(model.backend))
     }
 
     /// Applies the choice to a list of devices.
@@ -136,9 +136,9 @@ impl Actor for HardwareActor {
 }
 
 async fn refresh(wiring: &Wiring) -> Result<Arc<HardwareReport>, Error> {
-    let choice = wiring.settings.model.hardware_backend;
+    let model = wiring.settings.model.clone();
     // Asking drivers may take a while.
-    let report = tokio::task::spawn_blocking(move || HardwareReport::take(choice))
+    let report = tokio::task::spawn_blocking(move || HardwareReport::take(&model))
         .await
         .map_err(|error| Error::Stopped {
             reason: format!("the hardware query failed: {error}"),

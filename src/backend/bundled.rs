@@ -18,6 +18,36 @@ impl BundledModel {
         return None;
     }
 
+    /// The files of its Hugging Face folder as (file name, bytes), if the
+    /// features `bundled-model` and `transformers` are on.
+    pub const fn checkpoint() -> &'static [(&'static str, &'static [u8])] {
+        #[cfg(all(feature = "bundled-model", feature = "transformers"))]
+        return &[
+            (
+                "config.json",
+                include_bytes!("../../models/elpis-tiny/config.json"),
+            ),
+            (
+                "generation_config.json",
+                include_bytes!("../../models/elpis-tiny/generation_config.json"),
+            ),
+            (
+                "model.safetensors",
+                include_bytes!("../../models/elpis-tiny/model.safetensors"),
+            ),
+            (
+                "tokenizer.json",
+                include_bytes!("../../models/elpis-tiny/tokenizer.json"),
+            ),
+            (
+                "tokenizer_config.json",
+                include_bytes!("../../models/elpis-tiny/tokenizer_config.json"),
+            ),
+        ];
+        #[cfg(not(all(feature = "bundled-model", feature = "transformers")))]
+        return &[];
+    }
+
     /// Its steering vectors, as a library is built from; empty without the
     /// feature.
     pub fn library_files() -> Vec<LibraryFile> {

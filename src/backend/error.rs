@@ -10,8 +10,9 @@ use super::BackendKind;
 pub enum BackendError {
     /// The build lacks the backend.
     #[error(
-        "backend `{backend}` is not part of this build, which has: {}",
-        built()
+        "backend `{backend}` is not part of this build, which has: {}; {}",
+        built(),
+        advice(*backend)
     )]
     NotBuilt {
         /// The backend asked for.
@@ -46,6 +47,16 @@ pub enum BackendError {
         /// The file.
         path: PathBuf,
         /// The library's own words.
+        reason: String,
+    },
+    /// A file of a model folder lacks something or holds what is not supported.
+    #[error("cannot load model: {}: {item} {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The field or tensor.
+        item: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// A value is outside what the model or the backend can do.
@@ -95,6 +106,15 @@ fn built() -> String {
     }
 }
 
+fn advice(backend: BackendKind) -> &'static str {
+    match backend {
+        BackendKind::LlamaCpp => "build with the cargo feature `llama-cpp`",
+        BackendKind::Transformers => {
+            "run `cargo xtask setup transformers`, then build with the cargo feature `transformers`"
+        }
+    }
+}
+
 impl BackendError {
     /// A short name for metric labels.
     pub const fn kind(&self) -> &'static str {
@@ -104,6 +124,7 @@ impl BackendError {
             Self::Unreadable { .. } => "unreadable",
             Self::NotAModel { .. } => "not_a_model",
             Self::Load { .. } => "load",
+            Self::Checkpoint { .. } => "checkpoint",
             Self::Limit { .. } => "limit",
             Self::CacheFull { .. } => "cache_full",
             Self::Aborted => "aborted",

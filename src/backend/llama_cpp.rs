@@ -22,16 +22,10 @@ use tokenizer::LlamaTokenizer;
 
 use super::{
     Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
-    SequenceId, Token, Tokenizer,
+    SequenceId, Token, Tokenizer, default_threads, norms,
 };
 use crate::settings::ModelSource;
-use crate::steering::contrast::median_norm;
 
-/// A prompt on which the residual stream's norms are measured; what it says
-/// does not matter, its tokens only have to be ordinary ones.
-const NORM_PROBE: &str = "The train was late this morning, so we walked along the river and talked \
-    about the garden, the weather and the small repairs that an old house asks for every year.";
-const NORM_PROBE_TOKENS: usize = 64;
 /// Sampling needs one row of logits for each sequence; a few more for probes.
 const SPARE_OUTPUTS: u32 = 1;
 
@@ -118,30 +112,9 @@ impl LlamaCpp {
             context,
             scratch: sequences - 1,
         };
-        let norms = loaded.measure_residual_norms()?;
+        let norms = norms::measure(&mut loaded)?;
         Arc::make_mut(&mut loaded.facts).residual_norms = norms;
         Ok(loaded)
-    }
-
-    fn measure_residual_norms(&mut self) -> Result<Vec<f32>, BackendError> {
-        let mut tokens = self.tokenizer.encode(NORM_PROBE, false);
-        let most = NORM_PROBE_TOKENS
-            .min(self.facts.batch_size)
-            .min(self.facts.context_length as usize);
-        tokens.truncate(most);
-        if tokens.is_empty() {
-            return Ok(Vec::new());
-        }
-        let layers: Vec<usize> = (0..self.facts.n_layers.saturating_sub(1)).collect();
-        let stream = self.residual_stream(&tokens, &layers)?;
-        stream
-            .iter()
-            .map(|rows| median_norm(rows))
-            .collect::<Result<_, _>>()
-            .map_err(|error| BackendError::Native {
-                call: "norm measurement",
-                reason: error.to_string(),
-            })
     }
 }
 
@@ -193,21 +166,7 @@ impl Backend for LlamaCpp {
         tokens: &[Token],
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        let limit = self.facts.n_layers.saturating_sub(1);
-        if let Some(&layer) = layers.iter().find(|&&layer| layer >= limit) {
-            return Err(BackendError::Limit {
-                field: "layer",
-                value: layer.to_string(),
-                limit: format!("layers 0 to {} of this model", limit.saturating_sub(1)),
-            });
-        }
-        if tokens.len() > self.facts.batch_size {
-            return Err(BackendError::Limit {
-                field: "tokens",
-                value: tokens.len().to_string(),
-                limit: format!("one batch of {}", self.facts.batch_size),
-            });
-        }
+        norms::check(&self.facts, tokens, layers)?;
         let mut batch = Batch::with_capacity(tokens.len());
         batch.push(self.scratch, 0, tokens, true, None);
         let captured = self.context.decode_capturing(&batch, layers);
@@ -218,12 +177,6 @@ impl Backend for LlamaCpp {
             .map(|flat| flat.chunks_exact(n_embd).map(<[f32]>::to_vec).collect())
             .collect())
     }
-}
-
-/// Physical cores, but no more than the process may use.
-fn default_threads() -> usize {
-    let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    num_cpus::get_physical().clamp(1, usable)
 }
 
 /// Lists what the linked llama.cpp reports.

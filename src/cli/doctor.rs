@@ -28,7 +28,7 @@ pub(super) struct Options {
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
     let loaded = load_settings(config)?;
-    let hardware = HardwareReport::take(loaded.settings.model.hardware_backend)?;
+    let hardware = HardwareReport::take(&loaded.settings.model)?;
     let model = if options.no_model {
         None
     } else {

@@ -1,0 +1,57 @@
+//! How long the residual stream is at each layer: the unit of steering.
+
+use super::{Backend, BackendError, ModelFacts, Token};
+use crate::steering::contrast::median_norm;
+
+/// A prompt on which the residual stream's norms are measured; what it says
+/// does not matter, its tokens only have to be ordinary ones.
+const PROBE: &str = "The train was late this morning, so we walked along the river and talked \
+    about the garden, the weather and the small repairs that an old house asks for every year.";
+const PROBE_TOKENS: usize = 64;
+
+/// The median norm at the output of each layer that can be steered.
+pub(super) fn measure(backend: &mut dyn Backend) -> Result<Vec<f32>, BackendError> {
+    let mut tokens = backend.tokenizer().encode(PROBE, false);
+    let facts = backend.facts();
+    let most = PROBE_TOKENS
+        .min(facts.batch_size)
+        .min(facts.context_length as usize);
+    tokens.truncate(most);
+    if tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    let layers: Vec<usize> = (0..facts.n_layers.saturating_sub(1)).collect();
+    let stream = backend.residual_stream(&tokens, &layers)?;
+    stream
+        .iter()
+        .map(|rows| median_norm(rows))
+        .collect::<Result<_, _>>()
+        .map_err(|error| BackendError::Native {
+            call: "norm measurement",
+            reason: error.to_string(),
+        })
+}
+
+/// Checks what [`Backend::residual_stream`] is asked.
+pub(super) fn check(
+    facts: &ModelFacts,
+    tokens: &[Token],
+    layers: &[usize],
+) -> Result<(), BackendError> {
+    let limit = facts.n_layers.saturating_sub(1);
+    if let Some(&layer) = layers.iter().find(|&&layer| layer >= limit) {
+        return Err(BackendError::Limit {
+            field: "layer",
+            value: layer.to_string(),
+            limit: format!("layers 0 to {} of this model", limit.saturating_sub(1)),
+        });
+    }
+    if tokens.len() > facts.batch_size {
+        return Err(BackendError::Limit {
+            field: "tokens",
+            value: tokens.len().to_string(),
+            limit: format!("one batch of {}", facts.batch_size),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! The tokenizer of a Hugging Face folder.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use tokenizers::Tokenizer as HfTokenizer;
+
+use super::checkpoint::Files;
+use super::fields::Fields;
+use crate::backend::{BackendError, Token, Tokenizer};
+
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
+/// Control tokens that end a turn in the known chat formats; a folder that names
+/// one of them in its vocabulary means it, also where it forgets to say so.
+const ENDS_OF_TURN: [&str; 10] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<|end_of_text|>",
+    "<|endofturn|>",
+    "<|return|>",
+    "<EOT>",
+];
+
+/// Tokenises as `tokenizer.json` says.
+#[derive(Debug)]
+pub(super) struct FolderTokenizer {
+    /// Recognises control tokens.
+    special: HfTokenizer,
+    /// Takes them for plain text.
+    plain: HfTokenizer,
+    /// Bytes of each token; those of control tokens are empty.
+    pieces: Vec<Box<[u8]>>,
+    ends: HashSet<Token>,
+    /// Stands before every text, if the model asks for it.
+    start: Option<Token>,
+}
+
+/// What the folder says of texts, beside the tokens.
+#[derive(Debug, Default)]
+pub(super) struct TextFacts {
+    pub chat_template: Option<String>,
+    pub bos_token: String,
+    pub eos_token: String,
+}
+
+impl FolderTokenizer {
+    /// Reads the tokenizer and what belongs to it.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreadable`] or [`BackendError::Checkpoint`] with the
+    /// file and field that is missing or wrong.
+    pub fn read(files: &Files, config: &Fields<'_>) -> Result<(Self, TextFacts), BackendError> {
+        let wrong = |reason: String| BackendError::Checkpoint {
+            path: files.path(TOKENIZER),
+            item: "the file".to_owned(),
+            reason,
+        };
+        let bytes = files.read(TOKENIZER)?.ok_or_else(|| {
+            wrong("is missing; older folders have to be converted by transformers".to_owned())
+        })?;
+        let mut special = HfTokenizer::from_bytes(&bytes)
+            .map_err(|error| wrong(format!("is no tokenizer: {error}")))?;
+        special
+            .with_truncation(None)
+            .map_err(|error| wrong(error.to_string()))?;
+        special.with_padding(None);
+        let mut plain = special.clone();
+        plain.set_encode_special_tokens(true);
+
+        let texts = read_texts(files)?;
+        let ends = ends(files, config, &special, &texts)?;
+        // The template of its post-processor tells whether a text gets a beginning.
+        let start = special
+            .encode_fast("", true)
+            .map_err(|error| wrong(error.to_string()))?
+            .get_ids()
+            .first()
+            .copied()
+            .filter(|first| {
+                !ends.contains(first) || special.token_to_id(&texts.bos_token) == Some(*first)
+            });
+        let pieces = pieces(&special);
+        Ok((
+            Self {
+                special,
+                plain,
+                pieces,
+                ends,
+                start,
+            },
+            texts,
+        ))
+    }
+}
+
+impl Tokenizer for FolderTokenizer {
+    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token> {
+        let tokenizer = if parse_special {
+            &self.special
+        } else {
+            &self.plain
+        };
+        let tokens = match tokenizer.encode_fast(text, false) {
+            Ok(encoding) => encoding.get_ids().to_vec(),
+            Err(error) => {
+                // Happens to vocabularies without a token for the unknown alone.
+                tracing::warn!(%error, "a text has no tokens");
+                Vec::new()
+            }
+        };
+        let missing = self.start.filter(|start| tokens.first() != Some(start));
+        missing.into_iter().chain(tokens).collect()
+    }
+
+    fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
+        if let Some(piece) = self.pieces.get(token as usize) {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        self.ends.contains(&token)
+    }
+}
+
+fn read_texts(files: &Files) -> Result<TextFacts, BackendError> {
+    let config = files.json(TOKENIZER_CONFIG)?.unwrap_or_default();
+    let text_of = |name: &str| match config.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(token)) => token
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        _ => String::new(),
+    };
+    let own_file = files
+        .read(CHAT_TEMPLATE)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(TextFacts {
+        chat_template: own_file.or_else(|| template(config.get("chat_template")?)),
+        bos_token: text_of("bos_token"),
+        eos_token: text_of("eos_token"),
+    })
+}
+
+/// A template, or the one named `default` of several.
+fn template(value: &Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let named = value.as_array()?.iter();
+    let mut texts = named.filter_map(|entry| {
+        let name = entry.get("name").and_then(Value::as_str);
+        Some((name, entry.get("template")?.as_str()?))
+    });
+    let all: Vec<_> = texts.by_ref().collect();
+    all.iter()
+        .find(|(name, _)| *name == Some("default"))
+        .or(all.first())
+        .map(|(_, text)| (*text).to_owned())
+}
+
+/// The tokens that end a generation.
+fn ends(
+    files: &Files,
+    config: &Fields<'_>,
+    tokenizer: &HfTokenizer,
+    texts: &TextFacts,
+) -> Result<HashSet<Token>, BackendError> {
+    let mut ends = HashSet::new();
+    if let Some(generation) = files.json(GENERATION_CONFIG)? {
+        let path = files.path(GENERATION_CONFIG);
+        add_ids(&Fields::new(&path, &generation)?, &mut ends)?;
+    }
+    add_ids(config, &mut ends)?;
+    ends.extend(tokenizer.token_to_id(&texts.eos_token));
+    let added = tokenizer.get_added_tokens_decoder();
+    ends.extend(
+        added
+            .iter()
+            .filter(|(_, token)| token.special && ENDS_OF_TURN.contains(&token.content.as_str()))
+            .map(|(id, _)| *id),
+    );
+    Ok(ends)
+}
+
+/// `eos_token_id` is a number or a list of them.
+fn add_ids(fields: &Fields<'_>, ends: &mut HashSet<Token>) -> Result<(), BackendError> {
+    let Some(value) = fields.get("eos_token_id") else {
+        return Ok(());
+    };
+    let ids = value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice);
+    for id in ids {
+        let id = id
+            .as_u64()
+            .and_then(|id| Token::try_from(id).ok())
+            .ok_or_else(|| {
+                fields.error("eos_token_id", format!("holds {id}, which is no token"))
+            })?;
+        ends.insert(id);
+    }
+    Ok(())
+}
+
+/// How the vocabulary writes bytes down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Writing {
+    /// Each byte is a printable character (GPT-2).
+    ByteLevel,
+    /// A space is `▁`, other bytes may stand as `<0xNN>` (`SentencePiece`).
+    Metaspace,
+    /// As it is read.
+    Plain,
+}
+
+fn pieces(tokenizer: &HfTokenizer) -> Vec<Box<[u8]>> {
+    let writing = writing(tokenizer);
+    let added = tokenizer.get_added_tokens_decoder();
+    let size = tokenizer
+        .get_vocab(true)
+        .into_values()
+        .max()
+        .map_or(0, |last| last as usize + 1);
+    let letters = byte_letters();
+    (0..size as Token)
+        .map(|id| match added.get(&id) {
+            Some(token) if token.special => Box::default(),
+            Some(token) => token.content.as_bytes().into(),
+            None => tokenizer
+                .id_to_token(id)
+                .map(|text| bytes_of(&text, writing, &letters))
+                .unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn writing(tokenizer: &HfTokenizer) -> Writing {
+    let decoder = tokenizer
+        .get_decoder()
+        .and_then(|decoder| serde_json::to_string(decoder).ok())
+        .unwrap_or_default();
+    if decoder.contains("\"ByteLevel\"") {
+        Writing::ByteLevel
+    } else if decoder.contains("\"Metaspace\"")
+        || decoder.contains('▁')
+        || decoder.contains("\"ByteFallback\"")
+    {
+        Writing::Metaspace
+    } else {
+        Writing::Plain
+    }
+}
+
+fn bytes_of(text: &str, writing: Writing, letters: &[char; 256]) -> Box<[u8]> {
+    match writing {
+        Writing::ByteLevel => {
+            let byte = |letter: char| letters.iter().position(|&l| l == letter);
+            let bytes: Option<Vec<u8>> = text.chars().map(|c| Some(byte(c)? as u8)).collect();
+            // A token outside the alphabet was added by hand.
+            bytes.unwrap_or_else(|| text.as_bytes().to_vec()).into()
+        }
+        Writing::Metaspace => {
+            let hex = text
+                .strip_prefix("<0x")
+                .and_then(|rest| rest.strip_suffix('>'));
+            match hex
+                .filter(|hex| hex.len() == 2)
+                .map(|hex| u8::from_str_radix(hex, 16))
+            {
+                Some(Ok(byte)) => [byte].into(),
+                _ => text.replace('▁', " ").into_bytes().into(),
+            }
+        }
+        Writing::Plain => text.as_bytes().into(),
+    }
+}
+
+/// GPT-2's alphabet: printable bytes stand for themselves, the others for the
+/// characters from U+0100 on, in their order.
+fn byte_letters() -> [char; 256] {
+    let mut letters = ['\0'; 256];
+    let mut next = 0x100;
+    for (byte, letter) in (0_u8..=255).zip(&mut letters) {
+        let printable = matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+        *letter = if printable {
+            char::from(byte)
+        } else {
+            next += 1;
+            char::from_u32(next - 1).unwrap_or_default()
+        };
+    }
+    letters
+}

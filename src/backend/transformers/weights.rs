@@ -1,0 +1,218 @@
+//! From the checkpoint's bytes to tensors in the type and on the device that
+//! they are computed with.
+
+use std::collections::BTreeSet;
+
+use safetensors::Dtype;
+use tch::{Device, Kind, Tensor};
+
+use super::checkpoint::{Checkpoint, Entry};
+use super::native;
+use crate::backend::BackendError;
+
+/// The names that text models stand under, plain and within models that also
+/// see images; the output layer stands beside them.
+const PREFIXES: [(&str, &str); 3] = [
+    ("model.", ""),
+    ("language_model.model.", "language_model."),
+    ("model.language_model.", ""),
+];
+
+/// A matrix with an optional bias.
+#[derive(Debug)]
+pub(super) struct Linear {
+    /// `[out, in]`.
+    pub weight: Tensor,
+    /// `[out]`.
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `x` `[rows, in]` to `[rows, out]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
+        x.f_linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// Hands out the tensors of a checkpoint by name.
+#[derive(Debug)]
+pub(super) struct Loader<'a> {
+    checkpoint: &'a Checkpoint,
+    prefix: &'static str,
+    head_prefix: &'static str,
+    kind: Kind,
+    /// Weights that need no change stay in the mapped file.
+    map: bool,
+    /// Tells what is there, and gives out nothing.
+    checking: bool,
+    borrowed: bool,
+    used: BTreeSet<String>,
+}
+
+impl<'a> Loader<'a> {
+    /// Looks at a checkpoint whose weights are to be of `kind`.
+    pub fn new(checkpoint: &'a Checkpoint, kind: Kind, map: bool) -> Self {
+        let (prefix, head_prefix) = PREFIXES
+            .into_iter()
+            .find(|(prefix, _)| {
+                checkpoint
+                    .entry(&format!("{prefix}embed_tokens.weight"))
+                    .is_some()
+            })
+            .unwrap_or(PREFIXES[0]);
+        Self {
+            checkpoint,
+            prefix,
+            head_prefix,
+            kind,
+            map,
+            checking: true,
+            borrowed: false,
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// From now on hands out tensors; until then only their names and shapes
+    /// are checked.
+    pub fn begin(&mut self) {
+        self.checking = false;
+    }
+
+    /// Whether nothing is handed out yet.
+    pub fn checking(&self) -> bool {
+        self.checking
+    }
+
+    /// Whether some tensors lie in the checkpoint's memory.
+    pub fn borrowed(&self) -> bool {
+        self.borrowed
+    }
+
+    /// Whether weights on a device are copied, so that they may be laid out
+    /// anew at no cost.
+    pub fn copies(&self, device: Device, name: &str) -> bool {
+        let dtype = self.checkpoint.entry(&self.full(name)).map(|e| e.dtype);
+        !self.map || device != Device::Cpu || dtype.and_then(kind_of) != Some(self.kind)
+    }
+
+    /// Names of tensors that the decoder has no use for.
+    pub fn unused(&self) -> Vec<&str> {
+        self.checkpoint
+            .names()
+            .filter(|name| !self.used.contains(*name))
+            .collect()
+    }
+
+    fn full(&self, name: &str) -> String {
+        if name.starts_with("lm_head.") {
+            format!("{}{name}", self.head_prefix)
+        } else {
+            format!("{}{name}", self.prefix)
+        }
+    }
+
+    /// A tensor of the given shape, on a device.
+    ///
+    /// # Errors
+    /// [`BackendError::Checkpoint`] if it is missing, of another shape or of a
+    /// type that weights do not have.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        device: Device,
+    ) -> Result<Tensor, BackendError> {
+        let name = self.full(name);
+        let wrong = |entry: Option<&Entry>, reason: String| BackendError::Checkpoint {
+            path: self.checkpoint.path_of(entry),
+            item: format!("tensor `{name}`"),
+            reason,
+        };
+        let entry = self
+            .checkpoint
+            .entry(&name)
+            .ok_or_else(|| wrong(None, "is missing".to_owned()))?;
+        if entry.shape != shape {
+            return Err(wrong(
+                Some(entry),
+                format!(
+                    "has the shape {:?}; the configuration asks for {shape:?}",
+                    entry.shape
+                ),
+            ));
+        }
+        let kind = kind_of(entry.dtype).ok_or_else(|| {
+            wrong(
+                Some(entry),
+                format!(
+                    "is of type {}; weights are F64, F32, F16 or BF16",
+                    entry.dtype
+                ),
+            )
+        })?;
+        let tensor = if self.checking {
+            Tensor::new()
+        } else {
+            self.read(entry, kind, shape, device)
+                .map_err(|error| native("loading weights", &error))?
+        };
+        self.used.insert(name);
+        Ok(tensor)
+    }
+
+    fn read(
+        &mut self,
+        entry: &Entry,
+        kind: Kind,
+        shape: &[usize],
+        device: Device,
+    ) -> Result<Tensor, tch::TchError> {
+        let bytes = self.checkpoint.bytes(entry);
+        let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        let aligned = bytes.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0;
+        let there = if aligned {
+            // SAFETY: the bytes hold exactly this shape of this type (safetensors checks lengths
+            // against shapes), are aligned for it, and outlive the tensor: either it is copied below
+            // or the decoder keeps the checkpoint. Nothing writes to weights.
+            unsafe { Tensor::f_from_blob(bytes.as_ptr(), &size, &[], kind, Device::Cpu)? }
+        } else {
+            Tensor::f_from_data_size(bytes, &size, kind)?
+        };
+        let stays = aligned && self.map && kind == self.kind && device == Device::Cpu;
+        if stays {
+            self.borrowed = true;
+            return Ok(there);
+        }
+        let copied = there.f_to_device_(device, self.kind, false, aligned)?;
+        self.checkpoint.release(entry);
+        Ok(copied)
+    }
+
+    /// A matrix `[out, in]` with or without a bias.
+    pub fn linear(
+        &mut self,
+        name: &str,
+        (out, width): (usize, usize),
+        bias: bool,
+        device: Device,
+    ) -> Result<Linear, BackendError> {
+        let weight = self.tensor(&format!("{name}.weight"), &[out, width], device)?;
+        let bias = if bias {
+            Some(self.tensor(&format!("{name}.bias"), &[out], device)?)
+        } else {
+            None
+        };
+        Ok(Linear { weight, bias })
+    }
+}
+
+/// The tensor type of a safetensors type that weights may have.
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F64 => Some(Kind::Double),
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        _ => None,
+    }
+}
