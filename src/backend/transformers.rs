@@ -12,11 +12,15 @@ mod checkpoint;
 mod config;
 mod decoder;
 mod device;
+mod family;
 mod fields;
+mod layer;
 mod rope;
 mod rotary;
 mod steering;
 mod step;
+#[cfg(all(test, feature = "bundled-model"))]
+mod tests;
 mod tokenizer;
 mod weights;
 

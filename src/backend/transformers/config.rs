@@ -1,9 +1,10 @@
 //! `config.json` as data: what one decoder of the Llama family needs to know.
 //!
-//! An architecture is a row of differences (see [`Family`]), never code of its
+//! An architecture is a row of differences (see `family`), never code of its
 //! own. Defaults are those of Hugging Face's configuration classes: files leave
 //! out what equals them.
 
+use super::family::{Bias, FAMILIES, Family, Windows};
 use super::fields::Fields;
 use super::rope::RopeSpec;
 use crate::backend::BackendError;
@@ -83,119 +84,6 @@ pub(super) enum Activation {
     /// GELU by the error function.
     Gelu,
 }
-
-/// How an architecture differs from Llama where the file does not say.
-struct Family {
-    model_type: &'static str,
-    qkv_bias: Bias,
-    output_bias: bool,
-    qk_norm: bool,
-    fused: bool,
-    gemma: bool,
-    tied: bool,
-    windows: Windows,
-    rope_theta: f64,
-    norm_eps: f64,
-    head_dim: Option<usize>,
-    attention_softcap: Option<f64>,
-    logit_softcap: Option<f64>,
-}
-
-/// Where biases come from.
-#[derive(Clone, Copy, PartialEq)]
-enum Bias {
-    /// `attention_bias` of the file.
-    Stated,
-    Always,
-    Never,
-}
-
-/// Which layers see a window only, when `layer_types` does not say.
-#[derive(Clone, Copy)]
-enum Windows {
-    None,
-    /// All layers, if the file has a `sliding_window`; this one if it is silent.
-    All(Option<usize>),
-    /// From `max_window_layers` on, if `use_sliding_window`.
-    Upper,
-    /// All but every n-th, where n is `sliding_window_pattern` or this.
-    Pattern(usize),
-}
-
-const LLAMA: Family = Family {
-    model_type: "llama",
-    qkv_bias: Bias::Stated,
-    output_bias: true,
-    qk_norm: false,
-    fused: false,
-    gemma: false,
-    tied: false,
-    windows: Windows::None,
-    rope_theta: 10_000.0,
-    norm_eps: 1e-6,
-    head_dim: None,
-    attention_softcap: None,
-    logit_softcap: None,
-};
-
-const FAMILIES: &[Family] = &[
-    LLAMA,
-    Family {
-        model_type: "mistral",
-        qkv_bias: Bias::Never,
-        windows: Windows::All(Some(4096)),
-        ..LLAMA
-    },
-    Family {
-        model_type: "qwen2",
-        qkv_bias: Bias::Always,
-        output_bias: false,
-        windows: Windows::Upper,
-        ..LLAMA
-    },
-    Family {
-        model_type: "qwen3",
-        qk_norm: true,
-        windows: Windows::Upper,
-        head_dim: Some(128),
-        ..LLAMA
-    },
-    Family {
-        model_type: "gemma2",
-        gemma: true,
-        tied: true,
-        windows: Windows::Pattern(2),
-        head_dim: Some(256),
-        attention_softcap: Some(50.0),
-        logit_softcap: Some(30.0),
-        ..LLAMA
-    },
-    Family {
-        model_type: "gemma3_text",
-        gemma: true,
-        qk_norm: true,
-        tied: true,
-        windows: Windows::Pattern(6),
-        rope_theta: 1_000_000.0,
-        head_dim: Some(256),
-        ..LLAMA
-    },
-    Family {
-        model_type: "phi3",
-        qkv_bias: Bias::Never,
-        fused: true,
-        windows: Windows::All(None),
-        norm_eps: 1e-5,
-        ..LLAMA
-    },
-    Family {
-        model_type: "smollm3",
-        tied: true,
-        windows: Windows::None,
-        rope_theta: 2_000_000.0,
-        ..LLAMA
-    },
-];
 
 /// The theta of Gemma 3's layers that see a window.
 const LOCAL_THETA: f64 = 10_000.0;
@@ -294,7 +182,7 @@ impl DecoderConfig {
             qk_norm: family.qk_norm,
             fused: family.fused,
             sandwich_norms: family.gemma,
-            activation: activation(file)?,
+            activation: activation(file, family)?,
             embedding_scale: family.gemma.then(|| (hidden as f64).sqrt()),
             attention_scale,
             attention_softcap: file
@@ -322,24 +210,18 @@ impl DecoderConfig {
     }
 }
 
-fn activation(file: &Fields<'_>) -> Result<Activation, BackendError> {
-    for name in ["hidden_activation", "hidden_act"] {
-        let Some(given) = file.optional_text(name)? else {
-            continue;
-        };
-        return match given {
-            "silu" | "swish" => Ok(Activation::Silu),
-            "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
-            // Early Gemma files say `gelu` in `hidden_act` and mean the tanh one, which
-            // `hidden_activation` then names.
-            "gelu" => Ok(Activation::Gelu),
-            other => Err(file.error(name, format!("`{other}` is not supported"))),
-        };
+fn activation(file: &Fields<'_>, family: &Family) -> Result<Activation, BackendError> {
+    let (name, default) = if family.gemma {
+        ("hidden_activation", "gelu_pytorch_tanh")
+    } else {
+        ("hidden_act", "silu")
+    };
+    match file.optional_text(name)?.unwrap_or(default) {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
+        "gelu" => Ok(Activation::Gelu),
+        other => Err(file.error(name, format!("`{other}` is not supported"))),
     }
-    Ok(match file.text("model_type")? {
-        "gemma2" | "gemma3_text" => Activation::GeluTanh,
-        _ => Activation::Silu,
-    })
 }
 
 /// For each layer the positions that a token sees.

@@ -302,3 +302,41 @@ fn byte_letters() -> [char; 256] {
     }
     letters
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_writing_bytes_is_undone() {
+        let letters = byte_letters();
+        let bytes = |text: &str, writing| bytes_of(text, writing, &letters).into_vec();
+        assert_eq!(bytes("Ġtrain", Writing::ByteLevel), b" train");
+        assert_eq!(bytes("Ã¼Ċ", Writing::ByteLevel), "ü\n".as_bytes());
+        assert_eq!(bytes("東", Writing::ByteLevel), "東".as_bytes());
+        assert_eq!(bytes("▁train▁", Writing::Metaspace), b" train ");
+        assert_eq!(bytes("<0xE6>", Writing::Metaspace), [0xE6]);
+        assert_eq!(bytes("<0xE6", Writing::Metaspace), b"<0xE6");
+        assert_eq!(bytes("▁", Writing::Plain), "▁".as_bytes());
+    }
+
+    #[test]
+    fn each_byte_has_a_letter_of_its_own() {
+        let mut letters = byte_letters().to_vec();
+        letters.sort_unstable();
+        letters.dedup();
+        assert_eq!(letters.len(), 256);
+        assert!(letters.iter().all(|letter| !letter.is_control()));
+    }
+
+    #[test]
+    fn the_default_template_is_taken_of_several() {
+        let several = serde_json::json!([
+            {"name": "tool_use", "template": "T"},
+            {"name": "default", "template": "D"},
+        ]);
+        assert_eq!(template(&several).as_deref(), Some("D"));
+        assert_eq!(template(&serde_json::json!("S")).as_deref(), Some("S"));
+        assert_eq!(template(&Value::Null), None);
+    }
+}

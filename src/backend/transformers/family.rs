@@ -1,0 +1,114 @@
+//! The architectures, each by what sets it apart from Llama.
+
+/// How an architecture differs from Llama where the file does not say.
+pub(super) struct Family {
+    pub model_type: &'static str,
+    pub qkv_bias: Bias,
+    pub output_bias: bool,
+    pub qk_norm: bool,
+    pub fused: bool,
+    pub gemma: bool,
+    pub tied: bool,
+    pub windows: Windows,
+    pub rope_theta: f64,
+    pub norm_eps: f64,
+    pub head_dim: Option<usize>,
+    pub attention_softcap: Option<f64>,
+    pub logit_softcap: Option<f64>,
+}
+
+/// Where biases come from.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Bias {
+    /// `attention_bias` of the file.
+    Stated,
+    Always,
+    Never,
+}
+
+/// Which layers see a window only, when `layer_types` does not say.
+#[derive(Clone, Copy)]
+pub(super) enum Windows {
+    None,
+    /// All layers, if the file has a `sliding_window`; this one if it is silent.
+    All(Option<usize>),
+    /// From `max_window_layers` on, if `use_sliding_window`.
+    Upper,
+    /// All but every n-th, where n is `sliding_window_pattern` or this.
+    Pattern(usize),
+}
+
+const LLAMA: Family = Family {
+    model_type: "llama",
+    qkv_bias: Bias::Stated,
+    output_bias: true,
+    qk_norm: false,
+    fused: false,
+    gemma: false,
+    tied: false,
+    windows: Windows::None,
+    rope_theta: 10_000.0,
+    norm_eps: 1e-6,
+    head_dim: None,
+    attention_softcap: None,
+    logit_softcap: None,
+};
+
+pub(super) const FAMILIES: &[Family] = &[
+    LLAMA,
+    Family {
+        model_type: "mistral",
+        qkv_bias: Bias::Never,
+        windows: Windows::All(Some(4096)),
+        ..LLAMA
+    },
+    Family {
+        model_type: "qwen2",
+        qkv_bias: Bias::Always,
+        output_bias: false,
+        windows: Windows::Upper,
+        ..LLAMA
+    },
+    Family {
+        model_type: "qwen3",
+        qk_norm: true,
+        windows: Windows::Upper,
+        head_dim: Some(128),
+        ..LLAMA
+    },
+    Family {
+        model_type: "gemma2",
+        gemma: true,
+        tied: true,
+        windows: Windows::Pattern(2),
+        head_dim: Some(256),
+        attention_softcap: Some(50.0),
+        logit_softcap: Some(30.0),
+        ..LLAMA
+    },
+    Family {
+        model_type: "gemma3_text",
+        gemma: true,
+        qk_norm: true,
+        tied: true,
+        windows: Windows::Pattern(6),
+        rope_theta: 1_000_000.0,
+        head_dim: Some(256),
+        ..LLAMA
+    },
+    Family {
+        model_type: "phi3",
+        qkv_bias: Bias::Never,
+        fused: true,
+        windows: Windows::All(None),
+        norm_eps: 1e-5,
+        ..LLAMA
+    },
+    Family {
+        model_type: "smollm3",
+        tied: true,
+        windows: Windows::None,
+        rope_theta: 2_000_000.0,
+        ..LLAMA
+    },
+];
