@@ -127,9 +127,11 @@ impl DecoderConfig {
         }
         let hidden = file.count("hidden_size", 1..=MOST)?;
         let n_layers = file.count("num_hidden_layers", 1..=4096)?;
-        let n_heads = file.count("num_attention_heads", 1..=MOST)?;
+        let silent = family.silent;
+        let n_heads = file.required_or("num_attention_heads", 1..=MOST, silent.n_heads)?;
         let n_kv_heads = file
             .optional_count("num_key_value_heads", 1..=n_heads)?
+            .or(silent.n_kv_heads)
             .unwrap_or(n_heads);
         if n_heads % n_kv_heads != 0 {
             return Err(file.error(
@@ -147,7 +149,7 @@ impl DecoderConfig {
                 format!("{hidden} is too small for {n_heads} heads"),
             ));
         }
-        let context = file.count("max_position_embeddings", 1..=1 << 30)?;
+        let context = file.required_or("max_position_embeddings", 1..=1 << 30, silent.context)?;
         let attention_bias = file.flag("attention_bias")?;
         let qkv_bias = match family.qkv_bias {
             Bias::Stated => attention_bias.unwrap_or(false),
@@ -170,7 +172,7 @@ impl DecoderConfig {
             n_heads,
             n_kv_heads,
             head_dim,
-            vocab: file.count("vocab_size", 1..=1 << 24)?,
+            vocab: file.required_or("vocab_size", 1..=1 << 24, silent.vocab)?,
             context,
             norm_eps: file
                 .optional_number("rms_norm_eps")?

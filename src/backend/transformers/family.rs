@@ -13,8 +13,19 @@ pub(super) struct Family {
     pub rope_theta: f64,
     pub norm_eps: f64,
     pub head_dim: Option<usize>,
+    pub silent: Silent,
     pub attention_softcap: Option<f64>,
     pub logit_softcap: Option<f64>,
+}
+
+/// What is taken where the file is silent: the text part of a model that also
+/// sees images leaves out whatever equals the default of its class.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Silent {
+    pub n_heads: Option<usize>,
+    pub n_kv_heads: Option<usize>,
+    pub vocab: Option<usize>,
+    pub context: Option<usize>,
 }
 
 /// Where biases come from.
@@ -50,6 +61,12 @@ const LLAMA: Family = Family {
     rope_theta: 10_000.0,
     norm_eps: 1e-6,
     head_dim: None,
+    silent: Silent {
+        n_heads: None,
+        n_kv_heads: None,
+        vocab: None,
+        context: None,
+    },
     attention_softcap: None,
     logit_softcap: None,
 };
@@ -94,6 +111,12 @@ pub(super) const FAMILIES: &[Family] = &[
         windows: Windows::Pattern(6),
         rope_theta: 1_000_000.0,
         head_dim: Some(256),
+        silent: Silent {
+            n_heads: Some(8),
+            n_kv_heads: Some(4),
+            vocab: Some(262_208),
+            context: Some(131_072),
+        },
         ..LLAMA
     },
     Family {

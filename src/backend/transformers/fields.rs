@@ -117,6 +117,17 @@ impl<'a> Fields<'a> {
         self.required(name, value)
     }
 
+    /// A whole number; `missing`, if there is such a default, where it is missing.
+    pub fn required_or(
+        &self,
+        name: &str,
+        range: RangeInclusive<usize>,
+        missing: Option<usize>,
+    ) -> Result<usize, BackendError> {
+        let value = self.optional_count(name, range)?.or(missing);
+        self.required(name, value)
+    }
+
     /// A whole number; `missing` if it is missing, nothing if it is null.
     pub fn count_or(
         &self,

@@ -90,6 +90,28 @@ fn silence_means_the_architectures_own_default() {
 fn a_text_model_within_a_larger_one_is_found() {
     let outer = json!({"model_type": "gemma3", "text_config": config("gemma3_text", &[])});
     assert_eq!(read(&outer).unwrap().architecture, "gemma3_text");
+
+    // As the hub's Gemma 3 models with 4B parameters and more have it.
+    let terse = json!({"model_type": "gemma3", "text_config": {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+        "sliding_window": 1024,
+    }});
+    let gemma = read(&terse).unwrap();
+    assert_eq!(
+        (gemma.n_heads, gemma.n_kv_heads, gemma.head_dim),
+        (8, 4, 256)
+    );
+    assert_eq!((gemma.vocab, gemma.context), (262_208, 131_072));
+    let frequencies = |rope: usize| {
+        let mut frequencies = vec![1.0];
+        gemma.ropes[rope].scale(&mut frequencies, 4096);
+        frequencies[0]
+    };
+    assert_eq!((frequencies(0), frequencies(1)), (0.125, 1.0));
 }
 
 #[test]
