@@ -6,31 +6,39 @@
 
 mod find;
 mod install;
+mod torch;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::workspace::Workspace;
 use find::{Host, Tools};
 use install::Manager;
+use torch::{Origin, Torch};
 
 /// Shown by `cargo xtask help setup`.
 pub const HELP: &str = "\
-Usage: cargo xtask setup
+Usage: cargo xtask setup [transformers]
 
 Looks for a C++ compiler, make or ninja, cmake and libclang, and installs what is missing:
 with apt-get (as root, or through sudo) or brew; failing that, from PyPI into the target
-folder. Where neither works, prints the command to run and exits with status 1.";
+folder. Where neither works, prints the command to run and exits with status 1.
+
+With `transformers` also libtorch, for the feature of that name: what LIBTORCH names, what was
+installed here before, or the torch of the Python on the path, if the version is the right one;
+otherwise it comes from PyPI into the target folder (1.3 GB).";
 
 /// Sets up and tells what a plain cargo command needs in its environment.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        bail!("unexpected `{}`", arg.display());
-    }
-    let tools = native_tools(workspace)?;
+    let with_torch = match args {
+        [] => false,
+        [feature] if feature == TRANSFORMERS => true,
+        [other, ..] => bail!("unexpected `{}`", other.display()),
+    };
+    let mut tools = native_tools(workspace)?;
     let show = |name: &str, path: Option<&Path>| {
         if let Some(path) = path {
             println!("{name:<13} {}", path.display());
@@ -50,6 +58,13 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
             .as_ref()
             .map(|found| found.folder.as_path()),
     );
+    if with_torch {
+        let torch = provide_torch(workspace)?;
+        show("libtorch", Some(&torch.folder));
+        if torch.origin != Origin::Named {
+            tools.1.push(("LIBTORCH", torch.folder.into()));
+        }
+    }
     if !tools.1.is_empty() {
         println!("\n`cargo xtask` sets these by itself; for other cargo commands:");
         for (name, value) in &tools.1 {
@@ -69,8 +84,56 @@ pub fn prepare(workspace: &mut Workspace) -> Result<()> {
     native_tools(workspace).map(drop)
 }
 
+/// The feature that needs libtorch.
+pub const TRANSFORMERS: &str = "transformers";
+
+/// Makes sure that the feature `transformers` can be built, and hands libtorch to all children.
+fn provide_torch(workspace: &mut Workspace) -> Result<Torch> {
+    let torch = torch::provide(workspace, &Host::current(), &torch_folder(workspace))?;
+    workspace.set("LIBTORCH", &torch.folder);
+    Ok(torch)
+}
+
+/// Makes sure that everything that the full set of tests needs is there.
+///
+/// Without the Python packages the tests that compare with Python are skipped, but never where
+/// the variable `CI` is set.
+pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
+    if !workspace.has_feature(TRANSFORMERS) {
+        return Ok(());
+    }
+    provide_torch(workspace)
+        .context("`cargo xtask test --without transformers` tests all the rest")?;
+    let host = Host::current();
+    match torch::provide_python(workspace, &host, &torch_folder(workspace)) {
+        Ok(python) => workspace.set("ELPIS_PYTHON", python),
+        Err(error) if host.var("CI").is_none() => {
+            println!("   note: nothing is compared with Python: {error:#}");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn torch_folder(workspace: &Workspace) -> PathBuf {
+    workspace.own_folder().join("torch")
+}
+
 /// Hands the environment of what is there to all children; installs nothing.
 pub fn adopt(workspace: &mut Workspace) {
+    let host = Host::current();
+    let folder = torch_folder(workspace);
+    // A wrong one is told of when it is needed.
+    if let Ok(Some(torch)) = torch::find(&host, &folder) {
+        workspace.set("LIBTORCH", torch.folder);
+    }
+    if let Some(python) = torch::find_python(workspace, &host, &folder) {
+        workspace.set("ELPIS_PYTHON", python);
+    }
+    adopt_tools(workspace);
+}
+
+fn adopt_tools(workspace: &mut Workspace) {
     let host = Host::current();
     let venv = workspace.own_folder().join("python");
     for (name, value) in Tools::find(&host, &venv).environment(&host, &venv) {

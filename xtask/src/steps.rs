@@ -16,11 +16,13 @@ use crate::{bench, demo, deny, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
-Usage: cargo xtask test [--only STEP,…] [--skip STEP,…] [--list]
+Usage: cargo xtask test [--only STEP,…] [--skip STEP,…] [--without FEATURE,…] [--list]
 
-  --only STEP,…   run these steps alone
-  --skip STEP,…   run all but these
-  --list          name the steps in their order
+  --only STEP,…       run these steps alone
+  --skip STEP,…       run all but these
+  --without FEATURE,… leave features out of the full set, such as `transformers`, which needs
+                      libtorch (1.3 GB) and a Python to compare with (5 GB)
+  --list              name the steps in their order
 
 Stops at the first failure. Feature sets: `lean` has none, `default` is what `cargo add`
 gives, `full` has all but those that need a toolkit of their own.";
@@ -37,10 +39,11 @@ struct Step {
 const STEPS: &[Step] = &[
     Step {
         name: "setup",
-        about: "rustfmt, clippy and the tools of the native build are there",
+        about: "rustfmt, clippy, the tools of the native build and libtorch are there",
         run: |workspace| {
             setup::rust_components(workspace)?;
-            setup::prepare(workspace)
+            setup::prepare(workspace)?;
+            setup::prepare_for_tests(workspace)
         },
         hint: "",
     },
@@ -127,13 +130,20 @@ const STEPS: &[Step] = &[
 
 /// Runs the chosen steps.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
-    let Some(steps) = choose(args)? else {
+    let Some(Choice { steps, without }) = choose(args)? else {
         for step in STEPS {
             println!("{:<15} {}", step.name, step.about);
         }
         return Ok(());
     };
-    println!("features left out: {}", left_out(workspace));
+    if let Some(unknown) = without.iter().find(|name| !workspace.has_feature(name)) {
+        bail!(
+            "no feature `{unknown}`; there are {}",
+            workspace.features.join(", ")
+        );
+    }
+    println!("features left out: {}", left_out(workspace, &without));
+    workspace.features.retain(|name| !without.contains(name));
     setup::adopt(workspace);
     let start = Instant::now();
     let started_at = SystemTime::now();
@@ -164,34 +174,47 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
+/// What the options ask for.
+struct Choice {
+    steps: Vec<&'static Step>,
+    /// Features that the full set does without.
+    without: Vec<String>,
+}
+
 /// Reads the options; nothing is returned when the steps are only to be listed.
-fn choose(args: &[OsString]) -> Result<Option<Vec<&'static Step>>> {
+fn choose(args: &[OsString]) -> Result<Option<Choice>> {
     let mut only = Vec::new();
     let mut skip = Vec::new();
+    let mut without = Vec::new();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("list") => return Ok(None),
             Long("only") => only.extend(names(&parser.value()?.string()?)?),
             Long("skip") => skip.extend(names(&parser.value()?.string()?)?),
+            Long("without") => without.extend(words(&parser.value()?.string()?).map(str::to_owned)),
             _ => return Err(arg.unexpected().into()),
         }
     }
-    let chosen: Vec<_> = STEPS
+    let steps: Vec<_> = STEPS
         .iter()
         .filter(|step| only.is_empty() || only.contains(&step.name))
         .filter(|step| !skip.contains(&step.name))
         .collect();
-    if chosen.is_empty() {
+    if steps.is_empty() {
         bail!("no step is left to run");
     }
-    Ok(Some(chosen))
+    Ok(Some(Choice { steps, without }))
 }
 
-fn names(list: &str) -> Result<Vec<&'static str>> {
+fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
         .map(str::trim)
         .filter(|name| !name.is_empty())
+}
+
+fn names(list: &str) -> Result<Vec<&'static str>> {
+    words(list)
         .map(|name| {
             let step = STEPS.iter().find(|step| step.name == name);
             step.map(|step| step.name)
@@ -224,11 +247,13 @@ fn doc(workspace: &mut Workspace) -> Result<()> {
 }
 
 /// The library's features that are not built here, each with what it needs.
-fn left_out(workspace: &Workspace) -> String {
+fn left_out(workspace: &Workspace, without: &[String]) -> String {
+    let asked = without.iter().map(|name| format!("{name} (as asked)"));
     let left_out: Vec<_> = NEEDS_TOOLKIT
         .iter()
         .filter(|(name, _)| workspace.features.iter().any(|known| known == name))
         .map(|(name, toolkit)| format!("{name} ({toolkit})"))
+        .chain(asked)
         .collect();
     if left_out.is_empty() {
         "none".to_owned()
@@ -266,8 +291,9 @@ mod tests {
     use super::*;
 
     fn chosen(args: &[&str]) -> Result<Vec<&'static str>> {
-        let steps = choose(&args.iter().map(OsString::from).collect::<Vec<_>>())?;
-        Ok(steps.unwrap_or_default().iter().map(|s| s.name).collect())
+        let choice = choose(&args.iter().map(OsString::from).collect::<Vec<_>>())?;
+        let steps = choice.map(|choice| choice.steps).unwrap_or_default();
+        Ok(steps.iter().map(|s| s.name).collect())
     }
 
     #[test]

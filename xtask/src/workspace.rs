@@ -19,7 +19,6 @@ pub const NEEDS_TOOLKIT: &[(&str, &str)] = &[
     ("cuda", "the CUDA toolkit"),
     ("metal", "macOS"),
     ("rocm", "ROCm"),
-    ("transformers", "libtorch"),
     ("vulkan", "the Vulkan SDK"),
 ];
 
@@ -80,6 +79,11 @@ impl Workspace {
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.env.retain(|(known, _)| known != name);
         self.env.push((name.to_owned(), value.into()));
+    }
+
+    /// Whether the library has a feature, and it was not left out.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.features.iter().any(|known| known == name)
     }
 
     /// The folder for what these chores install or build for themselves.

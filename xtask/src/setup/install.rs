@@ -1,5 +1,6 @@
 //! Installs what is missing, with the system's package manager or from `PyPI`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -225,10 +226,20 @@ pub fn with_python(
     else {
         bail!("PyPI has no C++ compiler");
     };
+    let packages: Vec<OsString> = packages.into_iter().map(Into::into).collect();
+    pip(workspace, host, venv, &packages)
+}
+
+/// Runs `pip install` in a Python environment of our own, which is made if there is none.
+pub fn pip(workspace: &Workspace, host: &Host, venv: &Path, arguments: &[OsString]) -> Result<()> {
     let python = host
         .program("python3")
         .context("there is no python3 to install from PyPI with")?;
-    println!("   pip install {}", packages.join(" "));
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.display().to_string())
+        .collect();
+    println!("   pip install {}", words.join(" "));
     if !venv.join("bin/pip").is_file() {
         let mut create = workspace.command(python);
         create.args(["-m", "venv", "--clear"]).arg(venv);
@@ -242,7 +253,7 @@ pub fn with_python(
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    process::capture(pip.args(packages))?;
+    process::capture(pip.args(arguments))?;
     Ok(())
 }
 
