@@ -154,6 +154,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A session sends events faster than it may.
+    #[error("session {session} sends more than {per_minute} events per minute")]
+    TooManyEvents {
+        /// The session.
+        session: String,
+        /// The setting `emotion.events_per_minute`.
+        per_minute: u32,
+    },
     /// Too many sessions.
     #[error("no room for session {session}: {limit} sessions are held already")]
     TooManySessions {

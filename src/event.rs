@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::emotion::{EmotionEvent, EmotionalState};
+use crate::emotion::{EmotionEvent, EmotionalState, SafetyLimit};
 use crate::inference::{GenerationReport, RequestId, SessionId};
 
 /// Names an actor in events and metrics.
@@ -45,6 +45,15 @@ pub enum Event {
         before: EmotionalState,
         /// The state after the event.
         after: EmotionalState,
+    },
+    /// A safety limit bounded what an event or a caller asked for.
+    LimitActed {
+        /// The session.
+        session: SessionId,
+        /// The limit.
+        limit: SafetyLimit,
+        /// What it bounded: the event's name, or `set_strength`.
+        asked: String,
     },
     /// A session's state was set back to its baseline.
     EmotionReset {

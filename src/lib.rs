@@ -67,7 +67,7 @@ struct Readme;
 pub use actors::engine::{GenerationEvent, GenerationStream};
 pub use backend::available_backends;
 pub use bus::{Delivery, Events};
-pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation};
+pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, SafetyLimits};
 pub use error::{EngineError, Error};
 pub use event::Event;
 pub use inference::{ChatMessage, Completion, GenerationReport, ModulationTiming, Role, SessionId};

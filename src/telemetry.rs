@@ -2,7 +2,7 @@
 
 use metrics::{counter, gauge, histogram};
 
-use crate::emotion::{EmotionEvent, KNOWN_EVENTS};
+use crate::emotion::{EmotionEvent, KNOWN_EVENTS, SafetyLimit};
 use crate::error::{EngineError, SteeringError};
 use crate::event::ActorName;
 use crate::inference::GenerationReport;
@@ -28,6 +28,8 @@ pub const RUNNING: &str = "elpis_num_requests_running";
 pub const WAITING: &str = "elpis_num_requests_waiting";
 /// Emotion events, by `event`; names of one's own count as `custom`.
 pub const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
+/// Safety limits that acted, by `limit`.
+pub const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
 /// Reloads of the steering library, by `outcome` (`ok` or `refused`); refused
 /// ones with `reason` and `file`.
 pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
@@ -38,6 +40,10 @@ pub(crate) fn emotion_event(event: &EmotionEvent) {
     let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());
     let name = known.map_or("custom", |known| known.name);
     counter!(EMOTION_EVENTS, "event" => name).increment(1);
+}
+
+pub(crate) fn safety_limit(limit: SafetyLimit) {
+    counter!(SAFETY_LIMITS, "limit" => limit.as_str()).increment(1);
 }
 
 pub(crate) fn generation_done(report: &GenerationReport) {

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use super::{CallError, Handle, Wiring};
 use crate::emotion::{
-    AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, Modulation, SamplingBase,
+    AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, EventBudget, Modulation,
+    SafetyLimit, SafetyLimits, SamplingBase,
 };
 use crate::error::Error;
 use crate::event::Event;
@@ -25,10 +26,17 @@ use crate::telemetry;
 
 type Tracker = watch::Sender<Arc<EmotionTracker>>;
 
+/// What is held of a session.
+#[derive(Debug)]
+struct Held {
+    tracker: Tracker,
+    budget: EventBudget,
+}
+
 /// The emotional states of all sessions, at most `limit` of them.
 #[derive(Debug)]
 pub struct Sessions {
-    trackers: Mutex<HashMap<SessionId, Tracker>>,
+    held: Mutex<HashMap<SessionId, Held>>,
     limit: usize,
 }
 
@@ -36,15 +44,15 @@ impl Sessions {
     /// Makes an empty table.
     pub fn new(limit: usize) -> Self {
         Self {
-            trackers: Mutex::default(),
+            held: Mutex::default(),
             limit,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Tracker>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Held>> {
         // Every change is a single insertion or swap, so a table whose holder
         // panicked is still whole.
-        self.trackers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,6 +88,8 @@ pub enum EmotionMessage {
     Reset(SessionId, Reply<()>),
     /// Changes the session's steering strength.
     SetStrength(SessionId, f64, Reply<()>),
+    /// Changes the session's own safety limits.
+    SetLimits(SessionId, SafetyLimits, Reply<()>),
     /// Forgets the session; tells whether there was one.
     Forget(SessionId, Reply<bool>),
     /// Lists the sessions.
@@ -122,13 +132,16 @@ impl Actor for EmotionActor {
                 let _ = reply.send(state.snapshot(session));
             }
             EmotionMessage::Follow(session, reply) => {
-                let _ = reply.send(state.with(session, watch::Sender::subscribe));
+                let _ = reply.send(state.with(session, |held| held.tracker.subscribe()));
             }
             EmotionMessage::Reset(session, reply) => {
                 let _ = reply.send(state.reset(session));
             }
             EmotionMessage::SetStrength(session, strength, reply) => {
                 let _ = reply.send(state.set_strength(session, strength));
+            }
+            EmotionMessage::SetLimits(session, limits, reply) => {
+                let _ = reply.send(state.set_limits(session, limits));
             }
             EmotionMessage::Forget(session, reply) => {
                 let known = state.wiring.sessions.lock().remove(&session).is_some();
@@ -159,24 +172,25 @@ impl EmotionState {
         sampling_base(&self.wiring)
     }
 
-    /// Works on a session's tracker, which is made if there is none.
-    fn with<T>(&self, session: SessionId, work: impl FnOnce(&Tracker) -> T) -> Result<T, Error> {
+    /// Works on what is held of a session, which is made if there is nothing.
+    fn with<T>(&self, session: SessionId, work: impl FnOnce(&mut Held) -> T) -> Result<T, Error> {
         let sessions = &self.wiring.sessions;
-        let mut trackers = sessions.lock();
-        if let Some(tracker) = trackers.get(&session) {
-            return Ok(work(tracker));
+        let mut all = sessions.lock();
+        if let Some(held) = all.get_mut(&session) {
+            return Ok(work(held));
         }
-        if trackers.len() >= sessions.limit {
+        if all.len() >= sessions.limit {
             return Err(Error::TooManySessions {
                 session: session.to_string(),
                 limit: sessions.limit,
             });
         }
         let fresh = EmotionTracker::new(Arc::clone(&self.config), self.now())?;
-        let tracker = trackers
-            .entry(session)
-            .or_insert_with(|| watch::Sender::new(Arc::new(fresh)));
-        Ok(work(tracker))
+        let held = all.entry(session).or_insert_with(|| Held {
+            tracker: watch::Sender::new(Arc::new(fresh)),
+            budget: EventBudget::default(),
+        });
+        Ok(work(held))
     }
 
     /// Swaps a session's tracker for a changed copy, or leaves it as it was.
@@ -185,30 +199,55 @@ impl EmotionState {
         session: SessionId,
         change: impl FnOnce(&mut EmotionTracker) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.with(session, |tracker| {
-            let mut changed = EmotionTracker::clone(&tracker.borrow());
-            let result = change(&mut changed)?;
-            tracker.send_replace(Arc::new(changed));
-            Ok(result)
-        })?
+        self.with(session, |held| swap(&held.tracker, change))?
     }
 
     fn feel(&self, session: SessionId, event: &EmotionEvent) -> Result<AppliedEvent, Error> {
         let now = self.now();
-        let applied = self.change(session.clone(), |tracker| Ok(tracker.apply(event, now)?))?;
+        let budget = self.config.events_per_minute;
+        let applied = self.with(session.clone(), |held| {
+            if let Some(per_minute) = budget
+                && !held.budget.take(now, per_minute)
+            {
+                return Err(Error::TooManyEvents {
+                    session: session.to_string(),
+                    per_minute,
+                });
+            }
+            swap(&held.tracker, |tracker| Ok(tracker.apply(event, now)?))
+        })?;
+        if let Err(Error::TooManyEvents { .. }) = &applied {
+            self.limited(&session, SafetyLimit::EventRate, event.name());
+        }
+        let applied = applied?;
         telemetry::emotion_event(event);
         self.wiring.bus.publish(Event::Felt {
-            session,
+            session: session.clone(),
             event: event.clone(),
             before: applied.before,
             after: applied.after,
         });
+        for limit in applied.rules.safety_limits() {
+            self.limited(&session, limit, event.name());
+        }
         Ok(applied)
+    }
+
+    /// Leaves a trace of a safety limit that acted.
+    fn limited(&self, session: &SessionId, limit: SafetyLimit, asked: &str) {
+        telemetry::safety_limit(limit);
+        self.wiring.bus.publish(Event::LimitActed {
+            session: session.clone(),
+            limit,
+            asked: asked.to_owned(),
+        });
     }
 
     fn snapshot(&self, session: SessionId) -> Result<EmotionSnapshot, Error> {
         let (now, base) = (self.now(), self.base());
-        self.with(session, |tracker| tracker.borrow().snapshot_with(now, base))
+        self.with(session, |held| {
+            held.tracker.borrow().snapshot_with(now, base)
+        })
     }
 
     fn reset(&self, session: SessionId) -> Result<(), Error> {
@@ -219,10 +258,32 @@ impl EmotionState {
     }
 
     fn set_strength(&self, session: SessionId, strength: f64) -> Result<(), Error> {
-        self.change(session, |tracker| {
+        let ceiling = self.with(session.clone(), |held| {
+            held.tracker.borrow().limits().strength
+        })?;
+        let set = self.change(session.clone(), |tracker| {
             Ok(tracker.set_steering_strength(strength)?)
-        })
+        });
+        if set.is_err() && strength > ceiling {
+            self.limited(&session, SafetyLimit::Strength, "set_strength");
+        }
+        set
     }
+
+    fn set_limits(&self, session: SessionId, limits: SafetyLimits) -> Result<(), Error> {
+        self.change(session, |tracker| Ok(tracker.set_limits(limits)?))
+    }
+}
+
+/// Swaps a tracker for a changed copy, or leaves it as it was.
+fn swap<T>(
+    tracker: &Tracker,
+    change: impl FnOnce(&mut EmotionTracker) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut changed = EmotionTracker::clone(&tracker.borrow());
+    let result = change(&mut changed)?;
+    tracker.send_replace(Arc::new(changed));
+    Ok(result)
 }
 
 fn sampling_base(wiring: &Wiring) -> SamplingBase {
@@ -250,7 +311,8 @@ impl EmotionHandle {
     /// again; no event is ever applied twice.
     ///
     /// # Errors
-    /// [`Error::Emotion`], [`Error::TooManySessions`], or [`Error::Stopped`].
+    /// [`Error::Emotion`], [`Error::TooManyEvents`], [`Error::TooManySessions`], or
+    /// [`Error::Stopped`].
     pub async fn feel(
         &self,
         session: &SessionId,
@@ -309,6 +371,15 @@ impl EmotionHandle {
     /// As [`feel`](Self::feel).
     pub async fn set_strength(&self, session: &SessionId, strength: f64) -> Result<(), Error> {
         self.ask(|reply| EmotionMessage::SetStrength(session.clone(), strength, reply))
+            .await
+    }
+
+    /// Changes the session's own safety limits.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn set_limits(&self, session: &SessionId, limits: SafetyLimits) -> Result<(), Error> {
+        self.ask(|reply| EmotionMessage::SetLimits(session.clone(), limits, reply))
             .await
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::error::{EmotionError, in_range};
+use super::limits::SafetyLimits;
 use super::state::{EmotionalState, Quadrant};
 
 /// Smallest [`EmotionConfig::streak_compounding_factor`] other than 0.
@@ -69,6 +70,16 @@ pub struct EmotionConfig {
     pub decay_multiplier_calm: f64,
     /// Factor on `decay_rate` while depleted, in [0, 10]; 0.8.
     pub decay_multiplier_depleted: f64,
+    /// Ceiling on the absolute valence, in [0, 1] and not below that of the baseline; 1.
+    pub valence_limit: f64,
+    /// Ceiling on the arousal, in [0, 1] and not below the baseline; 1.
+    pub arousal_limit: f64,
+    /// Ceiling on the steering strength, in [0, 3] and not below `steering_strength`; 3.
+    pub strength_limit: f64,
+    /// Events that a session may send in a minute, at least 1; no limit.
+    pub events_per_minute: Option<u32>,
+    /// Factor on events that drive a spiral on, in [0, 1]; 1, which damps nothing.
+    pub spiral_damping: f64,
     /// Score from which a reply counts as emotional, in [0, 1]; 0.3.
     pub response_analysis_threshold: f64,
     /// Whether tool calls, generations and silence raise events; true.
@@ -106,6 +117,11 @@ impl Default for EmotionConfig {
             decay_multiplier_frustrated: 0.7,
             decay_multiplier_calm: 1.2,
             decay_multiplier_depleted: 0.8,
+            valence_limit: 1.0,
+            arousal_limit: 1.0,
+            strength_limit: 3.0,
+            events_per_minute: None,
+            spiral_damping: 1.0,
             response_analysis_threshold: 0.3,
             behavioral_monitoring_enabled: true,
             retry_loop_threshold: 3,
@@ -184,6 +200,7 @@ impl EmotionConfig {
                 0.0,
                 10.0,
             ),
+            ("spiral_damping", self.spiral_damping, 0.0, 1.0),
             (
                 "response_analysis_threshold",
                 self.response_analysis_threshold,
@@ -206,6 +223,7 @@ impl EmotionConfig {
             in_range(field, value, low, high)?;
         }
         check_strength(self.steering_strength)?;
+        self.validate_limits()?;
         self.validate_streak_factor()?;
         let history = self.trajectory_history_size;
         let spiral = self.spiral_history_count;
@@ -264,6 +282,55 @@ impl EmotionConfig {
             return 0;
         }
         (1.0 / self.streak_compounding_factor).ceil() as usize + 1
+    }
+
+    /// The ceilings on every session's mood.
+    pub fn limits(&self) -> SafetyLimits {
+        SafetyLimits {
+            valence: self.valence_limit,
+            arousal: self.arousal_limit,
+            strength: self.strength_limit,
+        }
+    }
+
+    fn validate_limits(&self) -> Result<(), EmotionError> {
+        self.limits().validate()?;
+        for (field, value, low, of) in [
+            (
+                "valence_limit",
+                self.valence_limit,
+                self.baseline_valence.abs(),
+                "the absolute baseline_valence",
+            ),
+            (
+                "arousal_limit",
+                self.arousal_limit,
+                self.baseline_arousal,
+                "baseline_arousal",
+            ),
+            (
+                "strength_limit",
+                self.strength_limit,
+                self.steering_strength,
+                "steering_strength",
+            ),
+        ] {
+            if value < low {
+                return Err(EmotionError::OutOfRange {
+                    field,
+                    value,
+                    limit: format!("at least {low} ({of})").into(),
+                });
+            }
+        }
+        match self.events_per_minute {
+            Some(0) => Err(EmotionError::OutOfRange {
+                field: "events_per_minute",
+                value: 0.0,
+                limit: "at least 1".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn validate_streak_factor(&self) -> Result<(), EmotionError> {

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{EmotionConfig, check_strength};
 use super::dynamics::decay;
-use super::error::EmotionError;
+use super::error::{EmotionError, in_range};
 use super::event::{EmotionEvent, MAX_INTENSITY};
+use super::limits::{SafetyLimit, SafetyLimits};
 use super::modulation::{Modulation, SamplingBase};
 use super::state::{EmotionalState, Quadrant, check_time};
 use super::streak::Streaks;
-use super::trajectory::{HistoryPoint, Momentum, Trajectory};
+use super::trajectory::{HistoryPoint, Momentum, Spiral, Trajectory};
 
 /// Factor on an event along the momentum.
 const ALIGNED_FACTOR: f64 = 1.1;
@@ -31,6 +32,8 @@ const OPPOSED_FLOOR: f64 = 0.6;
 pub struct EmotionTracker {
     config: Arc<EmotionConfig>,
     strength: f64,
+    /// The session's own ceilings, beside those of the settings.
+    limits: SafetyLimits,
     /// The state just after the last event.
     state: EmotionalState,
     /// Time of the last event, reset or start.
@@ -47,6 +50,8 @@ pub struct EmotionTracker {
 struct TrackerRecord {
     config: EmotionConfig,
     steering_strength: f64,
+    #[serde(default)]
+    limits: SafetyLimits,
     state: EmotionalState,
     last_at: f64,
     history: Vec<HistoryPoint>,
@@ -89,6 +94,29 @@ pub struct AppliedRules {
     pub delta_clamped: bool,
     /// The state reached the edge of the plane.
     pub state_clamped: bool,
+    /// Factor of [`EmotionConfig::spiral_damping`], in [0, 1).
+    #[serde(default)]
+    pub spiral: Option<f64>,
+    /// The ceiling on the absolute valence acted.
+    #[serde(default)]
+    pub valence_limited: bool,
+    /// The ceiling on the arousal acted.
+    #[serde(default)]
+    pub arousal_limited: bool,
+}
+
+impl AppliedRules {
+    /// The safety limits that acted.
+    pub fn safety_limits(&self) -> impl Iterator<Item = SafetyLimit> {
+        let acted = [
+            (self.valence_limited, SafetyLimit::Valence),
+            (self.arousal_limited, SafetyLimit::Arousal),
+            (self.spiral.is_some(), SafetyLimit::Spiral),
+        ];
+        acted
+            .into_iter()
+            .filter_map(|(acted, limit)| acted.then_some(limit))
+    }
 }
 
 /// Everything about a session's emotion at one time.
@@ -120,6 +148,7 @@ impl EmotionTracker {
         let start = check_time("start", start)?;
         Ok(Self {
             strength: config.steering_strength,
+            limits: SafetyLimits::default(),
             state: config.baseline(),
             last: start,
             quadrant_since: start,
@@ -133,7 +162,8 @@ impl EmotionTracker {
     /// Applies an event at a time in seconds.
     ///
     /// In this order: decay; the intensity clamped to [0, 2]; streaks, with the intensity clamped
-    /// again; inertia; shifts clamped to ±`max_delta`; the state clamped to the plane.
+    /// again; inertia; the damping of spirals; shifts clamped to ±`max_delta`; the state clamped to
+    /// the plane, then to the ceilings.
     ///
     /// # Errors
     ///
@@ -163,6 +193,9 @@ impl EmotionTracker {
             intensity *= factor;
             rules.inertia = changed(factor);
         }
+        let damping = self.spiral_damping(before, (shift_valence, shift_arousal), at);
+        intensity *= damping;
+        rules.spiral = changed(damping);
 
         let limit = self.config.max_delta;
         let delta_valence = (shift_valence * intensity).clamp(-limit, limit);
@@ -178,8 +211,12 @@ impl EmotionTracker {
             before.valence() + delta_valence,
             before.arousal() + delta_arousal,
         );
-        let after = EmotionalState::clamped(valence, arousal);
+        let inside = EmotionalState::clamped(valence, arousal);
         rules.state_clamped = valence.abs() > 1.0 || arousal.abs() > 1.0;
+        let limits = self.limits();
+        rules.valence_limited = inside.valence().abs() > limits.valence;
+        rules.arousal_limited = inside.arousal() > limits.arousal;
+        let after = limits.within(inside);
         self.state = after;
         self.last = at;
         if self
@@ -206,7 +243,9 @@ impl EmotionTracker {
 
     /// The state at a time; a time that is not finite counts as the last event's.
     pub fn state_at(&self, at: f64) -> EmotionalState {
-        decay(self.state, &self.config, self.reading_time(at) - self.last)
+        let decayed = decay(self.state, &self.config, self.reading_time(at) - self.last);
+        // A session's own ceiling may lie below the baseline.
+        self.limits().within(decayed)
     }
 
     /// The trajectory at a time; see [`state_at`](Self::state_at).
@@ -217,7 +256,7 @@ impl EmotionTracker {
 
     /// What the state at a time does to a generation; see [`state_at`](Self::state_at).
     pub fn modulation_at(&self, at: f64, base: SamplingBase) -> Modulation {
-        Modulation::new(self.state_at(at), base, self.strength)
+        Modulation::new(self.state_at(at), base, self.steering_strength())
     }
 
     /// Everything at a time, with the default sampling base.
@@ -292,19 +331,37 @@ impl EmotionTracker {
         Ok(())
     }
 
-    /// Sets the factor on all steering coefficients, in [0, 3].
+    /// Sets the factor on all steering coefficients, in [0, 3] and within the ceiling.
     ///
     /// # Errors
     ///
-    /// [`EmotionError::OutOfRange`] if it is NaN or out of range.
+    /// [`EmotionError::OutOfRange`] if it is NaN or out of range; nothing changes.
     pub fn set_steering_strength(&mut self, strength: f64) -> Result<(), EmotionError> {
-        self.strength = check_strength(strength)?;
+        check_strength(strength)?;
+        in_range("steering_strength", strength, 0.0, self.limits().strength)?;
+        self.strength = strength;
         Ok(())
     }
 
-    /// The factor on all steering coefficients.
+    /// The factor on all steering coefficients, within the ceiling.
     pub fn steering_strength(&self) -> f64 {
-        self.strength
+        self.strength.min(self.limits().strength)
+    }
+
+    /// Sets ceilings for this session; they can only tighten those of the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] if one is out of range; nothing changes.
+    pub fn set_limits(&mut self, limits: SafetyLimits) -> Result<(), EmotionError> {
+        limits.validate()?;
+        self.limits = limits;
+        Ok(())
+    }
+
+    /// The ceilings in force: the tighter of the session's and the settings'.
+    pub fn limits(&self) -> SafetyLimits {
+        self.limits.tightest(self.config.limits())
     }
 
     /// The settings.
@@ -347,6 +404,21 @@ impl EmotionTracker {
         (1.0 - self.config.mood_inertia_resistance * pull).max(OPPOSED_FLOOR)
     }
 
+    /// The factor on an event that leads away from the baseline in the middle of a spiral.
+    fn spiral_damping(&self, before: EmotionalState, shift: (f64, f64), at: f64) -> f64 {
+        let damping = self.config.spiral_damping;
+        if damping >= 1.0 || self.trajectory_at(at).spiral == Spiral::None {
+            return 1.0;
+        }
+        let baseline = self.config.baseline();
+        let after = EmotionalState::clamped(before.valence() + shift.0, before.arousal() + shift.1);
+        if after.distance(baseline) > before.distance(baseline) {
+            damping
+        } else {
+            1.0
+        }
+    }
+
     fn trim_history(&mut self) {
         let surplus = self
             .history
@@ -365,6 +437,7 @@ impl From<EmotionTracker> for TrackerRecord {
     fn from(tracker: EmotionTracker) -> Self {
         Self {
             steering_strength: tracker.strength,
+            limits: tracker.limits,
             state: tracker.state,
             last_at: tracker.last,
             streaks: tracker.streaks.to_record(),
@@ -402,6 +475,7 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
         }
         Ok(Self {
             strength: check_strength(record.steering_strength)?,
+            limits: record.limits.validate().map(|()| record.limits)?,
             state: record.state,
             last,
             history: record.history,

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
 use crate::actors::engine::CacheOrder;
-use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot};
+use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, SafetyLimits};
 use crate::error::{EngineError, Error};
 use crate::inference::SessionId;
 
@@ -98,6 +98,15 @@ impl Session {
             .emotion
             .set_strength(&self.id, strength)
             .await
+    }
+
+    /// Sets ceilings on this session's mood, beside those of the settings; the
+    /// tighter of the two is in force from now on, for what is read as well.
+    ///
+    /// # Errors
+    /// [`Error::Emotion`] for a value out of range, or [`Error::Stopped`].
+    pub async fn set_limits(&self, limits: SafetyLimits) -> Result<(), Error> {
+        self.elpis.inner.emotion.set_limits(&self.id, limits).await
     }
 
     /// The session's evaluated conversation as bytes, to be kept outside the

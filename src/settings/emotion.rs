@@ -49,6 +49,16 @@ table! {
     decay_multiplier_calm: f64, in at_least(0.0);
     /// Factor on the decay rate while depleted.
     decay_multiplier_depleted: f64, in at_least(0.0);
+    /// Ceiling on the absolute valence of every session.
+    valence_limit: f64, in between(0.0, 1.0);
+    /// Ceiling on the arousal of every session; raised arousal lowers a model's refusals.
+    arousal_limit: f64, in between(0.0, 1.0);
+    /// Ceiling on the steering strength of every session.
+    strength_limit: f64, in between(0.0, 3.0);
+    /// Events that one session may send in a minute; more are refused.
+    events_per_minute: Option<u32>, in at_least(1.0), unset "no limit";
+    /// Factor on events that drive a spiral on; 1 damps nothing, 0 stops it.
+    spiral_damping: f64, in between(0.0, 1.0);
     /// Score from which a reply's own words count as an event.
     response_analysis_threshold: f64, in between(0.0, 1.0);
     /// Whether tool calls, long generations and silence become events.

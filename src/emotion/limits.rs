@@ -1,0 +1,163 @@
+//! Safety limits: how far a mood may go, and how fast events may come.
+//!
+//! Strong moods change what a model is willing to say; raised arousal in
+//! particular lowers its refusals. A ceiling bounds the state itself, so that
+//! sampling, steering and everything that is reported stay within it.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{EmotionError, in_range};
+use super::state::EmotionalState;
+
+/// Seconds over which the events of a session are counted.
+const RATE_SECONDS: f64 = 60.0;
+
+/// Ceilings on a session's mood.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SafetyLimits {
+    /// Largest absolute valence, in [0, 1].
+    pub valence: f64,
+    /// Largest arousal, in [0, 1].
+    pub arousal: f64,
+    /// Largest steering strength, in [0, 3].
+    pub strength: f64,
+}
+
+impl Default for SafetyLimits {
+    /// The whole plane, and every strength.
+    fn default() -> Self {
+        Self {
+            valence: 1.0,
+            arousal: 1.0,
+            strength: 3.0,
+        }
+    }
+}
+
+impl SafetyLimits {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::OutOfRange`] with the first field that is out of range.
+    pub fn validate(&self) -> Result<(), EmotionError> {
+        in_range("valence_limit", self.valence, 0.0, 1.0)?;
+        in_range("arousal_limit", self.arousal, 0.0, 1.0)?;
+        in_range("strength_limit", self.strength, 0.0, 3.0)?;
+        Ok(())
+    }
+
+    /// The tighter of two limits, each for itself.
+    #[must_use]
+    pub fn tightest(self, other: Self) -> Self {
+        Self {
+            valence: self.valence.min(other.valence),
+            arousal: self.arousal.min(other.arousal),
+            strength: self.strength.min(other.strength),
+        }
+    }
+
+    /// The nearest state within the limits.
+    pub(super) fn within(&self, state: EmotionalState) -> EmotionalState {
+        EmotionalState::clamped(
+            state.valence().clamp(-self.valence, self.valence),
+            state.arousal().min(self.arousal),
+        )
+    }
+}
+
+/// What bounds a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SafetyLimit {
+    /// The ceiling on the absolute valence.
+    Valence,
+    /// The ceiling on the arousal.
+    Arousal,
+    /// The ceiling on the steering strength.
+    Strength,
+    /// The number of events per minute.
+    EventRate,
+    /// The damping of spirals.
+    Spiral,
+}
+
+impl SafetyLimit {
+    /// The name used in metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valence => "valence",
+            Self::Arousal => "arousal",
+            Self::Strength => "strength",
+            Self::EventRate => "event_rate",
+            Self::Spiral => "spiral",
+        }
+    }
+}
+
+/// The events that a session may still send: a bucket that holds a minute's
+/// worth and fills evenly, so that no minute has more than twice that.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct EventBudget {
+    spent: f64,
+    at: f64,
+}
+
+impl EventBudget {
+    /// Takes an event out of the budget, if there is one left at this time.
+    pub fn take(&mut self, now: f64, per_minute: u32) -> bool {
+        let limit = f64::from(per_minute);
+        let refilled = (now - self.at).max(0.0) * limit / RATE_SECONDS;
+        let spent = (self.spent - refilled).max(0.0);
+        if spent + 1.0 > limit {
+            return false;
+        }
+        self.spent = spent + 1.0;
+        self.at = self.at.max(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spent_and_fills_again() {
+        let mut budget = EventBudget::default();
+        let taken = (0..10).filter(|_| budget.take(100.0, 6)).count();
+        assert_eq!(taken, 6);
+        assert!(!budget.take(109.0, 6));
+        assert!(budget.take(110.0, 6) && !budget.take(110.0, 6));
+        // Time that runs backwards fills nothing.
+        assert!(!budget.take(0.0, 6));
+        let taken = (0..10).filter(|_| budget.take(1000.0, 6)).count();
+        assert_eq!(taken, 6);
+        assert!(!EventBudget::default().take(1e9, 0));
+    }
+
+    #[test]
+    fn the_tighter_limit_counts() {
+        let model = SafetyLimits {
+            arousal: 0.5,
+            ..SafetyLimits::default()
+        };
+        let session = SafetyLimits {
+            valence: 0.25,
+            arousal: 0.75,
+            strength: 1.0,
+        };
+        let both = model.tightest(session);
+        assert_eq!(
+            (both.valence, both.arousal, both.strength),
+            (0.25, 0.5, 1.0)
+        );
+        let far = EmotionalState::clamped(-0.9, 0.9);
+        let near = both.within(far);
+        assert_eq!((near.valence(), near.arousal()), (-0.25, 0.5));
+        let calm = EmotionalState::clamped(0.2, -1.0);
+        assert_eq!(both.within(calm), calm);
+    }
+}
