@@ -405,6 +405,7 @@ fn settings_are_checked_field_by_field() {
     for (field, default) in defaults.as_object().unwrap() {
         let bad: &[Value] = match default {
             Value::Bool(_) => continue,
+            Value::Null => &[json!(0)],
             Value::Number(number) if number.is_u64() => &[json!(0), json!(1_000_000)],
             _ => &[json!(-1e6), json!(1e6)],
         };
@@ -427,7 +428,7 @@ fn settings_are_checked_field_by_field() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 2 * 23);
+    assert_eq!(checked, 2 * 27 + 1);
     for factor in [f64::NAN, 0.009, 1.1] {
         let config = EmotionConfig {
             streak_compounding_factor: factor,

@@ -126,7 +126,7 @@ impl Actor for EmotionActor {
         match message {
             EmotionMessage::Feel(session, event, ticket, reply) => {
                 ticket.take();
-                let _ = reply.send(state.feel(session, &event));
+                let _ = reply.send(state.feel(&session, &event));
             }
             EmotionMessage::Snapshot(session, reply) => {
                 let _ = reply.send(state.snapshot(session));
@@ -138,7 +138,7 @@ impl Actor for EmotionActor {
                 let _ = reply.send(state.reset(session));
             }
             EmotionMessage::SetStrength(session, strength, reply) => {
-                let _ = reply.send(state.set_strength(session, strength));
+                let _ = reply.send(state.set_strength(&session, strength));
             }
             EmotionMessage::SetLimits(session, limits, reply) => {
                 let _ = reply.send(state.set_limits(session, limits));
@@ -202,7 +202,7 @@ impl EmotionState {
         self.with(session, |held| swap(&held.tracker, change))?
     }
 
-    fn feel(&self, session: SessionId, event: &EmotionEvent) -> Result<AppliedEvent, Error> {
+    fn feel(&self, session: &SessionId, event: &EmotionEvent) -> Result<AppliedEvent, Error> {
         let now = self.now();
         let budget = self.config.events_per_minute;
         let applied = self.with(session.clone(), |held| {
@@ -217,7 +217,7 @@ impl EmotionState {
             swap(&held.tracker, |tracker| Ok(tracker.apply(event, now)?))
         })?;
         if let Err(Error::TooManyEvents { .. }) = &applied {
-            self.limited(&session, SafetyLimit::EventRate, event.name());
+            self.limited(session, SafetyLimit::EventRate, event.name());
         }
         let applied = applied?;
         telemetry::emotion_event(event);
@@ -228,7 +228,7 @@ impl EmotionState {
             after: applied.after,
         });
         for limit in applied.rules.safety_limits() {
-            self.limited(&session, limit, event.name());
+            self.limited(session, limit, event.name());
         }
         Ok(applied)
     }
@@ -257,7 +257,7 @@ impl EmotionState {
         Ok(())
     }
 
-    fn set_strength(&self, session: SessionId, strength: f64) -> Result<(), Error> {
+    fn set_strength(&self, session: &SessionId, strength: f64) -> Result<(), Error> {
         let ceiling = self.with(session.clone(), |held| {
             held.tracker.borrow().limits().strength
         })?;
@@ -265,7 +265,7 @@ impl EmotionState {
             Ok(tracker.set_steering_strength(strength)?)
         });
         if set.is_err() && strength > ceiling {
-            self.limited(&session, SafetyLimit::Strength, "set_strength");
+            self.limited(session, SafetyLimit::Strength, "set_strength");
         }
         set
     }
