@@ -1,5 +1,6 @@
 //! Safety limits: a mood stays below its ceilings, events come no faster than
 //! allowed, spirals are damped, and whatever acts leaves a trace.
+#![allow(clippy::float_cmp, reason = "ceilings are exact")]
 
 #[path = "support/backend.rs"]
 mod backend;
