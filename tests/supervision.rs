@@ -15,12 +15,12 @@ use elpis::event::ActorName;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, Settings};
 
-/// A backend that panics in the decode with this number, counted over all
+/// A backend with a fault in some of its decodes, which are counted over all
 /// incarnations.
 struct Fragile {
     inner: Scripted,
     decodes: Arc<AtomicU32>,
-    panics_at: fn(u32) -> bool,
+    fault: Arc<dyn Fn(u32) + Send + Sync>,
 }
 
 impl Backend for Fragile {
@@ -34,10 +34,7 @@ impl Backend for Fragile {
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
         let number = self.decodes.fetch_add(1, Ordering::SeqCst);
-        assert!(
-            !(self.panics_at)(number),
-            "injected panic at decode {number}"
-        );
+        (self.fault)(number);
         std::thread::sleep(Duration::from_millis(1));
         self.inner.decode(batch)
     }
@@ -91,15 +88,23 @@ fn settings(restarts: u32) -> Settings {
 }
 
 async fn start(restarts: u32, panics_at: fn(u32) -> bool) -> Elpis {
+    start_with(settings(restarts), move |number| {
+        assert!(!panics_at(number), "injected panic at decode {number}");
+    })
+    .await
+}
+
+async fn start_with(settings: Settings, fault: impl Fn(u32) + Send + Sync + 'static) -> Elpis {
     let decodes = Arc::new(AtomicU32::new(0));
+    let fault: Arc<dyn Fn(u32) + Send + Sync> = Arc::new(fault);
     let factory = BackendFactory::new(move |options| {
         Ok(Box::new(Fragile {
             inner: Scripted::new(options.n_sequences, 64, 1000, usize::MAX),
             decodes: Arc::clone(&decodes),
-            panics_at,
+            fault: Arc::clone(&fault),
         }))
     });
-    Elpis::builder(settings(restarts))
+    Elpis::builder(settings)
         .backend(factory)
         .start()
         .await
@@ -148,6 +153,80 @@ async fn a_panic_of_the_engine_thread_costs_the_running_stream_alone() {
     assert_eq!(state.events_applied, 1, "the feeling was kept");
     assert!((state.valence - felt.valence()).abs() < 0.2);
     elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
+    // The test holds the step until it is over: no sleep decides.
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let mut settings = settings(5);
+    settings.runtime = settings
+        .runtime
+        .watchdog_seconds(0.2)
+        .queue_limit(1_usize)
+        .shutdown_timeout_seconds(0.5);
+    let elpis = start_with(settings, move |number| {
+        if number == 5 {
+            let _ = held.recv();
+        }
+    })
+    .await;
+    let mut events = elpis.events();
+    let session = elpis.session("a").unwrap();
+    session.feel("failure").await.unwrap();
+    let mut running = session.chat("one").max_tokens(50).stream().await.unwrap();
+    let waiting = session.chat("two").max_tokens(20).stream().await.unwrap();
+    let mut texts = 0;
+    let error = loop {
+        match running.next().await.unwrap() {
+            Ok(_) => texts += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, EngineError::EngineRestarted);
+    assert!(texts > 0, "what was written before is kept");
+    let failed = wait_for(&mut events, |e| matches!(e, Event::GenerationFailed { .. })).await;
+    assert!(
+        matches!(failed, Event::GenerationFailed { id, kind, .. } if id == running.id() && kind == "engine_restarted")
+    );
+    assert_eq!(waiting.completion().await.unwrap().text.len(), 20);
+    let restarting = wait_for(&mut events, |e| matches!(e, Event::ActorRestarting { .. })).await;
+    assert!(
+        matches!(&restarting, Event::ActorRestarting { cause, .. } if cause.contains("hangs")),
+        "{restarting:?}"
+    );
+    // Its place is free again, while the old thread still hangs.
+    let one = session.chat("three").max_tokens(5).stream().await.unwrap();
+    let two = session.chat("four").max_tokens(5).stream().await.unwrap();
+    assert!(
+        session.chat("five").max_tokens(5).stream().await.is_err(),
+        "two may run or wait"
+    );
+    assert_eq!(one.completion().await.unwrap().text.len(), 5);
+    assert_eq!(two.completion().await.unwrap().text.len(), 5);
+    assert_eq!(session.state().await.unwrap().events_applied, 1);
+    // The old thread wakes up, finds that nobody waits for it, and goes.
+    drop(release);
+    assert_eq!(
+        session
+            .chat("six")
+            .max_tokens(5)
+            .complete()
+            .await
+            .unwrap()
+            .text
+            .len(),
+        5
+    );
+    elpis.shutdown().await;
+    while let Some(event) = events.try_next() {
+        let Delivery::Event(event) = event else {
+            continue;
+        };
+        let again =
+            matches!(*event, Event::GenerationFinished(ref report) if report.id == running.id());
+        assert!(!again, "a generation ends once");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,11 +6,13 @@
 //! actor and thread, so that what waits is kept across a restart.
 
 mod intake;
+mod line;
 mod outlet;
+mod pulse;
 mod thread;
 
 pub use intake::{CacheOrder, Intake, Permit};
-pub use outlet::{GenerationEvent, GenerationStream, stream};
+pub use outlet::{GenerationEvent, GenerationStream, StreamParts, stream};
 
 use std::sync::Arc;
 
@@ -20,6 +22,9 @@ use thread::{EngineThread, ThreadEnd};
 use super::Wiring;
 use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
 use crate::inference::{ChatFormat, ChatFormatError, ChatTemplate, SpecialTokens, TemplateError};
+
+/// How often within its bound the watchdog looks.
+const LOOKS_PER_BOUND: u32 = 4;
 
 /// What callers need of the loaded model to prepare a prompt.
 #[derive(Debug, Clone)]
@@ -56,6 +61,14 @@ pub enum EngineFailure {
     /// The engine thread panicked.
     #[error("the engine thread panicked: {0}")]
     Panic(String),
+    /// The engine thread has not come to the end of a step for too long.
+    #[error(
+        "the engine hangs: a step has taken {seconds:.1} s, more than runtime.watchdog_seconds"
+    )]
+    Hung {
+        /// How long the step has taken so far.
+        seconds: f64,
+    },
     /// The engine thread could not be started.
     #[error("cannot start the engine thread: {0}")]
     Spawn(String),
@@ -66,6 +79,8 @@ pub enum EngineFailure {
 pub enum EngineMessage {
     /// The engine thread is gone.
     ThreadEnded(ThreadEnd),
+    /// Looks whether the engine thread still gets anywhere.
+    Watch,
 }
 
 /// Keeps the engine thread alive.
@@ -97,11 +112,15 @@ impl Actor for EngineActor {
             .map(|report| report.selected_devices())
             .unwrap_or_default();
         let options = LoadOptions::new(&wiring.settings, wiring.source.clone(), devices);
+        let actor = myself.clone();
         let (thread, loaded) = EngineThread::start(options, wiring.clone(), move |end| {
             // The actor may be gone already; then nobody needs to know.
-            let _ = myself.send_message(EngineMessage::ThreadEnded(end));
+            let _ = actor.send_message(EngineMessage::ThreadEnded(end));
         })
         .await?;
+        if let Some(bound) = wiring.settings.runtime.watchdog() {
+            myself.send_interval(bound / LOOKS_PER_BOUND, || EngineMessage::Watch);
+        }
         wiring.model.send_replace(Some(Arc::new(loaded)));
         Ok(EngineState { thread, wiring })
     }
@@ -110,9 +129,10 @@ impl Actor for EngineActor {
         &self,
         _: ActorRef<Self::Msg>,
         message: EngineMessage,
-        _: &mut EngineState,
+        state: &mut EngineState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            EngineMessage::Watch => state.watch().map_err(Into::into),
             EngineMessage::ThreadEnded(ThreadEnd::Stopped) => Ok(()),
             EngineMessage::ThreadEnded(ThreadEnd::Failed(failure)) => Err(failure.into()),
         }
@@ -127,6 +147,26 @@ impl Actor for EngineActor {
         let limit = state.wiring.settings.runtime.shutdown_timeout();
         state.thread.stop(limit).await;
         Ok(())
+    }
+}
+
+impl EngineState {
+    /// Gives a thread up that hangs. It cannot be stopped from outside: it is
+    /// left behind, and ends should its step ever do.
+    fn watch(&mut self) -> Result<(), EngineFailure> {
+        let bound = self.wiring.settings.runtime.watchdog();
+        let busy = self.thread.busy_for();
+        match (busy, bound) {
+            (Some(busy), Some(bound)) if busy > bound => {
+                self.thread.leave_behind();
+                self.wiring.model.send_replace(None);
+                self.wiring.intake.lines().cut();
+                Err(EngineFailure::Hung {
+                    seconds: busy.as_secs_f64(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::prompt;
 use super::session::Session;
 use crate::actors::emotion::FollowedMood;
-use crate::actors::engine::{GenerationStream, stream};
+use crate::actors::engine::{GenerationStream, StreamParts, stream};
 use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
 use crate::inference::{
@@ -188,14 +188,15 @@ impl Chat {
         options.timeout_seconds = options.timeout_seconds.or(runtime.request_timeout_seconds);
         let seed = options.seed.or(model_settings.seed);
         let id = elpis.next_request();
-        let (outlet, stream) = stream(
+        let parts = StreamParts {
             id,
-            session.id().clone(),
-            model.facts.name.clone(),
-            runtime.stream_buffer,
-            wiring.bus.clone(),
+            session: session.id().clone(),
+            model: model.facts.name.clone(),
+            buffer: runtime.stream_buffer,
+            bus: wiring.bus.clone(),
             permit,
-        );
+        };
+        let (outlet, stream) = stream(parts, &wiring.intake);
         wiring.intake.submit(Task {
             id,
             session: session.id().clone(),

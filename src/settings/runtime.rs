@@ -66,6 +66,9 @@ section! {
     restart_backoff_initial_ms: u64 = 100, in between(0.0, 600_000.0);
     /// Longest wait before a restart, in milliseconds.
     restart_backoff_max_ms: u64 = 10_000, in between(0.0, 600_000.0);
+    /// Seconds that one step of the engine may take before it counts as hung and is replaced; above the time of
+    /// the largest batch on the slowest machine.
+    watchdog_seconds: Option<f64> = Some(300.0), in above(0.0, 86_400.0), unset "no limit";
     /// Seconds that running generations may still take at shutdown.
     shutdown_timeout_seconds: f64 = 10.0, in between(0.0, 3600.0);
     /// Milliseconds without a change before changed steering vectors are loaded.
@@ -81,6 +84,13 @@ impl RuntimeSettings {
     /// Returns the time limit of a request, where there is one.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.request_timeout_seconds.map(seconds)
+    }
+
+    /// Returns the longest time of a step, where there is one.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog_seconds
+            .map(seconds)
+            .filter(|bound| !bound.is_zero())
     }
 
     /// Returns the time over which restarts are counted.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::line::Lines;
 use crate::error::EngineError;
 use crate::inference::SessionId;
 use crate::scheduler::{AdmissionQueue, Outcome, Scheduler, Task};
@@ -61,6 +62,8 @@ pub struct Intake {
     receiver: Receiver<Task>,
     orders: (Sender<CacheOrder>, Receiver<CacheOrder>),
     queue: Mutex<AdmissionQueue>,
+    /// Generations that hold a slot.
+    lines: Arc<Lines>,
     /// Why nothing new is taken.
     refused: Mutex<Option<Arc<str>>>,
     /// Why nothing that waits is served any more.
@@ -80,6 +83,7 @@ impl Intake {
             receiver,
             orders: crossbeam_channel::bounded(ORDER_LIMIT),
             queue: Mutex::default(),
+            lines: Arc::default(),
             refused: Mutex::default(),
             ended: Mutex::default(),
         }
@@ -129,6 +133,11 @@ impl Intake {
             self.orders.1.try_iter().for_each(drop);
         }
         Ok(())
+    }
+
+    /// The lines of the generations that hold a slot.
+    pub(super) fn lines(&self) -> &Arc<Lines> {
+        &self.lines
     }
 
     /// Refuses everything to come.

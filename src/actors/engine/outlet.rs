@@ -1,118 +1,95 @@
 //! The stream of a generation: its writing and its reading end.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use compact_str::CompactString;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use super::Permit;
+use super::line::{Line, Lines};
+use super::{Intake, Permit};
 use crate::bus::EventBus;
 use crate::error::EngineError;
-use crate::event::Event;
 use crate::inference::{Completion, GenerationReport, RequestId, SessionId};
 use crate::scheduler::{Outcome, Outlet};
-use crate::telemetry;
 
-type Ending = Result<Arc<GenerationReport>, EngineError>;
+/// What a stream is made of.
+#[derive(Debug)]
+pub struct StreamParts {
+    /// Names the generation.
+    pub id: RequestId,
+    /// Its session.
+    pub session: SessionId,
+    /// The model's name, for metrics.
+    pub model: String,
+    /// Tokens whose text is held for a slow reader.
+    pub buffer: usize,
+    /// Where its fate is published.
+    pub bus: EventBus,
+    /// Its right to run, given back at its end.
+    pub permit: Permit,
+}
 
-/// Makes the two ends of a generation's stream, with room for the text of
-/// `buffer` tokens.
-pub fn stream(
-    id: RequestId,
-    session: SessionId,
-    model: String,
-    buffer: usize,
-    bus: EventBus,
-    permit: Permit,
-) -> (impl Outlet + use<>, GenerationStream) {
+/// Makes the two ends of a generation's stream.
+pub fn stream(parts: StreamParts, intake: &Intake) -> (impl Outlet + use<>, GenerationStream) {
     // The last token may bring text twice: its own and what was held back.
-    let (sender, receiver) = mpsc::channel(buffer.max(1) + 1);
-    let ending = Arc::new(OnceLock::new());
+    let (sender, receiver) = mpsc::channel(parts.buffer.max(1) + 1);
+    let id = parts.id;
+    let line = Arc::new(Line::new(sender, parts));
     let outlet = StreamOutlet {
-        id,
-        session,
-        model,
-        sender,
-        ending: Arc::clone(&ending),
-        bus,
-        _permit: permit,
+        line: Arc::clone(&line),
+        lines: Arc::clone(intake.lines()),
     };
     let stream = GenerationStream {
         id,
         receiver,
-        ending,
+        line,
         over: false,
     };
     (outlet, stream)
 }
 
 struct StreamOutlet {
-    id: RequestId,
-    session: SessionId,
-    model: String,
-    sender: mpsc::Sender<CompactString>,
-    ending: Arc<OnceLock<Ending>>,
-    bus: EventBus,
-    _permit: Permit,
+    line: Arc<Line>,
+    lines: Arc<Lines>,
 }
 
 impl Outlet for StreamOutlet {
     fn started(&mut self) {
-        self.bus.publish(Event::GenerationStarted {
-            id: self.id,
-            session: self.session.clone(),
-        });
+        self.lines.started(&self.line);
+        self.line.started();
     }
 
     fn has_room(&self) -> bool {
-        self.sender.capacity() >= 2
+        // A line that was cut takes everything and keeps nothing.
+        let room = self.line.with(|sender| sender.capacity() >= 2);
+        room.unwrap_or(true)
     }
 
     fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.line.with(mpsc::Sender::is_closed).unwrap_or(true)
     }
 
     fn text(&mut self, text: &str) {
         // A reader that is gone is noticed at the next token boundary.
-        let _ = self.sender.try_send(text.into());
+        let _ = self.line.with(|sender| sender.try_send(text.into()));
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        let (id, session) = (self.id, self.session.clone());
-        match outcome {
-            Outcome::Done(report) => {
-                telemetry::generation_done(&report);
-                let report = Arc::<GenerationReport>::from(report);
-                let _ = self.ending.set(Ok(Arc::clone(&report)));
-                self.bus.publish(Event::GenerationFinished(report));
-            }
-            Outcome::Failed(error) => {
-                telemetry::generation_failed(&self.model, &error);
-                let _ = self.ending.set(Err(error.clone()));
-                self.bus.publish(Event::GenerationFailed {
-                    id,
-                    session,
-                    kind: error.kind(),
-                    reason: error.to_string(),
-                });
-            }
-            Outcome::Cancelled => {
-                telemetry::generation_cancelled(&self.model);
-                self.bus.publish(Event::GenerationCancelled { id, session });
-            }
-        }
+        self.lines.ended(&self.line);
+        self.line.finish(outcome);
     }
 }
 
 impl Drop for StreamOutlet {
     fn drop(&mut self) {
         // Dropped without an ending: the engine died under it.
-        if self.ending.get().is_none() && !self.sender.is_closed() {
+        if !self.is_closed() {
             self.finish(Outcome::Failed(EngineError::EngineRestarted));
         }
+        self.lines.ended(&self.line);
     }
 }
 
@@ -135,7 +112,7 @@ pub enum GenerationEvent {
 pub struct GenerationStream {
     id: RequestId,
     receiver: mpsc::Receiver<CompactString>,
-    ending: Arc<OnceLock<Ending>>,
+    line: Arc<Line>,
     over: bool,
 }
 
@@ -183,7 +160,7 @@ impl Stream for GenerationStream {
             Poll::Ready(Some(text)) => Poll::Ready(Some(Ok(GenerationEvent::Text(text.into())))),
             Poll::Ready(None) => {
                 self.over = true;
-                let ending = self.ending.get().cloned();
+                let ending = self.line.ending().cloned();
                 Poll::Ready(Some(
                     ending
                         .unwrap_or(Err(EngineError::EngineRestarted))

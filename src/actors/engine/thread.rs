@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::oneshot;
 
+use super::pulse::Pulse;
 use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
 use crate::backend::{BackendError, LoadOptions};
@@ -39,6 +40,7 @@ pub enum ThreadEnd {
 pub struct EngineThread {
     stop: Option<Sender<()>>,
     handle: Option<JoinHandle<()>>,
+    pulse: Arc<Pulse>,
 }
 
 impl EngineThread {
@@ -51,13 +53,16 @@ impl EngineThread {
     ) -> Result<(Self, LoadedModel), EngineFailure> {
         let (stop, stopped) = bounded(0);
         let (report, loaded) = oneshot::channel();
+        let pulse = Arc::<Pulse>::default();
+        let own = Arc::clone(&pulse);
         let handle = std::thread::Builder::new()
             .name("elpis-engine".to_owned())
-            .spawn(move || run(&options, &wiring, &stopped, report, ended))
+            .spawn(move || run(&options, &wiring, &stopped, &own, report, ended))
             .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
         let thread = Self {
             stop: Some(stop),
             handle: Some(handle),
+            pulse,
         };
         match loaded.await {
             Ok(Ok(model)) => Ok((thread, model)),
@@ -66,6 +71,17 @@ impl EngineThread {
                 "while the model was loaded".to_owned(),
             )),
         }
+    }
+
+    /// How long the thread has been at one step; `None` while it rests.
+    pub(super) fn busy_for(&self) -> Option<Duration> {
+        self.pulse.busy_for()
+    }
+
+    /// Tells the thread to stop and does not wait for it.
+    pub(super) fn leave_behind(&mut self) {
+        self.stop = None;
+        self.handle = None;
     }
 
     /// Tells the thread to stop and waits for it, at most `limit`.
@@ -90,6 +106,7 @@ fn run(
     options: &LoadOptions,
     wiring: &Wiring,
     stopped: &Receiver<()>,
+    pulse: &Pulse,
     report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
@@ -106,7 +123,7 @@ fn run(
             return;
         }
     };
-    let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped)?));
+    let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped, pulse)?));
     // Ends the streams in flight before anyone hears of the end.
     drop(scheduler);
     ended(match result {
@@ -166,6 +183,7 @@ fn serve(
     scheduler: &mut Scheduler,
     wiring: &Wiring,
     stopped: &Receiver<()>,
+    pulse: &Pulse,
 ) -> Result<(), BackendError> {
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
@@ -173,6 +191,7 @@ fn serve(
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
     loop {
+        pulse.work();
         if stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return scheduler.end_all(&Outcome::Failed(EngineError::Stopped {
                 reason: "the engine was told to stop".to_owned(),
@@ -203,6 +222,7 @@ fn serve(
         } else {
             crossbeam_channel::after(wait)
         };
+        pulse.rest();
         select! {
             recv(stopped) -> _ => {}
             recv(intake.receiver()) -> task => {
@@ -212,6 +232,7 @@ fn serve(
             }
             recv(intake.orders()) -> order => {
                 if let Ok(order) = order {
+                    pulse.work();
                     order.carry_out(scheduler);
                 }
             }

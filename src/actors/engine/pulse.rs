@@ -1,0 +1,44 @@
+//! Whether the engine thread still gets anywhere.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Tells since when the engine thread has been at one piece of work.
+#[derive(Debug)]
+pub struct Pulse {
+    epoch: Instant,
+    /// Milliseconds from the epoch to the start of the work, plus 1; 0 at rest.
+    since: AtomicU64,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            epoch: Instant::now(),
+            since: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Pulse {
+    /// Says that a piece of work begins.
+    pub fn work(&self) {
+        let now = self.epoch.elapsed().as_millis() as u64;
+        self.since.store(now + 1, Ordering::Relaxed);
+    }
+
+    /// Says that there is nothing to do.
+    pub fn rest(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the present piece of work has taken so far.
+    pub fn busy_for(&self) -> Option<Duration> {
+        let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(
+            self.epoch
+                .elapsed()
+                .saturating_sub(Duration::from_millis(since)),
+        )
+    }
+}
