@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorStatus, Message, RpcReplyPort,
-    SpawnErr, SupervisionEvent,
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SpawnErr,
+    SupervisionEvent,
 };
 use tokio::sync::watch;
 
@@ -102,6 +102,8 @@ pub struct SupervisorState {
     wiring: Wiring,
     roster: Roster,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
+    /// Why actors failed that had not been told of as started yet.
+    early: HashMap<ActorId, String>,
     histories: HashMap<ActorName, RestartHistory>,
     stopping: bool,
 }
@@ -121,6 +123,7 @@ impl Actor for Supervisor {
             wiring,
             roster,
             children: HashMap::new(),
+            early: HashMap::new(),
             histories: ORDER
                 .into_iter()
                 .map(|name| (name, RestartHistory::new(policy)))
@@ -159,8 +162,7 @@ impl Actor for Supervisor {
             }
             SupervisorMessage::Started(_, Ok(cell)) if state.stopping => cell.stop(None),
             SupervisorMessage::Started(name, Ok(cell)) => {
-                if cell.get_status() >= ActorStatus::Stopping {
-                    let cause = "it failed as soon as it was started".to_owned();
+                if let Some(cause) = state.early.remove(&cell.get_id()) {
                     state.failed(name, cause, &myself).await;
                 } else {
                     state.children.insert(cell.get_id(), (name, cell));
@@ -194,8 +196,11 @@ impl Actor for Supervisor {
             ),
             _ => return Ok(()),
         };
-        if let Some((name, _)) = state.children.remove(&cell.get_id()) {
-            state.failed(name, cause, &myself).await;
+        match state.children.remove(&cell.get_id()) {
+            Some((name, _)) => state.failed(name, cause, &myself).await,
+            // It failed as soon as it was started: the news of its start is on the way.
+            None if !state.stopping => drop(state.early.insert(cell.get_id(), cause)),
+            None => {}
         }
         Ok(())
     }

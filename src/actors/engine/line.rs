@@ -27,8 +27,9 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 struct Open {
-    sender: mpsc::Sender<CompactString>,
+    // Dropped in this order: who sees the end may use the place at once.
     parts: StreamParts,
+    sender: mpsc::Sender<CompactString>,
 }
 
 impl Line {
@@ -36,7 +37,7 @@ impl Line {
         Self {
             id: parts.id,
             ending: OnceLock::new(),
-            open: Mutex::new(Some(Open { sender, parts })),
+            open: Mutex::new(Some(Open { parts, sender })),
         }
     }
 
