@@ -13,7 +13,7 @@ mod mood;
 #[path = "support/task.rs"]
 mod task;
 
-use elpis::backend::BundledModel;
+use elpis::backend::{BackendKind, BundledModel};
 use grammar::Grammar;
 use mood::{Sizes, check_table};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ fn the_bundled_models_mood_follows_steering() {
         unsteered_repeats: 16,
         random_draws: 32,
     };
-    check_table(BundledModel::library_files(), &sizes);
+    check_table(BackendKind::LlamaCpp, BundledModel::library_files(), &sizes);
 }
 
 #[test]

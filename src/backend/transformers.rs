@@ -215,15 +215,12 @@ impl Transformers {
         capture: &[usize],
     ) -> Result<Vec<tch::Tensor>, BackendError> {
         self.outputs.clear();
-        if batch.len() > self.facts.batch_size {
+        if batch.is_empty() || batch.len() > self.facts.batch_size {
             return Err(BackendError::Limit {
-                field: "rows",
+                field: "batch rows",
                 value: batch.len().to_string(),
-                limit: format!("one batch of {}", self.facts.batch_size),
+                limit: format!("1 to {}", self.facts.batch_size),
             });
-        }
-        if batch.is_empty() {
-            return Ok(Vec::new());
         }
         self.configure_thread();
         let step = Step::new(batch, &self.cache, self.facts.n_vocab)?;

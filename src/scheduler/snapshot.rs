@@ -75,14 +75,15 @@ impl Scheduler {
     }
 }
 
-/// What a state belongs to. Two models that agree in all of this and differ in
-/// their weights are not told apart.
+/// What a state belongs to; the description names the type of its numbers. Two
+/// models that agree in all of this and differ in their weights are not told
+/// apart.
 fn fingerprint(facts: &ModelFacts) -> String {
     format!(
         "{} ({}, {}, {} layers of {}, {} tokens, {} parameters, {} bytes)",
         facts.name,
         facts.backend,
-        facts.architecture,
+        facts.description,
         facts.n_layers,
         facts.n_embd,
         facts.n_vocab,

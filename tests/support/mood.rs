@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::grammar::Grammar;
 use super::task::{self, Collected};
 use elpis::Coefficients;
-use elpis::backend::{Backend, Batch, LoadOptions, Token, create_backend};
+use elpis::backend::{Backend, BackendKind, Batch, LoadOptions, Token, create_backend};
 use elpis::clock::SystemClock;
 use elpis::inference::{
     ChatMessage, ChatTemplate, FinishReason, GenerationOptions, RenderOptions, SamplingParams,
@@ -48,6 +48,13 @@ struct Prompt {
     user: String,
 }
 
+impl Prompts {
+    fn load() -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/tiny-model/prompts.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+}
+
 /// A prompt's tokens and the text of a reply.
 struct Reply {
     prompt: Vec<Token>,
@@ -65,9 +72,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(files: Vec<LibraryFile>) -> Self {
+    fn new(backend: BackendKind, files: Vec<LibraryFile>) -> Self {
         let options = LoadOptions {
-            model: ModelSettings::default(),
+            model: ModelSettings::default().backend(backend),
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
             devices: Vec::new(),
@@ -110,6 +117,13 @@ impl Bench {
         };
         let text = self.template.render(&messages, &options).unwrap();
         self.scorer.tokenizer().encode(&text, true)
+    }
+
+    fn neutral(&self, prompts: &Prompts) -> Vec<Vec<Token>> {
+        let neutral = prompts.neutral.iter();
+        neutral
+            .map(|prompt| self.tokens(prompt.system.as_deref(), &prompt.user))
+            .collect()
     }
 
     fn generate(
@@ -246,17 +260,37 @@ fn share(replies: &[Reply], is: impl Fn(&Reply) -> bool) -> f64 {
     replies.iter().filter(|reply| is(reply)).count() as f64 / replies.len().max(1) as f64
 }
 
-/// Prints the table of a set of vectors and checks its bounds.
-pub fn check_table(files: Vec<LibraryFile>, sizes: &Sizes) {
+/// For each mood the share of replies in it, unsteered and steered; one reply
+/// to each of so many prompts.
+pub fn shares(
+    backend: BackendKind,
+    files: Vec<LibraryFile>,
+    count: usize,
+) -> Vec<(String, [f64; 2])> {
     let grammar = Grammar::load();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/tiny-model/prompts.json");
-    let prompts: Prompts = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut bench = Bench::new(files);
-    let neutral: Vec<Vec<Token>> = prompts
-        .neutral
-        .iter()
-        .map(|prompt| bench.tokens(prompt.system.as_deref(), &prompt.user))
-        .collect();
+    let mut bench = Bench::new(backend, files);
+    let mut neutral = bench.neutral(&Prompts::load());
+    neutral.truncate(count);
+    let plain = bench.generate(&neutral, 100, &Coefficients::new());
+    let moods = grammar.moods.iter();
+    moods
+        .map(|mood| {
+            let mut coefficients = Coefficients::new();
+            coefficients.insert(mood.as_str(), 1.0).unwrap();
+            let steered = bench.generate(&neutral, 200, &coefficients);
+            let in_mood = |reply: &Reply| grammar.judge(&reply.text).mood.as_ref() == Some(mood);
+            let both = [&plain, &steered].map(|replies| share(replies, in_mood));
+            (mood.clone(), both)
+        })
+        .collect()
+}
+
+/// Prints the table of a set of vectors and checks its bounds.
+pub fn check_table(backend: BackendKind, files: Vec<LibraryFile>, sizes: &Sizes) {
+    let grammar = Grammar::load();
+    let prompts = Prompts::load();
+    let mut bench = Bench::new(backend, files);
+    let neutral = bench.neutral(&prompts);
     assert!(neutral.len() >= 60);
     let repeated = |bench: &mut Bench, repeats: u64, seed: u64, coefficients: &Coefficients| {
         (0..repeats)

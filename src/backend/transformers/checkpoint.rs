@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -214,17 +215,16 @@ impl Checkpoint {
             reason,
         };
         let all = bytes.as_slice();
-        let (header, metadata) = SafeTensors::read_metadata(all)
-            .map_err(|error| damaged(format!("is not a whole safetensors file: {error}")))?;
+        let (header, metadata) = SafeTensors::read_metadata(all).map_err(|error| {
+            cut_off(&path, all)
+                .unwrap_or_else(|| damaged(format!("is not a whole safetensors file: {error}")))
+        })?;
         // Eight bytes of length, then the header, then the data.
         let start = header + size_of::<u64>();
         let shard = self.shards.len();
         for (name, info) in metadata.tensors() {
             let (from, to) = info.data_offsets;
             let range = start + from..start + to;
-            if range.end > all.len() {
-                return Err(damaged(format!("is cut off within tensor `{name}`")));
-            }
             self.entries.insert(
                 name.clone(),
                 Entry {
@@ -290,6 +290,29 @@ impl Checkpoint {
             (count + numbers as u64, bytes + entry.range.len() as u64)
         })
     }
+}
+
+/// Names the first tensor that a file lacks bytes of, if its header is whole.
+fn cut_off(path: &Path, bytes: &[u8]) -> Option<BackendError> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let header = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let metadata: Metadata = serde_json::from_slice(rest.get(..header)?).ok()?;
+    let there = rest.len() - header;
+    let tensors = metadata.tensors();
+    let lacking = tensors
+        .iter()
+        .filter(|(_, info)| info.data_offsets.1 > there);
+    let (name, info) = lacking.min_by_key(|(_, info)| info.data_offsets)?;
+    let (from, to) = info.data_offsets;
+    Some(BackendError::Checkpoint {
+        path: path.to_owned(),
+        item: format!("tensor `{name}`"),
+        reason: format!(
+            "is cut off: the file holds {} of its {} bytes",
+            there.saturating_sub(from),
+            to - from
+        ),
+    })
 }
 
 /// The shards that an index names, each once.

@@ -1,5 +1,4 @@
-//! Rows of one batch carry different vectors on llama.cpp, each as if it were
-//! alone.
+//! Rows of one batch carry different vectors, each as if it were alone.
 
 use std::sync::Arc;
 
@@ -12,13 +11,15 @@ use elpis::steering::{
     VectorFormat, write,
 };
 
+use crate::BACKEND;
+
 const SEQUENCES: u32 = 8;
 const EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
 const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_start|>assistant\n";
 
 fn load() -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: ModelSettings::default(),
+        model: ModelSettings::default().backend(BACKEND),
         source: ModelSource::Bundled,
         n_sequences: SEQUENCES,
         devices: Vec::new(),

@@ -9,8 +9,11 @@ use elpis::settings::{HardwareBackend, ModelSettings};
 use elpis::steering::{SteeringVector, VectorFormat, parse, write};
 use elpis::{Delivery, Elpis, Error, Event, Events, Settings};
 
+use crate::BACKEND;
+
 fn settings(folder: &Path) -> Settings {
     let model = ModelSettings::default()
+        .backend(BACKEND)
         .hardware_backend(HardwareBackend::Cpu)
         .emotion_vectors_dir(folder);
     Settings::default().model(model)

@@ -1,15 +1,15 @@
 //! Vectors that are trained on the bundled model.
 
-#[path = "support/grammar.rs"]
+#[path = "../support/grammar.rs"]
 mod grammar;
-#[path = "support/mood.rs"]
+#[path = "../support/mood.rs"]
 mod mood;
-#[path = "support/task.rs"]
+#[path = "../support/task.rs"]
 mod task;
 
 use elpis::backend::{Backend, BundledModel, LoadOptions, create_backend};
 use elpis::inference::{ChatTemplate, SpecialTokens};
-use elpis::settings::{ModelSource, Settings};
+use elpis::settings::{ModelSettings, ModelSource, Settings};
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary, VectorFormat};
 use elpis::training::{
     CalibrateOptions, ContrastPairs, Method, ReadAt, TrainOptions, TrainingError, calibrate, train,
@@ -17,8 +17,11 @@ use elpis::training::{
 use mood::{Sizes, check_table};
 use std::fmt::Write as _;
 
+use crate::BACKEND;
+
 fn load() -> (Box<dyn Backend>, ChatTemplate) {
-    let options = LoadOptions::new(&Settings::default(), ModelSource::Bundled, Vec::new());
+    let settings = Settings::default().model(ModelSettings::default().backend(BACKEND));
+    let options = LoadOptions::new(&settings, ModelSource::Bundled, Vec::new());
     let backend = create_backend(&options).unwrap();
     let facts = backend.facts();
     let special = SpecialTokens::new(&facts.bos_token, &facts.eos_token);
@@ -40,7 +43,8 @@ fn trained_vectors_move_the_mood_as_the_shipped_ones_do() {
         unsteered_repeats: 6,
         random_draws: 0,
     };
-    check_table(trained.files(VectorFormat::Safetensors).unwrap(), &sizes);
+    let files = trained.files(VectorFormat::Safetensors).unwrap();
+    check_table(BACKEND, files, &sizes);
 }
 
 /// The shipped pairs with two questions.

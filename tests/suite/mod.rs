@@ -1,0 +1,9 @@
+//! What every backend must do, written once.
+//!
+//! Each test crate that includes it names its backend as `BACKEND` and adds
+//! what only that backend can be asked.
+
+pub mod runtime;
+mod steering_rows;
+mod training;
+mod vectors;
