@@ -163,6 +163,16 @@ async fn what_is_no_model_folder_is_refused() {
     assert_no_model(&gguf, "a single file").await;
     let without = tiny.remove(WEIGHTS);
     assert_no_model(without.folder.path(), WEIGHTS).await;
+    for name in ["config.json", WEIGHTS] {
+        let odd = Folder::tiny().remove(name);
+        fs::create_dir(odd.at(name)).unwrap();
+        let error = start_at(odd.folder.path()).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Backend(BackendError::Unreadable { path, .. })
+                if *path == odd.at(name)),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
