@@ -48,7 +48,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        about: "measure elpis beside bare llama.cpp",
+        about: "measure elpis beside bare llama.cpp and Hugging Face's transformers",
         details: bench::HELP,
         run: bench::command,
     },

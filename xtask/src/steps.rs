@@ -119,9 +119,12 @@ const STEPS: &[Step] = &[
         name: "bench",
         about: "lints and tests of the benchmarks; each runs for a moment",
         run: |workspace| {
-            clippy(workspace, &[bench::PACKAGE.into()])?;
+            let features = bench::features(workspace);
+            let mut args = vec![bench::PACKAGE.to_owned()];
+            args.extend(features.iter().map(ToString::to_string));
+            clippy(workspace, &args)?;
             let mut command = workspace.cargo("test");
-            process::run(command.arg(bench::PACKAGE))?;
+            process::run(command.args(args))?;
             bench::smoke(workspace)
         },
         hint: "",

@@ -86,6 +86,15 @@ impl Workspace {
         self.features.iter().any(|known| known == name)
     }
 
+    /// A variable as children see it, unless it is empty.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let own = self.env.iter().find(|(known, _)| known == name);
+        let value = own.map(|(_, value)| value.clone());
+        value
+            .or_else(|| env::var_os(name))
+            .filter(|v| !v.is_empty())
+    }
+
     /// The folder for what these chores install or build for themselves.
     pub fn own_folder(&self) -> PathBuf {
         self.target.join("xtask")

@@ -1,4 +1,4 @@
-//! The times at which tokens reach the reader of a stream.
+//! The texts that reach the reader of a stream, and when.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,6 +17,7 @@ pub struct Arrivals {
 #[derive(Debug, Default)]
 struct ArrivalState {
     times: Vec<Instant>,
+    text: String,
     ended: bool,
 }
 
@@ -43,6 +44,11 @@ impl Arrivals {
         self.with(|state| std::mem::take(&mut state.times))
     }
 
+    /// All of their text.
+    pub fn take_text(&self) -> String {
+        self.with(|state| std::mem::take(&mut state.text))
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut ArrivalState) -> T) -> T {
         let state = self.state.lock();
         change(&mut state.unwrap_or_else(PoisonError::into_inner))
@@ -63,9 +69,12 @@ async fn receive(
 ) -> Result<Arc<GenerationReport>> {
     while let Some(event) = stream.next().await {
         match event? {
-            GenerationEvent::Text(_) => {
+            GenerationEvent::Text(text) => {
                 let now = Instant::now();
-                arrivals.with(|state| state.times.push(now));
+                arrivals.with(|state| {
+                    state.times.push(now);
+                    state.text.push_str(&text);
+                });
                 arrivals.news.notify_waiters();
             }
             GenerationEvent::Finished(report) => return Ok(report),

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::figures::{FIGURES, SMALL_AND_LARGE};
+use crate::figures::{FIGURES, MODELS, Needs, PEERS};
+use crate::model::{ModelSpec, TORCH_TINY};
 
 const HELP: &str = "\
-Usage: elpis-bench [NAME…] [--rounds N] [--model small|large] [--smoke] [--list] [--cache DIR]
+Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR]
 
-  NAME…           run these figures alone
+  NAME…           run these figures alone; `peers` is all of the backend on libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
-  --model M       run on this model alone
+  --model MODEL   run on this model alone: small, large, torch-f32, torch-bf16 or torch-large
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --list          name the figures
   --cache DIR     where the models are kept";
@@ -29,6 +30,8 @@ pub struct Options {
     pub smoke: bool,
     /// Folder of the models.
     pub cache: PathBuf,
+    /// Only loads this model and tells the memory that it took: what a figure starts.
+    pub footprint: Option<&'static ModelSpec>,
     rounds: Option<usize>,
 }
 
@@ -40,6 +43,7 @@ impl Options {
             model: None,
             smoke: false,
             cache: std::env::temp_dir().join("elpis-bench-models"),
+            footprint: None,
             rounds: None,
         };
         let mut parser = lexopt::Parser::from_args(args);
@@ -48,7 +52,7 @@ impl Options {
                 Long("list") => {
                     for figure in FIGURES {
                         let bound = figure.bound.to_string();
-                        println!("{:<18} {bound:<9} {}", figure.name, figure.about);
+                        println!("{:<19} {bound:<9} {}", figure.name, figure.about);
                     }
                     return Ok(None);
                 }
@@ -63,10 +67,15 @@ impl Options {
                     }
                     options.rounds = Some(rounds);
                 }
-                Long("model") => options.model = Some(model(&parser.value()?.string()?)?),
+                Long("model") => options.model = Some(model(&parser.value()?.string()?)?.name),
                 Long("smoke") => options.smoke = true,
                 Long("cache") => options.cache = parser.value()?.into(),
-                Value(name) => options.names.push(figure(&name.string()?)?),
+                Long("footprint") => {
+                    let name = parser.value()?.string()?;
+                    let tiny = Some(&TORCH_TINY).filter(|spec| spec.name == name);
+                    options.footprint = Some(tiny.map_or_else(|| model(&name), Ok)?);
+                }
+                Value(name) => options.names.extend(figures(&name.string()?)?),
                 _ => return Err(arg.unexpected().into()),
             }
         }
@@ -79,17 +88,23 @@ impl Options {
     }
 }
 
-fn figure(name: &str) -> Result<&'static str> {
-    let figure = FIGURES.iter().find(|figure| figure.name == name);
-    figure
-        .map(|figure| figure.name)
-        .with_context(|| format!("no figure `{name}`; `--list` names them"))
+fn figures(name: &str) -> Result<Vec<&'static str>> {
+    let meant = FIGURES.iter().filter(|figure| match name {
+        PEERS => figure.needs != Needs::LlamaCpp,
+        name => figure.name == name,
+    });
+    let names: Vec<_> = meant.map(|figure| figure.name).collect();
+    if names.is_empty() {
+        bail!("no figure `{name}`; `--list` names them");
+    }
+    Ok(names)
 }
 
-fn model(name: &str) -> Result<&'static str> {
-    let spec = SMALL_AND_LARGE.iter().find(|spec| spec.name == name);
-    spec.map(|spec| spec.name)
-        .with_context(|| format!("no model `{name}`; there are small and large"))
+fn model(name: &str) -> Result<&'static ModelSpec> {
+    let spec = MODELS.iter().find(|spec| spec.name == name);
+    let known = || MODELS.iter().map(|spec| spec.name).collect::<Vec<_>>();
+    spec.copied()
+        .with_context(|| format!("no model `{name}`; there are {}", known().join(", ")))
 }
 
 #[cfg(test)]
@@ -108,6 +123,8 @@ mod tests {
         assert_eq!(options.model, Some("large"));
         assert_eq!(options.rounds(), 5);
         assert_eq!(parse(&["--smoke"]).unwrap().unwrap().rounds(), 1);
+        let peers = parse(&["peers"]).unwrap().unwrap().names;
+        assert_eq!(peers.len(), 4, "{peers:?}");
         assert!(parse(&["--list"]).unwrap().is_none());
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use elpis::backend::ModelFacts;
 use elpis::runtime::Chat;
-use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings};
+use elpis::settings::{BackendKind, HardwareBackend, ModelSettings, RuntimeSettings, TorchDtype};
 use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::arrivals::{self, Arrivals, read};
 use crate::bare::{Bare, BareOptions, TEMPERATURE, TOP_K, TOP_P};
 use crate::measure::Run;
-use crate::model::Noise;
+use crate::model::{Encoding, Format, Noise};
 use crate::vectors;
 
 /// A runtime on the model of a run.
@@ -34,13 +34,20 @@ pub struct Ask {
     pub tokens: usize,
     pub seed: u64,
     pub coefficients: Coefficients,
+    /// Takes the likeliest token instead of drawing one.
+    pub greedy: bool,
 }
 
 impl Ask {
     /// The generation with the sampling parameters of both sides.
     pub fn chat(self) -> Chat {
-        sampled(self.session.chat(self.prompt), self.tokens, self.seed)
-            .coefficients(self.coefficients)
+        let chat = sampled(self.session.chat(self.prompt), self.tokens, self.seed)
+            .coefficients(self.coefficients);
+        if self.greedy {
+            chat.temperature(0.0)
+        } else {
+            chat
+        }
     }
 }
 
@@ -57,6 +64,7 @@ pub fn sampled(chat: Chat, tokens: usize, seed: u64) -> Chat {
 pub struct Trace {
     /// When each token's text reached its reader.
     pub arrivals: Vec<Instant>,
+    pub text: String,
     pub report: Arc<GenerationReport>,
 }
 
@@ -76,6 +84,17 @@ impl Engine {
             .context_length(context)
             .n_threads(run.threads)
             .emotion_vectors_dir(vectors.path());
+        let model = match run.spec.format {
+            Format::Gguf => model,
+            Format::Folder => {
+                model
+                    .backend(BackendKind::Transformers)
+                    .torch_dtype(match run.spec.encoding {
+                        Encoding::Bf16 => TorchDtype::Bfloat16,
+                        _ => TorchDtype::Float32,
+                    })
+            }
+        };
         let settings = RuntimeSettings::default().n_parallel(parallel);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -141,6 +160,7 @@ impl Engine {
                     tokens,
                     seed,
                     coefficients: coefficients(session)?,
+                    greedy: false,
                 })
             })
             .collect()
@@ -159,8 +179,11 @@ impl Engine {
             let mut traces = Vec::new();
             for (reader, arrivals) in readers {
                 let report = reader.await??;
-                let arrivals = arrivals.take();
-                traces.push(Trace { arrivals, report });
+                traces.push(Trace {
+                    arrivals: arrivals.take(),
+                    text: arrivals.take_text(),
+                    report,
+                });
             }
             anyhow::Ok(traces)
         })?;

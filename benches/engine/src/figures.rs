@@ -1,7 +1,9 @@
 //! What is measured, and what it must come to.
 
 mod decode;
+pub mod memory;
 mod modulation;
+mod peers;
 mod prefix;
 mod reload;
 mod steering;
@@ -11,10 +13,19 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::measure::{Outcome, Run};
-use crate::model::{LARGE, ModelSpec, SMALL};
+use crate::model::{
+    Format, LARGE, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE, TORCH_TINY,
+};
+use crate::peer;
 
-/// Both models that count.
-pub const SMALL_AND_LARGE: &[&ModelSpec] = &[&SMALL, &LARGE];
+/// Both models of llama.cpp.
+const SMALL_AND_LARGE: &[&ModelSpec] = &[&SMALL, &LARGE];
+
+/// All models that count.
+pub const MODELS: &[&ModelSpec] = &[&SMALL, &LARGE, &TORCH_F32, &TORCH_BF16, &TORCH_LARGE];
+
+/// On the command line, all figures of the backend that has peers.
+pub const PEERS: &str = "peers";
 
 /// One figure.
 pub struct Figure {
@@ -23,7 +34,38 @@ pub struct Figure {
     pub unit: &'static str,
     pub bound: Bound,
     pub models: &'static [&'static ModelSpec],
+    pub needs: Needs,
     pub run: fn(&Run) -> Result<Outcome>,
+}
+
+impl Figure {
+    /// What is missing, where this figure cannot be measured.
+    pub fn missing(&self) -> Option<&'static str> {
+        if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
+            return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
+        }
+        if self.needs == Needs::Peer && peer::python().is_none() {
+            return Some("ELPIS_PYTHON does not name a Python with torch and transformers");
+        }
+        None
+    }
+
+    /// The model for a quick pass.
+    pub fn tiny(&self) -> &'static ModelSpec {
+        let folder = self.models.iter().any(|spec| spec.format == Format::Folder);
+        if folder { &TORCH_TINY } else { &TINY }
+    }
+}
+
+/// What has to be there for a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// What is always there.
+    LlamaCpp,
+    /// The backend on libtorch.
+    Libtorch,
+    /// That backend, and Hugging Face's transformers beside it.
+    Peer,
 }
 
 /// What a value must be.
@@ -60,6 +102,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ratio",
         bound: Bound::AtLeast(0.98),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: decode::overhead,
     },
     Figure {
@@ -68,6 +111,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ratio",
         bound: Bound::AtLeast(0.97),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: decode::batching,
     },
     Figure {
@@ -76,6 +120,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ratio",
         bound: Bound::AtLeast(0.98),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: steering::eight,
     },
     Figure {
@@ -84,6 +129,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ratio",
         bound: Bound::AtLeast(0.97),
         models: &[&SMALL],
+        needs: Needs::LlamaCpp,
         run: steering::sixty_four,
     },
     Figure {
@@ -92,6 +138,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ms",
         bound: Bound::AtMost(1.0),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: modulation::run,
     },
     Figure {
@@ -100,6 +147,7 @@ pub const FIGURES: &[Figure] = &[
         unit: "ms",
         bound: Bound::AtMost(300.0),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: reload::run,
     },
     Figure {
@@ -108,7 +156,44 @@ pub const FIGURES: &[Figure] = &[
         unit: "ratio",
         bound: Bound::AtMost(0.15),
         models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
         run: prefix::run,
+    },
+    Figure {
+        name: "transformers-decode",
+        about: "one session's decode rate over that of Hugging Face's generate(), on libtorch",
+        unit: "ratio",
+        bound: Bound::AtLeast(1.5),
+        models: &[&TORCH_F32, &TORCH_BF16],
+        needs: Needs::Peer,
+        run: peers::decode,
+    },
+    Figure {
+        name: "transformers-batch",
+        about: "decode rate of 8 sessions with 8 vectors over that of generate() with a hook",
+        unit: "ratio",
+        bound: Bound::AtLeast(1.2),
+        models: &[&TORCH_F32],
+        needs: Needs::Peer,
+        run: peers::batch,
+    },
+    Figure {
+        name: "transformers-mixed",
+        about: "mixed-steering on libtorch",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.98),
+        models: &[&TORCH_F32],
+        needs: Needs::Libtorch,
+        run: steering::eight,
+    },
+    Figure {
+        name: "transformers-memory",
+        about: "most memory without libtorch's own, over that of the weights and the cache",
+        unit: "ratio",
+        bound: Bound::AtMost(1.15),
+        models: &[&TORCH_LARGE],
+        needs: Needs::Libtorch,
+        run: memory::run,
     },
 ];
 
@@ -124,6 +209,16 @@ mod tests {
                     .iter()
                     .all(|other| other.name != figure.name)
             );
+        }
+    }
+
+    #[test]
+    fn models_fit_what_the_figures_need() {
+        for figure in FIGURES {
+            let folder = figure.needs != Needs::LlamaCpp;
+            for spec in figure.models.iter().chain([&figure.tiny()]) {
+                assert_eq!(spec.format == Format::Folder, folder, "{}", figure.name);
+            }
         }
     }
 

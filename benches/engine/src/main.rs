@@ -1,4 +1,5 @@
-//! Timed comparisons of elpis with bare llama.cpp: `cargo xtask bench`.
+//! Timed comparisons of elpis with bare llama.cpp and with Hugging Face's transformers:
+//! `cargo xtask bench`.
 //!
 //! Every figure is printed as one line of JSON on standard output; progress goes to standard
 //! error. The models are made here, with random weights: speed does not depend on what a model
@@ -11,14 +12,15 @@ mod engine;
 mod figures;
 mod measure;
 mod model;
+mod peer;
 mod report;
 mod stats;
 mod vectors;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::cli::Options;
-use crate::figures::{FIGURES, Figure};
+use crate::figures::{FIGURES, Figure, memory};
 use crate::measure::Run;
 use crate::model::ModelSpec;
 
@@ -26,12 +28,23 @@ fn main() -> Result<()> {
     let Some(options) = Options::parse(std::env::args_os().skip(1))? else {
         return Ok(());
     };
-    let chosen = || chosen(&options);
+    if let Some(spec) = options.footprint {
+        let start = memory::peak()?;
+        let path = model::ensure(spec, &options.cache)?;
+        println!(
+            "{}",
+            memory::footprint(&Run::new(spec, path, 1, false), start)?
+        );
+        return Ok(());
+    }
+    let figures = chosen(&options)?;
     ensure!(
-        chosen().any(|figure| !models(figure, &options).is_empty()),
+        figures
+            .iter()
+            .any(|figure| !models(figure, &options).is_empty()),
         "none of these figures is measured on this model"
     );
-    for figure in chosen() {
+    for figure in figures {
         for spec in models(figure, &options) {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
             let path = model::ensure(spec, &options.cache)
@@ -45,15 +58,26 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn chosen(options: &Options) -> impl Iterator<Item = &'static Figure> {
-    FIGURES
-        .iter()
-        .filter(|figure| options.names.is_empty() || options.names.contains(&figure.name))
+/// The figures to measure: those that were asked for must be possible, the others need not.
+fn chosen(options: &Options) -> Result<Vec<&'static Figure>> {
+    let mut chosen = Vec::new();
+    for figure in FIGURES {
+        let named = options.names.contains(&figure.name);
+        if !named && !options.names.is_empty() {
+            continue;
+        }
+        match figure.missing() {
+            None => chosen.push(figure),
+            Some(missing) if named => bail!("`{}` cannot be measured: {missing}", figure.name),
+            Some(missing) => eprintln!("-- {} is left out: {missing}", figure.name),
+        }
+    }
+    Ok(chosen)
 }
 
 fn models(figure: &Figure, options: &Options) -> Vec<&'static ModelSpec> {
     if options.smoke {
-        return vec![&model::TINY];
+        return vec![figure.tiny()];
     }
     let models = figure.models.iter().copied();
     models

@@ -1,26 +1,38 @@
 //! Models with random weights, as large as real ones.
 
+mod file;
+mod folder;
 mod gguf;
 mod vocabulary;
 mod weights;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use gguf::{Header, TensorInfo};
-pub use weights::Noise;
-use weights::{Encoding, Matrix};
+pub use folder::WEIGHTS;
+use weights::Matrix;
+pub use weights::{Encoding, Noise};
 
 /// Part of the file names: raise it when the recipe changes.
 const RECIPE: u32 = 2;
 
 const VOCABULARY: usize = 4096;
 const CONTEXT: u32 = 4096;
+const EPSILON: f32 = 1e-5;
+const ROPE_BASE: f32 = 10_000.0;
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{m['role']}}\n{{m['content']}}<|im_end|>\n{% endfor %}\
 {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// How a model lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One GGUF file.
+    Gguf,
+    /// A Hugging Face folder.
+    Folder,
+}
 
 /// Size of a model.
 #[derive(Debug)]
@@ -29,11 +41,13 @@ pub struct ModelSpec {
     pub name: &'static str,
     /// What it is, in words.
     pub about: &'static str,
+    pub format: Format,
+    pub encoding: Encoding,
     layers: usize,
     width: usize,
     feed_forward: usize,
     heads: usize,
-    encoding: Encoding,
+    kv_heads: usize,
     /// Tokens of a generation whose rate is measured.
     pub tokens: usize,
 }
@@ -42,11 +56,13 @@ pub struct ModelSpec {
 pub const SMALL: ModelSpec = ModelSpec {
     name: "small",
     about: "71M f16, random weights",
+    format: Format::Gguf,
+    encoding: Encoding::F16,
     layers: 16,
     width: 512,
     feed_forward: 2048,
     heads: 8,
-    encoding: Encoding::F16,
+    kv_heads: 8,
     tokens: 96,
 };
 
@@ -54,107 +70,115 @@ pub const SMALL: ModelSpec = ModelSpec {
 pub const LARGE: ModelSpec = ModelSpec {
     name: "large",
     about: "486M q8_0, random weights",
+    format: Format::Gguf,
+    encoding: Encoding::Q8,
     layers: 24,
     width: 1280,
     feed_forward: 3456,
     heads: 20,
-    encoding: Encoding::Q8,
+    kv_heads: 20,
     tokens: 32,
+};
+
+/// 27 million parameters in f32, for libtorch.
+pub const TORCH_F32: ModelSpec = ModelSpec {
+    name: "torch-f32",
+    about: "27M f32, random weights, Hugging Face folder",
+    format: Format::Folder,
+    encoding: Encoding::F32,
+    layers: 8,
+    width: 512,
+    feed_forward: 1376,
+    heads: 8,
+    kv_heads: 4,
+    tokens: 96,
+};
+
+/// The same numbers in bf16.
+pub const TORCH_BF16: ModelSpec = ModelSpec {
+    name: "torch-bf16",
+    about: "27M bf16, random weights, Hugging Face folder",
+    encoding: Encoding::Bf16,
+    ..TORCH_F32
+};
+
+/// 125 million parameters in f32: 498 MB, beside which libtorch's own memory is little.
+pub const TORCH_LARGE: ModelSpec = ModelSpec {
+    name: "torch-large",
+    about: "125M f32, random weights, Hugging Face folder",
+    layers: 10,
+    width: 1024,
+    feed_forward: 2752,
+    heads: 16,
+    kv_heads: 8,
+    tokens: 32,
+    ..TORCH_F32
 };
 
 /// Next to nothing, for a quick pass.
 pub const TINY: ModelSpec = ModelSpec {
     name: "tiny",
     about: "1M f16, random weights",
+    format: Format::Gguf,
+    encoding: Encoding::F16,
     layers: 4,
     width: 64,
     feed_forward: 128,
     heads: 2,
-    encoding: Encoding::F16,
+    kv_heads: 2,
     tokens: 32,
 };
 
-/// Returns the model's file, which is made if it is not there.
+/// The same for libtorch.
+pub const TORCH_TINY: ModelSpec = ModelSpec {
+    name: "torch-tiny",
+    about: "1M f32, random weights, Hugging Face folder",
+    format: Format::Folder,
+    encoding: Encoding::F32,
+    kv_heads: 1,
+    ..TINY
+};
+
+impl ModelSpec {
+    /// Bytes of the keys and values of so many positions.
+    pub fn cache_bytes(&self, positions: usize) -> usize {
+        let width = self.width / self.heads * self.kv_heads;
+        2 * self.layers * self.encoding.bytes(width) * positions
+    }
+}
+
+/// Returns the model's file or folder, which is made if it is not there.
 pub fn ensure(spec: &ModelSpec, cache: &Path) -> Result<PathBuf> {
-    let path = cache.join(format!(
-        "{}-{}-{RECIPE}.gguf",
-        spec.name,
-        spec.encoding.name()
-    ));
-    if path.is_file() {
+    let name = format!("{}-{}-{RECIPE}", spec.name, spec.encoding.name());
+    let path = match spec.format {
+        Format::Gguf => cache.join(format!("{name}.gguf")),
+        Format::Folder => cache.join(name),
+    };
+    if path.exists() {
         return Ok(path);
     }
     fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
     eprintln!("   making {}", path.display());
-    // Only a whole file gets the name that is looked for.
-    let mut file = tempfile::NamedTempFile::new_in(cache)?;
-    write(spec, file.as_file_mut())?;
-    file.persist(&path)?;
+    // Only what is whole gets the name that is looked for.
+    match spec.format {
+        Format::Gguf => {
+            let mut file = tempfile::NamedTempFile::new_in(cache)?;
+            file::write(spec, file.as_file_mut())?;
+            file.persist(&path)?;
+        }
+        Format::Folder => {
+            let folder = tempfile::tempdir_in(cache)?;
+            folder::write(spec, folder.path())?;
+            fs::rename(folder.keep(), &path)?;
+        }
+    }
     Ok(path)
 }
 
-fn write(spec: &ModelSpec, file: &mut File) -> Result<()> {
-    let tensors = tensors(spec);
-    let infos = tensors.iter().map(|(name, matrix)| TensorInfo {
-        name: name.clone(),
-        // GGUF names the length of a row first.
-        shape: match matrix.encoding {
-            Encoding::F32 => vec![matrix.columns as u64],
-            _ => vec![matrix.columns as u64, matrix.rows as u64],
-        },
-        encoding: matrix.encoding.id(),
-        bytes: matrix.bytes(),
-    });
-    let mut file = BufWriter::with_capacity(1 << 20, file);
-    file.write_all(&metadata(spec).bytes(infos))?;
-    let mut buffer = Vec::new();
-    for (stream, (_, matrix)) in tensors.iter().enumerate() {
-        matrix.fill(Noise::new(stream as u64), &mut buffer);
-        buffer.resize(gguf::aligned(buffer.len()), 0);
-        file.write_all(&buffer)?;
-    }
-    file.flush()?;
-    Ok(())
-}
-
-fn metadata(spec: &ModelSpec) -> Header {
-    let (words, kinds) = vocabulary::words(VOCABULARY);
-    let scores = (0..words.len()).map(|index| match index {
-        0..vocabulary::SPECIAL => 0.0,
-        index => -(index as f32),
-    });
-    let mut header = Header::default();
-    header.text("general.architecture", "llama");
-    header.text("general.name", &format!("random-{}", spec.name));
-    header.number("general.file_type", spec.encoding.file_type());
-    header.number("llama.context_length", CONTEXT);
-    header.number("llama.embedding_length", spec.width as u32);
-    header.number("llama.block_count", spec.layers as u32);
-    header.number("llama.feed_forward_length", spec.feed_forward as u32);
-    header.number("llama.attention.head_count", spec.heads as u32);
-    header.number("llama.attention.head_count_kv", spec.heads as u32);
-    header.float("llama.attention.layer_norm_rms_epsilon", 1e-5);
-    header.number(
-        "llama.rope.dimension_count",
-        (spec.width / spec.heads) as u32,
-    );
-    header.float("llama.rope.freq_base", 10_000.0);
-    header.number("llama.vocab_size", VOCABULARY as u32);
-    header.text("tokenizer.ggml.model", "llama");
-    header.text("tokenizer.ggml.pre", "default");
-    header.texts("tokenizer.ggml.tokens", &words);
-    header.floats("tokenizer.ggml.scores", scores);
-    header.integers("tokenizer.ggml.token_type", &kinds);
-    header.number("tokenizer.ggml.bos_token_id", 1);
-    header.number("tokenizer.ggml.eos_token_id", 2);
-    header.number("tokenizer.ggml.unknown_token_id", 0);
-    header.flag("tokenizer.ggml.add_bos_token", true);
-    header.text("tokenizer.chat_template", CHATML);
-    header
-}
-
+/// The tensors of a model under the names that GGUF gives them.
 fn tensors(spec: &ModelSpec) -> Vec<(String, Matrix)> {
     let (width, wide) = (spec.width, spec.feed_forward);
+    let kv_width = width / spec.heads * spec.kv_heads;
     let deviation = (width as f32).powf(-0.5);
     let matrix = |rows, columns, deviation, zero_rows| Matrix {
         rows,
@@ -164,11 +188,11 @@ fn tensors(spec: &ModelSpec) -> Vec<(String, Matrix)> {
         zero_rows,
     };
     let norm = Matrix {
-        rows: 1,
-        columns: width,
-        encoding: Encoding::F32,
-        deviation: 0.0,
-        zero_rows: 0,
+        encoding: match spec.format {
+            Format::Gguf => Encoding::F32,
+            Format::Folder => spec.encoding,
+        },
+        ..matrix(1, width, 0.0, 0)
     };
     // Tokens that end a reply or are not whole characters get logits of 0, far below the best
     // forty: every generation runs to its full length, and every token is a piece of text.
@@ -187,9 +211,10 @@ fn tensors(spec: &ModelSpec) -> Vec<(String, Matrix)> {
         };
         add("attn_norm", norm);
         add("ffn_norm", norm);
-        for name in ["attn_q", "attn_k", "attn_v", "attn_output"] {
-            add(name, matrix(width, width, deviation, 0));
-        }
+        add("attn_q", matrix(width, width, deviation, 0));
+        add("attn_k", matrix(kv_width, width, deviation, 0));
+        add("attn_v", matrix(kv_width, width, deviation, 0));
+        add("attn_output", matrix(width, width, deviation, 0));
         add("ffn_gate", matrix(wide, width, deviation, 0));
         add("ffn_up", matrix(wide, width, deviation, 0));
         add("ffn_down", matrix(width, wide, (wide as f32).powf(-0.5), 0));
@@ -200,7 +225,7 @@ fn tensors(spec: &ModelSpec) -> Vec<(String, Matrix)> {
 #[cfg(test)]
 mod tests {
     use elpis::Settings;
-    use elpis::settings::{HardwareBackend, ModelSettings};
+    use elpis::settings::{BackendKind, HardwareBackend, ModelSettings};
 
     use super::*;
 
@@ -210,6 +235,10 @@ mod tests {
         assert_eq!(ensure(spec, folder.path()).unwrap(), path);
         let model = ModelSettings::default()
             .path(path.display().to_string())
+            .backend(match spec.format {
+                Format::Gguf => BackendKind::LlamaCpp,
+                Format::Folder => BackendKind::Transformers,
+            })
             .hardware_backend(HardwareBackend::Cpu)
             .context_length(512_u32);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -219,30 +248,47 @@ mod tests {
         runtime.block_on(elpis::create_backend(&settings)).unwrap()
     }
 
+    fn check(spec: &ModelSpec, start: usize) {
+        let mut backend = load(spec);
+        let facts = std::sync::Arc::clone(backend.facts());
+        assert_eq!((facts.n_layers, facts.n_embd, facts.n_vocab), (4, 64, 4096));
+        assert!(facts.chat_template.is_some());
+        // One token for each short word.
+        let tokens = backend.tokenizer().encode("et an io s", true);
+        assert_eq!(tokens.len(), start + 4, "{tokens:?}");
+        let turn = backend.tokenizer().encode("<|im_start|>et<|im_end|>", true);
+        assert_eq!(turn.len(), start + 3, "{turn:?}");
+        let mut batch = elpis::backend::Batch::with_capacity(8);
+        batch.push(0, 0, &tokens, true, None);
+        backend.decode(&batch).unwrap();
+        let logits = backend.logits(tokens.len() - 1).unwrap();
+        assert!(
+            logits[..vocabulary::SPECIAL]
+                .iter()
+                .all(|&x| x.abs() < 1e-6)
+        );
+        let mut rest = logits[vocabulary::SPECIAL..].to_vec();
+        rest.sort_by(f32::total_cmp);
+        assert!(rest[rest.len() - 40] > 3.0, "{}", rest[rest.len() - 40]);
+    }
+
     #[test]
-    fn a_model_is_loaded_as_it_was_meant() {
+    fn a_file_is_loaded_as_it_was_meant() {
         for encoding in [Encoding::F16, Encoding::Q8] {
-            let mut backend = load(&ModelSpec { encoding, ..TINY });
-            let facts = std::sync::Arc::clone(backend.facts());
-            assert_eq!((facts.n_layers, facts.n_embd, facts.n_vocab), (4, 64, 4096));
-            assert!(facts.chat_template.is_some());
-            // One token for each short word, and one for the beginning.
-            let tokens = backend.tokenizer().encode("et an io s", true);
-            assert_eq!(tokens.len(), 5, "{tokens:?}");
-            let turn = backend.tokenizer().encode("<|im_start|>et<|im_end|>", true);
-            assert_eq!(turn.len(), 4, "{turn:?}");
-            let mut batch = elpis::backend::Batch::with_capacity(8);
-            batch.push(0, 0, &tokens, true, None);
-            backend.decode(&batch).unwrap();
-            let logits = backend.logits(tokens.len() - 1).unwrap();
-            assert!(
-                logits[..vocabulary::SPECIAL]
-                    .iter()
-                    .all(|&x| x.abs() < 1e-6)
-            );
-            let mut rest = logits[vocabulary::SPECIAL..].to_vec();
-            rest.sort_by(f32::total_cmp);
-            assert!(rest[rest.len() - 40] > 3.0, "{}", rest[rest.len() - 40]);
+            // One token more for the beginning.
+            check(&ModelSpec { encoding, ..TINY }, 1);
+        }
+    }
+
+    #[cfg(feature = "transformers")]
+    #[test]
+    fn a_folder_is_loaded_as_it_was_meant() {
+        for encoding in [Encoding::F32, Encoding::Bf16] {
+            let spec = ModelSpec {
+                encoding,
+                ..TORCH_TINY
+            };
+            check(&spec, 0);
         }
     }
 }

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use crate::bare;
 use crate::figures::Figure;
 use crate::measure::{Outcome, Run};
+use crate::model::Format;
 use crate::stats::{greatest, least};
 
 /// The revision that is measured, where the caller knows it.
 const REVISION: &str = "ELPIS_BENCH_REVISION";
 const LLAMA_CPP: &str = "llama-cpp-sys-2 0.1.160";
+const LIBTORCH: &str = "tch 0.24.0 on torch 2.11";
 
 /// The line of a figure.
 pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
@@ -30,13 +32,17 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
         "smoke": run.smoke,
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
         "elpis": std::env::var(REVISION).ok(),
-        "llama_cpp": LLAMA_CPP,
-        "kernels": bare::system_info(),
         "cpu": cpu(),
         "os": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "gomp_spincount": std::env::var("GOMP_SPINCOUNT").ok(),
     });
-    if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+    let backend = match run.spec.format {
+        Format::Gguf => json!({"llama_cpp": LLAMA_CPP, "kernels": bare::system_info()}),
+        Format::Folder => json!({"libtorch": LIBTORCH}),
+    };
+    if let (Value::Object(line), Value::Object(more), Value::Object(backend)) =
+        (&mut line, more, backend)
+    {
         for (name, value) in &outcome.details {
             let value = value
                 .as_f64()
@@ -44,6 +50,7 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
                 .map_or_else(|| value.clone(), |number| rounded(number).into());
             line.insert(name.clone(), value);
         }
+        line.extend(backend);
         line.extend(more);
     }
     line

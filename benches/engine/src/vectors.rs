@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use elpis::Coefficients;
 use elpis::backend::ModelFacts;
-use elpis::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
+use elpis::steering::{
+    BlendOptions, MANIFEST_FILE, SteeringLibrary, SteeringVector, VectorFormat, write,
+};
 
 use crate::model::Noise;
 
@@ -56,6 +58,34 @@ pub fn mix(session: usize) -> Result<Coefficients> {
     mix.insert(name(session % COUNT), 0.8)?;
     mix.insert(name((session + 1) % COUNT), second)?;
     Ok(mix)
+}
+
+/// What is added for each row of a batch.
+#[derive(Debug)]
+pub struct Rows {
+    /// The layer at whose output it is added, from 0.
+    pub layer: usize,
+    pub values: Vec<Vec<f32>>,
+}
+
+/// What the mixes of so many sessions come to.
+pub fn rows(library: &SteeringLibrary, sessions: usize) -> Result<Rows> {
+    let mut rows = Rows {
+        layer: 0,
+        values: Vec::new(),
+    };
+    for session in 0..sessions {
+        let mix = mix(session)?;
+        let plan = library.blend(mix.iter(), &BlendOptions::default());
+        let plan = plan.context("nothing is steered")?;
+        let [steering] = &plan.layers[..] else {
+            anyhow::bail!("more than one layer is steered");
+        };
+        ensure!(session == 0 || rows.layer == steering.layer);
+        rows.layer = steering.layer;
+        rows.values.push(steering.values.to_vec());
+    }
+    Ok(rows)
 }
 
 fn name(index: usize) -> String {

@@ -90,8 +90,12 @@ fn sample(engine: &Engine, events: usize, seed: u64) -> Result<Sample> {
             session.feel(name).await?;
         }
         let report = reader.await??;
-        let arrivals = arrivals.take();
-        anyhow::Ok((Trace { arrivals, report }, felt))
+        let trace = Trace {
+            arrivals: arrivals.take(),
+            text: arrivals.take_text(),
+            report,
+        };
+        anyhow::Ok((trace, felt))
     })?;
     measured(&trace, &felt)
 }

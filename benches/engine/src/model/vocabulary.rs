@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// The marks at the front: unknown, beginning, end, and those of the chat template.
-const MARKS: [(&str, i32); 5] = [
+pub const MARKS: [(&str, i32); 5] = [
     ("<unk>", UNKNOWN),
     ("<s>", CONTROL),
     ("</s>", CONTROL),

@@ -1,8 +1,8 @@
-//! Random weights in the encodings of GGUF.
+//! Random weights in the encodings of model files.
 
 use std::thread;
 
-use half::f16;
+use half::{bf16, f16};
 
 /// Values that share a scale in `q8_0`.
 const BLOCK: usize = 32;
@@ -13,6 +13,7 @@ const BLOCK_BYTES: usize = 2 + BLOCK;
 pub enum Encoding {
     F32,
     F16,
+    Bf16,
     /// Blocks of 32 signed bytes with an f16 scale.
     Q8,
 }
@@ -22,32 +23,36 @@ impl Encoding {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::Bf16 => "bf16",
             Self::Q8 => "q8_0",
         }
     }
 
-    /// The number of the encoding in a tensor's entry.
+    /// The number of the encoding in a tensor's entry of GGUF.
     pub const fn id(self) -> u32 {
         match self {
             Self::F32 => 0,
             Self::F16 => 1,
+            Self::Bf16 => 30,
             Self::Q8 => 8,
         }
     }
 
-    /// The number of the encoding as that of a whole file.
+    /// The number of the encoding as that of a whole GGUF file.
     pub const fn file_type(self) -> u32 {
         match self {
             Self::F32 => 0,
             Self::F16 => 1,
+            Self::Bf16 => 32,
             Self::Q8 => 7,
         }
     }
 
-    const fn bytes(self, values: usize) -> usize {
+    /// Size of so many numbers.
+    pub const fn bytes(self, values: usize) -> usize {
         match self {
             Self::F32 => 4 * values,
-            Self::F16 => 2 * values,
+            Self::F16 | Self::Bf16 => 2 * values,
             Self::Q8 => values / BLOCK * BLOCK_BYTES,
         }
     }
@@ -62,6 +67,11 @@ impl Encoding {
             Self::F16 => {
                 for (out, &value) in out.chunks_exact_mut(2).zip(values) {
                     out.copy_from_slice(&f16::from_f32(value).to_le_bytes());
+                }
+            }
+            Self::Bf16 => {
+                for (out, &value) in out.chunks_exact_mut(2).zip(values) {
+                    out.copy_from_slice(&bf16::from_f32(value).to_le_bytes());
                 }
             }
             Self::Q8 => {
@@ -128,7 +138,7 @@ const fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A tensor to make: normal numbers, or ones in [`Encoding::F32`].
+/// A tensor to make: normal numbers, or ones if they do not deviate.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix {
     pub rows: usize,
@@ -169,7 +179,7 @@ impl Matrix {
         for (row, out) in (first..).zip(out.chunks_exact_mut(self.row_bytes())) {
             if row < self.zero_rows {
                 values.fill(0.0);
-            } else if self.encoding != Encoding::F32 {
+            } else if self.deviation > 0.0 {
                 let start = (row * self.columns) as u64;
                 for (index, value) in (start..).zip(&mut values) {
                     *value = noise.normal(index) * self.deviation;

@@ -1,0 +1,132 @@
+//! Hugging Face's transformers in a process of its own.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::measure::Run;
+use crate::model::Encoding;
+use crate::vectors::Rows;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
+
+/// Names the interpreter that has torch and transformers.
+pub const PYTHON: &str = "ELPIS_PYTHON";
+
+/// The interpreter, where the environment names one.
+pub fn python() -> Option<OsString> {
+    std::env::var_os(PYTHON).filter(|python| !python.is_empty())
+}
+
+/// The process, with a model loaded. It sleeps while it is not asked.
+pub struct Peer {
+    process: Child,
+    asks: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    /// Versions and the kind of attention.
+    pub about: String,
+}
+
+/// What the process generated.
+pub struct Generated {
+    /// Tokens per second of all prompts together, from the first token of each to the last.
+    pub rate: f64,
+    pub prompt_tokens: usize,
+    pub texts: Vec<String>,
+}
+
+impl Peer {
+    /// Starts the process and loads the model of a run.
+    pub fn start(run: &Run) -> Result<Self> {
+        let python = python().with_context(|| format!("{PYTHON} is not set"))?;
+        let mut process = Command::new(&python)
+            .arg(SCRIPT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {PYTHON}={}", python.display()))?;
+        let asks = process.stdin.take();
+        let answers = process.stdout.take().context("no output to read")?;
+        let mut peer = Self {
+            process,
+            asks,
+            answers: BufReader::new(answers),
+            about: String::new(),
+        };
+        let answer = peer.ask(&json!({
+            "do": "load",
+            "folder": run.path,
+            "dtype": match run.spec.encoding {
+                Encoding::Bf16 => "bfloat16",
+                _ => "float32",
+            },
+            "threads": run.threads,
+        }))?;
+        ensure!(
+            answer["threads"] == run.threads,
+            "it computes with {} threads instead of {}",
+            answer["threads"],
+            run.threads
+        );
+        let text = |name: &str| answer[name].as_str().unwrap_or_default();
+        peer.about = format!("{}, {} attention", text("about"), text("attention"));
+        Ok(peer)
+    }
+
+    /// Answers each prompt greedily with so many tokens, all in one batch.
+    pub fn generate(
+        &mut self,
+        prompts: &[String],
+        tokens: usize,
+        steering: Option<&Rows>,
+    ) -> Result<Generated> {
+        let steering = steering.map(|rows| json!({"layer": rows.layer, "rows": rows.values}));
+        let answer = self.ask(&json!({
+            "do": "generate",
+            "prompts": prompts,
+            "tokens": tokens,
+            "steering": steering,
+        }))?;
+        ensure!(
+            answer["tokens"] == tokens,
+            "{tokens} tokens were asked for, {} generated",
+            answer["tokens"]
+        );
+        let seconds = answer["seconds"].as_f64().context("no time")?;
+        let texts = answer["texts"].as_array().context("no texts")?;
+        Ok(Generated {
+            rate: ((tokens - 1) * prompts.len()) as f64 / seconds,
+            prompt_tokens: answer["prompt_tokens"].as_u64().unwrap_or_default() as usize,
+            texts: texts
+                .iter()
+                .filter_map(|text| text.as_str().map(str::to_owned))
+                .collect(),
+        })
+    }
+
+    fn ask(&mut self, ask: &Value) -> Result<Value> {
+        let mut line = ask.to_string();
+        line.push('\n');
+        let asks = self.asks.as_mut().context("the process is closed")?;
+        // Should it be gone, the missing answer tells.
+        let _ = asks.write_all(line.as_bytes());
+        line.clear();
+        self.answers.read_line(&mut line)?;
+        if line.is_empty() {
+            let status = self.process.wait()?;
+            anyhow::bail!("{SCRIPT} ended without an answer ({status}); its message is above");
+        }
+        serde_json::from_str(&line).with_context(|| format!("{SCRIPT} answered {line:?}"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It ends with its input.
+        self.asks = None;
+        let _ = self.process.wait();
+    }
+}
