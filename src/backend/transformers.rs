@@ -132,7 +132,7 @@ impl Transformers {
             TorchDtype::Bfloat16 => Kind::BFloat16,
         };
         let _no_grad = tch::no_grad_guard();
-        let mut loader = Loader::new(&checkpoint, kind, settings.mmap);
+        let mut loader = Loader::new(&checkpoint, kind, settings.mmap, settings.use_extra_bufts);
         let decoder = Decoder::load(config, &mut loader, kind, &devices, context as usize)?;
         let unused = loader.unused();
         if !unused.is_empty() {

@@ -84,7 +84,7 @@ impl Decoder {
             } else {
                 loader.tensor("embed_tokens.weight", &table, last)?
             };
-            Linear { weight, bias: None }
+            Linear::plain(weight)
         } else {
             loader.linear("lm_head", (config.vocab, config.hidden), false, last)?
         };

@@ -263,39 +263,17 @@ impl Joinable<'_> {
     ) -> std::result::Result<Projection, BackendError> {
         let at = |name: &str| format!("layers.{index}.{name}");
         let widths: Vec<i64> = self.parts.iter().map(|(_, width)| *width as i64).collect();
-        if config.fused {
+        let parts: Vec<(String, usize)> = if config.fused {
             let all = self.parts.iter().map(|(_, width)| width).sum();
-            let linear = loader.linear(&at(self.fused), (all, config.hidden), self.bias, device)?;
-            return Ok(Projection::Joined(linear, widths));
-        }
-        let joins = self
-            .parts
-            .iter()
-            .all(|(name, _)| loader.copies(device, &at(&format!("{name}.weight"))));
-        let linears = self
-            .parts
-            .iter()
-            .map(|(name, width)| {
-                loader.linear(&at(name), (*width, config.hidden), self.bias, device)
-            })
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        if !joins || loader.checking() {
-            return Ok(Projection::Apart(linears));
-        }
-        // They are copied anyway: one product of three is quicker than three.
-        let join = || -> Result<Linear> {
-            let weights: Vec<&Tensor> = linears.iter().map(|l| &l.weight).collect();
-            let biases: Vec<&Tensor> = linears.iter().filter_map(|l| l.bias.as_ref()).collect();
-            Ok(Linear {
-                weight: Tensor::f_cat(&weights, 0)?,
-                bias: if biases.is_empty() {
-                    None
-                } else {
-                    Some(Tensor::f_cat(&biases, 0)?)
-                },
-            })
+            vec![(at(self.fused), all)]
+        } else {
+            let parts = self.parts.iter();
+            parts.map(|(name, width)| (at(name), *width)).collect()
         };
-        let linear = join().map_err(|error| super::native("joining projections", &error))?;
-        Ok(Projection::Joined(linear, widths))
+        let mut linears = loader.linears(&parts, config.hidden, self.bias, device)?;
+        Ok(match linears.len() {
+            1 => Projection::Joined(linears.remove(0), widths),
+            _ => Projection::Apart(linears),
+        })
     }
 }

@@ -21,16 +21,54 @@ const PREFIXES: [(&str, &str); 3] = [
 /// A matrix with an optional bias.
 #[derive(Debug)]
 pub(super) struct Linear {
-    /// `[out, in]`.
-    pub weight: Tensor,
+    /// `[out, in]`, or `[in, out]` if it is transposed.
+    weight: Tensor,
     /// `[out]`.
-    pub bias: Option<Tensor>,
+    bias: Option<Tensor>,
+    transposed: bool,
 }
 
 impl Linear {
+    /// A matrix `[out, in]` without a bias.
+    pub fn plain(weight: Tensor) -> Self {
+        Self {
+            weight,
+            bias: None,
+            transposed: false,
+        }
+    }
+
     /// `x` `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
-        x.f_linear(&self.weight, self.bias.as_ref())
+        match (&self.bias, self.transposed) {
+            (bias, false) => x.f_linear(&self.weight, bias.as_ref()),
+            (None, true) => x.f_mm(&self.weight),
+            (Some(bias), true) => bias.f_addmm(x, &self.weight),
+        }
+    }
+
+    /// Copies matrices of one input into one, transposed or not.
+    fn join(parts: &[Self], transposed: bool) -> Result<Self, tch::TchError> {
+        let weights: Vec<&Tensor> = parts.iter().map(|part| &part.weight).collect();
+        let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bias.as_ref()).collect();
+        let weight = if transposed {
+            let turned = weights
+                .iter()
+                .map(|w| w.f_transpose(0, 1))
+                .collect::<Result<Vec<_>, _>>()?;
+            Tensor::f_cat(&turned, 1)?.f_contiguous()?
+        } else {
+            Tensor::f_cat(&weights, 0)?
+        };
+        Ok(Self {
+            weight,
+            bias: if biases.is_empty() {
+                None
+            } else {
+                Some(Tensor::f_cat(&biases, 0)?)
+            },
+            transposed,
+        })
     }
 }
 
@@ -43,6 +81,8 @@ pub(super) struct Loader<'a> {
     kind: Kind,
     /// Weights that need no change stay in the mapped file.
     map: bool,
+    /// Matrices are laid out as they are computed with fastest.
+    repack: bool,
     /// Tells what is there, and gives out nothing.
     checking: bool,
     borrowed: bool,
@@ -51,7 +91,10 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Looks at a checkpoint whose weights are to be of `kind`.
-    pub fn new(checkpoint: &'a Checkpoint, kind: Kind, map: bool) -> Self {
+    ///
+    /// With `map`, weights that need no change stay in the mapped file; with
+    /// `repack`, matrices are laid out as they are computed with fastest.
+    pub fn new(checkpoint: &'a Checkpoint, kind: Kind, map: bool, repack: bool) -> Self {
         let (prefix, head_prefix) = PREFIXES
             .into_iter()
             .find(|(prefix, _)| {
@@ -66,6 +109,7 @@ impl<'a> Loader<'a> {
             head_prefix,
             kind,
             map,
+            repack,
             checking: true,
             borrowed: false,
             used: BTreeSet::new(),
@@ -88,11 +132,16 @@ impl<'a> Loader<'a> {
         self.borrowed
     }
 
-    /// Whether weights on a device are copied, so that they may be laid out
-    /// anew at no cost.
-    pub fn copies(&self, device: Device, name: &str) -> bool {
+    /// Whether weights on a device are copied in any case.
+    fn copies(&self, device: Device, name: &str) -> bool {
         let dtype = self.checkpoint.entry(&self.full(name)).map(|e| e.dtype);
         !self.map || device != Device::Cpu || dtype.and_then(kind_of) != Some(self.kind)
+    }
+
+    /// Whether a matrix is transposed: one row times a wide f32 matrix is up to
+    /// twice as fast that way round on a CPU, several rows are as fast as before.
+    fn transposes(&self, (out, width): (usize, usize), device: Device) -> bool {
+        self.repack && self.kind == Kind::Float && device == Device::Cpu && out >= 2 * width
     }
 
     /// Names of tensors that the decoder has no use for.
@@ -192,6 +241,58 @@ impl<'a> Loader<'a> {
     pub fn linear(
         &mut self,
         name: &str,
+        shape: (usize, usize),
+        bias: bool,
+        device: Device,
+    ) -> Result<Linear, BackendError> {
+        let mut joined = self.linears(&[(name.to_owned(), shape.0)], shape.1, bias, device)?;
+        joined.pop().ok_or_else(|| BackendError::Native {
+            call: "loading weights",
+            reason: format!("nothing was made of {name}"),
+        })
+    }
+
+    /// Matrices of one input, each a name with its `out`: as one, if they are
+    /// copied anyway, or as they lie in the file.
+    pub fn linears(
+        &mut self,
+        parts: &[(String, usize)],
+        width: usize,
+        bias: bool,
+        device: Device,
+    ) -> Result<Vec<Linear>, BackendError> {
+        let out = parts.iter().map(|(_, out)| out).sum();
+        let transposed = self.transposes((out, width), device);
+        let copied = parts
+            .iter()
+            .all(|(name, _)| self.copies(device, &format!("{name}.weight")));
+        let join = transposed || (copied && parts.len() > 1);
+        let before = self.borrowed;
+        let linears = parts
+            .iter()
+            .map(|(name, out)| self.part(name, (*out, width), bias, device))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !join || self.checking {
+            return Ok(linears);
+        }
+        let joined = Linear::join(&linears, transposed)
+            .map_err(|error| native("joining projections", &error))?;
+        drop(linears);
+        // What was joined is copied, and lies in the file no longer.
+        self.borrowed = before;
+        for (name, _) in parts {
+            for part in ["weight", "bias"] {
+                if let Some(entry) = self.checkpoint.entry(&self.full(&format!("{name}.{part}"))) {
+                    self.checkpoint.release(entry);
+                }
+            }
+        }
+        Ok(vec![joined])
+    }
+
+    fn part(
+        &mut self,
+        name: &str,
         (out, width): (usize, usize),
         bias: bool,
         device: Device,
@@ -202,7 +303,11 @@ impl<'a> Loader<'a> {
         } else {
             None
         };
-        Ok(Linear { weight, bias })
+        Ok(Linear {
+            weight,
+            bias,
+            transposed: false,
+        })
     }
 }
 
