@@ -131,8 +131,15 @@ impl Transformers {
             TorchDtype::Float16 => Kind::Half,
             TorchDtype::Bfloat16 => Kind::BFloat16,
         };
+        let threads = settings.n_threads.unwrap_or_else(default_threads);
         let _no_grad = tch::no_grad_guard();
-        let mut loader = Loader::new(&checkpoint, kind, settings.mmap, settings.use_extra_bufts);
+        let mut loader = Loader::new(
+            &checkpoint,
+            kind,
+            settings.mmap,
+            settings.use_extra_bufts,
+            threads,
+        );
         let decoder = Decoder::load(config, &mut loader, kind, &devices, context as usize)?;
         let unused = loader.unused();
         if !unused.is_empty() {
@@ -191,7 +198,7 @@ impl Transformers {
             outputs: Vec::new(),
             logits: Vec::new(),
             scratch: sequences - 1,
-            threads: settings.n_threads.unwrap_or_else(default_threads) as i32,
+            threads: threads as i32,
             configured: None,
             _checkpoint: borrowed.then_some(checkpoint),
         };

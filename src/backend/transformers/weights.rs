@@ -26,7 +26,14 @@ pub(super) struct Linear {
     /// `[out]`.
     bias: Option<Tensor>,
     transposed: bool,
+    /// Parts that few rows are multiplied with side by side; 1: no parts.
+    parts: i64,
 }
+
+/// Most rows that are multiplied in parts.
+const FEW_ROWS: i64 = 64;
+/// A part has at least so many outputs.
+const LEAST_OUTPUTS: usize = 64;
 
 impl Linear {
     /// A matrix `[out, in]` without a bias.
@@ -35,15 +42,48 @@ impl Linear {
             weight,
             bias: None,
             transposed: false,
+            parts: 1,
         }
     }
 
     /// `x` `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
+        let rows = x.size().first().copied().unwrap_or(0);
+        if self.parts > 1 && (2..=FEW_ROWS).contains(&rows) {
+            return self.forward_in_parts(x, rows);
+        }
         match (&self.bias, self.transposed) {
             (bias, false) => x.f_linear(&self.weight, bias.as_ref()),
             (None, true) => x.f_mm(&self.weight),
             (Some(bias), true) => bias.f_addmm(x, &self.weight),
+        }
+    }
+
+    /// A product for each part of the outputs: for few rows the library's one
+    /// product hardly uses a second thread, a batch of products does.
+    fn forward_in_parts(&self, x: &Tensor, rows: i64) -> Result<Tensor, tch::TchError> {
+        let (parts, width) = (self.parts, x.size().get(1).copied().unwrap_or(0));
+        let product = if self.transposed {
+            let weight = self
+                .weight
+                .f_view([width, parts, -1])?
+                .f_permute([1, 0, 2])?;
+            x.f_expand([parts, rows, width], false)?
+                .f_bmm(&weight)?
+                .f_transpose(0, 1)?
+                .f_reshape([rows, -1])?
+        } else {
+            let x = x.f_transpose(0, 1)?;
+            self.weight
+                .f_view([parts, -1, width])?
+                .f_bmm(&x.f_expand([parts, width, rows], false)?)?
+                .f_view([-1, rows])?
+                .f_transpose(0, 1)?
+                .f_contiguous()?
+        };
+        match &self.bias {
+            Some(bias) => product.f_add(bias),
+            None => Ok(product),
         }
     }
 
@@ -68,6 +108,7 @@ impl Linear {
                 Some(Tensor::f_cat(&biases, 0)?)
             },
             transposed,
+            parts: 1,
         })
     }
 }
@@ -83,6 +124,7 @@ pub(super) struct Loader<'a> {
     map: bool,
     /// Matrices are laid out as they are computed with fastest.
     repack: bool,
+    threads: usize,
     /// Tells what is there, and gives out nothing.
     checking: bool,
     borrowed: bool,
@@ -94,7 +136,13 @@ impl<'a> Loader<'a> {
     ///
     /// With `map`, weights that need no change stay in the mapped file; with
     /// `repack`, matrices are laid out as they are computed with fastest.
-    pub fn new(checkpoint: &'a Checkpoint, kind: Kind, map: bool, repack: bool) -> Self {
+    pub fn new(
+        checkpoint: &'a Checkpoint,
+        kind: Kind,
+        map: bool,
+        repack: bool,
+        threads: usize,
+    ) -> Self {
         let (prefix, head_prefix) = PREFIXES
             .into_iter()
             .find(|(prefix, _)| {
@@ -110,6 +158,7 @@ impl<'a> Loader<'a> {
             kind,
             map,
             repack,
+            threads,
             checking: true,
             borrowed: false,
             used: BTreeSet::new(),
@@ -142,6 +191,13 @@ impl<'a> Loader<'a> {
     /// twice as fast that way round on a CPU, several rows are as fast as before.
     fn transposes(&self, (out, width): (usize, usize), device: Device) -> bool {
         self.repack && self.kind == Kind::Float && device == Device::Cpu && out >= 2 * width
+    }
+
+    /// In how many parts few rows are multiplied with a matrix.
+    fn parts(&self, out: usize, device: Device) -> i64 {
+        let fits = out.is_multiple_of(self.threads.max(1)) && out >= LEAST_OUTPUTS * self.threads;
+        let splits = self.kind == Kind::Float && device == Device::Cpu && fits;
+        if splits { self.threads as i64 } else { 1 }
     }
 
     /// Names of tensors that the decoder has no use for.
@@ -275,8 +331,9 @@ impl<'a> Loader<'a> {
         if !join || self.checking {
             return Ok(linears);
         }
-        let joined = Linear::join(&linears, transposed)
+        let mut joined = Linear::join(&linears, transposed)
             .map_err(|error| native("joining projections", &error))?;
+        joined.parts = self.parts(out, device);
         drop(linears);
         // What was joined is copied, and lies in the file no longer.
         self.borrowed = before;
@@ -307,6 +364,7 @@ impl<'a> Loader<'a> {
             weight,
             bias,
             transposed: false,
+            parts: self.parts(out, device),
         })
     }
 }
