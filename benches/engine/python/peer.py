@@ -4,10 +4,12 @@ Reads one JSON object per line from standard input and answers each with one on 
 
     {"do": "load", "folder": …, "dtype": "float32", "threads": 2}
     {"do": "generate", "prompts": […], "tokens": 96, "steering": null or {"layer": 4, "rows": [[…], …]}}
+    {"do": "gap", "prompt": "…", "written": […], "candidates": ["…", "…"], "steering": …}
 
 Between two lines it waits for input and computes nothing.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -49,27 +51,46 @@ class Peer:
         }
 
     def generate(self, prompts, tokens, steering):
-        chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
         # The prompts are of one length, so nothing is padded.
-        inputs = self.tokenizer.apply_chat_template(
-            chats, add_generation_prompt=True, return_dict=True, return_tensors="pt"
-        )
-        hook = self.hook(**steering) if steering else None
+        inputs = self.encode(prompts)
         clock = Clock()
-        # The model never ends by itself, so no least number of tokens is asked for: the check of
-        # it would cost time.
-        written = self.model.generate(
-            **inputs, max_new_tokens=tokens, do_sample=False, use_cache=True, streamer=clock
-        )
-        if hook:
-            hook.remove()
+        with self.steered(steering):
+            # The model never ends by itself, so no least number of tokens is asked for: the check
+            # of it would cost time.
+            written = self.model.generate(
+                **inputs, max_new_tokens=tokens, do_sample=False, use_cache=True, streamer=clock
+            )
         length = inputs["input_ids"].shape[1]
         return {
             "seconds": clock.times[-1] - clock.times[1],
             "tokens": len(clock.times) - 1,
             "prompt_tokens": length,
-            "texts": [self.text(row) for row in written[:, length:].tolist()],
+            "texts": [self.texts(row) for row in written[:, length:].tolist()],
         }
+
+    def gap(self, prompt, written, candidates, steering):
+        """How far apart two tokens are behind what is written."""
+        written, candidates = self.tokens(written), self.tokens(candidates)
+        ids = torch.cat([self.encode([prompt])["input_ids"], torch.tensor([written]).long()], dim=1)
+        with self.steered(steering), torch.no_grad():
+            logits = self.model(ids).logits[0, -1].float()
+        best = logits.max()
+        return {"gap": max((best - logits[token]).item() for token in candidates)}
+
+    def encode(self, prompts):
+        chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        return self.tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
+
+    @contextlib.contextmanager
+    def steered(self, steering):
+        hook = self.hook(**steering) if steering else None
+        try:
+            yield
+        finally:
+            if hook:
+                hook.remove()
 
     def hook(self, layer, rows):
         rows = torch.tensor(rows, dtype=torch.float32).to(self.model.dtype)[:, None]
@@ -81,8 +102,11 @@ class Peer:
 
         return self.model.model.layers[layer].register_forward_hook(add)
 
-    def text(self, row):
-        return "".join(self.tokenizer.convert_ids_to_tokens(row)).replace("\u2581", " ")
+    def texts(self, row):
+        return [word.replace("\u2581", " ") for word in self.tokenizer.convert_ids_to_tokens(row)]
+
+    def tokens(self, texts):
+        return self.tokenizer.convert_tokens_to_ids([text.replace(" ", "\u2581") for text in texts])
 
 
 def main():

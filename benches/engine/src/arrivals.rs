@@ -17,7 +17,7 @@ pub struct Arrivals {
 #[derive(Debug, Default)]
 struct ArrivalState {
     times: Vec<Instant>,
-    text: String,
+    texts: Vec<String>,
     ended: bool,
 }
 
@@ -44,9 +44,9 @@ impl Arrivals {
         self.with(|state| std::mem::take(&mut state.times))
     }
 
-    /// All of their text.
-    pub fn take_text(&self) -> String {
-        self.with(|state| std::mem::take(&mut state.text))
+    /// The text of each token.
+    pub fn take_texts(&self) -> Vec<String> {
+        self.with(|state| std::mem::take(&mut state.texts))
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut ArrivalState) -> T) -> T {
@@ -73,7 +73,7 @@ async fn receive(
                 let now = Instant::now();
                 arrivals.with(|state| {
                     state.times.push(now);
-                    state.text.push_str(&text);
+                    state.texts.push(text);
                 });
                 arrivals.news.notify_waiters();
             }

@@ -64,7 +64,8 @@ pub fn sampled(chat: Chat, tokens: usize, seed: u64) -> Chat {
 pub struct Trace {
     /// When each token's text reached its reader.
     pub arrivals: Vec<Instant>,
-    pub text: String,
+    /// The text of each token.
+    pub texts: Vec<String>,
     pub report: Arc<GenerationReport>,
 }
 
@@ -181,7 +182,7 @@ impl Engine {
                 let report = reader.await??;
                 traces.push(Trace {
                     arrivals: arrivals.take(),
-                    text: arrivals.take_text(),
+                    texts: arrivals.take_texts(),
                     report,
                 });
             }

@@ -35,7 +35,8 @@ pub struct Generated {
     /// Tokens per second of all prompts together, from the first token of each to the last.
     pub rate: f64,
     pub prompt_tokens: usize,
-    pub texts: Vec<String>,
+    /// The text of each token, for each prompt.
+    pub texts: Vec<Vec<String>>,
 }
 
 impl Peer {
@@ -84,7 +85,7 @@ impl Peer {
         steering: Option<&Rows>,
     ) -> Result<Generated> {
         let steering = steering.map(|rows| json!({"layer": rows.layer, "rows": rows.values}));
-        let answer = self.ask(&json!({
+        let mut answer = self.ask(&json!({
             "do": "generate",
             "prompts": prompts,
             "tokens": tokens,
@@ -96,15 +97,30 @@ impl Peer {
             answer["tokens"]
         );
         let seconds = answer["seconds"].as_f64().context("no time")?;
-        let texts = answer["texts"].as_array().context("no texts")?;
         Ok(Generated {
             rate: ((tokens - 1) * prompts.len()) as f64 / seconds,
             prompt_tokens: answer["prompt_tokens"].as_u64().unwrap_or_default() as usize,
-            texts: texts
-                .iter()
-                .filter_map(|text| text.as_str().map(str::to_owned))
-                .collect(),
+            texts: serde_json::from_value(answer["texts"].take())?,
         })
+    }
+
+    /// How far the less likely of two tokens is behind the likeliest one, in the logits that
+    /// follow what is written.
+    pub fn gap(
+        &mut self,
+        prompt: &str,
+        written: &[String],
+        candidates: [&str; 2],
+        steering: Option<(usize, &[f32])>,
+    ) -> Result<f64> {
+        let answer = self.ask(&json!({
+            "do": "gap",
+            "prompt": prompt,
+            "written": written,
+            "candidates": candidates,
+            "steering": steering.map(|(layer, row)| json!({"layer": layer, "rows": [row]})),
+        }))?;
+        answer["gap"].as_f64().context("no gap")
     }
 
     fn ask(&mut self, ask: &Value) -> Result<Value> {

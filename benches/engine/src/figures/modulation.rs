@@ -92,7 +92,7 @@ fn sample(engine: &Engine, events: usize, seed: u64) -> Result<Sample> {
         let report = reader.await??;
         let trace = Trace {
             arrivals: arrivals.take(),
-            text: arrivals.take_text(),
+            texts: arrivals.take_texts(),
             report,
         };
         anyhow::Ok((trace, felt))
