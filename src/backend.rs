@@ -250,3 +250,16 @@ fn default_threads() -> usize {
     let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     num_cpus::get_physical().clamp(1, usable)
 }
+
+/// The tokens that one sequence may hold of a model trained for so many.
+#[cfg(any(feature = "llama-cpp", feature = "transformers"))]
+fn context_length_of(settings: &ModelSettings, trained: u32) -> Result<u32, BackendError> {
+    match settings.context_length {
+        Some(asked) if asked > trained => Err(BackendError::Limit {
+            field: "context_length",
+            value: asked.to_string(),
+            limit: format!("{trained} tokens, the context that the model was trained for"),
+        }),
+        _ => Ok(settings.context_length_for(trained)),
+    }
+}

@@ -22,7 +22,7 @@ use tokenizer::LlamaTokenizer;
 
 use super::{
     Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
-    SequenceId, Token, Tokenizer, default_threads, norms,
+    SequenceId, Token, Tokenizer, context_length_of, default_threads, norms,
 };
 use crate::settings::ModelSource;
 
@@ -69,17 +69,7 @@ impl LlamaCpp {
     fn with_model(model: &Arc<Model>, options: &LoadOptions) -> Result<Self, BackendError> {
         let settings = &options.model;
         let trained = model.context_trained();
-        let context_length = match settings.context_length {
-            Some(asked) if asked > trained => {
-                return Err(BackendError::Limit {
-                    field: "context_length",
-                    value: asked.to_string(),
-                    limit: format!("{trained} tokens, the context that the model was trained for"),
-                });
-            }
-            Some(asked) => asked,
-            None => settings.context_length_for(trained),
-        };
+        let context_length = context_length_of(settings, trained)?;
         // Two sequences more than are evaluated: one for what the last
         // conversation left behind, one for probes.
         let sequences = options.n_sequences + 2;

@@ -41,7 +41,7 @@ use weights::Loader;
 
 use super::{
     Backend, BackendError, BackendKind, Batch, Device, LoadOptions, ModelFacts, SequenceId, Token,
-    Tokenizer, default_threads, norms,
+    Tokenizer, context_length_of, default_threads, norms,
 };
 use crate::settings::{ModelSource, TorchDtype};
 
@@ -111,17 +111,7 @@ impl Transformers {
     ) -> Result<Self, BackendError> {
         let settings = &options.model;
         let trained = config.context as u32;
-        let context = match settings.context_length {
-            Some(asked) if asked > trained => {
-                return Err(BackendError::Limit {
-                    field: "context_length",
-                    value: asked.to_string(),
-                    limit: format!("{trained} tokens, the context that the model was trained for"),
-                });
-            }
-            Some(asked) => asked,
-            None => settings.context_length_for(trained),
-        };
+        let context = context_length_of(settings, trained)?;
         let n_layers = config.layers.len();
         let devices = device::placement(options, n_layers)?;
         let on_gpu = devices.iter().any(|device| device.is_cuda());

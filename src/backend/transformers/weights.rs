@@ -92,11 +92,7 @@ impl Linear {
         let weights: Vec<&Tensor> = parts.iter().map(|part| &part.weight).collect();
         let biases: Vec<&Tensor> = parts.iter().filter_map(|part| part.bias.as_ref()).collect();
         let weight = if transposed {
-            let turned = weights
-                .iter()
-                .map(|w| w.f_transpose(0, 1))
-                .collect::<Result<Vec<_>, _>>()?;
-            Tensor::f_cat(&turned, 1)?.f_contiguous()?
+            transpose(&weights)?
         } else {
             Tensor::f_cat(&weights, 0)?
         };
@@ -111,6 +107,25 @@ impl Linear {
             parts: 1,
         })
     }
+}
+
+/// Copies matrices `[out, in]` side by side to one `[in, all outs]`, without a
+/// copy in between.
+fn transpose(parts: &[&Tensor]) -> Result<Tensor, tch::TchError> {
+    let size = |part: &Tensor, axis| part.size().get(axis).copied().unwrap_or(0);
+    let Some(first) = parts.first() else {
+        return Ok(Tensor::new());
+    };
+    let out = parts.iter().map(|part| size(part, 0)).sum();
+    let joined = Tensor::f_empty([size(first, 1), out], (first.kind(), first.device()))?;
+    let mut start = 0;
+    for part in parts {
+        let width = size(part, 0);
+        let turned = part.f_transpose(0, 1)?;
+        joined.f_narrow(1, start, width)?.f_copy_(&turned)?;
+        start += width;
+    }
+    Ok(joined)
 }
 
 /// Hands out the tensors of a checkpoint by name.
