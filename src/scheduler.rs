@@ -16,6 +16,7 @@ mod prefix;
 mod queue;
 mod slot;
 mod snapshot;
+mod spelling;
 mod task;
 
 pub use prefix::PrefixOptions;
@@ -30,6 +31,7 @@ use slot::Slot;
 use crate::backend::{Backend, BackendError, Batch, ModelFacts, Tokenizer};
 use crate::clock::Clock;
 use crate::error::EngineError;
+use crate::settings::PrefixPolicy;
 use crate::steering::{BlendOptions, SteeringLibrary};
 
 /// A generation waits for another that is about to evaluate the same prefix if
@@ -297,6 +299,7 @@ impl Scheduler {
             backend,
             slots,
             cache,
+            shared,
             ..
         } = self;
         let policy = cache.policy();
@@ -307,6 +310,10 @@ impl Scheduler {
         };
         if slot.has_begun() {
             return Ok(());
+        }
+        if policy != PrefixPolicy::Exact {
+            let session = slot.session().clone();
+            slot.spell_like(cache.pasts_of(&session), rewinds, shared);
         }
         let ask = slot.ask(policy);
         let kept = cache.find(&ask);

@@ -140,6 +140,34 @@ fn the_next_turn_evaluates_only_what_is_new() {
     }
 }
 
+/// A model writes in whatever tokens it likes; as part of the next prompt its
+/// reply comes back in those that the tokenizer chooses.
+#[test]
+fn the_same_text_in_other_tokens_is_not_evaluated_again() {
+    let (first, more) = ("Tell me about trains. ", "And the sea? ");
+    let unusual = |text: &str| text.bytes().map(|byte| 128 + u32::from(byte)).collect();
+    let cases = [
+        (PrefixPolicy::Keep, "a", true),
+        (PrefixPolicy::PromptUnsteered, "a", true),
+        (PrefixPolicy::Exact, "a", false),
+        (PrefixPolicy::Keep, "another session", false),
+    ];
+    for (policy, session, kept) in cases {
+        let (mut scheduler, _) = scheduler(policy);
+        let (mut told, answer) = task("a", "", 12);
+        told.prompt = unusual(first);
+        scheduler.admit(told).unwrap();
+        run(&mut scheduler, &[&answer]);
+        let prompt = format!("{first}{}{more}", answer.text());
+        let reply = say(&mut scheduler, session, &prompt, None);
+        let report = reply.report();
+        assert_eq!(report.prompt_tokens as usize, prompt.len());
+        let new = prompt.len() - report.cached_prompt_tokens as usize;
+        let expected = if kept { 1 + more.len() } else { prompt.len() };
+        assert_eq!(new, expected, "{policy} {session}");
+    }
+}
+
 #[test]
 fn a_prompt_that_many_sessions_share_is_evaluated_once() {
     let (mut scheduler, probe) = scheduler(PrefixPolicy::Keep);

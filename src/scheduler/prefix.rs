@@ -146,6 +146,12 @@ impl PrefixCache {
         self.free.push(sequence);
     }
 
+    /// What a session left behind.
+    pub(super) fn pasts_of(&self, session: &SessionId) -> impl Iterator<Item = &Past> {
+        let own = move |entry: &&Entry| &entry.session == session;
+        self.entries.iter().filter(own).map(|entry| &entry.past)
+    }
+
     /// The entry that saves most of a prompt, and how many tokens.
     pub(super) fn find(&self, ask: &Ask<'_>) -> Option<(usize, usize)> {
         let usable = |entry: &Entry| {

@@ -7,6 +7,7 @@ use super::applied::apply;
 use super::cells::Cells;
 use super::past::{Allowed, Past, common_prefix};
 use super::prefix::Ask;
+use super::spelling::same_text;
 use super::task::{Outcome, Task};
 use crate::backend::{BackendError, Batch, SequenceId, Token};
 use crate::error::EngineError;
@@ -166,6 +167,35 @@ impl Slot {
             session: &self.task.session,
             prompt: &self.task.prompt[..but_last],
             key: self.prompt_plan(policy).map(|plan| plan.key),
+        }
+    }
+
+    /// Spells the prompt with the tokens of the session's own past as far as
+    /// both say the same, so that a reply is not evaluated again because the
+    /// model wrote it in other tokens than the tokenizer would.
+    pub(super) fn spell_like<'a>(
+        &mut self,
+        pasts: impl Iterator<Item = &'a Past>,
+        rewinds: bool,
+        shared: &Shared,
+    ) {
+        let prompt = &mut self.task.prompt;
+        let but_last = &prompt[..prompt.len().saturating_sub(1)];
+        let same = |past: &'a Past| {
+            let (kept, said) = same_text(past.tokens(), but_last, shared.tokenizer.as_ref());
+            (past, kept, said)
+        };
+        let best = pasts
+            .map(same)
+            .filter(|&(past, kept, _)| rewinds || kept == past.len())
+            .max_by_key(|&(_, _, said)| said);
+        let Some((past, kept, said)) = best else {
+            return;
+        };
+        let length = prompt.len() - said + kept;
+        let room = shared.facts.context_length as usize;
+        if length <= prompt.len() || length + self.task.max_tokens as usize <= room {
+            prompt.splice(..said, past.tokens()[..kept].iter().copied());
         }
     }
 

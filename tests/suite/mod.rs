@@ -6,4 +6,5 @@
 pub mod runtime;
 mod steering_rows;
 mod training;
+mod turns;
 mod vectors;

@@ -26,7 +26,7 @@ pub struct Probe {
     pub cached: Arc<AtomicUsize>,
 }
 
-/// Letters as tokens: token `n` is the byte `n`.
+/// Letters as tokens: token `n` is the byte `n`, and so is token `n + 128`.
 #[derive(Debug)]
 pub struct Letters;
 
@@ -36,7 +36,7 @@ impl Tokenizer for Letters {
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
-        out.push(token as u8);
+        out.push((token % 128) as u8);
     }
 
     fn is_end(&self, token: Token) -> bool {
@@ -63,7 +63,7 @@ impl Scripted {
                 description: "scripted".into(),
                 n_layers: 4,
                 n_embd: 4,
-                n_vocab: 128,
+                n_vocab: 256,
                 n_params: 0,
                 size_bytes: 0,
                 context_trained: context,
