@@ -6,6 +6,7 @@ use crate::hub::HubError;
 use crate::inference::{KvSnapshotError, RequestError, TemplateError};
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
+use crate::store::StoreError;
 
 /// Why a generation did not come about or ended early.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -162,6 +163,9 @@ pub enum Error {
         /// The setting `emotion.events_per_minute`.
         per_minute: u32,
     },
+    /// The store of emotional states.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Too many sessions.
     #[error("no room for session {session}: {limit} sessions are held already")]
     TooManySessions {

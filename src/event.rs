@@ -115,6 +115,14 @@ pub enum Event {
         /// The actor.
         actor: ActorName,
     },
+    /// The store does not take what happened; it is tried again, or the
+    /// callers were told, by its durability.
+    StoreFailing {
+        /// Why.
+        reason: String,
+    },
+    /// The store works again.
+    StoreRecovered,
     /// The runtime is stopped.
     Stopped {
         /// Why.

@@ -56,6 +56,7 @@ pub mod runtime;
 pub mod scheduler;
 pub mod settings;
 pub mod steering;
+pub mod store;
 pub mod telemetry;
 pub mod training;
 

@@ -31,6 +31,7 @@ use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::inference::{RequestId, SessionId};
 use crate::settings::{BackendKind, ModelSource, Settings};
 use crate::steering::SteeringLibrary;
+use crate::store::{self, StateStore};
 
 /// A running runtime: one loaded model, many sessions.
 ///
@@ -55,6 +56,7 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.wiring.intake.close("the last handle was dropped");
+        self.wiring.sessions.begin_closing();
         self.supervisor.stop(None);
     }
 }
@@ -65,6 +67,7 @@ pub struct ElpisBuilder {
     factory: BackendFactory,
     progress: Arc<dyn DownloadProgress>,
     clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn StateStore>>,
 }
 
 impl std::fmt::Debug for ElpisBuilder {
@@ -91,6 +94,14 @@ impl ElpisBuilder {
         self
     }
 
+    /// Keeps the sessions in a store of one's own instead of the one that the
+    /// settings name.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn StateStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
     /// Tells of the progress of a model's download.
     #[must_use]
     pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
@@ -108,23 +119,36 @@ impl ElpisBuilder {
         let settings = self.settings;
         settings.validate()?;
         let source = resolve(&settings, self.progress).await?;
+        let store = match self.store {
+            Some(store) => Some(store),
+            None => open_store(&settings).await?,
+        };
         let runtime = &settings.runtime;
+        let bus = EventBus::new(runtime.bus_capacity);
+        let sessions = Sessions::new(runtime.max_sessions, store, &settings.store, bus.clone())?;
         let wiring = Wiring {
             source,
             factory: self.factory,
             clock: self.clock,
-            bus: EventBus::new(runtime.bus_capacity),
+            bus,
             hardware: Arc::new(watch::Sender::new(None)),
             model: Arc::new(watch::Sender::new(None)),
             library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
-            sessions: Arc::new(Sessions::new(runtime.max_sessions)),
+            sessions: Arc::new(sessions),
             intake: Arc::new(Intake::new(runtime.n_parallel + runtime.queue_limit)),
             settings: Arc::new(settings),
         };
         let roster = Roster::default();
-        let (supervisor, _) = Actor::spawn(None, Supervisor, (wiring.clone(), roster.clone()))
+        let started = Actor::spawn(None, Supervisor, (wiring.clone(), roster.clone()))
             .await
-            .map_err(crate::actors::supervisor::startup_error)?;
+            .map_err(crate::actors::supervisor::startup_error);
+        let supervisor = match started {
+            Ok((supervisor, _)) => supervisor,
+            Err(error) => {
+                wiring.sessions.begin_closing();
+                return Err(error);
+            }
+        };
         Ok(Elpis {
             inner: Arc::new(Inner {
                 emotion: EmotionHandle::new(Handle::new(roster.emotion.subscribe())),
@@ -154,6 +178,7 @@ impl Elpis {
             factory: BackendFactory::default(),
             progress: Arc::new(NoProgress),
             clock: Arc::new(SystemClock::default()),
+            store: None,
         }
     }
 
@@ -210,8 +235,8 @@ impl Elpis {
     }
 
     /// Refuses new generations, waits for the running ones (at most
-    /// `runtime.shutdown_timeout_seconds`), then stops everything. Further
-    /// calls wait for the same end.
+    /// `runtime.shutdown_timeout_seconds`), stops everything and writes what
+    /// the store has not got yet. Further calls wait for the same end.
     pub async fn shutdown(&self) {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
@@ -230,6 +255,7 @@ impl Elpis {
         }
         let mut stopped = self.inner.roster.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
+        wiring.sessions.close(limit).await;
     }
 
     /// Waits until a model is loaded.
@@ -274,6 +300,15 @@ pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Err
             })
         })
         .map_err(Error::from)
+}
+
+/// Opens the store that the settings name.
+async fn open_store(settings: &Settings) -> Result<Option<Arc<dyn StateStore>>, Error> {
+    let settings = settings.store.clone();
+    let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
+    Ok(opened.map_err(|error| Error::Stopped {
+        reason: format!("opening the store failed: {error}"),
+    })??)
 }
 
 /// Finds the model, fetching it from the hub if it is named there.

@@ -18,6 +18,7 @@ mod reference;
 mod runtime;
 mod schema;
 mod source;
+mod store;
 mod value;
 
 use crate::emotion::EmotionConfig;
@@ -34,6 +35,7 @@ pub use schema::{Field, Section, fields};
 pub use source::ModelSource;
 #[cfg(feature = "hub")]
 pub(crate) use source::is_file_in_repo;
+pub use store::{Durability, StoreSettings};
 
 /// All settings. The defaults run the bundled model with the reference's emotional dynamics.
 ///
@@ -53,6 +55,8 @@ pub struct Settings {
     pub emotion: EmotionConfig,
     /// `[runtime]`: actors, queues and time limits.
     pub runtime: RuntimeSettings,
+    /// `[store]`: what outlives the process.
+    pub store: StoreSettings,
 }
 
 impl Settings {
@@ -101,6 +105,12 @@ impl Settings {
     #[must_use]
     pub fn runtime(mut self, runtime: RuntimeSettings) -> Self {
         self.runtime = runtime;
+        self
+    }
+    /// Replaces the section `store`.
+    #[must_use]
+    pub fn store(mut self, store: StoreSettings) -> Self {
+        self.store = store;
         self
     }
 }

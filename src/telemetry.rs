@@ -1,5 +1,7 @@
 //! Metrics, through the `metrics` facade: the host's recorder receives them.
 
+use std::time::Duration;
+
 use metrics::{counter, gauge, histogram};
 
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, SafetyLimit};
@@ -7,6 +9,7 @@ use crate::error::{EngineError, SteeringError};
 use crate::event::ActorName;
 use crate::inference::GenerationReport;
 use crate::scheduler::StepSummary;
+use crate::store::{SessionChange, StoreError};
 
 /// Generations that ended, by `model` and `outcome`.
 pub const REQUESTS: &str = "elpis_requests_total";
@@ -35,6 +38,23 @@ pub const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
 pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
 /// Restarts, by `actor`.
 pub const RESTARTS: &str = "elpis_actor_restarts_total";
+
+/// Journal entries written to the store.
+pub const STORE_ENTRIES: &str = "elpis_store_entries_total";
+/// Seconds that a transaction of the store took.
+pub const STORE_COMMIT: &str = "elpis_store_commit_seconds";
+/// Transactions that failed, by `reason`.
+pub const STORE_FAILURES: &str = "elpis_store_failures_total";
+
+pub(crate) fn store_written(changes: &[SessionChange], took: Duration) {
+    let entries: usize = changes.iter().map(|change| change.entries.len()).sum();
+    counter!(STORE_ENTRIES).increment(entries as u64);
+    histogram!(STORE_COMMIT).record(took.as_secs_f64());
+}
+
+pub(crate) fn store_failed(error: &StoreError) {
+    counter!(STORE_FAILURES, "reason" => error.kind()).increment(1);
+}
 
 pub(crate) fn emotion_event(event: &EmotionEvent) {
     let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("settings", 1),
     ("hub", 1),
     ("backend", 1),
+    ("store", 1),
     ("error", 1),
     ("event", 1),
     ("scheduler", 2),
@@ -99,11 +100,12 @@ fn imports_run_downwards() {
 
 #[test]
 fn foreign_runtimes_stay_in_their_rooms() {
-    let rooms: [(&str, &[&str]); 4] = [
+    let rooms: [(&str, &[&str]); 5] = [
         ("llama_cpp_2", &["backend"]),
         ("llama_cpp_sys_2", &["backend"]),
         ("ractor", &["actors", "runtime"]),
         ("notify::", &["actors"]),
+        ("rusqlite", &["store"]),
     ];
     let mut wrong = Vec::new();
     for path in all_sources() {

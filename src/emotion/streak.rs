@@ -1,6 +1,6 @@
 //! Streaks: repeated failures weigh more, repeated successes less.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::error::EmotionError;
 use super::event::known;
@@ -23,24 +23,26 @@ const DIMINISHING: [&str; 3] = [
 ];
 
 /// Latest times of the events that streaks apply to.
+///
+/// One flat list, by event and then by time: a session in a streak takes 16
+/// bytes for each time, and one without takes none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Streaks {
-    times: BTreeMap<&'static str, VecDeque<f64>>,
+    times: Vec<(u8, f64)>,
 }
 
 impl Streaks {
     /// The factor on the intensity of an event at a time, or `None` if streaks do not apply to it.
     pub fn factor(&self, name: &str, at: f64, per_event: f64) -> Option<f64> {
-        let name = streak_name(name)?;
-        let earlier = self.times.get(name).map_or(0, |times| {
-            times
-                .iter()
-                .rev()
-                .take_while(|time| **time > at - STREAK_WINDOW_SECONDS)
-                .count()
-        });
+        let event = streak_index(name)?;
+        let earlier = self
+            .times_of(event)
+            .iter()
+            .rev()
+            .take_while(|(_, time)| *time > at - STREAK_WINDOW_SECONDS)
+            .count();
         let change = per_event * earlier as f64;
-        Some(if COMPOUNDING.contains(&name) {
+        Some(if usize::from(event) < COMPOUNDING.len() {
             (1.0 + change).min(2.0)
         } else {
             (1.0 - change).max(0.5)
@@ -49,51 +51,58 @@ impl Streaks {
 
     /// Remembers an event, and no more than `capacity` of its name.
     pub fn record(&mut self, name: &str, at: f64, capacity: usize) {
-        let Some(name) = streak_name(name) else {
+        let Some(event) = streak_index(name) else {
             return;
         };
         if capacity == 0 {
             return;
         }
-        let times = self.times.entry(name).or_default();
-        times.push_back(at);
+        let end = self.times.partition_point(|(other, _)| *other <= event);
+        self.times.insert(end, (event, at));
         self.trim(at, capacity);
     }
 
     /// Forgets what can no longer change a result.
     pub fn trim(&mut self, at: f64, capacity: usize) {
-        self.times.retain(|_, times| {
-            while times.len() > capacity
-                || times
-                    .front()
-                    .is_some_and(|time| *time <= at - STREAK_WINDOW_SECONDS)
-            {
-                times.pop_front();
-            }
-            !times.is_empty()
+        let mut later = [0_usize; COMPOUNDING.len() + DIMINISHING.len()];
+        for (event, _) in &self.times {
+            later[usize::from(*event)] += 1;
+        }
+        self.times.retain(|(event, time)| {
+            let left = &mut later[usize::from(*event)];
+            let surplus = *left > capacity;
+            *left -= 1;
+            !surplus && *time > at - STREAK_WINDOW_SECONDS
         });
     }
 
     /// The earliest time.
     pub fn first(&self) -> Option<f64> {
         self.times
-            .values()
-            .filter_map(VecDeque::front)
-            .copied()
+            .iter()
+            .map(|(_, time)| *time)
             .min_by(f64::total_cmp)
     }
 
     pub fn shift_time(&mut self, seconds: f64) {
-        for time in self.times.values_mut().flatten() {
+        for (_, time) in &mut self.times {
             *time += seconds;
         }
     }
 
     pub fn to_record(&self) -> BTreeMap<String, Vec<f64>> {
-        self.times
-            .iter()
-            .map(|(name, times)| ((*name).to_owned(), times.iter().copied().collect()))
-            .collect()
+        let mut record = BTreeMap::<String, Vec<f64>>::new();
+        for (event, time) in &self.times {
+            let name = streak_name(*event).to_owned();
+            record.entry(name).or_default().push(*time);
+        }
+        record
+    }
+
+    fn times_of(&self, event: u8) -> &[(u8, f64)] {
+        let start = self.times.partition_point(|(other, _)| *other < event);
+        let end = self.times.partition_point(|(other, _)| *other <= event);
+        &self.times[start..end]
     }
 
     /// Restores what [`to_record`](Self::to_record) gave.
@@ -108,7 +117,7 @@ impl Streaks {
         };
         let mut streaks = Self::default();
         for (name, times) in record {
-            let Some(name) = streak_name(&name) else {
+            let Some(event) = streak_index(&name) else {
                 return Err(malformed(
                     "streaks do not apply to an event in it".to_owned(),
                 ));
@@ -125,15 +134,24 @@ impl Streaks {
             if !times.is_sorted() || times.last().is_some_and(|time| *time > last) {
                 return Err(malformed("times are not in order".to_owned()));
             }
-            streaks.times.insert(name, times.into());
+            let times = times.into_iter().map(|time| (event, time));
+            streaks.times.extend(times);
         }
+        // Names are not in the order of the events.
+        streaks.times.sort_by_key(|(event, _)| *event);
         Ok(streaks)
     }
 }
 
-fn streak_name(name: &str) -> Option<&'static str> {
-    COMPOUNDING
-        .into_iter()
-        .chain(DIMINISHING)
-        .find(|known| *known == name)
+/// The place of an event in the two lists.
+fn streak_index(name: &str) -> Option<u8> {
+    let events = COMPOUNDING.into_iter().chain(DIMINISHING);
+    (0..)
+        .zip(events)
+        .find_map(|(index, known)| (known == name).then_some(index))
+}
+
+fn streak_name(event: u8) -> &'static str {
+    let mut events = COMPOUNDING.into_iter().chain(DIMINISHING);
+    events.nth(event.into()).unwrap_or_default()
 }

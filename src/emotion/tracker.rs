@@ -226,8 +226,10 @@ impl EmotionTracker {
         {
             self.quadrant_since = at;
         }
+        // Room for one more and not for twice as many: sessions are held by the million.
+        self.trim_history(self.config.trajectory_history_size.saturating_sub(1));
+        self.history.reserve_exact(1);
         self.history.push(HistoryPoint { at, state: after });
-        self.trim_history();
         self.events_applied = self.events_applied.saturating_add(1);
         Ok(AppliedEvent {
             at,
@@ -303,9 +305,18 @@ impl EmotionTracker {
         self.state = self.state_at(at);
         self.last = at;
         self.config = config;
-        self.trim_history();
+        self.trim_history(self.config.trajectory_history_size);
         self.streaks.trim(at, self.config.streak_capacity());
         Ok(())
+    }
+
+    /// Uses this copy of the settings if it is the same as its own; tells whether it is.
+    pub fn share_config(&mut self, config: &Arc<EmotionConfig>) -> bool {
+        let same = self.config == *config;
+        if same {
+            self.config = Arc::clone(config);
+        }
+        same
     }
 
     /// Moves the whole past by a number of seconds, onto another clock.
@@ -419,11 +430,8 @@ impl EmotionTracker {
         }
     }
 
-    fn trim_history(&mut self) {
-        let surplus = self
-            .history
-            .len()
-            .saturating_sub(self.config.trajectory_history_size);
+    fn trim_history(&mut self, most: usize) {
+        let surplus = self.history.len().saturating_sub(most);
         self.history.drain(..surplus);
     }
 }

@@ -54,7 +54,8 @@ section! {
     modulation_timing: ModulationTiming = ModulationTiming::AtStart;
     /// Seconds after which a request is ended, waiting included.
     request_timeout_seconds: Option<f64> = None, in above(0.0, 86_400.0), unset "no limit";
-    /// Emotional states that are kept; the one unused for longest goes first.
+    /// Emotional states that are held in memory. With a store the one unused for longest leaves, and comes back
+    /// when it is needed; without one, further sessions are refused.
     max_sessions: usize = 100_000, in between(1.0, 10_000_000.0);
     /// Events that the bus holds for a slow subscriber before it misses some.
     bus_capacity: usize = 1024, in between(1.0, 1_048_576.0);

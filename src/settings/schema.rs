@@ -1,7 +1,7 @@
 //! The table of all settings: one row drives reading, checking, naming and documentation.
 
 use super::value::{Fault, Raw};
-use super::{Settings, emotion, model, runtime};
+use super::{Settings, emotion, model, runtime, store};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,11 +13,13 @@ pub enum Section {
     Emotion,
     /// `[runtime]`: actors, queues and time limits.
     Runtime,
+    /// `[store]`: what outlives the process.
+    Store,
 }
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 3] = [Self::Model, Self::Emotion, Self::Runtime];
+    pub const ALL: [Self; 4] = [Self::Model, Self::Emotion, Self::Runtime, Self::Store];
 
     /// Returns the section's name in `elpis.toml`.
     pub fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Section {
             Self::Model => "model",
             Self::Emotion => "emotion",
             Self::Runtime => "runtime",
+            Self::Store => "store",
         }
     }
 
@@ -34,6 +37,7 @@ impl Section {
             Self::Model => "ELPIS_MODEL_",
             Self::Emotion => "ELPIS_EMOTION_",
             Self::Runtime => "ELPIS_RUNTIME_",
+            Self::Store => "ELPIS_STORE_",
         }
     }
 }
@@ -185,12 +189,13 @@ impl Field {
     }
 }
 
-/// Returns the table of all settings: model, then emotion, then runtime.
+/// Returns the table of all settings: model, emotion, runtime, store.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
     model::FIELDS
         .iter()
         .chain(emotion::FIELDS)
         .chain(runtime::FIELDS)
+        .chain(store::FIELDS)
 }
 
 /// Declares the table rows for a structure; a field of it without a row does not compile.

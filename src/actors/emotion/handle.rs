@@ -1,0 +1,142 @@
+//! The emotion actor's address.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{EmotionMessage, Reply, Ticket};
+use crate::actors::{CallError, Handle};
+use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
+use crate::error::Error;
+use crate::inference::SessionId;
+
+/// The emotion actor's address.
+#[derive(Debug, Clone)]
+pub struct EmotionHandle {
+    actor: Handle<EmotionMessage>,
+}
+
+impl EmotionHandle {
+    /// Makes a typed handle.
+    pub fn new(actor: Handle<EmotionMessage>) -> Self {
+        Self { actor }
+    }
+
+    /// Applies an event and waits until it is in force.
+    ///
+    /// If the actor fails before it looked at the event, the event is sent
+    /// again; no event is ever applied twice.
+    ///
+    /// # Errors
+    /// [`Error::Emotion`], [`Error::TooManyEvents`], [`Error::TooManySessions`],
+    /// [`Error::Store`], or [`Error::Stopped`].
+    pub async fn feel(
+        &self,
+        session: &SessionId,
+        event: &EmotionEvent,
+    ) -> Result<AppliedEvent, Error> {
+        loop {
+            let ticket = Arc::new(Ticket::default());
+            let answer = self
+                .actor
+                .call(|reply| {
+                    let ticket = Arc::clone(&ticket);
+                    EmotionMessage::Feel(session.clone(), event.clone(), ticket, reply)
+                })
+                .await;
+            match answer {
+                Ok(result) => return result,
+                Err(CallError::Unanswered) if ticket.is_untouched() => {}
+                Err(error) => return Err(stopped(error)),
+            }
+        }
+    }
+
+    /// The session's state at this moment.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn snapshot(&self, session: &SessionId) -> Result<EmotionSnapshot, Error> {
+        self.ask(|reply| EmotionMessage::Snapshot(session.clone(), reply))
+            .await
+    }
+
+    /// The session's tracker as it changes.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn follow(
+        &self,
+        session: &SessionId,
+    ) -> Result<watch::Receiver<Arc<EmotionTracker>>, Error> {
+        self.ask(|reply| EmotionMessage::Follow(session.clone(), reply))
+            .await
+    }
+
+    /// Sets the session back to its baseline.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn reset(&self, session: &SessionId) -> Result<(), Error> {
+        self.ask(|reply| EmotionMessage::Reset(session.clone(), reply))
+            .await
+    }
+
+    /// Changes the session's steering strength, in [0, 3].
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn set_strength(&self, session: &SessionId, strength: f64) -> Result<(), Error> {
+        self.ask(|reply| EmotionMessage::SetStrength(session.clone(), strength, reply))
+            .await
+    }
+
+    /// Changes the session's own safety limits.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn set_limits(&self, session: &SessionId, limits: SafetyLimits) -> Result<(), Error> {
+        self.ask(|reply| EmotionMessage::SetLimits(session.clone(), limits, reply))
+            .await
+    }
+
+    /// Forgets the session; tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn forget(&self, session: &SessionId) -> Result<bool, Error> {
+        self.ask(|reply| EmotionMessage::Forget(session.clone(), reply))
+            .await
+    }
+
+    /// Lists the sessions, in no particular order.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn list(&self) -> Result<Vec<SessionId>, Error> {
+        self.ask(EmotionMessage::List).await
+    }
+
+    /// Asks what may safely be asked twice.
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl Fn(Reply<T>) -> EmotionMessage,
+    ) -> Result<T, Error> {
+        loop {
+            match self.actor.call(&message).await {
+                Ok(result) => return result,
+                Err(CallError::Unanswered) => {}
+                Err(error) => return Err(stopped(error)),
+            }
+        }
+    }
+}
+
+fn stopped(error: CallError) -> Error {
+    Error::Stopped {
+        reason: match error {
+            CallError::Unanswered => "the emotion actor failed on this event".to_owned(),
+            CallError::Stopped(reason) => reason.to_string(),
+        },
+    }
+}

@@ -1,0 +1,412 @@
+//! What the emotion actor does with each message.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::mood::sampling_base;
+use super::sessions::{self, MOST_WAITING};
+use super::table::{Held, Keeping, Table};
+use super::{Reply, Ticket};
+use crate::actors::Wiring;
+use crate::emotion::{
+    AppliedEvent, EmotionConfig, EmotionEvent, EmotionSnapshot, EmotionTracker, Happening,
+    JournalEntry, SafetyLimit, SafetyLimits,
+};
+use crate::error::Error;
+use crate::event::Event;
+use crate::inference::SessionId;
+use crate::store::{StoreError, StoredSession};
+use crate::telemetry;
+
+/// State of a working emotion actor.
+#[derive(Debug)]
+pub struct EmotionState {
+    config: Arc<EmotionConfig>,
+    wiring: Wiring,
+}
+
+impl EmotionState {
+    pub(super) fn new(wiring: Wiring) -> Self {
+        Self {
+            config: Arc::new(wiring.settings.emotion.clone()),
+            wiring,
+        }
+    }
+
+    /// Works on what is held of a session, which is made or read from the
+    /// store if nothing is held.
+    async fn with<T>(
+        &self,
+        session: &SessionId,
+        work: impl FnOnce(&mut Held) -> T,
+    ) -> Result<T, Error> {
+        loop {
+            self.bring(session).await?;
+            let now = self.wiring.clock.now();
+            // A failing store may have taken it back in between.
+            if let Some(held) = self.wiring.sessions.lock().touch(session, now) {
+                return Ok(work(held));
+            }
+        }
+    }
+
+    /// Works on the table while a session is held in it.
+    async fn with_table<T>(
+        &self,
+        session: &SessionId,
+        work: impl FnOnce(&mut Table, f64) -> T,
+    ) -> Result<T, Error> {
+        loop {
+            self.bring(session).await?;
+            let now = self.wiring.clock.now();
+            let mut table = self.wiring.sessions.lock();
+            if table.touch(session, now).is_some() {
+                return Ok(work(&mut table, now));
+            }
+        }
+    }
+
+    /// Makes sure that a session is held.
+    async fn bring(&self, session: &SessionId) -> Result<(), Error> {
+        let sessions = &self.wiring.sessions;
+        loop {
+            let full = |table: &Table| table.len() >= sessions.limit();
+            {
+                let now = self.wiring.clock.now();
+                let mut table = sessions.lock();
+                if table.touch(session, now).is_some() {
+                    return Ok(());
+                }
+                if !full(&table) {
+                    break;
+                }
+                let kept = sessions.keeping() != Keeping::Memory;
+                if kept && table.evict(now, 0.0) {
+                    continue;
+                }
+                if !kept || table.failing.is_some() {
+                    return Err(Error::TooManySessions {
+                        session: session.to_string(),
+                        limit: sessions.limit(),
+                    });
+                }
+            }
+            // Those that are not written yet will be.
+            sessions.progress(full).await;
+        }
+        let (stored, is_new) = match self.read(session).await? {
+            Some(stored) => (stored, false),
+            None => (self.fresh()?, true),
+        };
+        let now = self.wiring.clock.now();
+        let mut table = sessions.lock();
+        table.hold(session.clone(), stored, now);
+        if !is_new {
+            self.bring_up_to_date(&mut table, session, now)?;
+        }
+        Ok(())
+    }
+
+    fn fresh(&self) -> Result<StoredSession, Error> {
+        let now = self.wiring.clock.now();
+        Ok(StoredSession {
+            tracker: EmotionTracker::new(Arc::clone(&self.config), now)?,
+            entries: 0,
+        })
+    }
+
+    /// Reads a session from the store, if there is one and it has it.
+    async fn read(&self, session: &SessionId) -> Result<Option<StoredSession>, Error> {
+        let Some(store) = self.wiring.sessions.store() else {
+            return Ok(None);
+        };
+        if self.wiring.sessions.lock().is_leaving(session) {
+            return Ok(None);
+        }
+        let session = session.clone();
+        blocking(move || store.load(&session)).await
+    }
+
+    /// Puts a session that slept under the settings and the clock of now.
+    fn bring_up_to_date(
+        &self,
+        table: &mut Table,
+        session: &SessionId,
+        now: f64,
+    ) -> Result<(), Error> {
+        let keeping = self.wiring.sessions.keeping();
+        let Some(held) = table.touch(session, now) else {
+            return Ok(());
+        };
+        // A clock that was set back would hold the feelings still.
+        let ahead = held.tracker().last_at() - now;
+        let same = held.share_config(&self.config);
+        if ahead > 0.0 {
+            let entry = JournalEntry {
+                at: now,
+                what: Happening::Shifted(-ahead),
+            };
+            table.change(session, keeping, entry, |tracker| {
+                Ok(tracker.shift_time(-ahead)?)
+            })?;
+        }
+        if !same {
+            let config = Arc::clone(&self.config);
+            let entry = JournalEntry {
+                at: now,
+                what: Happening::Configured(Arc::clone(&config)),
+            };
+            table.change(session, keeping, entry, |tracker| {
+                Ok(tracker.reconfigure(config, now)?)
+            })?;
+        }
+        self.wiring.sessions.changed(table);
+        Ok(())
+    }
+
+    /// Waits until another change may wait to be written.
+    async fn room(&self) -> Result<(), Error> {
+        let sessions = &self.wiring.sessions;
+        if sessions.keeping() == Keeping::Memory {
+            return Ok(());
+        }
+        loop {
+            let (waiting, failing) = {
+                let table = sessions.lock();
+                (table.waiting(), table.failing.clone())
+            };
+            if waiting < MOST_WAITING {
+                return Ok(());
+            }
+            if let Some(reason) = failing {
+                return Err(StoreError::Behind { waiting, reason }.into());
+            }
+            sessions
+                .progress(|table| table.waiting() >= MOST_WAITING)
+                .await;
+        }
+    }
+
+    /// Changes a session and answers when the change counts; `announce` tells
+    /// the observers then.
+    async fn change<T: Send + 'static>(
+        &self,
+        session: SessionId,
+        what: Happening,
+        act: impl FnOnce(&mut EmotionTracker, f64) -> Result<T, Error>,
+        announce: impl FnOnce(&SessionId, &T) + Send + 'static,
+        reply: Reply<T>,
+    ) {
+        if let Err(error) = self.room().await {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let keeping = self.wiring.sessions.keeping();
+        let mut telling = Some((announce, reply));
+        let work = |table: &mut Table, now: f64| {
+            let entry = JournalEntry { at: now, what };
+            let changed = table.change(&session, keeping, entry, |tracker| act(tracker, now));
+            self.wiring.sessions.changed(table);
+            match changed {
+                Ok(value) if keeping == Keeping::Sync => {
+                    let (announce, reply) = telling.take()?;
+                    let own = session.clone();
+                    let ack = move |written: Result<(), StoreError>| {
+                        if written.is_ok() {
+                            announce(&own, &value);
+                        }
+                        let _ = reply.send(written.map(|()| value).map_err(Error::from));
+                    };
+                    table.when_written(&session, Box::new(ack));
+                    None
+                }
+                outcome => Some(outcome),
+            }
+        };
+        let outcome = match self.with_table(&session, work).await {
+            Ok(Some(outcome)) => outcome,
+            // The writer answers.
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Some((announce, reply)) = telling {
+            if let Ok(value) = &outcome {
+                announce(&session, value);
+            }
+            let _ = reply.send(outcome);
+        }
+    }
+
+    pub(super) async fn feel(
+        &self,
+        session: SessionId,
+        event: EmotionEvent,
+        ticket: &Ticket,
+        reply: Reply<AppliedEvent>,
+    ) {
+        if let Some(per_minute) = self.config.events_per_minute {
+            let now = self.wiring.clock.now();
+            let within = self
+                .with(&session, |held| held.budget.take(now, per_minute))
+                .await;
+            let refused = match within {
+                Ok(true) => None,
+                Ok(false) => {
+                    limited(&self.wiring, &session, SafetyLimit::EventRate, event.name());
+                    Some(Error::TooManyEvents {
+                        session: session.to_string(),
+                        per_minute,
+                    })
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        }
+        let what = Happening::Felt(event.clone());
+        let felt = event.clone();
+        let act = |tracker: &mut EmotionTracker, now: f64| {
+            ticket.take();
+            Ok(tracker.apply(&event, now)?)
+        };
+        let wiring = self.wiring.clone();
+        let announce = move |session: &SessionId, applied: &AppliedEvent| {
+            telemetry::emotion_event(&felt);
+            for limit in applied.rules.safety_limits() {
+                limited(&wiring, session, limit, felt.name());
+            }
+            wiring.bus.publish(Event::Felt {
+                session: session.clone(),
+                event: felt,
+                before: applied.before,
+                after: applied.after,
+            });
+        };
+        self.change(session, what, act, announce, reply).await;
+    }
+
+    pub(super) async fn snapshot(&self, session: &SessionId) -> Result<EmotionSnapshot, Error> {
+        let base = sampling_base(&self.wiring);
+        let now = self.wiring.clock.now();
+        self.with(session, |held| held.tracker().snapshot_with(now, base))
+            .await
+    }
+
+    pub(super) async fn reset(&self, session: SessionId, reply: Reply<()>) {
+        let bus = self.wiring.bus.clone();
+        let announce = move |session: &SessionId, (): &()| {
+            let session = session.clone();
+            bus.publish(Event::EmotionReset { session });
+        };
+        let act = |tracker: &mut EmotionTracker, now| Ok(tracker.reset(now)?);
+        self.change(session, Happening::Reset, act, announce, reply)
+            .await;
+    }
+
+    pub(super) async fn set_strength(&self, session: SessionId, strength: f64, reply: Reply<()>) {
+        let name = session.clone();
+        let act = |tracker: &mut EmotionTracker, _| {
+            let set = tracker.set_steering_strength(strength);
+            if set.is_err() && strength > tracker.limits().strength {
+                limited(&self.wiring, &name, SafetyLimit::Strength, "set_strength");
+            }
+            Ok(set?)
+        };
+        let what = Happening::Strength(strength);
+        self.change(session, what, act, |_, ()| {}, reply).await;
+    }
+
+    pub(super) async fn set_limits(
+        &self,
+        session: SessionId,
+        limits: SafetyLimits,
+        reply: Reply<()>,
+    ) {
+        let what = Happening::Limits(limits);
+        let act = move |tracker: &mut EmotionTracker, _| Ok(tracker.set_limits(limits)?);
+        self.change(session, what, act, |_, ()| {}, reply).await;
+    }
+
+    pub(super) async fn follow(
+        &self,
+        session: &SessionId,
+    ) -> Result<watch::Receiver<Arc<EmotionTracker>>, Error> {
+        self.with(session, Held::follow).await
+    }
+
+    /// Lets idle sessions leave memory.
+    pub(super) fn sweep(&self) {
+        let now = self.wiring.clock.now();
+        let idle = self.wiring.settings.store.idle_seconds;
+        let mut table = self.wiring.sessions.lock();
+        while table.evict(now, idle) {}
+    }
+
+    pub(super) async fn forget(&self, session: SessionId, reply: Reply<bool>) {
+        if let Err(error) = self.room().await {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let stored = match self.read(&session).await {
+            // What cannot be read can be forgotten.
+            Err(Error::Store(StoreError::DamagedSession { .. })) => true,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+            Ok(stored) => stored.is_some(),
+        };
+        let sessions = &self.wiring.sessions;
+        let mut table = sessions.lock();
+        let keeping = sessions.keeping();
+        let known = table.forget(&session, keeping) || stored;
+        sessions.changed(&table);
+        if keeping == Keeping::Sync {
+            let ack = move |written: Result<(), StoreError>| {
+                let _ = reply.send(written.map(|()| known).map_err(Error::from));
+            };
+            table.when_written(&session, Box::new(ack));
+        } else {
+            let _ = reply.send(Ok(known));
+        }
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<SessionId>, Error> {
+        let sessions = &self.wiring.sessions;
+        let stored = match sessions.store() {
+            None => Vec::new(),
+            Some(store) => blocking(move || store.sessions()).await?,
+        };
+        let table = sessions.lock();
+        let mut names: Vec<_> = table.names().cloned().collect();
+        let here: std::collections::HashSet<_> = table.names().collect();
+        let asleep = stored
+            .into_iter()
+            .filter(|name| !here.contains(name) && !table.is_leaving(name));
+        names.extend(asleep);
+        Ok(names)
+    }
+}
+
+/// Leaves a trace of a safety limit that acted.
+fn limited(wiring: &Wiring, session: &SessionId, limit: SafetyLimit, asked: &str) {
+    telemetry::safety_limit(limit);
+    wiring.bus.publish(Event::LimitActed {
+        session: session.clone(),
+        limit,
+        asked: asked.to_owned(),
+    });
+}
+
+/// Asks the store away from the threads that serve events.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(sessions::failed(error.to_string()).into()),
+    }
+}

@@ -1,0 +1,344 @@
+//! The sessions in memory, and what of them waits to be written.
+
+use std::sync::Arc;
+
+use hashlink::LinkedHashMap;
+use tokio::sync::watch;
+
+use crate::emotion::{EmotionConfig, EmotionTracker, EventBudget, Happening, JournalEntry};
+use crate::error::Error;
+use crate::inference::SessionId;
+use crate::store::{SessionChange, StoreError, StoredSession};
+
+/// Sessions that one transaction writes at most, so that taking them out
+/// holds nobody up for long.
+const BATCH_SESSIONS: usize = 512;
+
+/// Called once a change is on disk, or is not going to be.
+pub(super) type Ack = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What is held of a session.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The state in force.
+    tracker: EmotionTracker,
+    /// What will be in force once it is on disk.
+    ahead: Option<Box<EmotionTracker>>,
+    /// Those that follow it while they generate.
+    followers: Option<watch::Sender<Arc<EmotionTracker>>>,
+    pub(super) budget: EventBudget,
+    /// Entries of its journal, those that wait included.
+    entries: u64,
+    /// Tells incarnations of one name apart.
+    born: u64,
+    /// Whether a transaction with it is on the way.
+    writing: bool,
+    /// When it was used last.
+    used: f64,
+}
+
+impl Held {
+    /// The state in force.
+    pub(super) fn tracker(&self) -> &EmotionTracker {
+        &self.tracker
+    }
+
+    /// Uses this copy of the settings if it is the same as the session's own;
+    /// tells whether it is.
+    pub(super) fn share_config(&mut self, config: &Arc<EmotionConfig>) -> bool {
+        self.tracker.share_config(config)
+    }
+
+    /// The state after everything that was taken in.
+    pub(super) fn latest(&self) -> &EmotionTracker {
+        self.ahead.as_deref().unwrap_or(&self.tracker)
+    }
+
+    /// Follows the state in force.
+    pub(super) fn follow(&mut self) -> watch::Receiver<Arc<EmotionTracker>> {
+        let tracker = &self.tracker;
+        self.followers
+            .get_or_insert_with(|| watch::Sender::new(Arc::new(tracker.clone())))
+            .subscribe()
+    }
+
+    fn put_in_force(&mut self, tracker: EmotionTracker) {
+        self.tracker = tracker;
+        if let Some(followers) = &self.followers {
+            if followers.receiver_count() == 0 {
+                self.followers = None;
+            } else {
+                followers.send_replace(Arc::new(self.tracker.clone()));
+            }
+        }
+    }
+
+    fn is_followed(&self) -> bool {
+        let followed = |sender: &watch::Sender<_>| sender.receiver_count() > 0;
+        self.followers.as_ref().is_some_and(followed)
+    }
+}
+
+/// What of a session waits to be written.
+#[derive(Default)]
+struct Pending {
+    forgotten: bool,
+    first: u64,
+    entries: Vec<JournalEntry>,
+    acks: Vec<Ack>,
+}
+
+/// A transaction on its way.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) changes: Vec<SessionChange>,
+    born: Vec<Option<u64>>,
+    pub(super) acks: Vec<Ack>,
+}
+
+/// When a change counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// At once; there is no store.
+    Memory,
+    /// At once; it is written later.
+    Relaxed,
+    /// Once it is on disk.
+    Sync,
+}
+
+/// The sessions in memory, the one unused for longest first.
+#[derive(Default)]
+pub(super) struct Table {
+    held: LinkedHashMap<SessionId, Box<Held>>,
+    pending: LinkedHashMap<SessionId, Pending>,
+    /// Sessions whose removal is on its way.
+    leaving: Vec<SessionId>,
+    waiting: usize,
+    births: u64,
+    /// Why the store does not take anything at the moment.
+    pub(super) failing: Option<String>,
+    pub(super) closing: bool,
+}
+
+impl Table {
+    /// Number of sessions in memory.
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Number of changes that wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Names the sessions in memory.
+    pub(super) fn names(&self) -> impl Iterator<Item = &SessionId> {
+        self.held.keys()
+    }
+
+    /// Whether the store must not be asked for a session, because it is to be
+    /// removed from it.
+    pub(super) fn is_leaving(&self, session: &SessionId) -> bool {
+        self.leaving.contains(session) || self.pending.get(session).is_some_and(|p| p.forgotten)
+    }
+
+    /// What is held of a session, which counts as used.
+    pub(super) fn touch(&mut self, session: &SessionId, now: f64) -> Option<&mut Held> {
+        let held = self.held.to_back(session)?;
+        held.used = now;
+        Some(held)
+    }
+
+    /// Begins to hold a session.
+    pub(super) fn hold(&mut self, session: SessionId, stored: StoredSession, now: f64) {
+        self.births += 1;
+        let held = Held {
+            tracker: stored.tracker,
+            ahead: None,
+            followers: None,
+            budget: EventBudget::default(),
+            entries: stored.entries,
+            born: self.births,
+            writing: false,
+            used: now,
+        };
+        self.held.insert(session, Box::new(held));
+    }
+
+    /// Changes a held session as `act` does. Returns what came of it and,
+    /// unless it counts already, what to do once it is on disk.
+    pub(super) fn change<T>(
+        &mut self,
+        session: &SessionId,
+        keeping: Keeping,
+        entry: JournalEntry,
+        act: impl FnOnce(&mut EmotionTracker) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(held) = self.held.get_mut(session) else {
+            return Err(Error::Stopped {
+                reason: "the session left in the middle of a change".to_owned(),
+            });
+        };
+        // A copy, so that a failure on the way leaves the state whole.
+        let mut changed = held.latest().clone();
+        let start = (held.entries == 0).then(|| JournalEntry {
+            at: held.latest().last_at(),
+            what: Happening::Started(Arc::clone(held.latest().config())),
+        });
+        let result = act(&mut changed)?;
+        match keeping {
+            Keeping::Memory => {
+                held.put_in_force(changed);
+                return Ok(result);
+            }
+            Keeping::Relaxed => held.put_in_force(changed),
+            Keeping::Sync => held.ahead = Some(Box::new(changed)),
+        }
+        let pending = self
+            .pending
+            .entry(session.clone())
+            .or_insert_with(|| Pending {
+                first: held.entries,
+                ..Pending::default()
+            });
+        let before = pending.entries.len();
+        pending.entries.extend(start);
+        pending.entries.push(entry);
+        let new = pending.entries.len() - before;
+        held.entries += new as u64;
+        self.waiting += new;
+        Ok(result)
+    }
+
+    /// Calls `ack` once what waits of a session is on disk.
+    pub(super) fn when_written(&mut self, session: &SessionId, ack: Ack) {
+        match self.pending.get_mut(session) {
+            Some(pending) => pending.acks.push(ack),
+            None => ack(Ok(())),
+        }
+    }
+
+    /// Forgets a session, in the store too if it is kept; tells whether it
+    /// was in memory.
+    pub(super) fn forget(&mut self, session: &SessionId, keeping: Keeping) -> bool {
+        let known = self.held.remove(session).is_some();
+        if keeping != Keeping::Memory {
+            let pending = self
+                .pending
+                .entry(session.clone())
+                .or_insert_with(Pending::default);
+            self.waiting -= pending.entries.len();
+            self.waiting += usize::from(!pending.forgotten);
+            pending.forgotten = true;
+            pending.first = 0;
+            pending.entries.clear();
+        }
+        known
+    }
+
+    /// Lets the session that was unused for longest leave memory, if it was
+    /// for at least `idle` seconds, is written down and nobody follows it;
+    /// busy ones count as used.
+    pub(super) fn evict(&mut self, now: f64, idle: f64) -> bool {
+        for _ in 0..self.held.len().min(BATCH_SESSIONS) {
+            let Some((session, held)) = self.held.front() else {
+                return false;
+            };
+            if now - held.used < idle {
+                return false;
+            }
+            let busy = held.is_followed() || held.writing || self.pending.contains_key(session);
+            if !busy {
+                self.held.pop_front();
+                return true;
+            }
+            let session = session.clone();
+            self.held.to_back(&session);
+        }
+        false
+    }
+
+    /// Takes out what is written next.
+    pub(super) fn take(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while batch.changes.len() < BATCH_SESSIONS
+            && let Some((session, pending)) = self.pending.pop_front()
+        {
+            let held = self.held.get_mut(&session);
+            let held = held.filter(|_| !pending.entries.is_empty());
+            batch.born.push(held.as_ref().map(|held| held.born));
+            let after = held.map(|held| {
+                held.writing = true;
+                held.latest().clone()
+            });
+            if pending.forgotten {
+                self.leaving.push(session.clone());
+            }
+            self.waiting -= pending.entries.len() + usize::from(pending.forgotten);
+            batch.acks.extend(pending.acks);
+            batch.changes.push(SessionChange {
+                session,
+                forgotten: pending.forgotten,
+                first: pending.first,
+                entries: pending.entries,
+                after,
+            });
+        }
+        batch
+    }
+
+    /// Takes over what is on disk now.
+    pub(super) fn written(&mut self, batch: Batch) -> Vec<Ack> {
+        self.leaving.clear();
+        for (change, born) in batch.changes.into_iter().zip(batch.born) {
+            let Some(held) = self.held.get_mut(&change.session) else {
+                continue;
+            };
+            if Some(held.born) != born {
+                continue;
+            }
+            held.writing = false;
+            if held.ahead.is_none() {
+                continue;
+            }
+            let newer = self.pending.contains_key(&change.session);
+            let now_in_force = if newer {
+                change.after
+            } else {
+                held.ahead.take().map(|ahead| *ahead)
+            };
+            if let Some(tracker) = now_in_force {
+                held.put_in_force(tracker);
+            }
+        }
+        batch.acks
+    }
+
+    /// Takes back what could not be written, and everything that waits
+    /// behind it: those sessions come back from the store as they were.
+    pub(super) fn take_back(&mut self, batch: Batch) -> Vec<Ack> {
+        self.leaving.clear();
+        let mut acks = batch.acks;
+        let pending = std::mem::take(&mut self.pending);
+        self.waiting = 0;
+        for change in batch.changes {
+            self.held.remove(&change.session);
+        }
+        for (session, pending) in pending {
+            self.held.remove(&session);
+            acks.extend(pending.acks);
+        }
+        acks
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("held", &self.held.len())
+            .field("waiting", &self.waiting)
+            .field("failing", &self.failing)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Where feelings outlive the process.
+//!
+//! A [`StateStore`] keeps, for each session, the state as it stands and the
+//! journal of everything that led to it. The two say the same: replaying a
+//! journal gives the state bit for bit, which `elpis store check` verifies.
+//! Without a store, states live in memory alone.
+
+mod error;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use error::StoreError;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Access, SqliteStore};
+
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::emotion::{EmotionTracker, JournalEntry};
+use crate::inference::SessionId;
+use crate::settings::StoreSettings;
+
+/// A session as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSession {
+    /// The state.
+    pub tracker: EmotionTracker,
+    /// Number of entries of its journal.
+    pub entries: u64,
+}
+
+/// What happened to a session since it was last written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionChange {
+    /// The session.
+    pub session: SessionId,
+    /// Whether everything that is kept of it is removed first.
+    pub forgotten: bool,
+    /// Number of entries of its journal before these.
+    pub first: u64,
+    /// New entries of its journal, in order.
+    pub entries: Vec<JournalEntry>,
+    /// The state after them; `None` if the session was only forgotten.
+    pub after: Option<EmotionTracker>,
+}
+
+/// Keeps sessions across restarts of the process.
+///
+/// One thread writes; reading may happen beside it. The runtime never calls
+/// any of it on a thread that serves events.
+pub trait StateStore: Send + Sync + Debug {
+    /// Reads a session; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is damaged.
+    fn load(&self, session: &SessionId) -> Result<Option<StoredSession>, StoreError>;
+
+    /// Writes changes of distinct sessions, all of them or none. When it
+    /// returns, they are as durable as the store promises.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was written then.
+    fn commit(&self, changes: &[SessionChange]) -> Result<(), StoreError>;
+
+    /// Names the sessions, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    fn sessions(&self) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Reads a session's journal from its beginning; `visit` may break it off.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is damaged.
+    fn journal(
+        &self,
+        session: &SessionId,
+        visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Opens the store that the settings name; `None` if they name none.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be opened, or if this build lacks it.
+pub fn open(settings: &StoreSettings) -> Result<Option<Arc<dyn StateStore>>, StoreError> {
+    let Some(path) = &settings.path else {
+        return Ok(None);
+    };
+    #[cfg(feature = "sqlite")]
+    return Ok(Some(Arc::new(SqliteStore::open(path, settings)?)));
+    #[cfg(not(feature = "sqlite"))]
+    Err(StoreError::NotBuilt {
+        file: path.display().to_string(),
+    })
+}
