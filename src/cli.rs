@@ -5,8 +5,10 @@
 
 mod doctor;
 mod emotion;
+mod lines;
 mod progress;
 mod spin;
+mod store;
 mod vectors;
 
 use std::path::PathBuf;
@@ -35,6 +37,9 @@ enum Command {
     /// Works with emotion logs.
     #[command(subcommand)]
     Emotion(emotion::Command),
+    /// Works with stores of emotional states.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Works with steering vectors.
     #[command(subcommand)]
     Vectors(vectors::Command),
@@ -56,6 +61,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
+        Command::Store(command) => store::run(cli.config, command),
         Command::Vectors(command) => vectors::run(cli.config, command),
     };
     match result {

@@ -291,3 +291,109 @@ fn an_interrupted_training_leaves_nothing() {
     );
     assert_eq!(names(folder.path()), ["pairs.jsonl"]);
 }
+
+/// Lines that lead to a state: what `store export` writes.
+fn told(session: &str, events: &[&str]) -> String {
+    use elpis::emotion::{EmotionConfig, EmotionEvent, Happening, JournalEntry, relive};
+    let start = Happening::Started(std::sync::Arc::new(EmotionConfig::default()));
+    let felt = |event: &&str| Happening::Felt(EmotionEvent::named(*event).unwrap());
+    let mut tracker = None;
+    let mut lines = String::new();
+    let what = std::iter::once(start).chain(events.iter().map(felt));
+    for (number, what) in what.enumerate() {
+        let at = 1e9 + number as f64;
+        relive(
+            &mut tracker,
+            &JournalEntry {
+                at,
+                what: what.clone(),
+            },
+        )
+        .unwrap();
+        let line = serde_json::json!({ "session": session, "at": at, "what": what });
+        writeln!(lines, "{line}").unwrap();
+    }
+    let line = serde_json::json!({ "session": session, "state": tracker.unwrap() });
+    writeln!(lines, "{line}").unwrap();
+    lines
+}
+
+#[test]
+fn a_store_is_exported_imported_replayed_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (first, second, lines) = (at("first.db"), at("second.db"), at("sessions.jsonl"));
+    let both = told("ada", &["success", "insight"]) + &told("bob", &["failure"]);
+    std::fs::write(&lines, &both).unwrap();
+    let done = |arguments: &[&str]| {
+        let output = elpis(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&["store", "import", &lines, &first]);
+    assert!(done(&["store", "check", &first]).contains("2 sessions, 5 journal entries, whole"));
+    assert_eq!(done(&["store", "export", &first]), both);
+    let ada = done(&["store", "export", &first, "--session", "ada"]);
+    assert_eq!(ada, told("ada", &["success", "insight"]));
+    done(&["store", "export", &first, "-o", &lines]);
+    done(&["store", "import", &lines, &second]);
+    assert_eq!(done(&["store", "export", &second]), both);
+
+    let replayed = done(&["emotion", "replay", &first, "--session", "ada"]);
+    let last: Value = serde_json::from_str(replayed.lines().last().unwrap()).unwrap();
+    assert_eq!(replayed.lines().count(), 3);
+    assert_eq!(last["what"]["felt"]["event"], "insight");
+    assert!(last["valence"].as_f64().unwrap() > 0.0);
+    assert_eq!(last["events_applied"], 2);
+}
+
+#[test]
+fn sessions_that_do_not_fit_together_are_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (store, lines) = (at("moods.db"), at("sessions.jsonl"));
+    let good = told("ada", &["success"]);
+    let cases = [
+        (
+            good.replace("success", "failure"),
+            ":3: the journal leads to another state",
+        ),
+        (
+            good.lines().next().unwrap().to_owned(),
+            "the state of session ada is missing",
+        ),
+        (told("ada", &["success"]) + &good, ":6: "),
+        (good.lines().last().unwrap().to_owned(), ":1: "),
+        ("{}".to_owned(), ":1: "),
+        (good.replace("1000000001.0", "1e300"), ":2: "),
+    ];
+    for (text, expected) in cases {
+        let _ = std::fs::remove_file(&store);
+        std::fs::write(&lines, &text).unwrap();
+        let output = elpis(&["store", "import", &lines, &store]);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(expected), "{told}");
+    }
+    // A journal that was tampered with is found.
+    let _ = std::fs::remove_file(&store);
+    std::fs::write(&lines, &good).unwrap();
+    assert!(elpis(&["store", "import", &lines, &store]).status.success());
+    let file = rusqlite::Connection::open(&store).unwrap();
+    let change = "UPDATE journal SET what = replace(what, 'success', 'failure')";
+    file.execute(change, []).unwrap();
+    drop(file);
+    let output = elpis(&["store", "check", &store]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("session ada") && told.contains("another state"),
+        "{told}"
+    );
+    let output = elpis(&["store", "check"]);
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("store.path")
+    );
+}

@@ -119,6 +119,11 @@ impl SqliteStore {
         })
     }
 
+    /// The file's name.
+    pub fn file(&self) -> &str {
+        self.faults.file()
+    }
+
     /// Checks the whole file, page by page.
     ///
     /// # Errors

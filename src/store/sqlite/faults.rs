@@ -19,6 +19,10 @@ impl Faults {
         }
     }
 
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     pub fn failed(&self, reason: &str) -> StoreError {
         StoreError::Failed {
             file: self.file.clone(),
