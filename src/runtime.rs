@@ -234,6 +234,15 @@ impl Elpis {
         self.inner.emotion.list().await
     }
 
+    /// Waits until everything that was acknowledged so far is in the store; at
+    /// once without one.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store fails; it is tried again.
+    pub async fn flush(&self) -> Result<(), Error> {
+        Ok(self.inner.wiring.sessions.flush().await?)
+    }
+
     /// Refuses new generations, waits for the running ones (at most
     /// `runtime.shutdown_timeout_seconds`), stops everything and writes what
     /// the store has not got yet. Further calls wait for the same end.

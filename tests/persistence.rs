@@ -259,7 +259,8 @@ async fn what_a_failing_store_refuses_is_written_when_it_works_again() {
         fault.store(false, Ordering::SeqCst);
         wait_for(&mut events, |event| matches!(event, Event::StoreRecovered)).await;
     }
-    until(|| shelf.entries("ada").len() == 5).await;
+    elpis.flush().await.unwrap();
+    assert_eq!(shelf.entries("ada").len(), 5);
     shelf.relived("ada").unwrap();
     elpis.shutdown().await;
 }
@@ -284,6 +285,8 @@ async fn a_store_that_stays_behind_is_an_error_and_not_more_memory() {
         "{error}"
     );
     assert_eq!(ada.state().await.unwrap().events_applied, accepted);
+    let error = elpis.flush().await.unwrap_err();
+    assert!(matches!(error, Error::Store(StoreError::Behind { .. })));
     shelf.broken.store(false, Ordering::SeqCst);
     until(|| shelf.entries("ada").len() as u64 == accepted + 1).await;
     ada.feel("success").await.unwrap();

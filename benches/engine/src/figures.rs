@@ -1,6 +1,7 @@
 //! What is measured, and what it must come to.
 
 mod decode;
+mod feelings;
 pub mod memory;
 mod modulation;
 mod peers;
@@ -158,6 +159,42 @@ pub const FIGURES: &[Figure] = &[
         models: SMALL_AND_LARGE,
         needs: Needs::LlamaCpp,
         run: prefix::run,
+    },
+    Figure {
+        name: "emotion-apply",
+        about: "events that one thread applies to a state, without any actor",
+        unit: "/s",
+        bound: Bound::AtLeast(1e6),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: feelings::apply,
+    },
+    Figure {
+        name: "feel",
+        about: "acknowledged events through the actor, from 4 producers",
+        unit: "/s",
+        bound: Bound::AtLeast(200_000.0),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: feelings::feel,
+    },
+    Figure {
+        name: "feel-sqlite",
+        about: "the same with a store in an SQLite file over that without",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.5),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: feelings::feel_sqlite,
+    },
+    Figure {
+        name: "sessions",
+        about: "memory of each of 1,000,000 live sessions; an event takes 100 µs at most (p99)",
+        unit: "bytes",
+        bound: Bound::AtMost(1024.0),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: feelings::sessions,
     },
     Figure {
         name: "transformers-decode",

@@ -79,6 +79,16 @@ impl Run {
     /// is given a number that differs from call to call.
     pub fn ratio(
         &self,
+        ours: impl FnMut(u64) -> Result<f64>,
+        theirs: impl FnMut(u64) -> Result<f64>,
+    ) -> Result<Outcome> {
+        self.ratio_of("tokens", ours, theirs)
+    }
+
+    /// As [`ratio`](Self::ratio), of other things than tokens.
+    pub fn ratio_of(
+        &self,
+        things: &str,
         mut ours: impl FnMut(u64) -> Result<f64>,
         mut theirs: impl FnMut(u64) -> Result<f64>,
     ) -> Result<Outcome> {
@@ -103,15 +113,15 @@ impl Run {
             let ratio = our / their;
             self.tell(
                 round,
-                &format!("{our:.2} / {their:.2} tokens/s = {ratio:.4}"),
+                &format!("{our:.2} / {their:.2} {things}/s = {ratio:.4}"),
             );
             ratios.push(ratio);
             rates.0.push(our);
             rates.1.push(their);
         }
         Ok(Outcome::median(ratios)
-            .with("tokens_per_second", median(&rates.0))
-            .with("reference_tokens_per_second", median(&rates.1)))
+            .with(&format!("{things}_per_second"), median(&rates.0))
+            .with(&format!("reference_{things}_per_second"), median(&rates.1)))
     }
 }
 

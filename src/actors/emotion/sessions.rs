@@ -133,6 +133,31 @@ impl Sessions {
         }
     }
 
+    /// Has the writer write what waits now, and waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] if the store fails; it is tried again.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        loop {
+            let notified = self.shared.progress.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            {
+                let mut table = self.lock();
+                let waiting = table.unwritten();
+                if waiting == 0 {
+                    return Ok(());
+                }
+                if let Some(reason) = table.failing.clone() {
+                    return Err(StoreError::Behind { waiting, reason });
+                }
+                table.hurried = true;
+            }
+            self.shared.work.notify_one();
+            notified.await;
+        }
+    }
+
     /// Has the writer write what waits, and end; does not wait for it.
     pub fn begin_closing(&self) {
         self.lock().closing = true;
@@ -182,7 +207,7 @@ impl Shared {
             }
             if self.keeping == Keeping::Relaxed {
                 let start = Instant::now();
-                while !table.closing && table.waiting() < MANY_WAITING {
+                while !table.closing && !table.hurried && table.waiting() < MANY_WAITING {
                     let Some(rest) = self.flush.checked_sub(start.elapsed()) else {
                         break;
                     };
@@ -192,8 +217,9 @@ impl Shared {
             let batch = table.take();
             drop(table);
             self.write(store, batch);
-            self.progress.notify_waiters();
             table = self.lock();
+            table.hurried &= table.waiting() > 0;
+            self.progress.notify_waiters();
         }
     }
 

@@ -115,10 +115,14 @@ pub(super) struct Table {
     /// Sessions whose removal is on its way.
     leaving: Vec<SessionId>,
     waiting: usize,
+    /// Changes of the transaction on its way.
+    on_the_way: usize,
     births: u64,
     /// Why the store does not take anything at the moment.
     pub(super) failing: Option<String>,
     pub(super) closing: bool,
+    /// Whether someone waits for what waits to be written.
+    pub(super) hurried: bool,
 }
 
 impl Table {
@@ -130,6 +134,11 @@ impl Table {
     /// Number of changes that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Number of changes that are not on disk.
+    pub(super) fn unwritten(&self) -> usize {
+        self.waiting + self.on_the_way
     }
 
     /// Names the sessions in memory.
@@ -275,7 +284,9 @@ impl Table {
             if pending.forgotten {
                 self.leaving.push(session.clone());
             }
-            self.waiting -= pending.entries.len() + usize::from(pending.forgotten);
+            let changes = pending.entries.len() + usize::from(pending.forgotten);
+            self.waiting -= changes;
+            self.on_the_way += changes;
             batch.acks.extend(pending.acks);
             batch.changes.push(SessionChange {
                 session,
@@ -291,6 +302,7 @@ impl Table {
     /// Takes over what is on disk now.
     pub(super) fn written(&mut self, batch: Batch) -> Vec<Ack> {
         self.leaving.clear();
+        self.on_the_way = 0;
         for (change, born) in batch.changes.into_iter().zip(batch.born) {
             let Some(held) = self.held.get_mut(&change.session) else {
                 continue;
@@ -319,6 +331,7 @@ impl Table {
     /// behind it: those sessions come back from the store as they were.
     pub(super) fn take_back(&mut self, batch: Batch) -> Vec<Ack> {
         self.leaving.clear();
+        self.on_the_way = 0;
         let mut acks = batch.acks;
         let pending = std::mem::take(&mut self.pending);
         self.waiting = 0;

@@ -77,9 +77,19 @@ pub fn footprint(run: &Run, start: u64) -> Result<Value> {
 
 /// The most memory that this process has had, in bytes.
 pub fn peak() -> Result<u64> {
+    status("VmHWM:")
+}
+
+/// The memory that this process has, in bytes.
+pub fn resident() -> Result<u64> {
+    status("VmRSS:")
+}
+
+fn status(name: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")
         .context("only Linux tells the memory of a process here")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).context("no VmHWM")
+    kib.map(|kib| kib * 1024)
+        .with_context(|| format!("no {name}"))
 }
