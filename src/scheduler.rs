@@ -14,6 +14,7 @@ mod cells;
 mod past;
 mod prefix;
 mod queue;
+mod rescue;
 mod slot;
 mod snapshot;
 mod spelling;
@@ -21,6 +22,7 @@ mod task;
 
 pub use prefix::PrefixOptions;
 pub use queue::AdmissionQueue;
+pub use rescue::Rescued;
 pub use task::{MoodSource, Outcome, Outlet, Task};
 
 use std::sync::Arc;

@@ -2,81 +2,17 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "support/fragile.rs"]
+mod fragile;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backend::{Letters, Scripted};
-use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
-};
+use backend::Scripted;
+use elpis::backend::{BackendError, BackendFactory};
 use elpis::event::ActorName;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, Settings};
-
-/// A backend with a fault in some of its decodes, which are counted over all
-/// incarnations.
-struct Fragile {
-    inner: Scripted,
-    decodes: Arc<AtomicU32>,
-    fault: Arc<dyn Fn(u32) + Send + Sync>,
-}
-
-impl Backend for Fragile {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
-    }
-
-    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        Arc::new(Letters)
-    }
-
-    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        let number = self.decodes.fetch_add(1, Ordering::SeqCst);
-        (self.fault)(number);
-        std::thread::sleep(Duration::from_millis(1));
-        self.inner.decode(batch)
-    }
-
-    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
-        self.inner.logits(row)
-    }
-
-    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        self.inner.truncate(sequence, from)
-    }
-
-    fn share_prefix(
-        &mut self,
-        from: SequenceId,
-        to: SequenceId,
-        length: u32,
-    ) -> Result<(), BackendError> {
-        self.inner.share_prefix(from, to, length)
-    }
-
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.inner.save_sequence(sequence)
-    }
-
-    fn restore_sequence(
-        &mut self,
-        sequence: SequenceId,
-        length: u32,
-        bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
-    }
-}
+use fragile::Site;
 
 fn settings(restarts: u32) -> Settings {
     let runtime = RuntimeSettings::default()
@@ -94,15 +30,13 @@ async fn start(restarts: u32, panics_at: fn(u32) -> bool) -> Elpis {
     .await
 }
 
+/// A fault in some of the decodes.
 async fn start_with(settings: Settings, fault: impl Fn(u32) + Send + Sync + 'static) -> Elpis {
-    let decodes = Arc::new(AtomicU32::new(0));
-    let fault: Arc<dyn Fn(u32) + Send + Sync> = Arc::new(fault);
-    let factory = BackendFactory::new(move |options| {
-        Ok(Box::new(Fragile {
-            inner: Scripted::new(options.n_sequences, 64, 1000, usize::MAX),
-            decodes: Arc::clone(&decodes),
-            fault: Arc::clone(&fault),
-        }))
+    let factory = fragile::factory(move |site, number| {
+        if site == Site::Decode {
+            fault(number);
+        }
+        Ok(())
     });
     Elpis::builder(settings)
         .backend(factory)

@@ -11,7 +11,7 @@ mod outlet;
 mod pulse;
 mod thread;
 
-pub use intake::{CacheOrder, Intake, Permit};
+pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
 pub use outlet::{GenerationEvent, GenerationStream, StreamParts, stream};
 
 use std::sync::Arc;

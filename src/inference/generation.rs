@@ -108,6 +108,9 @@ pub struct GenerationReport {
     pub cached_under_other_steering: u32,
     /// Tokens generated, the end token not counted.
     pub completion_tokens: u32,
+    /// Times that it went on in a new engine after one broke.
+    #[serde(default)]
+    pub resumes: u32,
     /// The modulations in force, in order; more than one only when events
     /// reached the running generation ([`super::ModulationTiming::Live`]).
     /// At most [`MODULATIONS_KEPT`]; the first and the latest are kept.

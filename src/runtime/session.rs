@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
-use crate::actors::engine::CacheOrder;
+use crate::actors::engine::{CacheOrder, OrderTicket};
 use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, SafetyLimits};
 use crate::error::{EngineError, Error};
 use crate::inference::SessionId;
@@ -117,8 +117,8 @@ impl Session {
     /// [`Error::Engine`] if the cache cannot be read, [`Error::Stopped`].
     pub async fn save_kv(&self) -> Result<Option<Vec<u8>>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.order(CacheOrder::Save(self.id.clone(), reply))?;
-        self.answer(answer).await
+        let ticket = self.order(CacheOrder::Save(self.id.clone(), reply))?;
+        self.answer(answer, &ticket).await
     }
 
     /// Takes bytes of [`save_kv`](Self::save_kv) into the cache, so that the
@@ -131,21 +131,38 @@ impl Session {
     /// not fit; nothing is changed then. [`Error::Stopped`].
     pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
         let (reply, answer) = oneshot::channel();
-        self.order(CacheOrder::Restore(self.id.clone(), bytes, reply))?;
-        self.answer(answer).await
+        let ticket = self.order(CacheOrder::Restore(self.id.clone(), bytes, reply))?;
+        self.answer(answer, &ticket).await
     }
 
-    fn order(&self, order: CacheOrder) -> Result<(), Error> {
+    fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
         Ok(self.elpis.inner.wiring.intake.order(order)?)
     }
 
+    /// Waits for the answer to an order. An engine that hangs with it never
+    /// answers; one that was not taken up yet waits for the next engine.
     async fn answer<T>(
         &self,
-        answer: oneshot::Receiver<Result<T, EngineError>>,
+        mut answer: oneshot::Receiver<Result<T, EngineError>>,
+        ticket: &OrderTicket,
     ) -> Result<T, Error> {
-        match answer.await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(EngineError::EngineRestarted.into()),
+        let mut model = self.elpis.inner.wiring.model.subscribe();
+        let mut wanted = false;
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
+                    return match answered {
+                        Ok(result) => Ok(result?),
+                        Err(_) => Err(EngineError::EngineRestarted.into()),
+                    };
+                }
+                _ = model.wait_for(|model| model.is_some() == wanted) => {}
+            }
+            if !wanted && ticket.is_taken() {
+                return Err(EngineError::EngineRestarted.into());
+            }
+            wanted = !wanted;
         }
     }
 

@@ -18,6 +18,9 @@ use crate::inference::{
 use crate::settings::PrefixPolicy;
 use crate::steering::SteeringPlan;
 
+/// Engines that one generation may outlive.
+const MOST_RESUMES: u32 = 2;
+
 /// What of a prompt was in the cache.
 #[derive(Debug, Clone, Copy, Default)]
 struct TakenOver {
@@ -50,6 +53,13 @@ pub(super) struct Slot {
     logits_row: Option<usize>,
     in_batch: bool,
     generated: u32,
+    /// Tokens of the prompt as it was submitted; what was said before a
+    /// restart of the engine follows them.
+    prompt_tokens: usize,
+    said: Vec<Token>,
+    resumes: u32,
+    /// Whether a token is being chosen; a panic leaves this set.
+    sampling: bool,
     sampler: Sampler,
     text: TextStream,
     plan: Option<Arc<SteeringPlan>>,
@@ -95,9 +105,14 @@ impl Slot {
             }
         }
         task.outlet.started();
+        let positions = most_positions(&task, limit);
         Ok(Self {
             sequence,
-            past: Past::with_capacity(most_positions(&task, limit)),
+            past: Past::with_capacity(positions),
+            prompt_tokens: task.prompt.len(),
+            said: Vec::with_capacity(positions.saturating_sub(task.prompt.len()) + 1),
+            resumes: 0,
+            sampling: false,
             begun: false,
             taken_over: TakenOver::default(),
             keep: true,
@@ -143,6 +158,26 @@ impl Slot {
         }
     }
 
+    /// Whether it can go on in another engine after this one broke: not if it
+    /// broke while choosing this one's token, nor if it was with it whenever
+    /// one broke.
+    pub(super) fn can_resume(&self) -> bool {
+        !self.sampling && self.resumes < MOST_RESUMES && !self.task.outlet.is_closed()
+    }
+
+    /// Goes on in an empty sequence: the prompt and what was said are evaluated
+    /// again, everything else is as it was.
+    pub(super) fn resume(&mut self, sequence: SequenceId, shared: &Shared) {
+        self.resumes += 1;
+        self.task.prompt.truncate(self.prompt_tokens);
+        self.task.prompt.extend_from_slice(&self.said);
+        self.sequence = sequence;
+        self.past = Past::with_capacity(most_positions(&self.task, shared.facts.context_length));
+        self.begun = false;
+        self.pending = None;
+        self.leave_batch();
+    }
+
     pub(super) fn session(&self) -> &SessionId {
         &self.task.session
     }
@@ -179,6 +214,9 @@ impl Slot {
         rewinds: bool,
         shared: &Shared,
     ) {
+        if self.resumes > 0 {
+            return;
+        }
         let prompt = &mut self.task.prompt;
         let but_last = &prompt[..prompt.len().saturating_sub(1)];
         let same = |past: &'a Past| {
@@ -196,6 +234,7 @@ impl Slot {
         let room = shared.facts.context_length as usize;
         if length <= prompt.len() || length + self.task.max_tokens as usize <= room {
             prompt.splice(..said, past.tokens()[..kept].iter().copied());
+            self.prompt_tokens = length;
         }
     }
 
@@ -229,10 +268,12 @@ impl Slot {
         take(&self.task.session, &mut self.sequence, &mut self.past)?;
         let length = self.past.len();
         let key = self.prompt_plan(policy).map(|plan| plan.key);
-        self.taken_over = TakenOver {
-            tokens: length as u32,
-            under_other_steering: self.past.under_other(length, key) as u32,
-        };
+        if self.resumes == 0 {
+            self.taken_over = TakenOver {
+                tokens: length as u32,
+                under_other_steering: self.past.under_other(length, key) as u32,
+            };
+        }
         Ok(())
     }
 
@@ -307,20 +348,13 @@ impl Slot {
         let prompt = std::mem::take(&mut self.task.prompt);
         let start = self.past.len();
         let end = (start + count).min(prompt.len());
-        let last = end == prompt.len();
-        let plain_end = if last { end - 1 } else { end };
+        // The last token of the prompt already generates, and so does what
+        // was said before a restart.
+        let turn = self.prompt_tokens.saturating_sub(1).clamp(start, end);
         let plan = self.prompt_plan(policy).cloned();
-        self.push(
-            batch,
-            &prompt[start..plain_end],
-            false,
-            plan.as_ref(),
-            cells,
-        );
-        if last {
-            let plan = self.plan.clone();
-            self.push(batch, &prompt[plain_end..end], true, plan.as_ref(), cells);
-        }
+        self.push(batch, &prompt[start..turn], false, plan.as_ref(), cells);
+        let (plan, last) = (self.plan.clone(), end == prompt.len());
+        self.push(batch, &prompt[turn..end], last, plan.as_ref(), cells);
         self.task.prompt = prompt;
     }
 
@@ -349,6 +383,13 @@ impl Slot {
 
     /// Samples the next token; returns the outcome if it was the last.
     pub(super) fn sample(&mut self, logits: &[f32], shared: &mut Shared) -> Option<Outcome> {
+        self.sampling = true;
+        let outcome = self.choose(logits, shared);
+        self.sampling = false;
+        outcome
+    }
+
+    fn choose(&mut self, logits: &[f32], shared: &mut Shared) -> Option<Outcome> {
         let token = match self.sampler.sample(logits) {
             Ok(token) => token,
             Err(error) => {
@@ -365,6 +406,7 @@ impl Slot {
             return Some(self.finish(FinishReason::Stop, shared));
         }
         self.generated += 1;
+        self.said.push(token);
         shared.piece.clear();
         shared.tokenizer.append_piece(token, &mut shared.piece);
         let pushed = self.text.push(&shared.piece);
@@ -396,10 +438,11 @@ impl Slot {
             session: self.task.session.clone(),
             model: shared.facts.name.clone(),
             finish_reason: reason,
-            prompt_tokens: self.task.prompt.len() as u32,
+            prompt_tokens: self.prompt_tokens as u32,
             cached_prompt_tokens: self.taken_over.tokens,
             cached_under_other_steering: self.taken_over.under_other_steering,
             completion_tokens: self.generated,
+            resumes: self.resumes,
             modulations: std::mem::take(&mut self.modulations),
             queue_seconds: since(self.started),
             first_token_seconds: since(self.first_token.unwrap_or(now)),

@@ -70,6 +70,9 @@ section! {
     /// Seconds that one step of the engine may take before it counts as hung and is replaced; above the time of
     /// the largest batch on the slowest machine.
     watchdog_seconds: Option<f64> = Some(300.0), in above(0.0, 86_400.0), unset "no limit";
+    /// Whether generations go on after a restart of the engine: prompt and reply so far are evaluated again, and
+    /// the same text continues. Otherwise they end with an error. Not after a hang.
+    resume_generations: bool = false;
     /// Seconds that running generations may still take at shutdown.
     shutdown_timeout_seconds: f64 = 10.0, in between(0.0, 3600.0);
     /// Milliseconds without a change before changed steering vectors are loaded.

@@ -1,5 +1,6 @@
 //! The way in to the engine thread.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -8,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::line::Lines;
 use crate::error::EngineError;
 use crate::inference::SessionId;
-use crate::scheduler::{AdmissionQueue, Outcome, Scheduler, Task};
+use crate::scheduler::{AdmissionQueue, Outcome, Rescued, Scheduler, Task};
 
 /// Orders that may wait for the engine thread.
 const ORDER_LIMIT: usize = 1024;
@@ -29,7 +30,7 @@ type RestoreResult = Result<usize, EngineError>;
 
 impl CacheOrder {
     /// Does the work. Whoever asked may be gone: that is no error.
-    pub(super) fn carry_out(self, scheduler: &mut Scheduler) {
+    fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
             Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
             Self::Restore(session, bytes, reply) => {
@@ -41,6 +42,31 @@ impl CacheOrder {
                 }
             }
         }
+    }
+}
+
+/// Tells whether the engine thread has taken up an order.
+#[derive(Debug, Clone, Default)]
+pub struct OrderTicket(Arc<AtomicBool>);
+
+impl OrderTicket {
+    /// Whether it has.
+    pub fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// An order on its way.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    order: CacheOrder,
+    ticket: OrderTicket,
+}
+
+impl Ordered {
+    pub(super) fn carry_out(self, scheduler: &mut Scheduler) {
+        self.ticket.0.store(true, Ordering::Release);
+        self.order.carry_out(scheduler);
     }
 }
 
@@ -60,8 +86,10 @@ pub struct Intake {
     limit: usize,
     sender: Sender<Task>,
     receiver: Receiver<Task>,
-    orders: (Sender<CacheOrder>, Receiver<CacheOrder>),
+    orders: (Sender<Ordered>, Receiver<Ordered>),
     queue: Mutex<AdmissionQueue>,
+    /// Generations that wait for another engine.
+    rescued: Mutex<Vec<Rescued>>,
     /// Generations that hold a slot.
     lines: Arc<Lines>,
     /// Why nothing new is taken.
@@ -83,6 +111,7 @@ impl Intake {
             receiver,
             orders: crossbeam_channel::bounded(ORDER_LIMIT),
             queue: Mutex::default(),
+            rescued: Mutex::default(),
             lines: Arc::default(),
             refused: Mutex::default(),
             ended: Mutex::default(),
@@ -123,16 +152,35 @@ impl Intake {
     ///
     /// # Errors
     /// As [`admit`](Self::admit), with the bound of orders.
-    pub fn order(&self, order: CacheOrder) -> Result<(), EngineError> {
+    pub fn order(&self, order: CacheOrder) -> Result<OrderTicket, EngineError> {
         self.check_open()?;
+        let ticket = OrderTicket::default();
+        let ordered = Ordered {
+            order,
+            ticket: ticket.clone(),
+        };
         self.orders
             .0
-            .try_send(order)
+            .try_send(ordered)
             .map_err(|_| EngineError::Overloaded { limit: ORDER_LIMIT })?;
         if lock(&self.ended).is_some() {
             self.orders.1.try_iter().for_each(drop);
         }
-        Ok(())
+        Ok(ticket)
+    }
+
+    /// Keeps generations of a broken engine for the next one.
+    pub(super) fn keep(&self, rescued: Vec<Rescued>) {
+        lock(&self.rescued).extend(rescued);
+        let ended = lock(&self.ended).clone();
+        if let Some(reason) = ended {
+            self.close(&reason);
+        }
+    }
+
+    /// Takes what [`keep`](Self::keep) got.
+    pub(super) fn take_rescued(&self) -> Vec<Rescued> {
+        std::mem::take(&mut *lock(&self.rescued))
     }
 
     /// The lines of the generations that hold a slot.
@@ -162,9 +210,13 @@ impl Intake {
         }
         // Who waits for an order hears that it was dropped.
         self.orders.1.try_iter().for_each(drop);
-        queue.drain(&Outcome::Failed(EngineError::Stopped {
+        let outcome = Outcome::Failed(EngineError::Stopped {
             reason: reason.to_owned(),
-        }));
+        });
+        queue.drain(&outcome);
+        for rescued in self.take_rescued() {
+            rescued.end(outcome.clone());
+        }
     }
 
     /// Where submitted generations arrive.
@@ -173,7 +225,7 @@ impl Intake {
     }
 
     /// Where orders arrive.
-    pub(super) fn orders(&self) -> &Receiver<CacheOrder> {
+    pub(super) fn orders(&self) -> &Receiver<Ordered> {
         &self.orders.1
     }
 

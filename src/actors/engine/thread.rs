@@ -123,7 +123,13 @@ fn run(
             return;
         }
     };
+    for rescued in wiring.intake.take_rescued() {
+        scheduler.resume(rescued);
+    }
     let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped, pulse)?));
+    if result.is_err() && wiring.settings.runtime.resume_generations {
+        wiring.intake.keep(scheduler.rescue());
+    }
     // Ends the streams in flight before anyone hears of the end.
     drop(scheduler);
     ended(match result {
