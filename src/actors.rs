@@ -148,3 +148,23 @@ impl<M: Message> Handle<M> {
             .await;
     }
 }
+
+/// A timer of an actor; it ends with the actor, however that ends.
+#[derive(Debug)]
+pub struct Ticking(tokio::task::JoinHandle<()>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Sends an actor a message again and again, for as long as the timer is
+/// held.
+pub fn tick<M: Message>(
+    actor: &ActorRef<M>,
+    every: std::time::Duration,
+    message: impl Fn() -> M + Send + 'static,
+) -> Ticking {
+    Ticking(actor.send_interval(every, message))
+}

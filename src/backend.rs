@@ -198,6 +198,20 @@ impl BackendFactory {
         }
     }
 
+    /// Does something with every backend that is made, such as putting
+    /// another around it.
+    #[must_use]
+    pub fn map(
+        self,
+        wrap: impl Fn(Box<dyn Backend>) -> Box<dyn Backend> + Send + Sync + 'static,
+    ) -> Self {
+        let make = self.make;
+        Self {
+            make: Arc::new(move |options| make(options).map(&wrap)),
+            loads_settings: self.loads_settings,
+        }
+    }
+
     /// Whether the backend is the one that the settings name.
     pub fn loads_settings(&self) -> bool {
         self.loads_settings

@@ -1,12 +1,14 @@
 //! The `elpis` command line.
 //!
 //! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
-//! usage, 130 interrupted by Ctrl-C.
+//! usage, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
 mod doctor;
 mod emotion;
 mod lines;
 mod progress;
+mod signal;
+mod soak;
 mod spin;
 mod store;
 mod vectors;
@@ -37,6 +39,7 @@ enum Command {
     /// Works with emotion logs.
     #[command(subcommand)]
     Emotion(emotion::Command),
+    Soak(soak::Options),
     /// Works with stores of emotional states.
     #[command(subcommand)]
     Store(store::Command),
@@ -61,27 +64,22 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
+        Command::Soak(options) => soak::run(cli.config, &options),
         Command::Store(command) => store::run(cli.config, command),
         Command::Vectors(command) => vectors::run(cli.config, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
+            if let Some(signal) = error.downcast_ref::<signal::Signal>() {
+                return ExitCode::from(signal.exit_code());
+            }
             eprintln!("elpis: {error}");
             ExitCode::FAILURE
         }
     }
 }
-
-/// The user pressed Ctrl-C; nothing more is said.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-struct Interrupted;
-
-/// 128 and the number of the signal, as shells report it.
-const INTERRUPTED: u8 = 130;
 
 /// Whether a reader such as `head` has had enough.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -55,6 +55,7 @@ pub mod inference;
 pub mod runtime;
 pub mod scheduler;
 pub mod settings;
+pub mod soak;
 pub mod steering;
 pub mod store;
 pub mod telemetry;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::{Actor, ActorRef};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::actors::emotion::{EmotionHandle, Sessions};
 use crate::actors::engine::{Intake, LoadedModel};
@@ -23,10 +24,13 @@ use crate::actors::hardware::HardwareReport;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
 use crate::actors::{Handle, Wiring};
-use crate::backend::{self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts};
+use crate::backend::{
+    self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts, Tokenizer,
+};
 use crate::bus::{EventBus, Events};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::event::Event;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::inference::{RequestId, SessionId};
 use crate::settings::{BackendKind, ModelSource, Settings};
@@ -143,7 +147,10 @@ impl ElpisBuilder {
             .await
             .map_err(crate::actors::supervisor::startup_error);
         let supervisor = match started {
-            Ok((supervisor, _)) => supervisor,
+            Ok((supervisor, ended)) => {
+                tokio::spawn(outlive(ended, wiring.clone(), roster.clone()));
+                supervisor
+            }
             Err(error) => {
                 wiring.sessions.begin_closing();
                 return Err(error);
@@ -286,6 +293,13 @@ impl Elpis {
         }
     }
 
+    /// The loaded model's tokenizer, once a model is loaded; `None` if the
+    /// runtime has stopped.
+    pub async fn tokenizer(&self) -> Option<Arc<dyn Tokenizer>> {
+        let model = self.loaded().await.ok()?;
+        Some(Arc::clone(&model.tokenizer))
+    }
+
     fn next_request(&self) -> RequestId {
         RequestId(self.inner.last_request.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -309,6 +323,20 @@ pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Err
             })
         })
         .map_err(Error::from)
+}
+
+/// Tells everyone if the supervisor itself fails, which nobody restarts.
+async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
+    let _ = supervisor.await;
+    if roster.stopped.borrow().is_none() {
+        let reason = "the supervisor failed";
+        tracing::error!(reason, "the runtime gives up");
+        wiring.intake.close(reason);
+        roster.stop(&reason.into());
+        wiring.bus.publish(Event::Stopped {
+            reason: reason.to_owned(),
+        });
+    }
 }
 
 /// Opens the store that the settings name.

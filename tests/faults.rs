@@ -7,10 +7,11 @@ mod backend;
 mod fragile;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use elpis::backend::{BackendError, BackendFactory};
+use elpis::clock::Clock;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Elpis, EngineError, Error, Settings};
 use fragile::Site;
@@ -286,4 +287,46 @@ async fn an_order_that_hangs_is_answered_and_one_behind_it_is_carried_out() {
     );
     drop(release);
     elpis.shutdown().await;
+}
+
+/// Panics in the actor that asks for the time next, once it is armed.
+#[derive(Debug, Default)]
+struct Tripwire {
+    armed: AtomicBool,
+}
+
+impl Clock for Tripwire {
+    fn now(&self) -> f64 {
+        let actors = std::thread::current().name() == Some("tokio-rt-worker");
+        assert!(
+            !(actors && self.armed.swap(false, Ordering::SeqCst)),
+            "injected panic"
+        );
+        1000.0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_panics_leaves_nobody_waiting() {
+    let clock = Arc::new(Tripwire::default());
+    let armed = Arc::clone(&clock);
+    let factory = fragile::factory(move |site, number| {
+        if (site, number) == (Site::Decode, 5) {
+            // The supervisor asks for the time when it hears of the failure.
+            armed.armed.store(true, Ordering::SeqCst);
+            panic!("injected panic");
+        }
+        Ok(())
+    });
+    let builder = Elpis::builder(settings()).clock(Arc::clone(&clock) as _);
+    let elpis = builder.backend(factory).start().await.unwrap();
+    for reply in four(&elpis).await {
+        assert!(reply.is_err());
+    }
+    let session = elpis.session("a").unwrap();
+    let error = soon(session.feel("success")).await.unwrap_err();
+    assert!(error.to_string().contains("supervisor failed"), "{error}");
+    let error = soon(session.chat("hello").complete()).await.unwrap_err();
+    assert!(error.to_string().contains("supervisor failed"), "{error}");
+    soon(elpis.shutdown()).await;
 }

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("bus", 3),
     ("actors", 4),
     ("runtime", 5),
+    ("soak", 6),
     ("cli", 6),
 ];
 

@@ -28,7 +28,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 
 use self::table::Keeping;
-use super::Wiring;
+use super::{Wiring, tick};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
 use crate::inference::SessionId;
@@ -92,12 +92,15 @@ impl Actor for EmotionActor {
         myself: ActorRef<Self::Msg>,
         wiring: Wiring,
     ) -> Result<EmotionState, ActorProcessingErr> {
-        if wiring.sessions.keeping() != Keeping::Memory {
-            let every = wiring.settings.store.idle_seconds / SWEEPS_PER_BOUND;
-            let every = std::time::Duration::try_from_secs_f64(every)?;
-            myself.send_interval(every, || EmotionMessage::Sweep);
-        }
-        Ok(EmotionState::new(wiring))
+        let sweeping = match wiring.sessions.keeping() {
+            Keeping::Memory => None,
+            Keeping::Relaxed | Keeping::Sync => {
+                let every = wiring.settings.store.idle_seconds / SWEEPS_PER_BOUND;
+                let every = std::time::Duration::try_from_secs_f64(every)?;
+                Some(tick(&myself, every, || EmotionMessage::Sweep))
+            }
+        };
+        Ok(EmotionState::new(wiring, sweeping))
     }
 
     async fn handle(

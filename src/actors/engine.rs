@@ -19,7 +19,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thread::{EngineThread, ThreadEnd};
 
-use super::Wiring;
+use super::{Ticking, Wiring, tick};
 use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
 use crate::inference::{ChatFormat, ChatFormatError, ChatTemplate, SpecialTokens, TemplateError};
 
@@ -92,6 +92,7 @@ pub struct EngineActor;
 pub struct EngineState {
     thread: EngineThread,
     wiring: Wiring,
+    _watching: Option<Ticking>,
 }
 
 impl Actor for EngineActor {
@@ -118,11 +119,15 @@ impl Actor for EngineActor {
             let _ = actor.send_message(EngineMessage::ThreadEnded(end));
         })
         .await?;
-        if let Some(bound) = wiring.settings.runtime.watchdog() {
-            myself.send_interval(bound / LOOKS_PER_BOUND, || EngineMessage::Watch);
-        }
+        let bound = wiring.settings.runtime.watchdog();
+        let watching =
+            bound.map(|bound| tick(&myself, bound / LOOKS_PER_BOUND, || EngineMessage::Watch));
         wiring.model.send_replace(Some(Arc::new(loaded)));
-        Ok(EngineState { thread, wiring })
+        Ok(EngineState {
+            thread,
+            wiring,
+            _watching: watching,
+        })
     }
 
     async fn handle(

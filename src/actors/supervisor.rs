@@ -69,7 +69,8 @@ impl Roster {
         }
     }
 
-    fn stop(&self, reason: &Arc<str>) {
+    /// Tells everyone that all actors are gone.
+    pub fn stop(&self, reason: &Arc<str>) {
         fn stop<M>(presence: &watch::Sender<Presence<M>>, reason: &Arc<str>) {
             presence.send_replace(Presence::Stopped(Arc::clone(reason)));
         }

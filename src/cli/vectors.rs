@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Failure, Interrupted};
+use super::Failure;
+use super::signal::Stop;
 use crate::steering::{SteeringVector, VectorFormat, parse};
 
 #[derive(Debug, Subcommand)]

@@ -181,7 +181,8 @@ impl Session {
         Chat::new(self.clone(), messages.into_messages())
     }
 
-    pub(super) fn elpis(&self) -> &Elpis {
+    /// The runtime that it belongs to.
+    pub fn elpis(&self) -> &Elpis {
         &self.elpis
     }
 }

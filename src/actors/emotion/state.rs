@@ -8,7 +8,7 @@ use super::mood::sampling_base;
 use super::sessions::{self, MOST_WAITING};
 use super::table::{Held, Keeping, Table};
 use super::{Reply, Ticket};
-use crate::actors::Wiring;
+use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
     AppliedEvent, EmotionConfig, EmotionEvent, EmotionSnapshot, EmotionTracker, Happening,
     JournalEntry, SafetyLimit, SafetyLimits,
@@ -24,11 +24,13 @@ use crate::telemetry;
 pub struct EmotionState {
     config: Arc<EmotionConfig>,
     wiring: Wiring,
+    _sweeping: Option<Ticking>,
 }
 
 impl EmotionState {
-    pub(super) fn new(wiring: Wiring) -> Self {
+    pub(super) fn new(wiring: Wiring, sweeping: Option<Ticking>) -> Self {
         Self {
+            _sweeping: sweeping,
             config: Arc::new(wiring.settings.emotion.clone()),
             wiring,
         }

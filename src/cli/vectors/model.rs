@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, Interrupted};
+use super::{Failure, Stop};
 use crate::actors::engine::chat_template;
 use crate::backend::Backend;
 use crate::cli::load_settings;
@@ -43,7 +42,7 @@ pub(super) struct Loaded {
     pub(super) backend: Box<dyn Backend>,
     pub(super) template: ChatTemplate,
     pub(super) settings: Settings,
-    interrupted: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     // Listens for Ctrl-C as long as it lives.
     _runtime: tokio::runtime::Runtime,
 }
@@ -65,20 +64,16 @@ impl ModelOptions {
         settings.runtime.n_parallel = sequences;
         settings.runtime.prefix_cache_mib = 0;
         let runtime = tokio::runtime::Runtime::new()?;
-        let interrupted = Arc::<AtomicBool>::default();
-        let flag = Arc::clone(&interrupted);
-        runtime.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                flag.store(true, Ordering::SeqCst);
-            }
-        });
+        let stop = Arc::<Stop>::default();
+        let asked = Arc::clone(&stop);
+        runtime.spawn(async move { asked.asked().await });
         let backend = runtime.block_on(create_backend(&settings))?;
         let template = chat_template(backend.facts(), settings.model.chat_format.as_deref())?;
         Ok(Loaded {
             backend,
             template,
             settings,
-            interrupted,
+            stop,
             _runtime: runtime,
         })
     }
@@ -115,17 +110,17 @@ impl Loaded {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
         let bar = ProgressBar::new(0);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let interrupted = &self.interrupted;
+        let stop = &self.stop;
         let mut on_progress = |progress: Progress| {
             bar.set_message(progress.stage);
             bar.set_length(progress.total as u64);
             bar.set_position(progress.done as u64);
-            !interrupted.load(Ordering::SeqCst)
+            stop.signal().is_none()
         };
         let result = work(self.backend.as_mut(), &self.template, &mut on_progress);
         bar.finish_and_clear();
-        if self.interrupted.load(Ordering::SeqCst) {
-            return Err(Interrupted.into());
+        if let Some(signal) = self.stop.signal() {
+            return Err(signal.into());
         }
         Ok(result?)
     }

@@ -1,0 +1,139 @@
+//! `elpis soak`
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::signal::Stop;
+use super::{Failure, load_settings};
+use crate::soak::{SoakOptions, SoakReport, soak};
+
+/// Runs the model of the settings under load and faults, and counts.
+///
+/// Many sessions chat and feel at once, steering vectors are reloaded, the
+/// engine is made to fail. At the end it tells whether memory stayed flat,
+/// whether an acknowledged event was lost and whether a token of one session
+/// reached another; the exit code is 1 if so. Ctrl-C and SIGTERM end it early,
+/// in good order.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// How long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    seconds: u64,
+    /// Sessions that chat at once.
+    #[arg(long, value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    sessions: u16,
+    /// Seconds between two faults; 0 breaks nothing.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    fault_every: u64,
+    /// Decides what is said, felt and broken.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+    let settings = load_settings(config)?.settings;
+    let trial = SoakOptions {
+        duration: Duration::from_secs(options.seconds),
+        sessions: options.sessions.into(),
+        fault_every: (options.fault_every > 0).then(|| Duration::from_secs(options.fault_every)),
+        seed: options.seed,
+        ..SoakOptions::default()
+    };
+    // Its faults would fill the screen.
+    std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+    let bar = bar(options.seconds);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let stop = Stop::default();
+    let report = runtime.block_on(async {
+        let tell = |report: &SoakReport| {
+            bar.set_position(report.seconds as u64);
+            bar.set_message(format!(
+                "{} replies, {} events, {} reloads, {} faults",
+                report.replies, report.events, report.reloads, report.faults
+            ));
+        };
+        soak(settings, &trial, tell, stop.asked()).await
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    let mut out = stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &report)?;
+    }
+    let findings = report.findings();
+    if let Some(signal) = stop.signal() {
+        return Err(signal.into());
+    }
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(findings.join("; ").into())
+    }
+}
+
+fn bar(seconds: u64) -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} s  {msg}");
+    ProgressBar::new(seconds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(out: &mut impl Write, report: &SoakReport) -> std::io::Result<()> {
+    let mut row = |name: &str, value: String| writeln!(out, "{name:<24} {value}");
+    row("seconds", format!("{:.1}", report.seconds))?;
+    row(
+        "replies",
+        format!(
+            "{} ({:.1} tokens/s)",
+            report.replies,
+            report.tokens as f64 / report.seconds
+        ),
+    )?;
+    row("cancelled", report.cancelled.to_string())?;
+    row("ended by faults", report.ended_by_faults.to_string())?;
+    row("failed otherwise", report.failed.to_string())?;
+    row("events acknowledged", report.events.to_string())?;
+    row("events lost", report.lost_events.to_string())?;
+    row(
+        "replies witnessed",
+        format!(
+            "{}, foreign {}",
+            report.witnessed_replies, report.foreign_replies
+        ),
+    )?;
+    row("faults", report.faults.to_string())?;
+    row(
+        "reloads",
+        format!("{}, refused {}", report.reloads, report.refused_reloads),
+    )?;
+    if let (Some(first), Some(last), Some(growth)) = (
+        report.memory_after_warm_up,
+        report.memory_at_end,
+        report.growth(),
+    ) {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        row(
+            "memory",
+            format!(
+                "{:.1} MiB, then {:.1} MiB ({:+.2} %)",
+                mib(first),
+                mib(last),
+                growth * 100.0
+            ),
+        )?;
+    }
+    Ok(())
+}

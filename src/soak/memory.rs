@@ -1,0 +1,62 @@
+//! Resident memory over time.
+
+use std::time::Duration;
+
+/// Part of the time that counts as warm-up: caches fill, allocators settle.
+const WARM_UP: f64 = 0.4;
+
+/// Part of the time at either end whose median is compared.
+const END: f64 = 0.2;
+
+/// The memory of this process, once a second.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    seen: Vec<(Duration, u64)>,
+}
+
+impl Memory {
+    pub(super) fn look(&mut self, at: Duration) {
+        if let Some(bytes) = resident() {
+            self.seen.push((at, bytes));
+        }
+    }
+
+    /// Medians after the warm-up and at the end of so much time.
+    pub(super) fn span(&self, whole: Duration) -> Option<(u64, u64)> {
+        let part = |from: f64, to: f64| {
+            let within = |at: &Duration| *at >= whole.mul_f64(from) && *at <= whole.mul_f64(to);
+            let of = self.seen.iter().filter(|(at, _)| within(at));
+            let mut bytes: Vec<_> = of.map(|(_, bytes)| *bytes).collect();
+            bytes.sort_unstable();
+            bytes.get(bytes.len() / 2).copied()
+        };
+        Some((part(WARM_UP, WARM_UP + END)?, part(1.0 - END, 1.0)?))
+    }
+}
+
+/// Bytes of memory that this process holds; `None` where the system does not
+/// tell in the way of Linux.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warm_up_does_not_count() {
+        let mut memory = Memory::default();
+        for second in 0..100 {
+            let bytes = if second < 40 { second } else { 1000 + second };
+            memory.seen.push((Duration::from_secs(second), bytes));
+        }
+        assert_eq!(memory.span(Duration::from_secs(100)), Some((1050, 1090)));
+        assert_eq!(Memory::default().span(Duration::from_secs(1)), None);
+    }
+}

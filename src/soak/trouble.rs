@@ -1,0 +1,151 @@
+//! What goes on around the chats: vectors that change, and faults.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::witness::{Fault, Witness};
+use super::{SoakOptions, Tally, count};
+use crate::backend::ModelFacts;
+use crate::emotion::Quadrant;
+use crate::error::{Error, SteeringError};
+use crate::runtime::Elpis;
+use crate::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
+
+/// Norm of the vectors, as a share of the residual stream's.
+const STRENGTH: f32 = 0.1;
+
+/// A folder of vectors in random directions.
+#[derive(Debug)]
+pub(super) struct VectorFolder {
+    folder: TempDir,
+}
+
+impl VectorFolder {
+    pub(super) fn new() -> Result<Self, Error> {
+        let folder = tempfile::Builder::new().prefix("elpis-soak-").tempdir();
+        let folder = folder.map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
+        Ok(Self { folder })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the manifest and a vector for each quadrant.
+    pub(super) fn fill(&self, facts: &ModelFacts) -> Result<(), Error> {
+        for (index, quadrant) in Quadrant::ALL.into_iter().enumerate() {
+            self.replace(quadrant, facts, index as u64)?;
+        }
+        let manifest = format!("layer = {}\n", layer(facts));
+        self.put(MANIFEST_FILE, manifest.as_bytes())
+    }
+
+    fn replace(&self, quadrant: Quadrant, facts: &ModelFacts, seed: u64) -> Result<(), Error> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let norm = facts.residual_norms.get(layer(facts)).copied();
+        // The norm of n numbers from -1 to 1 is close to the root of n / 3.
+        let scale = STRENGTH * norm.unwrap_or(1.0) * (3.0 / facts.n_embd as f32).sqrt();
+        let row = (0..facts.n_embd).map(|_| scale * rng.random_range(-1.0..1.0_f32));
+        let refused = |reason: String| Error::Stopped {
+            reason: format!("the trial's vectors: {reason}"),
+        };
+        let vector =
+            SteeringVector::bare(row.collect()).map_err(|error| refused(error.to_string()))?;
+        let bytes = write(VectorFormat::Safetensors, &vector)
+            .map_err(|error| refused(error.to_string()))?;
+        self.put(&name(quadrant), &bytes)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, bytes).map_err(|error| unreadable(&file, &error))
+    }
+}
+
+fn name(quadrant: Quadrant) -> String {
+    format!("{}.safetensors", quadrant.as_str())
+}
+
+/// A layer in the middle; the last cannot be steered.
+fn layer(facts: &ModelFacts) -> usize {
+    (facts.n_layers / 2).min(facts.n_layers.saturating_sub(2))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Error {
+    Error::Steering(SteeringError::Unreadable {
+        file: file.display().to_string(),
+        reason: error.to_string(),
+    })
+}
+
+/// Makes it.
+pub(super) struct Trouble {
+    pub(super) elpis: Elpis,
+    pub(super) folder: VectorFolder,
+    pub(super) witness: Arc<Witness>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) facts: Arc<ModelFacts>,
+}
+
+impl Trouble {
+    /// Reloads vectors and breaks things until it is told to stop.
+    pub(super) async fn make(self, options: SoakOptions, mut stop: watch::Receiver<bool>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(!options.seed);
+        let mut reload = tokio::time::interval(options.reload_every);
+        let mut fault = options.fault_every.map(tokio::time::interval);
+        if let Some(fault) = &mut fault {
+            fault.reset();
+        }
+        let mut number = 0_u64;
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                _ = reload.tick() => self.reload(rng.random()).await,
+                () = next(&mut fault) => {
+                    number += 1;
+                    self.cause(number).await;
+                }
+            }
+        }
+    }
+
+    async fn reload(&self, seed: u64) {
+        let quadrant = Quadrant::ALL[seed as usize % Quadrant::ALL.len()];
+        if self.folder.replace(quadrant, &self.facts, seed).is_err() {
+            return;
+        }
+        match self.elpis.reload_vectors().await {
+            Ok(_) => count(&self.tally.reloads),
+            Err(error) => tracing::warn!(%error, "a reload of the trial was refused"),
+        }
+    }
+
+    async fn cause(&self, number: u64) {
+        count(&self.tally.faults);
+        match number % 3 {
+            0 => {
+                let quadrant = Quadrant::ALL[number as usize % Quadrant::ALL.len()];
+                if self.folder.put(&name(quadrant), b"no vector").is_ok()
+                    && self.elpis.reload_vectors().await.is_err()
+                {
+                    count(&self.tally.refused_reloads);
+                }
+                let _ = self.folder.replace(quadrant, &self.facts, number);
+            }
+            1 => self.witness.break_next(Fault::Panic),
+            _ => self.witness.break_next(Fault::Error),
+        }
+    }
+}
+
+async fn next(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
