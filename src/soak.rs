@@ -53,7 +53,7 @@ impl Default for SoakOptions {
 }
 
 /// Most memory for what finished conversations leave behind.
-const PREFIX_CACHE_MIB: u32 = 16;
+const PREFIX_CACHE_MIB: u32 = 4;
 
 /// Largest growth of resident memory, as a share.
 pub const MOST_GROWTH: f64 = 0.02;

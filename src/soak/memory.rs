@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Part of the time that counts as warm-up: caches fill, allocators settle.
-const WARM_UP: f64 = 0.4;
+pub(super) const WARM_UP: f64 = 0.4;
 
 /// Part of the time at either end whose median is compared.
 const END: f64 = 0.2;

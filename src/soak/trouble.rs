@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
+use super::memory::WARM_UP;
 use super::witness::{Fault, Witness};
 use super::{SoakOptions, Tally, count};
 use crate::backend::ModelFacts;
@@ -18,6 +21,9 @@ use crate::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
 
 /// Norm of the vectors, as a share of the residual stream's.
 const STRENGTH: f32 = 0.1;
+
+/// Longer than any trial.
+const NEVER: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// A folder of vectors in random directions.
 #[derive(Debug)]
@@ -97,16 +103,19 @@ impl Trouble {
     pub(super) async fn make(self, options: SoakOptions, mut stop: watch::Receiver<bool>) {
         let mut rng = ChaCha8Rng::seed_from_u64(!options.seed);
         let mut reload = tokio::time::interval(options.reload_every);
-        let mut fault = options.fault_every.map(tokio::time::interval);
-        if let Some(fault) = &mut fault {
-            fault.reset();
-        }
-        let mut number = 0_u64;
+        let fault_every = options.fault_every.unwrap_or(NEVER);
+        let start = Instant::now();
+        let warm = options.duration.mul_f64(WARM_UP);
+        let (mut number, mut last) = (0_u64, start);
         loop {
+            // A new engine's memory settles after some restarts, so they come
+            // sooner at first.
+            let often = if start.elapsed() < warm { 10 } else { 1 };
             tokio::select! {
                 _ = stop.changed() => return,
                 _ = reload.tick() => self.reload(rng.random()).await,
-                () = next(&mut fault) => {
+                () = sleep_until(last + fault_every / often) => {
+                    last = Instant::now();
                     number += 1;
                     self.cause(number).await;
                 }
@@ -140,12 +149,5 @@ impl Trouble {
             1 => self.witness.break_next(Fault::Panic),
             _ => self.witness.break_next(Fault::Error),
         }
-    }
-}
-
-async fn next(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
     }
 }

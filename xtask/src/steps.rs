@@ -116,6 +116,12 @@ const STEPS: &[Step] = &[
         hint: "`cargo xtask demo` shows it on the console",
     },
     Step {
+        name: "soak",
+        about: "a minute of load and faults on the bundled model",
+        run: soak,
+        hint: "",
+    },
+    Step {
         name: "bench",
         about: "lints and tests of the benchmarks; each runs for a moment",
         run: |workspace| {
@@ -239,6 +245,14 @@ fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
 fn test_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
     let mut command = workspace.cargo("test");
     process::run(command.args(set.args(&workspace.features)))
+}
+
+fn soak(workspace: &mut Workspace) -> Result<()> {
+    let mut command = workspace.cargo("run");
+    command.args(FeatureSet::Full.args(&workspace.features));
+    command.args(["--bin=elpis", "--", "soak", "--seconds=60"]);
+    // Faults are its business; only what it finds is told.
+    process::run(command.env("ELPIS_LOG", "off"))
 }
 
 fn doc(workspace: &mut Workspace) -> Result<()> {

@@ -6,6 +6,7 @@ pub mod memory;
 mod modulation;
 mod peers;
 mod prefix;
+mod recover;
 mod reload;
 mod steering;
 
@@ -195,6 +196,24 @@ pub const FIGURES: &[Figure] = &[
         models: &[&TINY],
         needs: Needs::LlamaCpp,
         run: feelings::sessions,
+    },
+    Figure {
+        name: "recover",
+        about: "from a panic of the engine to the next token, beyond the time to load",
+        unit: "s",
+        bound: Bound::AtMost(1.0),
+        models: &[&SMALL],
+        needs: Needs::LlamaCpp,
+        run: recover::run,
+    },
+    Figure {
+        name: "soak",
+        about: "growth of memory in a minute per round of load and faults; nothing lost, nothing mixed up",
+        unit: "%",
+        bound: Bound::AtMost(2.0),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: recover::trial,
     },
     Figure {
         name: "transformers-decode",

@@ -114,11 +114,9 @@ impl Sessions {
         wait(self.shared.store.lock()).clone()
     }
 
-    /// Tells the writer of new work.
+    /// Tells the writer of new work; while it gathers, only of much.
     pub(super) fn changed(&self, table: &Table) {
-        // It gathers what comes, so it needs to hear of the first and of many.
-        let waiting = table.waiting();
-        if self.shared.keeping == Keeping::Sync || waiting <= 2 || waiting >= MANY_WAITING {
+        if table.idle || table.waiting() >= MANY_WAITING {
             self.shared.work.notify_one();
         }
     }
@@ -168,23 +166,27 @@ impl Sessions {
     pub async fn close(&self, limit: Duration) {
         self.begin_closing();
         drop(wait(self.shared.store.lock()).take());
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(writer) = writer else {
-            return;
-        };
         let start = Instant::now();
-        while !writer.is_finished() {
+        loop {
+            let writer = {
+                let mut writer = wait(self.writer.lock());
+                match &*writer {
+                    // There is none, or another call has waited for it.
+                    None => return,
+                    Some(running) if !running.is_finished() => None,
+                    Some(_) => writer.take(),
+                }
+            };
+            if let Some(ended) = writer {
+                let _ = ended.join();
+                return;
+            }
             if start.elapsed() > limit {
                 tracing::error!("the store did not take the last changes in time");
                 return;
             }
             tokio::time::sleep(JOIN_POLL).await;
         }
-        let _ = writer.join();
     }
 }
 
@@ -199,9 +201,11 @@ impl Shared {
     fn write_on(&self, store: &dyn StateStore) {
         let mut table = self.lock();
         loop {
+            table.idle = true;
             while table.waiting() == 0 && !table.closing {
                 table = wait(self.work.wait(table));
             }
+            table.idle = false;
             if table.waiting() == 0 {
                 return;
             }
@@ -253,7 +257,13 @@ impl Shared {
                 self.bus.publish(Event::StoreFailing { reason });
             }
             self.progress.notify_waiters();
-            drop(wait(self.work.wait_timeout(table, pause)));
+            let start = Instant::now();
+            while !table.closing
+                && let Some(rest) = pause.checked_sub(start.elapsed())
+            {
+                table = wait(self.work.wait_timeout(table, rest)).0;
+            }
+            drop(table);
             pause = (pause * 2).min(RETRY.1);
         }
     }

@@ -121,6 +121,8 @@ pub(super) struct Table {
     /// Why the store does not take anything at the moment.
     pub(super) failing: Option<String>,
     pub(super) closing: bool,
+    /// Whether the writer waits for something to do.
+    pub(super) idle: bool,
     /// Whether someone waits for what waits to be written.
     pub(super) hurried: bool,
 }

@@ -1,0 +1,186 @@
+//! Faults: how soon the engine is back, and what a long trial finds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use elpis::backend::{
+    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+    create_backend,
+};
+use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings};
+use elpis::soak::{SoakOptions, soak};
+use elpis::{Elpis, Settings};
+
+use crate::engine::words;
+use crate::measure::{Outcome, Run};
+
+/// What the panicking backend and the figure share.
+#[derive(Default)]
+struct Switch {
+    armed: AtomicBool,
+    /// Of the latest load.
+    load_nanoseconds: AtomicU64,
+}
+
+/// A backend whose next evaluation panics when it is told to.
+struct Brittle {
+    inner: Box<dyn Backend>,
+    switch: Arc<Switch>,
+}
+
+impl Backend for Brittle {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        self.inner.facts()
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        self.inner.tokenizer()
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        assert!(!self.switch.armed.swap(false, Ordering::SeqCst), "a fault");
+        self.inner.decode(batch)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        self.inner.logits(row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.inner.truncate(sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.share_prefix(from, to, length)
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.inner.save_sequence(sequence)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.inner.restore_sequence(sequence, length, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        self.inner.residual_stream(tokens, layers)
+    }
+}
+
+fn settings(run: &Run) -> Settings {
+    let model = ModelSettings::default()
+        .path(run.path.display().to_string())
+        .hardware_backend(HardwareBackend::Cpu)
+        .context_length(512_u32)
+        .n_threads(run.threads);
+    let runtime = RuntimeSettings::default().restart_max(1000_u32);
+    Settings::default().model(model).runtime(runtime)
+}
+
+/// Seconds from a panic of the engine to the next token, less the time that loading took.
+pub fn run(run: &Run) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let switch = Arc::<Switch>::default();
+    let own = Arc::clone(&switch);
+    let factory = BackendFactory::new(move |options| {
+        let start = Instant::now();
+        let inner = create_backend(options)?;
+        let took = start.elapsed().as_nanos() as u64;
+        own.load_nanoseconds.store(took, Ordering::SeqCst);
+        let switch = Arc::clone(&own);
+        Ok(Box::new(Brittle { inner, switch }))
+    });
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let (mut rounds, mut loads) = (Vec::new(), Vec::new());
+    runtime.block_on(async {
+        let elpis = Elpis::builder(settings(run))
+            .backend(factory)
+            .start()
+            .await?;
+        let session = elpis.session("a")?;
+        for round in 0..run.rounds {
+            let chat = session.chat(words(8, round as u64)).max_tokens(300);
+            let mut broken = chat.stream().await?;
+            ensure!(broken.next().await.is_some_and(|event| event.is_ok()));
+            let start = Instant::now();
+            switch.armed.store(true, Ordering::SeqCst);
+            ensure!(broken.completion().await.is_err());
+            let chat = session.chat(words(8, round as u64)).max_tokens(2);
+            let mut next = chat.stream().await?;
+            ensure!(next.next().await.is_some_and(|event| event.is_ok()));
+            let all = start.elapsed();
+            let load = Duration::from_nanos(switch.load_nanoseconds.load(Ordering::SeqCst));
+            drop(next);
+            let beyond = all.saturating_sub(load).as_secs_f64();
+            run.tell(
+                round,
+                &format!("{beyond:.3} s and {:.3} s to load", load.as_secs_f64()),
+            );
+            rounds.push(beyond);
+            loads.push(load.as_secs_f64());
+        }
+        elpis.shutdown().await;
+        anyhow::Ok(())
+    })?;
+    std::panic::set_hook(hook);
+    Ok(Outcome::median(rounds).with("load_seconds", crate::stats::median(&loads)))
+}
+
+/// Growth of resident memory under load and faults, in percent; a minute for each round, in one
+/// go, so that `--rounds 30` is half an hour.
+pub fn trial(run: &Run) -> Result<Outcome> {
+    let seconds = if run.smoke { 3 } else { 60 * run.rounds as u64 };
+    let options = SoakOptions {
+        duration: Duration::from_secs(seconds),
+        ..SoakOptions::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let never = std::future::pending();
+    let report = runtime.block_on(soak(settings(run), &options, |_| {}, never))?;
+    std::panic::set_hook(hook);
+    let findings = report.findings();
+    run.tell(
+        run.rounds - 1,
+        &format!(
+            "{} replies, {} events, {} faults; {}",
+            report.replies,
+            report.events,
+            report.faults,
+            findings.join("; ")
+        ),
+    );
+    let growth = report.growth().unwrap_or(0.0) * 100.0;
+    let mut outcome = Outcome::median(vec![growth])
+        .with("seconds", seconds)
+        .with("replies", report.replies)
+        .with("events", report.events)
+        .with("lost_events", report.lost_events)
+        .with("foreign_replies", report.foreign_replies)
+        .with("faults", report.faults)
+        .with("reloads", report.reloads);
+    outcome.sound = findings.is_empty();
+    Ok(outcome)
+}
