@@ -31,6 +31,38 @@ impl ActorName {
     }
 }
 
+/// How an actor failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// It panicked while it handled a message.
+    Panic,
+    /// It could not handle a message and said why.
+    Error,
+    /// The thread that it owns panicked.
+    ThreadPanic,
+    /// The thread that it owns does not come to the end of its work.
+    Hung,
+    /// It could not be started again.
+    Start,
+    /// It stopped, though nobody had asked it to.
+    Stopped,
+}
+
+impl FailureKind {
+    /// The name used in metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Error => "error",
+            Self::ThreadPanic => "thread_panic",
+            Self::Hung => "hung",
+            Self::Start => "start",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Something that happened in a runtime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -105,6 +137,8 @@ pub enum Event {
     ActorRestarting {
         /// The actor.
         actor: ActorName,
+        /// How it failed.
+        kind: FailureKind,
         /// Why it stopped.
         cause: String,
         /// Restarts within the current window, this one included.

@@ -6,7 +6,7 @@ use metrics::{counter, gauge, histogram};
 
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, SafetyLimit};
 use crate::error::{EngineError, SteeringError};
-use crate::event::ActorName;
+use crate::event::{ActorName, FailureKind};
 use crate::inference::GenerationReport;
 use crate::scheduler::StepSummary;
 use crate::store::{SessionChange, StoreError};
@@ -36,7 +36,8 @@ pub const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
 /// Reloads of the steering library, by `outcome` (`ok` or `refused`); refused
 /// ones with `reason` and `file`.
 pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
-/// Restarts, by `actor`.
+/// Restarts, by `actor` and `cause` (`panic`, `error`, `thread_panic`, `hung`,
+/// `start` or `stopped`).
 pub const RESTARTS: &str = "elpis_actor_restarts_total";
 
 /// Journal entries written to the store.
@@ -123,6 +124,6 @@ pub(crate) fn steering_refused(error: &SteeringError) {
         .increment(1);
 }
 
-pub(crate) fn restart(actor: ActorName) {
-    counter!(RESTARTS, "actor" => actor.as_str()).increment(1);
+pub(crate) fn restart(actor: ActorName, kind: FailureKind) {
+    counter!(RESTARTS, "actor" => actor.as_str(), "cause" => kind.as_str()).increment(1);
 }

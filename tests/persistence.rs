@@ -14,6 +14,7 @@ use backend::Scripted;
 use elpis::backend::BackendFactory;
 use elpis::clock::{Clock, ManualClock};
 use elpis::emotion::{EmotionConfig, EmotionEvent, Happening};
+use elpis::event::FailureKind;
 use elpis::settings::{Durability, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::store::StoreError;
 use elpis::{Delivery, Elpis, Error, Event, Events, SafetyLimits, Settings};
@@ -359,6 +360,11 @@ async fn an_emotion_actor_that_panics_loses_no_state_and_no_event() {
         if clock.armed.swap(false, Ordering::SeqCst) {
             continue; // It does not ask for the time.
         }
+        wait_for(&mut events, |event| {
+            let how = FailureKind::Panic;
+            matches!(event, Event::ActorRestarting { kind, .. } if *kind == how)
+        })
+        .await;
         wait_for(&mut events, |event| {
             matches!(event, Event::ActorRestarted { .. })
         })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backend::Scripted;
 use elpis::backend::{BackendError, BackendFactory};
-use elpis::event::ActorName;
+use elpis::event::{ActorName, FailureKind};
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, Settings};
 use fragile::Site;
@@ -75,6 +75,7 @@ async fn a_panic_of_the_engine_thread_costs_the_running_stream_alone() {
     let restarting = wait_for(&mut events, |e| matches!(e, Event::ActorRestarting { .. })).await;
     let Event::ActorRestarting {
         actor,
+        kind,
         cause,
         attempt,
     } = restarting
@@ -82,6 +83,7 @@ async fn a_panic_of_the_engine_thread_costs_the_running_stream_alone() {
         unreachable!()
     };
     assert_eq!((actor, attempt), (ActorName::Engine, 1));
+    assert_eq!(kind, FailureKind::ThreadPanic);
     assert!(cause.contains("injected panic at decode 5"), "{cause}");
     let state = session.state().await.unwrap();
     assert_eq!(state.events_applied, 1, "the feeling was kept");
@@ -126,7 +128,10 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
     assert_eq!(waiting.completion().await.unwrap().text.len(), 20);
     let restarting = wait_for(&mut events, |e| matches!(e, Event::ActorRestarting { .. })).await;
     assert!(
-        matches!(&restarting, Event::ActorRestarting { cause, .. } if cause.contains("hangs")),
+        matches!(
+            &restarting,
+            Event::ActorRestarting { cause, kind: FailureKind::Hung, .. } if cause.contains("hangs")
+        ),
         "{restarting:?}"
     );
     // Its place is free again, while the old thread still hangs.

@@ -17,7 +17,7 @@ use super::restart::{Decision, RestartHistory, RestartPolicy};
 use super::steering::{SteeringActor, SteeringMessage};
 use super::{Presence, Wiring};
 use crate::error::{EngineError, Error, SteeringError};
-use crate::event::{ActorName, Event};
+use crate::event::{ActorName, Event, FailureKind};
 use crate::settings::RuntimeSettings;
 use crate::telemetry;
 
@@ -93,6 +93,9 @@ pub enum SupervisorMessage {
     Shutdown(RpcReplyPort<()>),
 }
 
+/// How and why an actor failed.
+type Failure = (FailureKind, String);
+
 /// The root of a runtime's actors.
 #[derive(Debug)]
 pub struct Supervisor;
@@ -103,8 +106,8 @@ pub struct SupervisorState {
     wiring: Wiring,
     roster: Roster,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
-    /// Why actors failed that had not been told of as started yet.
-    early: HashMap<ActorId, String>,
+    /// How actors failed that had not been told of as started yet.
+    early: HashMap<ActorId, Failure>,
     histories: HashMap<ActorName, RestartHistory>,
     stopping: bool,
 }
@@ -163,8 +166,8 @@ impl Actor for Supervisor {
             }
             SupervisorMessage::Started(_, Ok(cell)) if state.stopping => cell.stop(None),
             SupervisorMessage::Started(name, Ok(cell)) => {
-                if let Some(cause) = state.early.remove(&cell.get_id()) {
-                    state.failed(name, cause, &myself).await;
+                if let Some(failure) = state.early.remove(&cell.get_id()) {
+                    state.failed(name, failure, &myself).await;
                 } else {
                     state.children.insert(cell.get_id(), (name, cell));
                     let event = Event::ActorRestarted { actor: name };
@@ -172,7 +175,8 @@ impl Actor for Supervisor {
                 }
             }
             SupervisorMessage::Started(name, Err(error)) => {
-                state.failed(name, error.to_string(), &myself).await;
+                let failure = (FailureKind::Start, error.to_string());
+                state.failed(name, failure, &myself).await;
             }
             SupervisorMessage::Shutdown(reply) => {
                 state.stop("it was shut down").await;
@@ -189,18 +193,20 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let (cell, cause) = match event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, _, reason) => (
-                cell,
-                reason.unwrap_or_else(|| "it stopped without a reason".to_owned()),
-            ),
+        let (cell, failure) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                (cell, (kind_of(&error), error.to_string()))
+            }
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                let reason = reason.unwrap_or_else(|| "it stopped without a reason".to_owned());
+                (cell, (FailureKind::Stopped, reason))
+            }
             _ => return Ok(()),
         };
         match state.children.remove(&cell.get_id()) {
-            Some((name, _)) => state.failed(name, cause, &myself).await,
+            Some((name, _)) => state.failed(name, failure, &myself).await,
             // It failed as soon as it was started: the news of its start is on the way.
-            None if !state.stopping => drop(state.early.insert(cell.get_id(), cause)),
+            None if !state.stopping => drop(state.early.insert(cell.get_id(), failure)),
             None => {}
         }
         Ok(())
@@ -212,7 +218,7 @@ impl SupervisorState {
     async fn failed(
         &mut self,
         actor: ActorName,
-        cause: String,
+        (kind, cause): Failure,
         myself: &ActorRef<SupervisorMessage>,
     ) {
         if self.stopping {
@@ -228,10 +234,12 @@ impl SupervisorState {
             });
         match decision {
             Decision::Restart { after, attempt } => {
-                tracing::error!(actor = actor.as_str(), cause, attempt, "actor failed");
-                telemetry::restart(actor);
+                let (name, how) = (actor.as_str(), kind.as_str());
+                tracing::error!(actor = name, how, cause, attempt, "actor failed");
+                telemetry::restart(actor, kind);
                 self.wiring.bus.publish(Event::ActorRestarting {
                     actor,
+                    kind,
                     cause,
                     attempt,
                 });
@@ -307,6 +315,17 @@ where
     let cell = actor.get_cell();
     presence.send_replace(Presence::Live(actor));
     Ok(cell)
+}
+
+/// Errors of our own have our types; what has another is a panic's message.
+fn kind_of(error: &ActorProcessingErr) -> FailureKind {
+    match error.downcast_ref::<EngineFailure>() {
+        Some(EngineFailure::Panic(_)) => FailureKind::ThreadPanic,
+        Some(EngineFailure::Hung { .. }) => FailureKind::Hung,
+        Some(_) => FailureKind::Error,
+        None if error.is::<Error>() || error.is::<SteeringError>() => FailureKind::Error,
+        None => FailureKind::Panic,
+    }
 }
 
 fn restart_policy(settings: &RuntimeSettings) -> RestartPolicy {
