@@ -163,6 +163,14 @@ pub enum Error {
         /// The setting `emotion.events_per_minute`.
         per_minute: u32,
     },
+    /// The metrics cannot be made readable.
+    #[error("metrics.listen {listen}: {reason}")]
+    Metrics {
+        /// The address.
+        listen: String,
+        /// Why.
+        reason: String,
+    },
     /// The store of emotional states.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -36,6 +36,7 @@ use crate::inference::{RequestId, SessionId};
 use crate::settings::{BackendKind, ModelSource, Settings};
 use crate::steering::SteeringLibrary;
 use crate::store::{self, StateStore};
+use crate::telemetry;
 
 /// A running runtime: one loaded model, many sessions.
 ///
@@ -122,6 +123,8 @@ impl ElpisBuilder {
     pub async fn start(self) -> Result<Elpis, Error> {
         let settings = self.settings;
         settings.validate()?;
+        listen(&settings)?;
+        telemetry::describe();
         let source = resolve(&settings, self.progress).await?;
         let store = match self.store {
             Some(store) => Some(store),
@@ -323,6 +326,20 @@ pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Err
             })
         })
         .map_err(Error::from)
+}
+
+/// Makes the metrics readable, if the settings say where.
+fn listen(settings: &Settings) -> Result<(), Error> {
+    let Some(address) = settings.metrics.listen else {
+        return Ok(());
+    };
+    #[cfg(feature = "prometheus")]
+    return telemetry::listen(address.0);
+    #[cfg(not(feature = "prometheus"))]
+    Err(Error::Metrics {
+        listen: address.0.to_string(),
+        reason: "this build has no exporter; enable the cargo feature `prometheus`".to_owned(),
+    })
 }
 
 /// Tells everyone if the supervisor itself fails, which nobody restarts.

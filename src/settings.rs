@@ -11,6 +11,7 @@ mod emotion;
 mod error;
 mod file;
 mod loader;
+mod metrics;
 mod model;
 mod names;
 mod origin;
@@ -25,6 +26,7 @@ use crate::emotion::EmotionConfig;
 
 pub use error::SettingsError;
 pub use loader::{LoadedSettings, SettingsLoader};
+pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{
     BackendKind, ContextOverflow, FlashAttention, HardwareBackend, ModelSettings, TorchDtype,
 };
@@ -57,6 +59,8 @@ pub struct Settings {
     pub runtime: RuntimeSettings,
     /// `[store]`: what outlives the process.
     pub store: StoreSettings,
+    /// `[metrics]`: how the runtime is watched.
+    pub metrics: MetricsSettings,
 }
 
 impl Settings {
@@ -111,6 +115,13 @@ impl Settings {
     #[must_use]
     pub fn store(mut self, store: StoreSettings) -> Self {
         self.store = store;
+        self
+    }
+
+    /// Replaces the section `metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: MetricsSettings) -> Self {
+        self.metrics = metrics;
         self
     }
 }

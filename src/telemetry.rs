@@ -1,51 +1,46 @@
-//! Metrics, through the `metrics` facade: the host's recorder receives them.
+//! Metrics, through the `metrics` facade: the host's recorder receives them,
+//! or, with the setting `metrics.listen`, an exporter for Prometheus.
+//!
+//! Names have vLLM's suffixes where vLLM has such a metric; times are in
+//! seconds. [`METRICS`] lists all of them.
+
+#[cfg(feature = "prometheus")]
+mod exporter;
+mod table;
+
+#[cfg(feature = "prometheus")]
+pub(crate) use exporter::listen;
+pub use table::{METRICS, Metric, MetricKind, reference_markdown};
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, gauge, histogram};
+use table::{
+    AROUSAL, BATCH_ROWS, EMOTION_EVENTS, GENERATION_TOKENS, INTER_TOKEN_LATENCY, KV_CACHE_USAGE,
+    LATENCY, PREFIX_HITS, PREFIX_HITS_OTHER, PROMPT_TOKENS, QUEUE_TIME, REQUESTS, RESTARTS,
+    RESUMES, RUNNING, SAFETY_LIMITS, SESSIONS, STEERING_EMOTIONS, STEERING_FRACTION,
+    STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES,
+    TIME_TO_FIRST_TOKEN, VALENCE, WAITING,
+};
 
-use crate::emotion::{EmotionEvent, KNOWN_EVENTS, SafetyLimit};
+use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit};
 use crate::error::{EngineError, SteeringError};
 use crate::event::{ActorName, FailureKind};
 use crate::inference::GenerationReport;
-use crate::scheduler::StepSummary;
+use crate::scheduler::{CacheUsage, StepSummary};
 use crate::store::{SessionChange, StoreError};
 
-/// Generations that ended, by `model` and `outcome`.
-pub const REQUESTS: &str = "elpis_requests_total";
-/// Tokens of evaluated prompts, by `model`.
-pub const PROMPT_TOKENS: &str = "elpis_prompt_tokens_total";
-/// Tokens generated, by `model`.
-pub const GENERATION_TOKENS: &str = "elpis_generation_tokens_total";
-/// Seconds from submission to the first token, by `model`.
-pub const TIME_TO_FIRST_TOKEN: &str = "elpis_time_to_first_token_seconds";
-/// Seconds from submission to a slot, by `model`.
-pub const QUEUE_TIME: &str = "elpis_request_queue_time_seconds";
-/// Seconds from submission to the end, by `model`.
-pub const LATENCY: &str = "elpis_e2e_request_latency_seconds";
-/// Rows of a step, by `model`.
-pub const BATCH_ROWS: &str = "elpis_iteration_rows";
-/// Generations that hold a slot, by `model`.
-pub const RUNNING: &str = "elpis_num_requests_running";
-/// Generations that wait, by `model`.
-pub const WAITING: &str = "elpis_num_requests_waiting";
-/// Emotion events, by `event`; names of one's own count as `custom`.
-pub const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
-/// Safety limits that acted, by `limit`.
-pub const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
-/// Reloads of the steering library, by `outcome` (`ok` or `refused`); refused
-/// ones with `reason` and `file`.
-pub const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
-/// Restarts, by `actor` and `cause` (`panic`, `error`, `thread_panic`, `hung`,
-/// `start` or `stopped`).
-pub const RESTARTS: &str = "elpis_actor_restarts_total";
-
-/// Journal entries written to the store.
-pub const STORE_ENTRIES: &str = "elpis_store_entries_total";
-/// Seconds that a transaction of the store took.
-pub const STORE_COMMIT: &str = "elpis_store_commit_seconds";
-/// Transactions that failed, by `reason`.
-pub const STORE_FAILURES: &str = "elpis_store_failures_total";
+/// Tells the recorder what each metric means.
+pub(crate) fn describe() {
+    for metric in METRICS {
+        let unit = metric.unit.unwrap_or(Unit::Count);
+        match metric.kind {
+            MetricKind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
+            MetricKind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.help),
+            MetricKind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.help),
+        }
+    }
+}
 
 pub(crate) fn store_written(changes: &[SessionChange], took: Duration) {
     let entries: usize = changes.iter().map(|change| change.entries.len()).sum();
@@ -57,10 +52,16 @@ pub(crate) fn store_failed(error: &StoreError) {
     counter!(STORE_FAILURES, "reason" => error.kind()).increment(1);
 }
 
-pub(crate) fn emotion_event(event: &EmotionEvent) {
+pub(crate) fn sessions(held: usize) {
+    gauge!(SESSIONS).set(held as f64);
+}
+
+pub(crate) fn emotion_event(event: &EmotionEvent, applied: &AppliedEvent) {
     let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());
     let name = known.map_or("custom", |known| known.name);
     counter!(EMOTION_EVENTS, "event" => name).increment(1);
+    histogram!(VALENCE).record(applied.after.valence());
+    histogram!(AROUSAL).record(applied.after.arousal());
 }
 
 pub(crate) fn safety_limit(limit: SafetyLimit) {
@@ -76,6 +77,15 @@ pub(crate) fn generation_done(report: &GenerationReport) {
         .increment(report.completion_tokens.into());
     histogram!(TIME_TO_FIRST_TOKEN, "model" => model.clone()).record(report.first_token_seconds);
     histogram!(QUEUE_TIME, "model" => model.clone()).record(report.queue_seconds);
+    counter!(PREFIX_HITS, "model" => model.clone()).increment(report.cached_prompt_tokens.into());
+    counter!(PREFIX_HITS_OTHER, "model" => model.clone())
+        .increment(report.cached_under_other_steering.into());
+    counter!(RESUMES, "model" => model.clone()).increment(report.resumes.into());
+    for steering in report.modulations.iter().flat_map(|m| &m.steering) {
+        if let Some(fraction) = steering.residual_fraction {
+            histogram!(STEERING_FRACTION, "model" => model.clone()).record(f64::from(fraction));
+        }
+    }
     histogram!(LATENCY, "model" => model).record(report.total_seconds);
 }
 
@@ -91,21 +101,33 @@ pub(crate) fn generation_cancelled(model: &str) {
 /// costs no look-up.
 pub(crate) struct StepMetrics {
     rows: metrics::Histogram,
+    between_tokens: metrics::Histogram,
     running: metrics::Gauge,
     waiting: metrics::Gauge,
+    cache: metrics::Gauge,
 }
 
 impl StepMetrics {
     pub(crate) fn new(model: &str) -> Self {
+        let model = || model.to_owned();
         Self {
-            rows: histogram!(BATCH_ROWS, "model" => model.to_owned()),
-            running: gauge!(RUNNING, "model" => model.to_owned()),
-            waiting: gauge!(WAITING, "model" => model.to_owned()),
+            rows: histogram!(BATCH_ROWS, "model" => model()),
+            between_tokens: histogram!(INTER_TOKEN_LATENCY, "model" => model()),
+            running: gauge!(RUNNING, "model" => model()),
+            waiting: gauge!(WAITING, "model" => model()),
+            cache: gauge!(KV_CACHE_USAGE, "model" => model()),
         }
     }
 
-    pub(crate) fn step(&self, summary: StepSummary) {
+    /// Records a step that ended so long after the one before.
+    pub(crate) fn step(&self, summary: StepSummary, took: Duration, cache: CacheUsage) {
         self.rows.record(summary.rows as f64);
+        let decoded = summary.rows - summary.prefill_rows;
+        if decoded > 0 {
+            self.between_tokens.record_many(took.as_secs_f64(), decoded);
+        }
+        self.cache
+            .set(cache.used as f64 / cache.capacity.max(1) as f64);
     }
 
     pub(crate) fn load(&self, running: usize, waiting: usize) {
@@ -114,8 +136,10 @@ impl StepMetrics {
     }
 }
 
-pub(crate) fn steering_reloaded() {
+pub(crate) fn steering_reloaded(took: Duration, emotions: usize) {
     counter!(STEERING_RELOADS, "outcome" => "ok").increment(1);
+    histogram!(STEERING_RELOAD_TIME).record(took.as_secs_f64());
+    gauge!(STEERING_EMOTIONS).set(emotions as f64);
 }
 
 pub(crate) fn steering_refused(error: &SteeringError) {

@@ -28,3 +28,16 @@ fn every_setting_is_documented() {
     );
     check("docs/settings.md", &text);
 }
+
+#[test]
+fn every_metric_is_documented() {
+    let table = elpis::telemetry::reference_markdown();
+    let text = format!(
+        "# Metrics\n\nThey go to the recorder of the host program (crate `metrics`). With the feature `prometheus` \
+         and the setting `metrics.listen`, Prometheus reads them at `/metrics`, for as long as the process lives; \
+         several runtimes of one process share it. Names have vLLM's suffixes and buckets where vLLM has such a \
+         metric; times are in seconds.\n\n{}\n",
+        table.trim_end()
+    );
+    check("docs/metrics.md", &text);
+}

@@ -9,6 +9,7 @@ mod folder;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use folder::FolderWatch;
 #[cfg(feature = "cli")]
@@ -153,13 +154,14 @@ fn follow_model(
 impl SteeringState {
     /// Reads, validates and swaps; publishes what came of it.
     async fn reload(&mut self) -> Result<Arc<SteeringLibrary>, SteeringError> {
+        let start = Instant::now();
         let current = Arc::clone(&self.wiring.library.borrow());
         match self.build().await {
             Ok(library) if library.version() == current.version() => Ok(current),
             Ok(library) => {
                 let library = Arc::new(library);
                 self.wiring.library.send_replace(Arc::clone(&library));
-                telemetry::steering_reloaded();
+                telemetry::steering_reloaded(start.elapsed(), library.emotions().count());
                 tracing::info!(version = %library.version(), "steering library in force");
                 self.wiring.bus.publish(Event::SteeringReloaded {
                     version: library.version().to_string(),

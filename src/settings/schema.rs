@@ -1,7 +1,7 @@
 //! The table of all settings: one row drives reading, checking, naming and documentation.
 
 use super::value::{Fault, Raw};
-use super::{Settings, emotion, model, runtime, store};
+use super::{Settings, emotion, metrics, model, runtime, store};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,11 +15,19 @@ pub enum Section {
     Runtime,
     /// `[store]`: what outlives the process.
     Store,
+    /// `[metrics]`: how the runtime is watched.
+    Metrics,
 }
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 4] = [Self::Model, Self::Emotion, Self::Runtime, Self::Store];
+    pub const ALL: [Self; 5] = [
+        Self::Model,
+        Self::Emotion,
+        Self::Runtime,
+        Self::Store,
+        Self::Metrics,
+    ];
 
     /// Returns the section's name in `elpis.toml`.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Section {
             Self::Emotion => "emotion",
             Self::Runtime => "runtime",
             Self::Store => "store",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -38,6 +47,7 @@ impl Section {
             Self::Emotion => "ELPIS_EMOTION_",
             Self::Runtime => "ELPIS_RUNTIME_",
             Self::Store => "ELPIS_STORE_",
+            Self::Metrics => "ELPIS_METRICS_",
         }
     }
 }
@@ -189,13 +199,14 @@ impl Field {
     }
 }
 
-/// Returns the table of all settings: model, emotion, runtime, store.
+/// Returns the table of all settings: model, emotion, runtime, store, metrics.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
     model::FIELDS
         .iter()
         .chain(emotion::FIELDS)
         .chain(runtime::FIELDS)
         .chain(store::FIELDS)
+        .chain(metrics::FIELDS)
 }
 
 /// Declares the table rows for a structure; a field of it without a row does not compile.

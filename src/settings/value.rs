@@ -38,7 +38,7 @@ pub(super) enum Fault {
     Choice { value: String },
 }
 
-fn wrong_type(raw: &Raw) -> Fault {
+pub(super) fn wrong_type(raw: &Raw) -> Fault {
     Fault::Type {
         found: raw.type_name(),
     }
@@ -295,4 +295,5 @@ into_optional!(
     String => String, &str => String,
     PathBuf => PathBuf, &str => PathBuf, &std::path::Path => PathBuf,
     Vec<f32> => Vec<f32>,
+    u16 => super::ListenAddress, std::net::SocketAddr => super::ListenAddress,
 );

@@ -104,6 +104,7 @@ impl EmotionState {
         let now = self.wiring.clock.now();
         let mut table = sessions.lock();
         table.hold(session.clone(), stored, now);
+        telemetry::sessions(table.len());
         if !is_new {
             self.bring_up_to_date(&mut table, session, now)?;
         }
@@ -276,7 +277,7 @@ impl EmotionState {
         };
         let wiring = self.wiring.clone();
         let announce = move |session: &SessionId, applied: &AppliedEvent| {
-            telemetry::emotion_event(&felt);
+            telemetry::emotion_event(&felt, applied);
             for limit in applied.rules.safety_limits() {
                 limited(&wiring, session, limit, felt.name());
             }
@@ -345,6 +346,7 @@ impl EmotionState {
         let idle = self.wiring.settings.store.idle_seconds;
         let mut table = self.wiring.sessions.lock();
         while table.evict(now, idle) {}
+        telemetry::sessions(table.len());
     }
 
     pub(super) async fn forget(&self, session: SessionId, reply: Reply<bool>) {
@@ -365,6 +367,7 @@ impl EmotionState {
         let mut table = sessions.lock();
         let keeping = sessions.keeping();
         let known = table.forget(&session, keeping) || stored;
+        telemetry::sessions(table.len());
         sessions.changed(&table);
         if keeping == Keeping::Sync {
             let ack = move |written: Result<(), StoreError>| {

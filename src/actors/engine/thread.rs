@@ -194,6 +194,7 @@ fn serve(
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
     let mut library = wiring.library.subscribe();
+    let mut last = Instant::now();
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
     loop {
@@ -212,7 +213,10 @@ fn serve(
         admit(scheduler, intake, wiring.clock.now());
         metrics.load(scheduler.running(), intake.queue().len());
         if scheduler.can_step() {
-            metrics.step(scheduler.step()?);
+            let summary = scheduler.step()?;
+            let took = last.elapsed();
+            last = Instant::now();
+            metrics.step(summary, took, scheduler.cache_usage());
             continue;
         }
         scheduler.retire()?;
@@ -244,6 +248,8 @@ fn serve(
             }
             recv(timeout) -> _ => {}
         }
+        // The step after a rest does not follow a token.
+        last = Instant::now();
     }
 }
 

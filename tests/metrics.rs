@@ -1,0 +1,168 @@
+//! What Prometheus reads of a running runtime. One test alone: metrics belong
+//! to the process.
+
+#[path = "support/backend.rs"]
+mod backend;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use backend::Scripted;
+use elpis::backend::BackendFactory;
+use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
+use elpis::steering::{SteeringVector, VectorFormat, write};
+use elpis::telemetry::{METRICS, MetricKind};
+use elpis::{Elpis, Error, SafetyLimits, Settings};
+
+fn scrape(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+/// Label names by metric, and the words of each kind of line.
+#[derive(Default)]
+struct Exposition {
+    kinds: BTreeMap<String, String>,
+    helps: BTreeMap<String, String>,
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn read(text: &str) -> Exposition {
+    let mut found = Exposition::default();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next()) {
+            (Some("#"), Some("TYPE")) => {
+                let name = words.next().unwrap().to_owned();
+                found.kinds.insert(name, words.next().unwrap().to_owned());
+            }
+            (Some("#"), Some("HELP")) => {
+                let name = words.next().unwrap().to_owned();
+                found.helps.insert(name, words.next().unwrap().to_owned());
+            }
+            (Some(series), Some(_)) if series.starts_with("elpis_") => {
+                let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+                let base = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|end| {
+                        let base = name.strip_suffix(end)?;
+                        found.kinds.contains_key(base).then_some(base)
+                    })
+                    .unwrap_or(name);
+                let names = labels.split(',').filter_map(|label| label.split_once('='));
+                let names = names.map(|(name, _)| name.to_owned());
+                let known = found.labels.entry(base.to_owned()).or_default();
+                known.extend(names.filter(|name| name != "le"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn start(folder: &std::path::Path, listen: MetricsSettings) -> Result<Elpis, Error> {
+    let factory = BackendFactory::new(|_| Ok(Box::new(Scripted::new(2, 64, 1000, usize::MAX))));
+    let mut settings = Settings::default()
+        .model(
+            ModelSettings::default()
+                .chat_format("chatml")
+                .emotion_vectors_dir(folder.join("vectors")),
+        )
+        .store(StoreSettings::default().path(folder.join("moods.db")))
+        .metrics(listen);
+    settings.emotion.events_per_minute = Some(20);
+    Elpis::builder(settings).backend(factory).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_exposed_as_it_is_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = folder.path().join("vectors");
+    std::fs::create_dir(&vectors).unwrap();
+    let vector = SteeringVector::bare(vec![0.1, 0.2, 0.0, 0.1]).unwrap();
+    let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
+    std::fs::write(vectors.join("excited.safetensors"), bytes).unwrap();
+
+    // A port that is taken is an error that names it.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let listen = MetricsSettings::default().listen(address);
+    let error = start(folder.path(), listen.clone()).await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    drop(taken);
+
+    let elpis = start(folder.path(), listen).await.unwrap();
+    let session = elpis.session("ada").unwrap();
+    for _ in 0..3 {
+        session.feel("success").await.unwrap();
+        session
+            .chat("hello")
+            .max_tokens(8)
+            .complete()
+            .await
+            .unwrap();
+    }
+    let tight = SafetyLimits {
+        valence: 0.1,
+        ..SafetyLimits::default()
+    };
+    session.set_limits(tight).await.unwrap();
+    session.feel("insight").await.unwrap();
+    elpis.flush().await.unwrap();
+    std::fs::write(vectors.join("calm.safetensors"), "no vector").unwrap();
+    elpis.reload_vectors().await.unwrap_err();
+
+    let text = scrape(address);
+    let found = read(&text);
+    for metric in METRICS {
+        // These count what went wrong, which nothing did here.
+        let quiet = ["elpis_store_failures_total", "elpis_actor_restarts_total"];
+        if quiet.contains(&metric.name) {
+            continue;
+        }
+        let kind = found.kinds.get(metric.name).map(String::as_str);
+        assert_eq!(kind, Some(metric.kind.as_str()), "{}", metric.name);
+        assert_eq!(found.helps[metric.name], metric.help);
+        let expected: BTreeSet<_> = metric
+            .labels
+            .split(", ")
+            .filter(|label| !label.is_empty())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(found.labels[metric.name], expected, "{}", metric.name);
+        if metric.kind == MetricKind::Histogram {
+            assert!(
+                text.contains(&format!("{}_bucket", metric.name)),
+                "{} has buckets",
+                metric.name
+            );
+        }
+    }
+    let documented: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    for name in found.kinds.keys() {
+        assert!(
+            documented.contains(name.as_str()),
+            "{name} is not documented"
+        );
+    }
+    assert!(text.contains("elpis_generation_tokens_total{model=\"scripted\"} 24"));
+    assert!(text.contains("elpis_sessions 1"));
+    elpis.shutdown().await;
+
+    // The next runtime of this process uses the same exporter.
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder.path(), listen).await.unwrap_err();
+    assert!(matches!(elpis, Error::Steering(_)), "{elpis}");
+    std::fs::remove_file(vectors.join("calm.safetensors")).unwrap();
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder.path(), listen).await.unwrap();
+    assert!(scrape(address).contains("elpis_requests_total"));
+    elpis.shutdown().await;
+}
