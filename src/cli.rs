@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::backend::worker;
 use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
 
 /// Language models with a lasting emotional state.
@@ -38,6 +39,9 @@ enum Command {
     /// Works with steering vectors.
     #[command(subcommand)]
     Vectors(vectors::Command),
+    /// Serves a model to the runtime that starts it (`runtime.isolation = "process"`).
+    #[command(name = worker::ARGUMENT, hide = true)]
+    EngineWorker,
 }
 
 /// Any failure, told to the user as its chain of causes.
@@ -45,18 +49,20 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
-    spin::limit_openmp_spinning();
-    let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("ELPIS_LOG").unwrap_or_else(|_| EnvFilter::new("error")),
         )
         .with_writer(std::io::stderr)
         .init();
+    worker::serve_if_asked();
+    spin::limit_openmp_spinning();
+    let cli = Cli::parse();
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
         Command::Vectors(command) => vectors::run(cli.config, command),
+        Command::EngineWorker => Err(NoWorker.into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,6 +74,11 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// The command of a worker without a runtime behind it.
+#[derive(Debug, thiserror::Error)]
+#[error("this command is for the runtime, which starts it if `runtime.isolation` is `process`")]
+struct NoWorker;
 
 /// The user pressed Ctrl-C; nothing more is said.
 #[derive(Debug, thiserror::Error)]

@@ -124,6 +124,8 @@ fn run(
         }
     };
     let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped, pulse)?));
+    // Who reads of the end and asks again must wait for the next model.
+    wiring.withdraw(scheduler.facts());
     // Ends the streams in flight before anyone hears of the end.
     drop(scheduler);
     ended(match result {
@@ -187,6 +189,9 @@ fn serve(
 ) -> Result<(), BackendError> {
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
+    let (death, died) = bounded(1);
+    let tell = death.clone();
+    scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
     let mut library = wiring.library.subscribe();
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
@@ -225,6 +230,11 @@ fn serve(
         pulse.rest();
         select! {
             recv(stopped) -> _ => {}
+            recv(died) -> error => {
+                if let Ok(error) = error {
+                    return Err(error);
+                }
+            }
             recv(intake.receiver()) -> task => {
                 if let Ok(task) = task {
                     intake.queue().push(task);
