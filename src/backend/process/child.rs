@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -66,27 +66,36 @@ struct State {
 
 /// Starts a worker up to its first words.
 pub(super) fn start(options: &WorkerOptions) -> Result<Started, BackendError> {
-    let own = || std::env::current_exe().map_err(|error| (PathBuf::new(), error.to_string()));
-    let program = options.program.clone().map_or_else(own, Ok);
-    program
-        .and_then(|program| match begin(&program, options.bound) {
-            Ok(started) => Ok(started),
-            Err(reason) => Err((program, reason)),
-        })
-        .map_err(|(program, reason)| BackendError::WorkerUnusable { program, reason })
+    start_within(START_BOUND, options)
 }
 
-fn begin(program: &Path, bound: Option<Duration>) -> Result<Started, String> {
+/// The same with a bound for those words.
+pub(super) fn start_within(
+    limit: Duration,
+    options: &WorkerOptions,
+) -> Result<Started, BackendError> {
+    let unusable = |program: &Path, reason| BackendError::WorkerUnusable {
+        program: program.to_owned(),
+        reason,
+    };
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .map_err(|error| unusable(Path::new("this executable"), error.to_string()))?,
+    };
     // A program that forgot to serve would start itself for ever.
     if std::env::var_os(MARKER).is_some() {
-        return Err(format!(
-            "this process was started as a worker itself ({MARKER} is set); {ADVICE}"
-        ));
+        let reason =
+            format!("this process was started as a worker itself ({MARKER} is set); {ADVICE}");
+        return Err(unusable(&program, reason));
     }
+    begin(&program, options.bound, limit).map_err(|reason| unusable(&program, reason))
+}
+
+fn begin(program: &Path, bound: Option<Duration>, limit: Duration) -> Result<Started, String> {
     let text = |error: io::Error| error.to_string();
     let (connection, theirs) = UnixStream::pair().map_err(text)?;
     let process = Process::spawn(program, theirs).map_err(text)?;
-    let limit = bound.map_or(START_BOUND, |bound| bound.min(START_BOUND));
     let met =
         meet(&process, &connection, limit).and_then(|()| share(&connection, bound).map_err(text));
     match met {
