@@ -2,8 +2,8 @@
 //! else does.
 #![cfg(target_os = "linux")]
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use elpis::{
     ChatMessage, Coefficients, Elpis, EngineError, Error, GenerationEvent, GenerationStream,
     Session, Settings,
 };
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -391,26 +392,23 @@ async fn a_model_that_dies_while_it_is_loaded_fails_the_start_or_is_tried_again(
         fs::remove_file(&model).unwrap();
         fs::write(&model, BundledModel::gguf().unwrap()).unwrap();
     };
-    let opened = async |process: Pid| {
-        let wait = format!("/proc/{}/wchan", process.as_raw_nonzero());
-        let at_pipe = || {
-            fs::read_to_string(&wait)
-                .ok()
-                .filter(|at| at.contains("fifo"))
-        };
-        // Some systems do not tell what a process waits for.
-        let told = tokio::time::timeout(Duration::from_secs(2), within("it", at_pipe)).await;
-        drop(told);
+    // Succeeds once somebody reads; what it returns keeps the reader waiting.
+    let opened = async || {
+        let mut pipe = OpenOptions::new();
+        pipe.write(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32);
+        within("a reader", || pipe.open(&model).ok()).await
     };
     blocked();
     let starting = tokio::spawn(Elpis::start(settings.clone()));
     let process = program.process().await;
-    opened(process).await;
+    let held = opened().await;
     kill_process(process, Signal::KILL).unwrap();
     let error = starting.await.unwrap().unwrap_err();
     let died = |error: &Error| matches!(error, Error::Backend(BackendError::WorkerDied { reason }) if reason.contains("SIGKILL"));
     assert!(died(&error), "{error:?}");
     assert!(!exists(process));
+    drop(held);
 
     whole();
     let elpis = Elpis::start(settings).await.unwrap();
@@ -421,7 +419,7 @@ async fn a_model_that_dies_while_it_is_loaded_fails_the_start_or_is_tried_again(
     kill_process(first, Signal::KILL).unwrap();
     gone(first).await;
     let second = program.process().await;
-    opened(second).await;
+    let _held = opened().await;
     whole();
     kill_process(second, Signal::KILL).unwrap();
     assert_eq!(greedy(&session, None).await, expected);

@@ -89,39 +89,68 @@ pub(super) fn start_within(
             format!("this process was started as a worker itself ({MARKER} is set); {ADVICE}");
         return Err(unusable(&program, reason));
     }
-    begin(&program, options.bound, limit).map_err(|reason| unusable(&program, reason))
+    let made = Parts::make(&program).map_err(|error| unusable(&program, error.to_string()))?;
+    let met = meet(&made, limit).map_err(|reason| unusable(&program, reason));
+    met.and_then(|()| made.share(options.bound))
+        .inspect_err(|error| {
+            // Whatever it is, it need not be given time to end.
+            made.process.life.kill(&error.to_string());
+        })?;
+    Ok(Started {
+        process: made.process,
+        connection: made.connection,
+        texts: made.texts.0,
+        logits: made.logits,
+    })
 }
 
-fn begin(program: &Path, bound: Option<Duration>, limit: Duration) -> Result<Started, String> {
-    let text = |error: io::Error| error.to_string();
-    let (connection, theirs) = UnixStream::pair().map_err(text)?;
-    let process = Process::spawn(program, theirs).map_err(text)?;
-    let met =
-        meet(&process, &connection, limit).and_then(|()| share(&connection, bound).map_err(text));
-    match met {
-        Ok((texts, logits)) => Ok(Started {
-            process,
+/// A process that may be a worker, and what it is given if it is.
+struct Parts {
+    process: Process,
+    connection: UnixStream,
+    /// Both ends.
+    texts: (UnixStream, UnixStream),
+    logits: File,
+}
+
+impl Parts {
+    fn make(program: &Path) -> io::Result<Self> {
+        let (connection, theirs) = UnixStream::pair()?;
+        Ok(Self {
+            texts: UnixStream::pair()?,
+            logits: logits::create()?,
+            process: Process::spawn(program, theirs)?,
             connection,
-            texts,
-            logits,
-        }),
-        Err(reason) => {
-            // Whatever it is, it need not be given time to end.
-            process.life.kill(&reason);
-            Err(reason)
-        }
+        })
+    }
+
+    /// Hands the worker its other descriptors, and sets the bound of every
+    /// further call.
+    fn share(&self, bound: Option<Duration>) -> Result<(), BackendError> {
+        let (ours, theirs) = &self.texts;
+        let give = || {
+            for stream in [&self.connection, ours] {
+                stream.set_read_timeout(bound)?;
+                stream.set_write_timeout(bound)?;
+            }
+            // A model may take as long to load as it likes.
+            self.connection.set_read_timeout(None)?;
+            descriptors::send(&self.connection, [theirs.as_fd(), self.logits.as_fd()])
+        };
+        give().map_err(|error| self.process.life.failed(&error, bound))
     }
 }
 
 /// Waits for the first words, which must be of this very build.
-fn meet(process: &Process, connection: &UnixStream, limit: Duration) -> Result<(), String> {
-    let hello = hello(connection, limit).map_err(|error| {
+fn meet(made: &Parts, limit: Duration) -> Result<(), String> {
+    let hello = hello(&made.connection, limit).map_err(|error| {
         let what = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("it said nothing for {} s", limit.as_secs_f64())
             }
             io::ErrorKind::InvalidData => "it said something else".to_owned(),
-            _ => process
+            _ => made
+                .process
                 .life
                 .wait(END_BOUND)
                 .unwrap_or_else(|| error.to_string()),
@@ -135,20 +164,6 @@ fn meet(process: &Process, connection: &UnixStream, limit: Duration) -> Result<(
         "it speaks {hello}, this program {}; both must be of one build",
         Hello::own()
     ))
-}
-
-/// Hands the worker its other descriptors, and returns this side's of them.
-fn share(connection: &UnixStream, bound: Option<Duration>) -> io::Result<(UnixStream, File)> {
-    let (texts, theirs) = UnixStream::pair()?;
-    let logits = logits::create()?;
-    descriptors::send(connection, [theirs.as_fd(), logits.as_fd()])?;
-    for stream in [connection, &texts] {
-        stream.set_read_timeout(bound)?;
-        stream.set_write_timeout(bound)?;
-    }
-    // A model may take as long to load as it likes.
-    connection.set_read_timeout(None)?;
-    Ok((texts, logits))
 }
 
 fn hello(mut connection: &UnixStream, limit: Duration) -> io::Result<Hello> {
