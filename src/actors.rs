@@ -19,7 +19,7 @@ use std::sync::Arc;
 use ractor::{ActorRef, Message, RpcReplyPort};
 use tokio::sync::watch;
 
-use crate::backend::BackendFactory;
+use crate::backend::{BackendFactory, ModelFacts};
 use crate::bus::EventBus;
 use crate::clock::Clock;
 use crate::settings::{ModelSource, Settings};
@@ -47,6 +47,16 @@ pub struct Wiring {
     pub sessions: Arc<emotion::Sessions>,
     /// Generations that wait, and the way in.
     pub intake: Arc<engine::Intake>,
+}
+
+impl Wiring {
+    /// Takes a loaded model back, unless another has taken its place.
+    fn withdraw(&self, facts: &Arc<ModelFacts>) {
+        self.model.send_if_modified(|model| {
+            let own = |model: &mut Arc<engine::LoadedModel>| Arc::ptr_eq(&model.facts, facts);
+            model.take_if(own).is_some()
+        });
+    }
 }
 
 /// Where an actor stands.

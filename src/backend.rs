@@ -17,6 +17,11 @@ mod error;
 mod facts;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod norms;
+#[cfg(unix)]
+mod process;
+#[cfg(any(unix, feature = "cli"))]
+pub(crate) mod spin;
+pub mod worker;
 
 pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
@@ -27,7 +32,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use crate::settings::BackendKind;
-use crate::settings::{ModelSettings, ModelSource, Settings};
+use crate::settings::{Isolation, ModelSettings, ModelSource, Settings};
+use worker::WorkerOptions;
 
 /// Identifies a token of the model's vocabulary.
 pub type Token = u32;
@@ -108,7 +114,16 @@ pub trait Backend: Send {
         tokens: &[Token],
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError>;
+
+    /// Has `tell` called, once and on any thread, if the backend dies while
+    /// nothing is asked of it. Only a backend in another process can.
+    fn on_death(&mut self, tell: DeathNotice) {
+        drop(tell);
+    }
 }
+
+/// What is called when a backend dies by itself.
+pub type DeathNotice = Box<dyn FnOnce(BackendError) + Send>;
 
 /// Text to tokens and back, safe to use from any thread.
 pub trait Tokenizer: Send + Sync + Debug {
@@ -116,7 +131,11 @@ pub trait Tokenizer: Send + Sync + Debug {
     /// `<|im_end|>` are recognised; otherwise they are plain text. The
     /// beginning-of-sequence token is put in front when the model asks for
     /// one and the text does not begin with it.
-    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token>;
+    ///
+    /// # Errors
+    /// [`BackendError::WorkerDied`] if the tokenizer was in another process
+    /// that is gone.
+    fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError>;
 
     /// Appends the bytes of a token to `out`; control tokens have none.
     fn append_piece(&self, token: Token, out: &mut Vec<u8>);
@@ -166,6 +185,8 @@ pub struct LoadOptions {
     pub n_sequences: u32,
     /// The devices that may be used; empty: the CPU alone.
     pub devices: Vec<Device>,
+    /// The process of its own that the model runs in; `None`: this one.
+    pub worker: Option<WorkerOptions>,
 }
 
 impl LoadOptions {
@@ -176,6 +197,13 @@ impl LoadOptions {
             source,
             n_sequences: settings.runtime.n_parallel as u32,
             devices,
+            worker: match settings.runtime.isolation {
+                Isolation::None => None,
+                Isolation::Process => Some(WorkerOptions {
+                    program: settings.runtime.worker.clone(),
+                    bound: settings.runtime.watchdog(),
+                }),
+            },
         }
     }
 }
@@ -190,7 +218,8 @@ pub struct BackendFactory {
 type FactoryResult = Result<Box<dyn Backend>, BackendError>;
 
 impl BackendFactory {
-    /// Makes backends with a function of one's own.
+    /// Makes backends with a function of one's own, which decides by itself
+    /// where they run ([`LoadOptions::worker`] says what the settings ask for).
     pub fn new(make: impl Fn(&LoadOptions) -> FactoryResult + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
@@ -242,12 +271,22 @@ impl Debug for BackendFactory {
     }
 }
 
-/// Loads a model with the backend that the settings name.
+/// Loads a model with the backend that the settings name, in this process or
+/// in one of its own.
 ///
 /// # Errors
-/// [`BackendError::NotBuilt`] if this build lacks the backend, otherwise the
-/// reason why the model could not be loaded.
+/// [`BackendError::NotBuilt`] if this build lacks the backend,
+/// [`BackendError::WorkerUnusable`] if the process cannot be started, otherwise
+/// the reason why the model could not be loaded.
 pub fn create_backend(options: &LoadOptions) -> Result<Box<dyn Backend>, BackendError> {
+    match &options.worker {
+        None => load_here(options),
+        Some(worker) => worker::load(options, worker),
+    }
+}
+
+/// Loads a model in this process.
+fn load_here(options: &LoadOptions) -> Result<Box<dyn Backend>, BackendError> {
     match options.model.backend {
         #[cfg(feature = "llama-cpp")]
         BackendKind::LlamaCpp => Ok(Box::new(llama_cpp::LlamaCpp::load(options)?)),

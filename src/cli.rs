@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::backend::worker;
 use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
 
 /// Language models with a lasting emotional state.
@@ -46,6 +47,9 @@ enum Command {
     /// Works with steering vectors.
     #[command(subcommand)]
     Vectors(vectors::Command),
+    /// Serves a model to the runtime that starts it (`runtime.isolation = "process"`).
+    #[command(name = worker::ARGUMENT, hide = true)]
+    EngineWorker,
 }
 
 /// Any failure, told to the user as its chain of causes.
@@ -53,20 +57,22 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
-    spin::limit_openmp_spinning();
-    let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("ELPIS_LOG").unwrap_or_else(|_| EnvFilter::new("error")),
         )
         .with_writer(std::io::stderr)
         .init();
+    worker::serve_if_asked();
+    spin::limit_openmp_spinning();
+    let cli = Cli::parse();
     let result = match cli.command {
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
         Command::Soak(options) => soak::run(cli.config, &options),
         Command::Store(command) => store::run(cli.config, command),
         Command::Vectors(command) => vectors::run(cli.config, command),
+        Command::EngineWorker => Err(NoWorker.into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,6 +86,11 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// The command of a worker without a runtime behind it.
+#[derive(Debug, thiserror::Error)]
+#[error("this command is for the runtime, which starts it if `runtime.isolation` is `process`")]
+struct NoWorker;
 
 /// Whether a reader such as `head` has had enough.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

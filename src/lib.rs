@@ -67,7 +67,7 @@ pub mod training;
 struct Readme;
 
 pub use actors::engine::{GenerationEvent, GenerationStream};
-pub use backend::available_backends;
+pub use backend::{available_backends, worker};
 pub use bus::{Delivery, Events};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, SafetyLimits};
 pub use error::{EngineError, Error};

@@ -92,7 +92,8 @@ impl ElpisBuilder {
     }
 
     /// Makes the backend with a function of one's own, which is called again
-    /// after every restart of the engine.
+    /// after every restart of the engine. Where the backend runs is then up to
+    /// that function, whatever `runtime.isolation` says.
     #[must_use]
     pub fn backend(mut self, factory: BackendFactory) -> Self {
         self.factory = factory;
@@ -279,6 +280,26 @@ impl Elpis {
 
     /// Waits until a model is loaded.
     async fn loaded(&self) -> Result<Arc<LoadedModel>, Error> {
+        let model = self.model_that(Option::is_some).await?;
+        model.ok_or_else(|| Error::Stopped {
+            reason: "the runtime is gone".to_owned(),
+        })
+    }
+
+    /// Waits until a model that failed is no longer the one in use.
+    async fn replaced(&self, failed: &Arc<LoadedModel>) -> Result<(), Error> {
+        let other = |model: &Option<Arc<LoadedModel>>| {
+            model
+                .as_ref()
+                .is_none_or(|model| !Arc::ptr_eq(model, failed))
+        };
+        self.model_that(other).await.map(drop)
+    }
+
+    async fn model_that(
+        &self,
+        fits: impl FnMut(&Option<Arc<LoadedModel>>) -> bool,
+    ) -> Result<Option<Arc<LoadedModel>>, Error> {
         let mut model = self.inner.wiring.model.subscribe();
         let mut stopped = self.inner.roster.stopped.subscribe();
         tokio::select! {
@@ -289,10 +310,7 @@ impl Elpis {
                     .and_then(|reason| reason.as_deref().map(str::to_owned))
                     .unwrap_or_else(|| "the runtime is gone".to_owned()),
             }),
-            model = model.wait_for(Option::is_some) => match model.as_deref() {
-                Ok(Some(model)) => Ok(Arc::clone(model)),
-                _ => Err(Error::Stopped { reason: "the runtime is gone".to_owned() }),
-            },
+            model = model.wait_for(fits) => Ok(model.ok().and_then(|model| model.clone())),
         }
     }
 

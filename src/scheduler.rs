@@ -30,7 +30,7 @@ use std::sync::Arc;
 use prefix::PrefixCache;
 use slot::Slot;
 
-use crate::backend::{Backend, BackendError, Batch, ModelFacts, Tokenizer};
+use crate::backend::{Backend, BackendError, Batch, DeathNotice, ModelFacts, Tokenizer};
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::settings::PrefixPolicy;
@@ -126,6 +126,11 @@ impl Scheduler {
         &self.shared.facts
     }
 
+    /// Has `tell` called if the backend dies by itself.
+    pub fn on_death(&mut self, tell: DeathNotice) {
+        self.backend.on_death(tell);
+    }
+
     /// Generations that hold a slot.
     pub fn running(&self) -> usize {
         self.slots.len()
@@ -214,8 +219,9 @@ impl Scheduler {
     /// fails, every generation of the batch ends with that error.
     ///
     /// # Errors
-    /// [`BackendError`] if the cache cannot be cleared after a failure: the
-    /// backend is then no longer usable.
+    /// [`BackendError`] if the backend is no longer usable: it is gone, or its
+    /// cache cannot be cleared after a failure. Generations are then left as
+    /// they are; they end when the scheduler is dropped.
     pub fn step(&mut self) -> Result<StepSummary, BackendError> {
         self.retire()?;
         let mut summary = self.build()?;
@@ -224,6 +230,9 @@ impl Scheduler {
         }
         if let Err(error) = self.backend.decode(&self.batch) {
             tracing::error!(%error, rows = summary.rows, "evaluation failed");
+            if error.is_fatal() {
+                return Err(error);
+            }
             while let Some(index) = self.slots.iter().position(Slot::in_batch) {
                 self.release(index, Outcome::Failed(error.clone().into()))?;
             }

@@ -32,7 +32,7 @@ pub use model::{
 };
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;
-pub use runtime::{PrefixPolicy, RuntimeSettings};
+pub use runtime::{Isolation, PrefixPolicy, RuntimeSettings};
 pub use schema::{Field, Section, fields};
 pub use source::ModelSource;
 #[cfg(feature = "hub")]

@@ -55,6 +55,7 @@ fn load(folder: &Path, dtype: TorchDtype) -> Box<dyn Backend> {
         source: ModelSource::Folder(folder.to_owned()),
         n_sequences: 3,
         devices: Vec::new(),
+        worker: None,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }

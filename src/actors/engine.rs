@@ -139,7 +139,10 @@ impl Actor for EngineActor {
         match message {
             EngineMessage::Watch => state.watch().map_err(Into::into),
             EngineMessage::ThreadEnded(ThreadEnd::Stopped) => Ok(()),
-            EngineMessage::ThreadEnded(ThreadEnd::Failed(failure)) => Err(failure.into()),
+            EngineMessage::ThreadEnded(ThreadEnd::Failed(failure)) => {
+                state.wiring.model.send_replace(None);
+                Err(failure.into())
+            }
         }
     }
 

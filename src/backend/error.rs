@@ -92,6 +92,20 @@ pub enum BackendError {
         /// What it reported.
         reason: String,
     },
+    /// The process that the model was to run in could not be started.
+    #[error("cannot run the model in {}: {reason}", program.display())]
+    WorkerUnusable {
+        /// The program that was started, or was to be.
+        program: PathBuf,
+        /// Why it cannot be used, and what helps.
+        reason: String,
+    },
+    /// The process that the model ran in is gone, and everything in it.
+    #[error("the model's process is gone: {reason}")]
+    WorkerDied {
+        /// The exit code or signal, or why it was ended.
+        reason: String,
+    },
 }
 
 fn built() -> String {
@@ -130,6 +144,14 @@ impl BackendError {
             Self::Aborted => "aborted",
             Self::NoLogits { .. } => "no_logits",
             Self::Native { .. } => "native",
+            Self::WorkerUnusable { .. } => "worker_unusable",
+            Self::WorkerDied { .. } => "worker_died",
         }
+    }
+
+    /// Whether the backend that returned it is of no use any more: whatever it
+    /// is asked next will fail too.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::WorkerDied { .. })
     }
 }

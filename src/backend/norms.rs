@@ -11,7 +11,7 @@ const PROBE_TOKENS: usize = 64;
 
 /// The median norm at the output of each layer that can be steered.
 pub(super) fn measure(backend: &mut dyn Backend) -> Result<Vec<f32>, BackendError> {
-    let mut tokens = backend.tokenizer().encode(PROBE, false);
+    let mut tokens = backend.tokenizer().encode(PROBE, false)?;
     let facts = backend.facts();
     let most = PROBE_TOKENS
         .min(facts.batch_size)

@@ -8,10 +8,9 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::progress::Bars;
-use super::spin::SPIN_VARIABLE;
 use super::{Failure, load_settings};
 use crate::actors::hardware::HardwareReport;
-use crate::backend::{ModelFacts, available_backends};
+use crate::backend::{ModelFacts, available_backends, spin};
 use crate::runtime::Elpis;
 use crate::settings::LoadedSettings;
 use crate::steering::SteeringLibrary;
@@ -74,7 +73,7 @@ fn as_json(loaded: &LoadedSettings, hardware: &HardwareReport, model: Option<&Mo
         "version": env!("CARGO_PKG_VERSION"),
         "backends": available_backends(),
         "hardware": hardware,
-        "openmp_spin_count": std::env::var(SPIN_VARIABLE).ok(),
+        "openmp_spin_count": std::env::var(spin::VARIABLE).ok(),
         "model": model.map(|(facts, _)| facts.as_ref()),
         "vectors": model.map(|(_, library)| json!({
             "version": library.version().to_string(),
@@ -103,7 +102,7 @@ fn print(
         "  runs on {}; {} physical cores, {} usable processors",
         hardware.selected, hardware.physical_cores, hardware.usable_processors
     )?;
-    if let Ok(count) = std::env::var(SPIN_VARIABLE) {
+    if let Ok(count) = std::env::var(spin::VARIABLE) {
         writeln!(out, "  OpenMP threads spin {count} times before they sleep")?;
     }
     for device in &hardware.devices {

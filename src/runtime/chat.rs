@@ -170,15 +170,8 @@ impl Chat {
         let submitted = wiring.clock.now();
         options.validate().map_err(EngineError::from)?;
         let permit = wiring.intake.admit()?;
-        let model = elpis.loaded().await?;
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
-        let prompt = prompt::prepare(
-            &model,
-            messages,
-            model_settings.context_overflow,
-            max_tokens,
-            submitted,
-        )?;
+        let (model, prompt) = prompt::prepare(elpis, messages, max_tokens, submitted).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if options.emotional_modulation != Some(false) {
             let tracker = elpis.inner.emotion.follow(session.id()).await?;

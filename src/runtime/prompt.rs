@@ -1,18 +1,58 @@
 //! From messages to the tokens of a prompt that fits.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
+use super::Elpis;
 use crate::actors::engine::LoadedModel;
 use crate::backend::Token;
-use crate::error::EngineError;
+use crate::error::{EngineError, Error};
 use crate::inference::{
     ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, validate_messages,
 };
-use crate::settings::ContextOverflow;
+use crate::settings::{ContextOverflow, Isolation};
+
+/// Makes a prompt for the loaded model; if the model's process dies over it,
+/// for the one that takes its place.
+pub(super) async fn prepare(
+    elpis: &Elpis,
+    messages: Vec<ChatMessage>,
+    max_tokens: u32,
+    now: f64,
+) -> Result<(Arc<LoadedModel>, Vec<Token>), Error> {
+    let settings = elpis.settings();
+    let overflow = settings.model.context_overflow;
+    loop {
+        let model = elpis.loaded().await?;
+        if settings.runtime.isolation == Isolation::None {
+            let tokens = fit(&model, messages, overflow, max_tokens, now)?;
+            return Ok((model, tokens));
+        }
+        // A process may hang, and no other task must wait for it too.
+        let (asked, messages) = (Arc::clone(&model), messages.clone());
+        let work = move || fit(&asked, messages, overflow, max_tokens, now);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(tokens)) => return Ok((model, tokens)),
+            Ok(Err(EngineError::Backend(error))) if error.is_fatal() => {
+                elpis.replaced(&model).await?;
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => {
+                    return Err(Error::Stopped {
+                        reason: "the program is ending".to_owned(),
+                    });
+                }
+            },
+        }
+    }
+}
 
 /// Renders and tokenises the messages; what does not fit the context is
 /// refused or, if the settings say so, loses its oldest turns.
-pub(super) fn prepare(
+fn fit(
     model: &LoadedModel,
     mut messages: Vec<ChatMessage>,
     overflow: ContextOverflow,
@@ -59,7 +99,7 @@ fn render(
         ..RenderOptions::default()
     };
     let text = model.template.render(messages, &options)?;
-    let tokens = model.tokenizer.encode(&text, true);
+    let tokens = model.tokenizer.encode(&text, true)?;
     if tokens.is_empty() {
         return Err(RequestError::EmptyPrompt.into());
     }

@@ -72,6 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backend::BackendError;
 
     const PIECES: [&str; 9] = ["", "", "a", "b", "c", "ab", "bc", "abc", "ca"];
 
@@ -79,8 +80,8 @@ mod tests {
     struct Pieces;
 
     impl Tokenizer for Pieces {
-        fn encode(&self, _: &str, _: bool) -> Vec<Token> {
-            Vec::new()
+        fn encode(&self, _: &str, _: bool) -> Result<Vec<Token>, BackendError> {
+            Ok(Vec::new())
         }
 
         fn append_piece(&self, token: Token, out: &mut Vec<u8>) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::schema::{above, at_least, between, section};
 use super::value::choices;
 
@@ -71,6 +73,7 @@ choices! {
 
 section! {
     /// Which model is loaded, where it runs, and how it samples when a request does not say.
+    #[derive(Serialize, Deserialize)]
     pub struct ModelSettings = Model, model, "model";
 
     /// Code that runs the model: llama.cpp for GGUF files, transformers for Hugging Face folders.

@@ -1,5 +1,6 @@
 //! `[runtime]`: actors, queues and time limits.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schema::{above, between, section};
@@ -31,6 +32,16 @@ choices! {
 impl Default for PrefixPolicy {
     fn default() -> Self {
         Self::Keep
+    }
+}
+
+choices! {
+    /// What a crash of the native code takes with it.
+    pub enum Isolation {
+        /// The whole program: the model runs in its process.
+        None = "none",
+        /// The running generations: the model runs in a process of its own, which is started again.
+        Process = "process",
     }
 }
 
@@ -73,6 +84,11 @@ section! {
     /// Whether generations go on after a restart of the engine: prompt and reply so far are evaluated again, and
     /// the same text continues. Otherwise they end with an error. Not after a hang.
     resume_generations: bool = false;
+    /// Where the model runs: in this process, or in one of its own (Unix), so that a crash of the native code ends
+    /// the running generations alone.
+    isolation: Isolation = Isolation::None;
+    /// Program that is started as the model's process; it calls `elpis::worker::serve_if_asked()` first in `main`.
+    worker: Option<PathBuf> = None, unset "this executable";
     /// Seconds that running generations may still take at shutdown.
     shutdown_timeout_seconds: f64 = 10.0, in between(0.0, 3600.0);
     /// Milliseconds without a change before changed steering vectors are loaded.

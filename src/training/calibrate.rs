@@ -147,7 +147,7 @@ pub fn calibrate(
     }
     let tokenizer = backend.tokenizer();
     let prompt = |messages: &[ChatMessage]| -> Result<Vec<Token>, TrainingError> {
-        Ok(tokenizer.encode(&render(template, messages)?, true))
+        Ok(tokenizer.encode(&render(template, messages)?, true)?)
     };
     let questions = || {
         let all = pairs.questions.iter();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::error::TrainingError;
 use super::generate::greedy_reply;
-use crate::backend::{Backend, Token, Tokenizer};
+use crate::backend::{Backend, BackendError, Token, Tokenizer};
 use crate::inference::{ChatMessage, ChatTemplate, RenderOptions};
 use crate::steering::SteeringPlan;
 
@@ -82,7 +82,7 @@ fn prompts(
     let mut refused = None;
     for messages in [system, user] {
         match render(template, &messages) {
-            Ok(text) => found.extend(locate(&text, tokenizer, sentence, question)),
+            Ok(text) => found.extend(locate(&text, tokenizer, sentence, question)?),
             Err(error) => refused = Some(error),
         }
     }
@@ -107,17 +107,29 @@ pub(super) fn render(
     Ok(template.render(messages, &options)?)
 }
 
-fn locate(text: &str, tokenizer: &dyn Tokenizer, sentence: &str, question: &str) -> Option<Prompt> {
-    let start = text.find(sentence)? + sentence.len();
-    let question = start + text.get(start..)?.find(question)?;
-    let tokens = tokenizer.encode(text, true);
-    // A space before the question belongs to its first token.
-    let head = text.get(..question)?.trim_end_matches(' ');
-    let start = tokenizer.encode(head, true).len().min(tokens.len());
-    (start < tokens.len()).then_some(Prompt {
+fn locate(
+    text: &str,
+    tokenizer: &dyn Tokenizer,
+    sentence: &str,
+    question: &str,
+) -> Result<Option<Prompt>, BackendError> {
+    let Some(head) = head(text, sentence, question) else {
+        return Ok(None);
+    };
+    let tokens = tokenizer.encode(text, true)?;
+    let start = tokenizer.encode(head, true)?.len().min(tokens.len());
+    Ok((start < tokens.len()).then_some(Prompt {
         after: start..tokens.len(),
         tokens,
-    })
+    }))
+}
+
+/// What stands before the question that follows the sentence.
+fn head<'a>(text: &'a str, sentence: &str, question: &str) -> Option<&'a str> {
+    let start = text.find(sentence)? + sentence.len();
+    let question = start + text.get(start..)?.find(question)?;
+    // A space before the question belongs to its first token.
+    Some(text.get(..question)?.trim_end_matches(' '))
 }
 
 /// Reads the activations of all layers that can be steered.

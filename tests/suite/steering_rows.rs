@@ -23,6 +23,7 @@ fn load() -> Box<dyn Backend> {
         source: ModelSource::Bundled,
         n_sequences: SEQUENCES,
         devices: Vec::new(),
+        worker: None,
     })
     .unwrap()
 }
@@ -89,7 +90,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 fn a_row_in_a_mixed_batch_is_as_if_it_were_alone() {
     let mut backend = load();
     let library = library(backend.as_ref());
-    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
     let mut plans: Vec<_> = EMOTIONS.iter().map(|e| plan(&library, e, 1.0)).collect();
     plans.extend(EMOTIONS.iter().map(|e| plan(&library, e, -0.5)));
     plans[5] = None;
@@ -127,7 +128,7 @@ fn a_row_in_a_mixed_batch_is_as_if_it_were_alone() {
 fn steering_of_one_row_does_not_leak_into_the_next_evaluation() {
     let mut backend = load();
     let library = library(backend.as_ref());
-    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
     let before = logits(backend.as_mut(), &prompt, &[None]);
     let steered = logits(backend.as_mut(), &prompt, &[plan(&library, "excited", 1.0)]);
     let after = logits(backend.as_mut(), &prompt, &[None]);
@@ -138,7 +139,7 @@ fn steering_of_one_row_does_not_leak_into_the_next_evaluation() {
 #[test]
 fn several_layers_add_up_and_each_layer_counts() {
     let mut backend = load();
-    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
     let last = backend.facts().n_layers - 2;
     let mut seen: Vec<Vec<f32>> = Vec::new();
     for layers in [
@@ -169,7 +170,7 @@ fn residual_norms_are_measured_and_layers_beyond_are_refused() {
             .iter()
             .all(|norm| norm.is_finite() && *norm > 0.0)
     );
-    let prompt = backend.tokenizer().encode(PROMPT, true);
+    let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
     let stream = backend.residual_stream(&prompt, &[0, 2]).unwrap();
     assert_eq!((stream.len(), stream[0].len()), (2, prompt.len()));
     assert!(stream.iter().flatten().all(|row| row.len() == facts.n_embd));

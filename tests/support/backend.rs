@@ -31,8 +31,8 @@ pub struct Probe {
 pub struct Letters;
 
 impl Tokenizer for Letters {
-    fn encode(&self, text: &str, _: bool) -> Vec<Token> {
-        text.bytes().map(Token::from).collect()
+    fn encode(&self, text: &str, _: bool) -> Result<Vec<Token>, BackendError> {
+        Ok(text.bytes().map(Token::from).collect())
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {

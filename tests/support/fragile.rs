@@ -79,7 +79,7 @@ pub fn factory(
 struct FragileLetters(Faults);
 
 impl Tokenizer for FragileLetters {
-    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token> {
+    fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
         Letters.encode(text, parse_special)
     }
 

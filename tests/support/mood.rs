@@ -78,6 +78,7 @@ impl Bench {
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
             devices: Vec::new(),
+            worker: None,
         };
         let backend = create_backend(&options).unwrap();
         let facts = Arc::clone(backend.facts());
@@ -116,7 +117,7 @@ impl Bench {
             ..RenderOptions::default()
         };
         let text = self.template.render(&messages, &options).unwrap();
-        self.scorer.tokenizer().encode(&text, true)
+        self.scorer.tokenizer().encode(&text, true).unwrap()
     }
 
     fn neutral(&self, prompts: &Prompts) -> Vec<Vec<Token>> {
@@ -173,14 +174,14 @@ impl Bench {
     /// Perplexity of the replies under the unsteered model, end token included.
     fn perplexity(&mut self, replies: &[Reply]) -> f64 {
         let tokenizer = self.scorer.tokenizer();
-        let end = tokenizer.encode("<|im_end|>", true);
+        let end = tokenizer.encode("<|im_end|>", true).unwrap();
         let (mut loss, mut count) = (0.0, 0);
         for group in replies.chunks(SEQUENCES as usize) {
             let rows: Vec<(usize, Vec<Token>)> = group
                 .iter()
                 .map(|reply| {
                     let mut tokens = reply.prompt.clone();
-                    tokens.extend(tokenizer.encode(&reply.text, false));
+                    tokens.extend(tokenizer.encode(&reply.text, false).unwrap());
                     if reply.ended {
                         tokens.extend(&end);
                     }

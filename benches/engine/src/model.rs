@@ -254,9 +254,12 @@ mod tests {
         assert_eq!((facts.n_layers, facts.n_embd, facts.n_vocab), (4, 64, 4096));
         assert!(facts.chat_template.is_some());
         // One token for each short word.
-        let tokens = backend.tokenizer().encode("et an io s", true);
+        let tokens = backend.tokenizer().encode("et an io s", true).unwrap();
         assert_eq!(tokens.len(), start + 4, "{tokens:?}");
-        let turn = backend.tokenizer().encode("<|im_start|>et<|im_end|>", true);
+        let turn = backend
+            .tokenizer()
+            .encode("<|im_start|>et<|im_end|>", true)
+            .unwrap();
         assert_eq!(turn.len(), start + 3, "{turn:?}");
         let mut batch = elpis::backend::Batch::with_capacity(8);
         batch.push(0, 0, &tokens, true, None);

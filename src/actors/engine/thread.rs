@@ -130,6 +130,8 @@ fn run(
     if result.is_err() && wiring.settings.runtime.resume_generations {
         wiring.intake.keep(scheduler.rescue());
     }
+    // Who reads of the end and asks again must wait for the next model.
+    wiring.withdraw(scheduler.facts());
     // Ends the streams in flight before anyone hears of the end.
     drop(scheduler);
     ended(match result {
@@ -193,6 +195,9 @@ fn serve(
 ) -> Result<(), BackendError> {
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
+    let (death, died) = bounded(1);
+    let tell = death.clone();
+    scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
     let mut library = wiring.library.subscribe();
     let mut last = Instant::now();
     // A library that came between loading and subscribing counts as new.
@@ -235,6 +240,11 @@ fn serve(
         pulse.rest();
         select! {
             recv(stopped) -> _ => {}
+            recv(died) -> error => {
+                if let Ok(error) = error {
+                    return Err(error);
+                }
+            }
             recv(intake.receiver()) -> task => {
                 if let Ok(task) = task {
                     intake.queue().push(task);

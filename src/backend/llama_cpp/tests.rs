@@ -34,6 +34,7 @@ fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
         source,
         n_sequences,
         devices: Vec::new(),
+        worker: None,
     };
     LlamaCpp::load(&options).unwrap()
 }
@@ -99,7 +100,7 @@ fn prompt(backend: &LlamaCpp, topic: usize) -> Vec<Token> {
         "<|im_start|>user\nTell me about {} and all that belongs to it.<|im_end|>\n",
         TOPICS[topic]
     );
-    let mut tokens = backend.tokenizer().encode(&text, true);
+    let mut tokens = backend.tokenizer().encode(&text, true).unwrap();
     tokens.truncate(16);
     assert_eq!(tokens.len(), 16);
     tokens

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
 
-use super::super::{Token, Tokenizer};
+use super::super::{BackendError, Token, Tokenizer};
 use super::model::Model;
 
 /// Room for the longest piece; longer ones make the vector grow once.
@@ -29,17 +29,17 @@ impl LlamaTokenizer {
 }
 
 impl Tokenizer for LlamaTokenizer {
-    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token> {
+    fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
         let vocab = self.model.inner().vocab();
         let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
         let bos = vocab.bos();
         let missing_bos = vocab.should_add_bos() && bos.0 >= 0 && tokens.first() != Some(&bos);
-        missing_bos
+        Ok(missing_bos
             .then_some(bos)
             .into_iter()
             .chain(tokens)
             .filter_map(|token| Token::try_from(token.0).ok())
-            .collect()
+            .collect())
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {

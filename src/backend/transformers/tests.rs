@@ -193,6 +193,7 @@ fn load() -> Transformers {
         source: ModelSource::Bundled,
         n_sequences: 4,
         devices: Vec::new(),
+        worker: None,
     })
     .unwrap()
 }
@@ -219,7 +220,7 @@ fn assert_near(a: &[f32], b: &[f32], what: &str) {
 #[test]
 fn pieces_of_a_prompt_shared_copied_or_restored_give_the_same_logits() {
     let mut backend = load();
-    let tokens = backend.tokenizer().encode(PROMPT, true);
+    let tokens = backend.tokenizer().encode(PROMPT, true).unwrap();
     let whole = last_logits(&mut backend, 0, 0, &tokens);
     let half = tokens.len() / 2;
 
@@ -260,7 +261,7 @@ fn pieces_of_a_prompt_shared_copied_or_restored_give_the_same_logits() {
 #[test]
 fn rows_of_many_lengths_are_as_if_alone() {
     let mut backend = load();
-    let tokens = backend.tokenizer().encode(PROMPT, true);
+    let tokens = backend.tokenizer().encode(PROMPT, true).unwrap();
     let lengths = [3, tokens.len() - 1, 1, 7];
     let alone: Vec<Vec<f32>> = lengths
         .iter()
@@ -292,7 +293,7 @@ fn rows_of_many_lengths_are_as_if_alone() {
 #[test]
 fn a_batch_that_does_not_fit_changes_nothing() {
     let mut backend = load();
-    let tokens = backend.tokenizer().encode(PROMPT, true);
+    let tokens = backend.tokenizer().encode(PROMPT, true).unwrap();
     let before = last_logits(&mut backend, 0, 0, &tokens);
     let next = tokens.len() as u32;
     for (sequence, position, token) in [
@@ -346,14 +347,14 @@ fn pieces_of_tokens_make_the_text() {
         "Grüße 🚂 from 東京\n\tand\u{a0}beyond",
         PROMPT,
     ] {
-        let tokens = tokenizer.encode(text, false);
+        let tokens = tokenizer.encode(text, false).unwrap();
         let mut bytes = Vec::new();
         for &token in &tokens {
             tokenizer.append_piece(token, &mut bytes);
         }
         assert_eq!(String::from_utf8(bytes).unwrap(), text);
     }
-    let marks = tokenizer.encode("<|im_end|>", true);
+    let marks = tokenizer.encode("<|im_end|>", true).unwrap();
     assert_eq!(marks.len(), 1);
     assert!(tokenizer.is_end(marks[0]));
     let mut bytes = Vec::new();

@@ -102,7 +102,7 @@ impl FolderTokenizer {
 }
 
 impl Tokenizer for FolderTokenizer {
-    fn encode(&self, text: &str, parse_special: bool) -> Vec<Token> {
+    fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
         let tokenizer = if parse_special {
             &self.special
         } else {
@@ -117,7 +117,7 @@ impl Tokenizer for FolderTokenizer {
             }
         };
         let missing = self.start.filter(|start| tokens.first() != Some(start));
-        missing.into_iter().chain(tokens).collect()
+        Ok(missing.into_iter().chain(tokens).collect())
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {

@@ -1,0 +1,119 @@
+//! Memory that both processes see: the worker writes logits into it, the
+//! runtime samples from it, and nothing is copied through a connection.
+//!
+//! It is a file without a name, so nothing is left behind however the two end,
+//! and nobody else can open it.
+
+use std::fs::File;
+use std::io;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::frame::invalid;
+
+/// Rows of logits in shared memory.
+#[derive(Debug)]
+pub(super) struct SharedLogits {
+    file: File,
+    map: Option<MmapRaw>,
+    rows: usize,
+    n_vocab: usize,
+}
+
+/// Makes the file, still empty.
+pub(super) fn create() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("elpis-logits", flags)?;
+        // What is mapped once can never be taken away by the other side.
+        fcntl_add_seals(&file, SealFlags::SHRINK)?;
+        Ok(file.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    tempfile::tempfile()
+}
+
+impl SharedLogits {
+    pub(super) fn new(file: File, n_vocab: usize) -> Self {
+        Self {
+            file,
+            map: None,
+            rows: 0,
+            n_vocab,
+        }
+    }
+
+    /// Rows that there is room for.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes room for rows; the runtime's part.
+    pub(super) fn grow(&mut self, rows: usize) -> io::Result<()> {
+        if rows <= self.rows {
+            return Ok(());
+        }
+        self.file.set_len(self.bytes(rows)? as u64)?;
+        self.see(rows)
+    }
+
+    /// Maps the room that the other side has made.
+    pub(super) fn see(&mut self, rows: usize) -> io::Result<()> {
+        if rows == self.rows {
+            return Ok(());
+        }
+        let bytes = self.bytes(rows)?;
+        // Beyond the file's end there is a bus error.
+        if self.file.metadata()?.len() < bytes as u64 {
+            return Err(invalid("the shared memory is smaller than was said"));
+        }
+        self.map = Some(MmapOptions::new().len(bytes).map_raw(&self.file)?);
+        self.rows = rows;
+        Ok(())
+    }
+
+    fn bytes(&self, rows: usize) -> io::Result<usize> {
+        let bytes = self
+            .n_vocab
+            .checked_mul(4)
+            .and_then(|b| b.checked_mul(rows));
+        bytes
+            .filter(|&bytes| bytes > 0)
+            .ok_or_else(|| invalid("the logits have no possible size"))
+    }
+
+    /// A row, as it was written last.
+    pub(super) fn row(&self, row: usize) -> Option<&[f32]> {
+        let start = self.start(row)?;
+        // SAFETY: `start` has `n_vocab` floats behind it, aligned because a map
+        // begins on a page. Every pattern of bits is a float. The worker writes
+        // only while it evaluates a batch, for which the backend is borrowed
+        // mutably, so nothing changes under the slice.
+        Some(unsafe { std::slice::from_raw_parts(start, self.n_vocab) })
+    }
+
+    /// Writes a row; `false` if there is no such row or it has another length.
+    pub(super) fn write(&mut self, row: usize, logits: &[f32]) -> bool {
+        let Some(start) = self.start(row) else {
+            return false;
+        };
+        if logits.len() != self.n_vocab {
+            return false;
+        }
+        // SAFETY: as in `row`; the logits lie in memory of this process alone,
+        // so the two do not overlap, and the runtime reads only when the batch
+        // is done.
+        unsafe { std::ptr::copy_nonoverlapping(logits.as_ptr(), start, logits.len()) };
+        true
+    }
+
+    /// Where a row begins.
+    fn start(&self, row: usize) -> Option<*mut f32> {
+        let map = self.map.as_ref().filter(|_| row < self.rows)?;
+        // SAFETY: the map has `rows * n_vocab` floats and `row < rows`.
+        Some(unsafe { map.as_mut_ptr().cast::<f32>().add(row * self.n_vocab) })
+    }
+}
