@@ -1,6 +1,7 @@
 //! What is measured, and what it must come to.
 
 mod decode;
+mod isolation;
 pub mod memory;
 mod modulation;
 mod peers;
@@ -158,6 +159,15 @@ pub const FIGURES: &[Figure] = &[
         models: SMALL_AND_LARGE,
         needs: Needs::LlamaCpp,
         run: prefix::run,
+    },
+    Figure {
+        name: "isolation",
+        about: "one session's decode rate with the model in a process of its own over that in this one",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.97),
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: isolation::run,
     },
     Figure {
         name: "transformers-decode",
