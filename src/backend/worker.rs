@@ -5,12 +5,10 @@
 //! executable again, or the one that `runtime.worker` names. A program that
 //! is to be its own worker says so first of all:
 //!
-//! ```no_run
-//! fn main() {
-//!     // Comes back at once, except in a worker.
-//!     elpis::worker::serve_if_asked();
-//!     // … the program.
-//! }
+//! ```
+//! // Comes back at once, except in a worker.
+//! elpis::worker::serve_if_asked();
+//! // … the rest of `main`.
 //! ```
 //!
 //! The `elpis` command does it too, so `runtime.worker` may name that.

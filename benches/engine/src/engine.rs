@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use elpis::backend::ModelFacts;
 use elpis::runtime::Chat;
-use elpis::settings::{BackendKind, HardwareBackend, ModelSettings, RuntimeSettings, TorchDtype};
+use elpis::settings::{
+    BackendKind, HardwareBackend, Isolation, ModelSettings, RuntimeSettings, TorchDtype,
+};
 use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -78,6 +80,16 @@ pub fn rate(traces: &[Trace]) -> Result<f64> {
 impl Engine {
     /// Starts a runtime with room for `parallel` sessions of `context` tokens.
     pub fn start(run: &Run, context: u32, parallel: usize) -> Result<Self> {
+        Self::start_isolated(run, context, parallel, Isolation::None)
+    }
+
+    /// The same with the model in this process or in one of its own.
+    pub fn start_isolated(
+        run: &Run,
+        context: u32,
+        parallel: usize,
+        isolation: Isolation,
+    ) -> Result<Self> {
         let vectors = tempfile::tempdir()?;
         let model = ModelSettings::default()
             .path(run.path.display().to_string())
@@ -96,7 +108,9 @@ impl Engine {
                     })
             }
         };
-        let settings = RuntimeSettings::default().n_parallel(parallel);
+        let settings = RuntimeSettings::default()
+            .n_parallel(parallel)
+            .isolation(isolation);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;

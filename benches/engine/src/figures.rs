@@ -2,6 +2,7 @@
 
 mod decode;
 mod feelings;
+mod isolation;
 pub mod memory;
 mod modulation;
 mod peers;
@@ -214,6 +215,15 @@ pub const FIGURES: &[Figure] = &[
         models: &[&TINY],
         needs: Needs::LlamaCpp,
         run: recover::trial,
+    },
+    Figure {
+        name: "isolation",
+        about: "one session's decode rate with the model in a process of its own over that in this one",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.97),
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: isolation::run,
     },
     Figure {
         name: "transformers-decode",

@@ -25,6 +25,7 @@ use crate::measure::Run;
 use crate::model::ModelSpec;
 
 fn main() -> Result<()> {
+    elpis::worker::serve_if_asked();
     let Some(options) = Options::parse(std::env::args_os().skip(1))? else {
         return Ok(());
     };

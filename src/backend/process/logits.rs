@@ -111,6 +111,10 @@ impl SharedLogits {
     }
 
     /// Where a row begins.
+    #[expect(
+        clippy::cast_ptr_alignment,
+        reason = "a map begins on a page, and rows are whole floats"
+    )]
     fn start(&self, row: usize) -> Option<*mut f32> {
         let map = self.map.as_ref().filter(|_| row < self.rows)?;
         // SAFETY: the map has `rows * n_vocab` floats and `row < rows`.

@@ -1,0 +1,26 @@
+//! A model in a process of its own beside one in this process.
+
+use anyhow::{Result, ensure};
+use elpis::Coefficients;
+use elpis::settings::Isolation;
+
+use crate::engine::{Engine, rate};
+use crate::measure::{Outcome, Run};
+
+const CONTEXT: u32 = 2048;
+
+/// One session on either side; the one that is not measured sleeps.
+pub fn run(run: &Run) -> Result<Outcome> {
+    let start = |isolation| Engine::start_isolated(run, CONTEXT, 1, isolation);
+    let (apart, here) = (start(Isolation::Process)?, start(Isolation::None)?);
+    ensure!(apart.facts() == here.facts(), "both have the same model");
+    let tokens = run.spec.tokens;
+    let measure = |engine: &Engine, seed| {
+        let asks = engine.asks(1, tokens, seed, |_| Ok(Coefficients::new()))?;
+        rate(&engine.generate(asks)?)
+    };
+    let outcome = run.ratio(|seed| measure(&apart, seed), |seed| measure(&here, seed))?;
+    Ok(outcome
+        .with("context_length", CONTEXT)
+        .with("tokens", tokens))
+}
