@@ -156,7 +156,9 @@ impl ElpisBuilder {
                 supervisor
             }
             Err(error) => {
-                wiring.sessions.begin_closing();
+                // Whoever tries again finds the store free.
+                let limit = wiring.settings.runtime.shutdown_timeout();
+                wiring.sessions.close(limit).await;
                 return Err(error);
             }
         };
