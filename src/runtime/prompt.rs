@@ -6,23 +6,34 @@ use crate::actors::engine::LoadedModel;
 use crate::backend::Token;
 use crate::error::EngineError;
 use crate::inference::{
-    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, validate_messages,
+    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, ToolSet, validate_messages,
+    with_tools,
 };
 use crate::settings::ContextOverflow;
 
-/// Renders and tokenises the messages; what does not fit the context is
+/// A prompt that fits.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    pub tokens: Vec<Token>,
+    /// Whether the template has opened the model's thinking.
+    pub thinking: bool,
+}
+
+/// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
 /// refused or, if the settings say so, loses its oldest turns.
 pub(super) fn prepare(
     model: &LoadedModel,
     mut messages: Vec<ChatMessage>,
+    tools: Option<&ToolSet>,
     overflow: ContextOverflow,
     max_tokens: u32,
     now: f64,
-) -> Result<Vec<Token>, EngineError> {
+) -> Result<Prompt, EngineError> {
     validate_messages(&messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
     loop {
-        let tokens = render(model, &messages, now)?;
+        let prompt = render(model, &messages, tools, now)?;
+        let tokens = &prompt.tokens;
         // Dropping turns makes room for the reply too; refusing does not
         // refuse what could still be answered in part.
         let fits = match overflow {
@@ -32,12 +43,12 @@ pub(super) fn prepare(
             }
         };
         if fits {
-            return Ok(tokens);
+            return Ok(prompt);
         }
         let dropped = overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
         if !dropped {
             if tokens.len() < context {
-                return Ok(tokens);
+                return Ok(prompt);
             }
             let error = RequestError::PromptTooLong {
                 prompt: tokens.len(),
@@ -51,19 +62,26 @@ pub(super) fn prepare(
 fn render(
     model: &LoadedModel,
     messages: &[ChatMessage],
+    tools: Option<&ToolSet>,
     now: f64,
-) -> Result<Vec<Token>, EngineError> {
+) -> Result<Prompt, EngineError> {
+    let template = &model.template;
+    let native = template.takes_tools();
+    let messages = with_tools(messages, tools, template.tool_format(), native);
+    let tools = tools.filter(|_| native).map(ToolSet::to_json);
     let options = RenderOptions {
         add_generation_prompt: true,
+        tools: tools.as_ref(),
         now: civil(now),
         ..RenderOptions::default()
     };
-    let text = model.template.render(messages, &options)?;
+    let text = template.render(&messages, &options)?;
     let tokens = model.tokenizer.encode(&text, true);
     if tokens.is_empty() {
         return Err(RequestError::EmptyPrompt.into());
     }
-    Ok(tokens)
+    let thinking = text.trim_end().ends_with("<think>");
+    Ok(Prompt { tokens, thinking })
 }
 
 /// The date and time in UTC, for templates that ask for it.
