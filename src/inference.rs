@@ -22,7 +22,7 @@ pub use chat_template::{
 };
 pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
-    Progress, ResponseFormat, Vocabulary, canonical_schema,
+    MAX_REPETITIONS, Progress, ResponseFormat, Vocabulary, canonical_schema,
 };
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,

@@ -18,12 +18,15 @@ mod vocabulary;
 pub use absent::{Guide, Vocabulary};
 pub use error::ConstraintError;
 pub use format::{
-    Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, ResponseFormat, canonical_schema,
+    Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, MAX_REPETITIONS, ResponseFormat,
+    canonical_schema,
 };
 #[cfg(feature = "tools")]
 pub use guide::Guide;
 #[cfg(feature = "tools")]
 pub use vocabulary::Vocabulary;
+
+pub(crate) use format::check_patterns;
 
 use super::tools::{ControlToken, ToolFormat};
 

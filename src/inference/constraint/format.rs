@@ -12,6 +12,10 @@ pub const MAX_GRAMMAR_BYTES: usize = 64 * 1024;
 /// Most brackets that may be open at once in a regular expression or Lark grammar.
 pub const MAX_GRAMMAR_DEPTH: usize = 64;
 
+/// Most repetitions (`?`, `*`, `+`, `{`) in a regular expression, in a Lark grammar or in all
+/// patterns of a schema: a chain of them takes time with the square of its length.
+pub const MAX_REPETITIONS: usize = 1000;
+
 /// Most texts of a choice.
 pub const MAX_CHOICES: usize = 1024;
 
@@ -177,6 +181,42 @@ fn check_schema(schema: &Value) -> Result<(), ConstraintError> {
         let value = format!("{depth} levels deep");
         return Err(limit(FIELD, value, "at most 64 levels"));
     }
+    check_patterns(FIELD, schema)
+}
+
+/// Bounds the repetitions in all patterns of a schema.
+///
+/// # Errors
+/// [`ConstraintError::Limit`].
+pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), ConstraintError> {
+    let mut count = 0;
+    let mut open = vec![schema];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => {
+                let pattern = fields.get("pattern").and_then(Value::as_str);
+                count += pattern.map_or(0, repetitions);
+                let keys = fields.get("patternProperties").and_then(Value::as_object);
+                let keys = keys.into_iter().flat_map(Map::keys);
+                count += keys.map(|key| repetitions(key)).sum::<usize>();
+                open.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    check_repetitions(field, count)
+}
+
+fn repetitions(text: &str) -> usize {
+    text.bytes().filter(|byte| b"?*+{".contains(byte)).count()
+}
+
+fn check_repetitions(field: &'static str, count: usize) -> Result<(), ConstraintError> {
+    if count > MAX_REPETITIONS {
+        let value = format!("a pattern of {count} repetitions");
+        return Err(limit(field, value, "at most 1000 repetitions"));
+    }
     Ok(())
 }
 
@@ -189,6 +229,7 @@ fn check_text(text: &str) -> Result<(), ConstraintError> {
         let value = format!("{} bytes long", text.len());
         return Err(limit(FIELD, value, "at most 65536 bytes"));
     }
+    check_repetitions(FIELD, repetitions(text))?;
     let mut open = 0_usize;
     for byte in text.bytes() {
         match byte {

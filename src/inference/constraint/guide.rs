@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use llguidance::Matcher;
 
@@ -9,6 +10,10 @@ use super::vocabulary::{Vocabulary, reason};
 use super::{ConstraintError, Extent, Progress};
 use crate::inference::sampling::Sampler;
 use crate::inference::tools::{ControlToken, Finder};
+
+/// A grammar that takes longer for the mask of one token ends its reply: the other replies of a
+/// batch wait for it.
+const MASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Says before every token of one reply which ones may follow.
 pub struct Guide {
@@ -78,8 +83,12 @@ impl Guide {
         logits: &[f32],
     ) -> Result<u32, ConstraintError> {
         if self.is_active() {
+            let start = Instant::now();
             let mask = self.matcher.compute_mask_or_eos();
             let mask = mask.map_err(|error| self.failed(&error))?;
+            if start.elapsed() > MASK_LIMIT {
+                return Err(self.failed(&"the grammar takes too long for a token"));
+            }
             return Ok(sampler.sample_masked(logits, mask.as_slice())?);
         }
         let token = sampler.sample(logits)?;

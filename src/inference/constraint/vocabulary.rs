@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
@@ -18,6 +21,12 @@ const KEPT: usize = 16;
 /// Stack of the thread that compiles: grammars are read by recursive code.
 const COMPILER_STACK: usize = 32 << 20;
 
+/// Longest time that the compilation of a grammar is waited for.
+const COMPILE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Most compilations at once; those that were given up count until they end.
+const COMPILERS: usize = 4;
+
 /// Longest reason in an error, in characters.
 const REASON: usize = 400;
 
@@ -28,6 +37,7 @@ pub struct Vocabulary {
     factory: ParserFactory,
     trie: TokEnv,
     compiled: Mutex<VecDeque<(blake3::Hash, Matcher)>>,
+    compilers: AtomicUsize,
 }
 
 impl Vocabulary {
@@ -78,11 +88,13 @@ impl Vocabulary {
             factory,
             trie,
             compiled: Mutex::default(),
+            compilers: AtomicUsize::new(0),
         })
     }
 
     /// Compiles a grammar, or takes it from those that were compiled before, and makes a guide
-    /// for one reply. Takes milliseconds, for large grammars up to a second.
+    /// for one reply. Takes milliseconds, for large grammars up to a second, and is given up after
+    /// ten.
     ///
     /// # Errors
     /// [`ConstraintError::Refused`] for a grammar that is wrong, that cannot be enforced, that
@@ -121,38 +133,70 @@ impl Vocabulary {
         Some(copy)
     }
 
-    fn matcher(&self, grammar: &Grammar) -> Result<Matcher, ConstraintError> {
+    fn matcher(self: &Arc<Self>, grammar: &Grammar) -> Result<Matcher, ConstraintError> {
         let refused = |reason: String| ConstraintError::Refused {
             field: grammar.field,
             reason,
         };
-        let top = TopLevelGrammar::from_grammar(match &grammar.source {
-            Source::Schema(schema) => GrammarWithLexer::from_json_schema(schema.clone()),
-            Source::Regex(regex) => GrammarWithLexer::from_regex(regex),
-            Source::Lark(lark) => GrammarWithLexer::from_lark(lark.clone()),
-        });
-        let compile = || {
-            let mut matcher = Matcher::new(self.factory.create_parser(top));
-            let mask = matcher.compute_mask();
-            match mask {
-                Ok(mask) if mask.is_zero() => Err("nothing fulfils it".to_owned()),
-                Ok(_) => Ok(matcher),
-                Err(error) => Err(reason(&error)),
-            }
+        let place = Compiler::of(self).ok_or_else(|| {
+            refused("too many other grammars are being compiled, try again later".to_owned())
+        })?;
+        let source = grammar.source.clone();
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let compile = move || {
+            // Nobody waits any more: then it took too long.
+            let _ = sender.send(place.vocabulary.compile_source(source));
         };
-        std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .name("elpis-grammar".to_owned())
-                .stack_size(COMPILER_STACK)
-                .spawn_scoped(scope, compile)
-                .map_err(|error| error.to_string())
-                .and_then(|thread| {
-                    thread
-                        .join()
-                        .unwrap_or_else(|_| Err("it failed".to_owned()))
-                })
-        })
-        .map_err(refused)
+        // Not a scoped thread: one that takes for ever is left behind.
+        std::thread::Builder::new()
+            .name("elpis-grammar".to_owned())
+            .stack_size(COMPILER_STACK)
+            .spawn(compile)
+            .map_err(|error| refused(error.to_string()))?;
+        match receiver.recv_timeout(COMPILE_LIMIT) {
+            Ok(compiled) => compiled.map_err(refused),
+            Err(RecvTimeoutError::Timeout) => Err(refused(format!(
+                "it takes more than {} s to compile",
+                COMPILE_LIMIT.as_secs()
+            ))),
+            Err(RecvTimeoutError::Disconnected) => Err(refused("the compiler failed".to_owned())),
+        }
+    }
+
+    fn compile_source(&self, source: Source) -> Result<Matcher, String> {
+        let grammar = match source {
+            Source::Schema(schema) => GrammarWithLexer::from_json_schema(schema),
+            Source::Regex(regex) => GrammarWithLexer::from_regex(&regex),
+            Source::Lark(lark) => GrammarWithLexer::from_lark(lark),
+        };
+        let top = TopLevelGrammar::from_grammar(grammar);
+        let mut matcher = Matcher::new(self.factory.create_parser(top));
+        match matcher.compute_mask() {
+            Ok(mask) if !mask.is_zero() => Ok(matcher),
+            Err(error) if !error.to_string().starts_with("NoExtension") => Err(reason(&error)),
+            Ok(_) | Err(_) => Err("nothing fulfils it".to_owned()),
+        }
+    }
+}
+
+/// A place among the [`COMPILERS`], free again when dropped.
+struct Compiler {
+    vocabulary: Arc<Vocabulary>,
+}
+
+impl Compiler {
+    fn of(vocabulary: &Arc<Vocabulary>) -> Option<Self> {
+        let vocabulary = Arc::clone(vocabulary);
+        let busy = vocabulary.compilers.fetch_add(1, Ordering::SeqCst);
+        // Dropped on refusal, which takes the place back.
+        let place = Self { vocabulary };
+        (busy < COMPILERS).then_some(place)
+    }
+}
+
+impl Drop for Compiler {
+    fn drop(&mut self) {
+        self.vocabulary.compilers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -134,16 +134,23 @@ impl ToolFormat {
         parallel: bool,
         control: &[ControlToken],
     ) -> String {
-        let more = if parallel { MAX_PARALLEL_CALLS - 1 } else { 0 };
+        let several = |one: &str, between: &str| match parallel {
+            true => format!(
+                "{one} ({} {one}){{0,{}}}",
+                quote(between),
+                MAX_PARALLEL_CALLS - 1
+            ),
+            false => one.to_owned(),
+        };
         let marker = |text: &str| match control.iter().find(|token| token.text == text) {
             Some(token) => format!("<[{}]>", token.id),
             None => quote(text),
         };
-        let list = format!("\"[\" call (\", \" call){{0,{more}}} \"]\"");
+        let list = format!("\"[\" {} \"]\"", several("call", ", "));
         let start = match self {
-            Self::Hermes => format!("block (\"\\n\" block){{0,{more}}}"),
+            Self::Hermes => several("block", "\n"),
             Self::Mistral => format!("{} \" \"? {list}", marker("[TOOL_CALLS]")),
-            Self::Llama3 => format!("call (\"; \" call){{0,{more}}}"),
+            Self::Llama3 => several("call", "; "),
             Self::Gemma => format!("call | {list} | fence call \"\\n```\""),
             Self::Json => format!("call | {list}"),
         };
