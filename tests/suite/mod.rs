@@ -5,5 +5,7 @@
 
 pub mod runtime;
 mod steering_rows;
+#[cfg(feature = "tools")]
+mod tools;
 mod training;
 mod vectors;

@@ -45,7 +45,7 @@ impl Schemas {
     /// end whatever writes them.
     pub fn tool(&mut self, name: &str) -> Value {
         let mut parameters = self.object(self.depth);
-        if self.one_in(4) {
+        if self.one_in(6) {
             parameters["$defs"] = json!({
                 "pair": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 99},
                     "minItems": 2, "maxItems": 2},
@@ -54,7 +54,8 @@ impl Schemas {
                     "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/chain"}]},
                 }, "required": ["of", "next"], "additionalProperties": false},
             });
-            let to = ["#/$defs/pair", "#/$defs/chain"][self.below(2)];
+            // A chain may be as long as a model likes.
+            let to = ["#/$defs/pair", "#/$defs/pair", "#/$defs/chain"][self.below(3)];
             parameters["properties"]["ref"] = json!({"$ref": to});
         }
         json!({"type": "function", "function": {

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
@@ -24,8 +23,8 @@ const COMPILER_STACK: usize = 32 << 20;
 /// Longest time that the compilation of a grammar is waited for.
 const COMPILE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Most compilations at once; those that were given up count until they end.
-const COMPILERS: usize = 4;
+/// Most compilations that were given up and still run; then nothing is compiled until one ends.
+const LEFT_BEHIND: usize = 4;
 
 /// Longest reason in an error, in characters.
 const REASON: usize = 400;
@@ -37,7 +36,8 @@ pub struct Vocabulary {
     factory: ParserFactory,
     trie: TokEnv,
     compiled: Mutex<VecDeque<(blake3::Hash, Matcher)>>,
-    compilers: AtomicUsize,
+    /// Held by the compilations that were given up.
+    left_behind: Mutex<Vec<Weak<()>>>,
 }
 
 impl Vocabulary {
@@ -88,7 +88,7 @@ impl Vocabulary {
             factory,
             trie,
             compiled: Mutex::default(),
-            compilers: AtomicUsize::new(0),
+            left_behind: Mutex::default(),
         })
     }
 
@@ -110,7 +110,7 @@ impl Vocabulary {
             None => {
                 let matcher = self.matcher(grammar)?;
                 let fresh = matcher.deep_clone();
-                let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut compiled = lock(&self.compiled);
                 compiled.truncate(KEPT - 1);
                 compiled.push_front((key, fresh));
                 matcher
@@ -125,7 +125,7 @@ impl Vocabulary {
 
     /// A copy of its own: a shared one would share what it learns, and with it its bound.
     fn kept(&self, key: &blake3::Hash) -> Option<Matcher> {
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = lock(&self.compiled);
         let at = compiled.iter().position(|(known, _)| known == key)?;
         let entry = compiled.remove(at)?;
         let copy = entry.1.deep_clone();
@@ -138,14 +138,18 @@ impl Vocabulary {
             field: grammar.field,
             reason,
         };
-        let place = Compiler::of(self).ok_or_else(|| {
-            refused("too many other grammars are being compiled, try again later".to_owned())
-        })?;
-        let source = grammar.source.clone();
+        if self.left_behind().len() >= LEFT_BEHIND {
+            let reason = "grammars that took too long are still being compiled, try again later";
+            return Err(refused(reason.to_owned()));
+        }
+        let (vocabulary, source) = (Arc::clone(self), grammar.source.clone());
         let (sender, receiver) = crossbeam_channel::bounded(1);
+        let running = Arc::new(());
+        let trace = Arc::downgrade(&running);
         let compile = move || {
+            let _running = running;
             // Nobody waits any more: then it took too long.
-            let _ = sender.send(place.vocabulary.compile_source(source));
+            let _ = sender.send(vocabulary.compile_source(source));
         };
         // Not a scoped thread: one that takes for ever is left behind.
         std::thread::Builder::new()
@@ -155,12 +159,20 @@ impl Vocabulary {
             .map_err(|error| refused(error.to_string()))?;
         match receiver.recv_timeout(COMPILE_LIMIT) {
             Ok(compiled) => compiled.map_err(refused),
-            Err(RecvTimeoutError::Timeout) => Err(refused(format!(
-                "it takes more than {} s to compile",
-                COMPILE_LIMIT.as_secs()
-            ))),
+            Err(RecvTimeoutError::Timeout) => {
+                self.left_behind().push(trace);
+                let limit = COMPILE_LIMIT.as_secs();
+                Err(refused(format!("it takes more than {limit} s to compile")))
+            }
             Err(RecvTimeoutError::Disconnected) => Err(refused("the compiler failed".to_owned())),
         }
+    }
+
+    /// The compilations that were given up and still run.
+    fn left_behind(&self) -> MutexGuard<'_, Vec<Weak<()>>> {
+        let mut left_behind = lock(&self.left_behind);
+        left_behind.retain(|trace| trace.strong_count() > 0);
+        left_behind
     }
 
     fn compile_source(&self, source: Source) -> Result<Matcher, String> {
@@ -179,33 +191,16 @@ impl Vocabulary {
     }
 }
 
-/// A place among the [`COMPILERS`], free again when dropped.
-struct Compiler {
-    vocabulary: Arc<Vocabulary>,
-}
-
-impl Compiler {
-    fn of(vocabulary: &Arc<Vocabulary>) -> Option<Self> {
-        let vocabulary = Arc::clone(vocabulary);
-        let busy = vocabulary.compilers.fetch_add(1, Ordering::SeqCst);
-        // Dropped on refusal, which takes the place back.
-        let place = Self { vocabulary };
-        (busy < COMPILERS).then_some(place)
-    }
-}
-
-impl Drop for Compiler {
-    fn drop(&mut self) {
-        self.vocabulary.compilers.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl fmt::Debug for Vocabulary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vocabulary")
             .field("tokens", &self.trie().vocab_size())
             .finish_non_exhaustive()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn key(grammar: &Grammar) -> blake3::Hash {
