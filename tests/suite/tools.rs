@@ -77,7 +77,7 @@ async fn upset(elpis: &Elpis, name: &str) -> Session {
 async fn calls_of_random_tools_are_valid_at_full_steering_and_heat() {
     let rounds = match BACKEND {
         BackendKind::LlamaCpp => 500,
-        _ => 50,
+        _ => 100,
     };
     let mut schemas = Schemas::new(schemas::seed(), 1);
     let (mut made, mut unfinished) = (0, 0);
