@@ -3,7 +3,7 @@
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
-use crate::inference::{KvSnapshotError, RequestError, TemplateError};
+use crate::inference::{ConstraintError, KvSnapshotError, RequestError, TemplateError};
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
 use crate::store::StoreError;
@@ -36,6 +36,9 @@ pub enum EngineError {
     /// A snapshot of a conversation cannot be restored.
     #[error(transparent)]
     KvSnapshot(#[from] KvSnapshotError),
+    /// The reply could not be given the form that it must have.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// The logits could not be sampled.
     #[error("sampling failed: {0}")]
     Sampling(String),
@@ -66,6 +69,7 @@ impl EngineError {
             Self::Timeout { .. } => "timeout",
             Self::Backend(_) => "backend",
             Self::KvSnapshot(_) => "kv_snapshot",
+            Self::Constraint(error) => error.kind(),
             Self::Sampling(_) => "sampling",
             Self::EngineRestarted => "engine_restarted",
             Self::Unsupported { .. } => "unsupported",

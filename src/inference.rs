@@ -6,21 +6,27 @@
 
 mod chat_format;
 mod chat_template;
+mod constraint;
 mod generation;
 mod kv_snapshot;
 mod message;
 mod request;
 mod sampling;
 mod text;
+mod tools;
 
 pub use chat_format::{ChatFormat, ChatFormatError};
 pub use chat_template::{
     ChatTemplate, CivilDateTime, MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES, RenderOptions,
     SpecialTokens, TemplateError,
 };
+pub use constraint::{
+    ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
+    MAX_REPETITIONS, Progress, ResponseFormat, Vocabulary, canonical_schema,
+};
 pub use generation::{
-    AppliedModulation, AppliedSteering, Completion, FinishReason, GenerationReport,
-    MODULATIONS_KEPT, RequestId,
+    AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,
+    GenerationReport, MODULATIONS_KEPT, RequestId,
 };
 pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
@@ -29,3 +35,8 @@ pub use sampling::{
     MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy,
 };
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
+pub use tools::{
+    ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
+    MAX_TOOL_NAME, MAX_TOOLS, ToolChoice, ToolDefinition, ToolError, ToolEvent, ToolFormat,
+    ToolParseError, ToolParser, ToolSet, with_tools,
+};

@@ -72,6 +72,9 @@ pub use bus::{Delivery, Events};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, SafetyLimits};
 pub use error::{EngineError, Error};
 pub use event::Event;
-pub use inference::{ChatMessage, Completion, GenerationReport, ModulationTiming, Role, SessionId};
+pub use inference::{
+    ChatMessage, Completion, FunctionCall, GenerationReport, ModulationTiming, ResponseFormat,
+    Role, SessionId, ToolChoice,
+};
 pub use runtime::{Capabilities, ChatRequest, Elpis, InferenceEngine, Session, create_backend};
 pub use settings::Settings;

@@ -1,14 +1,13 @@
 //! What a user holds: a running [`Elpis`] and its [`Session`]s.
 
 mod chat;
+mod form;
 mod interface;
 mod prompt;
 mod session;
 
 pub use chat::{Chat, IntoMessages};
-pub use interface::{
-    BoxFuture, Capabilities, ChatRequest, FunctionCall, InferenceEngine, ModulationKind,
-};
+pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
 
 use std::sync::Arc;

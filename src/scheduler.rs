@@ -47,6 +47,8 @@ pub struct SchedulerOptions {
     pub blend: BlendOptions,
     /// What of earlier generations is kept for later prompts.
     pub prefix: PrefixOptions,
+    /// Whether the constrained part of a reply is steered too.
+    pub steer_constrained: bool,
 }
 
 /// What the key–value cache holds.

@@ -1,6 +1,9 @@
 //! The suite of all backends on llama.cpp, and what only llama.cpp is asked:
 //! which GGUF files it refuses.
 
+#[cfg(feature = "tools")]
+#[path = "support/schemas.rs"]
+mod schemas;
 mod suite;
 
 use elpis::backend::{BackendError, BackendKind, BundledModel};

@@ -1,6 +1,9 @@
 //! The suite of all backends on libtorch, and what only that backend is asked:
 //! which Hugging Face folders it refuses.
 
+#[cfg(feature = "tools")]
+#[path = "support/schemas.rs"]
+mod schemas;
 mod suite;
 
 use std::collections::BTreeMap;

@@ -14,14 +14,17 @@ mod thread;
 pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
 pub use outlet::{GenerationEvent, GenerationStream, StreamParts, stream};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thread::{EngineThread, ThreadEnd};
 
 use super::{Ticking, Wiring, tick};
 use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
-use crate::inference::{ChatFormat, ChatFormatError, ChatTemplate, SpecialTokens, TemplateError};
+use crate::inference::{
+    ChatFormat, ChatFormatError, ChatTemplate, ConstraintError, ControlToken, SpecialTokens,
+    TemplateError, Vocabulary,
+};
 
 /// How often within its bound the watchdog looks.
 const LOOKS_PER_BOUND: u32 = 4;
@@ -35,6 +38,38 @@ pub struct LoadedModel {
     pub tokenizer: Arc<dyn Tokenizer>,
     /// The chat template in force.
     pub template: Arc<ChatTemplate>,
+    /// The vocabulary as constraints need it, made when the first one does.
+    pub(super) vocabulary: Arc<OnceLock<Result<Arc<Vocabulary>, ConstraintError>>>,
+}
+
+impl LoadedModel {
+    /// The vocabulary as constraints need it. The first call takes some tenths of a second.
+    ///
+    /// # Errors
+    /// [`ConstraintError::Vocabulary`], or [`ConstraintError::NotBuilt`] without the feature.
+    pub fn vocabulary(&self) -> Result<Arc<Vocabulary>, ConstraintError> {
+        let make = || {
+            let tokenizer = &self.tokenizer;
+            let piece = |token, out: &mut Vec<u8>| tokenizer.append_piece(token, out);
+            let is_end = |token| tokenizer.is_end(token);
+            Vocabulary::new(self.facts.n_vocab, piece, is_end).map(Arc::new)
+        };
+        self.vocabulary.get_or_init(make).clone()
+    }
+
+    /// The markers of the model's tool format that are tokens without text.
+    pub fn control_tokens(&self) -> Vec<ControlToken> {
+        let markers = self.template.tool_format().markers().iter();
+        let mut piece = Vec::new();
+        let mut control = |text: &'static str| {
+            // The beginning of a text may stand before it.
+            let id = *self.tokenizer.encode(text, true).ok()?.last()?;
+            piece.clear();
+            self.tokenizer.append_piece(id, &mut piece);
+            piece.is_empty().then_some(ControlToken { text, id })
+        };
+        markers.filter_map(|text| control(text)).collect()
+    }
 }
 
 /// Why the engine failed.

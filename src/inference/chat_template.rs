@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
+use super::tools::ToolFormat;
 
 pub use civil::CivilDateTime;
 pub use error::TemplateError;
@@ -93,6 +94,8 @@ pub struct ChatTemplate {
     name: String,
     environment: Environment<'static>,
     special_tokens: SpecialTokens,
+    tool_format: ToolFormat,
+    takes_tools: bool,
 }
 
 impl ChatTemplate {
@@ -129,8 +132,10 @@ impl ChatTemplate {
         match compile() {
             Ok(environment) => Ok(Self {
                 name,
+                takes_tools: takes_tools(source),
                 environment,
                 special_tokens,
+                tool_format: ToolFormat::of_template(source),
             }),
             Err(error) => Err(syntax_error(name, &error)),
         }
@@ -152,6 +157,16 @@ impl ChatTemplate {
     /// Returns the special tokens in use.
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.special_tokens
+    }
+
+    /// Returns how the models of this template write tool calls.
+    pub fn tool_format(&self) -> ToolFormat {
+        self.tool_format
+    }
+
+    /// Returns whether the template describes tools to the model by itself.
+    pub fn takes_tools(&self) -> bool {
+        self.takes_tools
     }
 
     /// Replaces the special tokens, for instance by those of the loaded model.
@@ -317,6 +332,14 @@ fn from_json(json: &Json) -> Value {
                 .map(|(key, value)| (key.as_str(), from_json(value))),
         ),
     }
+}
+
+/// Whether a template names the variable `tools`.
+fn takes_tools(source: &str) -> bool {
+    let part_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    source
+        .split(|letter| !part_of_name(letter))
+        .any(|word| word == "tools")
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::SessionId;
 use super::sampling::SamplingParams;
+use super::tools::FunctionCall;
 use crate::emotion::{Coefficients, Quadrant};
 
 /// Numbers the generations of a runtime.
@@ -27,6 +28,8 @@ pub enum FinishReason {
     Stop,
     /// A stop string was reached.
     StopString,
+    /// The model called tools.
+    ToolCalls,
     /// `max_tokens` were generated.
     Length,
     /// The context is full.
@@ -39,6 +42,7 @@ impl FinishReason {
         match self {
             Self::Stop => "stop",
             Self::StopString => "stop_string",
+            Self::ToolCalls => "tool_calls",
             Self::Length => "length",
             Self::ContextFull => "context_full",
         }
@@ -115,12 +119,25 @@ pub struct GenerationReport {
     /// reached the running generation ([`super::ModulationTiming::Live`]).
     /// At most [`MODULATIONS_KEPT`]; the first and the latest are kept.
     pub modulations: Vec<AppliedModulation>,
+    /// The part of the reply that was constrained, if any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constrained: Option<ConstrainedSpan>,
     /// Seconds from submission until the generation got a slot.
     pub queue_seconds: f64,
     /// Seconds from submission to the first token.
     pub first_token_seconds: f64,
     /// Seconds from submission to the end.
     pub total_seconds: f64,
+}
+
+/// The end of a reply that had to be of a certain form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConstrainedSpan {
+    /// Index of its first generated token, from 0.
+    pub from_token: u32,
+    /// Whether it was steered (`model.steer_constrained`); if not, the modulations of the report
+    /// acted on its sampling alone.
+    pub steered: bool,
 }
 
 /// Most modulations that a report lists.
@@ -136,8 +153,11 @@ impl GenerationReport {
 /// A finished reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
-    /// The reply's text.
+    /// The reply's text; tool calls are no part of it.
     pub text: String,
+    /// The tools that the model calls, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<FunctionCall>,
     /// How it came about.
     pub report: GenerationReport,
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::tools::FunctionCall;
+
 /// Says why messages were refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -161,6 +163,24 @@ impl ChatMessage {
     /// Creates a tool message.
     pub fn tool(content: impl Into<String>) -> Self {
         Self::new(Role::Tool, content)
+    }
+
+    /// Creates the assistant message that made these calls, beside some text.
+    pub fn assistant_calls(content: impl Into<String>, calls: &[FunctionCall]) -> Self {
+        let calls = calls.iter().map(FunctionCall::to_message_json).collect();
+        Self {
+            tool_calls: Some(calls),
+            ..Self::assistant(content)
+        }
+    }
+
+    /// Creates the message that answers a call.
+    pub fn tool_result(call: &FunctionCall, content: impl Into<String>) -> Self {
+        Self {
+            name: Some(call.name.clone()),
+            tool_call_id: Some(call.id.clone()),
+            ..Self::tool(content)
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::constraint::{ConstraintError, ResponseFormat, check_patterns};
 use super::sampling::{SamplingError, SamplingParams};
+use super::tools::{ToolChoice, ToolError, ToolSet};
 use crate::emotion::Coefficients;
 
 /// Longest session name, in bytes.
@@ -129,6 +131,18 @@ pub struct GenerationOptions {
     pub timing: Option<ModulationTiming>,
     /// Seconds until the generation is ended with an error, queueing included.
     pub timeout_seconds: Option<f64>,
+    /// The tools on offer, a list in `OpenAI`'s JSON form: see [`ToolSet::from_json`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<serde_json::Value>,
+    /// Whether the model may, must or must not call tools; unset: it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// `false`: at most one call in a reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// The form that the reply must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<ResponseFormat>,
 }
 
 impl GenerationOptions {
@@ -153,7 +167,37 @@ impl GenerationOptions {
                 limit: "a finite number above 0",
             });
         }
-        Ok(self.sampling(&SamplingParams::default()).validate()?)
+        self.sampling(&SamplingParams::default()).validate()?;
+        if self.tool_set()?.is_some()
+            && !matches!(self.response_format, None | Some(ResponseFormat::Text))
+        {
+            return Err(ToolError::WithResponseFormat.into());
+        }
+        if let Some(format) = &self.response_format {
+            format.grammar()?;
+        }
+        Ok(())
+    }
+
+    /// The tools that the model may call, with the choice; `None` if it may call none.
+    ///
+    /// # Errors
+    /// [`RequestError::Tools`] for tools that are not valid or a choice that does not fit them.
+    pub fn tool_set(&self) -> Result<Option<(ToolSet, ToolChoice)>, RequestError> {
+        let choice = self.tool_choice.clone().unwrap_or_default();
+        let Some(list) = &self.tools else {
+            return match choice {
+                ToolChoice::Auto | ToolChoice::None => Ok(None),
+                choice => Err(ToolError::ChoiceWithoutTools {
+                    choice: choice.to_string(),
+                }
+                .into()),
+            };
+        };
+        let tools = ToolSet::from_json(list)?;
+        check_patterns("tools", list)?;
+        tools.chosen(&choice)?;
+        Ok((choice != ToolChoice::None).then_some((tools, choice)))
     }
 
     /// The sampling parameters: `base` with what the options set.
@@ -201,6 +245,12 @@ pub enum RequestError {
     /// A stop string.
     #[error(transparent)]
     Stop(#[from] super::text::TextError),
+    /// Tools.
+    #[error(transparent)]
+    Tools(#[from] ToolError),
+    /// A form of the reply that is not usable.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// The prompt does not fit the context.
     #[error(
         "the prompt has {prompt} tokens, but the context of {context} tokens must hold it and at least one generated token"
@@ -225,6 +275,8 @@ impl RequestError {
             Self::Sampling(_) => "sampling",
             Self::Message(_) => "message",
             Self::Stop(_) => "stop",
+            Self::Tools(error) => error.kind(),
+            Self::Constraint(error) => error.kind(),
             Self::PromptTooLong { .. } => "prompt_too_long",
             Self::EmptyPrompt => "empty_prompt",
         }

@@ -134,6 +134,11 @@ impl TextStream {
         self.step(&[], true)
     }
 
+    /// Looks for no stop string from now on; what was held back comes with the next piece.
+    pub fn ignore_stops(&mut self) {
+        self.stops.clear();
+    }
+
     /// Returns the index of the stop string that ended the stream, once one has.
     pub fn stopped(&self) -> Option<usize> {
         self.stopped

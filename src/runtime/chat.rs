@@ -1,5 +1,6 @@
 //! A generation in preparation.
 
+use super::form::Form;
 use super::prompt;
 use super::session::Session;
 use crate::actors::emotion::FollowedMood;
@@ -7,7 +8,8 @@ use crate::actors::engine::{GenerationStream, StreamParts, stream};
 use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, Completion, GenerationOptions, ModulationTiming, SamplingParams,
+    ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, SamplingParams,
+    ToolChoice, ToolParser,
 };
 use crate::scheduler::{MoodSource, Task};
 
@@ -145,6 +147,31 @@ impl Chat {
         self
     }
 
+    /// Offers tools, a list in `OpenAI`'s JSON form: `{"type": "function", "function": {"name",
+    /// "description", "parameters"}}`. Calls are valid under the schemas of their parameters.
+    pub fn tools(mut self, tools: impl Into<serde_json::Value>) -> Self {
+        self.options.tools = Some(tools.into());
+        self
+    }
+
+    /// Chooses whether the model may, must or must not call tools.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.options.tool_choice = Some(choice);
+        self
+    }
+
+    /// Allows several calls in one reply, as is the default, or not.
+    pub fn parallel_tool_calls(mut self, allowed: bool) -> Self {
+        self.options.parallel_tool_calls = Some(allowed);
+        self
+    }
+
+    /// Keeps the reply to a form.
+    pub fn response_format(mut self, format: ResponseFormat) -> Self {
+        self.options.response_format = Some(format);
+        self
+    }
+
     /// Starts the generation and waits for the whole reply.
     ///
     /// # Errors
@@ -171,7 +198,12 @@ impl Chat {
         options.validate().map_err(EngineError::from)?;
         let permit = wiring.intake.admit()?;
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
-        let (model, prompt) = prompt::prepare(elpis, messages, max_tokens, submitted).await?;
+        let form = Form::of(&options)?;
+        let (model, prompt) =
+            prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
+        let calls = form.tools().is_some();
+        let parallel = options.parallel_tool_calls != Some(false);
+        let guide = form.guide(&model, parallel, prompt.thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if options.emotional_modulation != Some(false) {
             let tracker = elpis.inner.emotion.follow(session.id()).await?;
@@ -179,7 +211,10 @@ impl Chat {
         }
         let runtime = &wiring.settings.runtime;
         options.timeout_seconds = options.timeout_seconds.or(runtime.request_timeout_seconds);
-        let seed = options.seed.or(model_settings.seed);
+        let seed = options
+            .seed
+            .or(model_settings.seed)
+            .unwrap_or_else(rand::random);
         let id = elpis.next_request();
         let parts = StreamParts {
             id,
@@ -189,19 +224,26 @@ impl Chat {
             bus: wiring.bus.clone(),
             permit,
         };
-        let (outlet, stream) = stream(parts, &wiring.intake);
+        let (outlet, mut stream) = stream(parts, &wiring.intake);
+        if calls {
+            let format = model.template.tool_format();
+            // A seed that is fixed for a conversation must not repeat its ids.
+            let ids = seed ^ id.0.rotate_left(32);
+            stream = stream.with_tools(ToolParser::new(format, ids, prompt.thinking));
+        }
         wiring.intake.submit(Task {
             id,
             session: session.id().clone(),
-            prompt,
+            prompt: prompt.tokens,
             max_tokens,
+            guide,
             sampling: SamplingParams {
                 temperature: model_settings.temperature as f32,
                 top_p: model_settings.top_p as f32,
                 top_k: model_settings.top_k,
                 min_p: model_settings.min_p as f32,
                 repetition_penalty: model_settings.repetition_penalty as f32,
-                seed: seed.unwrap_or_else(rand::random),
+                seed,
                 ..SamplingParams::default()
             },
             timing: options.timing.unwrap_or(runtime.modulation_timing),

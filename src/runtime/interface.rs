@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Elpis;
 use crate::actors::engine::GenerationStream;
 use crate::error::{EngineError, Error};
-use crate::inference::{ChatMessage, Completion, GenerationOptions};
+use crate::inference::{ChatMessage, Completion, FunctionCall, GenerationOptions};
 
 /// A boxed future, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -54,17 +54,6 @@ pub struct ChatRequest {
     pub options: GenerationOptions,
 }
 
-/// A call of a tool that the model asks for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FunctionCall {
-    /// Identifies the call in the answer to it.
-    pub id: String,
-    /// The tool's name.
-    pub name: String,
-    /// The arguments, valid under the tool's schema.
-    pub arguments: serde_json::Value,
-}
-
 /// An engine that answers chats.
 pub trait InferenceEngine: Send + Sync {
     /// What the engine can do.
@@ -79,7 +68,8 @@ pub trait InferenceEngine: Send + Sync {
         request: ChatRequest,
     ) -> BoxFuture<'_, Result<GenerationStream, Error>>;
 
-    /// Lets the model choose among tools, given in `OpenAI`'s JSON form.
+    /// Lets the model choose among tools, given in `OpenAI`'s JSON form; whether it must is
+    /// in the options of the request. No calls: the model answers without tools.
     ///
     /// Engines whose [`Capabilities::supports_tools`] is `false` answer
     /// [`EngineError::Unsupported`].
@@ -96,7 +86,7 @@ impl InferenceEngine for Elpis {
             let model = self.loaded().await?;
             Ok(Capabilities {
                 supports_steering: true,
-                supports_tools: false,
+                supports_tools: cfg!(feature = "tools"),
                 modulation: ModulationKind::Both,
                 context_length: model.facts.context_length,
                 model_name: model.facts.name.clone(),
@@ -124,14 +114,14 @@ impl InferenceEngine for Elpis {
 
     fn function_call(
         &self,
-        _: ChatRequest,
-        _: serde_json::Value,
+        mut request: ChatRequest,
+        tools: serde_json::Value,
     ) -> BoxFuture<'_, Result<Vec<FunctionCall>, Error>> {
-        Box::pin(async {
-            Err(EngineError::Unsupported {
-                what: "function calling",
-            }
-            .into())
-        })
+        if !cfg!(feature = "tools") {
+            let what = "function calling without the cargo feature `tools`";
+            return Box::pin(async move { Err(EngineError::Unsupported { what }.into()) });
+        }
+        request.options.tools = Some(tools);
+        Box::pin(async move { Ok(self.chat_completion(request).await?.tool_calls) })
     }
 }

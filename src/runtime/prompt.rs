@@ -9,7 +9,8 @@ use crate::actors::engine::LoadedModel;
 use crate::backend::Token;
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, validate_messages,
+    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, ToolSet, validate_messages,
+    with_tools,
 };
 use crate::settings::{ContextOverflow, Isolation};
 
@@ -18,22 +19,24 @@ use crate::settings::{ContextOverflow, Isolation};
 pub(super) async fn prepare(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
+    tools: Option<&ToolSet>,
     max_tokens: u32,
     now: f64,
-) -> Result<(Arc<LoadedModel>, Vec<Token>), Error> {
+) -> Result<(Arc<LoadedModel>, Prompt), Error> {
     let settings = elpis.settings();
     let overflow = settings.model.context_overflow;
     loop {
         let model = elpis.loaded().await?;
         if settings.runtime.isolation == Isolation::None {
-            let tokens = fit(&model, messages, overflow, max_tokens, now)?;
-            return Ok((model, tokens));
+            let prompt = fit(&model, messages, tools, overflow, max_tokens, now)?;
+            return Ok((model, prompt));
         }
         // A process may hang, and no other task must wait for it too.
         let (asked, messages) = (Arc::clone(&model), messages.clone());
-        let work = move || fit(&asked, messages, overflow, max_tokens, now);
+        let tools = tools.cloned();
+        let work = move || fit(&asked, messages, tools.as_ref(), overflow, max_tokens, now);
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(tokens)) => return Ok((model, tokens)),
+            Ok(Ok(prompt)) => return Ok((model, prompt)),
             Ok(Err(EngineError::Backend(error))) if error.is_fatal() => {
                 elpis.replaced(&model).await?;
             }
@@ -50,19 +53,29 @@ pub(super) async fn prepare(
     }
 }
 
-/// Renders and tokenises the messages; what does not fit the context is
+/// A prompt that fits.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    pub tokens: Vec<Token>,
+    /// Whether the template has opened the model's thinking.
+    pub thinking: bool,
+}
+
+/// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
 /// refused or, if the settings say so, loses its oldest turns.
 fn fit(
     model: &LoadedModel,
     mut messages: Vec<ChatMessage>,
+    tools: Option<&ToolSet>,
     overflow: ContextOverflow,
     max_tokens: u32,
     now: f64,
-) -> Result<Vec<Token>, EngineError> {
+) -> Result<Prompt, EngineError> {
     validate_messages(&messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
     loop {
-        let tokens = render(model, &messages, now)?;
+        let prompt = render(model, &messages, tools, now)?;
+        let tokens = &prompt.tokens;
         // Dropping turns makes room for the reply too; refusing does not
         // refuse what could still be answered in part.
         let fits = match overflow {
@@ -72,12 +85,12 @@ fn fit(
             }
         };
         if fits {
-            return Ok(tokens);
+            return Ok(prompt);
         }
         let dropped = overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
         if !dropped {
             if tokens.len() < context {
-                return Ok(tokens);
+                return Ok(prompt);
             }
             let error = RequestError::PromptTooLong {
                 prompt: tokens.len(),
@@ -91,19 +104,26 @@ fn fit(
 fn render(
     model: &LoadedModel,
     messages: &[ChatMessage],
+    tools: Option<&ToolSet>,
     now: f64,
-) -> Result<Vec<Token>, EngineError> {
+) -> Result<Prompt, EngineError> {
+    let template = &model.template;
+    let native = template.takes_tools();
+    let messages = with_tools(messages, tools, template.tool_format(), native);
+    let tools = tools.filter(|_| native).map(ToolSet::to_json);
     let options = RenderOptions {
         add_generation_prompt: true,
+        tools: tools.as_ref(),
         now: civil(now),
         ..RenderOptions::default()
     };
-    let text = model.template.render(messages, &options)?;
+    let text = template.render(&messages, &options)?;
     let tokens = model.tokenizer.encode(&text, true)?;
     if tokens.is_empty() {
         return Err(RequestError::EmptyPrompt.into());
     }
-    Ok(tokens)
+    let thinking = text.trim_end().ends_with("<think>");
+    Ok(Prompt { tokens, thinking })
 }
 
 /// The date and time in UTC, for templates that ask for it.

@@ -12,8 +12,8 @@ use super::task::{Outcome, Task};
 use crate::backend::{BackendError, Batch, SequenceId, Token};
 use crate::error::EngineError;
 use crate::inference::{
-    AppliedModulation, FinishReason, GenerationReport, MODULATIONS_KEPT, ModulationTiming,
-    RequestError, Sampler, SessionId, TextStream,
+    AppliedModulation, ConstrainedSpan, ConstraintError, FinishReason, GenerationReport, Guide,
+    MODULATIONS_KEPT, ModulationTiming, RequestError, Sampler, SessionId, TextStream,
 };
 use crate::settings::PrefixPolicy;
 use crate::steering::SteeringPlan;
@@ -64,6 +64,7 @@ pub(super) struct Slot {
     text: TextStream,
     plan: Option<Arc<SteeringPlan>>,
     modulations: Vec<AppliedModulation>,
+    constrained: Option<ConstrainedSpan>,
     started: f64,
     first_token: Option<f64>,
 }
@@ -86,10 +87,14 @@ impl Slot {
             };
             return Err(Box::new((task, error.into())));
         }
-        let text = match TextStream::new(&task.options.stop) {
+        let mut text = match TextStream::new(&task.options.stop) {
             Ok(text) => text,
             Err(error) => return Err(Box::new((task, RequestError::Stop(error).into()))),
         };
+        let constrained = task.guide.as_ref().is_some_and(Guide::is_active);
+        if constrained {
+            text.ignore_stops();
+        }
         let modulation = task
             .mood
             .as_mut()
@@ -124,6 +129,10 @@ impl Slot {
             text,
             plan,
             modulations: vec![applied],
+            constrained: constrained.then_some(ConstrainedSpan {
+                from_token: 0,
+                steered: shared.options.steer_constrained,
+            }),
             started: shared.clock.now(),
             first_token: None,
             task,
@@ -285,6 +294,14 @@ impl Slot {
         }
     }
 
+    /// The plan of the rows that generate.
+    fn reply_plan(&self) -> Option<Arc<SteeringPlan>> {
+        match self.constrained {
+            Some(ConstrainedSpan { steered: false, .. }) => None,
+            _ => self.plan.clone(),
+        }
+    }
+
     /// Forgets the batch that was evaluated before.
     pub(super) fn leave_batch(&mut self) {
         self.in_batch = false;
@@ -332,7 +349,7 @@ impl Slot {
     /// Appends the row of the pending token.
     pub(super) fn push_decode(&mut self, batch: &mut Batch, cells: &mut Cells) {
         if let Some(token) = self.pending.take() {
-            let plan = self.plan.clone();
+            let plan = self.reply_plan();
             self.push(batch, &[token], true, plan.as_ref(), cells);
         }
     }
@@ -353,7 +370,7 @@ impl Slot {
         let turn = self.prompt_tokens.saturating_sub(1).clamp(start, end);
         let plan = self.prompt_plan(policy).cloned();
         self.push(batch, &prompt[start..turn], false, plan.as_ref(), cells);
-        let (plan, last) = (self.plan.clone(), end == prompt.len());
+        let (plan, last) = (self.reply_plan(), end == prompt.len());
         self.push(batch, &prompt[turn..end], last, plan.as_ref(), cells);
         self.task.prompt = prompt;
     }
@@ -390,11 +407,18 @@ impl Slot {
     }
 
     fn choose(&mut self, logits: &[f32], shared: &mut Shared) -> Option<Outcome> {
-        let token = match self.sampler.sample(logits) {
+        let sampled = match &mut self.task.guide {
+            None => self
+                .sampler
+                .sample(logits)
+                .map_err(|error| EngineError::Sampling(error.to_string())),
+            Some(guide) => guide
+                .choose(&mut self.sampler, logits)
+                .map_err(EngineError::from),
+        };
+        let token = match sampled {
             Ok(token) => token,
-            Err(error) => {
-                return Some(Outcome::Failed(EngineError::Sampling(error.to_string())));
-            }
+            Err(error) => return Some(Outcome::Failed(error)),
         };
         if let Err(error) = self.sampler.accept(token) {
             return Some(Outcome::Failed(EngineError::Sampling(error.to_string())));
@@ -409,12 +433,30 @@ impl Slot {
         self.said.push(token);
         shared.piece.clear();
         shared.tokenizer.append_piece(token, &mut shared.piece);
+        let mut complete = false;
+        if let Some(guide) = &mut self.task.guide {
+            match guide.accept(token, &mut shared.piece) {
+                Ok(progress) => {
+                    complete = progress.complete;
+                    if progress.entered {
+                        self.text.ignore_stops();
+                        self.constrained = Some(ConstrainedSpan {
+                            from_token: self.generated - 1,
+                            steered: shared.options.steer_constrained,
+                        });
+                    }
+                }
+                Err(error) => return Some(Outcome::Failed(error.into())),
+            }
+        }
         let pushed = self.text.push(&shared.piece);
         if !pushed.text.is_empty() {
             self.task.outlet.text(pushed.text);
         }
         let reason = if pushed.stopped.is_some() {
             FinishReason::StopString
+        } else if complete {
+            FinishReason::Stop
         } else if self.generated >= self.task.max_tokens {
             FinishReason::Length
         } else if self.past.len() >= shared.facts.context_length as usize {
@@ -426,7 +468,18 @@ impl Slot {
         Some(self.finish(reason, shared))
     }
 
-    fn finish(&mut self, reason: FinishReason, shared: &Shared) -> Outcome {
+    fn finish(&mut self, mut reason: FinishReason, shared: &Shared) -> Outcome {
+        if let Some(guide) = self.task.guide.as_mut().filter(|guide| guide.is_active()) {
+            if !guide.is_accepting() {
+                return Outcome::Failed(EngineError::Constraint(ConstraintError::Unfinished {
+                    finish_reason: reason,
+                    tokens: self.generated,
+                }));
+            }
+            if guide.writes_calls() {
+                reason = FinishReason::ToolCalls;
+            }
+        }
         let rest = self.text.finish();
         if !rest.text.is_empty() {
             self.task.outlet.text(rest.text);
@@ -444,6 +497,7 @@ impl Slot {
             completion_tokens: self.generated,
             resumes: self.resumes,
             modulations: std::mem::take(&mut self.modulations),
+            constrained: self.constrained,
             queue_seconds: since(self.started),
             first_token_seconds: since(self.first_token.unwrap_or(now)),
             total_seconds: since(now),

@@ -4,7 +4,8 @@ use crate::backend::Token;
 use crate::emotion::Modulation;
 use crate::error::EngineError;
 use crate::inference::{
-    GenerationOptions, GenerationReport, ModulationTiming, RequestId, SamplingParams, SessionId,
+    GenerationOptions, GenerationReport, Guide, ModulationTiming, RequestId, SamplingParams,
+    SessionId,
 };
 
 /// A session's emotion, read at a token boundary.
@@ -63,6 +64,8 @@ pub struct Task {
     pub sampling: SamplingParams,
     /// When events reach the generation.
     pub timing: ModulationTiming,
+    /// Keeps the reply to a form; `None`: any text.
+    pub guide: Option<Guide>,
     /// The session's emotion; `None`: no modulation.
     pub mood: Option<Box<dyn MoodSource>>,
     /// When it was submitted, in seconds of the scheduler's clock.

@@ -126,6 +126,8 @@ section! {
     batch_size: u32 = 512, in between(32.0, 8192.0);
     /// What happens to a prompt that is longer than the context.
     context_overflow: ContextOverflow = ContextOverflow::Error;
+    /// Whether the constrained part of a reply (tool calls, structured output) is steered too.
+    steer_constrained: bool = false;
     /// Largest norm of an added steering vector, as a share of the residual stream's norm.
     max_residual_fraction: f64 = 1.0, in between(0.0, 4.0);
 }

@@ -5,6 +5,8 @@
 
 pub mod runtime;
 mod steering_rows;
+#[cfg(feature = "tools")]
+mod tools;
 mod training;
 mod turns;
 mod vectors;

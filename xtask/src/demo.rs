@@ -43,8 +43,13 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     process::run(command.args(args))
 }
 
-/// Builds and runs the example with the default features; it has to end with its table.
+/// The example that calls tools, with its feature and the beginning of its last line.
+const TOOL_EXAMPLE: [&str; 3] = ["tool_agent", "--features=tools", "calls answered: 3"];
+
+/// Builds and runs the examples; the main one, with the default features, has to end with its
+/// table.
 pub fn check(workspace: &Workspace) -> Result<()> {
+    check_tools(workspace)?;
     let mut build = workspace.cargo("build");
     process::run(build.args(["--package=elpis", "--example", EXAMPLE]))?;
     let mut command = workspace.cargo("run");
@@ -64,6 +69,21 @@ pub fn check(workspace: &Workspace) -> Result<()> {
         bail!("`{}` failed", process::describe(&command));
     }
     bail!("the example ended without the line `{LAST_TABLE} …` and the table below it")
+}
+
+fn check_tools(workspace: &Workspace) -> Result<()> {
+    let [example, feature, last_line] = TOOL_EXAMPLE;
+    let mut command = workspace.cargo("run");
+    command.args(["--package=elpis", feature, "--example", example]);
+    let run = process::run_limited(&mut command, LIMIT, false)?;
+    if run.success && run.output.lines().any(|line| line.starts_with(last_line)) {
+        return Ok(());
+    }
+    eprintln!("{}", run.output.trim_end());
+    bail!(
+        "`{}` did not end with `{last_line}`",
+        process::describe(&command)
+    );
 }
 
 /// Tells whether some line starts the closing table and rows follow it.

@@ -1,5 +1,6 @@
 //! The stream of a generation: its writing and its reading end.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,10 @@ use super::line::{Line, Lines};
 use super::{Intake, Permit};
 use crate::bus::EventBus;
 use crate::error::EngineError;
-use crate::inference::{Completion, GenerationReport, RequestId, SessionId};
+use crate::inference::{
+    Completion, ConstraintError, FunctionCall, GenerationReport, RequestId, SessionId, ToolEvent,
+    ToolParser,
+};
 use crate::scheduler::{Outcome, Outlet};
 
 /// What a stream is made of.
@@ -46,6 +50,8 @@ pub fn stream(parts: StreamParts, intake: &Intake) -> (impl Outlet + use<>, Gene
         id,
         receiver,
         line,
+        tools: None,
+        ready: VecDeque::new(),
         over: false,
     };
     (outlet, stream)
@@ -99,24 +105,63 @@ impl Drop for StreamOutlet {
 pub enum GenerationEvent {
     /// The next piece of the reply: whole characters, at least one.
     Text(String),
+    /// The model calls a tool; its arguments follow.
+    ToolCallStarted {
+        /// The call's place in the reply, from 0.
+        index: usize,
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// The next piece of a call's arguments.
+    ToolCallArguments {
+        /// The call's place in the reply, from 0.
+        index: usize,
+        /// The piece, JSON text.
+        json: String,
+    },
+    /// A call is complete.
+    ToolCall(FunctionCall),
     /// The end, with the account of the generation.
     Finished(Arc<GenerationReport>),
 }
 
+impl From<ToolEvent> for GenerationEvent {
+    fn from(event: ToolEvent) -> Self {
+        match event {
+            ToolEvent::Text(text) => Self::Text(text),
+            ToolEvent::Started { index, id, name } => Self::ToolCallStarted { index, id, name },
+            ToolEvent::Arguments { index, json } => Self::ToolCallArguments { index, json },
+            ToolEvent::Finished { call, .. } => Self::ToolCall(call),
+        }
+    }
+}
+
 /// A running generation.
 ///
-/// It yields texts and then one [`GenerationEvent::Finished`], or an error as
-/// its last item. Dropping it cancels the generation within one token.
+/// It yields texts and tool calls and then one [`GenerationEvent::Finished`],
+/// or an error as its last item. Dropping it cancels the generation within one token.
 #[derive(Debug)]
 #[must_use = "a dropped stream cancels its generation"]
 pub struct GenerationStream {
     id: RequestId,
     receiver: mpsc::Receiver<CompactString>,
     line: Arc<Line>,
+    /// Reads tool calls out of the texts.
+    tools: Option<ToolParser>,
+    /// What was read and not yielded yet.
+    ready: VecDeque<GenerationEvent>,
     over: bool,
 }
 
 impl GenerationStream {
+    /// Reads tool calls out of the reply.
+    pub(crate) fn with_tools(mut self, parser: ToolParser) -> Self {
+        self.tools = Some(parser);
+        self
+    }
+
     /// Names the generation in events and reports.
     pub fn id(&self) -> RequestId {
         self.id
@@ -133,12 +178,17 @@ impl GenerationStream {
     /// The error that ended the generation.
     pub async fn completion(mut self) -> Result<Completion, EngineError> {
         let mut text = String::new();
+        let mut tool_calls = Vec::new();
         while let Some(event) = self.next().await {
             match event? {
                 GenerationEvent::Text(piece) => text.push_str(&piece),
+                GenerationEvent::ToolCall(call) => tool_calls.push(call),
+                GenerationEvent::ToolCallStarted { .. }
+                | GenerationEvent::ToolCallArguments { .. } => {}
                 GenerationEvent::Finished(report) => {
                     return Ok(Completion {
                         text,
+                        tool_calls,
                         report: Arc::unwrap_or_clone(report),
                     });
                 }
@@ -148,24 +198,50 @@ impl GenerationStream {
     }
 }
 
+impl GenerationStream {
+    /// Makes events of the next text, or of the end.
+    fn take(&mut self, text: Option<CompactString>) -> Result<(), EngineError> {
+        let Self { tools, ready, .. } = self;
+        if let Some(text) = text {
+            match tools {
+                None => ready.push_back(GenerationEvent::Text(text.into())),
+                Some(tools) => {
+                    let events = tools.push(&text).map_err(ConstraintError::from)?;
+                    ready.extend(events.into_iter().map(GenerationEvent::from));
+                }
+            }
+            return Ok(());
+        }
+        self.over = true;
+        let ending = self.line.ending().cloned();
+        let report = ending.unwrap_or(Err(EngineError::EngineRestarted))?;
+        if let Some(tools) = tools {
+            let events = tools.finish().map_err(ConstraintError::from)?;
+            ready.extend(events.into_iter().map(GenerationEvent::from));
+        }
+        ready.push_back(GenerationEvent::Finished(report));
+        Ok(())
+    }
+}
+
 impl Stream for GenerationStream {
     type Item = Result<GenerationEvent, EngineError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        match self.receiver.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(text)) => Poll::Ready(Some(Ok(GenerationEvent::Text(text.into())))),
-            Poll::Ready(None) => {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            let text = match self.receiver.poll_recv(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(text) => text,
+            };
+            if let Err(error) = self.take(text) {
                 self.over = true;
-                let ending = self.line.ending().cloned();
-                Poll::Ready(Some(
-                    ending
-                        .unwrap_or(Err(EngineError::EngineRestarted))
-                        .map(GenerationEvent::Finished),
-                ))
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }

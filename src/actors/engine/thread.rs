@@ -167,6 +167,7 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
     let model = LoadedModel {
         tokenizer: backend.tokenizer(),
         template: Arc::new(template),
+        vocabulary: Arc::default(),
         facts,
     };
     let scheduler = Scheduler::new(
@@ -181,6 +182,7 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
                 policy: wiring.settings.runtime.prefix_policy,
                 memory: wiring.settings.runtime.prefix_cache_memory(),
             },
+            steer_constrained: options.model.steer_constrained,
         },
     );
     Ok((scheduler, model))

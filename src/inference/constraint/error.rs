@@ -1,0 +1,84 @@
+//! What can go wrong with a constraint.
+
+use thiserror::Error;
+
+use crate::inference::generation::FinishReason;
+use crate::inference::sampling::SamplingError;
+use crate::inference::tools::ToolParseError;
+
+/// Says why a constraint was refused or could not be kept.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ConstraintError {
+    /// A value outside its limit.
+    #[error("{field} is {value}, but must be {limit}")]
+    Limit {
+        /// The field.
+        field: &'static str,
+        /// The value, in words.
+        value: String,
+        /// The limit, in words.
+        limit: &'static str,
+    },
+    /// A schema, regular expression or grammar that cannot be enforced.
+    #[error("{field} cannot be enforced: {reason}")]
+    Refused {
+        /// The field.
+        field: &'static str,
+        /// The compiler's reason.
+        reason: String,
+    },
+    /// The build cannot enforce anything.
+    #[error("{field} needs a build with the cargo feature `tools`")]
+    NotBuilt {
+        /// The field.
+        field: &'static str,
+    },
+    /// The vocabulary cannot be used for masks.
+    #[error("the model's vocabulary cannot be constrained: {reason}")]
+    Vocabulary {
+        /// Why.
+        reason: String,
+    },
+    /// The reply ended before it was whole, most often for want of tokens.
+    #[error(
+        "the reply ended ({}) after {tokens} tokens, before what it must hold was complete",
+        finish_reason.as_str()
+    )]
+    Unfinished {
+        /// Why it ended.
+        finish_reason: FinishReason,
+        /// Tokens generated.
+        tokens: u32,
+    },
+    /// No mask could be computed, as when a grammar needs more work for a token than is allowed.
+    #[error("the constraint failed after {tokens} tokens: {reason}")]
+    Failed {
+        /// Tokens generated.
+        tokens: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The model gives no allowed token a chance.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// A call that was written cannot be read.
+    #[error(transparent)]
+    Call(#[from] ToolParseError),
+}
+
+impl ConstraintError {
+    /// Returns a short constant label for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Limit { .. } => "constraint_limit",
+            Self::Refused { .. } => "constraint_refused",
+            Self::NotBuilt { .. } => "constraint_not_built",
+            Self::Vocabulary { .. } => "constraint_vocabulary",
+            Self::Unfinished { .. } => "constraint_unfinished",
+            Self::Failed { .. } => "constraint_failed",
+            Self::Sampling(_) => "constraint_sampling",
+            Self::Call(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The tokens of a model as masks need them, and compiled grammars.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
+use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
+use llguidance::{Matcher, ParserFactory};
+
+use super::format::Source;
+use super::guide::Guide;
+use super::{ConstraintError, Extent, Grammar};
+
+/// Grammars that are kept compiled, the least recently used goes first.
+const KEPT: usize = 16;
+
+/// Stack of the thread that compiles: grammars are read by recursive code.
+const COMPILER_STACK: usize = 32 << 20;
+
+/// Longest time that the compilation of a grammar is waited for.
+const COMPILE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Most compilations that were given up and still run; then nothing is compiled until one ends.
+const LEFT_BEHIND: usize = 4;
+
+/// Longest reason in an error, in characters.
+const REASON: usize = 400;
+
+/// The vocabulary of a loaded model, made once and shared.
+///
+/// Memory: about 30 bytes for each token besides its text.
+pub struct Vocabulary {
+    factory: ParserFactory,
+    trie: TokEnv,
+    compiled: Mutex<VecDeque<(blake3::Hash, Matcher)>>,
+    /// Held by the compilations that were given up.
+    left_behind: Mutex<Vec<Weak<()>>>,
+}
+
+impl Vocabulary {
+    /// Takes the `size` tokens of a vocabulary: `piece` appends the bytes of a token, none for a
+    /// control token; `is_end` tells whether a token ends a reply.
+    ///
+    /// # Errors
+    /// [`ConstraintError::Vocabulary`] if it is empty or no token ends a reply.
+    pub fn new(
+        size: usize,
+        mut piece: impl FnMut(u32, &mut Vec<u8>),
+        is_end: impl FnMut(u32) -> bool,
+    ) -> Result<Self, ConstraintError> {
+        let refused = |reason: String| ConstraintError::Vocabulary { reason };
+        let count = u32::try_from(size).map_err(|error| refused(error.to_string()))?;
+        let ends: Vec<u32> = (0..count)
+            .filter({
+                let mut is_end = is_end;
+                move |&token| is_end(token)
+            })
+            .collect();
+        let Some(&first_end) = ends.first() else {
+            return Err(refused("no token ends a reply".to_owned()));
+        };
+        let words: Vec<Vec<u8>> = (0..count)
+            .map(|token| {
+                let mut bytes = Vec::new();
+                piece(token, &mut bytes);
+                // 0xFF is in no text, and marks control tokens there.
+                let text = !bytes.contains(&TokTrie::SPECIAL_TOKEN_MARKER);
+                let usable = text && bytes.len() < 256 && !ends.contains(&token);
+                if usable { bytes } else { Vec::new() }
+            })
+            .collect();
+        let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &words).with_eos_tokens(&ends);
+        let trie: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
+        let mut factory =
+            ParserFactory::new_simple(&trie).map_err(|error| refused(reason(&error)))?;
+        factory.quiet();
+        *factory.limits_mut() = ParserLimits {
+            // A lexer state takes 1 to 2 kB.
+            max_lexer_states: 50_000,
+            max_grammar_size: 250_000,
+            verbose_errors: false,
+            ..ParserLimits::default()
+        };
+        Ok(Self {
+            factory,
+            trie,
+            compiled: Mutex::default(),
+            left_behind: Mutex::default(),
+        })
+    }
+
+    /// Compiles a grammar, or takes it from those that were compiled before, and makes a guide
+    /// for one reply. Takes milliseconds, for large grammars up to a second, and is given up after
+    /// ten.
+    ///
+    /// # Errors
+    /// [`ConstraintError::Refused`] for a grammar that is wrong, that cannot be enforced, that
+    /// nothing fulfils, or that takes too much work.
+    pub fn compile(
+        self: &Arc<Self>,
+        grammar: &Grammar,
+        extent: Extent,
+    ) -> Result<Guide, ConstraintError> {
+        let key = key(grammar);
+        let matcher = if let Some(matcher) = self.kept(&key) {
+            matcher
+        } else {
+            let matcher = self.matcher(grammar)?;
+            let fresh = matcher.deep_clone();
+            let mut compiled = lock(&self.compiled);
+            compiled.truncate(KEPT - 1);
+            compiled.push_front((key, fresh));
+            matcher
+        };
+        Ok(Guide::new(Arc::clone(self), matcher, extent))
+    }
+
+    pub(super) fn trie(&self) -> &TokTrie {
+        self.trie.tok_trie()
+    }
+
+    /// A copy of its own: a shared one would share what it learns, and with it its bound.
+    fn kept(&self, key: &blake3::Hash) -> Option<Matcher> {
+        let mut compiled = lock(&self.compiled);
+        let at = compiled.iter().position(|(known, _)| known == key)?;
+        let entry = compiled.remove(at)?;
+        let copy = entry.1.deep_clone();
+        compiled.push_front(entry);
+        Some(copy)
+    }
+
+    fn matcher(self: &Arc<Self>, grammar: &Grammar) -> Result<Matcher, ConstraintError> {
+        let refused = |reason: String| ConstraintError::Refused {
+            field: grammar.field,
+            reason,
+        };
+        if self.left_behind().len() >= LEFT_BEHIND {
+            let reason = "grammars that took too long are still being compiled, try again later";
+            return Err(refused(reason.to_owned()));
+        }
+        let (vocabulary, source) = (Arc::clone(self), grammar.source.clone());
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let running = Arc::new(());
+        let trace = Arc::downgrade(&running);
+        let compile = move || {
+            // Nobody waits any more: then it took too long.
+            let _ = sender.send(vocabulary.compile_source(source));
+            drop(running);
+        };
+        // Not a scoped thread: one that takes for ever is left behind.
+        std::thread::Builder::new()
+            .name("elpis-grammar".to_owned())
+            .stack_size(COMPILER_STACK)
+            .spawn(compile)
+            .map_err(|error| refused(error.to_string()))?;
+        match receiver.recv_timeout(COMPILE_LIMIT) {
+            Ok(compiled) => compiled.map_err(refused),
+            Err(RecvTimeoutError::Timeout) => {
+                self.left_behind().push(trace);
+                let limit = COMPILE_LIMIT.as_secs();
+                Err(refused(format!("it takes more than {limit} s to compile")))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(refused("the compiler failed".to_owned())),
+        }
+    }
+
+    /// The compilations that were given up and still run.
+    fn left_behind(&self) -> MutexGuard<'_, Vec<Weak<()>>> {
+        let mut left_behind = lock(&self.left_behind);
+        left_behind.retain(|trace| trace.strong_count() > 0);
+        left_behind
+    }
+
+    fn compile_source(&self, source: Source) -> Result<Matcher, String> {
+        let grammar = match source {
+            Source::Schema(schema) => GrammarWithLexer::from_json_schema(schema),
+            Source::Regex(regex) => GrammarWithLexer::from_regex(&regex),
+            Source::Lark(lark) => GrammarWithLexer::from_lark(lark),
+        };
+        let top = TopLevelGrammar::from_grammar(grammar);
+        let mut matcher = Matcher::new(self.factory.create_parser(top));
+        match matcher.compute_mask() {
+            Ok(mask) if !mask.is_zero() => Ok(matcher),
+            Err(error) if !error.to_string().starts_with("NoExtension") => Err(reason(&error)),
+            Ok(_) | Err(_) => Err("nothing fulfils it".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vocabulary")
+            .field("tokens", &self.trie().vocab_size())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(grammar: &Grammar) -> blake3::Hash {
+    blake3::hash(format!("{:?}", grammar.source).as_bytes())
+}
+
+/// The first line of an error, cut.
+pub(super) fn reason(error: &impl fmt::Display) -> String {
+    let text = error.to_string();
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    line.unwrap_or("no reason given")
+        .chars()
+        .take(REASON)
+        .collect()
+}

@@ -1,0 +1,25 @@
+//! Function calling: what tools are on offer, how a model writes its calls, and how they are read
+//! back while they are being written.
+//!
+//! A [`ToolFormat`] is chosen from the chat template. It says how calls look in the reply
+//! ([`ToolFormat::grammar`] makes that binding) and how a [`ToolParser`] finds them there.
+
+mod call;
+mod definition;
+mod format;
+mod opening;
+mod parser;
+mod prompt;
+mod scan;
+
+pub use call::{FunctionCall, MAX_PARALLEL_CALLS};
+pub use definition::{
+    MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MAX_TOOL_NAME, MAX_TOOLS, ToolChoice, ToolDefinition,
+    ToolError, ToolSet,
+};
+pub use format::{ControlToken, ToolFormat};
+pub use opening::Finder;
+pub use parser::{ToolEvent, ToolParseError, ToolParser};
+pub use prompt::with_tools;
+
+pub(crate) use definition::{Measured, measure};

@@ -1,0 +1,336 @@
+//! The tools on offer, read from `OpenAI`'s JSON form.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+/// Most tools of one request.
+pub const MAX_TOOLS: usize = 128;
+
+/// Longest name of a tool, in bytes.
+pub const MAX_TOOL_NAME: usize = 64;
+
+/// Most bytes of one JSON schema, and of all tools of a request together.
+pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+
+/// Most levels of a JSON schema.
+pub const MAX_SCHEMA_DEPTH: usize = 64;
+
+/// Says why tools were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ToolError {
+    /// The list is no list, or has no entry.
+    #[error("tools must be a list of at least one function")]
+    NoList,
+    /// More than [`MAX_TOOLS`] tools.
+    #[error("{count} tools, at most {MAX_TOOLS} are allowed")]
+    TooMany {
+        /// How many were given.
+        count: usize,
+    },
+    /// Definitions that are too long or nested too deeply.
+    #[error("the tools are {what}, but must be {limit}")]
+    TooLarge {
+        /// The value, in words.
+        what: String,
+        /// The limit, in words.
+        limit: &'static str,
+    },
+    /// A definition that is not of the known form.
+    #[error("tool {index}: {field} {reason}")]
+    Field {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two tools of one name.
+    #[error("tool {index}: the name {name:?} is taken by an earlier tool")]
+    Duplicate {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The name.
+        name: String,
+    },
+    /// `tool_choice` names a tool that is not on offer.
+    #[error("tool_choice names {name:?}, which is not among the tools")]
+    UnknownChoice {
+        /// The name, cut to 64 characters.
+        name: String,
+    },
+    /// `tool_choice` asks for a call without tools.
+    #[error("tool_choice is {choice}, but no tools are given")]
+    ChoiceWithoutTools {
+        /// The choice.
+        choice: String,
+    },
+    /// Tools together with a response format.
+    #[error("tools and response_format cannot be combined in one request")]
+    WithResponseFormat,
+}
+
+impl ToolError {
+    /// Returns a short constant label for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoList => "no_list",
+            Self::TooMany { .. } => "too_many_tools",
+            Self::TooLarge { .. } => "tools_too_large",
+            Self::Field { .. } => "tool_field",
+            Self::Duplicate { .. } => "duplicate_tool",
+            Self::UnknownChoice { .. } => "unknown_tool",
+            Self::ChoiceWithoutTools { .. } => "choice_without_tools",
+            Self::WithResponseFormat => "tools_with_response_format",
+        }
+    }
+}
+
+/// Whether the model may, must or must not call tools.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// The reply is text.
+    None,
+    /// The reply is at least one call.
+    Required,
+    /// The reply is one call of this tool.
+    Named(String),
+}
+
+impl fmt::Display for ToolChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::None => f.write_str("none"),
+            Self::Required => f.write_str("required"),
+            Self::Named(name) => write!(f, "the function {name:?}"),
+        }
+    }
+}
+
+impl Serialize for ToolChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(name) => {
+                json!({"type": "function", "function": {"name": name}}).serialize(serializer)
+            }
+            other => serializer.collect_str(other),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolChoice {
+    /// Reads `auto`, `none`, `required` or `{"type": "function", "function": {"name": …}}`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let named = || value.get("function")?.get("name")?.as_str();
+        match (value.as_str(), named()) {
+            (Some("auto"), _) => Ok(Self::Auto),
+            (Some("none"), _) => Ok(Self::None),
+            (Some("required"), _) => Ok(Self::Required),
+            (None, Some(name)) => Ok(Self::Named(name.to_owned())),
+            _ => Err(serde::de::Error::custom(
+                "tool_choice must be auto, none, required or a named function",
+            )),
+        }
+    }
+}
+
+/// One tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolDefinition {
+    /// Its name: letters, digits, `_`, `-` and `.`, at most [`MAX_TOOL_NAME`].
+    pub name: String,
+    /// What it does, for the model.
+    pub description: String,
+    /// The JSON schema of its arguments, of type object.
+    pub parameters: Value,
+}
+
+/// The tools of a request, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSet {
+    tools: Vec<ToolDefinition>,
+}
+
+impl ToolSet {
+    /// Reads a list of `{"type": "function", "function": {"name", "description", "parameters"}}`;
+    /// the inner object alone is taken too. Without `parameters` a tool takes none.
+    ///
+    /// Whether the schemas can be enforced shows when they are compiled.
+    ///
+    /// # Errors
+    /// [`ToolError`] with the tool, the field and the limit.
+    pub fn from_json(list: &Value) -> Result<Self, ToolError> {
+        let entries = list.as_array().filter(|entries| !entries.is_empty());
+        let entries = entries.ok_or(ToolError::NoList)?;
+        if entries.len() > MAX_TOOLS {
+            return Err(ToolError::TooMany {
+                count: entries.len(),
+            });
+        }
+        let Measured { bytes, depth } = measure(list);
+        if bytes > MAX_SCHEMA_BYTES {
+            return Err(ToolError::TooLarge {
+                what: format!("{bytes} bytes long"),
+                limit: "at most 262144 bytes",
+            });
+        }
+        // A schema lies three levels below the list.
+        if depth > MAX_SCHEMA_DEPTH + 3 {
+            return Err(ToolError::TooLarge {
+                what: format!("{depth} levels deep"),
+                limit: "at most 67 levels",
+            });
+        }
+        let mut names = HashSet::new();
+        let mut tools = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            let tool = definition(index, entry)?;
+            if !names.insert(tool.name.clone()) {
+                let name = tool.name;
+                return Err(ToolError::Duplicate { index, name });
+            }
+            tools.push(tool);
+        }
+        Ok(Self { tools })
+    }
+
+    /// The tools, in the order given.
+    pub fn tools(&self) -> &[ToolDefinition] {
+        &self.tools
+    }
+
+    /// Those that a choice leaves: all of them, or the one that it names.
+    ///
+    /// # Errors
+    /// [`ToolError::UnknownChoice`].
+    pub fn chosen(&self, choice: &ToolChoice) -> Result<&[ToolDefinition], ToolError> {
+        let ToolChoice::Named(name) = choice else {
+            return Ok(&self.tools);
+        };
+        match self.tools.iter().position(|tool| tool.name == *name) {
+            Some(index) => Ok(&self.tools[index..=index]),
+            None => Err(ToolError::UnknownChoice {
+                name: name.chars().take(64).collect(),
+            }),
+        }
+    }
+
+    /// The list in the form that chat templates read.
+    pub fn to_json(&self) -> Value {
+        let function = |tool: &ToolDefinition| {
+            json!({
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters,
+                },
+            })
+        };
+        self.tools.iter().map(function).collect()
+    }
+}
+
+fn definition(index: usize, entry: &Value) -> Result<ToolDefinition, ToolError> {
+    let wrong = |field, reason: &str| ToolError::Field {
+        index,
+        field,
+        reason: reason.to_owned(),
+    };
+    let fields = entry.as_object();
+    let fields = fields.ok_or_else(|| wrong("the entry", "is not an object"))?;
+    if let Some(kind) = fields.get("type")
+        && kind != "function"
+        && fields.contains_key("function")
+    {
+        return Err(wrong("type", "is not \"function\""));
+    }
+    let function = match fields.get("function") {
+        Some(function) => function
+            .as_object()
+            .ok_or_else(|| wrong("function", "is not an object"))?,
+        None => fields,
+    };
+    let name = function.get("name").and_then(Value::as_str);
+    let name = name.ok_or_else(|| wrong("name", "is missing or not a string"))?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.is_empty() || name.len() > MAX_TOOL_NAME || !name.bytes().all(fits) {
+        let name: String = name.chars().take(80).collect();
+        let reason =
+            format!("is {name:?}, but must be 1 to 64 letters, digits, \"_\", \"-\" or \".\"");
+        return Err(wrong("name", &reason));
+    }
+    let description = match function.get("description") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(wrong("description", "is not a string")),
+    };
+    Ok(ToolDefinition {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        parameters: parameters(function.get("parameters"))
+            .map_err(|reason| wrong("parameters", reason))?,
+    })
+}
+
+/// A schema whose instances are objects.
+fn parameters(given: Option<&Value>) -> Result<Value, &'static str> {
+    let mut schema = match given {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(schema)) => schema.clone(),
+        Some(_) => return Err("is not a JSON schema"),
+    };
+    if schema.is_empty() {
+        schema.insert("properties".to_owned(), json!({}));
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+    match schema.get("type") {
+        None => {
+            schema.insert("type".to_owned(), json!("object"));
+        }
+        Some(kind) if kind == "object" => {}
+        Some(_) => return Err("is not of type \"object\""),
+    }
+    Ok(Value::Object(schema))
+}
+
+/// Size of a JSON value.
+pub(crate) struct Measured {
+    /// Roughly the bytes of its text.
+    pub bytes: usize,
+    /// Levels of nesting; 1 for a scalar.
+    pub depth: usize,
+}
+
+/// Measures without recursion, since the value may come from anywhere.
+pub(crate) fn measure(value: &Value) -> Measured {
+    let mut measured = Measured { bytes: 0, depth: 0 };
+    let mut open = vec![(value, 1)];
+    while let Some((value, depth)) = open.pop() {
+        measured.depth = measured.depth.max(depth);
+        measured.bytes += match value {
+            Value::String(text) => text.len() + 2,
+            Value::Array(items) => {
+                open.extend(items.iter().map(|item| (item, depth + 1)));
+                2 + items.len()
+            }
+            Value::Object(fields) => {
+                open.extend(fields.values().map(|value| (value, depth + 1)));
+                2 + fields.keys().map(|key| key.len() + 4).sum::<usize>()
+            }
+            _ => 8,
+        };
+    }
+    measured
+}

@@ -1,0 +1,82 @@
+//! From what a request asks of the reply's form to what sees to it.
+
+use std::sync::Arc;
+
+use crate::actors::engine::LoadedModel;
+use crate::error::EngineError;
+use crate::inference::{
+    ConstraintError, Extent, GenerationOptions, Grammar, Guide, ToolChoice, ToolSet,
+};
+
+/// The form of a reply.
+#[derive(Debug)]
+pub(super) enum Form {
+    Free,
+    Calls(ToolSet, ToolChoice),
+    Answer(Grammar),
+}
+
+impl Form {
+    /// Reads what validated options ask for.
+    pub fn of(options: &GenerationOptions) -> Result<Self, EngineError> {
+        if let Some((tools, choice)) = options.tool_set()? {
+            return Ok(Self::Calls(tools, choice));
+        }
+        let format = options.response_format.as_ref();
+        let grammar = format.map(crate::inference::ResponseFormat::grammar);
+        Ok(match grammar.transpose()?.flatten() {
+            Some(grammar) => Self::Answer(grammar),
+            None => Self::Free,
+        })
+    }
+
+    /// The tools on offer.
+    pub fn tools(&self) -> Option<&ToolSet> {
+        match self {
+            Self::Calls(tools, _) => Some(tools),
+            Self::Free | Self::Answer(_) => None,
+        }
+    }
+
+    /// Compiles the guide of the reply. Takes a thread of its own, since grammars and
+    /// vocabularies can be large.
+    pub async fn guide(
+        self,
+        model: &Arc<LoadedModel>,
+        parallel: bool,
+        thinking: bool,
+    ) -> Result<Option<Guide>, EngineError> {
+        let (grammar, extent) = match self {
+            Self::Free => return Ok(None),
+            Self::Answer(grammar) => (grammar, Extent::Answer),
+            Self::Calls(tools, choice) => {
+                let format = model.template.tool_format();
+                let control = model.control_tokens();
+                let chosen = tools
+                    .chosen(&choice)
+                    .map_err(crate::inference::RequestError::from)?;
+                let parallel = parallel && !matches!(choice, ToolChoice::Named(_));
+                let grammar = Grammar::of_tools(format.grammar(chosen, parallel, &control));
+                let extent = match choice {
+                    ToolChoice::Auto => Extent::FromOpening {
+                        format,
+                        control,
+                        thinking,
+                    },
+                    _ => Extent::Calls(control),
+                };
+                (grammar, extent)
+            }
+        };
+        let model = Arc::clone(model);
+        let compile = move || model.vocabulary()?.compile(&grammar, extent);
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        let compiled = compiled.unwrap_or_else(|error| {
+            Err(ConstraintError::Refused {
+                field: "the constraint",
+                reason: error.to_string(),
+            })
+        });
+        Ok(Some(compiled?))
+    }
+}

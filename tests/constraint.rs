@@ -1,0 +1,401 @@
+//! Constraints on a random model: every token as likely as any other, but for the mask.
+
+#[path = "support/schemas.rs"]
+mod schemas;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use elpis::inference::{
+    ConstraintError, ControlToken, Extent, Grammar, Guide, ResponseFormat, Sampler, SamplingParams,
+    ToolEvent, ToolFormat, ToolParser, ToolSet, Vocabulary,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use schemas::Schemas;
+use serde_json::{Value, json};
+
+const CONTROL: [&str; 3] = ["[TOOL_CALLS]", "<tool_call>", "</tool_call>"];
+const PIECES: [&str; 16] = [
+    "{\"",
+    "\": \"",
+    "\"}",
+    "}}",
+    "\", \"",
+    "name",
+    " the",
+    "[{",
+    "}]",
+    "é",
+    "tool",
+    "\n{\"",
+    "<tool_call>\n{",
+    "{\"name\": \"",
+    "<tool_call> no",
+    "null",
+];
+
+/// All bytes, some longer pieces, control tokens and two ends.
+fn tokens() -> Vec<Vec<u8>> {
+    let bytes = (0..=255).map(|byte| vec![byte]);
+    let pieces = PIECES.iter().map(|piece| piece.as_bytes().to_vec());
+    let rest = std::iter::repeat_n(Vec::new(), CONTROL.len() + 2);
+    bytes.chain(pieces).chain(rest).collect()
+}
+
+fn is_end(token: u32) -> bool {
+    token as usize >= 256 + PIECES.len() + CONTROL.len()
+}
+
+fn control() -> Vec<ControlToken> {
+    let first = (256 + PIECES.len()) as u32;
+    (first..)
+        .zip(CONTROL)
+        .map(|(id, text)| ControlToken { text, id })
+        .collect()
+}
+
+fn vocabulary() -> Arc<Vocabulary> {
+    let tokens = tokens();
+    let piece = |token: u32, out: &mut Vec<u8>| out.extend(&tokens[token as usize]);
+    Arc::new(Vocabulary::new(tokens.len(), piece, is_end).unwrap())
+}
+
+struct Model {
+    random: ChaCha8Rng,
+    sampler: Sampler,
+    logits: Vec<f32>,
+    tokens: Vec<Vec<u8>>,
+}
+
+impl Model {
+    fn new(seed: u64, params: SamplingParams) -> Self {
+        let tokens = tokens();
+        Self {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            sampler: Sampler::new(params, tokens.len()).unwrap(),
+            logits: vec![0.0; tokens.len()],
+            tokens,
+        }
+    }
+
+    fn hot(seed: u64) -> Self {
+        Self::new(
+            seed,
+            SamplingParams {
+                temperature: 1.5,
+                top_p: 1.0,
+                top_k: 0,
+                seed,
+                ..SamplingParams::default()
+            },
+        )
+    }
+
+    /// Writes until nothing can follow, an end was chosen or the tokens are used up.
+    fn write(&mut self, guide: &mut Guide, most: usize) -> Result<String, ConstraintError> {
+        let mut text = Vec::new();
+        for _ in 0..most {
+            for logit in &mut self.logits {
+                *logit = (self.random.next_u32() % 1000) as f32 / 100.0;
+            }
+            let token = guide.choose(&mut self.sampler, &self.logits)?;
+            self.sampler.accept(token).unwrap();
+            if is_end(token) {
+                assert!(guide.is_accepting());
+                return Ok(String::from_utf8(text).unwrap());
+            }
+            let mut piece = self.tokens[token as usize].clone();
+            let progress = guide.accept(token, &mut piece)?;
+            text.extend(piece);
+            if progress.complete {
+                assert!(guide.is_accepting());
+                return Ok(String::from_utf8(text).unwrap());
+            }
+        }
+        if guide.is_active() {
+            assert!(!guide.is_accepting() || serde_json::from_slice::<Value>(&text).is_ok());
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn calls(format: ToolFormat, text: &str) -> Vec<(String, Value)> {
+    let mut parser = ToolParser::new(format, 1, false);
+    let mut events = parser.push(text).unwrap();
+    events.extend(parser.finish().unwrap());
+    let call = |event| match event {
+        ToolEvent::Finished { call, .. } => Some((call.name, call.arguments)),
+        ToolEvent::Text(text) => panic!("text beside the calls: {text:?}"),
+        _ => None,
+    };
+    events.into_iter().filter_map(call).collect()
+}
+
+#[test]
+fn calls_of_random_tools_are_valid_whatever_the_model() {
+    let seed = schemas::seed();
+    let vocabulary = vocabulary();
+    let mut schemas = Schemas::new(seed, 2);
+    let start = Instant::now();
+    let mut made = 0;
+    for round in 0..500 {
+        let format = ToolFormat::ALL[round % ToolFormat::ALL.len()];
+        let mut list = json!([schemas.tool("first")]);
+        if round % 8 == 0 {
+            list = json!([list[0], schemas.tool("second")]);
+        }
+        let tools = ToolSet::from_json(&list).unwrap();
+        let control = if round % 2 == 0 {
+            control()
+        } else {
+            Vec::new()
+        };
+        let parallel = round % 3 != 0;
+        let lark = format.grammar(tools.tools(), parallel, &control);
+        let mut guide = vocabulary
+            .compile(&Grammar::of_tools(lark.clone()), Extent::Calls(control))
+            .unwrap_or_else(|error| panic!("{error}\n{lark}"));
+        let mut model = Model::hot(seed ^ round as u64);
+        let text = model.write(&mut guide, 20_000).unwrap();
+        let calls = calls(format, &text);
+        assert!(
+            !calls.is_empty() && (parallel || calls.len() == 1),
+            "{text}"
+        );
+        for (name, arguments) in calls {
+            let tool = tools.tools().iter().find(|tool| tool.name == name).unwrap();
+            schemas::check(&tool.parameters, &arguments);
+            made += 1;
+        }
+    }
+    println!("{made} calls in {:?}", start.elapsed());
+}
+
+#[test]
+fn answers_keep_to_their_form() {
+    let vocabulary = vocabulary();
+    let write = |format: &ResponseFormat, seed: u64| {
+        let grammar = format.grammar().unwrap().unwrap();
+        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        assert!(guide.is_active() && !guide.writes_calls());
+        Model::hot(seed).write(&mut guide, 5000).unwrap()
+    };
+    let seed = schemas::seed();
+    let mut schemas = Schemas::new(seed, 3);
+    for round in 0..50 {
+        let seed = seed.wrapping_add(round);
+        let schema = schemas.schema(3);
+        let text = write(&ResponseFormat::json_schema(schema.clone()), seed);
+        schemas::check(&schema, &serde_json::from_str(&text).unwrap());
+        let text = write(&ResponseFormat::regex("[a-c]{2,5}(\\d|é)+x"), seed);
+        assert!(
+            text.ends_with('x')
+                && text
+                    .chars()
+                    .all(|c| "abcé0123456789x".contains(c) || c.is_numeric())
+        );
+        let text = write(&ResponseFormat::choice(["yes", "no", "ja \"\n\\"]), seed);
+        assert!(
+            ["yes", "no", "ja \"\n\\"].contains(&text.as_str()),
+            "{text}"
+        );
+        let lark = "start: item (\",\" item){0,3}\nitem: /[0-9]{1,2}/ | \"(\" item \")\"";
+        let text = write(&ResponseFormat::lark(lark), seed);
+        assert_eq!(
+            text.matches('(').count(),
+            text.matches(')').count(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn free_text_is_left_alone_until_a_call_opens() {
+    let vocabulary = vocabulary();
+    let tools = ToolSet::from_json(&json!([{"name": "f"}])).unwrap();
+    let control = control();
+    let ids = |text: &str| -> Vec<u32> {
+        let own = |t: &ControlToken| (t.text == text).then_some(t.id);
+        match control.iter().find_map(own) {
+            Some(id) => vec![id],
+            None => text.bytes().map(u32::from).collect(),
+        }
+    };
+    let call = "{\"name\": \"f\", \"arguments\": {}}";
+    for (format, control, reply) in [
+        (
+            ToolFormat::Hermes,
+            vec![],
+            vec!["a <tool_call>\n", call, "\n</tool_call>"],
+        ),
+        (
+            ToolFormat::Mistral,
+            control.clone(),
+            vec!["a ", "[TOOL_CALLS]", "[", call, "]"],
+        ),
+        (ToolFormat::Json, vec![], vec![call]),
+    ] {
+        let grammar = Grammar::of_tools(format.grammar(tools.tools(), true, &control));
+        let extent = Extent::FromOpening {
+            format,
+            control,
+            thinking: false,
+        };
+        let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+        let mut entered = 0;
+        for token in reply.iter().flat_map(|part| ids(part)) {
+            assert!(!is_end(token));
+            let mut piece = tokens()[token as usize].clone();
+            entered += usize::from(guide.accept(token, &mut piece).unwrap().entered);
+        }
+        assert_eq!(
+            (entered, guide.is_active(), guide.is_accepting()),
+            (1, true, true),
+            "{format}"
+        );
+    }
+    // A token that opens a call and goes on with what may not stand there is not taken, others are.
+    let grammar = Grammar::of_tools(ToolFormat::Hermes.grammar(tools.tools(), true, &[]));
+    let bad = 256
+        + PIECES
+            .iter()
+            .position(|piece| *piece == "<tool_call> no")
+            .unwrap();
+    let good = 256
+        + PIECES
+            .iter()
+            .position(|piece| *piece == "<tool_call>\n{")
+            .unwrap();
+    for (favourite, second, expected) in [(bad, 97, 97), (good, 97, good), (bad, good, good)] {
+        let extent = Extent::FromOpening {
+            format: ToolFormat::Hermes,
+            control: Vec::new(),
+            thinking: false,
+        };
+        let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+        let mut model = Model::new(1, SamplingParams::greedy());
+        model.logits[favourite] = 9.0;
+        model.logits[second] = 5.0;
+        let token = guide.choose(&mut model.sampler, &model.logits).unwrap();
+        assert_eq!(token as usize, expected);
+    }
+}
+
+#[test]
+fn truncating_samplers_choose_among_what_is_allowed() {
+    let vocabulary = vocabulary();
+    let grammar = ResponseFormat::choice(["yes", "no"])
+        .grammar()
+        .unwrap()
+        .unwrap();
+    for params in [
+        SamplingParams {
+            top_k: 1,
+            ..SamplingParams::default()
+        },
+        SamplingParams {
+            top_k: 0,
+            top_p: 0.01,
+            ..SamplingParams::default()
+        },
+        SamplingParams {
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.9,
+            ..SamplingParams::default()
+        },
+        SamplingParams {
+            repetition_penalty: 5.0,
+            ..SamplingParams::default()
+        },
+        SamplingParams::greedy(),
+    ] {
+        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut model = Model::new(3, params);
+        model.logits[usize::from(b'x')] = 30.0;
+        model.logits[usize::from(b'n')] = 1.0;
+        let token = guide.choose(&mut model.sampler, &model.logits).unwrap();
+        assert!([u32::from(b'n'), u32::from(b'y')].contains(&token));
+    }
+    // Not even a model that rules out all that is allowed gets its way.
+    let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+    let mut model = Model::hot(1);
+    model.logits.fill(f32::NEG_INFINITY);
+    model.logits[usize::from(b'x')] = 1.0;
+    let refused = guide.choose(&mut model.sampler, &model.logits);
+    assert!(
+        matches!(refused, Err(ConstraintError::Sampling(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_enforced_is_refused_in_time() {
+    let vocabulary = vocabulary();
+    let deep = |n: usize| format!("{}a{}", "(".repeat(n), ")".repeat(n));
+    let many: Vec<_> = (0..2000)
+        .map(|n| json!({"type": "object", "properties": {format!("p{n}"): {"type": "string"}}}))
+        .collect();
+    let formats = [
+        ResponseFormat::regex(""),
+        ResponseFormat::regex("("),
+        ResponseFormat::regex(deep(100)),
+        ResponseFormat::regex("((a{1,1000}){1,1000}){1,1000}"),
+        ResponseFormat::regex("a".repeat(70_000)),
+        ResponseFormat::regex("a?".repeat(900)),
+        ResponseFormat::regex("a?".repeat(4_000)),
+        ResponseFormat::regex(format!("a{}", "*".repeat(60_000))),
+        ResponseFormat::regex("(?=a)b"),
+        ResponseFormat::lark("start:"),
+        ResponseFormat::lark("start: start"),
+        ResponseFormat::lark("start: missing"),
+        ResponseFormat::lark(format!("start: \"a\"{}", "?".repeat(60_000))),
+        ResponseFormat::lark(format!("start: {}\"a\"", "!".repeat(60_000))),
+        ResponseFormat::lark("start: /é\\x/ \u{0}"),
+        ResponseFormat::choice(Vec::<String>::new()),
+        ResponseFormat::choice([""]),
+        ResponseFormat::choice(vec!["a"; 2000]),
+        ResponseFormat::json_schema(json!(false)),
+        ResponseFormat::json_schema(json!(7)),
+        ResponseFormat::json_schema(json!({"type": "no such type"})),
+        ResponseFormat::json_schema(json!({"type": "string", "pattern": "("})),
+        ResponseFormat::json_schema(json!({"type": "array", "uniqueItems": true})),
+        ResponseFormat::json_schema(json!({"$ref": "#/missing"})),
+        ResponseFormat::json_schema(json!({"$ref": "http://example.com/x"})),
+        ResponseFormat::json_schema(json!({"$ref": "#"})),
+        ResponseFormat::json_schema(json!({"allOf": [{"$ref": "#"}]})),
+        ResponseFormat::json_schema(json!({"allOf": many})),
+        ResponseFormat::json_schema(
+            json!({"oneOf": [{"type": "object"}, {"minProperties": 1, "type": "object"}]}),
+        ),
+        ResponseFormat::json_schema(json!({"type": "integer", "minimum": 3, "maximum": 1})),
+        ResponseFormat::json_schema((0..100).fold(json!({}), |inner, _| json!({"items": inner}))),
+        ResponseFormat::json_schema(json!({"description": "x".repeat(300_000)})),
+        ResponseFormat::json_schema(json!({"é".repeat(60): 1})),
+    ];
+    let mut through = Vec::new();
+    for format in formats {
+        let shown: String = format!("{format:?}").chars().take(120).collect();
+        let start = Instant::now();
+        let compiled = format
+            .grammar()
+            .and_then(|grammar| vocabulary.compile(&grammar.unwrap(), Extent::Answer));
+        let took = start.elapsed();
+        assert!(took.as_secs() < 15, "{shown}: {took:?}");
+        if let Ok(mut guide) = compiled {
+            // What is let through must not hang either.
+            through.push(shown);
+            let _ = Model::hot(1).write(&mut guide, 50);
+        }
+    }
+    assert_eq!(through.len(), 4, "{through:#?}");
+}
+
+#[test]
+fn a_vocabulary_without_an_end_is_refused() {
+    for size in [0, 4] {
+        let refused = Vocabulary::new(size, |_, out| out.push(b'a'), |_| false);
+        assert!(matches!(refused, Err(ConstraintError::Vocabulary { .. })));
+    }
+}

@@ -1,0 +1,526 @@
+//! Tool definitions, tool formats and the reading of calls, without a model.
+
+use elpis::inference::{
+    ChatFormat, ChatMessage, ChatTemplate, FunctionCall, GenerationOptions, MAX_TOOLS,
+    RequestError, ResponseFormat, Role, SpecialTokens, TextStream, ToolChoice, ToolError,
+    ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet, with_tools,
+};
+use serde_json::{Value, json};
+
+fn weather() -> Value {
+    json!([{
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather at a place.",
+            "parameters": {
+                "type": "object",
+                "properties": {"place": {"type": "string"}},
+                "required": ["place"],
+            },
+        },
+    }])
+}
+
+/// A format, a reply in it, the text around the calls, and the calls.
+type Recorded = (
+    ToolFormat,
+    &'static str,
+    &'static str,
+    Vec<(&'static str, Value)>,
+);
+
+/// Recorded replies: format, reply, text outside of calls, calls.
+fn replies() -> Vec<Recorded> {
+    use ToolFormat::{Gemma, Hermes, Json, Llama3, Mistral};
+    let paris = || ("get_weather", json!({"place": "Paris"}));
+    vec![
+        (
+            Hermes,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Hermes,
+            "Let me look – <b>now</b>.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Zürich \\\"HB\\\" {1}\"}}\n</tool_call>\n<tool_call>\n{\"arguments\": {}, \"name\": \"now\"}\n</tool_call>",
+            "Let me look – <b>now</b>.\n",
+            vec![
+                ("get_weather", json!({"place": "Zürich \"HB\" {1}"})),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            Hermes,
+            "<think>\nShould I <tool_call>? Yes.\n</think>\n\n<tool_call>\n{\"name\": \"now\"}\n</tool_call>\nDone, 5 < 6.",
+            "<think>\nShould I <tool_call>? Yes.\n</think>\n\nDone, 5 < 6.",
+            vec![("now", json!({}))],
+        ),
+        (
+            Hermes,
+            "No call: <tool_box> and 1 < 2 <",
+            "No call: <tool_box> and 1 < 2 <",
+            vec![],
+        ),
+        (
+            Llama3,
+            "{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "{\"type\": \"function\", \"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"add\", \"parameters\": {\"of\": [1, 2.5, [true, null]]}}",
+            "",
+            vec![paris(), ("add", json!({"of": [1, 2.5, [true, null]]}))],
+        ),
+        (
+            Llama3,
+            "The call would be {\"name\": \"get_weather\"}.",
+            "The call would be {\"name\": \"get_weather\"}.",
+            vec![],
+        ),
+        (
+            Mistral,
+            "[TOOL_CALLS] [{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}, \"id\": \"VvvODy9mT\"}]",
+            "",
+            vec![paris()],
+        ),
+        (
+            Mistral,
+            "I see [TOOLS].[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"now\", \"arguments\": {}}]",
+            "I see [TOOLS].",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Gemma,
+            "```json\n{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "```tool_code\n{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "```json\n{\"answer\": 42}\n```",
+            "```json\n{\"answer\": 42}\n```",
+            vec![],
+        ),
+        (
+            Json,
+            "[{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"get_weather\", \"arguments\": \"{\\\"place\\\": \\\"Paris\\\"}\"}]",
+            "",
+            vec![paris(), paris()],
+        ),
+        (Json, "[1, 2]", "[1, 2]", vec![]),
+    ]
+}
+
+/// Joins neighbouring texts and pieces of arguments.
+fn joined(events: impl IntoIterator<Item = ToolEvent>) -> Vec<ToolEvent> {
+    let mut out: Vec<ToolEvent> = Vec::new();
+    for event in events {
+        match (out.last_mut(), event) {
+            (Some(ToolEvent::Text(before)), ToolEvent::Text(text)) => before.push_str(&text),
+            (
+                Some(ToolEvent::Arguments {
+                    index,
+                    json: before,
+                }),
+                ToolEvent::Arguments { index: next, json },
+            ) if *index == next => before.push_str(&json),
+            (_, event) => out.push(event),
+        }
+    }
+    out
+}
+
+/// Reads a reply whose bytes come in the given pieces.
+fn read<'a>(
+    format: ToolFormat,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<ToolEvent>, ToolParseError> {
+    let mut text = TextStream::new(&[]).unwrap();
+    let mut parser = ToolParser::new(format, 7, false);
+    let mut events = Vec::new();
+    for piece in pieces {
+        events.extend(parser.push(text.push(piece).text)?);
+    }
+    events.extend(parser.push(text.finish().text)?);
+    events.extend(parser.finish()?);
+    Ok(joined(events))
+}
+
+#[test]
+fn replies_in_every_format_are_read_and_cuts_change_nothing() {
+    for (format, reply, text, calls) in replies() {
+        let bytes = reply.as_bytes();
+        let whole = read(format, [bytes]).unwrap();
+        let said: String = whole
+            .iter()
+            .filter_map(|event| match event {
+                ToolEvent::Text(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, text, "{format}: {reply}");
+        let made: Vec<_> = whole
+            .iter()
+            .filter_map(|event| match event {
+                ToolEvent::Finished { call, .. } => {
+                    Some((call.name.as_str(), call.arguments.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(made, calls, "{format}: {reply}");
+        for cut in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(
+                read(format, [first, second]).unwrap(),
+                whole,
+                "{format}: {reply} at {cut}"
+            );
+        }
+        assert_eq!(
+            read(format, bytes.chunks(1)).unwrap(),
+            whole,
+            "{format}: {reply}"
+        );
+    }
+}
+
+#[test]
+fn events_of_a_call_come_in_their_order_and_say_the_same() {
+    for (format, reply, _, calls) in replies() {
+        let events = read(format, reply.as_bytes().chunks(3)).unwrap();
+        let mut open: Option<(usize, String, String, String)> = None;
+        let mut seen = Vec::new();
+        for event in events {
+            match event {
+                ToolEvent::Started { index, id, name } => {
+                    assert!(open.is_none());
+                    assert_eq!(id.len(), 9);
+                    open = Some((index, id, name, String::new()));
+                }
+                ToolEvent::Arguments { index, json } => {
+                    let open = open.as_mut().unwrap();
+                    assert_eq!(open.0, index);
+                    open.3.push_str(&json);
+                }
+                ToolEvent::Finished { index, call } => {
+                    let (at, id, name, json) = open.take().unwrap();
+                    assert_eq!((index, &call.id, &call.name), (at, &id, &name));
+                    let arguments = if json.is_empty() {
+                        json!({})
+                    } else {
+                        serde_json::from_str(&json).unwrap()
+                    };
+                    assert!(arguments == call.arguments || arguments.is_string());
+                    seen.push(call.id);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(seen.len(), calls.len());
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), calls.len(), "ids differ");
+    }
+}
+
+#[test]
+fn replies_that_break_off_end_with_a_typed_error_or_as_text() {
+    let reply = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1";
+    assert_eq!(
+        read(ToolFormat::Hermes, [reply.as_bytes()]),
+        Err(ToolParseError::Unfinished { name: "f".into() })
+    );
+    let huge = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1e999}}\n</tool_call>";
+    assert!(matches!(
+        read(ToolFormat::Hermes, [huge.as_bytes()]),
+        Err(ToolParseError::Arguments { .. })
+    ));
+    for (reply, text) in [
+        ("<tool_call>\n{\"name\": \"f", "{\"name\": \"f"),
+        ("<tool_call>\nno JSON", "no JSON"),
+        ("<tool_call>{\"a\" 1}</tool_call>", "{\"a\" 1}</tool_call>"),
+        ("a<tool", "a<tool"),
+    ] {
+        let events = read(ToolFormat::Hermes, reply.as_bytes().chunks(1)).unwrap();
+        assert_eq!(events, [ToolEvent::Text(text.to_owned())], "{reply}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_parser(
+        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|<think>|\\{\"name\": |\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
+        cut in 0_usize..64,
+    ) {
+        for format in ToolFormat::ALL {
+            let bytes = reply.as_bytes();
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            let whole = read(format, [bytes]);
+            proptest::prop_assert_eq!(&read(format, [first, second]), &whole);
+            proptest::prop_assert_eq!(&read(format, bytes.chunks(1)), &whole);
+        }
+    }
+}
+
+#[test]
+fn tools_are_read_from_either_form_and_given_defaults() {
+    let tools = ToolSet::from_json(&json!([
+        weather()[0],
+        {"name": "now"},
+        {"type": "function", "function": {"name": "a.b-c", "parameters": null, "strict": true}},
+    ]))
+    .unwrap();
+    let names: Vec<_> = tools
+        .tools()
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect();
+    assert_eq!(names, ["get_weather", "now", "a.b-c"]);
+    assert_eq!(
+        tools.tools()[1].parameters,
+        json!({"properties": {}, "additionalProperties": false, "type": "object"})
+    );
+    assert_eq!(tools.to_json()[0], weather()[0]);
+    assert_eq!(ToolSet::from_json(&tools.to_json()).unwrap(), tools);
+}
+
+#[test]
+fn bad_tools_are_refused_with_field_value_and_limit() {
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let cases = [
+        (json!({}), "list"),
+        (json!([]), "list"),
+        (json!([1]), "not an object"),
+        (
+            json!([{"type": "retrieval", "function": {"name": "f"}}]),
+            "type",
+        ),
+        (json!([{"function": 1}]), "function"),
+        (json!([{"type": "function"}]), "name"),
+        (json!([{"name": "with space"}]), "with space"),
+        (json!([{"name": "x".repeat(65)}]), "1 to 64"),
+        (json!([{"name": "f", "description": 1}]), "description"),
+        (json!([{"name": "f", "parameters": []}]), "JSON schema"),
+        (
+            json!([{"name": "f", "parameters": {"type": "string"}}]),
+            "object",
+        ),
+        (json!([{"name": "f"}, {"name": "f"}]), "taken"),
+        (
+            json!([{"name": "f", "description": "x".repeat(300_000)}]),
+            "262144",
+        ),
+        (
+            json!([{"name": "f", "parameters": {"x": deep}}]),
+            "67 levels",
+        ),
+        (json!(vec![json!({"name": "f"}); MAX_TOOLS + 1]), "128"),
+    ];
+    for (tools, expected) in cases {
+        let error = ToolSet::from_json(&tools).unwrap_err();
+        assert!(
+            error.to_string().contains(expected),
+            "{error} lacks {expected}"
+        );
+        assert!(!error.kind().is_empty());
+    }
+}
+
+#[test]
+fn choices_are_checked_against_the_tools() {
+    let options = |tools: Option<Value>, choice: Option<ToolChoice>| GenerationOptions {
+        tools,
+        tool_choice: choice,
+        ..GenerationOptions::default()
+    };
+    assert!(options(None, Some(ToolChoice::None)).validate().is_ok());
+    assert!(options(Some(weather()), None).validate().is_ok());
+    let named = |name: &str| Some(ToolChoice::Named(name.to_owned()));
+    assert!(
+        options(Some(weather()), named("get_weather"))
+            .validate()
+            .is_ok()
+    );
+    assert_eq!(
+        options(Some(weather()), named("x")).validate(),
+        Err(RequestError::Tools(ToolError::UnknownChoice {
+            name: "x".into()
+        }))
+    );
+    assert!(matches!(
+        options(None, Some(ToolChoice::Required)).validate(),
+        Err(RequestError::Tools(ToolError::ChoiceWithoutTools { .. }))
+    ));
+    let both = GenerationOptions {
+        response_format: Some(ResponseFormat::JsonObject),
+        ..options(Some(weather()), None)
+    };
+    assert_eq!(
+        both.validate(),
+        Err(RequestError::Tools(ToolError::WithResponseFormat))
+    );
+    assert!(both.tool_set().unwrap().is_some());
+    let none = options(Some(weather()), Some(ToolChoice::None));
+    assert!(none.tool_set().unwrap().is_none());
+}
+
+#[test]
+fn requests_are_read_from_json() {
+    let options: GenerationOptions = serde_json::from_value(json!({
+        "tools": weather(),
+        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+        "parallel_tool_calls": false,
+    }))
+    .unwrap();
+    assert_eq!(
+        options.tool_choice,
+        Some(ToolChoice::Named("get_weather".into()))
+    );
+    let again: GenerationOptions =
+        serde_json::from_value(serde_json::to_value(&options).unwrap()).unwrap();
+    assert_eq!(again, options);
+    for choice in ["auto", "none", "required"] {
+        let read: ToolChoice = serde_json::from_value(json!(choice)).unwrap();
+        assert_eq!(read.to_string(), choice);
+        assert_eq!(serde_json::to_value(&read).unwrap(), json!(choice));
+    }
+    assert!(serde_json::from_value::<ToolChoice>(json!("any")).is_err());
+    for format in [
+        json!({"type": "text"}),
+        json!({"type": "json_object"}),
+        json!({"type": "json_schema", "json_schema": {"schema": {"type": "integer"}}}),
+        json!({"type": "regex", "regex": "a+"}),
+        json!({"type": "choice", "choice": ["a", "b"]}),
+        json!({"type": "lark", "lark": "start: \"a\""}),
+    ] {
+        let read: ResponseFormat = serde_json::from_value(format.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), format);
+    }
+    let named =
+        json!({"type": "json_schema", "json_schema": {"name": "x", "strict": true, "schema": {}}});
+    assert!(serde_json::from_value::<ResponseFormat>(named).is_ok());
+}
+
+#[test]
+fn formats_follow_from_templates() {
+    let file = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/templates/");
+        let source = std::fs::read_to_string(format!("{folder}{name}.jinja")).unwrap();
+        ChatTemplate::from_source(name, &source, SpecialTokens::new("<s>", "</s>")).unwrap()
+    };
+    for (name, format, native) in [
+        ("hermes_macros", ToolFormat::Hermes, true),
+        ("llama_tools", ToolFormat::Llama3, true),
+        ("mistral_tools", ToolFormat::Mistral, true),
+        ("gemma_style", ToolFormat::Gemma, false),
+        ("phi_style", ToolFormat::Json, false),
+    ] {
+        let template = file(name);
+        assert_eq!(
+            (template.tool_format(), template.takes_tools()),
+            (format, native),
+            "{name}"
+        );
+    }
+    for (named, format) in [
+        (ChatFormat::Llama3, ToolFormat::Llama3),
+        (ChatFormat::ChatMl, ToolFormat::Hermes),
+        (ChatFormat::Gemma, ToolFormat::Gemma),
+        (ChatFormat::Phi3, ToolFormat::Json),
+    ] {
+        let template = ChatTemplate::named(named).unwrap();
+        assert_eq!(
+            (template.tool_format(), template.takes_tools()),
+            (format, false),
+            "{named}"
+        );
+    }
+}
+
+fn conversation() -> (Vec<ChatMessage>, FunctionCall) {
+    let call = FunctionCall {
+        id: "abcdefghi".into(),
+        name: "get_weather".into(),
+        arguments: json!({"place": "Paris", "days": [1, 2]}),
+    };
+    let messages = vec![
+        ChatMessage::system("Be brief."),
+        ChatMessage::user("Weather in Paris?"),
+        ChatMessage::assistant_calls("", std::slice::from_ref(&call)),
+        ChatMessage::tool_result(&call, "sunny"),
+    ];
+    (messages, call)
+}
+
+#[test]
+fn templates_without_tools_get_them_as_text() {
+    let tools = ToolSet::from_json(&weather()).unwrap();
+    let (messages, _) = conversation();
+    for format in ToolFormat::ALL {
+        let plain = with_tools(&messages, Some(&tools), format, false);
+        let roles: Vec<_> = plain.iter().map(|message| message.role).collect();
+        assert_eq!(
+            roles,
+            [Role::System, Role::User, Role::Assistant, Role::User],
+            "{format}"
+        );
+        assert!(plain[0].content.starts_with("Be brief.\n\n"), "{format}");
+        assert!(plain[0].content.contains("\"get_weather\""), "{format}");
+        assert!(plain[3].content.contains("sunny"), "{format}");
+        assert!(plain.iter().all(|message| message.tool_calls.is_none()));
+        // What is written down for the model is what would be read from it.
+        let read = read(format, [plain[2].content.as_bytes()]).unwrap();
+        assert!(
+            matches!(read.last(), Some(ToolEvent::Finished { call, .. })
+                if call.arguments == json!({"place": "Paris", "days": [1, 2]})),
+            "{format}: {read:?}"
+        );
+    }
+    let two = [ChatMessage::user("a"), ChatMessage::tool("b")];
+    let joined = with_tools(&two, Some(&tools), ToolFormat::Hermes, false);
+    assert_eq!(joined.len(), 2);
+    assert!(joined[1].content.starts_with("a\n\n<tool_response>"));
+    assert_eq!(*with_tools(&two, None, ToolFormat::Hermes, false), two);
+}
+
+#[test]
+fn templates_with_tools_get_messages_with_objects() {
+    let (mut messages, call) = conversation();
+    let text = json!([{"type": "function", "id": call.id, "function": {
+        "name": call.name, "arguments": call.arguments.to_string(),
+    }}]);
+    messages[2].tool_calls = Some(text);
+    let native = with_tools(&messages, None, ToolFormat::Mistral, true);
+    assert_eq!(native[2].tool_calls, Some(json!([call.to_message_json()])));
+    assert_eq!(native[3], messages[3]);
+}
+
+#[test]
+fn grammars_name_every_tool_and_no_white_space_is_free() {
+    let tools = ToolSet::from_json(&json!([{"name": "f"}, {"name": "g"}])).unwrap();
+    for format in ToolFormat::ALL {
+        let one = format.grammar(tools.tools(), false, &[]);
+        assert!(
+            one.contains("\\\"f\\\"") && one.contains("\\\"g\\\""),
+            "{one}"
+        );
+        assert_eq!(
+            one.matches("\"whitespace_flexible\":false").count(),
+            2,
+            "{one}"
+        );
+        assert!(
+            !one.contains("{0,15}") && format.grammar(tools.tools(), true, &[]).contains("{0,15}")
+        );
+    }
+}
