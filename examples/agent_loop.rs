@@ -114,6 +114,8 @@ async fn replace_vector(folder: &Path, events: &mut Events) -> Result<(), Box<dy
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // With `ELPIS_RUNTIME_ISOLATION=process` the model runs in a second process of this program.
+    elpis::worker::serve_if_asked();
     let mut settings = Settings::load()?;
     let folder = tempfile::tempdir()?;
     let bundled = settings.model.path.is_none() && settings.model.emotion_vectors_dir.is_none();

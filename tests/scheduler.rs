@@ -235,6 +235,22 @@ fn a_failed_evaluation_ends_its_generations_and_the_next_ones_work() {
 }
 
 #[test]
+fn the_end_of_the_backend_is_no_end_of_a_generation() {
+    let (mut scheduler, probe, _) = scheduler(Scripted::new(2, 16, 1000, NO_END));
+    let death = BackendError::WorkerDied {
+        reason: "injected".into(),
+    };
+    let (one, first) = task("a", "one", 10);
+    scheduler.admit(one).unwrap();
+    scheduler.step().unwrap();
+    probe.failures.lock().unwrap().push(death.clone());
+    assert_eq!(scheduler.step().unwrap_err(), death);
+    // Whoever drops the scheduler tells the readers that the engine restarts.
+    assert!(!first.ended());
+    assert_eq!(scheduler.running(), 1);
+}
+
+#[test]
 fn a_reader_that_lags_pauses_its_generation_alone() {
     let (mut scheduler, ..) = scheduler(Scripted::new(2, 16, 1000, NO_END));
     let (slow, lagging) = task("a", "slow", 30);

@@ -5,8 +5,6 @@
 //! under no name; the logits lie in memory that both processes see. Whatever
 //! ends the worker ends the pending call with [`BackendError::WorkerDied`].
 
-#![allow(unsafe_code)]
-
 mod child;
 mod descriptors;
 mod frame;

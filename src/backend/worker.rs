@@ -40,7 +40,7 @@ pub struct WorkerOptions {
 /// worker; otherwise does nothing.
 ///
 /// To be called first in `main`, before anything reads standard input or
-/// starts a runtime. A subscriber for `tracing` may be set before: it then sees
+/// starts a runtime of elpis; one of Tokio runtime may be there already. A subscriber for `tracing` may be set before: it then sees
 /// what the worker says. What it prints on standard output goes to standard
 /// error.
 pub fn serve_if_asked() {

@@ -235,9 +235,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        lock(&self.life.state).tell = None;
+        let unloaded = "its model was unloaded";
+        {
+            let mut state = lock(&self.life.state);
+            state.tell = None;
+            state.reason.get_or_insert_with(|| unloaded.to_owned());
+        }
         if self.life.wait(END_BOUND).is_none() {
-            self.life.kill("it was not needed any more");
+            self.life.kill(unloaded);
         }
         if let Some(watcher) = self.watcher.take() {
             let _ = watcher.join();

@@ -3,6 +3,7 @@
 //!
 //! It is a file without a name, so nothing is left behind however the two end,
 //! and nobody else can open it.
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
