@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+    Backend, BackendError, BackendFactory, Batch, DeathNotice, ModelFacts, SequenceId, Token,
+    Tokenizer,
 };
 
 /// Sequences that are over and still remembered.
@@ -194,6 +195,10 @@ impl Backend for Watched {
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
         self.inner.residual_stream(tokens, layers)
+    }
+
+    fn on_death(&mut self, tell: DeathNotice) {
+        self.inner.on_death(tell);
     }
 }
 
