@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use elpis::backend::{Backend, BackendError, Batch, BundledModel, LoadOptions, create_backend};
+use elpis::backend::{
+    Backend, BackendError, BackendKind, Batch, BundledModel, LoadOptions, available_backends,
+    create_backend,
+};
 use elpis::settings::{HardwareBackend, Isolation, ModelSettings, ModelSource, RuntimeSettings};
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
 use elpis::worker::{self, WorkerOptions};
@@ -55,6 +58,13 @@ impl Program {
             .worker(self.path.as_path())
             .restart_backoff_initial_ms(10_u64);
         Settings::default().model(cpu()).runtime(runtime)
+    }
+
+    fn options(&self) -> WorkerOptions {
+        WorkerOptions {
+            program: Some(self.path.clone()),
+            bound: None,
+        }
     }
 
     /// The only process that runs this program.
@@ -160,9 +170,9 @@ async fn texts_are_those_of_a_model_in_this_process() {
     assert!(!program.runs());
 }
 
-fn load(worker: Option<WorkerOptions>) -> Box<dyn Backend> {
+fn load(kind: BackendKind, worker: Option<WorkerOptions>) -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: cpu(),
+        model: cpu().backend(kind),
         source: ModelSource::Bundled,
         n_sequences: 4,
         devices: Vec::new(),
@@ -243,29 +253,25 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
 
 #[test]
 fn every_call_gives_what_it_gives_in_this_process() {
-    let program = Program::new();
-    let options = WorkerOptions {
-        program: Some(program.path.clone()),
-        bound: None,
-    };
-    let (mut here, mut there) = (load(None), load(Some(options)));
-    assert_eq!(here.facts(), there.facts());
-    let encode = |backend: &dyn Backend| {
-        let texts = [
-            "",
-            "<|im_end|> plain",
-            "naïve 🚂\0",
-            &"long ".repeat(50_000),
-        ];
-        texts.map(|text| [true, false].map(|s| backend.tokenizer().encode(text, s).unwrap()))
-    };
-    assert_eq!(encode(here.as_ref()), encode(there.as_ref()));
-    assert!(everything(here.as_mut()) == everything(there.as_mut()));
-    let tokenizer = there.tokenizer();
-    drop(there);
-    assert!(!program.runs(), "the process goes with the backend");
-    let gone = tokenizer.encode("text", true).unwrap_err();
-    assert!(gone.is_fatal(), "{gone:?}");
+    for &kind in available_backends() {
+        let program = Program::new();
+        let (mut here, mut there) = (load(kind, None), load(kind, Some(program.options())));
+        assert_eq!(here.facts(), there.facts());
+        let encode = |backend: &dyn Backend| {
+            let texts = ["", "<|im_end|> plain", "naïve 🚂", &"long ".repeat(50_000)];
+            texts.map(|text| [true, false].map(|s| backend.tokenizer().encode(text, s).unwrap()))
+        };
+        assert_eq!(encode(here.as_ref()), encode(there.as_ref()));
+        assert!(everything(here.as_mut()) == everything(there.as_mut()));
+        let tokenizer = there.tokenizer();
+        drop(there);
+        assert!(!program.runs(), "the process goes with the backend");
+        let gone = tokenizer.encode("text", true).unwrap_err();
+        assert!(
+            gone.is_fatal() && gone.to_string().contains("unloaded"),
+            "{gone:?}"
+        );
+    }
 }
 
 /// What is left of a runtime whose model was killed in the middle of a stream.
@@ -603,6 +609,51 @@ async fn holds_a_runtime() {
     for seed in 0.. {
         let _ = session.chat(QUESTION).seed(seed).complete().await;
     }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let (program, folder) = (Program::new(), tempfile::tempdir().unwrap());
+    let output = alone("counts_descriptors")
+        .env(PROGRAM, &program.path)
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert!(files.is_empty(), "{files:?}");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn counts_descriptors() {
+    let path = PathBuf::from(std::env::var_os(PROGRAM).unwrap());
+    let options = |program: &Path| WorkerOptions {
+        program: Some(program.to_owned()),
+        bound: None,
+    };
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for round in 0..3 {
+        let mut backend = load(BackendKind::LlamaCpp, Some(options(&path)));
+        let mut batch = Batch::default();
+        batch.push(0, 0, &[1], true, None);
+        backend.decode(&batch).unwrap();
+        if round > 0 {
+            kill_process(running(&path).unwrap(), Signal::KILL).unwrap();
+            assert!(backend.truncate(0, 0).unwrap_err().is_fatal());
+        }
+    }
+    let refused = options(Path::new("/bin/true"));
+    let refused = create_backend(&LoadOptions {
+        model: cpu(),
+        source: ModelSource::Bundled,
+        n_sequences: 1,
+        devices: Vec::new(),
+        worker: Some(refused),
+    });
+    assert!(refused.is_err());
+    assert_eq!(open(), before);
 }
 
 #[test]
