@@ -2,122 +2,32 @@
 //! else does.
 #![cfg(target_os = "linux")]
 
+#[path = "support/worker.rs"]
+mod support;
+
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use elpis::backend::{
     Backend, BackendError, BackendKind, Batch, BundledModel, LoadOptions, available_backends,
     create_backend,
 };
-use elpis::settings::{HardwareBackend, Isolation, ModelSettings, ModelSource, RuntimeSettings};
+use elpis::settings::ModelSource;
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
-use elpis::worker::{self, WorkerOptions};
+use elpis::worker::WorkerOptions;
 use elpis::{
     ChatMessage, Coefficients, Elpis, EngineError, Error, GenerationEvent, GenerationStream,
-    Session, Settings,
+    Session,
 };
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use rustix::process::{Signal, kill_process};
+use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, within};
 
-const ELPIS: &str = env!("CARGO_BIN_EXE_elpis");
 const QUESTION: &str = "Tell me about trains.";
-/// Names the program of a worker to a test in another process.
-const PROGRAM: &str = "ELPIS_TEST_PROGRAM";
-
-/// The `elpis` command under a name of this test's own, by which its processes
-/// are found.
-struct Program {
-    folder: TempDir,
-    path: PathBuf,
-}
-
-impl Program {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("elpis");
-        symlink(ELPIS, &path).unwrap();
-        Self { folder, path }
-    }
-
-    /// A script in its place.
-    fn script(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("script");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        Self { folder, path }
-    }
-
-    fn settings(&self) -> Settings {
-        let runtime = RuntimeSettings::default()
-            .isolation(Isolation::Process)
-            .worker(self.path.as_path())
-            .restart_backoff_initial_ms(10_u64);
-        Settings::default().model(cpu()).runtime(runtime)
-    }
-
-    fn options(&self) -> WorkerOptions {
-        WorkerOptions {
-            program: Some(self.path.clone()),
-            bound: None,
-        }
-    }
-
-    /// The only process that runs this program.
-    async fn process(&self) -> Pid {
-        within("a worker", || running(&self.path)).await
-    }
-
-    fn runs(&self) -> bool {
-        running(&self.path).is_some()
-    }
-}
-
-fn cpu() -> ModelSettings {
-    ModelSettings::default().hardware_backend(HardwareBackend::Cpu)
-}
-
-fn in_process() -> Settings {
-    Settings::default().model(cpu())
-}
-
-/// A live process whose first argument, its own name, is this path.
-fn running(program: &Path) -> Option<Pid> {
-    let own = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let entry = entry.ok()?;
-        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-        // Empty for one that is dead but not waited for.
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let name = line.split(|&byte| byte == 0).next()?;
-        (name == program.as_os_str().as_encoded_bytes()).then_some(id)
-    });
-    let found: Vec<i32> = own.collect();
-    assert!(found.len() < 2, "one worker at a time: {found:?}");
-    Pid::from_raw(*found.first()?)
-}
-
-fn exists(process: Pid) -> bool {
-    Path::new(&format!("/proc/{}", process.as_raw_nonzero())).exists()
-}
-
-async fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "{what} in time");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-async fn gone(process: Pid) {
-    within("the end of a process", || (!exists(process)).then_some(())).await;
-}
 
 async fn greedy(session: &Session, excited: Option<f64>) -> String {
     let mut coefficients = Coefficients::new();
@@ -192,7 +102,7 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
     let tokens = backend.tokenizer().encode(QUESTION, true).unwrap();
     let plan = |name: &str| {
         let blend = library.blend([(name, 1.0)].into_iter(), &BlendOptions::default());
-        std::sync::Arc::new(blend.unwrap())
+        Arc::new(blend.unwrap())
     };
     let mut seen = Vec::new();
     let mut batch = Batch::default();
@@ -472,120 +382,6 @@ async fn a_dropped_runtime_leaves_no_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_says_why_as_ever() {
-    let program = Program::new();
-    let file = program.folder.path().join("text.gguf");
-    fs::write(&file, "not a model at all").unwrap();
-    let mut errors = Vec::new();
-    for mut settings in [in_process(), program.settings()] {
-        settings.model.path = Some(file.display().to_string());
-        errors.push(Elpis::start(settings).await.unwrap_err());
-    }
-    let [Error::Backend(here), Error::Backend(there)] = errors.as_slice() else {
-        panic!("{errors:?}")
-    };
-    assert_eq!(here, there);
-    assert!(matches!(
-        here,
-        BackendError::NotAModel {
-            expected: "GGUF",
-            ..
-        }
-    ));
-    assert!(!program.runs());
-}
-
-async fn unusable(settings: Settings) -> String {
-    let error = Elpis::start(settings).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Backend(BackendError::WorkerUnusable { .. })),
-        "{error:?}"
-    );
-    error.to_string()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_no_worker_is_told_what_to_do() {
-    // This program: a test, which knows nothing of workers.
-    let mut settings = Program::new().settings();
-    settings.runtime.worker = None;
-    let own = unusable(settings.clone()).await;
-    assert!(
-        own.contains("exited with code") && own.contains("serve_if_asked"),
-        "{own}"
-    );
-    settings.runtime.worker = Some("/nonexistent/worker".into());
-    let missing = unusable(settings).await;
-    assert!(
-        missing.contains("/nonexistent/worker: No such file"),
-        "{missing}"
-    );
-    let chatty = Program::script("exec yes 'no worker at all, but it has a lot to say' >&0");
-    let chatty = unusable(chatty.settings()).await;
-    assert!(
-        chatty.contains("something else") && chatty.contains("serve_if_asked"),
-        "{chatty}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_another_build_is_refused() {
-    let padding = "\\000".repeat(15);
-    let old = Program::script(&format!(
-        "printf 'elpis-wk\\001\\002\\000\\0000.0.9{padding}' >&0; sleep 60"
-    ));
-    let old = unusable(old.settings()).await;
-    assert!(old.contains("speaks protocol 513 of elpis 0.0.9"), "{old}");
-    assert!(
-        old.contains(concat!("of elpis ", env!("CARGO_PKG_VERSION"))),
-        "{old}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_the_protocol_is_ended() {
-    let version = env!("CARGO_PKG_VERSION");
-    let padding = "\\000".repeat(20 - version.len());
-    let hello = format!("printf 'elpis-wk\\001\\000\\000\\000{version}{padding}' >&0");
-    for (rest, told) in [
-        ("yes >&0", "broke the protocol"),
-        ("exit 3", "exited with code 3"),
-    ] {
-        let program = Program::script(&format!("{hello}; {rest}"));
-        let error = Elpis::start(program.settings()).await.unwrap_err();
-        let Error::Backend(BackendError::WorkerDied { reason }) = &error else {
-            panic!("{error:?}")
-        };
-        assert!(reason.contains(told), "{reason}");
-    }
-}
-
-/// Runs another test of this file in a process of its own.
-fn alone(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture"]);
-    command
-}
-
-#[test]
-fn a_program_that_forgets_to_serve_does_not_start_itself_for_ever() {
-    let output = alone("in_a_worker_no_worker_is_started")
-        .env(worker::MARKER, "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by another test"]
-async fn in_a_worker_no_worker_is_started() {
-    let program = Program::new();
-    let refused = unusable(program.settings()).await;
-    assert!(refused.contains("started as a worker itself"), "{refused}");
-    assert!(!program.runs());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_does_not_outlive_the_program() {
     let program = Program::new();
     let mut parent = alone("holds_a_runtime")
@@ -654,20 +450,4 @@ fn counts_descriptors() {
     });
     assert!(refused.is_err());
     assert_eq!(open(), before);
-}
-
-#[test]
-fn a_worker_without_a_runtime_says_so() {
-    let by_hand = Command::new(ELPIS).arg(worker::ARGUMENT).output().unwrap();
-    assert!(!by_hand.status.success());
-    let text = String::from_utf8(by_hand.stderr).unwrap();
-    assert!(text.contains("runtime.isolation"), "{text}");
-    let marked = Command::new(ELPIS)
-        .env(worker::MARKER, "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(!marked.status.success());
-    let text = String::from_utf8(marked.stderr).unwrap();
-    assert!(text.contains(worker::MARKER), "{text}");
 }
