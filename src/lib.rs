@@ -37,7 +37,8 @@
 //! process on the same cores makes both slow. With OpenMP builds the
 //! environment variable `GOMP_SPINCOUNT=3000`, set before the process starts,
 //! keeps nearly all of the speed alone and most of it in company. The `elpis`
-//! command sets it for itself; a library cannot.
+//! command sets it for itself, and a runtime for a model in a process of its
+//! own ([`worker`]); for this process a library cannot.
 
 #![deny(unsafe_code)]
 

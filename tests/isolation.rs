@@ -2,112 +2,32 @@
 //! else does.
 #![cfg(target_os = "linux")]
 
+#[path = "support/worker.rs"]
+mod support;
+
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elpis::backend::{Backend, BackendError, Batch, BundledModel, LoadOptions, create_backend};
-use elpis::settings::{HardwareBackend, Isolation, ModelSettings, ModelSource, RuntimeSettings};
+use elpis::backend::{
+    Backend, BackendError, BackendKind, Batch, BundledModel, LoadOptions, available_backends,
+    create_backend,
+};
+use elpis::settings::ModelSource;
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
-use elpis::worker::{self, WorkerOptions};
+use elpis::worker::WorkerOptions;
 use elpis::{
     ChatMessage, Coefficients, Elpis, EngineError, Error, GenerationEvent, GenerationStream,
-    Session, Settings,
+    Session,
 };
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use rustix::process::{Signal, kill_process};
+use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, within};
 
-const ELPIS: &str = env!("CARGO_BIN_EXE_elpis");
 const QUESTION: &str = "Tell me about trains.";
-/// Names the program of a worker to a test in another process.
-const PROGRAM: &str = "ELPIS_TEST_PROGRAM";
-
-/// The `elpis` command under a name of this test's own, by which its processes
-/// are found.
-struct Program {
-    folder: TempDir,
-    path: PathBuf,
-}
-
-impl Program {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("elpis");
-        symlink(ELPIS, &path).unwrap();
-        Self { folder, path }
-    }
-
-    /// A script in its place.
-    fn script(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("script");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        Self { folder, path }
-    }
-
-    fn settings(&self) -> Settings {
-        let runtime = RuntimeSettings::default()
-            .isolation(Isolation::Process)
-            .worker(self.path.as_path())
-            .restart_backoff_initial_ms(10_u64);
-        Settings::default().model(cpu()).runtime(runtime)
-    }
-
-    /// The only process that runs this program.
-    async fn process(&self) -> Pid {
-        within("a worker", || running(&self.path)).await
-    }
-
-    fn runs(&self) -> bool {
-        running(&self.path).is_some()
-    }
-}
-
-fn cpu() -> ModelSettings {
-    ModelSettings::default().hardware_backend(HardwareBackend::Cpu)
-}
-
-fn in_process() -> Settings {
-    Settings::default().model(cpu())
-}
-
-/// A live process whose first argument, its own name, is this path.
-fn running(program: &Path) -> Option<Pid> {
-    let own = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let entry = entry.ok()?;
-        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-        // Empty for one that is dead but not waited for.
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let name = line.split(|&byte| byte == 0).next()?;
-        (name == program.as_os_str().as_encoded_bytes()).then_some(id)
-    });
-    let found: Vec<i32> = own.collect();
-    assert!(found.len() < 2, "one worker at a time: {found:?}");
-    Pid::from_raw(*found.first()?)
-}
-
-fn exists(process: Pid) -> bool {
-    Path::new(&format!("/proc/{}", process.as_raw_nonzero())).exists()
-}
-
-async fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "{what} in time");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-async fn gone(process: Pid) {
-    within("the end of a process", || (!exists(process)).then_some(())).await;
-}
 
 async fn greedy(session: &Session, excited: Option<f64>) -> String {
     let mut coefficients = Coefficients::new();
@@ -160,9 +80,9 @@ async fn texts_are_those_of_a_model_in_this_process() {
     assert!(!program.runs());
 }
 
-fn load(worker: Option<WorkerOptions>) -> Box<dyn Backend> {
+fn load(kind: BackendKind, worker: Option<WorkerOptions>) -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: cpu(),
+        model: cpu().backend(kind),
         source: ModelSource::Bundled,
         n_sequences: 4,
         devices: Vec::new(),
@@ -182,7 +102,7 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
     let tokens = backend.tokenizer().encode(QUESTION, true).unwrap();
     let plan = |name: &str| {
         let blend = library.blend([(name, 1.0)].into_iter(), &BlendOptions::default());
-        std::sync::Arc::new(blend.unwrap())
+        Arc::new(blend.unwrap())
     };
     let mut seen = Vec::new();
     let mut batch = Batch::default();
@@ -243,29 +163,25 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
 
 #[test]
 fn every_call_gives_what_it_gives_in_this_process() {
-    let program = Program::new();
-    let options = WorkerOptions {
-        program: Some(program.path.clone()),
-        bound: None,
-    };
-    let (mut here, mut there) = (load(None), load(Some(options)));
-    assert_eq!(here.facts(), there.facts());
-    let encode = |backend: &dyn Backend| {
-        let texts = [
-            "",
-            "<|im_end|> plain",
-            "naïve 🚂\0",
-            &"long ".repeat(50_000),
-        ];
-        texts.map(|text| [true, false].map(|s| backend.tokenizer().encode(text, s).unwrap()))
-    };
-    assert_eq!(encode(here.as_ref()), encode(there.as_ref()));
-    assert!(everything(here.as_mut()) == everything(there.as_mut()));
-    let tokenizer = there.tokenizer();
-    drop(there);
-    assert!(!program.runs(), "the process goes with the backend");
-    let gone = tokenizer.encode("text", true).unwrap_err();
-    assert!(gone.is_fatal(), "{gone:?}");
+    for &kind in available_backends() {
+        let program = Program::new();
+        let (mut here, mut there) = (load(kind, None), load(kind, Some(program.options())));
+        assert_eq!(here.facts(), there.facts());
+        let encode = |backend: &dyn Backend| {
+            let texts = ["", "<|im_end|> plain", "naïve 🚂", &"long ".repeat(50_000)];
+            texts.map(|text| [true, false].map(|s| backend.tokenizer().encode(text, s).unwrap()))
+        };
+        assert_eq!(encode(here.as_ref()), encode(there.as_ref()));
+        assert!(everything(here.as_mut()) == everything(there.as_mut()));
+        let tokenizer = there.tokenizer();
+        drop(there);
+        assert!(!program.runs(), "the process goes with the backend");
+        let gone = tokenizer.encode("text", true).unwrap_err();
+        assert!(
+            gone.is_fatal() && gone.to_string().contains("unloaded"),
+            "{gone:?}"
+        );
+    }
 }
 
 /// What is left of a runtime whose model was killed in the middle of a stream.
@@ -466,120 +382,6 @@ async fn a_dropped_runtime_leaves_no_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_says_why_as_ever() {
-    let program = Program::new();
-    let file = program.folder.path().join("text.gguf");
-    fs::write(&file, "not a model at all").unwrap();
-    let mut errors = Vec::new();
-    for mut settings in [in_process(), program.settings()] {
-        settings.model.path = Some(file.display().to_string());
-        errors.push(Elpis::start(settings).await.unwrap_err());
-    }
-    let [Error::Backend(here), Error::Backend(there)] = errors.as_slice() else {
-        panic!("{errors:?}")
-    };
-    assert_eq!(here, there);
-    assert!(matches!(
-        here,
-        BackendError::NotAModel {
-            expected: "GGUF",
-            ..
-        }
-    ));
-    assert!(!program.runs());
-}
-
-async fn unusable(settings: Settings) -> String {
-    let error = Elpis::start(settings).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Backend(BackendError::WorkerUnusable { .. })),
-        "{error:?}"
-    );
-    error.to_string()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_no_worker_is_told_what_to_do() {
-    // This program: a test, which knows nothing of workers.
-    let mut settings = Program::new().settings();
-    settings.runtime.worker = None;
-    let own = unusable(settings.clone()).await;
-    assert!(
-        own.contains("exited with code") && own.contains("serve_if_asked"),
-        "{own}"
-    );
-    settings.runtime.worker = Some("/nonexistent/worker".into());
-    let missing = unusable(settings).await;
-    assert!(
-        missing.contains("/nonexistent/worker: No such file"),
-        "{missing}"
-    );
-    let chatty = Program::script("exec yes 'no worker at all, but it has a lot to say' >&0");
-    let chatty = unusable(chatty.settings()).await;
-    assert!(
-        chatty.contains("something else") && chatty.contains("serve_if_asked"),
-        "{chatty}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_another_build_is_refused() {
-    let padding = "\\000".repeat(15);
-    let old = Program::script(&format!(
-        "printf 'elpis-wk\\001\\002\\000\\0000.0.9{padding}' >&0; sleep 60"
-    ));
-    let old = unusable(old.settings()).await;
-    assert!(old.contains("speaks protocol 513 of elpis 0.0.9"), "{old}");
-    assert!(
-        old.contains(concat!("of elpis ", env!("CARGO_PKG_VERSION"))),
-        "{old}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_the_protocol_is_ended() {
-    let version = env!("CARGO_PKG_VERSION");
-    let padding = "\\000".repeat(20 - version.len());
-    let hello = format!("printf 'elpis-wk\\001\\000\\000\\000{version}{padding}' >&0");
-    for (rest, told) in [
-        ("yes >&0", "broke the protocol"),
-        ("exit 3", "exited with code 3"),
-    ] {
-        let program = Program::script(&format!("{hello}; {rest}"));
-        let error = Elpis::start(program.settings()).await.unwrap_err();
-        let Error::Backend(BackendError::WorkerDied { reason }) = &error else {
-            panic!("{error:?}")
-        };
-        assert!(reason.contains(told), "{reason}");
-    }
-}
-
-/// Runs another test of this file in a process of its own.
-fn alone(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture"]);
-    command
-}
-
-#[test]
-fn a_program_that_forgets_to_serve_does_not_start_itself_for_ever() {
-    let output = alone("in_a_worker_no_worker_is_started")
-        .env(worker::MARKER, "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by another test"]
-async fn in_a_worker_no_worker_is_started() {
-    let program = Program::new();
-    let refused = unusable(program.settings()).await;
-    assert!(refused.contains("started as a worker itself"), "{refused}");
-    assert!(!program.runs());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_does_not_outlive_the_program() {
     let program = Program::new();
     let mut parent = alone("holds_a_runtime")
@@ -606,17 +408,46 @@ async fn holds_a_runtime() {
 }
 
 #[test]
-fn a_worker_without_a_runtime_says_so() {
-    let by_hand = Command::new(ELPIS).arg(worker::ARGUMENT).output().unwrap();
-    assert!(!by_hand.status.success());
-    let text = String::from_utf8(by_hand.stderr).unwrap();
-    assert!(text.contains("runtime.isolation"), "{text}");
-    let marked = Command::new(ELPIS)
-        .env(worker::MARKER, "1")
-        .stdin(Stdio::null())
+fn nothing_is_left_behind() {
+    let (program, folder) = (Program::new(), tempfile::tempdir().unwrap());
+    let output = alone("counts_descriptors")
+        .env(PROGRAM, &program.path)
+        .env("TMPDIR", folder.path())
         .output()
         .unwrap();
-    assert!(!marked.status.success());
-    let text = String::from_utf8(marked.stderr).unwrap();
-    assert!(text.contains(worker::MARKER), "{text}");
+    assert!(output.status.success(), "{output:?}");
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert!(files.is_empty(), "{files:?}");
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn counts_descriptors() {
+    let path = PathBuf::from(std::env::var_os(PROGRAM).unwrap());
+    let options = |program: &Path| WorkerOptions {
+        program: Some(program.to_owned()),
+        bound: None,
+    };
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for round in 0..3 {
+        let mut backend = load(BackendKind::LlamaCpp, Some(options(&path)));
+        let mut batch = Batch::default();
+        batch.push(0, 0, &[1], true, None);
+        backend.decode(&batch).unwrap();
+        if round > 0 {
+            kill_process(running(&path).unwrap(), Signal::KILL).unwrap();
+            assert!(backend.truncate(0, 0).unwrap_err().is_fatal());
+        }
+    }
+    let refused = options(Path::new("/bin/true"));
+    let refused = create_backend(&LoadOptions {
+        model: cpu(),
+        source: ModelSource::Bundled,
+        n_sequences: 1,
+        devices: Vec::new(),
+        worker: Some(refused),
+    });
+    assert!(refused.is_err());
+    assert_eq!(open(), before);
 }
