@@ -22,13 +22,15 @@ fn weather() -> Value {
     }])
 }
 
-/// Recorded replies: format, reply, text outside of calls, calls.
-fn replies() -> Vec<(
+/// A recorded reply: format, reply, text outside of calls, calls.
+type Reply = (
     ToolFormat,
     &'static str,
     &'static str,
     Vec<(&'static str, Value)>,
-)> {
+);
+
+fn replies() -> Vec<Reply> {
     use ToolFormat::{Gemma, Hermes, Json, Llama3, Mistral};
     let paris = || ("get_weather", json!({"place": "Paris"}));
     vec![

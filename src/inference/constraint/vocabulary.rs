@@ -105,17 +105,15 @@ impl Vocabulary {
         extent: Extent,
     ) -> Result<Guide, ConstraintError> {
         let key = key(grammar);
-        let matcher = match self.kept(&key) {
-            Some(matcher) => matcher,
-            None => {
-                let matcher = self.matcher(grammar)?;
-                let fresh = matcher.deep_clone();
-                let mut compiled = lock(&self.compiled);
-                compiled.truncate(KEPT - 1);
-                compiled.push_front((key, fresh));
-                matcher
-            }
-        };
+        if let Some(matcher) = self.kept(&key) {
+            return Ok(Guide::new(Arc::clone(self), matcher, extent));
+        }
+        let matcher = self.matcher(grammar)?;
+        let fresh = matcher.deep_clone();
+        let mut compiled = lock(&self.compiled);
+        compiled.truncate(KEPT - 1);
+        compiled.push_front((key, fresh));
+        drop(compiled);
         Ok(Guide::new(Arc::clone(self), matcher, extent))
     }
 
@@ -147,9 +145,9 @@ impl Vocabulary {
         let running = Arc::new(());
         let trace = Arc::downgrade(&running);
         let compile = move || {
-            let _running = running;
             // Nobody waits any more: then it took too long.
             let _ = sender.send(vocabulary.compile_source(source));
+            drop(running);
         };
         // Not a scoped thread: one that takes for ever is left behind.
         std::thread::Builder::new()
