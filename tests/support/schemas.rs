@@ -130,7 +130,7 @@ impl Schemas {
     fn object(&mut self, depth: usize) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
-        for _ in 0..1 + self.below(4) {
+        for _ in 0..=self.below(4) {
             let name = self.word();
             if properties.contains_key(name) {
                 continue;
