@@ -22,16 +22,15 @@ fn weather() -> Value {
     }])
 }
 
-/// A format, a reply in it, the text around the calls, and the calls.
-type Recorded = (
+/// A recorded reply: format, reply, text outside of calls, calls.
+type Reply = (
     ToolFormat,
     &'static str,
     &'static str,
     Vec<(&'static str, Value)>,
 );
 
-/// Recorded replies: format, reply, text outside of calls, calls.
-fn replies() -> Vec<Recorded> {
+fn replies() -> Vec<Reply> {
     use ToolFormat::{Gemma, Hermes, Json, Llama3, Mistral};
     let paris = || ("get_weather", json!({"place": "Paris"}));
     vec![

@@ -13,7 +13,7 @@ use crate::inference::tools::{ControlToken, Finder};
 
 /// A grammar that takes longer for the mask of one token ends its reply: the other replies of a
 /// batch wait for it.
-const MASK_LIMIT: Duration = Duration::from_secs(1);
+const MASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Says before every token of one reply which ones may follow.
 pub struct Guide {

@@ -105,16 +105,15 @@ impl Vocabulary {
         extent: Extent,
     ) -> Result<Guide, ConstraintError> {
         let key = key(grammar);
-        let matcher = if let Some(matcher) = self.kept(&key) {
-            matcher
-        } else {
-            let matcher = self.matcher(grammar)?;
-            let fresh = matcher.deep_clone();
-            let mut compiled = lock(&self.compiled);
-            compiled.truncate(KEPT - 1);
-            compiled.push_front((key, fresh));
-            matcher
-        };
+        if let Some(matcher) = self.kept(&key) {
+            return Ok(Guide::new(Arc::clone(self), matcher, extent));
+        }
+        let matcher = self.matcher(grammar)?;
+        let fresh = matcher.deep_clone();
+        let mut compiled = lock(&self.compiled);
+        compiled.truncate(KEPT - 1);
+        compiled.push_front((key, fresh));
+        drop(compiled);
         Ok(Guide::new(Arc::clone(self), matcher, extent))
     }
 

@@ -15,7 +15,7 @@ use crate::inference::constraint::canonical_schema;
 #[non_exhaustive]
 pub enum ToolFormat {
     /// Hermes and Qwen: `<tool_call>\n{"name": …, "arguments": …}\n</tool_call>`, one block for
-    /// each call (`NousResearch`'s function calling format).
+    /// each call (the function calling format of Nous Research).
     Hermes,
     /// Llama 3: the reply is `{"name": …, "parameters": …}`, several are separated by `; ` (Meta's
     /// prompt format of Llama 3.1, "JSON based tool calling").
@@ -135,11 +135,12 @@ impl ToolFormat {
         control: &[ControlToken],
     ) -> String {
         let several = |one: &str, between: &str| {
-            if !parallel {
-                return one.to_owned();
+            if parallel {
+                let (between, more) = (quote(between), MAX_PARALLEL_CALLS - 1);
+                format!("{one} ({between} {one}){{0,{more}}}")
+            } else {
+                one.to_owned()
             }
-            let (between, more) = (quote(between), MAX_PARALLEL_CALLS - 1);
-            format!("{one} ({between} {one}){{0,{more}}}")
         };
         let marker = |text: &str| match control.iter().find(|token| token.text == text) {
             Some(token) => format!("<[{}]>", token.id),
