@@ -142,6 +142,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
     for field in fields() {
         let type_name = field.type_name();
         let (text, in_toml) = match type_name.as_str() {
+            "true or false" if field.default_text() == "false" => ("true", "true".to_owned()),
             "true or false" => ("false", "false".to_owned()),
             "text" | "path" => ("x/y", "\"x/y\"".to_owned()),
             "list of numbers" => ("0.5,1.0", "[0.5, 1]".to_owned()),
