@@ -2,7 +2,8 @@
 //! sampling, and the way from token bytes to text.
 //!
 //! Everything here is pure: no clock, no files, no threads. The date is a value
-//! ([`CivilDateTime`]), randomness is a seed.
+//! ([`CivilDateTime`]), randomness is a seed. One exception: a [`Vocabulary`] compiles grammars,
+//! which may come from anyone, on threads of their own and within a time limit.
 
 mod chat_format;
 mod chat_template;

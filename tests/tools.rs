@@ -239,6 +239,11 @@ fn replies_that_break_off_end_with_a_typed_error_or_as_text() {
         read(ToolFormat::Hermes, [reply.as_bytes()]),
         Err(ToolParseError::Unfinished { name: "f".into() })
     );
+    let broken = "<tool_call>\n{\"name\": \"f\", \"arguments\": 1, 2}\n</tool_call>";
+    assert!(matches!(
+        read(ToolFormat::Hermes, [broken.as_bytes()]),
+        Err(ToolParseError::Arguments { .. })
+    ));
     let huge = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1e999}}\n</tool_call>";
     assert!(matches!(
         read(ToolFormat::Hermes, [huge.as_bytes()]),

@@ -62,11 +62,13 @@ impl LoadedModel {
         let markers = self.template.tool_format().markers().iter();
         let mut piece = Vec::new();
         let mut control = |text: &'static str| {
-            // The beginning of a text may stand before it.
-            let id = *self.tokenizer.encode(text, true).ok()?.last()?;
+            let tokens = self.tokenizer.encode(text, true).ok()?;
+            let (&id, before) = tokens.split_last()?;
             piece.clear();
             self.tokenizer.append_piece(id, &mut piece);
-            piece.is_empty().then_some(ControlToken { text, id })
+            // The beginning of a text may stand before it.
+            let control = piece.is_empty() && before.len() <= 1 && !self.tokenizer.is_end(id);
+            control.then_some(ControlToken { text, id })
         };
         markers.filter_map(|text| control(text)).collect()
     }

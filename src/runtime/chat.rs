@@ -9,7 +9,7 @@ use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
 use crate::inference::{
     ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, SamplingParams,
-    ToolChoice, ToolParser,
+    ToolChoice,
 };
 use crate::scheduler::{MoodSource, Task};
 
@@ -201,7 +201,7 @@ impl Chat {
         let form = Form::of(&options)?;
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
-        let calls = form.tools().is_some();
+        let reader = form.reader(&model, prompt.thinking);
         let parallel = options.parallel_tool_calls != Some(false);
         let guide = form.guide(&model, parallel, prompt.thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
@@ -225,11 +225,9 @@ impl Chat {
             permit,
         };
         let (outlet, mut stream) = stream(parts, &wiring.intake);
-        if calls {
-            let format = model.template.tool_format();
+        if let Some(reader) = reader {
             // A seed that is fixed for a conversation must not repeat its ids.
-            let ids = seed ^ id.0.rotate_left(32);
-            stream = stream.with_tools(ToolParser::new(format, ids, prompt.thinking));
+            stream = stream.with_tools(reader(seed ^ id.0.rotate_left(32)));
         }
         wiring.intake.submit(Task {
             id,

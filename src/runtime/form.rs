@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::actors::engine::LoadedModel;
 use crate::error::EngineError;
 use crate::inference::{
-    ConstraintError, Extent, GenerationOptions, Grammar, Guide, ToolChoice, ToolSet,
+    ConstraintError, Extent, GenerationOptions, Grammar, Guide, RequestError, ResponseFormat,
+    ToolChoice, ToolParser, ToolSet,
 };
 
 /// The form of a reply.
@@ -23,7 +24,7 @@ impl Form {
             return Ok(Self::Calls(tools, choice));
         }
         let format = options.response_format.as_ref();
-        let grammar = format.map(crate::inference::ResponseFormat::grammar);
+        let grammar = format.map(ResponseFormat::grammar);
         Ok(match grammar.transpose()?.flatten() {
             Some(grammar) => Self::Answer(grammar),
             None => Self::Free,
@@ -36,6 +37,21 @@ impl Form {
             Self::Calls(tools, _) => Some(tools),
             Self::Free | Self::Answer(_) => None,
         }
+    }
+
+    /// What reads calls out of the reply, once it is given a seed for their ids. A reply that has
+    /// to be calls does not think.
+    pub fn reader(
+        &self,
+        model: &LoadedModel,
+        thinking: bool,
+    ) -> Option<impl FnOnce(u64) -> ToolParser + use<>> {
+        let Self::Calls(_, choice) = self else {
+            return None;
+        };
+        let format = model.template.tool_format();
+        let thinking = thinking && *choice == ToolChoice::Auto;
+        Some(move |seed| ToolParser::new(format, seed, thinking))
     }
 
     /// Compiles the guide of the reply. Takes a thread of its own, since grammars and
@@ -52,9 +68,7 @@ impl Form {
             Self::Calls(tools, choice) => {
                 let format = model.template.tool_format();
                 let control = model.control_tokens();
-                let chosen = tools
-                    .chosen(&choice)
-                    .map_err(crate::inference::RequestError::from)?;
+                let chosen = tools.chosen(&choice).map_err(RequestError::from)?;
                 let parallel = parallel && !matches!(choice, ToolChoice::Named(_));
                 let grammar = Grammar::of_tools(format.grammar(chosen, parallel, &control));
                 let extent = match choice {

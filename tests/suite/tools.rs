@@ -266,6 +266,26 @@ async fn auto_leaves_free_text_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_opens_the_thinking_hides_no_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut thinking = settings();
+    let file = template(folder.path(), "<tool_call>");
+    let source = std::fs::read_to_string(&file).unwrap() + "<think>";
+    std::fs::write(&file, source).unwrap();
+    thinking.model.chat_format = Some(file);
+    let elpis = start(thinking).await;
+    let session = elpis.session("a").unwrap();
+    let ask = |choice| {
+        let chat = session.chat("Tell me about trains.").tools(weather());
+        chat.tool_choice(choice).max_tokens(300).seed(1).complete()
+    };
+    let reply = ask(ToolChoice::Named("get_weather".into())).await.unwrap();
+    assert_eq!(reply.tool_calls.len(), 1, "{reply:?}");
+    assert!(ask(ToolChoice::Auto).await.unwrap().tool_calls.is_empty());
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_are_streamed_as_they_are_written() {
     let elpis = start(settings()).await;
     let session = elpis.session("a").unwrap();

@@ -123,7 +123,10 @@ impl Guide {
                 let tokens =
                     opening_tokens(&self.vocabulary, &self.control, token, watch.pending());
                 self.watch = None;
-                self.matcher.consume_tokens(&tokens.unwrap_or_default())
+                let Some(tokens) = tokens else {
+                    return Err(self.failed(&"a call cannot begin so"));
+                };
+                self.matcher.consume_tokens(&tokens)
             }
         };
         consumed.map_err(|error| self.failed(&error))?;

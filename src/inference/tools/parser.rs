@@ -81,7 +81,8 @@ enum State {
 /// Reads tool calls out of a reply that comes in pieces. However it is cut, the events say the
 /// same.
 ///
-/// What is no call, though it began like one, comes out as text. Memory: the call that is being
+/// What is no call, though it began like one, comes out as text; once its name was told, it is an
+/// error. Memory: the call that is being
 /// read.
 #[derive(Debug)]
 pub struct ToolParser {
@@ -109,7 +110,7 @@ impl ToolParser {
         }
     }
 
-    /// Adds a piece of the reply.
+    /// Adds a piece of the reply. Nothing may follow an error.
     ///
     /// # Errors
     /// [`ToolParseError::Arguments`].
@@ -186,7 +187,13 @@ impl ToolParser {
                     self.close(scan, handed_on)?;
                     self.state = State::Between(String::new());
                 }
-                Step::Broken => self.text(scan.raw()),
+                Step::Broken if handed_on.is_none() => self.text(scan.raw()),
+                Step::Broken => {
+                    return Err(ToolParseError::Arguments {
+                        name: scan.name.unwrap_or_default(),
+                        reason: "the call is no JSON object".to_owned(),
+                    });
+                }
             },
         }
         Ok(())
