@@ -9,12 +9,14 @@
 pub mod emotion;
 pub mod engine;
 pub mod hardware;
+pub mod observer;
 pub mod restart;
 pub mod steering;
 pub mod supervisor;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ractor::{ActorRef, Message, RpcReplyPort};
 use tokio::sync::watch;
@@ -84,12 +86,30 @@ impl<M> Clone for Presence<M> {
 #[derive(Debug)]
 pub struct Handle<M> {
     presence: watch::Receiver<Presence<M>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Counts a call for as long as it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<M> Clone for Handle<M> {
     fn clone(&self) -> Self {
         Self {
             presence: self.presence.clone(),
+            waiting: Arc::clone(&self.waiting),
         }
     }
 }
@@ -106,7 +126,15 @@ pub enum CallError {
 impl<M: Message> Handle<M> {
     /// Makes a handle over what the supervisor tells of the actor.
     pub fn new(presence: watch::Receiver<Presence<M>>) -> Self {
-        Self { presence }
+        Self {
+            presence,
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Calls through this handle and its clones that are not answered yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Waits until the actor works.
@@ -136,6 +164,7 @@ impl<M: Message> Handle<M> {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> M,
     ) -> Result<T, CallError> {
+        let _waiting = Waiting::new(&self.waiting);
         let actor = self.live().await?;
         let (sender, receiver) = ractor::concurrency::oneshot();
         if actor.send_message(message(sender.into())).is_err() {

@@ -7,6 +7,7 @@
 use tokio::sync::broadcast;
 
 use crate::event::Event;
+use crate::telemetry;
 
 /// Publishes the events of one runtime.
 #[derive(Debug, Clone)]
@@ -27,6 +28,11 @@ impl EventBus {
     pub fn publish(&self, event: Event) {
         // An error only says that nobody listens.
         let _ = self.sender.send(event);
+    }
+
+    /// Events that the slowest subscriber has not received.
+    pub fn lag(&self) -> usize {
+        self.sender.len()
     }
 
     /// Subscribes to the events from now on.
@@ -57,7 +63,7 @@ impl Events {
     pub async fn next(&mut self) -> Option<Delivery> {
         match self.receiver.recv().await {
             Ok(event) => Some(Delivery::Event(Box::new(event))),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Delivery::Lagged(missed)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(lagged(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
@@ -66,10 +72,15 @@ impl Events {
     pub fn try_next(&mut self) -> Option<Delivery> {
         match self.receiver.try_recv() {
             Ok(event) => Some(Delivery::Event(Box::new(event))),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Delivery::Lagged(missed)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(lagged(missed)),
             Err(_) => None,
         }
     }
+}
+
+fn lagged(missed: u64) -> Delivery {
+    telemetry::bus_missed(missed);
+    Delivery::Lagged(missed)
 }
 
 #[cfg(test)]

@@ -194,6 +194,27 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// A short name for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Settings(error) => error.kind(),
+            Self::Emotion(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Backend(error) => error.kind(),
+            Self::Steering(error) => error.kind(),
+            Self::Hub(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Hardware { .. } => "hardware",
+            Self::ChatFormat { .. } => "chat_format",
+            Self::TooManyEvents { .. } => "too_many_events",
+            Self::Metrics { .. } => "metrics",
+            Self::TooManySessions { .. } => "too_many_sessions",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+}
+
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
         Self::Engine(error.into())

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::actors::emotion::{EmotionHandle, Sessions};
 use crate::actors::engine::{Intake, LoadedModel};
 use crate::actors::hardware::HardwareReport;
+use crate::actors::observer::Observer;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
 use crate::actors::{Handle, Wiring};
@@ -161,10 +162,19 @@ impl ElpisBuilder {
                 return Err(error);
             }
         };
+        let emotion = EmotionHandle::new(Handle::new(roster.emotion.subscribe()));
+        let steering = SteeringHandle::new(Handle::new(roster.steering.subscribe()));
+        let observer = Observer {
+            listed: wiring.settings.metrics.listed_sessions()?,
+            wiring: wiring.clone(),
+            emotion: emotion.clone(),
+            steering: steering.clone(),
+        };
+        tokio::spawn(observer.watch(roster.stopped.subscribe()));
         Ok(Elpis {
             inner: Arc::new(Inner {
-                emotion: EmotionHandle::new(Handle::new(roster.emotion.subscribe())),
-                steering: SteeringHandle::new(Handle::new(roster.steering.subscribe())),
+                emotion,
+                steering,
                 wiring,
                 roster,
                 supervisor,

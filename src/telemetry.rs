@@ -1,38 +1,44 @@
 //! Metrics, through the `metrics` facade: the host's recorder receives them,
-//! or, with the setting `metrics.listen`, an exporter for Prometheus.
+//! or, with the setting `metrics.listen`, an exporter for Prometheus. And
+//! spans, through `tracing`: one for each generation, [`TRACE_TARGET`].
 //!
 //! Names have vLLM's suffixes where vLLM has such a metric; times are in
 //! seconds. [`METRICS`] lists all of them.
 
 #[cfg(feature = "prometheus")]
 mod exporter;
+mod moods;
+mod request;
 mod table;
 
 #[cfg(feature = "prometheus")]
-pub(crate) use exporter::listen;
-pub use table::{METRICS, Metric, MetricKind, reference_markdown};
+pub(crate) use exporter::{listen, process};
+pub(crate) use moods::Moods;
+pub use request::TRACE_TARGET;
+pub(crate) use request::{RequestWatch, refused as generation_refused};
+pub use table::{METRICS, Metric, MetricKind, OPENTELEMETRY, reference_markdown};
 
 use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
 use table::{
-    AROUSAL, BATCH_ROWS, EMOTION_EVENTS, GENERATION_TOKENS, INTER_TOKEN_LATENCY, KV_CACHE_USAGE,
-    LATENCY, PREFIX_HITS, PREFIX_HITS_OTHER, PROMPT_TOKENS, QUEUE_TIME, REQUESTS, RESTARTS,
-    RESUMES, RUNNING, SAFETY_LIMITS, SESSIONS, STEERING_EMOTIONS, STEERING_FRACTION,
-    STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES,
-    TIME_TO_FIRST_TOKEN, VALENCE, WAITING,
+    AROUSAL, BATCH_ROWS, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS,
+    INTER_TOKEN_LATENCY, KV_CACHE_USAGE, LIBRARY_INFO, MAILBOX, RESTARTS, RUNNING, SAFETY_LIMITS,
+    SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME,
+    STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES, VALENCE, WAITING,
 };
 
-use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit};
-use crate::error::{EngineError, SteeringError};
+use crate::backend::Device;
+use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit, Spiral};
+use crate::error::SteeringError;
 use crate::event::{ActorName, FailureKind};
-use crate::inference::GenerationReport;
+use crate::inference::SessionId;
 use crate::scheduler::{CacheUsage, StepSummary};
 use crate::store::{SessionChange, StoreError};
 
 /// Tells the recorder what each metric means.
 pub(crate) fn describe() {
-    for metric in METRICS {
+    for metric in METRICS.iter().chain(OPENTELEMETRY) {
         let unit = metric.unit.unwrap_or(Unit::Count);
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
@@ -64,37 +70,12 @@ pub(crate) fn emotion_event(event: &EmotionEvent, applied: &AppliedEvent) {
     histogram!(AROUSAL).record(applied.after.arousal());
 }
 
+pub(crate) fn spiral(kind: Spiral) {
+    counter!(SPIRALS, "kind" => kind.as_str()).increment(1);
+}
+
 pub(crate) fn safety_limit(limit: SafetyLimit) {
     counter!(SAFETY_LIMITS, "limit" => limit.as_str()).increment(1);
-}
-
-pub(crate) fn generation_done(report: &GenerationReport) {
-    let model = report.model.clone();
-    counter!(REQUESTS, "model" => model.clone(), "outcome" => report.finish_reason.as_str())
-        .increment(1);
-    counter!(PROMPT_TOKENS, "model" => model.clone()).increment(report.prompt_tokens.into());
-    counter!(GENERATION_TOKENS, "model" => model.clone())
-        .increment(report.completion_tokens.into());
-    histogram!(TIME_TO_FIRST_TOKEN, "model" => model.clone()).record(report.first_token_seconds);
-    histogram!(QUEUE_TIME, "model" => model.clone()).record(report.queue_seconds);
-    counter!(PREFIX_HITS, "model" => model.clone()).increment(report.cached_prompt_tokens.into());
-    counter!(PREFIX_HITS_OTHER, "model" => model.clone())
-        .increment(report.cached_under_other_steering.into());
-    counter!(RESUMES, "model" => model.clone()).increment(report.resumes.into());
-    for steering in report.modulations.iter().flat_map(|m| &m.steering) {
-        if let Some(fraction) = steering.residual_fraction {
-            histogram!(STEERING_FRACTION, "model" => model.clone()).record(f64::from(fraction));
-        }
-    }
-    histogram!(LATENCY, "model" => model).record(report.total_seconds);
-}
-
-pub(crate) fn generation_failed(model: &str, error: &EngineError) {
-    counter!(REQUESTS, "model" => model.to_owned(), "outcome" => error.kind()).increment(1);
-}
-
-pub(crate) fn generation_cancelled(model: &str) {
-    counter!(REQUESTS, "model" => model.to_owned(), "outcome" => "cancelled").increment(1);
 }
 
 /// Metrics of the engine thread; the handles are made once, so that a step
@@ -136,10 +117,12 @@ impl StepMetrics {
     }
 }
 
-pub(crate) fn steering_reloaded(took: Duration, emotions: usize) {
+pub(crate) fn steering_reloaded(took: Duration, emotions: usize, before: &str, version: &str) {
     counter!(STEERING_RELOADS, "outcome" => "ok").increment(1);
     histogram!(STEERING_RELOAD_TIME).record(took.as_secs_f64());
     gauge!(STEERING_EMOTIONS).set(emotions as f64);
+    gauge!(LIBRARY_INFO, "version" => before.to_owned()).set(0.0);
+    gauge!(LIBRARY_INFO, "version" => version.to_owned()).set(1.0);
 }
 
 pub(crate) fn steering_refused(error: &SteeringError) {
@@ -150,4 +133,28 @@ pub(crate) fn steering_refused(error: &SteeringError) {
 
 pub(crate) fn restart(actor: ActorName, kind: FailureKind) {
     counter!(RESTARTS, "actor" => actor.as_str(), "cause" => kind.as_str()).increment(1);
+}
+
+pub(crate) fn mailbox(actor: ActorName, waiting: usize) {
+    gauge!(MAILBOX, "actor" => actor.as_str()).set(waiting as f64);
+}
+
+pub(crate) fn bus_lag(events: usize) {
+    gauge!(BUS_LAG).set(events as f64);
+}
+
+pub(crate) fn bus_missed(events: u64) {
+    counter!(BUS_MISSED).increment(events);
+}
+
+pub(crate) fn device_memory(device: &Device) {
+    let name = || device.name.clone();
+    gauge!(DEVICE_TOTAL, "device" => name()).set(device.memory_total as f64);
+    gauge!(DEVICE_FREE, "device" => name()).set(device.memory_free as f64);
+}
+
+/// The state of a session that the operator watches by name.
+pub(crate) fn listed_session(session: &SessionId, valence: f64, arousal: f64) {
+    gauge!(SESSION_VALENCE, "session" => session.to_string()).set(valence);
+    gauge!(SESSION_AROUSAL, "session" => session.to_string()).set(arousal);
 }

@@ -7,13 +7,14 @@ mod backend;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use backend::Scripted;
 use elpis::backend::BackendFactory;
 use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::telemetry::{METRICS, MetricKind};
-use elpis::{Elpis, Error, SafetyLimits, Settings};
+use elpis::telemetry::{METRICS, MetricKind, OPENTELEMETRY};
+use elpis::{Delivery, Elpis, Error, SafetyLimits, Settings};
 
 fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -24,6 +25,18 @@ fn scrape(address: SocketAddr) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     body.to_owned()
+}
+
+/// Scrapes until there is a certain text.
+async fn scrape_until(address: SocketAddr, wanted: &str) -> String {
+    for _ in 0..400 {
+        let text = scrape(address);
+        if text.contains(wanted) {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{wanted} did not come: {}", scrape(address));
 }
 
 /// Label names by metric, and the words of each kind of line.
@@ -47,7 +60,9 @@ fn read(text: &str) -> Exposition {
                 let name = words.next().unwrap().to_owned();
                 found.helps.insert(name, words.next().unwrap().to_owned());
             }
-            (Some(series), Some(_)) if series.starts_with("elpis_") => {
+            (Some(series), Some(_))
+                if series.starts_with("elpis_") || series.starts_with("gen_ai_") =>
+            {
                 let (name, labels) = series.split_once('{').unwrap_or((series, ""));
                 let base = ["_bucket", "_sum", "_count"]
                     .iter()
@@ -59,7 +74,8 @@ fn read(text: &str) -> Exposition {
                 let names = labels.split(',').filter_map(|label| label.split_once('='));
                 let names = names.map(|(name, _)| name.to_owned());
                 let known = found.labels.entry(base.to_owned()).or_default();
-                known.extend(names.filter(|name| name != "le"));
+                let own = found.kinds.get(base).map(String::as_str) == Some("histogram");
+                known.extend(names.filter(|name| name != "le" || !own));
             }
             _ => {}
         }
@@ -78,6 +94,7 @@ async fn start(folder: &std::path::Path, listen: MetricsSettings) -> Result<Elpi
         .store(StoreSettings::default().path(folder.join("moods.db")))
         .metrics(listen);
     settings.emotion.events_per_minute = Some(20);
+    settings.runtime.bus_capacity = 2;
     Elpis::builder(settings).backend(factory).start().await
 }
 
@@ -93,13 +110,18 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     // A port that is taken is an error that names it.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let listen = MetricsSettings::default().listen(address);
+    let listen = MetricsSettings::default()
+        .listen(address)
+        .interval_seconds(0.1)
+        .sessions(vec!["ada".to_owned(), "not here".to_owned()])
+        .opentelemetry(true);
     let error = start(folder.path(), listen.clone()).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     drop(taken);
 
     let elpis = start(folder.path(), listen).await.unwrap();
     let session = elpis.session("ada").unwrap();
+    let mut events = elpis.events();
     for _ in 0..3 {
         session.feel("success").await.unwrap();
         session
@@ -108,6 +130,10 @@ async fn every_metric_is_exposed_as_it_is_documented() {
             .complete()
             .await
             .unwrap();
+    }
+    assert!(matches!(events.next().await, Some(Delivery::Lagged(_))));
+    for _ in 0..4 {
+        session.feel("success").await.unwrap();
     }
     let tight = SafetyLimits {
         valence: 0.1,
@@ -119,39 +145,50 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     std::fs::write(vectors.join("calm.safetensors"), "no vector").unwrap();
     elpis.reload_vectors().await.unwrap_err();
 
-    let text = scrape(address);
+    // The observer has looked since the last event.
+    let text = scrape_until(address, "elpis_sessions_by_valence{le=\"0.2\"} 1").await;
     let found = read(&text);
-    for metric in METRICS {
-        // These count what went wrong, which nothing did here.
+    for metric in METRICS.iter().chain(OPENTELEMETRY) {
+        // The first two count what went wrong, which nothing did here; devices
+        // are those of a backend that is built in.
         let quiet = ["elpis_store_failures_total", "elpis_actor_restarts_total"];
-        if quiet.contains(&metric.name) {
+        let device = metric.labels == "device" && !cfg!(feature = "llama-cpp");
+        if quiet.contains(&metric.name) || device {
             continue;
         }
-        let kind = found.kinds.get(metric.name).map(String::as_str);
-        assert_eq!(kind, Some(metric.kind.as_str()), "{}", metric.name);
-        assert_eq!(found.helps[metric.name], metric.help);
+        let name = metric.name.replace('.', "_");
+        let kind = found.kinds.get(&name).map(String::as_str);
+        assert_eq!(kind, Some(metric.kind.as_str()), "{name}");
+        assert_eq!(found.helps[&name], metric.help);
         let expected: BTreeSet<_> = metric
             .labels
             .split(", ")
             .filter(|label| !label.is_empty())
-            .map(str::to_owned)
+            .map(|label| label.replace('.', "_"))
             .collect();
-        assert_eq!(found.labels[metric.name], expected, "{}", metric.name);
+        assert_eq!(found.labels[&name], expected, "{name}");
         if metric.kind == MetricKind::Histogram {
             assert!(
-                text.contains(&format!("{}_bucket", metric.name)),
-                "{} has buckets",
-                metric.name
+                text.contains(&format!("{name}_bucket")),
+                "{name} has buckets"
             );
         }
     }
-    let documented: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    let documented: BTreeSet<_> = METRICS
+        .iter()
+        .chain(OPENTELEMETRY)
+        .map(|metric| metric.name.replace('.', "_"))
+        .collect();
     for name in found.kinds.keys() {
-        assert!(
-            documented.contains(name.as_str()),
-            "{name} is not documented"
-        );
+        // The process's own have the names that all programs give them.
+        let known = documented.contains(name) || name.starts_with("process_");
+        assert!(known, "{name} is not documented");
     }
+    assert!(text.contains("process_resident_memory_bytes "));
+    assert!(!text.contains("session=\"not here\""));
+    assert!(text.contains("elpis_sessions_by_quadrant{quadrant=\"excited\"} 1"));
+    assert!(text.contains("elpis_sessions_by_valence{le=\"0.05\"} 0"));
+    assert!(text.contains("elpis_emotion_spirals_total{kind=\"positive\"} 1"));
     assert!(text.contains("elpis_generation_tokens_total{model=\"scripted\"} 24"));
     assert!(text.contains("elpis_sessions 1"));
     elpis.shutdown().await;

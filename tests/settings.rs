@@ -146,6 +146,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             "true or false" => ("false", "false".to_owned()),
             "text" | "path" => ("x/y", "\"x/y\"".to_owned()),
             "list of numbers" => ("0.5,1.0", "[0.5, 1]".to_owned()),
+            "list of texts" => ("a,b", "[\"a\", \"b\"]".to_owned()),
             "number" => ("0.25", "0.25".to_owned()),
             "whole number" if field.name() == "context_length" => ("1024", "1_024".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),

@@ -5,6 +5,8 @@ mod backend;
 #[path = "support/fragile.rs"]
 mod fragile;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend::Scripted;
@@ -170,13 +172,23 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_the_intensity_the_runtime_stops_with_the_cause() {
-    let elpis = start(2, |_| true).await;
+    // The engine waits with its first panic until everything is submitted.
+    let submitted = Arc::new(AtomicBool::new(false));
+    let may_panic = Arc::clone(&submitted);
+    let elpis = start_with(settings(2), move |number| {
+        while !may_panic.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("injected panic at decode {number}");
+    })
+    .await;
     let mut events = elpis.events();
     let session = elpis.session("a").unwrap();
     let mut streams = Vec::new();
     for _ in 0..6 {
         streams.push(session.chat("x").max_tokens(5).stream().await.unwrap());
     }
+    submitted.store(true, Ordering::Release);
     let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
     let Event::Stopped { reason } = stopped else {
         unreachable!()

@@ -10,6 +10,7 @@
 //! own: soon after (`relaxed`), or before it is in force (`sync`). Sessions
 //! that are not used leave memory and come back when they are.
 
+mod census;
 mod handle;
 mod mood;
 mod sessions;

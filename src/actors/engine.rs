@@ -12,7 +12,8 @@ mod pulse;
 mod thread;
 
 pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
-pub use outlet::{GenerationEvent, GenerationStream, StreamParts, stream};
+pub use outlet::{GenerationEvent, GenerationStream};
+pub(crate) use outlet::{StreamParts, stream};
 
 use std::sync::{Arc, OnceLock};
 

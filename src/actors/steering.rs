@@ -161,7 +161,12 @@ impl SteeringState {
             Ok(library) => {
                 let library = Arc::new(library);
                 self.wiring.library.send_replace(Arc::clone(&library));
-                telemetry::steering_reloaded(start.elapsed(), library.emotions().count());
+                telemetry::steering_reloaded(
+                    start.elapsed(),
+                    library.emotions().count(),
+                    current.version(),
+                    library.version(),
+                );
                 tracing::info!(version = %library.version(), "steering library in force");
                 self.wiring.bus.publish(Event::SteeringReloaded {
                     version: library.version().to_string(),
@@ -236,6 +241,11 @@ impl SteeringHandle {
     /// Makes a typed handle.
     pub fn new(actor: Handle<SteeringMessage>) -> Self {
         Self { actor }
+    }
+
+    /// Calls that are not answered yet.
+    pub fn waiting(&self) -> usize {
+        self.actor.waiting()
     }
 
     /// Reads the vectors anew and waits until the result is in force.

@@ -1,6 +1,7 @@
 //! What the emotional state does to generation: sampling parameters and steering coefficients.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -244,4 +245,15 @@ pub fn place_coefficients<'a>(
         *weight = strength * *weight / total;
     }
     Ok(weights)
+}
+
+/// `calm 0.01, excited 0.18`, in order of name.
+impl fmt::Display for Coefficients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (emotion, coefficient)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{emotion} {coefficient:.2}")?;
+        }
+        Ok(())
+    }
 }

@@ -193,7 +193,7 @@ impl EmotionTracker {
             intensity *= factor;
             rules.inertia = changed(factor);
         }
-        let damping = self.spiral_damping(before, (shift_valence, shift_arousal), at);
+        let damping = self.spiral_damping(before, (shift_valence, shift_arousal));
         intensity *= damping;
         rules.spiral = changed(damping);
 
@@ -254,6 +254,11 @@ impl EmotionTracker {
     pub fn trajectory_at(&self, at: f64) -> Trajectory {
         let now = self.reading_time(at);
         Trajectory::from_history(&self.history, self.quadrant_since, &self.config, now)
+    }
+
+    /// The direction in which the latest events keep leading away from the baseline.
+    pub fn spiral(&self) -> Spiral {
+        Spiral::of(&self.history, &self.config)
     }
 
     /// What the state at a time does to a generation; see [`state_at`](Self::state_at).
@@ -416,9 +421,9 @@ impl EmotionTracker {
     }
 
     /// The factor on an event that leads away from the baseline in the middle of a spiral.
-    fn spiral_damping(&self, before: EmotionalState, shift: (f64, f64), at: f64) -> f64 {
+    fn spiral_damping(&self, before: EmotionalState, shift: (f64, f64)) -> f64 {
         let damping = self.config.spiral_damping;
-        if damping >= 1.0 || self.trajectory_at(at).spiral == Spiral::None {
+        if damping >= 1.0 || self.spiral() == Spiral::None {
             return 1.0;
         }
         let baseline = self.config.baseline();

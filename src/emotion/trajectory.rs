@@ -131,7 +131,7 @@ impl Trajectory {
             arousal_velocity,
             trend,
             momentum,
-            spiral: spiral(points, config),
+            spiral: Spiral::of(points, config),
             time_in_quadrant: (now - quadrant_since).max(0.0),
         }
     }
@@ -167,36 +167,6 @@ fn oscillates(points: &[HistoryPoint]) -> bool {
     rises(a, b) != rises(b, c) && rises(b, c) != rises(c, d)
 }
 
-fn spiral(points: &[HistoryPoint], config: &EmotionConfig) -> Spiral {
-    let Some(start) = points.len().checked_sub(config.spiral_history_count) else {
-        return Spiral::None;
-    };
-    let points = &points[start..];
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
-        return Spiral::None;
-    };
-    let baseline = config.baseline();
-    let leaving = points
-        .windows(2)
-        .filter(|pair| pair[1].state.distance(baseline) > pair[0].state.distance(baseline))
-        .count();
-    if leaving < config.spiral_increasing_threshold {
-        return Spiral::None;
-    }
-    let from = |origin: EmotionalState| {
-        (
-            last.state.valence() - origin.valence(),
-            last.state.arousal() - origin.arousal(),
-        )
-    };
-    let (valence, arousal) = from(first.state);
-    if valence.abs() < SMALL_CHANGE && arousal.abs() < SMALL_CHANGE {
-        let (valence, arousal) = from(baseline);
-        return direction(valence, arousal, valence.abs() > arousal.abs());
-    }
-    direction(valence, arousal, valence.abs() >= arousal.abs())
-}
-
 fn direction(valence: f64, arousal: f64, by_valence: bool) -> Spiral {
     match (by_valence, valence > 0.0, arousal > 0.0) {
         (true, true, _) => Spiral::Positive,
@@ -230,6 +200,37 @@ impl Momentum {
 }
 
 impl Spiral {
+    /// The spiral in the latest points.
+    pub(super) fn of(points: &[HistoryPoint], config: &EmotionConfig) -> Self {
+        let Some(start) = points.len().checked_sub(config.spiral_history_count) else {
+            return Self::None;
+        };
+        let points = &points[start..];
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+            return Self::None;
+        };
+        let baseline = config.baseline();
+        let leaving = points
+            .windows(2)
+            .filter(|pair| pair[1].state.distance(baseline) > pair[0].state.distance(baseline))
+            .count();
+        if leaving < config.spiral_increasing_threshold {
+            return Self::None;
+        }
+        let from = |origin: EmotionalState| {
+            (
+                last.state.valence() - origin.valence(),
+                last.state.arousal() - origin.arousal(),
+            )
+        };
+        let (valence, arousal) = from(first.state);
+        if valence.abs() < SMALL_CHANGE && arousal.abs() < SMALL_CHANGE {
+            let (valence, arousal) = from(baseline);
+            return direction(valence, arousal, valence.abs() > arousal.abs());
+        }
+        direction(valence, arousal, valence.abs() >= arousal.abs())
+    }
+
     /// The name, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use crate::inference::{
     ToolChoice,
 };
 use crate::scheduler::{MoodSource, Task};
+use crate::telemetry::{self, RequestWatch};
 
 /// What a generation answers to: messages, or the text of a single user
 /// message.
@@ -186,6 +187,16 @@ impl Chat {
     /// [`Error::Engine`] if the request is not valid, its template fails, its
     /// prompt is too long or the runtime is overloaded; [`Error::Stopped`].
     pub async fn stream(self) -> Result<GenerationStream, Error> {
+        let elpis = self.session.elpis().clone();
+        let (task, stream) = self.prepare().await.inspect_err(|error| {
+            let model = elpis.model().map(|facts| facts.name.clone());
+            telemetry::generation_refused(model.as_deref().unwrap_or_default(), error.kind());
+        })?;
+        elpis.inner.wiring.intake.submit(task)?;
+        Ok(stream)
+    }
+
+    async fn prepare(self) -> Result<(Task, GenerationStream), Error> {
         let Self {
             session,
             messages,
@@ -216,10 +227,13 @@ impl Chat {
             .or(model_settings.seed)
             .unwrap_or_else(rand::random);
         let id = elpis.next_request();
+        let watched = &wiring.settings.metrics;
+        let text = || prompt.text.clone();
+        let watch = RequestWatch::submitted(id, session.id(), &model.facts.name, watched, text);
         let parts = StreamParts {
             id,
             session: session.id().clone(),
-            model: model.facts.name.clone(),
+            watch,
             buffer: runtime.stream_buffer,
             bus: wiring.bus.clone(),
             permit,
@@ -229,7 +243,7 @@ impl Chat {
             // A seed that is fixed for a conversation must not repeat its ids.
             stream = stream.with_tools(reader(seed ^ id.0.rotate_left(32)));
         }
-        wiring.intake.submit(Task {
+        let task = Task {
             id,
             session: session.id().clone(),
             prompt: prompt.tokens,
@@ -249,7 +263,7 @@ impl Chat {
             mood,
             submitted,
             outlet: Box::new(outlet),
-        })?;
-        Ok(stream)
+        };
+        Ok((task, stream))
     }
 }

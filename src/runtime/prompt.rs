@@ -57,6 +57,8 @@ pub(super) async fn prepare(
 #[derive(Debug)]
 pub(super) struct Prompt {
     pub tokens: Vec<Token>,
+    /// What the tokens say.
+    pub text: String,
     /// Whether the template has opened the model's thinking.
     pub thinking: bool,
 }
@@ -123,7 +125,11 @@ fn render(
         return Err(RequestError::EmptyPrompt.into());
     }
     let thinking = text.trim_end().ends_with("<think>");
-    Ok(Prompt { tokens, thinking })
+    Ok(Prompt {
+        tokens,
+        text,
+        thinking,
+    })
 }
 
 /// The date and time in UTC, for templates that ask for it.

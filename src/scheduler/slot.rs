@@ -110,6 +110,7 @@ impl Slot {
             }
         }
         task.outlet.started();
+        task.outlet.modulated(&applied);
         let positions = most_positions(&task, limit);
         Ok(Self {
             sequence,
@@ -326,6 +327,7 @@ impl Slot {
             return;
         }
         self.plan = plan;
+        self.task.outlet.modulated(&applied);
         if self.modulations.len() == MODULATIONS_KEPT {
             self.modulations.remove(1);
         }
@@ -425,6 +427,7 @@ impl Slot {
         }
         if self.first_token.is_none() {
             self.first_token = Some(shared.clock.now());
+            self.task.outlet.first_token();
         }
         if shared.tokenizer.is_end(token) {
             return Some(self.finish(FinishReason::Stop, shared));

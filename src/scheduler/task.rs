@@ -4,8 +4,8 @@ use crate::backend::Token;
 use crate::emotion::Modulation;
 use crate::error::EngineError;
 use crate::inference::{
-    GenerationOptions, GenerationReport, Guide, ModulationTiming, RequestId, SamplingParams,
-    SessionId,
+    AppliedModulation, GenerationOptions, GenerationReport, Guide, ModulationTiming, RequestId,
+    SamplingParams, SessionId,
 };
 
 /// A session's emotion, read at a token boundary.
@@ -33,6 +33,13 @@ pub enum Outcome {
 pub trait Outlet: Send {
     /// Tells that the generation got a slot.
     fn started(&mut self);
+
+    /// Tells that a modulation is in force from now on; at least one follows
+    /// the start.
+    fn modulated(&mut self, _: &AppliedModulation) {}
+
+    /// Tells that the prompt was evaluated and the first token sampled.
+    fn first_token(&mut self) {}
 
     /// Whether there is room for the text of one more token.
     fn has_room(&self) -> bool;

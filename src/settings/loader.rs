@@ -8,7 +8,7 @@ use super::file::{is_ours, read_dotenv, read_toml};
 use super::origin::{Origin, Origins};
 use super::schema::{Field, Section, fields};
 use super::value::{Fault, Raw};
-use super::{Settings, names};
+use super::{MetricsSettings, Settings, names};
 
 /// The settings in force, and where each came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -339,6 +339,19 @@ fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
     {
         let rule = "a list with a share above 0".to_owned();
         errors.push(conflict("model.tensor_split", format!("{shares:?}"), rule));
+    }
+    let listed = &settings.metrics.sessions;
+    let most = MetricsSettings::MOST_SESSIONS;
+    if listed.len() > most {
+        let (value, rule) = (
+            listed.len().to_string(),
+            format!("a list of at most {most}"),
+        );
+        errors.push(conflict("metrics.sessions", value, rule));
+    }
+    if let Err(error) = settings.metrics.listed_sessions() {
+        let rule = format!("a list of names of sessions: {error}");
+        errors.push(conflict("metrics.sessions", format!("{listed:?}"), rule));
     }
     errors.extend(settings.emotion.validate().err().map(SettingsError::from));
     errors

@@ -1,9 +1,11 @@
 //! `[metrics]`: how the runtime is watched.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use super::schema::section;
+use super::schema::{between, section};
 use super::value::{Fault, Raw, SettingValue, wrong_type};
+use crate::inference::{RequestError, SessionId};
 
 section! {
     /// How the runtime is watched.
@@ -13,6 +15,30 @@ section! {
     /// Needs the cargo feature `prometheus`; without it, or without this setting, the program's own recorder
     /// receives them.
     listen: Option<ListenAddress> = None, unset "not over HTTP";
+    /// Seconds between two looks at what nobody reports: the moods of the sessions, mailboxes, memory.
+    interval_seconds: f64 = 5.0, in between(0.1, 3600.0);
+    /// Sessions that have series of their own, by name; at most 100. Each costs memory in Prometheus for as long
+    /// as it keeps data.
+    sessions: Vec<String> = Vec::new();
+    /// Also measures under the names of OpenTelemetry's conventions for generative AI (`gen_ai.…`).
+    opentelemetry: bool = false;
+    /// Puts prompts and replies into the spans of generations. They may be private.
+    trace_text: bool = false;
+}
+
+impl MetricsSettings {
+    /// Sessions that may have series of their own.
+    pub const MOST_SESSIONS: usize = 100;
+
+    /// [`interval_seconds`](Self::interval_seconds) as a duration.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::try_from_secs_f64(self.interval_seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// Checks and takes the names of [`sessions`](Self::sessions).
+    pub(crate) fn listed_sessions(&self) -> Result<Vec<SessionId>, RequestError> {
+        self.sessions.iter().map(SessionId::new).collect()
+    }
 }
 
 /// An address to listen on.

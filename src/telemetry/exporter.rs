@@ -5,9 +5,11 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use metrics_process::Collector;
 
 use super::table::{
-    AROUSAL, BATCH_ROWS, INTER_TOKEN_LATENCY, LATENCY, QUEUE_TIME, STEERING_FRACTION,
+    AROUSAL, BATCH_ROWS, INTER_TOKEN_LATENCY, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN,
+    OTEL_TIME_TO_FIRST_TOKEN, OTEL_TOKENS, QUEUE_TIME, STEERING_COEFFICIENT, STEERING_FRACTION,
     STEERING_RELOAD_TIME, STORE_COMMIT, TIME_TO_FIRST_TOKEN, VALENCE,
 };
 use crate::error::Error;
@@ -36,6 +38,39 @@ const ROWS: &[f64] = &[
 const PLANE: &[f64] = &[-0.8, -0.6, -0.4, -0.2, -0.05, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0];
 const FRACTION: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0];
 
+const COEFFICIENT: &[f64] = &[
+    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0,
+];
+/// The conventions' buckets of durations.
+const OTEL_SECONDS: &[f64] = &[
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
+/// The conventions' buckets of times to the first token.
+const OTEL_FIRST_TOKEN: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+/// The conventions' buckets of times per token.
+const OTEL_PER_TOKEN_SECONDS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
+];
+/// The conventions' buckets of tokens.
+const OTEL_COUNTS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
 const BUCKETS: &[(&str, &[f64])] = &[
     (TIME_TO_FIRST_TOKEN, FIRST_TOKEN),
     (INTER_TOKEN_LATENCY, BETWEEN_TOKENS),
@@ -47,10 +82,21 @@ const BUCKETS: &[(&str, &[f64])] = &[
     (VALENCE, PLANE),
     (AROUSAL, PLANE),
     (STEERING_FRACTION, FRACTION),
+    (STEERING_COEFFICIENT, COEFFICIENT),
+    (OTEL_DURATION, OTEL_SECONDS),
+    (OTEL_TIME_TO_FIRST_TOKEN, OTEL_FIRST_TOKEN),
+    (OTEL_PER_TOKEN, OTEL_PER_TOKEN_SECONDS),
+    (OTEL_TOKENS, OTEL_COUNTS),
 ];
 
 /// Where this process listens.
 static LISTENING: Mutex<Option<SocketAddr>> = Mutex::new(None);
+
+/// Measures memory, processor time, threads and open files of this process,
+/// under the names that Prometheus' own clients give them.
+pub(crate) fn process() {
+    Collector::default().collect();
+}
 
 /// Makes the metrics of this process readable over HTTP, until it ends: they
 /// belong to it and not to one runtime, of which there may be several.
@@ -77,6 +123,7 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
         .map_err(|error| refused(error.to_string()))?;
     match started.recv() {
         Ok(Ok(())) => {
+            Collector::default().describe();
             *listening = Some(address);
             Ok(())
         }

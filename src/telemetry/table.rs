@@ -66,6 +66,24 @@ pub(super) const STORE_ENTRIES: &str = "elpis_store_entries_total";
 pub(super) const STORE_COMMIT: &str = "elpis_store_commit_seconds";
 pub(super) const STORE_FAILURES: &str = "elpis_store_failures_total";
 pub(super) const RESTARTS: &str = "elpis_actor_restarts_total";
+pub(super) const STEERING_COEFFICIENT: &str = "elpis_steering_coefficient";
+pub(super) const LIBRARY_INFO: &str = "elpis_steering_library_info";
+pub(super) const SPIRALS: &str = "elpis_emotion_spirals_total";
+pub(super) const BY_QUADRANT: &str = "elpis_sessions_by_quadrant";
+pub(super) const BY_VALENCE: &str = "elpis_sessions_by_valence";
+pub(super) const BY_AROUSAL: &str = "elpis_sessions_by_arousal";
+pub(super) const SESSION_VALENCE: &str = "elpis_session_valence";
+pub(super) const SESSION_AROUSAL: &str = "elpis_session_arousal";
+pub(super) const MAILBOX: &str = "elpis_actor_mailbox_depth";
+pub(super) const BUS_LAG: &str = "elpis_bus_lag_events";
+pub(super) const BUS_MISSED: &str = "elpis_bus_missed_events_total";
+pub(super) const DEVICE_TOTAL: &str = "elpis_device_memory_total_bytes";
+pub(super) const DEVICE_FREE: &str = "elpis_device_memory_free_bytes";
+
+pub(super) const OTEL_TOKENS: &str = "gen_ai.client.token.usage";
+pub(super) const OTEL_DURATION: &str = "gen_ai.server.request.duration";
+pub(super) const OTEL_TIME_TO_FIRST_TOKEN: &str = "gen_ai.server.time_to_first_token";
+pub(super) const OTEL_PER_TOKEN: &str = "gen_ai.server.time_per_output_token";
 
 /// All metrics.
 pub const METRICS: &[Metric] = &[
@@ -175,6 +193,13 @@ pub const METRICS: &[Metric] = &[
         help: "Norm of what was added to the residual stream, in units of its median norm there.",
     },
     Metric {
+        name: STEERING_COEFFICIENT,
+        kind: MetricKind::Histogram,
+        labels: "model, emotion",
+        unit: None,
+        help: "Coefficients that generations were steered with.",
+    },
+    Metric {
         name: STEERING_RELOADS,
         kind: MetricKind::Counter,
         labels: "outcome, reason, file",
@@ -196,6 +221,13 @@ pub const METRICS: &[Metric] = &[
         help: "Emotions of the steering library in force.",
     },
     Metric {
+        name: LIBRARY_INFO,
+        kind: MetricKind::Gauge,
+        labels: "version",
+        unit: None,
+        help: "1 for the steering library in force, by its content hash; 0 for those before it.",
+    },
+    Metric {
         name: EMOTION_EVENTS,
         kind: MetricKind::Counter,
         labels: "event",
@@ -215,6 +247,48 @@ pub const METRICS: &[Metric] = &[
         labels: "",
         unit: None,
         help: "Arousal just after each event.",
+    },
+    Metric {
+        name: SPIRALS,
+        kind: MetricKind::Counter,
+        labels: "kind",
+        unit: None,
+        help: "Times that a session began to leave its baseline event by event: `positive`, `negative`, `escalating` or `withdrawing`.",
+    },
+    Metric {
+        name: BY_QUADRANT,
+        kind: MetricKind::Gauge,
+        labels: "quadrant",
+        unit: None,
+        help: "Sessions in each quadrant, decayed to now, of the 4,096 used last.",
+    },
+    Metric {
+        name: BY_VALENCE,
+        kind: MetricKind::Gauge,
+        labels: "le",
+        unit: None,
+        help: "A histogram of now: sessions up to each valence, of the 4,096 used last.",
+    },
+    Metric {
+        name: BY_AROUSAL,
+        kind: MetricKind::Gauge,
+        labels: "le",
+        unit: None,
+        help: "A histogram of now: sessions up to each arousal, of the 4,096 used last.",
+    },
+    Metric {
+        name: SESSION_VALENCE,
+        kind: MetricKind::Gauge,
+        labels: "session",
+        unit: None,
+        help: "Valence of each session that `metrics.sessions` lists.",
+    },
+    Metric {
+        name: SESSION_AROUSAL,
+        kind: MetricKind::Gauge,
+        labels: "session",
+        unit: None,
+        help: "Arousal of each session that `metrics.sessions` lists.",
     },
     Metric {
         name: SAFETY_LIMITS,
@@ -258,13 +332,82 @@ pub const METRICS: &[Metric] = &[
         unit: None,
         help: "Restarts of actors; the cause is `panic`, `error`, `thread_panic`, `hung`, `start` or `stopped`.",
     },
+    Metric {
+        name: MAILBOX,
+        kind: MetricKind::Gauge,
+        labels: "actor",
+        unit: None,
+        help: "Calls that an actor has not answered yet; for the engine, generations and orders on their way to its thread.",
+    },
+    Metric {
+        name: BUS_LAG,
+        kind: MetricKind::Gauge,
+        labels: "",
+        unit: None,
+        help: "Events on the bus that the slowest subscriber has not received.",
+    },
+    Metric {
+        name: BUS_MISSED,
+        kind: MetricKind::Counter,
+        labels: "",
+        unit: None,
+        help: "Events that slow subscribers of the bus missed.",
+    },
+    Metric {
+        name: DEVICE_TOTAL,
+        kind: MetricKind::Gauge,
+        labels: "device",
+        unit: Some(Unit::Bytes),
+        help: "Memory of a device that the model may use.",
+    },
+    Metric {
+        name: DEVICE_FREE,
+        kind: MetricKind::Gauge,
+        labels: "device",
+        unit: Some(Unit::Bytes),
+        help: "Free memory of a device that the model may use.",
+    },
 ];
 
-/// The metrics as a Markdown table.
-pub fn reference_markdown() -> String {
+/// What is measured in addition with `metrics.opentelemetry`, under the names
+/// of OpenTelemetry's conventions for generative AI. Prometheus shows `.` as
+/// `_`.
+pub const OPENTELEMETRY: &[Metric] = &[
+    Metric {
+        name: OTEL_TOKENS,
+        kind: MetricKind::Histogram,
+        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, gen_ai.token.type",
+        unit: Some(Unit::Count),
+        help: "Tokens of prompts and replies.",
+    },
+    Metric {
+        name: OTEL_DURATION,
+        kind: MetricKind::Histogram,
+        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
+        unit: Some(Unit::Seconds),
+        help: "From submission to the end.",
+    },
+    Metric {
+        name: OTEL_TIME_TO_FIRST_TOKEN,
+        kind: MetricKind::Histogram,
+        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
+        unit: Some(Unit::Seconds),
+        help: "From submission to the first token.",
+    },
+    Metric {
+        name: OTEL_PER_TOKEN,
+        kind: MetricKind::Histogram,
+        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
+        unit: Some(Unit::Seconds),
+        help: "Time of each token after the first, the mean of a generation.",
+    },
+];
+
+/// Metrics as a Markdown table.
+pub fn reference_markdown(metrics: &[Metric]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("| name | kind | labels | what it tells |\n|---|---|---|---|\n");
-    for metric in METRICS {
+    for metric in metrics {
         let labels: Vec<_> = metric
             .labels
             .split(", ")

@@ -22,6 +22,11 @@ impl EmotionHandle {
         Self { actor }
     }
 
+    /// Calls that are not answered yet.
+    pub fn waiting(&self) -> usize {
+        self.actor.waiting()
+    }
+
     /// Applies an event and waits until it is in force.
     ///
     /// If the actor fails before it looked at the event, the event is sent

@@ -11,7 +11,7 @@ use super::{Reply, Ticket};
 use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
     AppliedEvent, EmotionConfig, EmotionEvent, EmotionSnapshot, EmotionTracker, Happening,
-    JournalEntry, SafetyLimit, SafetyLimits,
+    JournalEntry, SafetyLimit, SafetyLimits, Spiral,
 };
 use crate::error::Error;
 use crate::event::Event;
@@ -273,7 +273,13 @@ impl EmotionState {
         let felt = event.clone();
         let act = |tracker: &mut EmotionTracker, now: f64| {
             ticket.take();
-            Ok(tracker.apply(&event, now)?)
+            let before = tracker.spiral();
+            let applied = tracker.apply(&event, now)?;
+            let after = tracker.spiral();
+            if after != before && after != Spiral::None {
+                telemetry::spiral(after);
+            }
+            Ok(applied)
         };
         let wiring = self.wiring.clone();
         let announce = move |session: &SessionId, applied: &AppliedEvent| {

@@ -148,6 +148,16 @@ impl Table {
         self.held.keys()
     }
 
+    /// The states in force, that of the session used last first.
+    pub(super) fn latest_used(&self) -> impl Iterator<Item = &EmotionTracker> {
+        self.held.values().rev().map(|held| held.tracker())
+    }
+
+    /// A session's state in force; it does not count as used.
+    pub(super) fn tracker_of(&self, session: &SessionId) -> Option<&EmotionTracker> {
+        self.held.get(session).map(|held| held.tracker())
+    }
+
     /// Whether the store must not be asked for a session, because it is to be
     /// removed from it.
     pub(super) fn is_leaving(&self, session: &SessionId) -> bool {

@@ -219,6 +219,11 @@ impl Intake {
         }
     }
 
+    /// Generations and orders that the engine thread has not taken in yet.
+    pub fn arrived(&self) -> usize {
+        self.receiver.len() + self.orders.1.len()
+    }
+
     /// Where submitted generations arrive.
     pub(super) fn receiver(&self) -> &Receiver<Task> {
         &self.receiver

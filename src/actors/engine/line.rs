@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::event::Event;
 use crate::inference::{GenerationReport, RequestId};
 use crate::scheduler::Outcome;
-use crate::telemetry;
+use crate::telemetry::RequestWatch;
 
 type Ending = Result<Arc<GenerationReport>, EngineError>;
 
@@ -27,7 +27,6 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 struct Open {
-    // Dropped in this order: who sees the end may use the place at once.
     parts: StreamParts,
     sender: mpsc::Sender<CompactString>,
 }
@@ -46,9 +45,27 @@ impl Line {
         lock(&self.open).as_ref().map(|open| work(&open.sender))
     }
 
+    /// Tells those that watch the generation of something, if the line is
+    /// open.
+    pub fn tell(&self, what: impl FnOnce(&mut RequestWatch)) {
+        if let Some(open) = &mut *lock(&self.open) {
+            what(&mut open.parts.watch);
+        }
+    }
+
+    /// Hands text to the reader, if the line is open.
+    pub fn send(&self, text: &str) {
+        if let Some(open) = &mut *lock(&self.open) {
+            open.parts.watch.text(text);
+            // A reader that is gone is noticed at the next token boundary.
+            let _ = open.sender.try_send(text.into());
+        }
+    }
+
     /// Tells that the generation got a slot.
     pub fn started(&self) {
-        if let Some(Open { parts, .. }) = &*lock(&self.open) {
+        if let Some(Open { parts, .. }) = &mut *lock(&self.open) {
+            parts.watch.started();
             parts.bus.publish(Event::GenerationStarted {
                 id: self.id,
                 session: parts.session.clone(),
@@ -62,22 +79,24 @@ impl Line {
         let Some(open) = lock(&self.open).take() else {
             return;
         };
+        let Open { parts, sender } = open;
         let StreamParts {
             session,
-            model,
+            watch,
             bus,
+            permit,
             ..
-        } = &open.parts;
-        let (id, session) = (self.id, session.clone());
+        } = parts;
+        let id = self.id;
         match outcome {
             Outcome::Done(report) => {
-                telemetry::generation_done(&report);
+                watch.done(&report);
                 let report = Arc::<GenerationReport>::from(report);
                 let _ = self.ending.set(Ok(Arc::clone(&report)));
                 bus.publish(Event::GenerationFinished(report));
             }
             Outcome::Failed(error) => {
-                telemetry::generation_failed(model, &error);
+                watch.failed(&error);
                 let _ = self.ending.set(Err(error.clone()));
                 bus.publish(Event::GenerationFailed {
                     id,
@@ -87,10 +106,13 @@ impl Line {
                 });
             }
             Outcome::Cancelled => {
-                telemetry::generation_cancelled(model);
+                watch.cancelled();
                 bus.publish(Event::GenerationCancelled { id, session });
             }
         }
+        // Who sees the end may use the place at once.
+        drop(permit);
+        drop(sender);
     }
 
     /// How the line ended, if it was told.

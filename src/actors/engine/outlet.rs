@@ -14,20 +14,21 @@ use super::{Intake, Permit};
 use crate::bus::EventBus;
 use crate::error::EngineError;
 use crate::inference::{
-    Completion, ConstraintError, FunctionCall, GenerationReport, RequestId, SessionId, ToolEvent,
-    ToolParser,
+    AppliedModulation, Completion, ConstraintError, FunctionCall, GenerationReport, RequestId,
+    SessionId, ToolEvent, ToolParser,
 };
 use crate::scheduler::{Outcome, Outlet};
+use crate::telemetry::RequestWatch;
 
 /// What a stream is made of.
 #[derive(Debug)]
-pub struct StreamParts {
+pub(crate) struct StreamParts {
     /// Names the generation.
     pub id: RequestId,
     /// Its session.
     pub session: SessionId,
-    /// The model's name, for metrics.
-    pub model: String,
+    /// What is told of it.
+    pub watch: RequestWatch,
     /// Tokens whose text is held for a slow reader.
     pub buffer: usize,
     /// Where its fate is published.
@@ -37,7 +38,10 @@ pub struct StreamParts {
 }
 
 /// Makes the two ends of a generation's stream.
-pub fn stream(parts: StreamParts, intake: &Intake) -> (impl Outlet + use<>, GenerationStream) {
+pub(crate) fn stream(
+    parts: StreamParts,
+    intake: &Intake,
+) -> (impl Outlet + use<>, GenerationStream) {
     // The last token may bring text twice: its own and what was held back.
     let (sender, receiver) = mpsc::channel(parts.buffer.max(1) + 1);
     let id = parts.id;
@@ -68,6 +72,14 @@ impl Outlet for StreamOutlet {
         self.line.started();
     }
 
+    fn modulated(&mut self, applied: &AppliedModulation) {
+        self.line.tell(|watch| watch.modulated(applied));
+    }
+
+    fn first_token(&mut self) {
+        self.line.tell(RequestWatch::first_token);
+    }
+
     fn has_room(&self) -> bool {
         // A line that was cut takes everything and keeps nothing.
         let room = self.line.with(|sender| sender.capacity() >= 2);
@@ -79,8 +91,7 @@ impl Outlet for StreamOutlet {
     }
 
     fn text(&mut self, text: &str) {
-        // A reader that is gone is noticed at the next token boundary.
-        let _ = self.line.with(|sender| sender.try_send(text.into()));
+        self.line.send(text);
     }
 
     fn finish(&mut self, outcome: Outcome) {

@@ -1,0 +1,84 @@
+//! How the sessions feel, as histograms of now.
+
+use metrics::gauge;
+
+use super::table::{BY_AROUSAL, BY_QUADRANT, BY_VALENCE};
+use crate::emotion::{EmotionalState, Quadrant};
+
+/// Upper bounds of the classes of valence and arousal; the last is the edge
+/// of the plane.
+pub(super) const BOUNDS: [(f64, &str); 11] = [
+    (-0.8, "-0.8"),
+    (-0.6, "-0.6"),
+    (-0.4, "-0.4"),
+    (-0.2, "-0.2"),
+    (-0.05, "-0.05"),
+    (0.05, "0.05"),
+    (0.2, "0.2"),
+    (0.4, "0.4"),
+    (0.6, "0.6"),
+    (0.8, "0.8"),
+    (f64::INFINITY, "+Inf"),
+];
+
+/// Counts states.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moods {
+    quadrants: [u32; Quadrant::ALL.len()],
+    valence: [u32; BOUNDS.len()],
+    arousal: [u32; BOUNDS.len()],
+}
+
+impl Moods {
+    pub fn add(&mut self, state: EmotionalState) {
+        let quadrant = state.quadrant();
+        let index = Quadrant::ALL.iter().position(|known| *known == quadrant);
+        if let Some(count) = index.and_then(|index| self.quadrants.get_mut(index)) {
+            *count += 1;
+        }
+        count(&mut self.valence, state.valence());
+        count(&mut self.arousal, state.arousal());
+    }
+
+    /// Shows the counts.
+    pub fn publish(&self) {
+        for (quadrant, count) in Quadrant::ALL.iter().zip(self.quadrants) {
+            gauge!(BY_QUADRANT, "quadrant" => quadrant.as_str()).set(count);
+        }
+        for (((_, le), valence), arousal) in BOUNDS.iter().zip(self.valence).zip(self.arousal) {
+            gauge!(BY_VALENCE, "le" => *le).set(valence);
+            gauge!(BY_AROUSAL, "le" => *le).set(arousal);
+        }
+    }
+}
+
+/// Counts a value in every class that reaches up to it or beyond.
+fn count(classes: &mut [u32; BOUNDS.len()], value: f64) {
+    for ((bound, _), count) in BOUNDS.iter().zip(classes) {
+        *count += u32::from(value <= *bound);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_all_that_lies_below_their_bound() {
+        let mut moods = Moods::default();
+        for (valence, arousal) in [(-1.0, 0.5), (0.0, 0.0), (0.8, -0.3)] {
+            moods.add(EmotionalState::new(valence, arousal).unwrap());
+        }
+        assert_eq!(moods.valence, [1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]);
+        assert_eq!(moods.arousal, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3]);
+        assert_eq!(moods.quadrants.iter().sum::<u32>(), 3);
+    }
+
+    #[test]
+    fn bounds_are_written_as_they_are() {
+        for (bound, text) in BOUNDS {
+            let read: f64 = text.parse().unwrap();
+            assert!(read.total_cmp(&bound).is_eq(), "{text}");
+        }
+    }
+}
