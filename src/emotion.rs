@@ -56,7 +56,7 @@ pub use event::{EmotionEvent, KNOWN_EVENTS, KnownEvent, MAX_INTENSITY, MAX_NAME_
 pub use journal::{Happening, JournalEntry, relive};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
-pub use replay::{ReplayStep, ReplayedStep, replay, replay_line};
+pub use replay::{Recording, ReplayStep, ReplayedStep, replay, replay_line};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};

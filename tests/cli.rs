@@ -348,6 +348,63 @@ fn a_store_is_exported_imported_replayed_and_checked() {
 }
 
 #[test]
+fn logs_and_stores_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (store, lines, log_of_one) = (at("moods.db"), at("sessions.jsonl"), at("log.jsonl"));
+    let both = told("ada", &["success", "insight"]) + &told("bob", &["failure"]);
+    std::fs::write(&lines, both).unwrap();
+    assert!(elpis(&["store", "import", &lines, &store]).status.success());
+    let first = std::fs::read_to_string(log()).unwrap();
+    std::fs::write(&log_of_one, first.lines().next().unwrap()).unwrap();
+    let picture = at("mood.svg");
+    let drawn = |arguments: &[&str]| {
+        let output = elpis(&[&["emotion", "plot", "-o", &picture], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        std::fs::read_to_string(&picture).unwrap()
+    };
+    let lines_of = |svg: &str| svg.matches("<polyline").count();
+    let of_both = drawn(&[&store]);
+    for word in [
+        "<svg",
+        "valence",
+        "arousal",
+        "frustrated",
+        "ada",
+        "bob",
+        "insight",
+        "seconds",
+    ] {
+        assert!(of_both.contains(word), "{word}: {of_both}");
+    }
+    let of_ada = drawn(&[&store, "--session", "ada"]);
+    assert!(of_ada.contains("ada") && !of_ada.contains("bob"));
+    // The plane and two courses for each session.
+    assert_eq!(lines_of(&of_both) - lines_of(&of_ada), 3);
+    let of_log = drawn(&[&log_of_one]);
+    assert!(of_log.contains("line 1") && of_log.contains("minutes"));
+
+    for (arguments, words) in [
+        (vec![log()], "24 sessions, and 8 fit"),
+        (
+            vec![log_of_one, "--session".to_owned(), "ada".to_owned()],
+            "a log has no sessions",
+        ),
+        (
+            vec![store, "--session".to_owned(), "eve".to_owned()],
+            "has no session eve",
+        ),
+        (vec![at("nothing.jsonl")], "cannot read"),
+    ] {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output = elpis(&[&["emotion", "plot", "-o", &picture], &*arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
 fn sessions_that_do_not_fit_together_are_refused_whole() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();

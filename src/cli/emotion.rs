@@ -1,21 +1,23 @@
 //! `elpis emotion …`
 
+mod path;
+mod plot;
+mod replay;
+
 use std::fs::File;
-use std::io::{BufWriter, Read, Write, stdout};
-use std::ops::ControlFlow;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::Failure;
-use super::lines::{Lines, Named};
-use crate::emotion::{EmotionSnapshot, Happening, relive, replay_line};
 use crate::inference::SessionId;
-use crate::store::{SqliteStore, StateStore, StoreError};
+use crate::store::{SqliteStore, StateStore};
 
 /// What a file of SQLite begins with.
 const SQLITE: &[u8] = b"SQLite format 3\0";
+
+const NO_SESSIONS: &str = "a log has no sessions; --session needs a store";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -34,15 +36,15 @@ pub(super) enum Command {
         #[arg(long = "session", value_name = "ID")]
         sessions: Vec<String>,
     },
+    Plot(plot::Options),
 }
 
 pub(super) fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Replay { file, sessions } if is_store(&file) => replay_store(&file, &sessions),
-        Command::Replay { sessions, .. } if !sessions.is_empty() => {
-            Err("a log has no sessions; --session needs a store".into())
-        }
-        Command::Replay { file, .. } => replay_log(&file),
+        Command::Replay { file, sessions } if is_store(&file) => replay::store(&file, &sessions),
+        Command::Replay { sessions, .. } if !sessions.is_empty() => Err(NO_SESSIONS.into()),
+        Command::Replay { file, .. } => replay::log(&file),
+        Command::Plot(options) => plot::run(&options),
     }
 }
 
@@ -52,81 +54,10 @@ fn is_store(file: &Path) -> bool {
     read.is_ok() && start == SQLITE
 }
 
-fn replay_log(file: &Path) -> Result<(), Failure> {
-    let mut lines = Lines::open(file)?;
-    let mut out = BufWriter::new(stdout().lock());
-    while let Some(Named { place, text }) = lines.next()? {
-        let replayed = replay_line(text).map_err(|error| format!("{place}: {error}"))?;
-        serde_json::to_writer(&mut out, &replayed).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+/// The sessions that were asked for; without any, all.
+fn wanted(store: &SqliteStore, names: &[String]) -> Result<Vec<SessionId>, Failure> {
+    if names.is_empty() {
+        return Ok(store.sessions()?);
     }
-    out.flush()?;
-    Ok(())
-}
-
-/// An entry of a journal and the state just after it.
-#[derive(Serialize)]
-struct Relived<'a> {
-    session: &'a SessionId,
-    at: f64,
-    what: &'a Happening,
-    #[serde(flatten)]
-    state: EmotionSnapshot,
-}
-
-fn replay_store(file: &Path, wanted: &[String]) -> Result<(), Failure> {
-    let store = SqliteStore::open_to_read(file)?;
-    let sessions = if wanted.is_empty() {
-        store.sessions()?
-    } else {
-        wanted
-            .iter()
-            .map(SessionId::new)
-            .collect::<Result<_, _>>()?
-    };
-    let mut out = BufWriter::new(stdout().lock());
-    for session in &sessions {
-        let mut tracker = None;
-        let mut number = 0_u64;
-        let mut fault = None;
-        let visit = &mut |entry| {
-            let mut told = || {
-                relive(&mut tracker, &entry).map_err(|error| StoreError::DamagedSession {
-                    file: store.file().to_owned(),
-                    session: session.to_string(),
-                    reason: format!("entry {number} of its journal: {error}"),
-                })?;
-                if let Some(tracker) = &tracker {
-                    let relived = Relived {
-                        session,
-                        at: entry.at,
-                        what: &entry.what,
-                        state: tracker.snapshot_at(entry.at),
-                    };
-                    serde_json::to_writer(&mut out, &relived).map_err(std::io::Error::from)?;
-                    writeln!(out)?;
-                }
-                Ok::<_, Failure>(())
-            };
-            match told() {
-                Ok(()) => {
-                    number += 1;
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        store.journal(session, visit)?;
-        if let Some(error) = fault {
-            return Err(error);
-        }
-        if number == 0 {
-            return Err(format!("{} has no session {session}", file.display()).into());
-        }
-    }
-    out.flush()?;
-    Ok(())
+    Ok(names.iter().map(SessionId::new).collect::<Result<_, _>>()?)
 }

@@ -26,6 +26,48 @@ pub struct ReplayStep {
     pub event: EmotionEvent,
 }
 
+/// A line of a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// The settings in force.
+    pub config: EmotionConfig,
+    /// What happened.
+    pub steps: Vec<ReplayStep>,
+}
+
+impl Recording {
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay_line`].
+    pub fn parse(line: &str) -> Result<Self, EmotionError> {
+        Self::from_object(&object(line)?)
+    }
+
+    fn from_object(object: &Map<String, Value>) -> Result<Self, EmotionError> {
+        let config = match object.get("settings") {
+            None => EmotionConfig::default(),
+            Some(settings) => EmotionConfig::deserialize(settings)
+                .map_err(|error| malformed("settings", &error.to_string()))?,
+        };
+        config.validate()?;
+        let Some(Value::Array(steps)) = object.get("steps") else {
+            return Err(malformed("steps", "missing or not an array"));
+        };
+        let steps = steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| parse_step(step).map_err(|error| error.at_step(index)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { config, steps })
+    }
+}
+
+fn object(line: &str) -> Result<Map<String, Value>, EmotionError> {
+    serde_json::from_str(line).map_err(|error| malformed("line", &error.to_string()))
+}
+
 /// What a step led to, just after its event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayedStep {
@@ -91,23 +133,11 @@ pub fn replay(
 /// [`EmotionError::Malformed`] if the line is not such an object, [`EmotionError::OutOfRange`] if a
 /// setting is out of range, [`EmotionError::Step`] with the index of a step that is either.
 pub fn replay_line(line: &str) -> Result<Value, EmotionError> {
-    let mut object: Map<String, Value> =
-        serde_json::from_str(line).map_err(|error| malformed("line", &error.to_string()))?;
-    let config = match object.get("settings") {
-        None => EmotionConfig::default(),
-        Some(settings) => EmotionConfig::deserialize(settings)
-            .map_err(|error| malformed("settings", &error.to_string()))?,
-    };
-    config.validate()?;
-    let Some(Value::Array(steps)) = object.get_mut("steps") else {
-        return Err(malformed("steps", "missing or not an array"));
-    };
-    let parsed = steps
-        .iter()
-        .enumerate()
-        .map(|(index, step)| parse_step(step).map_err(|error| error.at_step(index)))
-        .collect::<Result<Vec<_>, _>>()?;
-    for (step, replayed) in steps.iter_mut().zip(replay(config, &parsed)?) {
+    let mut object = object(line)?;
+    let Recording { config, steps } = Recording::from_object(&object)?;
+    let replayed = replay(config, &steps)?;
+    let steps = object.get_mut("steps").and_then(Value::as_array_mut);
+    for (step, replayed) in steps.into_iter().flatten().zip(replayed) {
         let computed = serde_json::to_value(replayed)
             .map_err(|error| malformed("steps", &error.to_string()))?;
         if let (Value::Object(step), Value::Object(computed)) = (step, computed) {

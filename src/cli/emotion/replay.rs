@@ -1,0 +1,86 @@
+//! `elpis emotion replay`
+
+use std::io::{BufWriter, Write, stdout};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::wanted;
+use crate::cli::Failure;
+use crate::cli::lines::{Lines, Named};
+use crate::emotion::{EmotionSnapshot, Happening, relive, replay_line};
+use crate::inference::SessionId;
+use crate::store::{SqliteStore, StateStore, StoreError};
+
+pub(super) fn log(file: &Path) -> Result<(), Failure> {
+    let mut lines = Lines::open(file)?;
+    let mut out = BufWriter::new(stdout().lock());
+    while let Some(Named { place, text }) = lines.next()? {
+        let replayed = replay_line(text).map_err(|error| format!("{place}: {error}"))?;
+        serde_json::to_writer(&mut out, &replayed).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// An entry of a journal and the state just after it.
+#[derive(Serialize)]
+struct Relived<'a> {
+    session: &'a SessionId,
+    at: f64,
+    what: &'a Happening,
+    #[serde(flatten)]
+    state: EmotionSnapshot,
+}
+
+pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
+    let store = SqliteStore::open_to_read(file)?;
+    let sessions = wanted(&store, names)?;
+    let mut out = BufWriter::new(stdout().lock());
+    for session in &sessions {
+        let mut tracker = None;
+        let mut number = 0_u64;
+        let mut fault = None;
+        let visit = &mut |entry| {
+            let mut told = || {
+                relive(&mut tracker, &entry).map_err(|error| StoreError::DamagedSession {
+                    file: store.file().to_owned(),
+                    session: session.to_string(),
+                    reason: format!("entry {number} of its journal: {error}"),
+                })?;
+                if let Some(tracker) = &tracker {
+                    let relived = Relived {
+                        session,
+                        at: entry.at,
+                        what: &entry.what,
+                        state: tracker.snapshot_at(entry.at),
+                    };
+                    serde_json::to_writer(&mut out, &relived).map_err(std::io::Error::from)?;
+                    writeln!(out)?;
+                }
+                Ok::<_, Failure>(())
+            };
+            match told() {
+                Ok(()) => {
+                    number += 1;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        store.journal(session, visit)?;
+        if let Some(error) = fault {
+            return Err(error);
+        }
+        if number == 0 {
+            return Err(format!("{} has no session {session}", file.display()).into());
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
