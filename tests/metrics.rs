@@ -3,10 +3,11 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "support/http.rs"]
+mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use backend::Scripted;
@@ -17,14 +18,7 @@ use elpis::telemetry::{METRICS, MetricKind, OPENTELEMETRY};
 use elpis::{Delivery, Elpis, Error, SafetyLimits, Settings};
 
 fn scrape(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    http::get(address, "/metrics")
 }
 
 /// Scrapes until there is a certain text.

@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod deny;
+mod deploy;
 mod mood;
 mod process;
 mod setup;

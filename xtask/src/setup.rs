@@ -6,6 +6,7 @@
 
 mod find;
 mod install;
+mod prometheus;
 mod torch;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use crate::process;
 use crate::workspace::Workspace;
 use find::{Host, Tools};
 use install::Manager;
+use prometheus::PROMETHEUS;
 use torch::{Origin, Torch};
 
 /// Shown by `cargo xtask help setup`.
@@ -99,6 +101,7 @@ fn provide_torch(workspace: &mut Workspace) -> Result<Torch> {
 /// Without the Python packages the tests that compare with Python are skipped, but never where
 /// the variable `CI` is set.
 pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
+    provide_prometheus(workspace)?;
     if !workspace.has_feature(TRANSFORMERS) {
         return Ok(());
     }
@@ -115,6 +118,24 @@ pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that Prometheus is there and tells the tests. Without it they are skipped, but
+/// never where the variable `CI` is set.
+pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> {
+    let host = Host::current();
+    let own = workspace.own_folder().join("prometheus");
+    match prometheus::provide(workspace, &host, &own) {
+        Ok(program) => {
+            workspace.set(PROMETHEUS, &program);
+            Ok(Some(program))
+        }
+        Err(error) if host.var("CI").is_none() => {
+            println!("   note: deploy/ is not tested: {error:#}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn torch_folder(workspace: &Workspace) -> PathBuf {
     workspace.own_folder().join("torch")
 }
@@ -129,6 +150,9 @@ pub fn adopt(workspace: &mut Workspace) {
     }
     if let Some(python) = torch::find_python(workspace, &host, &folder) {
         workspace.set("ELPIS_PYTHON", python);
+    }
+    if let Some(program) = prometheus::find(&host, &workspace.own_folder().join("prometheus")) {
+        workspace.set(PROMETHEUS, program);
     }
     adopt_tools(workspace);
 }

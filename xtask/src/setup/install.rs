@@ -158,39 +158,45 @@ pub fn with_manager(workspace: &Workspace, host: &Host, missing: &[Need]) -> boo
 }
 
 fn apt(workspace: &Workspace, host: &Host, rights: Rights, packages: &[&str]) -> Result<()> {
-    let apt_get = |args: &[&str]| {
-        let mut command = if rights == Rights::Root {
-            workspace.command("apt-get")
-        } else {
-            let mut command = workspace.command("sudo");
-            if rights == Rights::Sudo {
-                command.arg("-n");
-            }
-            // sudo drops the environment.
-            command.args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-            command
-        };
-        if rights == Rights::Asking {
-            command.stdin(Stdio::inherit());
-        }
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-            .args(["-qq", "-o", "DPkg::Lock::Timeout=120"])
-            .args(args);
-        // dpkg tells of each file; errors still come through.
-        command.stdout(Stdio::null());
-        process::run(&mut command)
-    };
     let install = || {
         let args = ["install", "-y", "--no-install-recommends"];
-        apt_get(&[&args[..], packages].concat())
+        apt_get(workspace, rights, &[&args[..], packages].concat())
     };
     println!("   apt-get install {}", packages.join(" "));
     if has_package_lists(&host.root) && install().is_ok() {
         return Ok(());
     }
-    apt_get(&["update"])?;
+    apt_get(workspace, rights, &["update"])?;
     install()
+}
+
+/// Brings apt's lists of packages up to date.
+pub fn update_apt(workspace: &Workspace, host: &Host) -> Result<()> {
+    apt_get(workspace, Rights::current(host), &["update"])
+}
+
+fn apt_get(workspace: &Workspace, rights: Rights, args: &[&str]) -> Result<()> {
+    let mut command = if rights == Rights::Root {
+        workspace.command("apt-get")
+    } else {
+        let mut command = workspace.command("sudo");
+        if rights != Rights::Asking {
+            command.arg("-n");
+        }
+        // sudo drops the environment.
+        command.args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        command
+    };
+    if rights == Rights::Asking {
+        command.stdin(Stdio::inherit());
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+        .args(["-qq", "-o", "DPkg::Lock::Timeout=120"])
+        .args(args);
+    // dpkg tells of each file; errors still come through.
+    command.stdout(Stdio::null());
+    process::run(&mut command)
 }
 
 /// Tells whether apt knows any package; images are often shipped without its lists.
