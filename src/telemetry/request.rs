@@ -70,7 +70,7 @@ impl RequestWatch {
             gen_ai.response.finish_reasons = field::Empty,
             error.type = field::Empty,
             error.message = field::Empty,
-            request = id.0,
+            request = id.0 as i64,
             valence = field::Empty,
             arousal = field::Empty,
             quadrant = field::Empty,
@@ -152,16 +152,20 @@ impl RequestWatch {
         }
     }
 
-    /// The generation ran to its end.
+    /// The generation ran to its end. Counts are told as `i64`, which is what
+    /// exporters take for a number.
     pub fn done(self, report: &GenerationReport) {
         self.request
-            .record("gen_ai.usage.input_tokens", report.prompt_tokens)
-            .record("gen_ai.usage.output_tokens", report.completion_tokens)
+            .record("gen_ai.usage.input_tokens", i64::from(report.prompt_tokens))
+            .record(
+                "gen_ai.usage.output_tokens",
+                i64::from(report.completion_tokens),
+            )
             .record(
                 "gen_ai.response.finish_reasons",
                 report.finish_reason.as_str(),
             )
-            .record("cached_tokens", report.cached_prompt_tokens);
+            .record("cached_tokens", i64::from(report.cached_prompt_tokens));
         if let Some(reply) = &self.reply {
             self.request.record("reply", reply.as_str());
         }
