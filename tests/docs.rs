@@ -1,6 +1,6 @@
-//! Documents that follow from the code.
+//! Documents that follow from the code, and the links between documents.
 //!
-//! `ELPIS_UPDATE_DOCS=1 cargo test --test docs` writes them anew.
+//! `ELPIS_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
