@@ -25,9 +25,12 @@
 //! # }
 //! ```
 //!
-//! This is the reference of the library. The guide in `docs/` explains the
-//! ideas, and how to train vectors, run for months and write parts of one's
-//! own; `ARCHITECTURE.md` tells how the inside is built.
+//! This is the reference of the library. The [guide] explains the ideas, and
+//! how to train vectors, run for months and write parts of one's own;
+//! [ARCHITECTURE.md] tells how the inside is built.
+//!
+//! [guide]: https://github.com/elpis-rs/elpis/blob/main/docs/SUMMARY.md
+//! [ARCHITECTURE.md]: https://github.com/elpis-rs/elpis/blob/main/ARCHITECTURE.md
 //!
 //! # How a mood acts
 //!
