@@ -25,11 +25,60 @@
 //! # }
 //! ```
 //!
+//! This is the reference of the library. The [guide] explains the ideas, and
+//! how to train vectors, run for months and write parts of one's own;
+//! [ARCHITECTURE.md] tells how the inside is built.
+//!
+//! [guide]: https://github.com/elpis-rs/elpis/blob/main/docs/SUMMARY.md
+//! [ARCHITECTURE.md]: https://github.com/elpis-rs/elpis/blob/main/ARCHITECTURE.md
+//!
+//! # How a mood acts
+//!
+//! - On sampling: the temperature falls by 0.2 × arousal, top-p rises by 0.1 ×
+//!   valence ([`Modulation`]).
+//! - On the residual stream: steering vectors, weighted by the place on the
+//!   plane, are added to the output of decoder layers; each session has its
+//!   own, in one batch ([`steering`]).
+//!
+//! Every reply comes with a [`GenerationReport`] of what acted. Without
+//! settings the bundled model runs, which needs no file and no network;
+//! [`Settings`] come from code, `elpis.toml`, `.env` and the environment.
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! |---|---|
+//! | start a runtime, from settings or with parts of one's own | [`Elpis::start`], [`Elpis::builder`] |
+//! | feel, read a state, set limits, chat | [`Session`] |
+//! | read a reply as it comes | [`GenerationStream`], [`GenerationEvent`] |
+//! | offer tools, ask for JSON | [`ToolChoice`], [`ResponseFormat`], [`inference`] |
+//! | observe what happens | [`Elpis::events`], [`Event`] |
+//! | compute moods without a model | [`emotion`] |
+//! | read, blend and make vectors | [`steering`], [`training`] |
+//! | keep states in a place of one's own | [`store::StateStore`] |
+//! | run a model of another kind | [`backend::Backend`], [`backend::BackendFactory`] |
+//! | write against an interface instead of the runtime | [`InferenceEngine`] |
+//! | know what went wrong | [`Error`] |
+//!
 //! The layers, from the pure core outwards: [`emotion`], [`steering`] and
-//! [`inference`] hold values and arithmetic; [`backend`] loads and evaluates
-//! models; [`scheduler`] runs many generations in one batch; [`actors`] keep
-//! it alive; [`bus`] tells what happens; [`Elpis`] and [`Session`] are what a
-//! user holds.
+//! [`inference`] hold values and arithmetic; [`settings`], [`hub`], [`store`]
+//! and [`backend`] stand at the edges; [`scheduler`] runs many generations in
+//! one batch; [`bus`] tells what happens; [`actors`] keep it alive; [`Elpis`]
+//! and [`Session`] are what a user holds; [`soak`] tries it by load and faults.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `llama-cpp` (default) | the llama.cpp backend: GGUF models |
+//! | `bundled-model` (default) | the small model inside the library |
+//! | `transformers` | Hugging Face folders on libtorch, which must be installed |
+//! | `cuda`, `rocm`, `vulkan`, `metal` | GPU support of llama.cpp |
+//! | `hub` | models by their Hugging Face name |
+//! | `sqlite` | states that outlive the process, in an SQLite file |
+//! | `prometheus` | metrics over HTTP |
+//! | `tools` | function calling and structured output |
+//! | `cli` | the `elpis` command, with `hub`, `prometheus`, `sqlite` and `tools` |
 //!
 //! # Threads
 //!

@@ -1,9 +1,9 @@
-//! Documents that follow from the code.
+//! Documents that follow from the code, and the links between documents.
 //!
-//! `ELPIS_UPDATE_DOCS=1 cargo test --test docs` writes them anew.
+//! `ELPIS_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn check(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -48,4 +48,97 @@ fn every_metric_is_documented() {
         reference_markdown(OPENTELEMETRY),
     );
     check("docs/metrics.md", &text);
+}
+
+/// The guide's pages, without the contents themselves.
+fn pages() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("docs")).unwrap();
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "SUMMARY.md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// How the guide names files outside its folder: a rendered book cannot reach them otherwise.
+const IN_REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a page says outside its fenced code.
+fn prose(page: &Path) -> String {
+    let mut fenced = false;
+    let text = fs::read_to_string(page).unwrap();
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fence && !fenced
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Where the links and pictures of a page lead.
+fn targets(page: &Path) -> Vec<String> {
+    let text = prose(page);
+    let targets = text.split("](").skip(1);
+    targets
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.to_owned())
+        .collect()
+}
+
+/// The anchors of a page: its headings in lower case, without punctuation,
+/// with dashes for spaces.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = prose(page);
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|heading| {
+            let title = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|&c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_page_of_the_guide_is_in_its_contents() {
+    let listed = targets(&root().join("docs/SUMMARY.md"));
+    for page in pages() {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        let count = listed.iter().filter(|target| *target == name).count();
+        assert_eq!(count, 1, "{name} must stand in docs/SUMMARY.md once");
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_exist() {
+    let mut read = pages();
+    read.extend(["README.md", "ARCHITECTURE.md", "docs/SUMMARY.md"].map(|file| root().join(file)));
+    let mut followed = 0;
+    for page in read {
+        for target in targets(&page) {
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let found = match file.strip_prefix(IN_REPOSITORY) {
+                Some(file) => root().join(file),
+                None if file.contains("://") => continue,
+                None if file.is_empty() => page.clone(),
+                None => page.with_file_name(file),
+            };
+            let place = page.display();
+            assert!(found.exists(), "{place}: there is no {target}");
+            assert!(
+                anchor.is_empty() || anchors(&found).iter().any(|known| known == anchor),
+                "{place}: there is no heading {target}"
+            );
+            followed += 1;
+        }
+    }
+    assert!(followed > 0, "no link was found");
 }
