@@ -5,12 +5,14 @@
 //! Names have vLLM's suffixes where vLLM has such a metric; times are in
 //! seconds. [`METRICS`] lists all of them.
 
+mod buckets;
 #[cfg(feature = "prometheus")]
 mod exporter;
 mod moods;
 mod request;
 mod table;
 
+pub use buckets::buckets;
 #[cfg(feature = "prometheus")]
 pub(crate) use exporter::{listen, process};
 pub(crate) use moods::Moods;

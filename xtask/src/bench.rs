@@ -14,9 +14,9 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--list]
 
-  NAME…           run these figures alone; `peers` is all of the backend on libtorch
+  NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, by default 7
-  --model MODEL   run on this model alone: small, large, torch-f32, torch-bf16 or torch-large
+  --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
   --list          name the figures, each with what it must come to
   --smoke         a few tokens on a tiny model, to see that every figure runs
 
@@ -24,9 +24,9 @@ Prints one line of JSON for each figure and model. Needs a machine with nothing 
 The first run compiles llama.cpp for the release profile, which takes some minutes, and makes
 the models, of random weights (1.3 GB below the target folder).
 
-The figures of `peers` need libtorch (LIBTORCH) and a Python with torch and transformers
-(ELPIS_PYTHON). Both are installed below the target folder when these figures are asked for by
-name, and otherwise left out where they are missing.";
+The figures of `peers` need libtorch (LIBTORCH), a Python with torch and transformers
+(ELPIS_PYTHON) and one with llama-cpp-python (ELPIS_LLAMA_PYTHON). They are installed below the
+target folder when these figures are asked for by name, and otherwise the figures are left out.";
 
 /// The package that measures.
 pub const PACKAGE: &str = "--package=elpis-bench";
@@ -36,13 +36,18 @@ const LIBTORCH: &str = "LIBTORCH";
 /// Set where a Python with torch and transformers is.
 const PYTHON: &str = "ELPIS_PYTHON";
 
+/// Set where a Python with llama-cpp-python is.
+const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
+
 /// Sets up and measures.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     setup::prepare(workspace)?;
-    if asks_for_peers(args) {
+    setup::adopt(workspace);
+    if asks_for(args, "transformers-") {
         setup::prepare_for_tests(workspace)?;
-    } else {
-        setup::adopt(workspace);
+    }
+    if asks_for(args, "peer-") {
+        setup::provide_llama_python(workspace)?;
     }
     let mut run = workspace.cargo("run");
     run.args(["--release", PACKAGE]);
@@ -61,14 +66,15 @@ pub fn features(workspace: &Workspace) -> &'static [&'static str] {
     }
 }
 
-fn asks_for_peers(args: &[OsString]) -> bool {
+/// Tells whether figures whose names begin like this are asked for.
+fn asks_for(args: &[OsString], beginning: &str) -> bool {
     let mut names = args.iter().filter_map(|arg| arg.to_str());
-    names.any(|name| name == "peers" || name.starts_with("transformers-"))
+    names.any(|name| name == "peers" || name.starts_with(beginning))
 }
 
 /// Runs every figure for a moment. What it prints is no measurement.
 pub fn smoke(workspace: &Workspace) -> Result<()> {
-    for name in [LIBTORCH, PYTHON] {
+    for name in [LIBTORCH, PYTHON, LLAMA_PYTHON] {
         if workspace.variable(name).is_none() {
             println!("   note: {name} is not set, the figures that need it are left out");
         }
@@ -97,13 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_on_libtorch_are_known_by_name() {
-        let asks = |args: &[&str]| {
+    fn the_figures_that_need_a_python_are_known_by_name() {
+        let asks = |args: &[&str], beginning| {
             let args: Vec<_> = args.iter().map(OsString::from).collect();
-            asks_for_peers(&args)
+            asks_for(&args, beginning)
         };
-        assert!(asks(&["--rounds", "5", "peers"]));
-        assert!(asks(&["transformers-memory"]));
-        assert!(!asks(&["prefix", "--list"]));
+        assert!(asks(&["--rounds", "5", "peers"], "transformers-"));
+        assert!(asks(&["transformers-memory"], "transformers-"));
+        assert!(!asks(&["transformers-memory"], "peer-"));
+        assert!(asks(&["peer-llama-cpp-python-8"], "peer-"));
+        assert!(!asks(&["prefix", "--list"], "peer-"));
     }
 }

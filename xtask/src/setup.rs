@@ -6,6 +6,7 @@
 
 mod find;
 mod install;
+mod llama_python;
 mod prometheus;
 mod torch;
 
@@ -18,6 +19,7 @@ use crate::process;
 use crate::workspace::Workspace;
 use find::{Host, Tools};
 use install::Manager;
+use llama_python::LLAMA_PYTHON;
 use prometheus::PROMETHEUS;
 use torch::{Origin, Torch};
 
@@ -136,6 +138,18 @@ pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> 
     }
 }
 
+/// Makes sure that the Python with llama-cpp-python is there and tells the benchmarks.
+pub fn provide_llama_python(workspace: &mut Workspace) -> Result<()> {
+    let venv = llama_python_folder(workspace);
+    let python = llama_python::provide(workspace, &Host::current(), &venv)?;
+    workspace.set(LLAMA_PYTHON, python);
+    Ok(())
+}
+
+fn llama_python_folder(workspace: &Workspace) -> PathBuf {
+    workspace.own_folder().join("llama-python")
+}
+
 fn torch_folder(workspace: &Workspace) -> PathBuf {
     workspace.own_folder().join("torch")
 }
@@ -150,6 +164,9 @@ pub fn adopt(workspace: &mut Workspace) {
     }
     if let Some(python) = torch::find_python(workspace, &host, &folder) {
         workspace.set("ELPIS_PYTHON", python);
+    }
+    if let Some(python) = llama_python::find(&host, &llama_python_folder(workspace)) {
+        workspace.set(LLAMA_PYTHON, python);
     }
     if let Some(program) = prometheus::find(&host, &workspace.own_folder().join("prometheus")) {
         workspace.set(PROMETHEUS, program);

@@ -102,6 +102,17 @@ impl Bare {
         Ok(((tokens - 1) * prompts.len()) as f64 / seconds)
     }
 
+    /// Evaluates a prompt and chooses the token after it; returns the seconds that this took.
+    pub fn first_token(&mut self, prompt: usize, seed: u64) -> Result<f64> {
+        let sampler = Sampler::new(seed)?;
+        let start = Instant::now();
+        // SAFETY: the context is valid.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) };
+        self.prefill(0, prompt, seed)?;
+        self.sample(&sampler, -1);
+        Ok(start.elapsed().as_secs_f64())
+    }
+
     fn prefill(&mut self, sequence: usize, length: usize, seed: u64) -> Result<()> {
         let noise = Noise::new(seed << 8 | sequence as u64);
         let positions: Vec<usize> = (0..length).collect();

@@ -12,9 +12,9 @@ use crate::model::{ModelSpec, TORCH_TINY};
 const HELP: &str = "\
 Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR]
 
-  NAME…           run these figures alone; `peers` is all of the backend on libtorch
+  NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
-  --model MODEL   run on this model alone: small, large, torch-f32, torch-bf16 or torch-large
+  --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --list          name the figures
   --cache DIR     where the models are kept";
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(options.rounds(), 5);
         assert_eq!(parse(&["--smoke"]).unwrap().unwrap().rounds(), 1);
         let peers = parse(&["peers"]).unwrap().unwrap().names;
-        assert_eq!(peers.len(), 4, "{peers:?}");
+        assert_eq!(peers.len(), 6, "{peers:?}");
         assert!(parse(&["--list"]).unwrap().is_none());
     }
 

@@ -1,14 +1,17 @@
 //! What is measured, and what it must come to.
 
+mod clients;
 mod decode;
 mod feelings;
 mod isolation;
 pub mod memory;
 mod modulation;
+mod observed;
 mod peers;
 mod prefix;
 mod recover;
 mod reload;
+mod roofline;
 mod steering;
 
 use std::fmt;
@@ -17,17 +20,27 @@ use anyhow::Result;
 
 use crate::measure::{Outcome, Run};
 use crate::model::{
-    Format, LARGE, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE, TORCH_TINY,
+    Format, LARGE, LARGE_Q4, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE, TORCH_TINY,
 };
-use crate::peer;
+use crate::python;
 
 /// Both models of llama.cpp.
 const SMALL_AND_LARGE: &[&ModelSpec] = &[&SMALL, &LARGE];
 
-/// All models that count.
-pub const MODELS: &[&ModelSpec] = &[&SMALL, &LARGE, &TORCH_F32, &TORCH_BF16, &TORCH_LARGE];
+/// All of them.
+const GGUF: &[&ModelSpec] = &[&SMALL, &LARGE, &LARGE_Q4];
 
-/// On the command line, all figures of the backend that has peers.
+/// All models that count.
+pub const MODELS: &[&ModelSpec] = &[
+    &SMALL,
+    &LARGE,
+    &LARGE_Q4,
+    &TORCH_F32,
+    &TORCH_BF16,
+    &TORCH_LARGE,
+];
+
+/// On the command line, all figures that need a Python or libtorch.
 pub const PEERS: &str = "peers";
 
 /// One figure.
@@ -44,10 +57,15 @@ pub struct Figure {
 impl Figure {
     /// What is missing, where this figure cannot be measured.
     pub fn missing(&self) -> Option<&'static str> {
+        if self.needs == Needs::LlamaPython {
+            let missing = python::interpreter(python::LLAMA).is_none();
+            return missing
+                .then_some("ELPIS_LLAMA_PYTHON does not name a Python with llama-cpp-python");
+        }
         if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
             return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
         }
-        if self.needs == Needs::Peer && peer::python().is_none() {
+        if self.needs == Needs::Peer && python::interpreter(python::TORCH).is_none() {
             return Some("ELPIS_PYTHON does not name a Python with torch and transformers");
         }
         None
@@ -67,7 +85,9 @@ pub enum Needs {
     LlamaCpp,
     /// The backend on libtorch.
     Libtorch,
-    /// That backend, and Hugging Face's transformers beside it.
+    /// llama-cpp-python beside llama.cpp.
+    LlamaPython,
+    /// The backend on libtorch, and Hugging Face's transformers beside it.
     Peer,
 }
 
@@ -76,6 +96,8 @@ pub enum Needs {
 pub enum Bound {
     AtLeast(f64),
     AtMost(f64),
+    /// It is only told.
+    None,
 }
 
 impl Bound {
@@ -84,6 +106,7 @@ impl Bound {
         match self {
             Self::AtLeast(bound) => value >= bound,
             Self::AtMost(bound) => value <= bound,
+            Self::None => true,
         }
     }
 }
@@ -93,6 +116,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtLeast(bound) => write!(f, ">= {bound}"),
             Self::AtMost(bound) => write!(f, "<= {bound}"),
+            Self::None => f.write_str("-"),
         }
     }
 }
@@ -163,6 +187,42 @@ pub const FIGURES: &[Figure] = &[
         run: prefix::run,
     },
     Figure {
+        name: "ttft",
+        about: "time to the first token over that of bare llama.cpp, a prompt of 512 tokens",
+        unit: "ratio",
+        bound: Bound::AtMost(1.03),
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: decode::first_token,
+    },
+    Figure {
+        name: "metrics-overhead",
+        about: "decode rate with all metrics and spans on, scraped every second, over that without",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.99),
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: observed::overhead,
+    },
+    Figure {
+        name: "scrape",
+        about: "time of a scrape with 10,000 live sessions (p99); at most 200 kB",
+        unit: "ms",
+        bound: Bound::AtMost(50.0),
+        models: &[&TINY],
+        needs: Needs::LlamaCpp,
+        run: observed::scrape,
+    },
+    Figure {
+        name: "roofline",
+        about: "share of the memory bandwidth, measured on the spot, that decoding reaches",
+        unit: "ratio",
+        bound: Bound::None,
+        models: GGUF,
+        needs: Needs::LlamaCpp,
+        run: roofline::run,
+    },
+    Figure {
         name: "emotion-apply",
         about: "events that one thread applies to a state, without any actor",
         unit: "/s",
@@ -226,6 +286,24 @@ pub const FIGURES: &[Figure] = &[
         run: isolation::run,
     },
     Figure {
+        name: "peer-llama-cpp-python",
+        about: "one session's decode rate over that of llama-cpp-python's stream",
+        unit: "ratio",
+        bound: Bound::AtLeast(1.03),
+        models: GGUF,
+        needs: Needs::LlamaPython,
+        run: clients::one,
+    },
+    Figure {
+        name: "peer-llama-cpp-python-8",
+        about: "decode rate of 8 clients together over that of 8 clients of llama-cpp-python",
+        unit: "ratio",
+        bound: Bound::AtLeast(2.5),
+        models: &[&LARGE],
+        needs: Needs::LlamaPython,
+        run: clients::eight,
+    },
+    Figure {
         name: "transformers-decode",
         about: "one session's decode rate over that of Hugging Face's generate(), on libtorch",
         unit: "ratio",
@@ -281,7 +359,7 @@ mod tests {
     #[test]
     fn models_fit_what_the_figures_need() {
         for figure in FIGURES {
-            let folder = figure.needs != Needs::LlamaCpp;
+            let folder = matches!(figure.needs, Needs::Libtorch | Needs::Peer);
             for spec in figure.models.iter().chain([&figure.tiny()]) {
                 assert_eq!(spec.format == Format::Folder, folder, "{}", figure.name);
             }

@@ -13,8 +13,10 @@ mod figures;
 mod measure;
 mod model;
 mod peer;
+mod python;
 mod report;
 mod stats;
+mod telemetry;
 mod vectors;
 
 use anyhow::{Context, Result, bail, ensure};

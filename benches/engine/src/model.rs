@@ -80,6 +80,14 @@ pub const LARGE: ModelSpec = ModelSpec {
     tokens: 32,
 };
 
+/// The same numbers in `q4_0`.
+pub const LARGE_Q4: ModelSpec = ModelSpec {
+    name: "large-q4",
+    about: "486M q4_0, random weights",
+    encoding: Encoding::Q4,
+    ..LARGE
+};
+
 /// 27 million parameters in f32, for libtorch.
 pub const TORCH_F32: ModelSpec = ModelSpec {
     name: "torch-f32",
@@ -140,6 +148,15 @@ pub const TORCH_TINY: ModelSpec = ModelSpec {
 };
 
 impl ModelSpec {
+    /// Bytes of weights that a token's evaluation reads: all but the table of the embeddings, of
+    /// which it reads a row.
+    pub fn bytes_per_token(&self) -> usize {
+        let read = tensors(self).into_iter();
+        let read = read.filter(|(name, _)| name != "token_embd.weight");
+        read.map(|(_, matrix)| matrix.encoding.bytes(matrix.rows * matrix.columns))
+            .sum()
+    }
+
     /// Bytes of the keys and values of so many positions.
     pub fn cache_bytes(&self, positions: usize) -> usize {
         let width = self.width / self.heads * self.kv_heads;
@@ -277,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_file_is_loaded_as_it_was_meant() {
-        for encoding in [Encoding::F16, Encoding::Q8] {
+        for encoding in [Encoding::F16, Encoding::Q8, Encoding::Q4] {
             // One token more for the beginning.
             check(&ModelSpec { encoding, ..TINY }, 1);
         }

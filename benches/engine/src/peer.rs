@@ -1,31 +1,18 @@
 //! Hugging Face's transformers in a process of its own.
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::measure::Run;
 use crate::model::Encoding;
+use crate::python::{Script, TORCH};
 use crate::vectors::Rows;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
 
-/// Names the interpreter that has torch and transformers.
-pub const PYTHON: &str = "ELPIS_PYTHON";
-
-/// The interpreter, where the environment names one.
-pub fn python() -> Option<OsString> {
-    std::env::var_os(PYTHON).filter(|python| !python.is_empty())
-}
-
-/// The process, with a model loaded. It sleeps while it is not asked.
+/// The process, with a model loaded.
 pub struct Peer {
-    process: Child,
-    asks: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    script: Script,
     /// Versions and the kind of attention.
     pub about: String,
 }
@@ -42,22 +29,11 @@ pub struct Generated {
 impl Peer {
     /// Starts the process and loads the model of a run.
     pub fn start(run: &Run) -> Result<Self> {
-        let python = python().with_context(|| format!("{PYTHON} is not set"))?;
-        let mut process = Command::new(&python)
-            .arg(SCRIPT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {PYTHON}={}", python.display()))?;
-        let asks = process.stdin.take();
-        let answers = process.stdout.take().context("no output to read")?;
         let mut peer = Self {
-            process,
-            asks,
-            answers: BufReader::new(answers),
+            script: Script::start(TORCH, SCRIPT)?,
             about: String::new(),
         };
-        let answer = peer.ask(&json!({
+        let answer = peer.script.ask(&json!({
             "do": "load",
             "folder": run.path,
             "dtype": match run.spec.encoding {
@@ -85,7 +61,7 @@ impl Peer {
         steering: Option<&Rows>,
     ) -> Result<Generated> {
         let steering = steering.map(|rows| json!({"layer": rows.layer, "rows": rows.values}));
-        let mut answer = self.ask(&json!({
+        let mut answer = self.script.ask(&json!({
             "do": "generate",
             "prompts": prompts,
             "tokens": tokens,
@@ -113,7 +89,7 @@ impl Peer {
         candidates: [&str; 2],
         steering: Option<(usize, &[f32])>,
     ) -> Result<f64> {
-        let answer = self.ask(&json!({
+        let answer = self.script.ask(&json!({
             "do": "gap",
             "prompt": prompt,
             "written": written,
@@ -121,28 +97,5 @@ impl Peer {
             "steering": steering.map(|(layer, row)| json!({"layer": layer, "rows": [row]})),
         }))?;
         answer["gap"].as_f64().context("no gap")
-    }
-
-    fn ask(&mut self, ask: &Value) -> Result<Value> {
-        let mut line = ask.to_string();
-        line.push('\n');
-        let asks = self.asks.as_mut().context("the process is closed")?;
-        // Should it be gone, the missing answer tells.
-        let _ = asks.write_all(line.as_bytes());
-        line.clear();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            let status = self.process.wait()?;
-            anyhow::bail!("{SCRIPT} ended without an answer ({status}); its message is above");
-        }
-        serde_json::from_str(&line).with_context(|| format!("{SCRIPT} answered {line:?}"))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It ends with its input.
-        self.asks = None;
-        let _ = self.process.wait();
     }
 }

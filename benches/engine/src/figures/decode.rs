@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 
-use anyhow::Result;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
 use elpis::Coefficients;
 
-use crate::engine::{Engine, rate};
+use crate::engine::{Engine, rate, sampled, words as words_of};
 use crate::measure::{Outcome, Run};
 
 /// One session.
@@ -16,6 +18,45 @@ pub fn overhead(run: &Run) -> Result<Outcome> {
 /// Eight sessions in one batch.
 pub fn batching(run: &Run) -> Result<Outcome> {
     compare(run, 1024, 8)
+}
+
+/// Tokens of the prompt whose first answer is waited for.
+const LONG_PROMPT: usize = 512;
+
+/// The time to the first token behind a prompt that nothing is known of.
+pub fn first_token(run: &Run) -> Result<Outcome> {
+    let engine = Engine::start(run, 2048, 1)?;
+    let mut bare = engine.bare(run)?;
+    let words = if run.smoke { 32 } else { LONG_PROMPT };
+    let length = RefCell::new(0);
+    let ours = |seed: u64| {
+        let session = engine.elpis.session(format!("first {seed}"))?;
+        let chat = sampled(session.chat(words_of(words, seed)), 2, seed);
+        let start = Instant::now();
+        let (seconds, report) = engine.block_on(async {
+            let mut stream = chat.stream().await?;
+            stream.next().await;
+            let seconds = start.elapsed().as_secs_f64();
+            anyhow::Ok((seconds, stream.completion().await?.report))
+        })?;
+        ensure!(
+            (report.cached_prompt_tokens as usize) < words / 8,
+            "the prompt was evaluated before"
+        );
+        *length.borrow_mut() = report.prompt_tokens as usize;
+        anyhow::Ok(seconds.recip())
+    };
+    // Ours goes first and says how long the prompt was.
+    ours(u64::MAX >> 9)?;
+    // Less time is better, so the sides change places: a ratio of times.
+    let outcome = run.ratio_of(
+        "first_tokens",
+        |seed| Ok(bare.first_token(*length.borrow(), seed)?.recip()),
+        ours,
+    )?;
+    Ok(outcome
+        .with("first", "bare llama.cpp")
+        .with("prompt_tokens", *length.borrow()))
 }
 
 fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {

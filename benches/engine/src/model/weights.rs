@@ -7,6 +7,7 @@ use half::{bf16, f16};
 /// Values that share a scale in `q8_0`.
 const BLOCK: usize = 32;
 const BLOCK_BYTES: usize = 2 + BLOCK;
+const HALF_BLOCK_BYTES: usize = 2 + BLOCK / 2;
 
 /// How numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Encoding {
     Bf16,
     /// Blocks of 32 signed bytes with an f16 scale.
     Q8,
+    /// Blocks of 32 half bytes with an f16 scale.
+    Q4,
 }
 
 impl Encoding {
@@ -25,6 +28,7 @@ impl Encoding {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::Q8 => "q8_0",
+            Self::Q4 => "q4_0",
         }
     }
 
@@ -35,6 +39,7 @@ impl Encoding {
             Self::F16 => 1,
             Self::Bf16 => 30,
             Self::Q8 => 8,
+            Self::Q4 => 2,
         }
     }
 
@@ -45,6 +50,7 @@ impl Encoding {
             Self::F16 => 1,
             Self::Bf16 => 32,
             Self::Q8 => 7,
+            Self::Q4 => 2,
         }
     }
 
@@ -54,6 +60,7 @@ impl Encoding {
             Self::F32 => 4 * values,
             Self::F16 | Self::Bf16 => 2 * values,
             Self::Q8 => values / BLOCK * BLOCK_BYTES,
+            Self::Q4 => values / BLOCK * HALF_BLOCK_BYTES,
         }
     }
 
@@ -80,6 +87,12 @@ impl Encoding {
                     encode_block(block, out);
                 }
             }
+            Self::Q4 => {
+                let blocks = values.chunks_exact(BLOCK);
+                for (out, block) in out.chunks_exact_mut(HALF_BLOCK_BYTES).zip(blocks) {
+                    encode_half_block(block, out);
+                }
+            }
         }
     }
 }
@@ -94,6 +107,26 @@ fn encode_block(values: &[f32], out: &mut [u8]) {
     head.copy_from_slice(&f16::from_f32(scale).to_le_bytes());
     for (byte, value) in bytes.iter_mut().zip(values) {
         *byte = ((value * inverse).round() as i8).cast_unsigned();
+    }
+}
+
+/// The value that is furthest from 0 becomes −8; the halves of a byte are 16 values apart.
+fn encode_half_block(values: &[f32], out: &mut [u8]) {
+    let furthest = values.iter().fold(0.0_f32, |most, &value| {
+        if value.abs() > most.abs() {
+            value
+        } else {
+            most
+        }
+    });
+    let scale = furthest / -8.0;
+    let inverse = if scale == 0.0 { 0.0 } else { scale.recip() };
+    let nibble = |value: f32| (value * inverse + 8.5).clamp(0.0, 15.0) as u8;
+    let (head, bytes) = out.split_at_mut(2);
+    head.copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+    let (low, high) = values.split_at(BLOCK / 2);
+    for ((byte, &low), &high) in bytes.iter_mut().zip(low).zip(high) {
+        *byte = nibble(low) | nibble(high) << 4;
     }
 }
 

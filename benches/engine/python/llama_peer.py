@@ -1,0 +1,92 @@
+"""llama-cpp-python, asked line by line: what elpis is compared with.
+
+Reads one JSON object per line from standard input and answers each with one on standard output:
+
+    {"do": "load", "file": …, "context": 1024, "batch": 512, "threads": 2}
+    {"do": "generate", "prompt_tokens": 40, "clients": 1, "tokens": 96, "seed": 1, "top_k": 40, …}
+
+Clients are threads that stream from one model, each with a request of its own; a lock lets them
+in one after the other, since a `Llama` answers one request at a time. Between two lines it waits
+for input and computes nothing.
+"""
+
+import json
+import platform
+import random
+import sys
+import threading
+import time
+
+import llama_cpp
+
+
+class Peer:
+    def load(self, file, context, batch, threads):
+        self.lock = threading.Lock()
+        self.llama = llama_cpp.Llama(
+            model_path=file,
+            n_ctx=context,
+            n_batch=batch,
+            n_ubatch=batch,
+            n_threads=threads,
+            n_threads_batch=threads,
+            n_gpu_layers=0,
+            verbose=False,
+        )
+        return {
+            "about": f"llama-cpp-python {llama_cpp.__version__}, python {platform.python_version()}",
+            "threads": self.llama.n_threads,
+        }
+
+    def generate(self, prompt_tokens, clients, tokens, seed, **sampling):
+        traces = [None] * clients
+
+        def client(index):
+            noise = random.Random(seed * 256 + index)
+            prompt = [noise.randrange(1000, 4000) for _ in range(prompt_tokens)]
+            with self.lock:
+                traces[index] = self.stream(prompt, tokens, seed * 256 + index, sampling)
+
+        start = time.perf_counter()
+        threads = [threading.Thread(target=client, args=(index,)) for index in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - start
+        for trace in traces:
+            if trace is None or len(trace) != tokens:
+                raise RuntimeError(f"{tokens} tokens were asked for: {trace and len(trace)}")
+        if clients == 1:
+            rate = (tokens - 1) / (traces[0][-1] - traces[0][0])
+        else:
+            rate = clients * tokens / seconds
+        return {"rate": rate}
+
+    def stream(self, prompt, tokens, seed, sampling):
+        """The times at which each token's text came."""
+        times = []
+        chunks = self.llama.create_completion(
+            prompt,
+            max_tokens=tokens,
+            stream=True,
+            seed=seed % 2**31,
+            min_p=0.0,
+            repeat_penalty=1.0,
+            **sampling,
+        )
+        for chunk in chunks:
+            if chunk["choices"][0]["text"]:
+                times.append(time.perf_counter())
+        return times
+
+
+def main():
+    peer = Peer()
+    for line in sys.stdin:
+        ask = json.loads(line)
+        answer = getattr(peer, ask.pop("do"))(**ask)
+        print(json.dumps(answer), flush=True)
+
+
+main()

@@ -1,0 +1,123 @@
+//! What being watched costs.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use elpis::Coefficients;
+
+use crate::engine::{Engine, rate};
+use crate::measure::{Outcome, Run};
+use crate::stats::{median, percentile};
+use crate::telemetry;
+
+const CONTEXT: u32 = 2048;
+
+/// How often Prometheus asks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Most bytes of a scrape.
+const MOST_BYTES: usize = 200_000;
+
+/// The same session with everything measured and traced, and with nothing.
+pub fn overhead(run: &Run) -> Result<Outcome> {
+    let address = telemetry::install()?;
+    let start = |on| {
+        // What the engine's thread measures it registers when it starts.
+        telemetry::switch(on);
+        Engine::start(run, CONTEXT, 1)
+    };
+    let (watched, unwatched) = (start(true)?, start(false)?);
+    let tokens = run.spec.tokens;
+    let scraping = Scraping::start(address);
+    let measure = |engine: &Engine, on: bool, seed| {
+        telemetry::switch(on);
+        scraping.on.store(on, Ordering::SeqCst);
+        let asks = engine.asks(1, tokens, seed, |_| Ok(Coefficients::new()))?;
+        rate(&engine.generate(asks)?)
+    };
+    let outcome = run.ratio(
+        |seed| measure(&watched, true, seed),
+        |seed| measure(&unwatched, false, seed),
+    )?;
+    Ok(outcome.with("tokens", tokens))
+}
+
+/// Scrapes once a second, while it is on.
+struct Scraping {
+    on: Arc<AtomicBool>,
+}
+
+impl Scraping {
+    fn start(address: SocketAddr) -> Self {
+        let on = Arc::new(AtomicBool::new(false));
+        let asked = Arc::downgrade(&on);
+        std::thread::spawn(move || {
+            while let Some(on) = asked.upgrade() {
+                if on.load(Ordering::SeqCst) {
+                    let _ = read(address);
+                }
+                drop(on);
+                std::thread::sleep(INTERVAL);
+            }
+        });
+        Self { on }
+    }
+}
+
+/// Reads the metrics; returns the answer's length.
+fn read(address: SocketAddr) -> Result<usize> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer.len())
+}
+
+/// A scrape beside many live sessions.
+pub fn scrape(run: &Run) -> Result<Outcome> {
+    let (sessions, scrapes) = if run.smoke { (100, 5) } else { (10_000, 100) };
+    let address = telemetry::install()?;
+    telemetry::switch(true);
+    let engine = Engine::start(run, 512, 1)?;
+    engine.block_on(async {
+        for number in 0..sessions {
+            let session = engine.elpis.session(format!("session {number}"))?;
+            let event = ["success", "failure", "insight", "blocked"][number % 4];
+            session.feel(event).await?;
+        }
+        anyhow::Ok(())
+    })?;
+    let asks = engine.asks(1, run.spec.tokens, 0, |_| Ok(Coefficients::new()))?;
+    engine.generate(asks)?;
+    let (mut rounds, mut all, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..run.rounds {
+        let mut times = Vec::new();
+        for _ in 0..scrapes {
+            let start = Instant::now();
+            bytes.push(read(address)? as f64);
+            times.push(start.elapsed().as_secs_f64() * 1000.0);
+        }
+        let p99 = percentile(&times, 99.0);
+        run.tell(round, &format!("{p99:.2} ms"));
+        rounds.push(p99);
+        all.extend(times);
+    }
+    telemetry::switch(false);
+    let largest = bytes
+        .iter()
+        .copied()
+        .reduce(f64::max)
+        .context("no scrape")?;
+    Ok(Outcome {
+        value: percentile(&all, 99.0),
+        sound: largest <= MOST_BYTES as f64,
+        ..Outcome::median(rounds)
+    }
+    .with("median_ms", median(&all))
+    .with("bytes", largest)
+    .with("sessions", sessions))
+}

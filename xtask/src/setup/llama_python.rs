@@ -1,0 +1,39 @@
+//! llama-cpp-python, which the benchmarks compare with.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::find::Host;
+use super::install;
+use crate::workspace::Workspace;
+
+/// The variable that tells the benchmarks of a Python that has it.
+pub const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
+
+const REQUIREMENT: &str = "llama-cpp-python==0.3.36";
+
+/// Holds the requirement once it is met.
+const MARK: &str = "llama-cpp-python.installed";
+
+/// The Python that is named, or of our own.
+pub fn find(host: &Host, venv: &Path) -> Option<OsString> {
+    if let Some(named) = host.var(LLAMA_PYTHON) {
+        return Some(named.to_owned());
+    }
+    let installed = fs::read_to_string(venv.join(MARK)).ok()?;
+    (installed == REQUIREMENT).then(|| venv.join("bin/python").into())
+}
+
+/// Finds it or installs it, which compiles llama.cpp as that package comes.
+pub fn provide(workspace: &Workspace, host: &Host, venv: &Path) -> Result<OsString> {
+    if let Some(python) = find(host, venv) {
+        return Ok(python);
+    }
+    println!("-- setup: installing {REQUIREMENT}, which compiles for some minutes");
+    install::pip(workspace, host, venv, &[REQUIREMENT.into()])?;
+    fs::write(venv.join(MARK), REQUIREMENT)?;
+    find(host, venv).context("llama-cpp-python was installed, but is not there")
+}
