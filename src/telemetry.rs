@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
 use table::{
-    AROUSAL, BATCH_ROWS, EMOTION_EVENTS, GENERATION_TOKENS, INTER_TOKEN_LATENCY, KV_CACHE_USAGE,
-    LATENCY, PREFIX_HITS, PREFIX_HITS_OTHER, PROMPT_TOKENS, QUEUE_TIME, REQUESTS, RESTARTS,
-    RESUMES, RUNNING, SAFETY_LIMITS, SESSIONS, STEERING_EMOTIONS, STEERING_FRACTION,
+    APPRAISALS, AROUSAL, BATCH_ROWS, EMOTION_EVENTS, GENERATION_TOKENS, INTER_TOKEN_LATENCY,
+    KV_CACHE_USAGE, LATENCY, PREFIX_HITS, PREFIX_HITS_OTHER, PROMPT_TOKENS, QUEUE_TIME, REQUESTS,
+    RESTARTS, RESUMES, RUNNING, SAFETY_LIMITS, SESSIONS, STEERING_EMOTIONS, STEERING_FRACTION,
     STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES,
     TIME_TO_FIRST_TOKEN, VALENCE, WAITING,
 };
 
 use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit};
 use crate::error::{EngineError, SteeringError};
-use crate::event::{ActorName, FailureKind};
+use crate::event::{ActorName, EventSource, FailureKind};
 use crate::inference::GenerationReport;
 use crate::scheduler::{CacheUsage, StepSummary};
 use crate::store::{SessionChange, StoreError};
@@ -66,6 +66,10 @@ pub(crate) fn emotion_event(event: &EmotionEvent, applied: &AppliedEvent) {
 
 pub(crate) fn safety_limit(limit: SafetyLimit) {
     counter!(SAFETY_LIMITS, "limit" => limit.as_str()).increment(1);
+}
+
+pub(crate) fn appraisal(source: EventSource, outcome: &'static str) {
+    counter!(APPRAISALS, "source" => source.as_str(), "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn generation_done(report: &GenerationReport) {

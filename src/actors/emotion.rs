@@ -31,6 +31,7 @@ use self::table::Keeping;
 use super::{Wiring, tick};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
+use crate::event::EventSource;
 use crate::inference::SessionId;
 
 /// How often within their bound idle sessions are looked for.
@@ -53,13 +54,25 @@ impl Ticket {
     }
 }
 
+/// An event on its way to a session.
+#[derive(Debug, Clone)]
+pub struct Feeling {
+    /// The event.
+    pub event: EmotionEvent,
+    /// Where it comes from.
+    pub source: EventSource,
+    /// How far it may move valence or arousal, in [0, 2]; a stronger one is
+    /// weakened, and dropped if nothing is left of it.
+    pub bound: Option<f64>,
+}
+
 type Reply<T> = RpcReplyPort<Result<T, Error>>;
 
 /// What the emotion actor understands.
 #[derive(Debug)]
 pub enum EmotionMessage {
     /// Applies an event.
-    Feel(SessionId, EmotionEvent, Arc<Ticket>, Reply<AppliedEvent>),
+    Feel(SessionId, Feeling, Arc<Ticket>, Reply<Option<AppliedEvent>>),
     /// Asks for the state at this moment.
     Snapshot(SessionId, Reply<EmotionSnapshot>),
     /// Asks for the session's tracker as it changes.
@@ -111,8 +124,8 @@ impl Actor for EmotionActor {
     ) -> Result<(), ActorProcessingErr> {
         // A caller that has gone away does not need its answer.
         match message {
-            EmotionMessage::Feel(session, event, ticket, reply) => {
-                state.feel(session, event, &ticket, reply).await;
+            EmotionMessage::Feel(session, feeling, ticket, reply) => {
+                state.feel(session, feeling, &ticket, reply).await;
             }
             EmotionMessage::Snapshot(session, reply) => {
                 let _ = reply.send(state.snapshot(&session).await);

@@ -14,6 +14,8 @@ use crate::inference::SessionId;
 pub struct Session {
     elpis: Elpis,
     id: SessionId,
+    /// Whether texts that are generated through it are appraised.
+    heard: bool,
 }
 
 /// What can be felt: an [`EmotionEvent`], or the name of one.
@@ -51,7 +53,23 @@ impl IntoEvent for Result<EmotionEvent, EmotionError> {
 
 impl Session {
     pub(super) fn new(elpis: Elpis, id: SessionId) -> Self {
-        Self { elpis, id }
+        Self {
+            elpis,
+            id,
+            heard: true,
+        }
+    }
+
+    /// A handle whose generations are not appraised.
+    pub(super) fn unheard(&self) -> Self {
+        Self {
+            heard: false,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard
     }
 
     /// The session's name.
@@ -135,7 +153,7 @@ impl Session {
         self.answer(answer, &ticket).await
     }
 
-    fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
+    pub(super) fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
         Ok(self.elpis.inner.wiring.intake.order(order)?)
     }
 

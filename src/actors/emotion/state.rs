@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::mood::sampling_base;
 use super::sessions::{self, MOST_WAITING};
 use super::table::{Held, Keeping, Table};
-use super::{Reply, Ticket};
+use super::{Feeling, Reply, Ticket};
 use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
     AppliedEvent, EmotionConfig, EmotionEvent, EmotionSnapshot, EmotionTracker, Happening,
@@ -244,10 +244,15 @@ impl EmotionState {
     pub(super) async fn feel(
         &self,
         session: SessionId,
-        event: EmotionEvent,
+        feeling: Feeling,
         ticket: &Ticket,
-        reply: Reply<AppliedEvent>,
+        reply: Reply<Option<AppliedEvent>>,
     ) {
+        let Feeling {
+            event,
+            source,
+            bound,
+        } = feeling;
         if let Some(per_minute) = self.config.events_per_minute {
             let now = self.wiring.clock.now();
             let within = self
@@ -269,14 +274,22 @@ impl EmotionState {
                 return;
             }
         }
+        let event = match self.within(&session, event, bound).await {
+            Ok(Some(event)) => event,
+            nothing => {
+                let _ = reply.send(nothing.map(|_| None));
+                return;
+            }
+        };
         let what = Happening::Felt(event.clone());
         let felt = event.clone();
         let act = |tracker: &mut EmotionTracker, now: f64| {
             ticket.take();
-            Ok(tracker.apply(&event, now)?)
+            Ok(Some(tracker.apply(&event, now)?))
         };
         let wiring = self.wiring.clone();
-        let announce = move |session: &SessionId, applied: &AppliedEvent| {
+        let announce = move |session: &SessionId, applied: &Option<AppliedEvent>| {
+            let Some(applied) = applied else { return };
             telemetry::emotion_event(&felt, applied);
             for limit in applied.rules.safety_limits() {
                 limited(&wiring, session, limit, felt.name());
@@ -284,11 +297,33 @@ impl EmotionState {
             wiring.bus.publish(Event::Felt {
                 session: session.clone(),
                 event: felt,
+                source,
                 before: applied.before,
                 after: applied.after,
             });
         };
         self.change(session, what, act, announce, reply).await;
+    }
+
+    /// Weakens an event so far that it stays within a bound; `None` if
+    /// nothing is left of it.
+    async fn within(
+        &self,
+        session: &SessionId,
+        event: EmotionEvent,
+        bound: Option<f64>,
+    ) -> Result<Option<EmotionEvent>, Error> {
+        let Some(bound) = bound else {
+            return Ok(Some(event));
+        };
+        let now = self.wiring.clock.now();
+        let bounded = self
+            .with(session, |held| held.latest().bounded(&event, now, bound))
+            .await??;
+        if bounded.as_ref() != Some(&event) {
+            limited(&self.wiring, session, SafetyLimit::Appraisal, event.name());
+        }
+        Ok(bounded)
     }
 
     pub(super) async fn snapshot(&self, session: &SessionId) -> Result<EmotionSnapshot, Error> {
