@@ -15,11 +15,13 @@ mod mood;
 mod sessions;
 mod state;
 mod table;
+mod watching;
 
 pub use handle::EmotionHandle;
 pub use mood::FollowedMood;
 pub use sessions::Sessions;
 pub use state::EmotionState;
+pub use watching::Observation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -73,6 +75,13 @@ type Reply<T> = RpcReplyPort<Result<T, Error>>;
 pub enum EmotionMessage {
     /// Applies an event.
     Feel(SessionId, Feeling, Arc<Ticket>, Reply<Option<AppliedEvent>>),
+    /// Notes what a session did; answers with the events that it led to.
+    Observe(
+        SessionId,
+        Observation,
+        Arc<Ticket>,
+        Reply<Vec<AppliedEvent>>,
+    ),
     /// Asks for the state at this moment.
     Snapshot(SessionId, Reply<EmotionSnapshot>),
     /// Asks for the session's tracker as it changes.
@@ -89,6 +98,8 @@ pub enum EmotionMessage {
     List(Reply<Vec<SessionId>>),
     /// Lets idle sessions leave memory.
     Sweep,
+    /// Lets silent sessions feel it.
+    ReportIdle,
 }
 
 /// Applies emotion events.
@@ -105,15 +116,21 @@ impl Actor for EmotionActor {
         myself: ActorRef<Self::Msg>,
         wiring: Wiring,
     ) -> Result<EmotionState, ActorProcessingErr> {
-        let sweeping = match wiring.sessions.keeping() {
-            Keeping::Memory => None,
+        let mut timers = Vec::new();
+        match wiring.sessions.keeping() {
+            Keeping::Memory => {}
             Keeping::Relaxed | Keeping::Sync => {
                 let every = wiring.settings.store.idle_seconds / SWEEPS_PER_BOUND;
                 let every = std::time::Duration::try_from_secs_f64(every)?;
-                Some(tick(&myself, every, || EmotionMessage::Sweep))
+                timers.push(tick(&myself, every, || EmotionMessage::Sweep));
             }
-        };
-        Ok(EmotionState::new(wiring, sweeping))
+        }
+        let emotion = &wiring.settings.emotion;
+        if emotion.behavioral_monitoring_enabled {
+            let every = watching::tick_time(emotion);
+            timers.push(tick(&myself, every, || EmotionMessage::ReportIdle));
+        }
+        Ok(EmotionState::new(wiring, timers))
     }
 
     async fn handle(
@@ -126,6 +143,9 @@ impl Actor for EmotionActor {
         match message {
             EmotionMessage::Feel(session, feeling, ticket, reply) => {
                 state.feel(session, feeling, &ticket, reply).await;
+            }
+            EmotionMessage::Observe(session, what, ticket, reply) => {
+                state.observe(session, what, &ticket, reply).await;
             }
             EmotionMessage::Snapshot(session, reply) => {
                 let _ = reply.send(state.snapshot(&session).await);
@@ -145,6 +165,7 @@ impl Actor for EmotionActor {
                 let _ = reply.send(state.list().await);
             }
             EmotionMessage::Sweep => state.sweep(),
+            EmotionMessage::ReportIdle => state.report_idle(),
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{BoxFuture, Elpis, Session};
-use crate::actors::emotion::Feeling;
+use crate::actors::emotion::{Feeling, Observation};
 use crate::actors::engine::{Sequel, SequelFuture};
 use crate::emotion::{EmotionEvent, LexicalAppraiser};
 use crate::error::Error;
@@ -132,17 +132,36 @@ pub(super) async fn message(session: &Session, messages: &[ChatMessage], turn: &
     }
 }
 
-/// What follows the reply of a session's turn; it keeps no runtime alive.
-pub(super) fn sequel(session: &Session, tools: Option<ToolParser>, turn: Turn) -> Option<Sequel> {
-    if !session.elpis().settings().emotion.response_analysis_enabled {
+/// What follows the reply of a session's turn; it keeps no runtime alive. A
+/// reply that is `read` may still be one that the settings do not read.
+pub(super) fn sequel(
+    session: &Session,
+    tools: Option<ToolParser>,
+    turn: Turn,
+    read: bool,
+) -> Option<Sequel> {
+    let emotion = &session.elpis().settings().emotion;
+    let read = read && emotion.response_analysis_enabled;
+    let watched = emotion.behavioral_monitoring_enabled;
+    if !read && !watched {
         return None;
     }
     let (elpis, id) = (Arc::downgrade(&session.elpis().inner), session.id().clone());
-    Some(Box::new(move |reply, _| -> SequelFuture {
+    Some(Box::new(move |reply, report| -> SequelFuture {
         Box::pin(async move {
             let Some(inner) = elpis.upgrade() else { return };
             let session = Session::new(Elpis { inner }, id);
-            felt(&session, EventSource::Reply, prose(reply, tools), &turn).await;
+            if watched {
+                let seconds = (report.total_seconds - report.queue_seconds).max(0.0);
+                let work = Observation::Generation(seconds);
+                let emotion = &session.elpis().inner.emotion;
+                if let Err(error) = emotion.observe(session.id(), &work).await {
+                    tracing::warn!(session = %session.id(), %error, "a generation was not noted");
+                }
+            }
+            if read {
+                felt(&session, EventSource::Reply, prose(reply, tools), &turn).await;
+            }
         })
     }))
 }

@@ -210,9 +210,14 @@ impl Chat {
             prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
         let reader = form.reader(&model, prompt.thinking);
         // What has to be of a form is data and tells no feelings.
-        let sequel = turn.filter(|_| !form.is_answer()).and_then(|turn| {
+        let sequel = turn.and_then(|turn| {
             let reader = form.reader(&model, prompt.thinking);
-            appraisal::sequel(&session, reader.map(|reader| reader(0)), turn)
+            appraisal::sequel(
+                &session,
+                reader.map(|reader| reader(0)),
+                turn,
+                !form.is_answer(),
+            )
         });
         let parallel = options.parallel_tool_calls != Some(false);
         let guide = form.guide(&model, parallel, prompt.thinking).await?;

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
+use crate::actors::emotion::Observation;
 use crate::actors::engine::{CacheOrder, OrderTicket};
 use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, SafetyLimits};
 use crate::error::{EngineError, Error};
@@ -87,6 +88,30 @@ impl Session {
     pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
         let event = event.into_event()?;
         self.elpis.inner.emotion.feel(&self.id, &event).await
+    }
+
+    /// Notes a finished tool call. The session feels what its calls stand for:
+    /// frustration if one tool is called again and again
+    /// (`emotion.retry_loop_threshold` times in a row within 60 s), error from
+    /// the `emotion.failure_streak_threshold`th failure in a row. Returns what
+    /// these events did; mostly there are none.
+    ///
+    /// A tool's message does not say whether the call succeeded, so this is up
+    /// to the program. Long generations and silence are noticed without it;
+    /// `emotion.behavioral_monitoring_enabled` turns all of it on or off. What
+    /// a session did is forgotten when it leaves memory.
+    ///
+    /// # Errors
+    /// [`Error::Emotion`] for a name that is empty, longer than 64 characters
+    /// or holds control characters; else as [`feel`](Self::feel).
+    pub async fn record_tool_call(
+        &self,
+        tool: impl Into<String>,
+        succeeded: bool,
+    ) -> Result<Vec<AppliedEvent>, Error> {
+        let tool = tool.into();
+        let call = Observation::ToolCall { tool, succeeded };
+        self.elpis.inner.emotion.observe(&self.id, &call).await
     }
 
     /// The state at this moment, with the modulation and the trajectory that

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{EmotionMessage, Feeling, Reply, Ticket};
+use super::{EmotionMessage, Feeling, Observation, Reply, Ticket};
 use crate::actors::{CallError, Handle};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
@@ -62,6 +62,33 @@ impl EmotionHandle {
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
                     EmotionMessage::Feel(session.clone(), feeling.clone(), ticket, reply)
+                })
+                .await;
+            match answer {
+                Ok(result) => return result,
+                Err(CallError::Unanswered) if ticket.is_untouched() => {}
+                Err(error) => return Err(stopped(error)),
+            }
+        }
+    }
+
+    /// Notes what the session did; returns what the events did that it
+    /// stands for. Sent again as [`feel`](Self::feel) is.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn observe(
+        &self,
+        session: &SessionId,
+        what: &Observation,
+    ) -> Result<Vec<AppliedEvent>, Error> {
+        loop {
+            let ticket = Arc::new(Ticket::default());
+            let answer = self
+                .actor
+                .call(|reply| {
+                    let ticket = Arc::clone(&ticket);
+                    EmotionMessage::Observe(session.clone(), what.clone(), ticket, reply)
                 })
                 .await;
             match answer {
