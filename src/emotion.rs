@@ -47,7 +47,7 @@ mod streak;
 mod tracker;
 mod trajectory;
 
-pub use appraisal::{Appraiser, LexicalAppraiser};
+pub use appraisal::LexicalAppraiser;
 pub use behavior::BehaviorMonitor;
 pub use config::{EmotionConfig, MIN_STREAK_FACTOR};
 pub use dynamics::decay;

@@ -63,6 +63,33 @@ impl FailureKind {
     }
 }
 
+/// Where an emotion event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum EventSource {
+    /// The program called [`Session::feel`](crate::Session::feel).
+    #[default]
+    Caller,
+    /// It was read from the model's reply.
+    Reply,
+    /// It was read from the user's message.
+    Message,
+    /// The behaviour of the session: tool calls, long generations, silence.
+    Behavior,
+}
+
+impl EventSource {
+    /// The name used in metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Reply => "reply",
+            Self::Message => "message",
+            Self::Behavior => "behavior",
+        }
+    }
+}
+
 /// Something that happened in a runtime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -73,6 +100,8 @@ pub enum Event {
         session: SessionId,
         /// The event.
         event: EmotionEvent,
+        /// Where it comes from.
+        source: EventSource,
         /// The state before the event.
         before: EmotionalState,
         /// The state after the event.
@@ -86,6 +115,17 @@ pub enum Event {
         limit: SafetyLimit,
         /// What it bounded: the event's name, or `set_strength`.
         asked: String,
+    },
+    /// A text could not be read for feelings; nothing was felt.
+    AppraisalFailed {
+        /// The session.
+        session: SessionId,
+        /// What was to be read.
+        source: EventSource,
+        /// Short name of the error.
+        kind: &'static str,
+        /// The error's words.
+        reason: String,
     },
     /// A session's state was set back to its baseline.
     EmotionReset {

@@ -121,10 +121,12 @@ pub use backend::{available_backends, worker};
 pub use bus::{Delivery, Events};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, SafetyLimits};
 pub use error::{EngineError, Error};
-pub use event::Event;
+pub use event::{Event, EventSource};
 pub use inference::{
     ChatMessage, Completion, FunctionCall, GenerationReport, ModulationTiming, ResponseFormat,
     Role, SessionId, ToolChoice,
 };
-pub use runtime::{Capabilities, ChatRequest, Elpis, InferenceEngine, Session, create_backend};
+pub use runtime::{
+    Appraiser, Capabilities, ChatRequest, Elpis, InferenceEngine, Session, create_backend,
+};
 pub use settings::Settings;

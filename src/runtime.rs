@@ -1,11 +1,13 @@
 //! What a user holds: a running [`Elpis`] and its [`Session`]s.
 
+mod appraisal;
 mod chat;
 mod form;
 mod interface;
 mod prompt;
 mod session;
 
+pub use appraisal::{AppraisalError, AppraisedText, Appraiser, ModelAppraiser};
 pub use chat::{Chat, IntoMessages};
 pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
@@ -29,6 +31,7 @@ use crate::backend::{
 };
 use crate::bus::{EventBus, Events};
 use crate::clock::{Clock, SystemClock};
+use crate::emotion::LexicalAppraiser;
 use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
@@ -48,14 +51,22 @@ pub struct Elpis {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     wiring: Wiring,
+    appraiser: Arc<dyn Appraiser>,
     roster: Roster,
     supervisor: ActorRef<SupervisorMessage>,
     emotion: EmotionHandle,
     steering: SteeringHandle,
     last_request: AtomicU64,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("wiring", &self.wiring)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Inner {
@@ -73,6 +84,7 @@ pub struct ElpisBuilder {
     progress: Arc<dyn DownloadProgress>,
     clock: Arc<dyn Clock>,
     store: Option<Arc<dyn StateStore>>,
+    appraiser: Option<Arc<dyn Appraiser>>,
 }
 
 impl std::fmt::Debug for ElpisBuilder {
@@ -108,6 +120,16 @@ impl ElpisBuilder {
         self
     }
 
+    /// Reads feelings from texts with an appraiser of one's own, or with
+    /// [`ModelAppraiser`], instead of by their words. Which texts are read is
+    /// up to the settings `emotion.response_analysis_enabled` and
+    /// `emotion.message_analysis_enabled`.
+    #[must_use]
+    pub fn appraiser(mut self, appraiser: impl Appraiser + 'static) -> Self {
+        self.appraiser = Some(Arc::new(appraiser));
+        self
+    }
+
     /// Tells of the progress of a model's download.
     #[must_use]
     pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
@@ -126,6 +148,9 @@ impl ElpisBuilder {
         settings.validate()?;
         listen(&settings)?;
         telemetry::describe();
+        let appraiser = self
+            .appraiser
+            .unwrap_or_else(|| Arc::new(LexicalAppraiser::new(&settings.emotion)));
         let source = resolve(&settings, self.progress).await?;
         let store = match self.store {
             Some(store) => Some(store),
@@ -176,6 +201,7 @@ impl ElpisBuilder {
                 emotion,
                 steering,
                 wiring,
+                appraiser,
                 roster,
                 supervisor,
                 last_request: AtomicU64::new(0),
@@ -201,6 +227,7 @@ impl Elpis {
             progress: Arc::new(NoProgress),
             clock: Arc::new(SystemClock::default()),
             store: None,
+            appraiser: None,
         }
     }
 

@@ -24,16 +24,17 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
 use table::{
-    AROUSAL, BATCH_ROWS, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS,
-    INTER_TOKEN_LATENCY, KV_CACHE_USAGE, LIBRARY_INFO, MAILBOX, RESTARTS, RUNNING, SAFETY_LIMITS,
-    SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME,
-    STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES, VALENCE, WAITING,
+    APPRAISALS, AROUSAL, BATCH_ROWS, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL,
+    EMOTION_EVENTS, INTER_TOKEN_LATENCY, KV_CACHE_USAGE, LIBRARY_INFO, MAILBOX, RESTARTS, RUNNING,
+    SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS,
+    STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES, VALENCE,
+    WAITING,
 };
 
 use crate::backend::Device;
 use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit, Spiral};
 use crate::error::SteeringError;
-use crate::event::{ActorName, FailureKind};
+use crate::event::{ActorName, EventSource, FailureKind};
 use crate::inference::SessionId;
 use crate::scheduler::{CacheUsage, StepSummary};
 use crate::store::{SessionChange, StoreError};
@@ -78,6 +79,10 @@ pub(crate) fn spiral(kind: Spiral) {
 
 pub(crate) fn safety_limit(limit: SafetyLimit) {
     counter!(SAFETY_LIMITS, "limit" => limit.as_str()).increment(1);
+}
+
+pub(crate) fn appraisal(source: EventSource, outcome: &'static str) {
+    counter!(APPRAISALS, "source" => source.as_str(), "outcome" => outcome).increment(1);
 }
 
 /// Metrics of the engine thread; the handles are made once, so that a step

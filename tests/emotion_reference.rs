@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use elpis::emotion::{
-    Appraiser, BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker,
-    LexicalAppraiser, SamplingBase, replay_line,
+    BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, LexicalAppraiser,
+    SamplingBase, replay_line,
 };
 use serde_json::{Value, json};
 

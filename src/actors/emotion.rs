@@ -16,11 +16,13 @@ mod mood;
 mod sessions;
 mod state;
 mod table;
+mod watching;
 
 pub use handle::EmotionHandle;
 pub use mood::FollowedMood;
 pub use sessions::Sessions;
 pub use state::EmotionState;
+pub use watching::Observation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -32,6 +34,7 @@ use self::table::Keeping;
 use super::{Wiring, tick};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
+use crate::event::EventSource;
 use crate::inference::SessionId;
 
 /// How often within their bound idle sessions are looked for.
@@ -54,13 +57,32 @@ impl Ticket {
     }
 }
 
+/// An event on its way to a session.
+#[derive(Debug, Clone)]
+pub struct Feeling {
+    /// The event.
+    pub event: EmotionEvent,
+    /// Where it comes from.
+    pub source: EventSource,
+    /// How far it may move valence or arousal, in [0, 2]; a stronger one is
+    /// weakened, and dropped if nothing is left of it.
+    pub bound: Option<f64>,
+}
+
 type Reply<T> = RpcReplyPort<Result<T, Error>>;
 
 /// What the emotion actor understands.
 #[derive(Debug)]
 pub enum EmotionMessage {
     /// Applies an event.
-    Feel(SessionId, EmotionEvent, Arc<Ticket>, Reply<AppliedEvent>),
+    Feel(SessionId, Feeling, Arc<Ticket>, Reply<Option<AppliedEvent>>),
+    /// Notes what a session did; answers with the events that it led to.
+    Observe(
+        SessionId,
+        Observation,
+        Arc<Ticket>,
+        Reply<Vec<AppliedEvent>>,
+    ),
     /// Asks for the state at this moment.
     Snapshot(SessionId, Reply<EmotionSnapshot>),
     /// Asks for the session's tracker as it changes.
@@ -77,6 +99,8 @@ pub enum EmotionMessage {
     List(Reply<Vec<SessionId>>),
     /// Lets idle sessions leave memory.
     Sweep,
+    /// Lets silent sessions feel it.
+    ReportIdle,
 }
 
 /// Applies emotion events.
@@ -93,15 +117,21 @@ impl Actor for EmotionActor {
         myself: ActorRef<Self::Msg>,
         wiring: Wiring,
     ) -> Result<EmotionState, ActorProcessingErr> {
-        let sweeping = match wiring.sessions.keeping() {
-            Keeping::Memory => None,
+        let mut timers = Vec::new();
+        match wiring.sessions.keeping() {
+            Keeping::Memory => {}
             Keeping::Relaxed | Keeping::Sync => {
                 let every = wiring.settings.store.idle_seconds / SWEEPS_PER_BOUND;
                 let every = std::time::Duration::try_from_secs_f64(every)?;
-                Some(tick(&myself, every, || EmotionMessage::Sweep))
+                timers.push(tick(&myself, every, || EmotionMessage::Sweep));
             }
-        };
-        Ok(EmotionState::new(wiring, sweeping))
+        }
+        let emotion = &wiring.settings.emotion;
+        if emotion.behavioral_monitoring_enabled {
+            let every = watching::tick_time(emotion);
+            timers.push(tick(&myself, every, || EmotionMessage::ReportIdle));
+        }
+        Ok(EmotionState::new(wiring, timers))
     }
 
     async fn handle(
@@ -112,8 +142,11 @@ impl Actor for EmotionActor {
     ) -> Result<(), ActorProcessingErr> {
         // A caller that has gone away does not need its answer.
         match message {
-            EmotionMessage::Feel(session, event, ticket, reply) => {
-                state.feel(session, event, &ticket, reply).await;
+            EmotionMessage::Feel(session, feeling, ticket, reply) => {
+                state.feel(session, feeling, &ticket, reply).await;
+            }
+            EmotionMessage::Observe(session, what, ticket, reply) => {
+                state.observe(session, what, &ticket, reply).await;
             }
             EmotionMessage::Snapshot(session, reply) => {
                 let _ = reply.send(state.snapshot(&session).await);
@@ -133,6 +166,7 @@ impl Actor for EmotionActor {
                 let _ = reply.send(state.list().await);
             }
             EmotionMessage::Sweep => state.sweep(),
+            EmotionMessage::ReportIdle => state.report_idle(),
         }
         Ok(())
     }

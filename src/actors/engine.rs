@@ -12,7 +12,7 @@ mod pulse;
 mod thread;
 
 pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
-pub use outlet::{GenerationEvent, GenerationStream};
+pub use outlet::{GenerationEvent, GenerationStream, Sequel, SequelFuture};
 pub(crate) use outlet::{StreamParts, stream};
 
 use std::sync::{Arc, OnceLock};

@@ -3,12 +3,6 @@
 use super::config::EmotionConfig;
 use super::event::{EmotionEvent, KnownEvent, known};
 
-/// Judges a reply of the model.
-pub trait Appraiser: Send + Sync {
-    /// Returns the event that a reply stands for, if any.
-    fn appraise(&self, reply: &str) -> Option<EmotionEvent>;
-}
-
 /// Judges a reply by the words in it.
 ///
 /// With `n` different entries of a category's word list in the reply, the category's score is
@@ -129,8 +123,9 @@ impl Default for LexicalAppraiser {
     }
 }
 
-impl Appraiser for LexicalAppraiser {
-    fn appraise(&self, reply: &str) -> Option<EmotionEvent> {
+impl LexicalAppraiser {
+    /// Returns the event that a reply stands for, if any.
+    pub fn appraise(&self, reply: &str) -> Option<EmotionEvent> {
         let tokens = tokens(reply);
         let errors: Vec<(usize, usize)> = ERROR
             .iter()

@@ -82,6 +82,13 @@ pub struct EmotionConfig {
     pub spiral_damping: f64,
     /// Score from which a reply counts as emotional, in [0, 1]; 0.3.
     pub response_analysis_threshold: f64,
+    /// Whether the model's replies are read for feelings; true.
+    pub response_analysis_enabled: bool,
+    /// Whether the user's messages are read for feelings; false.
+    pub message_analysis_enabled: bool,
+    /// Largest way of valence or arousal, each for itself, that texts can move a session in one
+    /// turn, in [0, 2]; 0.5.
+    pub appraisal_max_delta: f64,
     /// Whether tool calls, generations and silence raise events; true.
     pub behavioral_monitoring_enabled: bool,
     /// Calls of one tool in a row that make a retry loop, 2 to 1000; 3.
@@ -123,6 +130,9 @@ impl Default for EmotionConfig {
             events_per_minute: None,
             spiral_damping: 1.0,
             response_analysis_threshold: 0.3,
+            response_analysis_enabled: true,
+            message_analysis_enabled: false,
+            appraisal_max_delta: 0.5,
             behavioral_monitoring_enabled: true,
             retry_loop_threshold: 3,
             failure_streak_threshold: 2,
@@ -146,6 +156,7 @@ impl EmotionConfig {
             ("baseline_arousal", self.baseline_arousal, -1.0, 1.0),
             ("decay_rate", self.decay_rate, 0.0, 100.0),
             ("max_delta", self.max_delta, 0.0, 2.0),
+            ("appraisal_max_delta", self.appraisal_max_delta, 0.0, 2.0),
             (
                 "momentum_positive_threshold",
                 self.momentum_positive_threshold,

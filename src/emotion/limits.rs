@@ -82,6 +82,8 @@ pub enum SafetyLimit {
     EventRate,
     /// The damping of spirals.
     Spiral,
+    /// The way that texts may move a session in one turn.
+    Appraisal,
 }
 
 impl SafetyLimit {
@@ -93,6 +95,7 @@ impl SafetyLimit {
             Self::Strength => "strength",
             Self::EventRate => "event_rate",
             Self::Spiral => "spiral",
+            Self::Appraisal => "appraisal",
         }
     }
 }

@@ -18,6 +18,9 @@ use super::trajectory::{HistoryPoint, Momentum, Spiral, Trajectory};
 /// Factor on an event along the momentum.
 const ALIGNED_FACTOR: f64 = 1.1;
 
+/// Halvings in the search for the strongest event within a bound.
+const BOUND_STEPS: u32 = 24;
+
 /// Smallest factor on an event against the momentum.
 const OPPOSED_FLOOR: f64 = 0.6;
 
@@ -79,6 +82,15 @@ pub struct AppliedEvent {
     pub rules: AppliedRules,
     /// Whether the time given lay before the last event, and counted as that event's.
     pub time_clamped: bool,
+}
+
+impl AppliedEvent {
+    /// How far it moved valence or arousal, whichever went further, in [0, 2].
+    pub fn way(&self) -> f64 {
+        let valence = self.after.valence() - self.before.valence();
+        let arousal = self.after.arousal() - self.before.arousal();
+        valence.abs().max(arousal.abs())
+    }
 }
 
 /// The rules that changed an event's effect; `None` and `false` if they changed nothing.
@@ -241,6 +253,39 @@ impl EmotionTracker {
             rules,
             time_clamped: given < at,
         })
+    }
+
+    /// The event as strong as it may be so that it moves valence and arousal, each for itself, by
+    /// at most `bound` when it is applied at a time; `None` if its weakest form goes further.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn bounded(
+        &self,
+        event: &EmotionEvent,
+        at: f64,
+        bound: f64,
+    ) -> Result<Option<EmotionEvent>, EmotionError> {
+        let fits = |event: &EmotionEvent| {
+            let applied = self.clone().apply(event, at)?;
+            Ok::<_, EmotionError>(applied.way() <= bound)
+        };
+        if fits(event)? {
+            return Ok(Some(event.clone()));
+        }
+        let (mut low, mut high) = (0.0, event.intensity().min(MAX_INTENSITY));
+        // Streaks and clamps bend the way from intensity to effect, but it never turns back.
+        for _ in 0..BOUND_STEPS {
+            let middle = f64::midpoint(low, high);
+            if fits(&event.clone().with_intensity(middle)?)? {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let weaker = event.clone().with_intensity(low)?;
+        Ok((low > 0.0 && fits(&weaker)?).then_some(weaker))
     }
 
     /// The state at a time; a time that is not finite counts as the last event's.

@@ -1,5 +1,6 @@
 //! A generation in preparation.
 
+use super::appraisal::{self, Turn};
 use super::form::Form;
 use super::prompt;
 use super::session::Session;
@@ -130,7 +131,8 @@ impl Chat {
         self
     }
 
-    /// Lets the emotion act on sampling and steering, or not.
+    /// Leaves the emotion out of the generation, or not: left out, it neither
+    /// acts on sampling and steering nor is moved by the texts.
     pub fn emotional_modulation(mut self, on: bool) -> Self {
         self.options.emotional_modulation = Some(on);
         self
@@ -210,13 +212,28 @@ impl Chat {
         let permit = wiring.intake.admit()?;
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
         let form = Form::of(&options)?;
+        let emotional = options.emotional_modulation != Some(false);
+        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis));
+        if let Some(turn) = &turn {
+            appraisal::message(&session, &messages, turn).await;
+        }
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
         let reader = form.reader(&model, prompt.thinking);
+        // What has to be of a form is data and tells no feelings.
+        let sequel = turn.and_then(|turn| {
+            let reader = form.reader(&model, prompt.thinking);
+            appraisal::sequel(
+                &session,
+                reader.map(|reader| reader(0)),
+                turn,
+                !form.is_answer(),
+            )
+        });
         let parallel = options.parallel_tool_calls != Some(false);
         let guide = form.guide(&model, parallel, prompt.thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
-        if options.emotional_modulation != Some(false) {
+        if emotional {
             let tracker = elpis.inner.emotion.follow(session.id()).await?;
             mood = Some(Box::new(FollowedMood::new(tracker, wiring)));
         }
@@ -238,7 +255,7 @@ impl Chat {
             bus: wiring.bus.clone(),
             permit,
         };
-        let (outlet, mut stream) = stream(parts, &wiring.intake);
+        let (outlet, mut stream) = stream(parts, &wiring.intake, sequel);
         if let Some(reader) = reader {
             // A seed that is fixed for a conversation must not repeat its ids.
             stream = stream.with_tools(reader(seed ^ id.0.rotate_left(32)));

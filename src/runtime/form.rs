@@ -39,6 +39,11 @@ impl Form {
         }
     }
 
+    /// Whether the whole reply is of a form that was asked for.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer(_))
+    }
+
     /// What reads calls out of the reply, once it is given a seed for their ids. A reply that has
     /// to be calls does not think.
     pub fn reader(

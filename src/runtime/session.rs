@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
+use crate::actors::emotion::Observation;
 use crate::actors::engine::{CacheOrder, OrderTicket};
 use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, SafetyLimits};
 use crate::error::{EngineError, Error};
@@ -14,6 +15,8 @@ use crate::inference::SessionId;
 pub struct Session {
     elpis: Elpis,
     id: SessionId,
+    /// Whether texts that are generated through it are appraised.
+    heard: bool,
 }
 
 /// What can be felt: an [`EmotionEvent`], or the name of one.
@@ -51,7 +54,23 @@ impl IntoEvent for Result<EmotionEvent, EmotionError> {
 
 impl Session {
     pub(super) fn new(elpis: Elpis, id: SessionId) -> Self {
-        Self { elpis, id }
+        Self {
+            elpis,
+            id,
+            heard: true,
+        }
+    }
+
+    /// A handle whose generations are not appraised.
+    pub(super) fn unheard(&self) -> Self {
+        Self {
+            heard: false,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard
     }
 
     /// The session's name.
@@ -69,6 +88,30 @@ impl Session {
     pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
         let event = event.into_event()?;
         self.elpis.inner.emotion.feel(&self.id, &event).await
+    }
+
+    /// Notes a finished tool call. The session feels what its calls stand for:
+    /// frustration if one tool is called again and again
+    /// (`emotion.retry_loop_threshold` times in a row within 60 s), error from
+    /// the `emotion.failure_streak_threshold`th failure in a row. Returns what
+    /// these events did; mostly there are none.
+    ///
+    /// A tool's message does not say whether the call succeeded, so this is up
+    /// to the program. Long generations and silence are noticed without it;
+    /// `emotion.behavioral_monitoring_enabled` turns all of it on or off. What
+    /// a session did is forgotten when it leaves memory.
+    ///
+    /// # Errors
+    /// [`Error::Emotion`] for a name that is empty, longer than 64 characters
+    /// or holds control characters; else as [`feel`](Self::feel).
+    pub async fn record_tool_call(
+        &self,
+        tool: impl Into<String>,
+        succeeded: bool,
+    ) -> Result<Vec<AppliedEvent>, Error> {
+        let tool = tool.into();
+        let call = Observation::ToolCall { tool, succeeded };
+        self.elpis.inner.emotion.observe(&self.id, &call).await
     }
 
     /// The state at this moment, with the modulation and the trajectory that
@@ -135,7 +178,7 @@ impl Session {
         self.answer(answer, &ticket).await
     }
 
-    fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
+    pub(super) fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
         Ok(self.elpis.inner.wiring.intake.order(order)?)
     }
 

@@ -61,6 +61,12 @@ table! {
     spiral_damping: f64, in between(0.0, 1.0);
     /// Score from which a reply's own words count as an event.
     response_analysis_threshold: f64, in between(0.0, 1.0);
+    /// Whether the model's replies are read for feelings, which the session then feels.
+    response_analysis_enabled: bool;
+    /// Whether the user's messages are read for feelings too, before they are answered.
+    message_analysis_enabled: bool;
+    /// Largest way of valence or arousal, each for itself, that the texts of one turn can move a session.
+    appraisal_max_delta: f64, in between(0.0, 2.0);
     /// Whether tool calls, long generations and silence become events.
     behavioral_monitoring_enabled: bool;
     /// Calls of the same tool in a row that count as a retry loop.

@@ -61,6 +61,7 @@ pub(super) const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
 pub(super) const VALENCE: &str = "elpis_emotion_valence";
 pub(super) const AROUSAL: &str = "elpis_emotion_arousal";
 pub(super) const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
+pub(super) const APPRAISALS: &str = "elpis_appraisals_total";
 pub(super) const SESSIONS: &str = "elpis_sessions";
 pub(super) const STORE_ENTRIES: &str = "elpis_store_entries_total";
 pub(super) const STORE_COMMIT: &str = "elpis_store_commit_seconds";
@@ -296,6 +297,13 @@ pub const METRICS: &[Metric] = &[
         labels: "limit",
         unit: None,
         help: "Safety limits that acted.",
+    },
+    Metric {
+        name: APPRAISALS,
+        kind: MetricKind::Counter,
+        labels: "source, outcome",
+        unit: None,
+        help: "Texts read for feelings; the source is `reply` or `message`, the outcome `felt`, `nothing`, `limited`, `refused` (by the session) or an error's short name.",
     },
     Metric {
         name: SESSIONS,

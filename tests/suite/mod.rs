@@ -3,6 +3,8 @@
 //! Each test crate that includes it names its backend as `BACKEND` and adds
 //! what only that backend can be asked.
 
+#[cfg(feature = "tools")]
+mod appraisal;
 pub mod runtime;
 mod steering_rows;
 #[cfg(feature = "tools")]

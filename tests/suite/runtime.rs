@@ -18,7 +18,10 @@ pub fn settings() -> Settings {
     let model = ModelSettings::default()
         .backend(BACKEND)
         .hardware_backend(HardwareBackend::Cpu);
-    Settings::default().model(model)
+    let mut settings = Settings::default().model(model);
+    // So that only what a test says moves its sessions.
+    settings.emotion.response_analysis_enabled = false;
+    settings
 }
 
 pub async fn start(settings: Settings) -> Elpis {

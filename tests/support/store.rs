@@ -1,4 +1,5 @@
 //! A store in memory whose faults a test decides.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{EmotionMessage, Reply, Ticket};
+use super::{EmotionMessage, Feeling, Observation, Reply, Ticket};
 use crate::actors::{CallError, Handle};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
+use crate::event::EventSource;
 use crate::inference::SessionId;
 
 /// The emotion actor's address.
@@ -40,13 +41,59 @@ impl EmotionHandle {
         session: &SessionId,
         event: &EmotionEvent,
     ) -> Result<AppliedEvent, Error> {
+        let feeling = Feeling {
+            event: event.clone(),
+            source: EventSource::Caller,
+            bound: None,
+        };
+        let applied = self.feel_bounded(session, &feeling).await?;
+        applied.ok_or_else(|| stopped(CallError::Unanswered))
+    }
+
+    /// Applies an event within its bound; `None` if the bound leaves nothing
+    /// of it. Else as [`feel`](Self::feel).
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn feel_bounded(
+        &self,
+        session: &SessionId,
+        feeling: &Feeling,
+    ) -> Result<Option<AppliedEvent>, Error> {
         loop {
             let ticket = Arc::new(Ticket::default());
             let answer = self
                 .actor
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
-                    EmotionMessage::Feel(session.clone(), event.clone(), ticket, reply)
+                    EmotionMessage::Feel(session.clone(), feeling.clone(), ticket, reply)
+                })
+                .await;
+            match answer {
+                Ok(result) => return result,
+                Err(CallError::Unanswered) if ticket.is_untouched() => {}
+                Err(error) => return Err(stopped(error)),
+            }
+        }
+    }
+
+    /// Notes what the session did; returns what the events did that it
+    /// stands for. Sent again as [`feel`](Self::feel) is.
+    ///
+    /// # Errors
+    /// As [`feel`](Self::feel).
+    pub async fn observe(
+        &self,
+        session: &SessionId,
+        what: &Observation,
+    ) -> Result<Vec<AppliedEvent>, Error> {
+        loop {
+            let ticket = Arc::new(Ticket::default());
+            let answer = self
+                .actor
+                .call(|reply| {
+                    let ticket = Arc::clone(&ticket);
+                    EmotionMessage::Observe(session.clone(), what.clone(), ticket, reply)
                 })
                 .await;
             match answer {

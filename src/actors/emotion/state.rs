@@ -7,14 +7,15 @@ use tokio::sync::watch;
 use super::mood::sampling_base;
 use super::sessions::{self, MOST_WAITING};
 use super::table::{Held, Keeping, Table};
-use super::{Reply, Ticket};
+use super::watching::{LOOKS_PER_TICK, Observation};
+use super::{Feeling, Reply, Ticket};
 use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
     AppliedEvent, EmotionConfig, EmotionEvent, EmotionSnapshot, EmotionTracker, Happening,
     JournalEntry, SafetyLimit, SafetyLimits, Spiral,
 };
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, EventSource};
 use crate::inference::SessionId;
 use crate::store::{StoreError, StoredSession};
 use crate::telemetry;
@@ -24,13 +25,13 @@ use crate::telemetry;
 pub struct EmotionState {
     config: Arc<EmotionConfig>,
     wiring: Wiring,
-    _sweeping: Option<Ticking>,
+    _timers: Vec<Ticking>,
 }
 
 impl EmotionState {
-    pub(super) fn new(wiring: Wiring, sweeping: Option<Ticking>) -> Self {
+    pub(super) fn new(wiring: Wiring, timers: Vec<Ticking>) -> Self {
         Self {
-            _sweeping: sweeping,
+            _timers: timers,
             config: Arc::new(wiring.settings.emotion.clone()),
             wiring,
         }
@@ -244,10 +245,15 @@ impl EmotionState {
     pub(super) async fn feel(
         &self,
         session: SessionId,
-        event: EmotionEvent,
+        feeling: Feeling,
         ticket: &Ticket,
-        reply: Reply<AppliedEvent>,
+        reply: Reply<Option<AppliedEvent>>,
     ) {
+        let Feeling {
+            event,
+            source,
+            bound,
+        } = feeling;
         if let Some(per_minute) = self.config.events_per_minute {
             let now = self.wiring.clock.now();
             let within = self
@@ -269,32 +275,135 @@ impl EmotionState {
                 return;
             }
         }
+        let event = match self.within(&session, event, bound).await {
+            Ok(Some(event)) => event,
+            nothing => {
+                let _ = reply.send(nothing.map(|_| None));
+                return;
+            }
+        };
         let what = Happening::Felt(event.clone());
         let felt = event.clone();
         let act = |tracker: &mut EmotionTracker, now: f64| {
             ticket.take();
-            let before = tracker.spiral();
-            let applied = tracker.apply(&event, now)?;
-            let after = tracker.spiral();
-            if after != before && after != Spiral::None {
-                telemetry::spiral(after);
-            }
-            Ok(applied)
+            Ok(Some(apply(tracker, &event, now)?))
         };
         let wiring = self.wiring.clone();
-        let announce = move |session: &SessionId, applied: &AppliedEvent| {
-            telemetry::emotion_event(&felt, applied);
-            for limit in applied.rules.safety_limits() {
-                limited(&wiring, session, limit, felt.name());
+        let announce = move |session: &SessionId, applied: &Option<AppliedEvent>| {
+            if let Some(applied) = applied {
+                announce_felt(&wiring, session, felt, source, applied);
             }
-            wiring.bus.publish(Event::Felt {
-                session: session.clone(),
-                event: felt,
-                before: applied.before,
-                after: applied.after,
-            });
         };
         self.change(session, what, act, announce, reply).await;
+    }
+
+    /// Notes what a session did and applies the events that it stands for.
+    pub(super) async fn observe(
+        &self,
+        session: SessionId,
+        what: Observation,
+        ticket: &Ticket,
+        reply: Reply<Vec<AppliedEvent>>,
+    ) {
+        let work = |table: &mut Table, now| {
+            ticket.take();
+            table.observe(&session, &what, &self.config, now)
+        };
+        let events = match self.with_table(&session, work).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return drop(reply.send(Err(error.into()))),
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let mut answers = Vec::new();
+        for event in events {
+            let (sender, answer) = ractor::concurrency::oneshot();
+            answers.push(answer);
+            let feeling = Feeling {
+                event,
+                source: EventSource::Behavior,
+                bound: None,
+            };
+            let ticket = Ticket::default();
+            self.feel(session.clone(), feeling, &ticket, sender.into())
+                .await;
+        }
+        // The writer may answer later, which holds up nobody else.
+        let collect = async move {
+            let mut felt = Vec::new();
+            for answer in answers {
+                match answer.await {
+                    Ok(Ok(applied)) => felt.extend(applied),
+                    Ok(Err(error)) => return drop(reply.send(Err(error))),
+                    // Dropped without an answer, as the reply is then.
+                    Err(_) => return,
+                }
+            }
+            let _ = reply.send(Ok(felt));
+        };
+        if self.wiring.sessions.keeping() == Keeping::Sync {
+            tokio::spawn(collect);
+        } else {
+            collect.await;
+        }
+    }
+
+    /// Lets silent sessions feel it.
+    pub(super) fn report_idle(&self) {
+        let sessions = &self.wiring.sessions;
+        let (keeping, now) = (sessions.keeping(), self.wiring.clock.now());
+        let mut looks = LOOKS_PER_TICK;
+        loop {
+            let mut table = sessions.lock();
+            let behind = table.waiting() >= MOST_WAITING || table.failing.is_some();
+            if keeping != Keeping::Memory && behind {
+                return;
+            }
+            let Some((session, event)) = table.next_silent(now, &mut looks) else {
+                return;
+            };
+            let entry = JournalEntry {
+                at: now,
+                what: Happening::Felt(event.clone()),
+            };
+            let act = |tracker: &mut EmotionTracker| apply(tracker, &event, now);
+            let Ok(applied) = table.change(&session, keeping, entry, act) else {
+                continue;
+            };
+            sessions.changed(&table);
+            let (wiring, own) = (self.wiring.clone(), session.clone());
+            let announce = move |written: Result<(), StoreError>| {
+                if written.is_ok() {
+                    announce_felt(&wiring, &own, event, EventSource::Behavior, &applied);
+                }
+            };
+            if keeping == Keeping::Sync {
+                table.when_written(&session, Box::new(announce));
+            } else {
+                drop(table);
+                announce(Ok(()));
+            }
+        }
+    }
+
+    /// Weakens an event so far that it stays within a bound; `None` if
+    /// nothing is left of it.
+    async fn within(
+        &self,
+        session: &SessionId,
+        event: EmotionEvent,
+        bound: Option<f64>,
+    ) -> Result<Option<EmotionEvent>, Error> {
+        let Some(bound) = bound else {
+            return Ok(Some(event));
+        };
+        let now = self.wiring.clock.now();
+        let bounded = self
+            .with(session, |held| held.latest().bounded(&event, now, bound))
+            .await??;
+        if bounded.as_ref() != Some(&event) {
+            limited(&self.wiring, session, SafetyLimit::Appraisal, event.name());
+        }
+        Ok(bounded)
     }
 
     pub(super) async fn snapshot(&self, session: &SessionId) -> Result<EmotionSnapshot, Error> {
@@ -310,6 +419,10 @@ impl EmotionState {
             let session = session.clone();
             bus.publish(Event::EmotionReset { session });
         };
+        if let Err(error) = self.with(&session, Held::forget_behavior).await {
+            let _ = reply.send(Err(error));
+            return;
+        }
         let act = |tracker: &mut EmotionTracker, now| Ok(tracker.reset(now)?);
         self.change(session, Happening::Reset, act, announce, reply)
             .await;
@@ -343,7 +456,15 @@ impl EmotionState {
         &self,
         session: &SessionId,
     ) -> Result<watch::Receiver<Arc<EmotionTracker>>, Error> {
-        self.with(session, Held::follow).await
+        let follow = |table: &mut Table, now: f64| {
+            // A clock out of range is told elsewhere.
+            let _ = table.observe(session, &Observation::Active, &self.config, now);
+            table.touch(session, now).map(Held::follow)
+        };
+        let followed = self.with_table(session, follow).await?;
+        followed.ok_or_else(|| Error::Stopped {
+            reason: "the session left as it was followed".to_owned(),
+        })
     }
 
     /// Lets idle sessions leave memory.
@@ -400,6 +521,42 @@ impl EmotionState {
         names.extend(asleep);
         Ok(names)
     }
+}
+
+/// Tells the observers of an event that counts.
+fn announce_felt(
+    wiring: &Wiring,
+    session: &SessionId,
+    event: EmotionEvent,
+    source: EventSource,
+    applied: &AppliedEvent,
+) {
+    telemetry::emotion_event(&event, applied);
+    for limit in applied.rules.safety_limits() {
+        limited(wiring, session, limit, event.name());
+    }
+    wiring.bus.publish(Event::Felt {
+        session: session.clone(),
+        event,
+        source,
+        before: applied.before,
+        after: applied.after,
+    });
+}
+
+/// Applies an event, and counts a spiral that it begins.
+fn apply(
+    tracker: &mut EmotionTracker,
+    event: &EmotionEvent,
+    now: f64,
+) -> Result<AppliedEvent, Error> {
+    let before = tracker.spiral();
+    let applied = tracker.apply(event, now)?;
+    let after = tracker.spiral();
+    if after != before && after != Spiral::None {
+        telemetry::spiral(after);
+    }
+    Ok(applied)
 }
 
 /// Leaves a trace of a safety limit that acted.

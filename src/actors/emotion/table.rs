@@ -5,7 +5,10 @@ use std::sync::Arc;
 use hashlink::LinkedHashMap;
 use tokio::sync::watch;
 
-use crate::emotion::{EmotionConfig, EmotionTracker, EventBudget, Happening, JournalEntry};
+use super::watching::{Observation, Silences, Watched};
+use crate::emotion::{
+    EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EventBudget, Happening, JournalEntry,
+};
 use crate::error::Error;
 use crate::inference::SessionId;
 use crate::store::{SessionChange, StoreError, StoredSession};
@@ -27,6 +30,8 @@ pub(super) struct Held {
     /// Those that follow it while they generate.
     followers: Option<watch::Sender<Arc<EmotionTracker>>>,
     pub(super) budget: EventBudget,
+    /// What it does, from its first generation or tool call on.
+    watched: Option<Box<Watched>>,
     /// Entries of its journal, those that wait included.
     entries: u64,
     /// Tells incarnations of one name apart.
@@ -52,6 +57,11 @@ impl Held {
     /// The state after everything that was taken in.
     pub(super) fn latest(&self) -> &EmotionTracker {
         self.ahead.as_deref().unwrap_or(&self.tracker)
+    }
+
+    /// Forgets what it did.
+    pub(super) fn forget_behavior(&mut self) {
+        self.watched = None;
     }
 
     /// Follows the state in force.
@@ -118,6 +128,7 @@ pub(super) struct Table {
     /// Changes of the transaction on its way.
     on_the_way: usize,
     births: u64,
+    silences: Silences,
     /// Why the store does not take anything at the moment.
     pub(super) failing: Option<String>,
     pub(super) closing: bool,
@@ -179,6 +190,7 @@ impl Table {
             ahead: None,
             followers: None,
             budget: EventBudget::default(),
+            watched: None,
             entries: stored.entries,
             born: self.births,
             writing: false,
@@ -230,6 +242,50 @@ impl Table {
         held.entries += new as u64;
         self.waiting += new;
         Ok(result)
+    }
+
+    /// Notes what a held session did; returns the events that it stands for.
+    pub(super) fn observe(
+        &mut self,
+        session: &SessionId,
+        what: &Observation,
+        config: &Arc<EmotionConfig>,
+        now: f64,
+    ) -> Result<Vec<EmotionEvent>, EmotionError> {
+        let Self { held, silences, .. } = self;
+        silences.tidy(held.len(), |session, id| {
+            let watched = held.get(session).and_then(|held| held.watched.as_ref());
+            watched.is_some_and(|watched| watched.has_id(id))
+        });
+        match held.get_mut(session) {
+            Some(held) => silences.observe(session, &mut held.watched, what, config, now),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Looks for the next silent session among at most `looks`; it does not
+    /// count as used.
+    pub(super) fn next_silent(
+        &mut self,
+        now: f64,
+        looks: &mut usize,
+    ) -> Option<(SessionId, EmotionEvent)> {
+        while let Some(left) = looks.checked_sub(1) {
+            *looks = left;
+            let (session, id) = self.silences.pop(now)?;
+            let Some(held) = self.held.get_mut(&session) else {
+                continue;
+            };
+            let busy = held.is_followed();
+            let Some(watched) = &mut held.watched else {
+                continue;
+            };
+            let entry = (session.clone(), id);
+            if let Some(event) = self.silences.look(entry, watched, busy, now) {
+                return Some((session, event));
+            }
+        }
+        None
     }
 
     /// Calls `ack` once what waits of a session is on disk.

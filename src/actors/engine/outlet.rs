@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use compact_str::CompactString;
 use futures_core::Stream;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::line::{Line, Lines};
@@ -37,10 +38,27 @@ pub(crate) struct StreamParts {
     pub permit: Permit,
 }
 
-/// Makes the two ends of a generation's stream.
+/// Longest reply that a [`Sequel`] gets, in bytes; of a longer one it gets
+/// the beginning.
+const SEQUEL_BYTES: usize = 256 * 1024;
+
+/// Room for a reply that no token has to wait for.
+const SEQUEL_START: usize = 4096;
+
+/// What follows a finished reply, before its end is told.
+pub type Sequel = Box<dyn FnOnce(String, GenerationReport) -> SequelFuture + Send>;
+
+/// The work of a [`Sequel`].
+pub type SequelFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes the two ends of a generation's stream. The reader is told of a
+/// finished reply once its sequel has run, on the Tokio runtime that called
+/// this; the slot is free before. Must be called within a Tokio runtime if
+/// there is a sequel.
 pub(crate) fn stream(
     parts: StreamParts,
     intake: &Intake,
+    sequel: Option<Sequel>,
 ) -> (impl Outlet + use<>, GenerationStream) {
     // The last token may bring text twice: its own and what was held back.
     let (sender, receiver) = mpsc::channel(parts.buffer.max(1) + 1);
@@ -49,6 +67,12 @@ pub(crate) fn stream(
     let outlet = StreamOutlet {
         line: Arc::clone(&line),
         lines: Arc::clone(intake.lines()),
+        sequel: sequel.map(|sequel| Following {
+            text: String::with_capacity(SEQUEL_START),
+            sequel,
+            tasks: Handle::current(),
+        }),
+        handed_over: false,
     };
     let stream = GenerationStream {
         id,
@@ -64,6 +88,30 @@ pub(crate) fn stream(
 struct StreamOutlet {
     line: Arc<Line>,
     lines: Arc<Lines>,
+    sequel: Option<Following>,
+    /// Whether the sequel ends the line.
+    handed_over: bool,
+}
+
+/// A sequel that gathers its reply.
+struct Following {
+    text: String,
+    sequel: Sequel,
+    tasks: Handle,
+}
+
+/// Ends a line however its sequel ends.
+struct Ending {
+    line: Arc<Line>,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            self.line.finish(outcome);
+        }
+    }
 }
 
 impl Outlet for StreamOutlet {
@@ -91,19 +139,39 @@ impl Outlet for StreamOutlet {
     }
 
     fn text(&mut self, text: &str) {
+        if let Some(Following { text: whole, .. }) = &mut self.sequel {
+            let room = SEQUEL_BYTES.saturating_sub(whole.len());
+            whole.push_str(&text[..text.floor_char_boundary(room)]);
+        }
         self.line.send(text);
     }
 
     fn finish(&mut self, outcome: Outcome) {
         self.lines.ended(&self.line);
-        self.line.finish(outcome);
+        let report = match &outcome {
+            Outcome::Done(report) => report.as_ref().clone(),
+            _ => return self.line.finish(outcome),
+        };
+        let Some(following) = self.sequel.take() else {
+            return self.line.finish(outcome);
+        };
+        self.handed_over = true;
+        let ending = Ending {
+            line: Arc::clone(&self.line),
+            outcome: Some(outcome),
+        };
+        following.tasks.spawn(async move {
+            let ending = ending;
+            (following.sequel)(following.text, report).await;
+            drop(ending);
+        });
     }
 }
 
 impl Drop for StreamOutlet {
     fn drop(&mut self) {
         // Dropped without an ending: the engine died under it.
-        if !self.is_closed() {
+        if !self.handed_over && !self.is_closed() {
             self.finish(Outcome::Failed(EngineError::EngineRestarted));
         }
         self.lines.ended(&self.line);

@@ -1,0 +1,268 @@
+//! Feelings read from text: the model's replies and the user's messages.
+
+mod model;
+
+pub use model::ModelAppraiser;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{BoxFuture, Elpis, Session};
+use crate::actors::emotion::{Feeling, Observation};
+use crate::actors::engine::{Sequel, SequelFuture};
+use crate::emotion::{EmotionEvent, LexicalAppraiser};
+use crate::error::Error;
+use crate::event::{Event, EventSource};
+use crate::inference::{ChatMessage, Role, SessionId, ToolEvent, ToolParser};
+use crate::telemetry;
+
+/// Longest that an appraiser may take over a text.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Ends the thinking of a model in front of its reply.
+const THINKING_END: &str = "</think>";
+
+/// A text to be read for feelings.
+#[derive(Debug, Clone)]
+pub struct AppraisedText {
+    /// The session that will feel it. What is generated through this handle
+    /// is never appraised itself.
+    pub session: Session,
+    /// Where the text comes from: [`EventSource::Reply`] or
+    /// [`EventSource::Message`].
+    pub source: EventSource,
+    /// The text; of a reply without the model's thinking and its tool calls.
+    pub text: String,
+}
+
+/// Says why a text was not read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppraisalError {
+    /// The model's generation failed.
+    #[error("the model was not asked: {0}")]
+    Engine(#[from] Error),
+    /// The model's answer is not one of those asked for.
+    #[error("the model answered {answer:?}, which names no event")]
+    Answer {
+        /// The answer, cut to 64 characters.
+        answer: String,
+    },
+    /// It took too long.
+    #[error("the appraiser took longer than {seconds} s")]
+    TimedOut {
+        /// The limit, in seconds.
+        seconds: f64,
+    },
+    /// The appraiser panicked.
+    #[error("the appraiser panicked")]
+    Panicked,
+    /// An appraiser of one's own failed.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl AppraisalError {
+    /// The name used in metric labels.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Engine(_) => "engine",
+            Self::Answer { .. } => "answer",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Panicked => "panicked",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
+/// Reads feelings from texts.
+///
+/// It runs as a task of its own, for at most 30 s; if it fails or panics,
+/// nothing is felt, [`Event::AppraisalFailed`] tells why, and the
+/// conversation goes on.
+pub trait Appraiser: Send + Sync {
+    /// Returns the event that a text stands for, if any.
+    ///
+    /// # Errors
+    /// [`AppraisalError`] if the text cannot be read.
+    fn appraise(
+        &self,
+        text: AppraisedText,
+    ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>>;
+}
+
+impl Appraiser for LexicalAppraiser {
+    fn appraise(
+        &self,
+        text: AppraisedText,
+    ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
+        let event = Self::appraise(self, &text.text);
+        Box::pin(std::future::ready(Ok(event)))
+    }
+}
+
+/// What texts have still to move a session by, in one turn.
+#[derive(Debug, Clone)]
+pub(super) struct Turn(Arc<Mutex<f64>>);
+
+impl Turn {
+    pub fn new(elpis: &Elpis) -> Self {
+        let bound = elpis.settings().emotion.appraisal_max_delta;
+        Self(Arc::new(Mutex::new(bound)))
+    }
+
+    fn left(&self) -> f64 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spend(&self, way: f64) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = (*left - way).max(0.0);
+    }
+}
+
+/// Reads the message that a turn begins with, if it is the user's.
+pub(super) async fn message(session: &Session, messages: &[ChatMessage], turn: &Turn) {
+    let Some(last) = messages.last() else { return };
+    if last.role == Role::User && session.elpis().settings().emotion.message_analysis_enabled {
+        let text = last.content.clone();
+        felt(session, EventSource::Message, text, turn).await;
+    }
+}
+
+/// What follows the reply of a session's turn; it keeps no runtime alive. A
+/// reply that is `read` may still be one that the settings do not read.
+pub(super) fn sequel(
+    session: &Session,
+    tools: Option<ToolParser>,
+    turn: Turn,
+    read: bool,
+) -> Option<Sequel> {
+    let emotion = &session.elpis().settings().emotion;
+    let read = read && emotion.response_analysis_enabled;
+    let watched = emotion.behavioral_monitoring_enabled;
+    if !read && !watched {
+        return None;
+    }
+    let (elpis, id) = (Arc::downgrade(&session.elpis().inner), session.id().clone());
+    Some(Box::new(move |reply, report| -> SequelFuture {
+        Box::pin(async move {
+            let Some(inner) = elpis.upgrade() else { return };
+            let session = Session::new(Elpis { inner }, id);
+            if watched {
+                let seconds = (report.total_seconds - report.queue_seconds).max(0.0);
+                let work = Observation::Generation(seconds);
+                let emotion = &session.elpis().inner.emotion;
+                if let Err(error) = emotion.observe(session.id(), &work).await {
+                    tracing::warn!(session = %session.id(), %error, "a generation was not noted");
+                }
+            }
+            if read {
+                felt(&session, EventSource::Reply, prose(reply, tools), &turn).await;
+            }
+        })
+    }))
+}
+
+/// The reply without thinking and calls.
+fn prose(reply: String, tools: Option<ToolParser>) -> String {
+    let text = match tools {
+        None => reply,
+        Some(mut tools) => {
+            let mut events = tools.push(&reply).unwrap_or_default();
+            events.extend(tools.finish().unwrap_or_default());
+            let texts = events.into_iter().filter_map(|event| match event {
+                ToolEvent::Text(text) => Some(text),
+                _ => None,
+            });
+            texts.collect()
+        }
+    };
+    match text.rsplit_once(THINKING_END) {
+        Some((_, answer)) => answer.to_owned(),
+        None if text.trim_start().starts_with("<think>") => String::new(),
+        None => text,
+    }
+}
+
+/// Has a text appraised and the event felt; whatever fails on the way is told
+/// and nothing else.
+async fn felt(session: &Session, source: EventSource, text: String, turn: &Turn) {
+    if text.trim().is_empty() {
+        return;
+    }
+    let outcome = match appraised(session, source, text).await {
+        Ok(None) => "nothing",
+        Ok(Some(event)) => {
+            let feeling = Feeling {
+                event,
+                source,
+                bound: Some(turn.left()),
+            };
+            let inner = &session.elpis().inner;
+            match inner.emotion.feel_bounded(session.id(), &feeling).await {
+                Ok(Some(applied)) => {
+                    turn.spend(applied.way());
+                    "felt"
+                }
+                Ok(None) => "limited",
+                Err(error) => {
+                    failed(session, source, "refused", error.to_string());
+                    "refused"
+                }
+            }
+        }
+        Err(error) => {
+            failed(session, source, error.kind(), error.to_string());
+            error.kind()
+        }
+    };
+    telemetry::appraisal(source, outcome);
+}
+
+async fn appraised(
+    session: &Session,
+    source: EventSource,
+    text: String,
+) -> Result<Option<EmotionEvent>, AppraisalError> {
+    let appraiser = Arc::clone(&session.elpis().inner.appraiser);
+    let text = AppraisedText {
+        session: session.unheard(),
+        source,
+        text,
+    };
+    // A task of its own, so that a panic stays in it.
+    let mut work = tokio::spawn(async move { appraiser.appraise(text).await });
+    match tokio::time::timeout(TIME_LIMIT, &mut work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(AppraisalError::Panicked),
+        Err(_) => {
+            work.abort();
+            Err(AppraisalError::TimedOut {
+                seconds: TIME_LIMIT.as_secs_f64(),
+            })
+        }
+    }
+}
+
+fn failed(session: &Session, source: EventSource, kind: &'static str, reason: String) {
+    tracing::warn!(session = %session.id(), source = source.as_str(), reason, "a text was not felt");
+    session
+        .elpis()
+        .inner
+        .wiring
+        .bus
+        .publish(Event::AppraisalFailed {
+            session: session.id().clone(),
+            source,
+            kind,
+            reason,
+        });
+}
+
+/// A name for the generations of appraisers, which belong to no conversation.
+pub(super) fn own_session() -> Result<SessionId, Error> {
+    Ok(SessionId::new("elpis.appraiser")?)
+}
