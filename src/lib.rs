@@ -111,10 +111,26 @@ pub mod store;
 pub mod telemetry;
 pub mod training;
 
-/// The code in the README, checked like that of these pages.
-#[cfg(all(doctest, feature = "bundled-model"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// The code in the README and the guide, checked like that of these pages.
+#[cfg(all(doctest, feature = "bundled-model", feature = "tools"))]
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../docs/custom-appraiser.md")]
+    struct CustomAppraiser;
+    #[doc = include_str!("../docs/custom-backend.md")]
+    struct CustomBackend;
+    #[doc = include_str!("../docs/custom-store.md")]
+    struct CustomStore;
+    #[doc = include_str!("../docs/running.md")]
+    struct Running;
+    #[doc = include_str!("../docs/steering-from-zero.md")]
+    struct SteeringFromZero;
+    #[doc = include_str!("../docs/tools.md")]
+    struct Tools;
+}
 
 pub use actors::engine::{GenerationEvent, GenerationStream};
 pub use backend::{available_backends, worker};
