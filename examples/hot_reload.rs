@@ -11,7 +11,7 @@ use elpis::backend::BundledModel;
 use elpis::{Delivery, Elpis, Event, Events, GenerationEvent, ModulationTiming, Settings};
 
 /// Longer than any reload takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Waits for the outcome of the next reload.
 async fn reloaded(events: &mut Events) -> Result<String, Box<dyn Error>> {

@@ -194,13 +194,13 @@ async fn silence_is_felt_again_and_again_but_not_for_ever() {
         [idle.clone()],
         "bob is not watched"
     );
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(felt(&mut events).await, [idle.clone()]);
     // Activity ends the silence.
     ada.record_tool_call("grep", true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(110)).await;
     assert_eq!(felt(&mut events).await, []);
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(24)).await;
     assert_eq!(felt(&mut events).await.len(), 10);
     ada.record_tool_call("grep", true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(125)).await;
