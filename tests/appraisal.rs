@@ -1,6 +1,7 @@
 //! Feelings read from text: who reads what, how far it moves a session, and
 //! that nothing of it breaks a conversation.
 #![allow(clippy::float_cmp, reason = "states are kept bit for bit")]
+#![allow(clippy::unnecessary_wraps, reason = "verdicts share a type")]
 
 #[path = "support/backend.rs"]
 mod backend;
@@ -57,10 +58,10 @@ fn insight(_: &AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
     Ok(Some(known::INSIGHT.into()))
 }
 
-fn both(config: EmotionConfig) -> EmotionConfig {
+fn both(config: &EmotionConfig) -> EmotionConfig {
     EmotionConfig {
         message_analysis_enabled: true,
-        ..config
+        ..config.clone()
     }
 }
 
@@ -130,7 +131,7 @@ async fn a_reply_is_felt_before_its_end_is_told_and_replays_exactly() {
 
 #[tokio::test]
 async fn the_users_message_is_read_by_its_words_before_it_is_answered() {
-    let elpis = start(both(EmotionConfig::default()), None, &Shelf::default()).await;
+    let elpis = start(both(&EmotionConfig::default()), None, &Shelf::default()).await;
     let chat = elpis.session("ada").unwrap().chat("It failed again");
     let reply = chat.max_tokens(4).complete().await.unwrap();
     let felt = reply.report.modulation().unwrap();
@@ -154,7 +155,7 @@ async fn settings_and_requests_say_what_is_read() {
     elpis.shutdown().await;
 
     let elpis = start(
-        both(EmotionConfig::default()),
+        both(&EmotionConfig::default()),
         Some(notes.clone()),
         &Shelf::default(),
     )
@@ -211,7 +212,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
     for bound in [0.0, 0.1, 0.7] {
         let config = EmotionConfig {
             appraisal_max_delta: bound,
-            ..both(EmotionConfig::default())
+            ..both(&EmotionConfig::default())
         };
         let shelf = Shelf::default();
         let elpis = start(config, Some(Notes::new(strong)), &shelf).await;

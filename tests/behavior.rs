@@ -191,16 +191,16 @@ async fn silence_is_felt_again_and_again_but_not_for_ever() {
     );
     assert_eq!(
         felt(&mut events).await,
-        [idle.clone()],
+        std::slice::from_ref(&idle),
         "bob is not watched"
     );
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(felt(&mut events).await, [idle.clone()]);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(felt(&mut events).await, std::slice::from_ref(&idle));
     // Activity ends the silence.
     ada.record_tool_call("grep", true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(110)).await;
     assert_eq!(felt(&mut events).await, []);
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_hours(24)).await;
     assert_eq!(felt(&mut events).await.len(), 10);
     ada.record_tool_call("grep", true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(125)).await;

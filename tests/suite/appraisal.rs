@@ -46,6 +46,7 @@ async fn the_model_names_a_known_event_or_none_for_any_text() {
                 assert!(modulation.steering.is_empty() && report.constrained.is_some());
                 assert!(report.prompt_tokens < 2000 && report.completion_tokens < 40);
             }
+            Event::Stopped { .. } => break,
             _ => {}
         }
     }

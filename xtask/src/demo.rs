@@ -43,13 +43,43 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     process::run(command.args(args))
 }
 
-/// The example that calls tools, with its feature and the beginning of its last line.
-const TOOL_EXAMPLE: [&str; 3] = ["tool_agent", "--features=tools", "calls answered: 3"];
+/// A smaller example: its name, the features it needs beyond the default ones, and the beginning
+/// of its last line.
+struct Small {
+    name: &'static str,
+    features: Option<&'static str>,
+    last_line: &'static str,
+}
+
+const SMALL: [Small; 4] = [
+    Small {
+        name: "tool_agent",
+        features: Some("--features=tools"),
+        last_line: "calls answered: 3",
+    },
+    Small {
+        name: "companion",
+        features: Some("--features=sqlite"),
+        last_line: "moods remembered: 3 of 3",
+    },
+    Small {
+        name: "custom_events",
+        features: None,
+        last_line: "own events felt: 3",
+    },
+    Small {
+        name: "hot_reload",
+        features: None,
+        last_line: "library replaced: true",
+    },
+];
 
 /// Builds and runs the examples; the main one, with the default features, has to end with its
 /// table.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    check_tools(workspace)?;
+    for small in &SMALL {
+        check_small(workspace, small)?;
+    }
     let mut build = workspace.cargo("build");
     process::run(build.args(["--package=elpis", "--example", EXAMPLE]))?;
     let mut command = workspace.cargo("run");
@@ -71,18 +101,20 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     bail!("the example ended without the line `{LAST_TABLE} …` and the table below it")
 }
 
-fn check_tools(workspace: &Workspace) -> Result<()> {
-    let [example, feature, last_line] = TOOL_EXAMPLE;
+fn check_small(workspace: &Workspace, small: &Small) -> Result<()> {
     let mut command = workspace.cargo("run");
-    command.args(["--package=elpis", feature, "--example", example]);
+    command.args(["--package=elpis", "--example", small.name]);
+    command.args(small.features);
     let run = process::run_limited(&mut command, LIMIT, false)?;
-    if run.success && run.output.lines().any(|line| line.starts_with(last_line)) {
+    let ends = |line: &str| line.starts_with(small.last_line);
+    if run.success && run.output.lines().any(ends) {
         return Ok(());
     }
     eprintln!("{}", run.output.trim_end());
     bail!(
-        "`{}` did not end with `{last_line}`",
-        process::describe(&command)
+        "`{}` did not end with `{}`",
+        process::describe(&command),
+        small.last_line
     );
 }
 

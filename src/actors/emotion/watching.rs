@@ -104,17 +104,16 @@ impl Silences {
             // Bad names are refused all the same.
             return what.note(&mut BehaviorMonitor::new(Arc::clone(config), now)?, now);
         }
-        let watched = match watched {
-            Some(watched) => watched,
-            None => {
-                self.last_id += 1;
-                watched.insert(Box::new(Watched {
-                    monitor: BehaviorMonitor::new(Arc::clone(config), now)?,
-                    id: self.last_id,
-                    queued: false,
-                    reports: 0,
-                }))
-            }
+        let watched = if let Some(watched) = watched {
+            watched
+        } else {
+            self.last_id += 1;
+            watched.insert(Box::new(Watched {
+                monitor: BehaviorMonitor::new(Arc::clone(config), now)?,
+                id: self.last_id,
+                queued: false,
+                reports: 0,
+            }))
         };
         let events = what.note(&mut watched.monitor, now);
         if events.is_ok() {

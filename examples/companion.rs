@@ -1,0 +1,87 @@
+//! Companions that remember how they feel: several sessions on one model, kept in an SQLite file,
+//! through a shutdown of three days.
+//!
+//! `cargo run --example companion --features sqlite`, with `ELPIS_MODEL_PATH=model.gguf` for a
+//! model of your own. The days do not pass: the example gives the runtime a clock of its own and
+//! moves it, as tests do. A program takes the system's clock, which is the default. Moods fade at
+//! `emotion.decay_rate` per second; here it is so small that some of them is left after days.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use elpis::clock::{Clock, ManualClock, SystemClock};
+use elpis::settings::StoreSettings;
+use elpis::{Elpis, Settings};
+
+/// Three days, in seconds.
+const AWAY: f64 = 3.0 * 86_400.0;
+
+/// A mood fades to a half in about two days.
+const DECAY_PER_SECOND: f64 = 4e-6;
+
+/// Who talks, and what happened to them.
+const FRIENDS: [(&str, &[&str]); 3] = [
+    ("ada", &["insight", "success", "user_positive"]),
+    ("bob", &["failure", "blocked"]),
+    ("cleo", &["routine", "idle", "idle"]),
+];
+
+async fn start(file: &Path, clock: &Arc<ManualClock>) -> Result<Elpis, Box<dyn Error>> {
+    let mut settings = Settings::load()?.store(StoreSettings::default().path(file));
+    settings.emotion.decay_rate = DECAY_PER_SECOND;
+    // Here the moods are those of the events alone.
+    settings.emotion.response_analysis_enabled = false;
+    let builder = Elpis::builder(settings).clock(Arc::clone(clock) as _);
+    Ok(builder.start().await?)
+}
+
+/// Prints everyone's mood with what they say in it; returns the valences.
+async fn talk(elpis: &Elpis, day: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+    let mut valences = Vec::new();
+    for (name, _) in FRIENDS {
+        let friend = elpis.session(name)?;
+        let mood = friend.state().await?;
+        let chat = friend.chat("How was your day?").max_tokens(32).seed(3);
+        let reply = chat.complete().await?;
+        println!(
+            "{day}, {name} ({}, v {:+.3}, a {:+.3}): {}",
+            mood.quadrant,
+            mood.valence,
+            mood.arousal,
+            reply.text.trim()
+        );
+        valences.push(mood.valence);
+    }
+    Ok(valences)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("companions.db");
+    let clock = Arc::new(ManualClock::new(SystemClock::default().now()));
+
+    let elpis = start(&file, &clock).await?;
+    for (name, events) in FRIENDS {
+        let friend = elpis.session(name)?;
+        for event in events {
+            friend.feel(*event).await?;
+        }
+    }
+    let before = talk(&elpis, "monday").await?;
+    elpis.shutdown().await;
+
+    clock.advance(AWAY);
+    let elpis = start(&file, &clock).await?;
+    let known = elpis.sessions().await?.len();
+    let after = talk(&elpis, "thursday").await?;
+    elpis.shutdown().await;
+
+    let fainter = |(before, after): (&f64, &f64)| {
+        after.abs() <= before.abs() && before.signum() == after.signum()
+    };
+    let remembered = before.iter().zip(&after).filter(|pair| fainter(*pair));
+    println!("moods remembered: {} of {known}", remembered.count());
+    Ok(())
+}
