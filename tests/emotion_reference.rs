@@ -428,7 +428,7 @@ fn settings_are_checked_field_by_field() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 2 * 27 + 1);
+    assert_eq!(checked, 2 * 28 + 1);
     for factor in [f64::NAN, 0.009, 1.1] {
         let config = EmotionConfig {
             streak_compounding_factor: factor,

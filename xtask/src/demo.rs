@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::workspace::{FeatureSet, Workspace};
 
 /// Shown by `cargo xtask help demo`.
 pub const HELP: &str = "\
@@ -43,33 +43,35 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     process::run(command.args(args))
 }
 
-/// A smaller example: its name, the features it needs beyond the default ones, and the beginning
-/// of its last line.
+/// A smaller example: its name, and the beginning of a line that it ends with.
 struct Small {
     name: &'static str,
-    features: Option<&'static str>,
     last_line: &'static str,
 }
 
-const SMALL: [Small; 4] = [
+const SMALL: [Small; 6] = [
     Small {
         name: "tool_agent",
-        features: Some("--features=tools"),
         last_line: "calls answered: 3",
     },
     Small {
         name: "companion",
-        features: Some("--features=sqlite"),
         last_line: "moods remembered: 3 of 3",
     },
     Small {
         name: "custom_events",
-        features: None,
         last_line: "own events felt: 3",
     },
     Small {
+        name: "prometheus",
+        last_line: "series: ",
+    },
+    Small {
+        name: "opentelemetry",
+        last_line: "Spans",
+    },
+    Small {
         name: "hot_reload",
-        features: None,
         last_line: "library replaced: true",
     },
 ];
@@ -103,8 +105,9 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 
 fn check_small(workspace: &Workspace, small: &Small) -> Result<()> {
     let mut command = workspace.cargo("run");
-    command.args(["--package=elpis", "--example", small.name]);
-    command.args(small.features);
+    // With the features of the tests, so that nothing is compiled anew.
+    command.args(FeatureSet::Full.args(&workspace.features));
+    command.args(["--example", small.name]);
     let run = process::run_limited(&mut command, LIMIT, false)?;
     let ends = |line: &str| line.starts_with(small.last_line);
     if run.success && run.output.lines().any(ends) {
