@@ -3,9 +3,12 @@
 //! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
 //! usage, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
+mod ask;
 mod doctor;
 mod emotion;
+mod events;
 mod lines;
+mod pages;
 mod progress;
 mod signal;
 mod soak;
@@ -16,7 +19,7 @@ mod vectors;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::worker;
@@ -24,22 +27,32 @@ use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
 
 /// Language models with a lasting emotional state.
 #[derive(Debug, Parser)]
-#[command(name = "elpis", version, propagate_version = true)]
+#[command(name = "elpis", version, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     /// Settings file; without it, `elpis.toml` in the working directory.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Says nothing but results and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong usage, 130 interrupted \
+by Ctrl-C, 143 ended by SIGTERM. ELPIS_LOG chooses what is logged, such as `info`.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ask(ask::Options),
+    Completions(pages::Completions),
     /// Shows the hardware, the model, the vectors and the settings in force.
     Doctor(doctor::Options),
     /// Works with emotion logs.
     #[command(subcommand)]
     Emotion(emotion::Command),
+    Man(pages::Man),
     Soak(soak::Options),
     /// Works with stores of emotional states.
     #[command(subcommand)]
@@ -67,8 +80,11 @@ pub fn main() -> ExitCode {
     spin::limit_openmp_spinning();
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Ask(options) => ask::run(cli.config, &options, cli.quiet),
+        Command::Completions(options) => pages::completions(Cli::command(), &options),
         Command::Doctor(options) => doctor::run(cli.config, &options),
         Command::Emotion(command) => emotion::run(command),
+        Command::Man(options) => pages::man(Cli::command(), &options),
         Command::Soak(options) => soak::run(cli.config, &options),
         Command::Store(command) => store::run(cli.config, command),
         Command::Vectors(command) => vectors::run(cli.config, command),

@@ -5,20 +5,24 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn elpis(arguments: &[&str]) -> Output {
-    let folder = tempfile::tempdir().unwrap();
+/// The command in an empty folder, without settings of ours.
+fn command(arguments: &[&str], folder: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_elpis"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ELPIS_")) {
         command.env_remove(name);
     }
     command
         .args(arguments)
-        .current_dir(&folder)
+        .current_dir(folder)
         .env_remove("GOMP_SPINCOUNT")
         .env_remove("OMP_WAIT_POLICY")
-        .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
-        .output()
-        .unwrap()
+        .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu");
+    command
+}
+
+fn elpis(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    command(arguments, folder.path()).output().unwrap()
 }
 
 fn log() -> String {
@@ -453,4 +457,122 @@ fn sessions_that_do_not_fit_together_are_refused_whole() {
             .unwrap()
             .contains("store.path")
     );
+}
+
+/// Runs the command with something on standard input.
+fn fed(arguments: &[&str], input: &str) -> Output {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(arguments, folder.path());
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // It may end before it has read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_question_is_answered_under_what_was_felt() {
+    let ask = |event: &str| {
+        let arguments = [
+            "ask",
+            "--json",
+            "--seed=1",
+            "--max-tokens=24",
+            "--feel",
+            event,
+            "-",
+        ];
+        let output = fed(&arguments, "What do you think about chess?\n");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (glad, again, cross) = (ask("success=2"), ask("success=2"), ask("failure=2"));
+    assert_eq!(glad["text"], again["text"], "a seed fixes the reply");
+    assert_ne!(glad["text"], cross["text"], "a mood changes it");
+    let modulation = &glad["report"]["modulations"][0];
+    assert!(modulation["valence"].as_f64().unwrap() > 0.1);
+    assert_eq!(modulation["sampling"]["seed"], 1);
+    assert!(cross["state"]["valence"].as_f64().unwrap() < 0.0);
+
+    // Words and input together, as plain text.
+    let output = fed(&["ask", "--max-tokens=8", "Read", "this:"], "chess");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.trim().len() > 1 && text.ends_with('\n'));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn an_answer_keeps_to_a_schema_and_a_session_remembers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (schema, store) = (at("schema.json"), at("moods.db"));
+    let words = r#"{"type": "object", "properties": {"sure": {"type": "boolean"}},
+                    "required": ["sure"], "additionalProperties": false}"#;
+    std::fs::write(&schema, words).unwrap();
+    let output = fed(&["ask", "--schema", &schema, "Are you sure?"], "");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["sure"].is_boolean(), "{answer}");
+    for _ in 0..2 {
+        let arguments = [
+            "ask",
+            "--store",
+            &store,
+            "--session=ada",
+            "--feel=failure",
+            "--json",
+        ];
+        let output = fed(&arguments, "hello");
+        assert!(output.status.success(), "{output:?}");
+    }
+    let replayed = elpis(&["emotion", "replay", &store, "--session", "ada"]);
+    let told = String::from_utf8(replayed.stdout).unwrap();
+    assert_eq!(told.matches("\"event\":\"failure\"").count(), 2, "{told}");
+}
+
+#[test]
+fn questions_that_cannot_be_asked_say_what_to_do() {
+    for (arguments, code, words) in [
+        (
+            &["ask", "--feel=sucess", "hello"][..],
+            2,
+            "did you mean `success`?",
+        ),
+        (&["ask"], 1, "nothing to answer"),
+        (
+            &["ask", "--schema=no-such-file", "hello"],
+            1,
+            "cannot read no-such-file",
+        ),
+        (&["ask", "--max-tokens=0", "hello"], 2, "max-tokens"),
+    ] {
+        let output = fed(arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = elpis(&["completions", shell]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains("calibrate") && text.contains("max-tokens"),
+            "{shell}"
+        );
+    }
+    let page = String::from_utf8(elpis(&["man"]).stdout).unwrap();
+    assert!(
+        page.contains(".TH elpis") && page.contains("Exit codes"),
+        "{page}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let output = elpis(&["man", "--output", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    for page in ["elpis.1", "elpis-ask.1", "elpis-vectors-train.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
 }
