@@ -34,13 +34,11 @@ fn unknown(name: &str) -> String {
         .map(|known| (strsim::damerau_levenshtein(name, known.name), known.name))
         .min()
         .filter(|(distance, meant)| *distance <= meant.len() / 3);
-    match nearest {
-        Some((_, meant)) => format!("no event `{name}`; did you mean `{meant}`?"),
-        None => {
-            let names: Vec<_> = KNOWN_EVENTS.iter().map(|known| known.name).collect();
-            format!("no event `{name}`; there are {}", names.join(", "))
-        }
+    if let Some((_, meant)) = nearest {
+        return format!("no event `{name}`; did you mean `{meant}`?");
     }
+    let names: Vec<_> = KNOWN_EVENTS.iter().map(|known| known.name).collect();
+    format!("no event `{name}`; there are {}", names.join(", "))
 }
 
 #[cfg(test)]
