@@ -20,7 +20,8 @@ Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--list]
   --list          name the figures, each with what it must come to
   --smoke         a few tokens on a tiny model, to see that every figure runs
 
-Prints one line of JSON for each figure and model. Needs a machine with nothing else to do.
+Prints one line of JSON for each figure and model, and writes the lines and a Markdown table of
+them to `target/xtask/bench/figures.jsonl` and `figures.md`. Needs a machine with nothing else to do.
 The first run compiles llama.cpp for the release profile, which takes some minutes, and makes
 the models, of random weights (1.3 GB below the target folder).
 
@@ -52,6 +53,8 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     let mut run = workspace.cargo("run");
     run.args(["--release", PACKAGE]);
     run.args(features(workspace)).arg("--").args(args);
+    run.arg("--report")
+        .arg(workspace.own_folder().join("bench"));
     if let Some(revision) = revision(workspace) {
         run.env("ELPIS_BENCH_REVISION", revision);
     }

@@ -10,14 +10,15 @@ use crate::figures::{FIGURES, MODELS, Needs, PEERS};
 use crate::model::{ModelSpec, TORCH_TINY};
 
 const HELP: &str = "\
-Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR]
+Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR] [--report DIR]
 
   NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
   --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --list          name the figures
-  --cache DIR     where the models are kept";
+  --cache DIR     where the models are kept
+  --report DIR    also writes the lines and a Markdown table of them into this folder";
 
 /// What is to be measured, and how.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub struct Options {
     pub smoke: bool,
     /// Folder of the models.
     pub cache: PathBuf,
+    /// Folder for the lines and their table.
+    pub report: Option<PathBuf>,
+    /// What was asked for, as it would be typed.
+    pub command: String,
     /// Only loads this model and tells the memory that it took: what a figure starts.
     pub footprint: Option<&'static ModelSpec>,
     rounds: Option<usize>,
@@ -43,6 +48,8 @@ impl Options {
             model: None,
             smoke: false,
             cache: std::env::temp_dir().join("elpis-bench-models"),
+            report: None,
+            command: "cargo xtask bench".to_owned(),
             footprint: None,
             rounds: None,
         };
@@ -70,6 +77,7 @@ impl Options {
                 Long("model") => options.model = Some(model(&parser.value()?.string()?)?.name),
                 Long("smoke") => options.smoke = true,
                 Long("cache") => options.cache = parser.value()?.into(),
+                Long("report") => options.report = Some(parser.value()?.into()),
                 Long("footprint") => {
                     let name = parser.value()?.string()?;
                     let tiny = Some(&TORCH_TINY).filter(|spec| spec.name == name);
@@ -79,6 +87,11 @@ impl Options {
                 _ => return Err(arg.unexpected().into()),
             }
         }
+        let mut typed = vec![options.command];
+        typed.extend(options.names.iter().map(ToString::to_string));
+        typed.extend(options.model.map(|model| format!("--model {model}")));
+        typed.extend(options.rounds.map(|rounds| format!("--rounds {rounds}")));
+        options.command = typed.join(" ");
         Ok(Some(options))
     }
 
@@ -122,6 +135,8 @@ mod tests {
         assert_eq!(options.names, ["reload", "prefix"]);
         assert_eq!(options.model, Some("large"));
         assert_eq!(options.rounds(), 5);
+        let typed = "cargo xtask bench reload prefix --model large --rounds 5";
+        assert_eq!(options.command, typed);
         assert_eq!(parse(&["--smoke"]).unwrap().unwrap().rounds(), 1);
         let peers = parse(&["peers"]).unwrap().unwrap().names;
         assert_eq!(peers.len(), 6, "{peers:?}");

@@ -16,6 +16,7 @@ mod peer;
 mod python;
 mod report;
 mod stats;
+mod table;
 mod telemetry;
 mod vectors;
 
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
             .any(|figure| !models(figure, &options).is_empty()),
         "none of these figures is measured on this model"
     );
+    let mut lines = Vec::new();
     for figure in figures {
         for spec in models(figure, &options) {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
@@ -55,7 +57,12 @@ fn main() -> Result<()> {
             let run = Run::new(spec, path, options.rounds(), options.smoke);
             let outcome = (figure.run)(&run)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
-            println!("{}", report::line(figure, &run, &outcome));
+            let line = report::line(figure, &run, &outcome);
+            println!("{line}");
+            lines.push(line);
+            if let Some(folder) = &options.report {
+                table::write(folder, &lines, &options.command)?;
+            }
         }
     }
     Ok(())

@@ -1,0 +1,123 @@
+//! The lines of a run as files: JSON, and a Markdown table of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// Writes `figures.jsonl` and `figures.md` into a folder. Called after each figure, so that a
+/// run that is cut off has left what it came to.
+pub fn write(folder: &Path, lines: &[Value], command: &str) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut jsonl = lines
+        .iter()
+        .map(Value::to_string)
+        .collect::<Vec<_>>()
+        .join("\n");
+    jsonl.push('\n');
+    let markdown = markdown(
+        lines,
+        command,
+        &OffsetDateTime::now_utc().date().to_string(),
+    );
+    for (name, text) in [("figures.jsonl", jsonl), ("figures.md", markdown)] {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What all lines say, once, and a row for each of them.
+fn markdown(lines: &[Value], command: &str, date: &str) -> String {
+    let all = |field: &str| {
+        let values: BTreeSet<_> = lines
+            .iter()
+            .filter_map(|line| words(&line[field]))
+            .collect();
+        values.into_iter().collect::<Vec<_>>().join("; ")
+    };
+    let mut text = format!("{date}, `{command}`.\n\n");
+    for (name, field) in [
+        ("processor", "cpu"),
+        ("system", "os"),
+        ("threads", "threads"),
+        ("revision", "elpis"),
+        ("llama.cpp", "llama_cpp"),
+        ("kernels", "kernels"),
+        ("libtorch", "libtorch"),
+        ("beside", "reference"),
+        ("GOMP_SPINCOUNT", "gomp_spincount"),
+        ("profile", "profile"),
+    ] {
+        let told = all(field);
+        if !told.is_empty() {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "- {name}: {told}");
+        }
+    }
+    text.push_str("\n| figure | model | value | least to greatest | rounds | bound | held |\n");
+    text.push_str("|---|---|---|---|---|---|---|\n");
+    for line in lines {
+        let word = |field: &str| words(&line[field]).unwrap_or_default();
+        let held = match line["holds"].as_bool() {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "not measured",
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} {} | {} – {} | {} | {} | {held} |",
+            word("name"),
+            word("model"),
+            word("value"),
+            word("unit"),
+            word("min"),
+            word("max"),
+            word("rounds"),
+            word("bound"),
+        );
+    }
+    text
+}
+
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_once_and_each_figure_has_a_row() {
+        let line = |name: &str, holds: Value| {
+            json!({
+                "name": name, "model": "small", "value": 0.99, "unit": "ratio", "bound": ">= 0.98",
+                "holds": holds, "min": 0.9, "max": 1.1, "rounds": 7, "cpu": "Abacus", "elpis": null,
+            })
+        };
+        let lines = [line("reload", json!(true)), line("prefix", Value::Null)];
+        let text = markdown(&lines, "elpis-bench reload", "2026-01-02");
+        assert!(text.starts_with("2026-01-02, `elpis-bench reload`.\n"));
+        assert_eq!(text.matches("Abacus").count(), 1);
+        assert!(!text.contains("revision"));
+        let row = "| `reload` | small | 0.99 ratio | 0.9 – 1.1 | 7 | >= 0.98 | yes |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.ends_with("| not measured |\n"));
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("new");
+        write(&folder, &lines, "x").unwrap();
+        let jsonl = fs::read_to_string(folder.join("figures.jsonl")).unwrap();
+        assert_eq!(jsonl.lines().count(), 2);
+    }
+}
