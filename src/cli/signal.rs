@@ -42,7 +42,8 @@ impl Stop {
     }
 }
 
-async fn received() -> Signal {
+/// Waits for a signal; for ever where none can be received.
+pub(super) async fn received() -> Signal {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

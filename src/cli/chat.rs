@@ -1,0 +1,281 @@
+//! `elpis chat`
+
+mod commands;
+mod input;
+mod screen;
+
+use std::io::{IsTerminal, stdin, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use self::commands::Command;
+use self::input::{Input, Typed};
+use self::screen::Screen;
+use super::progress::Bars;
+use super::signal::{self, Signal};
+use super::{Failure, load_settings};
+use crate::inference::ChatMessage;
+use crate::settings::{ContextOverflow, Origin};
+use crate::{Elpis, GenerationEvent, Session};
+
+/// Talks with the model, and shows how it feels.
+///
+/// A line is a message; `/feel success 1.5` is an event, `/help` tells the
+/// other commands. Ctrl-C stops a reply, and at the prompt, twice, the
+/// program; so does Ctrl-D. From a pipe, each line is answered.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The session; with a store it remembers how it felt.
+    #[arg(long, value_name = "ID", default_value = "chat")]
+    session: String,
+    /// Keeps the session's feelings in this file.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// A system message in front.
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Most tokens of a reply.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
+    /// How strongly the mood steers, 0 to 3.
+    #[arg(long, value_name = "X")]
+    strength: Option<f64>,
+    /// Does not remember what was typed.
+    #[arg(long)]
+    no_history: bool,
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
+    let loaded = load_settings(config)?;
+    let mut settings = loaded.settings;
+    if let Some(store) = &options.store {
+        settings.store.path = Some(store.clone());
+    }
+    // A conversation has no end of its own.
+    if loaded.origins.get("model.context_overflow") == Some(&Origin::Default) {
+        settings.model.context_overflow = ContextOverflow::DropOldest;
+    }
+    let terminal = stdin().is_terminal() && stdout().is_terminal();
+    let _restored = terminal.then(Restored::new);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(async {
+        let starting = Elpis::builder(settings).download_progress(Arc::new(Bars::default()));
+        let elpis = tokio::select! {
+            started = starting.start() => started?,
+            signal = signal::received() => return Err(signal.into()),
+        };
+        let chat = Conversation::open(&elpis, options, terminal, quiet).await;
+        let result = match chat {
+            Ok(mut chat) => chat.hold().await,
+            Err(error) => Err(error),
+        };
+        elpis.shutdown().await;
+        result
+    });
+    // A thread that waits for a line is left behind.
+    runtime.shutdown_background();
+    result
+}
+
+/// How the terminal was, to which it returns however the program ends.
+struct Restored {
+    #[cfg(unix)]
+    attributes: Option<rustix::termios::Termios>,
+}
+
+impl Restored {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            attributes: rustix::termios::tcgetattr(stdin()).ok(),
+        }
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(attributes) = &self.attributes {
+            use rustix::termios::{OptionalActions, tcsetattr};
+            let _ = tcsetattr(stdin(), OptionalActions::Now, attributes);
+        }
+    }
+}
+
+/// A conversation.
+struct Conversation<'a> {
+    elpis: &'a Elpis,
+    session: Session,
+    options: &'a Options,
+    messages: Vec<ChatMessage>,
+    input: Input,
+    screen: Screen,
+    terminal: bool,
+    quiet: bool,
+}
+
+/// What Ctrl-C at a prompt tells.
+const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
+
+impl<'a> Conversation<'a> {
+    async fn open(
+        elpis: &'a Elpis,
+        options: &'a Options,
+        terminal: bool,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        let session = elpis.session(&options.session)?;
+        if let Some(strength) = options.strength {
+            session.set_strength(strength).await?;
+        }
+        let history = input::history_file().filter(|_| !options.no_history);
+        Ok(Self {
+            elpis,
+            session,
+            options,
+            messages: opening(options),
+            input: Input::open(terminal, history)?,
+            screen: Screen::new(terminal),
+            terminal,
+            quiet,
+        })
+    }
+
+    /// Talks until the end of input, or until it is told to stop.
+    async fn hold(&mut self) -> Result<(), Failure> {
+        if self.terminal && !self.quiet {
+            let model = self.elpis.model().map(|facts| facts.name.clone());
+            let model = model.unwrap_or_default();
+            self.screen
+                .tell(&format!("{model}; /help tells what can be done"))?;
+        }
+        let mut warned = false;
+        loop {
+            if !self.quiet {
+                self.screen.mood(&self.session.state().await?)?;
+            }
+            // On a terminal Ctrl-C comes as a key.
+            let typed = tokio::select! {
+                typed = self.input.next("> ") => typed?,
+                signal = signal::received() => return Err(signal.into()),
+            };
+            let line = match typed {
+                Typed::End => return Ok(()),
+                Typed::Interrupted if warned => return Err(Signal::Interrupt.into()),
+                Typed::Interrupted => {
+                    warned = true;
+                    self.screen.tell(HOW_TO_END)?;
+                    continue;
+                }
+                Typed::Line(line) => line,
+            };
+            warned = false;
+            let line = line.trim();
+            match commands::parse(line) {
+                Err(error) => Screen::error(&error),
+                Ok(Some(Command::Quit)) => return Ok(()),
+                Ok(Some(command)) => {
+                    if let Err(error) = self.carry_out(command).await {
+                        Screen::error(&error.to_string());
+                    }
+                }
+                Ok(None) if line.is_empty() => {}
+                Ok(None) => self.answer(line).await?,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Feel(felt) => {
+                self.session.feel(felt.0).await?;
+                if !self.terminal {
+                    let mood = self.session.state().await?;
+                    self.screen.tell(&screen::state(&mood))?;
+                }
+            }
+            Command::State => {
+                let mood = self.session.state().await?;
+                self.screen.tell(&screen::state(&mood))?;
+            }
+            Command::Strength(strength) => self.session.set_strength(strength).await?,
+            Command::Vectors => {
+                let library = self.elpis.steering_library();
+                self.screen
+                    .tell(&format!("version {}", library.version()))?;
+                for emotion in library.emotions() {
+                    let (name, cap, layers) = (&emotion.name, emotion.cap, &emotion.layers);
+                    let told = format!("{name}: cap {cap:.2}, layers {layers:?}");
+                    self.screen.tell(&told)?;
+                }
+            }
+            Command::Reset => {
+                self.session.reset().await?;
+                self.messages = opening(self.options);
+            }
+            Command::Help => self.screen.tell(commands::HELP)?,
+            Command::Quit => {}
+        }
+        Ok(())
+    }
+
+    /// Answers a message; Ctrl-C ends the answer alone.
+    async fn answer(&mut self, line: &str) -> Result<(), Failure> {
+        self.messages.push(ChatMessage::user(line));
+        let mut chat = self.session.chat(self.messages.clone());
+        if let Some(most) = self.options.max_tokens {
+            chat = chat.max_tokens(most);
+        }
+        let mut reply = String::new();
+        match self.stream(chat, &mut reply).await {
+            Ok(None) => {}
+            Ok(Some(Signal::Interrupt)) if self.terminal => self.screen.tell(" (stopped)")?,
+            Ok(Some(signal)) => return Err(signal.into()),
+            Err(error) if error.is::<std::io::Error>() => return Err(error),
+            Err(error) => Screen::error(&error.to_string()),
+        }
+        if reply.is_empty() {
+            self.messages.pop();
+        } else {
+            Screen::reply("\n")?;
+            self.messages.push(ChatMessage::assistant(reply));
+        }
+        Ok(())
+    }
+
+    /// Shows a reply as it comes; returns the signal that stopped it.
+    async fn stream(
+        &self,
+        chat: crate::runtime::Chat,
+        reply: &mut String,
+    ) -> Result<Option<Signal>, Failure> {
+        let stopped = signal::received();
+        tokio::pin!(stopped);
+        let mut stream = tokio::select! {
+            stream = chat.stream() => stream?,
+            signal = &mut stopped => return Ok(Some(signal)),
+        };
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                signal = &mut stopped => return Ok(Some(signal)),
+            };
+            match event {
+                None => return Ok(None),
+                Some(event) => {
+                    if let GenerationEvent::Text(text) = event? {
+                        Screen::reply(&text)?;
+                        reply.push_str(&text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a conversation begins with.
+fn opening(options: &Options) -> Vec<ChatMessage> {
+    options.system.iter().map(ChatMessage::system).collect()
+}

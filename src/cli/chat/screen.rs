@@ -1,0 +1,129 @@
+//! What is shown.
+
+use std::io::Write;
+
+use console::{Style, Term};
+
+use crate::emotion::{EmotionSnapshot, Quadrant};
+
+/// Cells on either side of a bar's middle.
+const HALF: usize = 5;
+
+/// The terminal, or a plain stream of text.
+#[derive(Debug)]
+pub(super) struct Screen {
+    terminal: Option<Term>,
+}
+
+impl Screen {
+    pub fn new(terminal: bool) -> Self {
+        Self {
+            terminal: terminal.then(Term::stdout),
+        }
+    }
+
+    /// The line that stands above the prompt, cut to the screen.
+    pub fn mood(&self, mood: &EmotionSnapshot) -> std::io::Result<()> {
+        let Some(terminal) = &self.terminal else {
+            return Ok(());
+        };
+        // Asked for each time: the window may have another size by now.
+        let width = usize::from(terminal.size().1);
+        let line = mood_line(mood);
+        let cut = console::truncate_str(&line, width.saturating_sub(1), "");
+        terminal.write_line(&colour(mood.quadrant).apply_to(cut).to_string())
+    }
+
+    /// Tells something beside the conversation.
+    pub fn tell(&self, text: &str) -> std::io::Result<()> {
+        let dim = Style::new().dim();
+        match &self.terminal {
+            Some(terminal) => terminal.write_line(&dim.apply_to(text).to_string()),
+            None => writeln!(std::io::stdout(), "{text}"),
+        }
+    }
+
+    /// Tells what went wrong.
+    pub fn error(text: &str) {
+        let red = Style::new().for_stderr().red();
+        eprintln!("{}", red.apply_to(text));
+    }
+
+    /// A piece of a reply.
+    pub fn reply(text: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}
+
+fn mood_line(mood: &EmotionSnapshot) -> String {
+    format!(
+        "{:<10} valence {} {:+.2}  arousal {} {:+.2}",
+        mood.quadrant.as_str(),
+        bar(mood.valence),
+        mood.valence,
+        bar(mood.arousal),
+        mood.arousal,
+    )
+}
+
+/// A value in [-1, 1] as a bar from its middle.
+fn bar(value: f64) -> String {
+    let reach = (value.abs() * HALF as f64).round() as usize;
+    let side = |filled: bool, from_middle: usize| {
+        if filled && from_middle < reach {
+            '█'
+        } else {
+            '·'
+        }
+    };
+    let left = (0..HALF).rev().map(|cell| side(value < 0.0, cell));
+    let right = (0..HALF).map(|cell| side(value > 0.0, cell));
+    left.chain(['│']).chain(right).collect()
+}
+
+fn colour(quadrant: Quadrant) -> Style {
+    match quadrant {
+        Quadrant::Excited => Style::new().yellow(),
+        Quadrant::Frustrated => Style::new().red(),
+        Quadrant::Calm => Style::new().green(),
+        Quadrant::Depleted => Style::new().blue(),
+    }
+}
+
+/// Everything about a mood.
+pub(super) fn state(mood: &EmotionSnapshot) -> String {
+    let modulation = &mood.modulation;
+    format!(
+        "{}\ntrend {}, momentum {}, spiral {}, {} events\ntemperature {:.2}, top-p {:.2}, strength \
+         {:.2}\n{}",
+        mood_line(mood),
+        mood.trajectory.trend,
+        mood.trajectory.momentum,
+        mood.trajectory.spiral,
+        mood.events_applied,
+        modulation.temperature,
+        modulation.top_p,
+        modulation.strength,
+        modulation.coefficients,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_reach_from_the_middle() {
+        for (value, expected) in [
+            (0.0, "·····│·····"),
+            (0.41, "·····│██···"),
+            (-1.0, "█████│·····"),
+            (1.0, "·····│█████"),
+            (-0.05, "·····│·····"),
+        ] {
+            assert_eq!(bar(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `elpis chat`, driven in a real terminal and from a pipe.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program in a terminal of its own.
+struct Terminal {
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    shown: Arc<(Mutex<String>, Condvar)>,
+    /// How much of what was shown has been looked at.
+    seen: usize,
+}
+
+fn size(columns: u16) -> PtySize {
+    PtySize {
+        rows: 24,
+        cols: columns,
+        ..PtySize::default()
+    }
+}
+
+impl Terminal {
+    fn start(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let pty = native_pty_system().openpty(size(100)).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_elpis"));
+        command.args(arguments);
+        command.cwd(folder);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ELPIS_")) {
+            command.env_remove(name);
+        }
+        command.env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu");
+        command.env("XDG_STATE_HOME", folder.join("state"));
+        command.env("TERM", "xterm-256color");
+        command.env_remove("NO_COLOR");
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        let child = pty.slave.spawn_command(command).unwrap();
+        let shown = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let mut reader = pty.master.try_clone_reader().unwrap();
+        let into = Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                into.0.lock().unwrap().push_str(&text);
+                into.1.notify_all();
+            }
+        });
+        Self {
+            keys: pty.master.take_writer().unwrap(),
+            master: pty.master,
+            child,
+            shown,
+            seen: 0,
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits until a text is shown that was not looked at yet; returns what came before it.
+    fn wait_for(&mut self, wanted: &str) -> String {
+        self.wait_until(wanted, |new| new.find(wanted).map(|at| at + wanted.len()))
+    }
+
+    fn wait_until(&mut self, what: &str, found: impl Fn(&str) -> Option<usize>) -> String {
+        let (shown, news) = &*self.shown;
+        let mut text = shown.lock().unwrap();
+        loop {
+            let new = &text[self.seen..];
+            if let Some(end) = found(new) {
+                let passed = new[..end].to_owned();
+                self.seen += end;
+                return passed;
+            }
+            let (next, timed_out) = news.wait_timeout(text, PATIENCE).unwrap();
+            text = next;
+            assert!(!timed_out.timed_out(), "{what} does not come: {}", *text);
+        }
+    }
+
+    /// Waits for the next prompt.
+    fn prompt(&mut self) -> String {
+        self.wait_for("> ")
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+#[test]
+fn a_conversation_shows_how_it_feels() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(&["chat", "--max-tokens=16"], folder.path(), &[]);
+    let opening = terminal.prompt();
+    assert!(
+        opening.contains("elpis-tiny") && opening.contains("·····│·····"),
+        "{opening}"
+    );
+    terminal.press("/feel failure 2\r");
+    let felt = terminal.prompt();
+    assert!(
+        felt.contains("frustrated") && felt.contains("█│·····"),
+        "{felt}"
+    );
+    assert!(felt.contains("\u{1b}["), "moods have colours: {felt}");
+    terminal.press("What do you think about chess?\r");
+    let reply = terminal.prompt();
+    assert!(reply.contains("chess?") && reply.len() > 60, "{reply}");
+    terminal.press("/stat\r");
+    terminal.wait_for("did you mean `/state`?");
+    terminal.prompt();
+    terminal.press("/vectors\r");
+    let vectors = terminal.prompt();
+    assert!(
+        vectors.contains("version") && vectors.contains("calm"),
+        "{vectors}"
+    );
+    // A narrower window gets a shorter line.
+    terminal.master.resize(size(24)).unwrap();
+    terminal.press("/feel success\r");
+    terminal.wait_for("/feel success");
+    let narrow = terminal.prompt();
+    assert!(!narrow.contains("arousal"), "{narrow}");
+    // Ctrl-D: the end of input.
+    terminal.press("\u{4}");
+    assert!(terminal.end().success());
+    let history = std::fs::read_to_string(folder.path().join("state/elpis/history")).unwrap();
+    assert!(history.contains("about chess"), "{history}");
+}
+
+#[test]
+fn ctrl_c_stops_the_reply_and_then_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    // A stop text that does not come, and no end of the model's own: it talks until it is stopped.
+    let mut terminal = Terminal::start(&["chat", "--no-history"], folder.path(), &[]);
+    terminal.prompt();
+    let mut stopped = false;
+    // A reply may be over before the key arrives: then Ctrl-C meets the prompt.
+    for _ in 0..20 {
+        terminal.press("Tell me about databases.\r");
+        terminal.wait_for("databases.");
+        terminal.wait_until("a reply", |new| {
+            new.find(char::is_alphabetic).map(|at| at + 1)
+        });
+        terminal.press("\u{3}");
+        let shown = terminal.prompt();
+        if shown.contains("(stopped)") {
+            stopped = true;
+            break;
+        }
+        if !shown.contains("ends") {
+            terminal.prompt();
+        }
+    }
+    assert!(stopped, "a reply was stopped");
+    terminal.press("And now?\r");
+    terminal.wait_for("And now?");
+    let answered = terminal.prompt();
+    assert!(
+        answered.chars().filter(|c| c.is_alphabetic()).count() > 10,
+        "{answered}"
+    );
+    terminal.press("\u{3}");
+    terminal.wait_for("Ctrl-C again");
+    terminal.prompt();
+    terminal.press("\u{3}");
+    assert_eq!(terminal.end().exit_code(), 130);
+    assert!(!folder.path().join("state/elpis/history").exists());
+}
+
+#[test]
+fn colours_can_be_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(&["chat"], folder.path(), &[("NO_COLOR", "1")]);
+    terminal.prompt();
+    terminal.press("/feel success 2\r");
+    terminal.wait_for("/feel success 2");
+    let felt = terminal.prompt();
+    let coloured = ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[34m"];
+    assert!(!coloured.iter().any(|code| felt.contains(code)), "{felt:?}");
+    terminal.press("/quit\r");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn lines_of_a_pipe_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_elpis"))
+        .args(["chat", "--max-tokens=12"])
+        .current_dir(&folder)
+        .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = "hello\n/feel failure\n/nonsense\nand now?\n";
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("frustrated") && !text.contains('\u{1b}'),
+        "{text}"
+    );
+    assert!(!text.contains("> "), "no prompt in a pipe: {text}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("no command `/nonsense`"), "{error}");
+}
