@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
             if let Some(signal) = error.downcast_ref::<signal::Signal>() {
                 return ExitCode::from(signal.exit_code());
             }
-            eprintln!("elpis: {error}");
+            complain(&format!("elpis: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -110,6 +110,12 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("this command is for the runtime, which starts it if `runtime.isolation` is `process`")]
 struct NoWorker;
+
+/// Tells something on standard error, if anybody reads it.
+fn complain(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// Whether a reader such as `head` has had enough.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 
@@ -16,7 +16,7 @@ struct Terminal {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    shown: Arc<(Mutex<String>, Condvar)>,
+    shown: Arc<(Mutex<Vec<u8>>, Condvar)>,
     /// How much of what was shown has been looked at.
     seen: usize,
 }
@@ -46,14 +46,13 @@ impl Terminal {
             command.env(name, value);
         }
         let child = pty.slave.spawn_command(command).unwrap();
-        let shown = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let shown = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let mut reader = pty.master.try_clone_reader().unwrap();
         let into = Arc::clone(&shown);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-                into.0.lock().unwrap().push_str(&text);
+                into.0.lock().unwrap().extend_from_slice(&bytes[..count]);
                 into.1.notify_all();
             }
         });
@@ -71,25 +70,38 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Waits until a text is shown that was not looked at yet; returns what came before it.
+    /// Waits until a text is shown that was not looked at yet; returns what came with it.
     fn wait_for(&mut self, wanted: &str) -> String {
         self.wait_until(wanted, |new| new.find(wanted).map(|at| at + wanted.len()))
     }
 
+    /// Waits until `found` finds the end of what is wanted in what was not looked at yet.
     fn wait_until(&mut self, what: &str, found: impl Fn(&str) -> Option<usize>) -> String {
         let (shown, news) = &*self.shown;
-        let mut text = shown.lock().unwrap();
+        let mut bytes = shown.lock().unwrap();
         loop {
-            let new = &text[self.seen..];
-            if let Some(end) = found(new) {
-                let passed = new[..end].to_owned();
+            // Cut within a character, the rest of it is still to come.
+            let new = &bytes[self.seen..];
+            let whole = std::str::from_utf8(new).map_or_else(|error| error.valid_up_to(), str::len);
+            let text = std::str::from_utf8(&new[..whole]).unwrap();
+            if let Some(end) = found(text) {
+                let passed = text[..end].to_owned();
                 self.seen += end;
                 return passed;
             }
-            let (next, timed_out) = news.wait_timeout(text, PATIENCE).unwrap();
-            text = next;
-            assert!(!timed_out.timed_out(), "{what} does not come: {}", *text);
+            let (next, waited) = news.wait_timeout(bytes, PATIENCE).unwrap();
+            bytes = next;
+            let all = String::from_utf8_lossy(&bytes);
+            assert!(!waited.timed_out(), "{what} does not come: {all}");
         }
+    }
+
+    /// Waits until words of a reply to what was typed are shown.
+    fn reply_begins(&mut self, typed: &str) {
+        self.wait_until("a reply", |new| {
+            let reply = reply_in(new, typed)?;
+            (letters(&reply) >= 4).then_some(new.len())
+        });
     }
 
     /// Waits for the next prompt.
@@ -98,8 +110,34 @@ impl Terminal {
     }
 
     fn end(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn letters(text: &str) -> usize {
+    text.chars().filter(|c| c.is_alphabetic()).count()
+}
+
+/// What stands between the line that was typed and the mood above the next prompt, without
+/// colours; `None` before the line is shown.
+fn reply_in(shown: &str, typed: &str) -> Option<String> {
+    let plain = console::strip_ansi_codes(shown);
+    let (_, after) = plain.rsplit_once(typed)?;
+    let lines = after.lines().take_while(|line| !line.contains(" valence "));
+    Some(lines.collect::<Vec<_>>().join(" ").trim().to_owned())
 }
 
 #[test]
@@ -119,8 +157,9 @@ fn a_conversation_shows_how_it_feels() {
     );
     assert!(felt.contains("\u{1b}["), "moods have colours: {felt}");
     terminal.press("What do you think about chess?\r");
-    let reply = terminal.prompt();
-    assert!(reply.contains("chess?") && reply.len() > 60, "{reply}");
+    let shown = terminal.prompt();
+    let reply = reply_in(&shown, "chess?").unwrap();
+    assert!(letters(&reply) > 10, "{reply:?} in {shown:?}");
     terminal.press("/stat\r");
     terminal.wait_for("did you mean `/state`?");
     terminal.prompt();
@@ -146,35 +185,29 @@ fn a_conversation_shows_how_it_feels() {
 #[test]
 fn ctrl_c_stops_the_reply_and_then_the_program() {
     let folder = tempfile::tempdir().unwrap();
-    // A stop text that does not come, and no end of the model's own: it talks until it is stopped.
     let mut terminal = Terminal::start(&["chat", "--no-history"], folder.path(), &[]);
     terminal.prompt();
     let mut stopped = false;
     // A reply may be over before the key arrives: then Ctrl-C meets the prompt.
     for _ in 0..20 {
         terminal.press("Tell me about databases.\r");
-        terminal.wait_for("databases.");
-        terminal.wait_until("a reply", |new| {
-            new.find(char::is_alphabetic).map(|at| at + 1)
-        });
+        terminal.reply_begins("databases.");
         terminal.press("\u{3}");
-        let shown = terminal.prompt();
+        let shown = terminal.wait_until("the key's effect", |new| {
+            let (reply, prompt) = (new.find("(stopped)"), new.find("Ctrl-C again"));
+            reply.or(prompt).map(|at| at + 9)
+        });
+        terminal.prompt();
         if shown.contains("(stopped)") {
             stopped = true;
             break;
         }
-        if !shown.contains("ends") {
-            terminal.prompt();
-        }
     }
     assert!(stopped, "a reply was stopped");
     terminal.press("And now?\r");
-    terminal.wait_for("And now?");
-    let answered = terminal.prompt();
-    assert!(
-        answered.chars().filter(|c| c.is_alphabetic()).count() > 10,
-        "{answered}"
-    );
+    let shown = terminal.prompt();
+    let reply = reply_in(&shown, "And now?").unwrap();
+    assert!(letters(&reply) > 10, "{reply:?} in {shown:?}");
     terminal.press("\u{3}");
     terminal.wait_for("Ctrl-C again");
     terminal.prompt();
@@ -219,6 +252,10 @@ fn lines_of_a_pipe_are_answered() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
+    for reply in [text.lines().next(), text.lines().last()] {
+        let reply = reply.unwrap();
+        assert!(letters(reply) > 3 && !reply.contains("valence"), "{text}");
+    }
     assert!(
         text.contains("frustrated") && !text.contains('\u{1b}'),
         "{text}"
@@ -226,4 +263,31 @@ fn lines_of_a_pipe_are_answered() {
     assert!(!text.contains("> "), "no prompt in a pipe: {text}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("no command `/nonsense`"), "{error}");
+}
+
+#[test]
+fn a_pipe_hears_of_what_was_not_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_elpis"))
+        .arg("chat")
+        .current_dir(&folder)
+        .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
+        .env("ELPIS_MODEL_CONTEXT_OVERFLOW", "error")
+        .env("ELPIS_MODEL_CONTEXT_LENGTH", "64")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let line = format!("{}\n/nonsense\n", "word ".repeat(200));
+    // Nobody reads what it complains of.
+    drop(child.stderr.take());
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(line.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

@@ -2,13 +2,12 @@
 
 use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::events::{self, Felt};
-use super::progress::Bars;
+use super::progress;
 use super::signal::{Signal, Stop};
 use super::{Failure, load_settings};
 use crate::emotion::EmotionSnapshot;
@@ -73,9 +72,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     let runtime = tokio::runtime::Runtime::new()?;
     let stop = Stop::default();
     runtime.block_on(async {
-        let starting = Elpis::builder(settings).download_progress(Arc::new(Bars::default()));
         let elpis = tokio::select! {
-            started = starting.start() => started?,
+            started = progress::start(Elpis::builder(settings), quiet) => started?,
             () = stop.asked() => return Err(ended(&stop)),
         };
         let answering = options.answer(&elpis, text, format, quiet);

@@ -6,15 +6,14 @@ mod screen;
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
 use self::commands::Command;
 use self::input::{Input, Typed};
 use self::screen::Screen;
-use super::progress::Bars;
-use super::signal::{self, Signal};
+use super::progress;
+use super::signal::{Signal, Signals};
 use super::{Failure, load_settings};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
@@ -61,12 +60,12 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     let _restored = terminal.then(Restored::new);
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
-        let starting = Elpis::builder(settings).download_progress(Arc::new(Bars::default()));
+        let mut signals = Signals::listen();
         let elpis = tokio::select! {
-            started = starting.start() => started?,
-            signal = signal::received() => return Err(signal.into()),
+            started = progress::start(Elpis::builder(settings), quiet) => started?,
+            signal = signals.next() => return Err(signal.into()),
         };
-        let chat = Conversation::open(&elpis, options, terminal, quiet).await;
+        let chat = Conversation::open(&elpis, options, signals, terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
@@ -112,9 +111,15 @@ struct Conversation<'a> {
     messages: Vec<ChatMessage>,
     input: Input,
     screen: Screen,
+    signals: Signals,
     terminal: bool,
     quiet: bool,
+    /// Messages that were not answered.
+    failed: usize,
 }
+
+/// Messages that are kept, so that a pipe without end does not fill the memory.
+const MOST_MESSAGES: usize = 1000;
 
 /// What Ctrl-C at a prompt tells.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
@@ -123,6 +128,7 @@ impl<'a> Conversation<'a> {
     async fn open(
         elpis: &'a Elpis,
         options: &'a Options,
+        signals: Signals,
         terminal: bool,
         quiet: bool,
     ) -> Result<Self, Failure> {
@@ -138,8 +144,10 @@ impl<'a> Conversation<'a> {
             messages: opening(options),
             input: Input::open(terminal, history)?,
             screen: Screen::new(terminal),
+            signals,
             terminal,
             quiet,
+            failed: 0,
         })
     }
 
@@ -156,26 +164,16 @@ impl<'a> Conversation<'a> {
             if !self.quiet {
                 self.screen.mood(&self.session.state().await?)?;
             }
-            // On a terminal Ctrl-C comes as a key.
-            let typed = tokio::select! {
-                typed = self.input.next("> ") => typed?,
-                signal = signal::received() => return Err(signal.into()),
-            };
-            let line = match typed {
-                Typed::End => return Ok(()),
-                Typed::Interrupted if warned => return Err(Signal::Interrupt.into()),
-                Typed::Interrupted => {
-                    warned = true;
-                    self.screen.tell(HOW_TO_END)?;
-                    continue;
-                }
+            let line = match self.line(&mut warned).await? {
+                Typed::End => return self.ended(),
+                Typed::Interrupted => continue,
                 Typed::Line(line) => line,
             };
             warned = false;
             let line = line.trim();
             match commands::parse(line) {
                 Err(error) => Screen::error(&error),
-                Ok(Some(Command::Quit)) => return Ok(()),
+                Ok(Some(Command::Quit)) => return self.ended(),
                 Ok(Some(command)) => {
                     if let Err(error) = self.carry_out(command).await {
                         Screen::error(&error.to_string());
@@ -184,6 +182,48 @@ impl<'a> Conversation<'a> {
                 Ok(None) if line.is_empty() => {}
                 Ok(None) => self.answer(line).await?,
             }
+        }
+    }
+
+    /// Waits for a line. Ctrl-C comes as a key while a line is edited, and as a signal before.
+    async fn line(&mut self, warned: &mut bool) -> Result<Typed, Failure> {
+        let Self {
+            input,
+            signals,
+            screen,
+            terminal,
+            ..
+        } = self;
+        let typed = input.next("> ");
+        tokio::pin!(typed);
+        loop {
+            let interrupted = tokio::select! {
+                typed = &mut typed => match typed? {
+                    Typed::Interrupted => Typed::Interrupted,
+                    other => return Ok(other),
+                },
+                signal = signals.next() => match signal {
+                    Signal::Interrupt if *terminal => Typed::End,
+                    signal => return Err(signal.into()),
+                },
+            };
+            if std::mem::replace(warned, true) {
+                return Err(Signal::Interrupt.into());
+            }
+            screen.tell(HOW_TO_END)?;
+            if matches!(interrupted, Typed::Interrupted) {
+                return Ok(Typed::Interrupted);
+            }
+        }
+    }
+
+    /// Whoever reads the exit code of a pipe hears of what failed.
+    fn ended(&self) -> Result<(), Failure> {
+        match self.failed {
+            0 => Ok(()),
+            _ if self.terminal => Ok(()),
+            1 => Err("a message was not answered".into()),
+            failed => Err(format!("{failed} messages were not answered").into()),
         }
     }
 
@@ -234,33 +274,39 @@ impl<'a> Conversation<'a> {
             Ok(Some(Signal::Interrupt)) if self.terminal => self.screen.tell(" (stopped)")?,
             Ok(Some(signal)) => return Err(signal.into()),
             Err(error) if error.is::<std::io::Error>() => return Err(error),
-            Err(error) => Screen::error(&error.to_string()),
+            Err(error) => {
+                self.failed += 1;
+                Screen::error(&error.to_string());
+            }
         }
         if reply.is_empty() {
             self.messages.pop();
         } else {
             Screen::reply("\n")?;
             self.messages.push(ChatMessage::assistant(reply));
+            if self.messages.len() > MOST_MESSAGES {
+                let system = usize::from(self.options.system.is_some());
+                self.messages.drain(system..system + 2);
+            }
         }
         Ok(())
     }
 
     /// Shows a reply as it comes; returns the signal that stopped it.
     async fn stream(
-        &self,
+        &mut self,
         chat: crate::runtime::Chat,
         reply: &mut String,
     ) -> Result<Option<Signal>, Failure> {
-        let stopped = signal::received();
-        tokio::pin!(stopped);
+        let signals = &mut self.signals;
         let mut stream = tokio::select! {
             stream = chat.stream() => stream?,
-            signal = &mut stopped => return Ok(Some(signal)),
+            signal = signals.next() => return Ok(Some(signal)),
         };
         loop {
             let event = tokio::select! {
                 event = stream.next() => event,
-                signal = &mut stopped => return Ok(Some(signal)),
+                signal = signals.next() => return Ok(Some(signal)),
             };
             match event {
                 None => return Ok(None),

@@ -1,11 +1,32 @@
 //! Progress bars of downloads, on standard error and only on a terminal.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::io::{IsTerminal, stderr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::Elpis;
+use crate::error::Error;
 use crate::hub::DownloadProgress;
+use crate::runtime::ElpisBuilder;
+
+/// Starts a runtime, and shows that it is being done.
+pub(super) async fn start(builder: ElpisBuilder, quiet: bool) -> Result<Elpis, Error> {
+    if quiet || !stderr().is_terminal() {
+        return builder.start().await;
+    }
+    let spinner = ProgressBar::new_spinner().with_message("loading the model");
+    spinner.enable_steady_tick(TICK);
+    let bars = Bars::default();
+    let started = builder.download_progress(Arc::new(bars)).start().await;
+    spinner.finish_and_clear();
+    started
+}
+
+/// How often a spinner moves.
+const TICK: Duration = Duration::from_millis(100);
 
 /// One bar for each file.
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ pub(super) struct Stop {
 impl Stop {
     /// Waits for a signal; for ever where none can be received.
     pub(super) async fn asked(&self) {
-        let signal = received().await;
+        let signal = Signals::listen().next().await;
         let _ = self.signal.set(signal);
     }
 
@@ -42,33 +42,66 @@ impl Stop {
     }
 }
 
-/// Waits for a signal; for ever where none can be received.
-pub(super) async fn received() -> Signal {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Receives signals from now on, those included that come while nobody waits.
+#[derive(Debug)]
+pub(super) struct Signals {
+    #[cfg(unix)]
+    interrupts: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    terminations: Option<tokio::signal::unix::Signal>,
+    #[cfg(windows)]
+    interrupts: Option<tokio::signal::windows::CtrlC>,
+}
+
+impl Signals {
+    /// Must be called within a Tokio runtime.
+    #[cfg(unix)]
+    pub(super) fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self {
+            interrupts: signal(SignalKind::interrupt()).ok(),
+            terminations: signal(SignalKind::terminate()).ok(),
         }
-        Signal::Interrupt
-    };
-    tokio::select! {
-        signal = interrupt => signal,
-        signal = terminate() => signal,
+    }
+
+    /// Must be called within a Tokio runtime.
+    #[cfg(windows)]
+    pub(super) fn listen() -> Self {
+        Self {
+            interrupts: tokio::signal::windows::ctrl_c().ok(),
+        }
+    }
+
+    /// Must be called within a Tokio runtime.
+    #[cfg(not(any(unix, windows)))]
+    pub(super) fn listen() -> Self {
+        Self {}
+    }
+
+    /// Waits for the next signal; for ever where none can be received.
+    pub(super) async fn next(&mut self) -> Signal {
+        #[cfg(unix)]
+        return tokio::select! {
+            () = received(self.interrupts.as_mut()) => Signal::Interrupt,
+            () = received(self.terminations.as_mut()) => Signal::Terminate,
+        };
+        #[cfg(windows)]
+        if let Some(interrupts) = &mut self.interrupts
+            && interrupts.recv().await.is_some()
+        {
+            return Signal::Interrupt;
+        }
+        #[cfg(not(unix))]
+        std::future::pending().await
     }
 }
 
 #[cfg(unix)]
-async fn terminate() -> Signal {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            terminated.recv().await;
-            Signal::Terminate
-        }
-        Err(_) => std::future::pending().await,
+async fn received(signals: Option<&mut tokio::signal::unix::Signal>) {
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
     }
-}
-
-#[cfg(not(unix))]
-async fn terminate() -> Signal {
     std::future::pending().await
 }

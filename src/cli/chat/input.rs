@@ -1,6 +1,5 @@
 //! What is typed, or read from a pipe.
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -10,6 +9,7 @@ use rustyline::{Config, Editor};
 use tokio::sync::oneshot;
 
 use crate::cli::Failure;
+use crate::cli::lines::{Lines, Named};
 
 /// Lines that the history keeps.
 const HISTORY: usize = 1000;
@@ -110,12 +110,21 @@ fn save(editor: &mut Editor<(), FileHistory>, file: &Path) {
 }
 
 fn read(asked: &Receiver<Asked>) {
-    let mut lines = std::io::stdin().lock().lines();
+    let lines = Lines::open(Path::new("-"));
+    let mut lines = match lines {
+        Ok(lines) => lines,
+        Err(error) => {
+            if let Ok((_, answer)) = asked.recv() {
+                let _ = answer.send(Err(error.to_string()));
+            }
+            return;
+        }
+    };
     for (_, answer) in asked {
         let typed = match lines.next() {
-            Some(Ok(line)) => Ok(Typed::Line(line)),
-            Some(Err(error)) => Err(format!("cannot read standard input: {error}")),
-            None => Ok(Typed::End),
+            Ok(Some(Named { text, .. })) => Ok(Typed::Line(text.to_owned())),
+            Ok(None) => Ok(Typed::End),
+            Err(error) => Err(error.to_string()),
         };
         if answer.send(typed).is_err() {
             return;

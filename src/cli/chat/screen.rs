@@ -4,6 +4,7 @@ use std::io::Write;
 
 use console::{Style, Term};
 
+use crate::cli::complain;
 use crate::emotion::{EmotionSnapshot, Quadrant};
 
 /// Cells on either side of a bar's middle.
@@ -46,7 +47,7 @@ impl Screen {
     /// Tells what went wrong.
     pub fn error(text: &str) {
         let red = Style::new().for_stderr().red();
-        eprintln!("{}", red.apply_to(text));
+        complain(&red.apply_to(text).to_string());
     }
 
     /// A piece of a reply.
@@ -59,12 +60,13 @@ impl Screen {
 
 fn mood_line(mood: &EmotionSnapshot) -> String {
     format!(
-        "{:<10} valence {} {:+.2}  arousal {} {:+.2}",
+        "{:<10} valence {} {:+.2}  arousal {} {:+.2}  {}",
         mood.quadrant.as_str(),
         bar(mood.valence),
         mood.valence,
         bar(mood.arousal),
         mood.arousal,
+        mood.modulation.coefficients,
     )
 }
 
@@ -97,7 +99,7 @@ pub(super) fn state(mood: &EmotionSnapshot) -> String {
     let modulation = &mood.modulation;
     format!(
         "{}\ntrend {}, momentum {}, spiral {}, {} events\ntemperature {:.2}, top-p {:.2}, strength \
-         {:.2}\n{}",
+         {:.2}",
         mood_line(mood),
         mood.trajectory.trend,
         mood.trajectory.momentum,
@@ -106,7 +108,6 @@ pub(super) fn state(mood: &EmotionSnapshot) -> String {
         modulation.temperature,
         modulation.top_p,
         modulation.strength,
-        modulation.coefficients,
     )
 }
 
