@@ -103,5 +103,5 @@ async fn received(signals: Option<&mut tokio::signal::unix::Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
