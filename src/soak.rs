@@ -182,6 +182,10 @@ pub async fn soak(
     let witness = Arc::new(Witness::default());
     let mut settings = settings;
     settings.model.emotion_vectors_dir = Some(folder.path().to_owned());
+    // What the sessions feel of themselves would make up for an event that is lost.
+    settings.emotion.response_analysis_enabled = false;
+    settings.emotion.message_analysis_enabled = false;
+    settings.emotion.behavioral_monitoring_enabled = false;
     settings.runtime.restart_max = 1000;
     settings.runtime.restart_backoff_initial_ms = 10;
     settings.runtime.restart_backoff_max_ms = 100;
