@@ -15,7 +15,7 @@ use elpis::backend::BackendFactory;
 use elpis::clock::{Clock, ManualClock};
 use elpis::emotion::{EmotionConfig, EmotionEvent, Happening};
 use elpis::event::FailureKind;
-use elpis::settings::{Durability, ModelSettings, RuntimeSettings, StoreSettings};
+use elpis::settings::{Durability, MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::store::StoreError;
 use elpis::{Delivery, Elpis, Error, Event, Events, SafetyLimits, Settings};
 use proptest::prelude::*;
@@ -30,6 +30,8 @@ fn settings(durability: Durability) -> Settings {
     Settings::default()
         .model(ModelSettings::default().chat_format("chatml"))
         .runtime(runtime)
+        // The observer asks for the time as well, and must not meet a fault that is not its own.
+        .metrics(MetricsSettings::default().interval_seconds(3600.0))
         .store(
             StoreSettings::default()
                 .durability(durability)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Wiring;
 use super::emotion::EmotionHandle;
@@ -27,7 +27,10 @@ pub(crate) struct Observer {
 impl Observer {
     /// Looks again and again until the runtime has stopped.
     pub async fn watch(self, mut stopped: watch::Receiver<Option<Arc<str>>>) {
-        let mut ticks = interval(self.wiring.settings.metrics.interval());
+        let every = self.wiring.settings.metrics.interval();
+        // Just started, there is nothing to see.
+        let mut ticks = interval_at(Instant::now() + every, every);
+        let observer = Arc::new(self);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = async move {
             let _ = stopped.wait_for(Option::is_some).await;
@@ -36,7 +39,13 @@ impl Observer {
         loop {
             tokio::select! {
                 () = &mut end => return,
-                _ = ticks.tick() => self.look().await,
+                _ = ticks.tick() => {
+                    let looking = Arc::clone(&observer);
+                    // One look that fails is not the end of looking.
+                    if let Err(error) = tokio::spawn(async move { looking.look().await }).await {
+                        tracing::error!(%error, "nobody looked");
+                    }
+                }
             }
         }
     }
