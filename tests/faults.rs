@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use elpis::backend::{BackendError, BackendFactory};
 use elpis::clock::Clock;
-use elpis::settings::{ModelSettings, RuntimeSettings};
+use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings};
 use elpis::{Elpis, EngineError, Error, Settings};
 use fragile::Site;
 
@@ -25,7 +25,14 @@ fn settings() -> Settings {
         .restart_backoff_initial_ms(1_u64)
         .restart_backoff_max_ms(5_u64);
     let model = ModelSettings::default().chat_format("chatml");
-    Settings::default().runtime(runtime).model(model)
+    // Those that look at the time now and then must not meet a fault that is not their own.
+    let metrics = MetricsSettings::default().interval_seconds(3600.0);
+    let mut settings = Settings::default()
+        .runtime(runtime)
+        .model(model)
+        .metrics(metrics);
+    settings.emotion.behavioral_monitoring_enabled = false;
+    settings
 }
 
 async fn start(settings: Settings, factory: BackendFactory) -> Elpis {
