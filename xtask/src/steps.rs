@@ -123,7 +123,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "soak",
-        about: "a minute of load and faults on the bundled model",
+        about: "a minute and a half of load and faults on the bundled model",
         run: soak,
         hint: "",
     },
@@ -256,7 +256,7 @@ fn test_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
 fn soak(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("run");
     command.args(FeatureSet::Full.args(&workspace.features));
-    command.args(["--bin=elpis", "--", "soak", "--seconds=60"]);
+    command.args(["--bin=elpis", "--", "soak", "--seconds=90"]);
     // Faults are its business; only what it finds is told.
     process::run(command.env("ELPIS_LOG", "off"))
 }
