@@ -13,6 +13,7 @@ use elpis::settings::{
 use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
 
 use crate::arrivals::{self, Arrivals, read};
 use crate::bare::{Bare, BareOptions, TEMPERATURE, TOP_K, TOP_P};
@@ -184,12 +185,16 @@ impl Engine {
     /// Runs generations side by side.
     pub fn generate(&self, asks: Vec<Ask>) -> Result<Vec<Trace>> {
         let tokens: Vec<usize> = asks.iter().map(|ask| ask.tokens).collect();
-        let traces = self.block_on(async {
+        // All readers on this thread: what wakes it up is one token, or one batch of them, and no
+        // other thread of the runtime has to be woken to look for work.
+        let local = LocalSet::new();
+        let traces = self.block_on(local.run_until(async {
             let mut readers = Vec::new();
             for ask in asks {
                 let stream = ask.chat().stream().await?;
                 let arrivals = Arrivals::default();
-                readers.push((tokio::spawn(read(stream, arrivals.clone())), arrivals));
+                let reader = tokio::task::spawn_local(read(stream, arrivals.clone()));
+                readers.push((reader, arrivals));
             }
             let mut traces = Vec::new();
             for (reader, arrivals) in readers {
@@ -201,7 +206,7 @@ impl Engine {
                 });
             }
             anyhow::Ok(traces)
-        })?;
+        }))?;
         for (trace, tokens) in traces.iter().zip(tokens) {
             let arrived = trace.arrivals.len();
             ensure!(
