@@ -29,6 +29,9 @@ The figures of `peers` need libtorch (LIBTORCH), a Python with torch and transfo
 (ELPIS_PYTHON) and one with llama-cpp-python (ELPIS_LLAMA_PYTHON). They are installed below the
 target folder when these figures are asked for by name, and otherwise the figures are left out.";
 
+/// The figure that takes every peer.
+const SERVING: &str = "serving";
+
 /// The package that measures.
 pub const PACKAGE: &str = "--package=elpis-bench";
 
@@ -44,10 +47,10 @@ const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     setup::prepare(workspace)?;
     setup::adopt(workspace);
-    if asks_for(args, "transformers-") {
+    if asks_for(args, "transformers-") || asks_for(args, SERVING) {
         setup::prepare_for_tests(workspace)?;
     }
-    if asks_for(args, "peer-") {
+    if asks_for(args, "peer-") || asks_for(args, SERVING) {
         setup::provide_llama_python(workspace)?;
     }
     let mut run = workspace.cargo("run");

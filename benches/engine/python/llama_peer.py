@@ -19,6 +19,8 @@ import time
 
 import llama_cpp
 
+import clients as side_by_side
+
 
 class Peer:
     def load(self, file, context, batch, threads):
@@ -39,29 +41,13 @@ class Peer:
         }
 
     def generate(self, prompt_tokens, clients, tokens, seed, **sampling):
-        traces = [None] * clients
-
         def client(index):
             noise = random.Random(seed * 256 + index)
             prompt = [noise.randrange(1000, 4000) for _ in range(prompt_tokens)]
             with self.lock:
-                traces[index] = self.stream(prompt, tokens, seed * 256 + index, sampling)
+                return self.stream(prompt, tokens, seed * 256 + index, sampling)
 
-        start = time.perf_counter()
-        threads = [threading.Thread(target=client, args=(index,)) for index in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        seconds = time.perf_counter() - start
-        for trace in traces:
-            if trace is None or len(trace) != tokens:
-                raise RuntimeError(f"{tokens} tokens were asked for: {trace and len(trace)}")
-        if clients == 1:
-            rate = (tokens - 1) / (traces[0][-1] - traces[0][0])
-        else:
-            rate = clients * tokens / seconds
-        return {"rate": rate}
+        return side_by_side.streams(clients, client)
 
     def stream(self, prompt, tokens, seed, sampling):
         """The times at which each token's text came."""

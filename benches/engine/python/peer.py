@@ -5,6 +5,12 @@ Reads one JSON object per line from standard input and answers each with one on 
     {"do": "load", "folder": …, "dtype": "float32", "threads": 2}
     {"do": "generate", "prompts": […], "tokens": 96, "steering": null or {"layer": 4, "rows": [[…], …]}}
     {"do": "gap", "prompt": "…", "written": […], "candidates": ["…", "…"], "steering": …}
+    {"do": "serve", "prompt_tokens": 40, "clients": 1, "tokens": 96, "seed": 1, "steered": false, …}
+
+`serve` draws tokens for clients that stream, threads each with a request of its own: a lock lets
+them in one after the other, since hooks belong to the model and not to a request. Steered, every
+client has a vector of its own at every layer but the last, added as repeng adds it: each decoder
+layer is wrapped in a module that adds to the hidden states that it returns.
 
 Between two lines it waits for input and computes nothing.
 """
@@ -14,12 +20,42 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 import transformers
+
+import clients as side_by_side
+
+# Norm of a client's vector at each layer, as a share of the width's root: little enough for text.
+STRENGTH = 0.02
+
+
+class Control(torch.nn.Module):
+    """A decoder layer whose output is moved."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.row = None
+
+    def forward(self, *args, **kwargs):
+        output = self.layer(*args, **kwargs)
+        if self.row is None:
+            return output
+        if isinstance(output, tuple):
+            return (output[0] + self.row, *output[1:])
+        return output + self.row
+
+    def __getattr__(self, name):
+        # What the model asks of its layer, such as its kind of attention.
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("layer"), name)
 
 
 class Clock:
@@ -42,6 +78,7 @@ class Peer:
         self.model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype)
         ).eval()
+        self.controls = []
         return {
             "about": f"transformers {transformers.__version__}, torch {torch.__version__}, "
             f"python {platform.python_version()}",
@@ -76,6 +113,43 @@ class Peer:
             logits = self.model(ids).logits[0, -1].float()
         best = logits.max()
         return {"gap": max((best - logits[token]).item() for token in candidates)}
+
+    def serve(self, prompt_tokens, clients, tokens, seed, steered, **sampling):
+        lock = threading.Lock()
+        if steered and not self.controls:
+            layers = self.model.model.layers
+            self.controls = [Control(layer) for layer in layers]
+            for index, control in enumerate(self.controls):
+                layers[index] = control
+
+        def client(index):
+            noise = torch.Generator().manual_seed(seed * 256 + index)
+            ids = torch.randint(1000, 4000, (1, prompt_tokens), generator=noise)
+            with lock:
+                self.control(noise if steered else None)
+                torch.manual_seed(seed * 256 + index)
+                clock = Clock()
+                self.model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=tokens,
+                    do_sample=True,
+                    use_cache=True,
+                    streamer=clock,
+                    **sampling,
+                )
+            # The first is the prompt.
+            return clock.times[1:]
+
+        return side_by_side.streams(clients, client)
+
+    def control(self, noise):
+        width = self.model.config.hidden_size
+        for control in self.controls[:-1]:
+            control.row = None
+            if noise is not None:
+                row = torch.randn(width, generator=noise) * STRENGTH
+                control.row = row.to(self.model.dtype)
 
     def encode(self, prompts):
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]

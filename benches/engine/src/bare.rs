@@ -76,18 +76,34 @@ impl Bare {
     /// Decodes `tokens` tokens behind prompts of the given lengths, one sequence for each, and
     /// returns tokens per second from the first tokens to the last.
     pub fn decode_rate(&mut self, prompts: &[usize], tokens: usize, seed: u64) -> Result<f64> {
+        let streams = self.streams(prompts, tokens, seed)?;
+        let firsts = streams.iter().filter_map(|times| times.first());
+        let lasts = streams.iter().filter_map(|times| times.last());
+        let (start, end) = firsts.max().zip(lasts.max()).context("no tokens")?;
+        Ok(((tokens - 1) * prompts.len()) as f64 / (*end - *start).as_secs_f64())
+    }
+
+    /// Decodes as [`decode_rate`](Self::decode_rate) does, and returns when each token of each
+    /// sequence was chosen.
+    pub fn streams(
+        &mut self,
+        prompts: &[usize],
+        tokens: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<Instant>>> {
         ensure!(prompts.len() <= self.options.sequences as usize && tokens > 1);
         // SAFETY: the context is valid.
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) };
         let samplers: Vec<_> = (0..prompts.len() as u64)
             .map(|sequence| Sampler::new(seed << 8 | sequence))
             .collect::<Result<_>>()?;
+        let mut streams = vec![Vec::with_capacity(tokens); prompts.len()];
         let mut next = Vec::with_capacity(prompts.len());
         for (sequence, (&length, sampler)) in prompts.iter().zip(&samplers).enumerate() {
             self.prefill(sequence, length, seed)?;
             next.push(self.sample(sampler, -1));
+            streams[sequence].push(Instant::now());
         }
-        let start = Instant::now();
         for step in 0..tokens - 1 {
             self.rows.clear();
             for (sequence, (&length, &token)) in prompts.iter().zip(&next).enumerate() {
@@ -96,10 +112,10 @@ impl Bare {
             self.decode()?;
             for (row, (next, sampler)) in next.iter_mut().zip(&samplers).enumerate() {
                 *next = self.sample(sampler, row as i32);
+                streams[row].push(Instant::now());
             }
         }
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(((tokens - 1) * prompts.len()) as f64 / seconds)
+        Ok(streams)
     }
 
     /// Evaluates a prompt and chooses the token after it; returns the seconds that this took.
@@ -249,6 +265,19 @@ impl Rows {
             logits: self.logits.as_mut_ptr(),
         }
     }
+}
+
+/// Keeps llama.cpp from telling everything that it does on standard error, in a process without
+/// elpis, which listens itself.
+pub fn silence() {
+    unsafe extern "C" fn ignore(
+        _: sys::ggml_log_level,
+        _: *const std::ffi::c_char,
+        _: *mut std::ffi::c_void,
+    ) {
+    }
+    // SAFETY: the function does nothing, at any time and on any thread.
+    unsafe { sys::llama_log_set(Some(ignore), ptr::null_mut()) };
 }
 
 /// The processor features that the kernels were built for.

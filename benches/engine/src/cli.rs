@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
+use crate::contender::Kind;
 use crate::figures::{FIGURES, MODELS, Needs, PEERS};
-use crate::model::{ModelSpec, TORCH_TINY};
+use crate::model::{ModelSpec, TINY, TORCH_SMALL, TORCH_TINY};
 
 const HELP: &str = "\
 Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR] [--report DIR]
@@ -35,9 +36,18 @@ pub struct Options {
     pub report: Option<PathBuf>,
     /// What was asked for, as it would be typed.
     pub command: String,
-    /// Only loads this model and tells the memory that it took: what a figure starts.
-    pub footprint: Option<&'static ModelSpec>,
+    /// What a figure starts in a process of its own, and on which model.
+    pub part: Option<(Part, &'static ModelSpec)>,
     rounds: Option<usize>,
+}
+
+/// A part of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Loads the model and tells the memory that it took.
+    Footprint,
+    /// Serves, asked line by line.
+    Contender(Kind),
 }
 
 impl Options {
@@ -50,7 +60,7 @@ impl Options {
             cache: std::env::temp_dir().join("elpis-bench-models"),
             report: None,
             command: "cargo xtask bench".to_owned(),
-            footprint: None,
+            part: None,
             rounds: None,
         };
         let mut parser = lexopt::Parser::from_args(args);
@@ -79,9 +89,14 @@ impl Options {
                 Long("cache") => options.cache = parser.value()?.into(),
                 Long("report") => options.report = Some(parser.value()?.into()),
                 Long("footprint") => {
-                    let name = parser.value()?.string()?;
-                    let tiny = Some(&TORCH_TINY).filter(|spec| spec.name == name);
-                    options.footprint = Some(tiny.map_or_else(|| model(&name), Ok)?);
+                    let spec = any_model(&parser.value()?.string()?)?;
+                    options.part = Some((Part::Footprint, spec));
+                }
+                Long("contender") => {
+                    let kind = parser.value()?.string()?;
+                    let kind = Kind::named(&kind).with_context(|| format!("no `{kind}`"))?;
+                    let spec = any_model(&parser.value()?.string()?)?;
+                    options.part = Some((Part::Contender(kind), spec));
                 }
                 Value(name) => options.names.extend(figures(&name.string()?)?),
                 _ => return Err(arg.unexpected().into()),
@@ -120,6 +135,13 @@ fn model(name: &str) -> Result<&'static ModelSpec> {
         .with_context(|| format!("no model `{name}`; there are {}", known().join(", ")))
 }
 
+/// As [`model`], with those whose numbers do not count.
+fn any_model(name: &str) -> Result<&'static ModelSpec> {
+    let tiny = [&TINY, &TORCH_TINY, &TORCH_SMALL];
+    let tiny = tiny.into_iter().find(|spec| spec.name == name);
+    tiny.map_or_else(|| model(name), Ok)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +161,7 @@ mod tests {
         assert_eq!(options.command, typed);
         assert_eq!(parse(&["--smoke"]).unwrap().unwrap().rounds(), 1);
         let peers = parse(&["peers"]).unwrap().unwrap().names;
-        assert_eq!(peers.len(), 6, "{peers:?}");
+        assert_eq!(peers.len(), 7, "{peers:?}");
         assert!(parse(&["--list"]).unwrap().is_none());
     }
 

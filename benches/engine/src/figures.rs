@@ -12,6 +12,7 @@ mod prefix;
 mod recover;
 mod reload;
 mod roofline;
+mod serving;
 mod steering;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use crate::measure::{Outcome, Run};
 use crate::model::{
     Format, LARGE, LARGE_Q4, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE, TORCH_TINY,
 };
-use crate::python;
+use crate::script;
 
 /// Both models of llama.cpp.
 const SMALL_AND_LARGE: &[&ModelSpec] = &[&SMALL, &LARGE];
@@ -58,14 +59,15 @@ impl Figure {
     /// What is missing, where this figure cannot be measured.
     pub fn missing(&self) -> Option<&'static str> {
         if self.needs == Needs::LlamaPython {
-            let missing = python::interpreter(python::LLAMA).is_none();
+            let missing = script::interpreter(script::LLAMA).is_none();
             return missing
                 .then_some("ELPIS_LLAMA_PYTHON does not name a Python with llama-cpp-python");
         }
-        if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
+        let native = matches!(self.needs, Needs::LlamaCpp | Needs::Anyone);
+        if !native && !cfg!(feature = "transformers") {
             return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
         }
-        if self.needs == Needs::Peer && python::interpreter(python::TORCH).is_none() {
+        if self.needs == Needs::Peer && script::interpreter(script::TORCH).is_none() {
             return Some("ELPIS_PYTHON does not name a Python with torch and transformers");
         }
         None
@@ -89,6 +91,8 @@ pub enum Needs {
     LlamaPython,
     /// The backend on libtorch, and Hugging Face's transformers beside it.
     Peer,
+    /// Whatever of them is there.
+    Anyone,
 }
 
 /// What a value must be.
@@ -302,6 +306,15 @@ pub const FIGURES: &[Figure] = &[
         models: &[&LARGE],
         needs: Needs::LlamaPython,
         run: clients::eight,
+    },
+    Figure {
+        name: "serving",
+        about: "tokens per second of 1 to 16 clients over those of the fastest Python library",
+        unit: "ratio",
+        bound: Bound::None,
+        models: SMALL_AND_LARGE,
+        needs: Needs::Anyone,
+        run: serving::run,
     },
     Figure {
         name: "transformers-decode",

@@ -8,13 +8,15 @@
 mod arrivals;
 mod bare;
 mod cli;
+mod contender;
 mod engine;
 mod figures;
 mod measure;
 mod model;
 mod peer;
-mod python;
+mod process;
 mod report;
+mod script;
 mod stats;
 mod table;
 mod telemetry;
@@ -22,7 +24,7 @@ mod vectors;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cli::Options;
+use crate::cli::{Options, Part};
 use crate::figures::{FIGURES, Figure, memory};
 use crate::measure::Run;
 use crate::model::ModelSpec;
@@ -32,13 +34,14 @@ fn main() -> Result<()> {
     let Some(options) = Options::parse(std::env::args_os().skip(1))? else {
         return Ok(());
     };
-    if let Some(spec) = options.footprint {
-        let start = memory::peak()?;
+    if let Some((part, spec)) = options.part {
+        let start = process::peak();
         let path = model::ensure(spec, &options.cache)?;
-        println!(
-            "{}",
-            memory::footprint(&Run::new(spec, path, 1, false), start)?
-        );
+        let run = Run::new(spec, path, 1, options.smoke);
+        match part {
+            Part::Footprint => println!("{}", memory::footprint(&run, start?)?),
+            Part::Contender(kind) => contender::serve(kind, &run)?,
+        }
         return Ok(());
     }
     let figures = chosen(&options)?;

@@ -110,6 +110,15 @@ pub const TORCH_BF16: ModelSpec = ModelSpec {
     ..TORCH_F32
 };
 
+/// [`SMALL`] in bf16, which takes as many bytes, for libtorch.
+pub const TORCH_SMALL: ModelSpec = ModelSpec {
+    name: "torch-small",
+    about: "71M bf16, random weights, Hugging Face folder",
+    format: Format::Folder,
+    encoding: Encoding::Bf16,
+    ..SMALL
+};
+
 /// 125 million parameters in f32: 498 MB, beside which libtorch's own memory is little.
 pub const TORCH_LARGE: ModelSpec = ModelSpec {
     name: "torch-large",
@@ -155,6 +164,15 @@ impl ModelSpec {
         let read = read.filter(|(name, _)| name != "token_embd.weight");
         read.map(|(_, matrix)| matrix.encoding.bytes(matrix.rows * matrix.columns))
             .sum()
+    }
+
+    /// The same model as a Hugging Face folder, where there is one.
+    pub fn folder(&self) -> Option<&'static Self> {
+        match self.name {
+            "small" => Some(&TORCH_SMALL),
+            "tiny" => Some(&TORCH_TINY),
+            _ => None,
+        }
     }
 
     /// Bytes of the keys and values of so many positions.

@@ -1,14 +1,27 @@
 //! Hugging Face's transformers in a process of its own.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::measure::Run;
 use crate::model::Encoding;
-use crate::python::{Script, TORCH};
+use crate::script::{Script, TORCH};
 use crate::vectors::Rows;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
+
+/// What makes the process load the model of a run.
+pub fn load(run: &Run) -> Value {
+    json!({
+        "do": "load",
+        "folder": run.path,
+        "dtype": match run.spec.encoding {
+            Encoding::Bf16 => "bfloat16",
+            _ => "float32",
+        },
+        "threads": run.threads,
+    })
+}
 
 /// The process, with a model loaded.
 pub struct Peer {
@@ -30,18 +43,10 @@ impl Peer {
     /// Starts the process and loads the model of a run.
     pub fn start(run: &Run) -> Result<Self> {
         let mut peer = Self {
-            script: Script::start(TORCH, SCRIPT)?,
+            script: Script::python(TORCH, SCRIPT)?,
             about: String::new(),
         };
-        let answer = peer.script.ask(&json!({
-            "do": "load",
-            "folder": run.path,
-            "dtype": match run.spec.encoding {
-                Encoding::Bf16 => "bfloat16",
-                _ => "float32",
-            },
-            "threads": run.threads,
-        }))?;
+        let answer = peer.script.ask(&load(run))?;
         ensure!(
             answer["threads"] == run.threads,
             "it computes with {} threads instead of {}",

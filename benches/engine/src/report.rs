@@ -57,7 +57,7 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
 }
 
 /// Five digits: more is noise.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }
 

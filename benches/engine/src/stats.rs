@@ -28,6 +28,15 @@ pub fn greatest(values: &[f64]) -> f64 {
     sorted(values).last().copied().unwrap_or(0.0)
 }
 
+/// The root of the product, as of ratios; 0 of nothing.
+pub fn geometric_mean(values: &[f64]) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
+    (logarithms / values.len() as f64).exp()
+}
+
 fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -56,6 +65,8 @@ mod tests {
         same(percentile(&hundred, 99.0), 99.0);
         same(percentile(&hundred, 50.0), 50.0);
         same(percentile(&values, 99.0), 3.0);
+        same(geometric_mean(&[2.0, 8.0]), 4.0);
+        same(geometric_mean(&[]), 0.0);
         same(median(&[]) + percentile(&[], 99.0), 0.0);
     }
 }

@@ -81,6 +81,31 @@ fn markdown(lines: &[Value], command: &str, date: &str) -> String {
             word("bound"),
         );
     }
+    for line in lines {
+        if let Some(rows) = line["rows"].as_array() {
+            let word = |field: &str| words(&line[field]).unwrap_or_default();
+            let _ = writeln!(text, "\n`{}` on {}:\n", word("name"), word("model"));
+            text.push_str(&table(rows));
+        }
+    }
+    text
+}
+
+/// A table of objects with the same fields.
+fn table(rows: &[Value]) -> String {
+    let Some(first) = rows.first().and_then(Value::as_object) else {
+        return String::new();
+    };
+    let names: Vec<_> = first.keys().map(|name| name.replace('_', " ")).collect();
+    let mut text = format!("| {} |\n", names.join(" | "));
+    let _ = writeln!(text, "|{}", "---|".repeat(names.len()));
+    for row in rows {
+        let cells: Vec<_> = first
+            .keys()
+            .map(|name| words(&row[name]).unwrap_or_default())
+            .collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
     text
 }
 
@@ -114,6 +139,12 @@ mod tests {
         let row = "| `reload` | small | 0.99 ratio | 0.9 – 1.1 | 7 | >= 0.98 | yes |";
         assert!(text.contains(row), "{text}");
         assert!(text.ends_with("| not measured |\n"));
+        let rows = json!([{"who": "us", "peak_mb": 7}, {"who": "them", "peak_mb": null}]);
+        let rows = table(rows.as_array().unwrap());
+        assert_eq!(
+            rows,
+            "| who | peak mb |\n|---|---|\n| us | 7 |\n| them |  |\n"
+        );
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new");
         write(&folder, &lines, "x").unwrap();

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// The variable that tells the benchmarks of a Python that has it.
 pub const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
 
-const REQUIREMENT: &str = "llama-cpp-python==0.3.36";
+const REQUIREMENT: &str = "llama-cpp-python[server]==0.3.36";
 
 /// The kernels that ours is built with, so that the two differ in nothing but what stands around
 /// llama.cpp. By itself the package takes those of the machine.

@@ -13,11 +13,12 @@ use serde_json::json;
 use crate::bare::{TEMPERATURE, TOP_K, TOP_P};
 use crate::engine::{Engine, rate};
 use crate::measure::{Outcome, Run};
-use crate::python::{LLAMA, Script};
+use crate::script::{LLAMA, Script};
 
 const CONTEXT: u32 = 1024;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/llama_peer.py");
+/// The script that llama-cpp-python is asked by.
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/llama_peer.py");
 
 /// One client.
 pub fn one(run: &Run) -> Result<Outcome> {
@@ -31,7 +32,7 @@ pub fn eight(run: &Run) -> Result<Outcome> {
 
 fn compare(run: &Run, clients: usize) -> Result<Outcome> {
     let engine = Engine::start(run, CONTEXT, clients)?;
-    let mut script = Script::start(LLAMA, SCRIPT)?;
+    let mut script = Script::python(LLAMA, SCRIPT)?;
     let loaded = script.ask(&json!({
         "do": "load",
         "file": run.path,
@@ -60,7 +61,7 @@ fn compare(run: &Run, clients: usize) -> Result<Outcome> {
             }
         },
         |seed| {
-            let answer = script.ask(&json!({
+            let mut answer = script.ask(&json!({
                 "do": "generate",
                 "prompt_tokens": prompt.get(),
                 "clients": clients,
@@ -70,8 +71,17 @@ fn compare(run: &Run, clients: usize) -> Result<Outcome> {
                 "top_p": TOP_P,
                 "temperature": TEMPERATURE,
             }))?;
-            let rate = answer["rate"].as_f64();
-            rate.with_context(|| format!("no rate: {answer}"))
+            let streams: Vec<Vec<f64>> = serde_json::from_value(answer["streams"].take())?;
+            ensure!(
+                streams.len() == clients && streams.iter().all(|times| times.len() == tokens),
+                "{tokens} tokens were asked for, for each of {clients} clients"
+            );
+            let last = streams.iter().filter_map(|times| times.last().copied());
+            let last = last.reduce(f64::max).context("no tokens")?;
+            Ok(match &streams[..] {
+                [alone] => (tokens - 1) as f64 / (last - alone[0]),
+                _ => (clients * tokens) as f64 / last,
+            })
         },
     )?;
     Ok(outcome

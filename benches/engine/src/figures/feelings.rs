@@ -10,9 +10,9 @@ use elpis::{Elpis, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::memory;
 use crate::measure::{Outcome, Run};
 use crate::model::Noise;
+use crate::process;
 use crate::stats::{median, percentile};
 
 const PRODUCERS: usize = 4;
@@ -128,7 +128,7 @@ pub fn sessions(run: &Run) -> Result<Outcome> {
     let (each, asked) = if run.smoke { (4, 100) } else { (4, 50_000) };
     let feelings = Feelings::start(run, count, false)?;
     feelings.rate(100)?;
-    let before = memory::resident()?;
+    let before = process::resident()?;
     let start = Instant::now();
     feelings.runtime.block_on(async {
         let mut producers = Vec::new();
@@ -151,7 +151,7 @@ pub fn sessions(run: &Run) -> Result<Outcome> {
         anyhow::Ok(())
     })?;
     let filled = start.elapsed();
-    let bytes = memory::resident()?.saturating_sub(before) as f64 / count as f64;
+    let bytes = process::resident()?.saturating_sub(before) as f64 / count as f64;
     let noise = Noise::new(1);
     let mut taken = Vec::with_capacity(asked);
     feelings.runtime.block_on(async {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::engine::{Engine, words};
 use crate::measure::{Outcome, Run};
 use crate::model;
+use crate::process::peak;
 use crate::stats::median;
 
 const CONTEXT: u32 = 512;
@@ -73,23 +74,4 @@ pub fn footprint(run: &Run, start: u64) -> Result<Value> {
     // The last token is not evaluated.
     let positions = report.prompt_tokens + report.completion_tokens - 1;
     Ok(json!({"start": start, "peak": peak()?, "positions": positions}))
-}
-
-/// The most memory that this process has had, in bytes.
-pub fn peak() -> Result<u64> {
-    status("VmHWM:")
-}
-
-/// The memory that this process has, in bytes.
-pub fn resident() -> Result<u64> {
-    status("VmRSS:")
-}
-
-fn status(name: &str) -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")
-        .context("only Linux tells the memory of a process here")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024)
-        .with_context(|| format!("no {name}"))
 }

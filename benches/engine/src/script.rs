@@ -1,4 +1,4 @@
-//! A Python in a process of its own, asked line by line.
+//! A process that is asked line by line.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -17,32 +17,41 @@ pub fn interpreter(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|python| !python.is_empty())
 }
 
-/// A script that answers each line of JSON with another. It sleeps while it is not asked.
+/// A process that answers each line of JSON with another. It sleeps while it is not asked.
 pub struct Script {
-    path: &'static str,
+    name: String,
     process: Child,
     asks: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Script {
-    /// Starts a script with the interpreter that a variable names.
-    pub fn start(variable: &str, path: &'static str) -> Result<Self> {
+    /// Starts a Python script with the interpreter that a variable names.
+    pub fn python(variable: &str, path: &str) -> Result<Self> {
         let python = interpreter(variable).with_context(|| format!("{variable} is not set"))?;
-        let mut process = Command::new(&python)
-            .arg(path)
+        Self::start(path, Command::new(python).arg(path))
+    }
+
+    /// Starts any command that keeps to the same manners; errors call it `name`.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {variable}={}", python.display()))?;
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let asks = process.stdin.take();
         let answers = process.stdout.take().context("no output to read")?;
         Ok(Self {
-            path,
+            name: name.to_owned(),
             process,
             asks,
             answers: BufReader::new(answers),
         })
+    }
+
+    /// The number that the system gave the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Asks, and waits for the answer.
@@ -54,12 +63,12 @@ impl Script {
         let _ = asks.write_all(line.as_bytes());
         line.clear();
         self.answers.read_line(&mut line)?;
-        let path = self.path;
+        let name = &self.name;
         if line.is_empty() {
             let status = self.process.wait()?;
-            anyhow::bail!("{path} ended without an answer ({status}); its message is above");
+            anyhow::bail!("{name} ended without an answer ({status}); its message is above");
         }
-        serde_json::from_str(&line).with_context(|| format!("{path} answered {line:?}"))
+        serde_json::from_str(&line).with_context(|| format!("{name} answered {line:?}"))
     }
 }
 

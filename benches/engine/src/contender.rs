@@ -1,0 +1,170 @@
+//! Elpis and bare llama.cpp, each in a process of its own that is asked line by line, as the
+//! Python scripts beside them are: so that memory and processor time are theirs alone.
+//!
+//! `{"do": "load", "clients": 16}` is answered with the threads and rows of a batch,
+//! `{"do": "generate", "clients": 4, "tokens": 48, "seed": 1, "prompt_tokens": 40}` with the
+//! seconds from the common start to each token of each client.
+
+use std::io::{Write, stdin, stdout};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use elpis::Coefficients;
+use serde_json::{Value, json};
+
+use crate::bare::{self, Bare, BareOptions};
+use crate::engine::Engine;
+use crate::measure::Run;
+use crate::vectors;
+
+/// Cells of the key–value cache for each client.
+pub const CONTEXT: u32 = 1024;
+
+/// Who serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A runtime whose sessions are not steered.
+    Elpis,
+    /// A runtime whose sessions have a vector of their own each.
+    Steered,
+    /// A loop around llama.cpp, one batch of all clients.
+    Bare,
+}
+
+impl Kind {
+    /// The kind with a name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Elpis, Self::Steered, Self::Bare];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Elpis => "elpis",
+            Self::Steered => "elpis-steered",
+            Self::Bare => "bare",
+        }
+    }
+}
+
+enum Contender {
+    Elpis { engine: Box<Engine>, steered: bool },
+    Bare(Box<Bare>),
+}
+
+/// Answers the lines of standard input until its end.
+pub fn serve(kind: Kind, run: &Run) -> Result<()> {
+    let mut contender = None;
+    for line in stdin().lines() {
+        let ask: Value = serde_json::from_str(&line?)?;
+        let number = |name: &str| {
+            let number = ask[name].as_u64().and_then(|number| number.try_into().ok());
+            number.with_context(|| format!("no `{name}` in {ask}"))
+        };
+        let answer = match ask["do"].as_str() {
+            Some("load") => {
+                let (loaded, answer) = Contender::load(kind, run, number("clients")?)?;
+                contender = Some(loaded);
+                answer
+            }
+            Some("generate") => {
+                let contender = contender.as_mut().context("nothing is loaded")?;
+                contender.generate(&Ask {
+                    clients: number("clients")?,
+                    tokens: number("tokens")?,
+                    prompt_tokens: number("prompt_tokens")?,
+                    seed: number("seed")? as u64,
+                })?
+            }
+            _ => bail!("unexpected: {ask}"),
+        };
+        let mut out = stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+struct Ask {
+    clients: usize,
+    tokens: usize,
+    /// For those that are given tokens and no text.
+    prompt_tokens: usize,
+    seed: u64,
+}
+
+impl Contender {
+    fn load(kind: Kind, run: &Run, clients: usize) -> Result<(Self, Value)> {
+        if kind == Kind::Bare {
+            bare::silence();
+            let options = BareOptions {
+                context: CONTEXT,
+                sequences: u32::try_from(clients)?,
+                batch: BATCH,
+                threads: run.threads,
+            };
+            let bare = Box::new(Bare::load(&run.path, options)?);
+            let answer = json!({"about": "bare llama.cpp", "threads": run.threads, "batch": BATCH});
+            return Ok((Self::Bare(bare), answer));
+        }
+        let engine = Box::new(Engine::start(run, CONTEXT, clients)?);
+        let steered = kind == Kind::Steered;
+        if steered {
+            engine.load_vectors()?;
+        }
+        let answer = json!({
+            "about": format!("elpis on {}", engine.facts().backend),
+            "threads": run.threads,
+            "batch": engine.facts().batch_size,
+        });
+        Ok((Self::Elpis { engine, steered }, answer))
+    }
+
+    fn generate(&mut self, ask: &Ask) -> Result<Value> {
+        let (streams, prompt, start) = match self {
+            Self::Elpis { engine, steered } => {
+                let asks = engine.asks(ask.clients, ask.tokens, ask.seed, |session| {
+                    if *steered {
+                        vectors::mix(session)
+                    } else {
+                        Ok(Coefficients::new())
+                    }
+                })?;
+                let start = Instant::now();
+                let traces = engine.generate(asks)?;
+                let prompt = traces.first().map_or(0, |trace| trace.report.prompt_tokens);
+                let streams: Vec<_> = traces.into_iter().map(|trace| trace.arrivals).collect();
+                (streams, prompt as usize, start)
+            }
+            Self::Bare(bare) => {
+                let start = Instant::now();
+                let prompts = vec![ask.prompt_tokens; ask.clients];
+                let streams = bare.streams(&prompts, ask.tokens, ask.seed)?;
+                (streams, ask.prompt_tokens, start)
+            }
+        };
+        let seconds = |times: &Vec<Instant>| -> Vec<f64> {
+            let since = times.iter().map(|at| (*at - start).as_secs_f64());
+            since.collect()
+        };
+        let streams: Vec<_> = streams.iter().map(seconds).collect();
+        Ok(json!({"streams": streams, "prompt_tokens": prompt}))
+    }
+}
+
+/// Rows of a batch of bare llama.cpp: elpis' default.
+const BATCH: u32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_found_by_their_names() {
+        for kind in [Kind::Elpis, Kind::Steered, Kind::Bare] {
+            assert_eq!(Kind::named(kind.name()), Some(kind));
+        }
+        assert_eq!(Kind::named("vllm"), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! A process that serves the model.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::bare::{TEMPERATURE, TOP_K, TOP_P};
+use crate::contender::{CONTEXT, Kind};
+use crate::figures::clients;
+use crate::measure::Run;
+use crate::model;
+use crate::peer;
+use crate::process::{self, Usage};
+use crate::script::{LLAMA, Script, TORCH, interpreter};
+
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/llama_server_peer.py");
+
+pub struct Contestant {
+    pub name: &'static str,
+    /// Versions.
+    pub about: String,
+    /// Whether it is another library.
+    pub python: bool,
+    script: Script,
+    /// The process that computes, which need not be the one that is asked.
+    id: u32,
+    verb: &'static str,
+    /// What is said beside the rest when it is asked.
+    more: Value,
+}
+
+/// What every contestant is asked in turn.
+pub struct Turn {
+    pub clients: usize,
+    pub tokens: usize,
+    pub prompt_tokens: usize,
+    pub seed: u64,
+}
+
+/// How it went.
+pub struct Served {
+    /// For each client, the seconds from the common start to each token.
+    pub streams: Vec<Vec<f64>>,
+    pub prompt_tokens: usize,
+    /// Seconds of all processors together, where the system tells.
+    pub processor: Option<f64>,
+}
+
+/// Starts everybody who can serve the model here, elpis first.
+pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
+    let mut all = Vec::new();
+    for kind in [Kind::Elpis, Kind::Steered, Kind::Bare] {
+        all.push(own(kind.name(), kind, run, clients)?);
+    }
+    if interpreter(LLAMA).is_some() {
+        let batch = all.first().and_then(|first| first.more["batch"].as_u64());
+        let load = json!({
+            "do": "load",
+            "file": run.path,
+            "context": CONTEXT,
+            "batch": batch.context("no size of a batch")?,
+            "threads": run.threads,
+        });
+        for (name, script) in [
+            ("llama-cpp-python", clients::SCRIPT),
+            ("llama-cpp-python server", SERVER),
+        ] {
+            let script = Script::python(LLAMA, script)?;
+            all.push(load_into(
+                script,
+                name,
+                "generate",
+                Value::Null,
+                &load,
+                run,
+            )?);
+        }
+    } else {
+        eprintln!("   {LLAMA} names no Python with llama-cpp-python, which is left out");
+    }
+    let cache = run.path.parent().context("the model has no folder")?;
+    let Some(spec) = run.spec.folder() else {
+        return Ok(all);
+    };
+    if interpreter(TORCH).is_none() || !cfg!(feature = "transformers") {
+        eprintln!("   libtorch or {TORCH} is not there: everything on it is left out");
+        return Ok(all);
+    }
+    let folder = Run::new(spec, model::ensure(spec, cache)?, run.rounds, run.smoke);
+    all.push(own("elpis on libtorch", Kind::Elpis, &folder, clients)?);
+    for (name, steered) in [
+        ("transformers", false),
+        ("transformers, repeng's way", true),
+    ] {
+        let script = Script::python(TORCH, peer::SCRIPT)?;
+        let load = peer::load(&folder);
+        let more = json!({"steered": steered});
+        all.push(load_into(script, name, "serve", more, &load, run)?);
+    }
+    Ok(all)
+}
+
+fn own(name: &'static str, kind: Kind, run: &Run, clients: usize) -> Result<Contestant> {
+    let cache = run.path.parent().context("the model has no folder")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--contender", kind.name(), run.spec.name, "--cache"]);
+    command.arg(cache);
+    let script = Script::start(name, &mut command)?;
+    let load = json!({"do": "load", "clients": clients});
+    let mut contestant = load_into(script, name, "generate", Value::Null, &load, run)?;
+    contestant.python = false;
+    Ok(contestant)
+}
+
+fn load_into(
+    mut script: Script,
+    name: &'static str,
+    verb: &'static str,
+    mut more: Value,
+    load: &Value,
+    run: &Run,
+) -> Result<Contestant> {
+    eprintln!("   loading into {name}");
+    let loaded = script.ask(load)?;
+    ensure!(
+        loaded["threads"] == run.threads,
+        "{name} computes with other threads: {loaded}"
+    );
+    if more.is_null() {
+        more = json!({"batch": loaded["batch"]});
+    }
+    let id = match loaded["pid"].as_u64() {
+        Some(id) => u32::try_from(id)?,
+        None => script.id(),
+    };
+    Ok(Contestant {
+        name,
+        about: loaded["about"].as_str().unwrap_or(name).to_owned(),
+        python: true,
+        script,
+        id,
+        verb,
+        more,
+    })
+}
+
+impl Contestant {
+    pub fn serve(&mut self, turn: &Turn) -> Result<Served> {
+        let mut ask = json!({
+            "do": self.verb,
+            "clients": turn.clients,
+            "tokens": turn.tokens,
+            "prompt_tokens": turn.prompt_tokens,
+            "seed": turn.seed,
+            "top_k": TOP_K,
+            "top_p": TOP_P,
+            "temperature": TEMPERATURE,
+        });
+        if self.verb == "serve" {
+            ask["steered"] = self.more["steered"].clone();
+        }
+        let before = self.usage();
+        let mut answer = self.script.ask(&ask)?;
+        let after = self.usage();
+        let streams: Vec<Vec<f64>> = serde_json::from_value(answer["streams"].take())?;
+        ensure!(
+            streams.len() == turn.clients && streams.iter().all(|s| s.len() == turn.tokens),
+            "{} was asked for {} tokens for each of {} clients",
+            self.name,
+            turn.tokens,
+            turn.clients
+        );
+        let prompt = answer["prompt_tokens"].as_u64();
+        Ok(Served {
+            streams,
+            prompt_tokens: prompt.map_or(Ok(turn.prompt_tokens), usize::try_from)?,
+            processor: before
+                .zip(after)
+                .map(|(before, after)| after.processor - before.processor),
+        })
+    }
+
+    /// What its process has used so far, where the system tells.
+    pub fn usage(&self) -> Option<Usage> {
+        process::usage(self.id).ok()
+    }
+}

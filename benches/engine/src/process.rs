@@ -1,0 +1,65 @@
+//! What processes use, as Linux tells it in `/proc` (see proc(5)).
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// Ticks of a second of processor time: what Linux shows to programs, whatever its own clock does.
+const TICKS: f64 = 100.0;
+
+/// What a process has used since its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Seconds of all processors together, in the program and in the kernel.
+    pub processor: f64,
+    /// The most memory that it has had, in bytes.
+    pub peak: f64,
+}
+
+/// What the process with this number has used.
+pub fn usage(id: u32) -> Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    Ok(Usage {
+        processor: ticks(&stat).context("no times of the processor")? / TICKS,
+        peak: memory(&id.to_string(), "VmHWM:")? as f64,
+    })
+}
+
+/// The most memory that this process has had, in bytes.
+pub fn peak() -> Result<u64> {
+    memory("self", "VmHWM:")
+}
+
+/// The memory that this process has, in bytes.
+pub fn resident() -> Result<u64> {
+    memory("self", "VmRSS:")
+}
+
+fn memory(process: &str, name: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))
+        .context("only Linux tells the memory of a process here")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1024)
+        .with_context(|| format!("no {name}"))
+}
+
+/// The fields 14 and 15, behind a name that may hold anything.
+fn ticks(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some(next()? + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_stand_behind_the_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 9 9 20 0 1 0";
+        assert_eq!(ticks(stat), Some(300.0));
+        assert_eq!(ticks("7 (a) S 1"), None);
+    }
+}
