@@ -1,6 +1,9 @@
 //! The emotional state of one session over time.
 
-use std::collections::BTreeMap;
+mod applied;
+mod record;
+mod rules;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,20 +12,14 @@ use super::config::{EmotionConfig, check_strength};
 use super::dynamics::decay;
 use super::error::{EmotionError, in_range};
 use super::event::{EmotionEvent, MAX_INTENSITY};
-use super::limits::{SafetyLimit, SafetyLimits};
+use super::limits::SafetyLimits;
 use super::modulation::{Modulation, SamplingBase};
 use super::state::{EmotionalState, Quadrant, check_time};
 use super::streak::Streaks;
-use super::trajectory::{HistoryPoint, Momentum, Spiral, Trajectory};
-
-/// Factor on an event along the momentum.
-const ALIGNED_FACTOR: f64 = 1.1;
-
-/// Halvings in the search for the strongest event within a bound.
-const BOUND_STEPS: u32 = 24;
-
-/// Smallest factor on an event against the momentum.
-const OPPOSED_FLOOR: f64 = 0.6;
+use super::trajectory::{HistoryPoint, Spiral, Trajectory};
+pub use applied::{AppliedEvent, AppliedRules};
+use record::TrackerRecord;
+use rules::changed;
 
 /// The emotional state of one session: it starts at the baseline, moves with events and decays
 /// between them.
@@ -46,89 +43,6 @@ pub struct EmotionTracker {
     quadrant_since: f64,
     streaks: Streaks,
     events_applied: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrackerRecord {
-    config: EmotionConfig,
-    steering_strength: f64,
-    #[serde(default)]
-    limits: SafetyLimits,
-    state: EmotionalState,
-    last_at: f64,
-    history: Vec<HistoryPoint>,
-    quadrant_since: f64,
-    streaks: BTreeMap<String, Vec<f64>>,
-    events_applied: u64,
-}
-
-/// What an event did.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AppliedEvent {
-    /// Time that the event counted at, in seconds.
-    pub at: f64,
-    /// The state just before the event, decayed to its time.
-    pub before: EmotionalState,
-    /// The state just after the event.
-    pub after: EmotionalState,
-    /// The intensity after all rules, in [0, 2.2].
-    pub intensity: f64,
-    /// Shift of the valence after `max_delta`, before the edge of the plane.
-    pub delta_valence: f64,
-    /// Shift of the arousal after `max_delta`, before the edge of the plane.
-    pub delta_arousal: f64,
-    /// The rules that acted.
-    pub rules: AppliedRules,
-    /// Whether the time given lay before the last event, and counted as that event's.
-    pub time_clamped: bool,
-}
-
-impl AppliedEvent {
-    /// How far it moved valence or arousal, whichever went further, in [0, 2].
-    pub fn way(&self) -> f64 {
-        let valence = self.after.valence() - self.before.valence();
-        let arousal = self.after.arousal() - self.before.arousal();
-        valence.abs().max(arousal.abs())
-    }
-}
-
-/// The rules that changed an event's effect; `None` and `false` if they changed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct AppliedRules {
-    /// Factor of the streak, in [0.5, 2].
-    pub streak: Option<f64>,
-    /// Factor of the inertia, in [0.6, 1.1].
-    pub inertia: Option<f64>,
-    /// The intensity was clamped to 2, as given or after the streak.
-    pub intensity_clamped: bool,
-    /// A shift was clamped to ±`max_delta`.
-    pub delta_clamped: bool,
-    /// The state reached the edge of the plane.
-    pub state_clamped: bool,
-    /// Factor of [`EmotionConfig::spiral_damping`], in [0, 1).
-    #[serde(default)]
-    pub spiral: Option<f64>,
-    /// The ceiling on the absolute valence acted.
-    #[serde(default)]
-    pub valence_limited: bool,
-    /// The ceiling on the arousal acted.
-    #[serde(default)]
-    pub arousal_limited: bool,
-}
-
-impl AppliedRules {
-    /// The safety limits that acted.
-    pub fn safety_limits(&self) -> impl Iterator<Item = SafetyLimit> {
-        let acted = [
-            (self.valence_limited, SafetyLimit::Valence),
-            (self.arousal_limited, SafetyLimit::Arousal),
-            (self.spiral.is_some(), SafetyLimit::Spiral),
-        ];
-        acted
-            .into_iter()
-            .filter_map(|(acted, limit)| acted.then_some(limit))
-    }
 }
 
 /// Everything about a session's emotion at one time.
@@ -253,39 +167,6 @@ impl EmotionTracker {
             rules,
             time_clamped: given < at,
         })
-    }
-
-    /// The event as strong as it may be so that it moves valence and arousal, each for itself, by
-    /// at most `bound` when it is applied at a time; `None` if its weakest form goes further.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Self::apply).
-    pub fn bounded(
-        &self,
-        event: &EmotionEvent,
-        at: f64,
-        bound: f64,
-    ) -> Result<Option<EmotionEvent>, EmotionError> {
-        let fits = |event: &EmotionEvent| {
-            let applied = self.clone().apply(event, at)?;
-            Ok::<_, EmotionError>(applied.way() <= bound)
-        };
-        if fits(event)? {
-            return Ok(Some(event.clone()));
-        }
-        let (mut low, mut high) = (0.0, event.intensity().min(MAX_INTENSITY));
-        // Streaks and clamps bend the way from intensity to effect, but it never turns back.
-        for _ in 0..BOUND_STEPS {
-            let middle = f64::midpoint(low, high);
-            if fits(&event.clone().with_intensity(middle)?)? {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        let weaker = event.clone().with_intensity(low)?;
-        Ok((low > 0.0 && fits(&weaker)?).then_some(weaker))
     }
 
     /// The state at a time; a time that is not finite counts as the last event's.
@@ -453,94 +334,8 @@ impl EmotionTracker {
         }
     }
 
-    fn inertia(&self, shift_valence: f64, at: f64) -> f64 {
-        let trajectory = self.trajectory_at(at);
-        if trajectory.momentum == Momentum::Neutral {
-            return 1.0;
-        }
-        if (shift_valence > 0.0) == (trajectory.momentum == Momentum::Positive) {
-            return ALIGNED_FACTOR;
-        }
-        let pull = (2.0 * trajectory.valence_velocity.abs()).min(1.0);
-        (1.0 - self.config.mood_inertia_resistance * pull).max(OPPOSED_FLOOR)
-    }
-
-    /// The factor on an event that leads away from the baseline in the middle of a spiral.
-    fn spiral_damping(&self, before: EmotionalState, shift: (f64, f64)) -> f64 {
-        let damping = self.config.spiral_damping;
-        if damping >= 1.0 || self.spiral() == Spiral::None {
-            return 1.0;
-        }
-        let baseline = self.config.baseline();
-        let after = EmotionalState::clamped(before.valence() + shift.0, before.arousal() + shift.1);
-        if after.distance(baseline) > before.distance(baseline) {
-            damping
-        } else {
-            1.0
-        }
-    }
-
     fn trim_history(&mut self, most: usize) {
         let surplus = self.history.len().saturating_sub(most);
         self.history.drain(..surplus);
-    }
-}
-
-/// A factor that changes something.
-fn changed(factor: f64) -> Option<f64> {
-    ((factor - 1.0).abs() > 0.0).then_some(factor)
-}
-
-impl From<EmotionTracker> for TrackerRecord {
-    fn from(tracker: EmotionTracker) -> Self {
-        Self {
-            steering_strength: tracker.strength,
-            limits: tracker.limits,
-            state: tracker.state,
-            last_at: tracker.last,
-            streaks: tracker.streaks.to_record(),
-            history: tracker.history,
-            quadrant_since: tracker.quadrant_since,
-            events_applied: tracker.events_applied,
-            config: Arc::unwrap_or_clone(tracker.config),
-        }
-    }
-}
-
-impl TryFrom<TrackerRecord> for EmotionTracker {
-    type Error = EmotionError;
-
-    fn try_from(record: TrackerRecord) -> Result<Self, EmotionError> {
-        let config = record.config;
-        config.validate()?;
-        let last = check_time("last_at", record.last_at)?;
-        let quadrant_since = check_time("quadrant_since", record.quadrant_since)?;
-        let malformed = |reason: &str| EmotionError::Malformed {
-            field: "history",
-            reason: reason.to_owned(),
-        };
-        if record.history.len() > config.trajectory_history_size {
-            return Err(malformed("longer than trajectory_history_size"));
-        }
-        for point in &record.history {
-            check_time("history", point.at)?;
-        }
-        let newest = record.history.last().map(|point| point.at);
-        if !record.history.is_sorted_by_key(|point| point.at)
-            || newest.is_some_and(|newest| newest > last || quadrant_since > newest)
-        {
-            return Err(malformed("times are not in order"));
-        }
-        Ok(Self {
-            strength: check_strength(record.steering_strength)?,
-            limits: record.limits.validate().map(|()| record.limits)?,
-            state: record.state,
-            last,
-            history: record.history,
-            quadrant_since,
-            streaks: Streaks::from_record(record.streaks, config.streak_capacity(), last)?,
-            events_applied: record.events_applied,
-            config: Arc::new(config),
-        })
     }
 }

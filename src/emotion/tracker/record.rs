@@ -1,0 +1,83 @@
+//! A tracker as it is serialised.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::EmotionTracker;
+use crate::emotion::config::{EmotionConfig, check_strength};
+use crate::emotion::error::EmotionError;
+use crate::emotion::limits::SafetyLimits;
+use crate::emotion::state::{EmotionalState, check_time};
+use crate::emotion::streak::Streaks;
+use crate::emotion::trajectory::HistoryPoint;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackerRecord {
+    config: EmotionConfig,
+    steering_strength: f64,
+    #[serde(default)]
+    limits: SafetyLimits,
+    state: EmotionalState,
+    last_at: f64,
+    history: Vec<HistoryPoint>,
+    quadrant_since: f64,
+    streaks: BTreeMap<String, Vec<f64>>,
+    events_applied: u64,
+}
+
+impl From<EmotionTracker> for TrackerRecord {
+    fn from(tracker: EmotionTracker) -> Self {
+        Self {
+            steering_strength: tracker.strength,
+            limits: tracker.limits,
+            state: tracker.state,
+            last_at: tracker.last,
+            streaks: tracker.streaks.to_record(),
+            history: tracker.history,
+            quadrant_since: tracker.quadrant_since,
+            events_applied: tracker.events_applied,
+            config: Arc::unwrap_or_clone(tracker.config),
+        }
+    }
+}
+
+impl TryFrom<TrackerRecord> for EmotionTracker {
+    type Error = EmotionError;
+
+    fn try_from(record: TrackerRecord) -> Result<Self, EmotionError> {
+        let config = record.config;
+        config.validate()?;
+        let last = check_time("last_at", record.last_at)?;
+        let quadrant_since = check_time("quadrant_since", record.quadrant_since)?;
+        let malformed = |reason: &str| EmotionError::Malformed {
+            field: "history",
+            reason: reason.to_owned(),
+        };
+        if record.history.len() > config.trajectory_history_size {
+            return Err(malformed("longer than trajectory_history_size"));
+        }
+        for point in &record.history {
+            check_time("history", point.at)?;
+        }
+        let newest = record.history.last().map(|point| point.at);
+        if !record.history.is_sorted_by_key(|point| point.at)
+            || newest.is_some_and(|newest| newest > last || quadrant_since > newest)
+        {
+            return Err(malformed("times are not in order"));
+        }
+        Ok(Self {
+            strength: check_strength(record.steering_strength)?,
+            limits: record.limits.validate().map(|()| record.limits)?,
+            state: record.state,
+            last,
+            history: record.history,
+            quadrant_since,
+            streaks: Streaks::from_record(record.streaks, config.streak_capacity(), last)?,
+            events_applied: record.events_applied,
+            config: Arc::new(config),
+        })
+    }
+}

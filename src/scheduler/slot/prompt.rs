@@ -1,0 +1,136 @@
+//! How a prompt gets into the cache: what is taken over, and the rows of the rest.
+
+use std::sync::Arc;
+
+use super::super::Shared;
+use super::super::cells::Cells;
+use super::super::past::{Allowed, Past, common_prefix};
+use super::super::prefix::Ask;
+use super::super::spelling::same_text;
+use super::{Slot, TakenOver};
+use crate::backend::{BackendError, Batch, SequenceId};
+use crate::inference::SessionId;
+use crate::settings::PrefixPolicy;
+use crate::steering::SteeringPlan;
+
+impl Slot {
+    /// What of the prompt could be taken over.
+    pub(in super::super) fn ask(&self, policy: PrefixPolicy) -> Ask<'_> {
+        let but_last = self.task.prompt.len().saturating_sub(1);
+        Ask {
+            session: &self.task.session,
+            prompt: &self.task.prompt[..but_last],
+            key: self.prompt_plan(policy).map(|plan| plan.key),
+        }
+    }
+
+    /// Spells the prompt with the tokens of the session's own past as far as
+    /// both say the same, so that a reply is not evaluated again because the
+    /// model wrote it in other tokens than the tokenizer would.
+    pub(in super::super) fn spell_like<'a>(
+        &mut self,
+        pasts: impl Iterator<Item = &'a Past>,
+        rewinds: bool,
+        shared: &Shared,
+    ) {
+        if self.resumes > 0 {
+            return;
+        }
+        let prompt = &mut self.task.prompt;
+        let but_last = &prompt[..prompt.len().saturating_sub(1)];
+        let same = |past: &'a Past| {
+            let (kept, said) = same_text(past.tokens(), but_last, shared.tokenizer.as_ref());
+            (past, kept, said)
+        };
+        let best = pasts
+            .map(same)
+            .filter(|&(past, kept, _)| rewinds || kept == past.len())
+            .max_by_key(|&(_, _, said)| said);
+        let Some((past, kept, said)) = best else {
+            return;
+        };
+        let length = prompt.len() - said + kept;
+        let room = shared.facts.context_length as usize;
+        if length <= prompt.len() || length + self.task.max_tokens as usize <= room {
+            prompt.splice(..said, past.tokens()[..kept].iter().copied());
+            self.prompt_tokens = length;
+        }
+    }
+
+    /// How much of a prompt this slot will have evaluated when its own prompt
+    /// is.
+    pub(in super::super) fn will_offer(&self, ask: &Ask<'_>, policy: PrefixPolicy) -> usize {
+        let own = self.ask(policy);
+        let fits = match ask.allowed(own.session, policy) {
+            Allowed::Any => true,
+            Allowed::Under(key) => own.key == key,
+        };
+        if fits && self.is_ready() {
+            common_prefix(own.prompt, ask.prompt)
+        } else {
+            0
+        }
+    }
+
+    /// Starts with nothing taken over.
+    pub(in super::super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Starts with what `take` puts into the slot's sequence and past.
+    pub(in super::super) fn begin_with(
+        &mut self,
+        policy: PrefixPolicy,
+        take: impl FnOnce(&SessionId, &mut SequenceId, &mut Past) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        self.begun = true;
+        take(&self.task.session, &mut self.sequence, &mut self.past)?;
+        let length = self.past.len();
+        let key = self.prompt_plan(policy).map(|plan| plan.key);
+        if self.resumes == 0 {
+            self.taken_over = TakenOver {
+                tokens: length as u32,
+                under_other_steering: self.past.under_other(length, key) as u32,
+            };
+        }
+        Ok(())
+    }
+
+    /// The plan of the prompt's rows but the last, which already generates.
+    fn prompt_plan(&self, policy: PrefixPolicy) -> Option<&Arc<SteeringPlan>> {
+        match policy {
+            PrefixPolicy::PromptUnsteered => None,
+            PrefixPolicy::Keep | PrefixPolicy::Exact => self.plan.as_ref(),
+        }
+    }
+
+    /// Number of rows of the prompt that could be evaluated now.
+    pub(in super::super) fn wants_prefill(&self) -> usize {
+        if self.begun && self.is_ready() {
+            self.task.prompt.len().saturating_sub(self.past.len())
+        } else {
+            0
+        }
+    }
+
+    /// Appends the next `count` rows of the prompt.
+    pub(in super::super) fn push_prefill(
+        &mut self,
+        batch: &mut Batch,
+        count: usize,
+        policy: PrefixPolicy,
+        cells: &mut Cells,
+    ) {
+        let prompt = std::mem::take(&mut self.task.prompt);
+        let start = self.past.len();
+        let end = (start + count).min(prompt.len());
+        // The last token of the prompt already generates, and so does what
+        // was said before a restart.
+        let turn = self.prompt_tokens.saturating_sub(1).clamp(start, end);
+        let plan = self.prompt_plan(policy).cloned();
+        self.push(batch, &prompt[start..turn], false, plan.as_ref(), cells);
+        let (plan, last) = (self.reply_plan(), end == prompt.len());
+        self.push(batch, &prompt[turn..end], last, plan.as_ref(), cells);
+        self.task.prompt = prompt;
+    }
+}

@@ -1,0 +1,160 @@
+//! How a reply is written: a token is chosen, told, and followed by the next or by the end.
+
+use std::sync::Arc;
+
+use super::super::Shared;
+use super::super::applied::apply;
+use super::super::task::Outcome;
+use super::Slot;
+use crate::error::EngineError;
+use crate::inference::{
+    ConstrainedSpan, ConstraintError, FinishReason, GenerationReport, MODULATIONS_KEPT,
+    ModulationTiming,
+};
+use crate::steering::SteeringPlan;
+
+impl Slot {
+    /// Takes over the modulation of an event that came since the last token.
+    /// If the next token's logits are there already (`evaluated`), its
+    /// sampling follows the event and the steering from the token after it.
+    pub(in super::super) fn follow_events(&mut self, evaluated: bool, shared: &Shared) {
+        if self.task.timing != ModulationTiming::Live {
+            return;
+        }
+        let Some(mood) = self.task.mood.as_mut().filter(|mood| mood.has_changed()) else {
+            return;
+        };
+        let modulation = mood.modulation(shared.clock.now());
+        let (mut applied, plan) = apply(&self.task, Some(&modulation), self.generated, shared);
+        applied.steering_from_token += u32::from(evaluated);
+        if let Err(error) = self.sampler.set_params(applied.sampling) {
+            tracing::warn!(%error, "a modulation was not taken over");
+            return;
+        }
+        self.plan = plan;
+        self.task.outlet.modulated(&applied);
+        if self.modulations.len() == MODULATIONS_KEPT {
+            self.modulations.remove(1);
+        }
+        self.modulations.push(applied);
+    }
+
+    /// The plan of the rows that generate.
+    pub(super) fn reply_plan(&self) -> Option<Arc<SteeringPlan>> {
+        match self.constrained {
+            Some(ConstrainedSpan { steered: false, .. }) => None,
+            _ => self.plan.clone(),
+        }
+    }
+
+    /// Samples the next token; returns the outcome if it was the last.
+    pub(in super::super) fn sample(
+        &mut self,
+        logits: &[f32],
+        shared: &mut Shared,
+    ) -> Option<Outcome> {
+        self.sampling = true;
+        let outcome = self.choose(logits, shared);
+        self.sampling = false;
+        outcome
+    }
+
+    fn choose(&mut self, logits: &[f32], shared: &mut Shared) -> Option<Outcome> {
+        let sampled = match &mut self.task.guide {
+            None => self
+                .sampler
+                .sample(logits)
+                .map_err(|error| EngineError::Sampling(error.to_string())),
+            Some(guide) => guide
+                .choose(&mut self.sampler, logits)
+                .map_err(EngineError::from),
+        };
+        let token = match sampled {
+            Ok(token) => token,
+            Err(error) => return Some(Outcome::Failed(error)),
+        };
+        if let Err(error) = self.sampler.accept(token) {
+            return Some(Outcome::Failed(EngineError::Sampling(error.to_string())));
+        }
+        if self.first_token.is_none() {
+            self.first_token = Some(shared.clock.now());
+            self.task.outlet.first_token();
+        }
+        if shared.tokenizer.is_end(token) {
+            return Some(self.finish(FinishReason::Stop, shared));
+        }
+        self.generated += 1;
+        self.said.push(token);
+        shared.piece.clear();
+        shared.tokenizer.append_piece(token, &mut shared.piece);
+        let mut complete = false;
+        if let Some(guide) = &mut self.task.guide {
+            match guide.accept(token, &mut shared.piece) {
+                Ok(progress) => {
+                    complete = progress.complete;
+                    if progress.entered {
+                        self.text.ignore_stops();
+                        self.constrained = Some(ConstrainedSpan {
+                            from_token: self.generated - 1,
+                            steered: shared.options.steer_constrained,
+                        });
+                    }
+                }
+                Err(error) => return Some(Outcome::Failed(error.into())),
+            }
+        }
+        let pushed = self.text.push(&shared.piece);
+        if !pushed.text.is_empty() {
+            self.task.outlet.text(pushed.text);
+        }
+        let reason = if pushed.stopped.is_some() {
+            FinishReason::StopString
+        } else if complete {
+            FinishReason::Stop
+        } else if self.generated >= self.task.max_tokens {
+            FinishReason::Length
+        } else if self.past.len() >= shared.facts.context_length as usize {
+            FinishReason::ContextFull
+        } else {
+            self.pending = Some(token);
+            return None;
+        };
+        Some(self.finish(reason, shared))
+    }
+
+    fn finish(&mut self, mut reason: FinishReason, shared: &Shared) -> Outcome {
+        if let Some(guide) = self.task.guide.as_mut().filter(|guide| guide.is_active()) {
+            if !guide.is_accepting() {
+                return Outcome::Failed(EngineError::Constraint(ConstraintError::Unfinished {
+                    finish_reason: reason,
+                    tokens: self.generated,
+                }));
+            }
+            if guide.writes_calls() {
+                reason = FinishReason::ToolCalls;
+            }
+        }
+        let rest = self.text.finish();
+        if !rest.text.is_empty() {
+            self.task.outlet.text(rest.text);
+        }
+        let now = shared.clock.now();
+        let since = |time: f64| time - self.task.submitted;
+        Outcome::Done(Box::new(GenerationReport {
+            id: self.task.id,
+            session: self.task.session.clone(),
+            model: shared.facts.name.clone(),
+            finish_reason: reason,
+            prompt_tokens: self.prompt_tokens as u32,
+            cached_prompt_tokens: self.taken_over.tokens,
+            cached_under_other_steering: self.taken_over.under_other_steering,
+            completion_tokens: self.generated,
+            resumes: self.resumes,
+            modulations: std::mem::take(&mut self.modulations),
+            constrained: self.constrained,
+            queue_seconds: since(self.started),
+            first_token_seconds: since(self.first_token.unwrap_or(now)),
+            total_seconds: since(now),
+        }))
+    }
+}
