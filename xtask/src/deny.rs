@@ -1,16 +1,18 @@
 //! Licences, sources and advisories of the dependencies, through cargo-deny.
 
-use std::path::PathBuf;
 use std::time::Duration;
-use std::{env, fs};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::process::{self, Limited};
+use crate::tool::Tool;
 use crate::workspace::Workspace;
 
-/// The version that is installed, and the oldest one that is accepted.
-const VERSION: (u32, u32, u32) = (0, 20, 2);
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: (0, 20, 2),
+    features: &[],
+};
 
 /// How long fetching the advisory database and checking against it may take.
 const ADVISORIES_LIMIT: Duration = Duration::from_secs(90);
@@ -20,7 +22,7 @@ const ADVISORIES_LIMIT: Duration = Duration::from_secs(90);
 /// Advisories live in a git repository of their own. Where that cannot be fetched, one line
 /// says that they were not checked; what is found in it fails.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let deny = find_or_install(workspace)?;
+    let deny = CARGO_DENY.provide(workspace)?;
     let mut rules = workspace.command(&deny);
     rules.args([
         "--workspace",
@@ -67,51 +69,6 @@ fn classify(run: &Limited) -> Advisories {
     }
 }
 
-/// Finds a cargo-deny that is new enough: the user's own, or ours under the target folder.
-fn find_or_install(workspace: &Workspace) -> Result<PathBuf> {
-    let tools = workspace.own_folder().join("tools");
-    let own = tools
-        .join("bin")
-        .join(format!("cargo-deny{}", env::consts::EXE_SUFFIX));
-    for candidate in [Some(own.clone()), which::which("cargo-deny").ok()] {
-        let Some(path) = candidate.filter(|path| path.exists()) else {
-            continue;
-        };
-        let answer = process::capture(workspace.command(&path).arg("--version"));
-        if answer.ok().and_then(|text| parse_version(&text)) >= Some(VERSION) {
-            return Ok(path);
-        }
-    }
-
-    let (major, minor, patch) = VERSION;
-    println!("   installing cargo-deny {major}.{minor}.{patch}, once: a minute or two");
-    let build = workspace.own_folder().join("cargo-deny-build");
-    let mut install = workspace.cargo("install");
-    install.args(["--locked", "--force", "--debug", "--root"]);
-    install.arg(&tools);
-    install.arg(format!("cargo-deny@{major}.{minor}.{patch}"));
-    // An unoptimised build without debug information is quickest to have and fast enough.
-    install.env("CARGO_PROFILE_DEV_DEBUG", "0");
-    install.env("CARGO_TARGET_DIR", &build);
-    process::run(&mut install).context("cargo-deny cannot be installed")?;
-    fs::remove_dir_all(&build).ok();
-    Ok(own)
-}
-
-/// Reads `cargo-deny 1.2.3`.
-fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
-    let version = text.split_whitespace().nth(1)?;
-    let mut numbers = version.splitn(3, '.');
-    let mut next = || -> Option<u32> {
-        let part = numbers.next()?;
-        let end = part
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(part.len());
-        part[..end].parse().ok()
-    };
-    Some((next()?, next()?, next()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,14 +100,5 @@ mod tests {
         for (outcome, expected) in cases {
             assert_eq!(classify(&outcome), expected, "{outcome:?}");
         }
-    }
-
-    #[test]
-    fn versions_are_read_and_compared() {
-        assert_eq!(parse_version("cargo-deny 0.20.2\n"), Some((0, 20, 2)));
-        assert_eq!(parse_version("cargo-deny 1.0.0-rc.1"), Some((1, 0, 0)));
-        assert_eq!(parse_version("cargo-deny"), None);
-        assert!(parse_version("cargo-deny 0.9.11") < Some(VERSION));
-        assert!(parse_version("cargo-deny 0.21.0") > Some(VERSION));
     }
 }

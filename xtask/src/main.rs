@@ -3,6 +3,7 @@
 //! A chore is a row in [`COMMANDS`]; its work lives in a module of its own.
 
 mod bench;
+mod book;
 mod demo;
 mod deny;
 mod deploy;
@@ -10,6 +11,7 @@ mod mood;
 mod process;
 mod setup;
 mod steps;
+mod tool;
 mod workspace;
 
 use std::ffi::OsString;

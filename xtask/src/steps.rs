@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, demo, deny, deploy, process, setup};
+use crate::{bench, book, demo, deny, deploy, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -84,6 +84,12 @@ const STEPS: &[Step] = &[
         about: "licences, sources and advisories of the dependencies",
         run: |workspace| deny::check(workspace),
         hint: "the rules are in deny.toml",
+    },
+    Step {
+        name: "book",
+        about: "the guide of docs/ as a book",
+        run: |workspace| book::build(workspace),
+        hint: "",
     },
     Step {
         name: "deploy",
