@@ -4,6 +4,7 @@
 //! usage, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
 mod ask;
+mod bench;
 mod chat;
 mod doctor;
 mod emotion;
@@ -47,6 +48,7 @@ by Ctrl-C, 143 ended by SIGTERM. ELPIS_LOG chooses what is logged, such as `info
 #[derive(Debug, Subcommand)]
 enum Command {
     Ask(ask::Options),
+    Bench(bench::Options),
     Chat(chat::Options),
     Completions(pages::Completions),
     /// Shows the hardware, the model, the vectors and the settings in force.
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Ask(options) => ask::run(cli.config, &options, cli.quiet),
+        Command::Bench(options) => bench::run(cli.config, &options, cli.quiet),
         Command::Chat(options) => chat::run(cli.config, &options, cli.quiet),
         Command::Completions(options) => pages::completions(Cli::command(), &options),
         Command::Doctor(options) => doctor::run(cli.config, &options),
