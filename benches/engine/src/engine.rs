@@ -137,13 +137,17 @@ impl Engine {
 
     /// The same model in bare llama.cpp, with a context of the same size.
     pub fn bare(&self, run: &Run) -> Result<Bare> {
-        let options = BareOptions {
+        Bare::load(&run.path, self.bare_options())
+    }
+
+    /// What makes a context of the same size.
+    pub fn bare_options(&self) -> BareOptions {
+        BareOptions {
             context: self.facts.context_length,
             sequences: self.facts.n_sequences,
             batch: self.facts.batch_size as u32,
             threads: self.threads,
-        };
-        Bare::load(&run.path, options)
+        }
     }
 
     pub fn facts(&self) -> &ModelFacts {

@@ -1,5 +1,6 @@
 //! What every figure works with.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -95,33 +96,95 @@ impl Run {
         // The first pass of each side pays for cold caches.
         ours(0)?;
         theirs(0)?;
-        let (mut ratios, mut rates) = (Vec::new(), (Vec::new(), Vec::new()));
+        let mut rounds = Rounds::new(things);
         for round in 0..self.rounds {
-            let (mut our, mut their) = (Vec::new(), Vec::new());
-            for pair in 1..=self.pairs() {
-                let seed = (round * self.pairs() + pair) as u64;
-                // Who goes first changes, so that a machine that slows down favours nobody.
-                if seed % 2 == 1 {
-                    our.push(ours(seed)?);
-                    their.push(theirs(seed)?);
-                } else {
-                    their.push(theirs(seed)?);
-                    our.push(ours(seed)?);
-                }
-            }
-            let (our, their) = (overall(&our), overall(&their));
-            let ratio = our / their;
-            self.tell(
-                round,
-                &format!("{our:.2} / {their:.2} {things}/s = {ratio:.4}"),
-            );
-            ratios.push(ratio);
-            rates.0.push(our);
-            rates.1.push(their);
+            let rates = self.turns(round, &mut ours, &mut theirs)?;
+            rounds.add(self, rates);
         }
-        Ok(Outcome::median(ratios)
-            .with(&format!("{things}_per_second"), median(&rates.0))
-            .with(&format!("reference_{things}_per_second"), median(&rates.1)))
+        Ok(rounds.outcome())
+    }
+
+    /// As [`ratio`](Self::ratio), of sides that `start` makes anew for each round: where a side's
+    /// memory happens to lie can make it faster or slower by a tenth for as long as it lives.
+    pub fn ratio_afresh<S>(
+        &self,
+        mut start: impl FnMut(usize) -> Result<S>,
+        mut ours: impl FnMut(&mut S, u64) -> Result<f64>,
+        mut theirs: impl FnMut(&mut S, u64) -> Result<f64>,
+    ) -> Result<Outcome> {
+        let mut rounds = Rounds::new("tokens");
+        for round in 0..self.rounds {
+            let sides = RefCell::new(start(round)?);
+            let mut ours = |seed| ours(&mut sides.borrow_mut(), seed);
+            let mut theirs = |seed| theirs(&mut sides.borrow_mut(), seed);
+            ours(0)?;
+            theirs(0)?;
+            let rates = self.turns(round, &mut ours, &mut theirs)?;
+            rounds.add(self, rates);
+        }
+        Ok(rounds.outcome())
+    }
+
+    /// The rates of both sides in a round.
+    fn turns(
+        &self,
+        round: usize,
+        ours: &mut impl FnMut(u64) -> Result<f64>,
+        theirs: &mut impl FnMut(u64) -> Result<f64>,
+    ) -> Result<(f64, f64)> {
+        let (mut our, mut their) = (Vec::new(), Vec::new());
+        for pair in 1..=self.pairs() {
+            let seed = (round * self.pairs() + pair) as u64;
+            // Who goes first changes, so that a machine that slows down favours nobody.
+            if seed % 2 == 1 {
+                our.push(ours(seed)?);
+                their.push(theirs(seed)?);
+            } else {
+                their.push(theirs(seed)?);
+                our.push(ours(seed)?);
+            }
+        }
+        Ok((overall(&our), overall(&their)))
+    }
+}
+
+/// The rates of all rounds.
+struct Rounds<'a> {
+    things: &'a str,
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+    ratios: Vec<f64>,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(things: &'a str) -> Self {
+        Self {
+            things,
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            ratios: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, run: &Run, (our, their): (f64, f64)) {
+        let (round, things, ratio) = (self.ratios.len(), self.things, our / their);
+        run.tell(
+            round,
+            &format!("{our:.2} / {their:.2} {things}/s = {ratio:.4}"),
+        );
+        self.ours.push(our);
+        self.theirs.push(their);
+        self.ratios.push(ratio);
+    }
+
+    fn outcome(self) -> Outcome {
+        let things = self.things;
+        Outcome::median(self.ratios)
+            .with(&format!("{things}_per_second"), median(&self.ours))
+            .with(
+                &format!("reference_{things}_per_second"),
+                median(&self.theirs),
+            )
     }
 }
 
@@ -146,6 +209,16 @@ mod tests {
                 Ok(rate)
             }
         };
+        let outcome = run
+            .ratio_afresh(
+                Ok,
+                |_, seed| side('c', 1.0)(seed),
+                |_, seed| side('d', 1.0)(seed),
+            )
+            .unwrap();
+        assert_eq!(*order.borrow(), "c0d0c1d1c0d0d2c2c0d0c3d3");
+        assert_eq!(outcome.rounds.len(), 3);
+        order.borrow_mut().clear();
         let outcome = run.ratio(side('a', 3.0), side('b', 2.0)).unwrap();
         assert_eq!(*order.borrow(), "a0b0a1b1b2a2a3b3");
         assert!((outcome.value - 1.5).abs() < 1e-12);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use elpis::Coefficients;
 
+use crate::bare::Bare;
 use crate::engine::{Engine, rate, sampled, words as words_of};
 use crate::measure::{Outcome, Run};
 
@@ -60,13 +61,24 @@ pub fn first_token(run: &Run) -> Result<Outcome> {
 }
 
 fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
-    let engine = Engine::start(run, context, sessions)?;
-    let mut bare = engine.bare(run)?;
+    let options = Engine::start(run, context, sessions)?.bare_options();
+    // Who is loaded first changes, as who goes first does.
+    let start = |round: usize| {
+        if round.is_multiple_of(2) {
+            let engine = Engine::start(run, context, sessions)?;
+            let bare = Bare::load(&run.path, options)?;
+            Ok((engine, bare))
+        } else {
+            let bare = Bare::load(&run.path, options)?;
+            Ok((Engine::start(run, context, sessions)?, bare))
+        }
+    };
     let tokens = run.spec.tokens;
     // Ours goes first and says how long the prompts were.
     let prompts = RefCell::new(Vec::new());
-    let outcome = run.ratio(
-        |seed| {
+    let outcome = run.ratio_afresh(
+        start,
+        |(engine, _), seed| {
             let asks = engine.asks(sessions, tokens, seed, |_| Ok(Coefficients::new()))?;
             let traces = engine.generate(asks)?;
             let lengths = traces
@@ -75,7 +87,7 @@ fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
             *prompts.borrow_mut() = lengths.collect();
             rate(&traces)
         },
-        |seed| bare.decode_rate(&prompts.borrow(), tokens, seed),
+        |(_, bare), seed| bare.decode_rate(&prompts.borrow(), tokens, seed),
     )?;
     let prompt = prompts.borrow().first().copied();
     Ok(outcome
