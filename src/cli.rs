@@ -49,7 +49,6 @@ enum Command {
     Ask(ask::Options),
     Chat(chat::Options),
     Completions(pages::Completions),
-    /// Shows the hardware, the model, the vectors and the settings in force.
     Doctor(doctor::Options),
     /// Works with emotion logs.
     #[command(subcommand)]
