@@ -51,7 +51,6 @@ enum Command {
     Bench(bench::Options),
     Chat(chat::Options),
     Completions(pages::Completions),
-    /// Shows the hardware, the model, the vectors and the settings in force.
     Doctor(doctor::Options),
     /// Works with emotion logs.
     #[command(subcommand)]

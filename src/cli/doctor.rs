@@ -1,50 +1,98 @@
 //! `elpis doctor`
 
-use std::io::{Write, stdout};
+mod checks;
+mod report;
+mod surroundings;
+mod warning;
+
+use std::io::stdout;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
 
+use self::checks::{ModelSeen, Seen};
+use self::report::Report;
+use self::surroundings::{Surroundings, available_memory};
 use super::progress::Bars;
 use super::{Failure, load_settings};
 use crate::actors::hardware::HardwareReport;
-use crate::backend::{ModelFacts, available_backends, spin};
+use crate::backend::ModelFacts;
 use crate::runtime::Elpis;
 use crate::settings::LoadedSettings;
 use crate::steering::SteeringLibrary;
 
+/// Shows the hardware, the model, the vectors and the settings in force, and
+/// warns of what will not do what is expected of it.
+///
+/// Warnings leave the exit code at 0, unless --strict asks for 1.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Does not load the model.
     #[arg(long)]
     no_model: bool,
+    /// Ends with exit code 1 if there are warnings.
+    #[arg(long)]
+    strict: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// Why `--strict` ends with a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{count} warnings, and --strict accepts none")]
+pub(super) struct Warned {
+    count: usize,
+}
+
 pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
     let loaded = load_settings(config)?;
+    let around = Surroundings::look(&loaded.settings);
     let hardware = HardwareReport::take(&loaded.settings.model)?;
     let model = if options.no_model {
         None
     } else {
         Some(look_at_model(&loaded)?)
     };
+    let seen = model.as_ref().map(|model| ModelSeen {
+        weights: model.facts.size_bytes,
+        emotions: model.library.emotions().cloned().collect(),
+        memory: model.memory,
+    });
+    let warnings = Seen {
+        loaded: &loaded,
+        hardware: &hardware,
+        model: seen.as_ref(),
+        around: &around,
+    }
+    .warnings();
+    let report = Report {
+        loaded: &loaded,
+        hardware: &hardware,
+        model: model.as_ref(),
+        warnings: &warnings,
+    };
     let mut out = stdout().lock();
     if options.json {
-        serde_json::to_writer_pretty(&mut out, &as_json(&loaded, &hardware, model.as_ref()))
-            .map_err(std::io::Error::from)?;
-        writeln!(out)?;
+        report.write_json(&mut out)?;
     } else {
-        print(&mut out, &loaded, &hardware, model.as_ref())?;
+        report.print(&mut out)?;
+    }
+    if options.strict && !warnings.is_empty() {
+        let count = warnings.len();
+        return Err(Warned { count }.into());
     }
     Ok(())
 }
 
-type ModelView = (Arc<ModelFacts>, Arc<SteeringLibrary>);
+/// A model as it was in force.
+struct ModelView {
+    facts: Arc<ModelFacts>,
+    library: Arc<SteeringLibrary>,
+    /// Memory that could be had meanwhile, in bytes.
+    memory: Option<u64>,
+}
 
 /// Starts the runtime as an agent would, and looks at what is in force.
 fn look_at_model(loaded: &LoadedSettings) -> Result<ModelView, Failure> {
@@ -54,106 +102,16 @@ fn look_at_model(loaded: &LoadedSettings) -> Result<ModelView, Failure> {
             .download_progress(Arc::new(Bars::default()))
             .start()
             .await?;
-        let model = elpis.model().ok_or("the model is gone")?;
+        let facts = elpis.model();
         let library = elpis.steering_library();
+        let memory = available_memory();
         elpis.shutdown().await;
-        Ok((model, library))
-    })
-}
-
-fn as_json(loaded: &LoadedSettings, hardware: &HardwareReport, model: Option<&ModelView>) -> Value {
-    let settings: Map<String, Value> = loaded
-        .rows()
-        .map(|(field, value, origin)| {
-            let row = json!({ "value": value, "origin": origin.to_string() });
-            (field.full_name().to_owned(), row)
+        Ok(ModelView {
+            facts: facts.ok_or("the model is gone")?,
+            library,
+            memory,
         })
-        .collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "backends": available_backends(),
-        "hardware": hardware,
-        "openmp_spin_count": std::env::var(spin::VARIABLE).ok(),
-        "model": model.map(|(facts, _)| facts.as_ref()),
-        "vectors": model.map(|(_, library)| json!({
-            "version": library.version().to_string(),
-            "emotions": library.emotions().map(|e| json!({
-                "name": e.name,
-                "layers": e.layers.iter().map(|l| l.layer).collect::<Vec<_>>(),
-                "cap": e.cap,
-            })).collect::<Vec<_>>(),
-        })),
-        "settings": settings,
     })
-}
-
-fn print(
-    out: &mut impl Write,
-    loaded: &LoadedSettings,
-    hardware: &HardwareReport,
-    model: Option<&ModelView>,
-) -> std::io::Result<()> {
-    writeln!(out, "elpis {}", env!("CARGO_PKG_VERSION"))?;
-    let backends: Vec<_> = available_backends().iter().map(|b| b.as_str()).collect();
-    writeln!(out, "\nbackends\n  {}", backends.join(", "))?;
-    writeln!(out, "\nhardware")?;
-    writeln!(
-        out,
-        "  runs on {}; {} physical cores, {} usable processors",
-        hardware.selected, hardware.physical_cores, hardware.usable_processors
-    )?;
-    if let Ok(count) = std::env::var(spin::VARIABLE) {
-        writeln!(out, "  OpenMP threads spin {count} times before they sleep")?;
-    }
-    for device in &hardware.devices {
-        writeln!(
-            out,
-            "  {:8} {} ({}), {} of {} free",
-            device.kind.as_str(),
-            device.description,
-            device.name,
-            gibibytes(device.memory_free),
-            gibibytes(device.memory_total)
-        )?;
-    }
-    if let Some((facts, library)) = model {
-        writeln!(out, "\nmodel")?;
-        writeln!(
-            out,
-            "  {}: {} on {}",
-            facts.name, facts.description, facts.backend
-        )?;
-        writeln!(
-            out,
-            "  {} layers, width {}, vocabulary {}, context {} of {} tokens",
-            facts.n_layers,
-            facts.n_embd,
-            facts.n_vocab,
-            facts.context_length,
-            facts.context_trained
-        )?;
-        writeln!(out, "\nvectors {}", library.version())?;
-        for emotion in library.emotions() {
-            writeln!(
-                out,
-                "  {:12} layers {:?}, cap {}",
-                emotion.name,
-                emotion.layers.iter().map(|l| l.layer).collect::<Vec<_>>(),
-                emotion.cap
-            )?;
-        }
-        if library.is_empty() {
-            writeln!(
-                out,
-                "  none: this model is sampled by emotion, but not steered"
-            )?;
-        }
-    }
-    writeln!(out, "\nsettings")?;
-    for (field, value, origin) in loaded.rows() {
-        writeln!(out, "  {:40} {value:24} {origin}", field.full_name())?;
-    }
-    Ok(())
 }
 
 fn gibibytes(bytes: u64) -> String {

@@ -1,0 +1,251 @@
+//! What the machine and the environment say, read once.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::backend::spin;
+use crate::settings::{ModelSource, Settings};
+
+/// A maker of GPUs whose driver can be seen without its toolkit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Gpu {
+    Nvidia,
+    Amd,
+}
+
+impl Gpu {
+    /// The cargo feature that uses it.
+    pub(super) const fn feature(self) -> &'static str {
+        match self {
+            Self::Nvidia => "cuda",
+            Self::Amd => "rocm",
+        }
+    }
+
+    /// Whether llama.cpp can use it in this build.
+    pub(super) const fn built(self) -> bool {
+        match self {
+            Self::Nvidia => cfg!(any(feature = "cuda", feature = "vulkan")),
+            Self::Amd => cfg!(any(feature = "rocm", feature = "vulkan")),
+        }
+    }
+}
+
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nvidia => "NVIDIA",
+            Self::Amd => "AMD",
+        })
+    }
+}
+
+/// Where a file lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Disk {
+    /// A disk, or what cannot be told from one.
+    #[default]
+    Local,
+    /// Memory that looks like a disk.
+    Memory,
+    /// Another machine's.
+    Network,
+}
+
+/// What is known of the store without opening it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StorePlace {
+    pub(super) disk: Disk,
+    /// Bytes that the file system has left for this user.
+    pub(super) free: Option<u64>,
+    /// Bytes that the file has by now.
+    pub(super) size: u64,
+}
+
+/// Facts from outside the program. What cannot be known is `None`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Surroundings {
+    /// GPUs whose drivers this process can reach.
+    pub(super) gpus: Vec<Gpu>,
+    pub(super) spin_count: Option<String>,
+    pub(super) wait_policy: Option<String>,
+    /// Memory that could be had before the model was loaded, in bytes.
+    pub(super) memory: Option<u64>,
+    /// Size of the model's file in bytes.
+    pub(super) weights: Option<u64>,
+    pub(super) store: Option<StorePlace>,
+    /// Whether the folder of the settings is there; `None` if they name none.
+    pub(super) vectors_folder: Option<bool>,
+}
+
+impl Surroundings {
+    /// Looks around.
+    pub(super) fn look(settings: &Settings) -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let model = settings.model_source().ok();
+        Self {
+            gpus: drivers(),
+            spin_count: variable(spin::VARIABLE),
+            wait_policy: variable("OMP_WAIT_POLICY"),
+            memory: available_memory(),
+            weights: match model {
+                Some(ModelSource::File(path)) => {
+                    std::fs::metadata(path).ok().map(|file| file.len())
+                }
+                _ => None,
+            },
+            store: settings.store.path.as_deref().map(store_place),
+            vectors_folder: settings
+                .model
+                .emotion_vectors_dir
+                .as_deref()
+                .map(Path::is_dir),
+        }
+    }
+}
+
+/// The drivers' devices as Linux shows them; in a container those that were passed on.
+fn drivers() -> Vec<Gpu> {
+    let mut found = Vec::new();
+    if (0..16).any(|index| Path::new(&format!("/dev/nvidia{index}")).exists()) {
+        found.push(Gpu::Nvidia);
+    }
+    if Path::new("/dev/kfd").exists() {
+        found.push(Gpu::Amd);
+    }
+    found
+}
+
+/// Bytes that this process can still take: of the machine, and of its control groups.
+pub(super) fn available_memory() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.as_deref().and_then(mem_available)?;
+    Some(group_memory().map_or(machine, |group| group.min(machine)))
+}
+
+fn mem_available(meminfo: &str) -> Option<u64> {
+    let rest = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The least that a control group (version 2) of this process, or one above it, has left.
+fn group_memory() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let own: PathBuf = root.join(path);
+    own.ancestors()
+        .take_while(|folder| folder.starts_with(root))
+        .filter_map(|folder| {
+            let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+            group_left(
+                &read("memory.max")?,
+                &read("memory.current")?,
+                &read("memory.stat").unwrap_or_default(),
+            )
+        })
+        .min()
+}
+
+/// What is left below a limit; pages of files can be given back.
+fn group_left(max: &str, current: &str, stat: &str) -> Option<u64> {
+    let max: u64 = max.trim().parse().ok()?; // Otherwise it says `max`.
+    let current: u64 = current.trim().parse().ok()?;
+    let files: u64 = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("inactive_file "))
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .unwrap_or(0);
+    Some(max.saturating_sub(current.saturating_sub(files)))
+}
+
+fn store_place(file: &Path) -> StorePlace {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    StorePlace {
+        disk: disk_of(folder),
+        free: free_on(folder),
+        size: std::fs::metadata(file).map_or(0, |file| file.len()),
+    }
+}
+
+#[cfg(unix)]
+fn free_on(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_on(_: &Path) -> Option<u64> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn disk_of(folder: &Path) -> Disk {
+    // From linux/magic.h and the file systems' own headers.
+    const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6]; // tmpfs, ramfs
+    const NETWORK: [u32; 6] = [
+        0x0000_6969, // NFS
+        0x0000_517b, // SMB
+        0xfe53_4d42, // SMB 2
+        0xff53_4d42, // CIFS
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+    ];
+    let Ok(found) = rustix::fs::statfs(folder) else {
+        return Disk::Local;
+    };
+    let kind = found.f_type as u32;
+    if MEMORY.contains(&kind) {
+        Disk::Memory
+    } else if NETWORK.contains(&kind) {
+        Disk::Network
+    } else {
+        Disk::Local
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn disk_of(_: &Path) -> Disk {
+    Disk::Local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_linux_writes_it() {
+        let meminfo = "MemTotal:       32 kB\nMemFree: 1 kB\nMemAvailable:    20 kB\n";
+        assert_eq!(mem_available(meminfo), Some(20 * 1024));
+        assert_eq!(mem_available("MemFree: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn a_group_without_a_limit_limits_nothing() {
+        let stat = "anon 5\ninactive_file 30\n";
+        assert_eq!(group_left("max\n", "50\n", stat), None);
+        assert_eq!(group_left("100\n", "50\n", stat), Some(80));
+        assert_eq!(group_left("100\n", "150\n", ""), Some(0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_place_of_a_store_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("moods.db");
+        std::fs::write(&file, [0; 100]).unwrap();
+        let place = store_place(&file);
+        assert_eq!(place.size, 100);
+        assert!(place.free.is_some());
+        assert_eq!(disk_of(Path::new("/proc/no-such-folder")), Disk::Local);
+    }
+}
