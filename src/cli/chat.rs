@@ -12,9 +12,10 @@ use clap::Args;
 use self::commands::Command;
 use self::input::{Input, Typed};
 use self::screen::Screen;
+use super::fault::Fault;
 use super::progress;
 use super::signal::{Signal, Signals};
-use super::{Failure, load_settings};
+use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Elpis, GenerationEvent, Session};
@@ -116,6 +117,8 @@ struct Conversation<'a> {
     quiet: bool,
     /// Messages that were not answered.
     failed: usize,
+    /// Whether anything was typed, or was in the pipe.
+    begun: bool,
 }
 
 /// Messages that are kept, so that a pipe without end does not fill the memory.
@@ -148,6 +151,7 @@ impl<'a> Conversation<'a> {
             terminal,
             quiet,
             failed: 0,
+            begun: false,
         })
     }
 
@@ -170,13 +174,14 @@ impl<'a> Conversation<'a> {
                 Typed::Line(line) => line,
             };
             warned = false;
+            self.begun = true;
             let line = line.trim();
             match commands::parse(line) {
                 Err(error) => Screen::error(&error),
                 Ok(Some(Command::Quit)) => return self.ended(),
                 Ok(Some(command)) => {
                     if let Err(error) = self.carry_out(command).await {
-                        Screen::error(&error.to_string());
+                        Screen::error(&told(error.as_ref()));
                     }
                 }
                 Ok(None) if line.is_empty() => {}
@@ -220,10 +225,10 @@ impl<'a> Conversation<'a> {
     /// Whoever reads the exit code of a pipe hears of what failed.
     fn ended(&self) -> Result<(), Failure> {
         match self.failed {
+            0 if !self.begun && !self.terminal => Err(Fault::NothingToChat.into()),
             0 => Ok(()),
             _ if self.terminal => Ok(()),
-            1 => Err("a message was not answered".into()),
-            failed => Err(format!("{failed} messages were not answered").into()),
+            count => Err(Fault::Unanswered { count }.into()),
         }
     }
 
@@ -276,7 +281,7 @@ impl<'a> Conversation<'a> {
             Err(error) if error.is::<std::io::Error>() => return Err(error),
             Err(error) => {
                 self.failed += 1;
-                Screen::error(&error.to_string());
+                Screen::error(&told(error.as_ref()));
             }
         }
         if reply.is_empty() {
