@@ -114,9 +114,12 @@ struct NoWorker;
 
 /// A failure in words: what went wrong, and a line for each hint.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let hints = hint::hints(error).into_iter();
-    let hints: String = hints.map(|hint| format!("\nhint: {hint}")).collect();
-    format!("{error}{hints}")
+    let mut told = error.to_string();
+    for hint in hint::hints(error) {
+        told.push_str("\nhint: ");
+        told.push_str(&hint);
+    }
+    told
 }
 
 /// Tells something on standard error, if anybody reads it.

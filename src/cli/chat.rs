@@ -2,15 +2,19 @@
 
 mod commands;
 mod input;
+mod live;
 mod screen;
 
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::{IsTerminal, Stdout, stdin, stdout};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::commands::Command;
 use self::input::{Input, Typed};
+use self::live::Live;
 use self::screen::Screen;
 use super::fault::Fault;
 use super::progress;
@@ -123,6 +127,9 @@ struct Conversation<'a> {
 
 /// Messages that are kept, so that a pipe without end does not fill the memory.
 const MOST_MESSAGES: usize = 1000;
+
+/// How often the mood below a reply is looked at.
+const MOOD_EVERY: Duration = Duration::from_millis(200);
 
 /// What Ctrl-C at a prompt tells.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
@@ -297,13 +304,35 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Shows a reply as it comes; returns the signal that stopped it.
+    /// Shows a reply as it comes, on a terminal with the mood below it; returns the signal that
+    /// stopped it.
     async fn stream(
         &mut self,
         chat: crate::runtime::Chat,
         reply: &mut String,
     ) -> Result<Option<Signal>, Failure> {
-        let signals = &mut self.signals;
+        let mut live = Live::new(stdout());
+        let streamed = self.stream_above(chat, reply, &mut live).await;
+        live.end()?;
+        streamed
+    }
+
+    async fn stream_above(
+        &mut self,
+        chat: crate::runtime::Chat,
+        reply: &mut String,
+        live: &mut Live<Stdout>,
+    ) -> Result<Option<Signal>, Failure> {
+        let Self {
+            signals,
+            screen,
+            session,
+            quiet,
+            ..
+        } = self;
+        let columns = || screen.columns().filter(|_| !*quiet);
+        let mut looks = interval(MOOD_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = tokio::select! {
             stream = chat.stream() => stream?,
             signal = signals.next() => return Ok(Some(signal)),
@@ -312,12 +341,21 @@ impl<'a> Conversation<'a> {
             let event = tokio::select! {
                 event = stream.next() => event,
                 signal = signals.next() => return Ok(Some(signal)),
+                _ = looks.tick() => {
+                    // A reply does not end because its mood cannot be told.
+                    if let Some(width) = columns()
+                        && let Ok(mood) = session.state().await
+                    {
+                        live.mood(screen::fitting(&mood, width), width)?;
+                    }
+                    continue;
+                }
             };
             match event {
                 None => return Ok(None),
                 Some(event) => {
                     if let GenerationEvent::Text(text) = event? {
-                        Screen::reply(&text)?;
+                        live.text(&text, columns().unwrap_or_default())?;
                         reply.push_str(&text);
                     }
                 }

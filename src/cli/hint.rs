@@ -15,7 +15,6 @@ mod tests;
 
 use std::error::Error as StdError;
 
-use super::doctor::Warned;
 use super::fault::Fault;
 use crate::actors::engine::EngineFailure;
 use crate::backend::BackendError;
@@ -84,7 +83,6 @@ fn one(error: &(dyn StdError + 'static)) -> Hint {
         TrainingError => steering::training,
         PairsError => steering::pairs,
         Fault => command::fault,
-        Warned => command::warned,
     );
     None
 }

@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 
 use super::{Hint, say};
-use crate::cli::doctor::Warned;
 use crate::cli::fault::Fault;
 
 pub(super) fn fault(fault: &Fault) -> Hint {
@@ -53,9 +52,4 @@ pub(super) fn fault(fault: &Fault) -> Hint {
         // Its cause may know.
         Fault::At { .. } => None,
     }
-}
-
-/// The warnings themselves say what to do.
-pub(super) fn warned(_: &Warned) -> Hint {
-    None
 }

@@ -27,6 +27,7 @@ fn text(words: &str) -> String {
 }
 
 /// Errors with a word of their hint; without one they say enough themselves.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(Failure, Option<&'static str>)> {
     let file = || text("moods.db");
     let reason = || text("because");
