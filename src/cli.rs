@@ -9,6 +9,8 @@ mod chat;
 mod doctor;
 mod emotion;
 mod events;
+mod fault;
+mod hint;
 mod lines;
 mod pages;
 mod progress;
@@ -68,7 +70,7 @@ enum Command {
     EngineWorker,
 }
 
-/// Any failure, told to the user as its chain of causes.
+/// Any failure, told to the user as its chain of causes, with what to do about it.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of this process's arguments.
@@ -102,7 +104,7 @@ pub fn main() -> ExitCode {
             if let Some(signal) = error.downcast_ref::<signal::Signal>() {
                 return ExitCode::from(signal.exit_code());
             }
-            complain(&format!("elpis: {error}"));
+            complain(&format!("elpis: {}", told(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -112,6 +114,16 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("this command is for the runtime, which starts it if `runtime.isolation` is `process`")]
 struct NoWorker;
+
+/// A failure in words: what went wrong, and a line for each hint.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    for hint in hint::hints(error) {
+        told.push_str("\nhint: ");
+        told.push_str(&hint);
+    }
+    told
+}
 
 /// Tells something on standard error, if anybody reads it.
 fn complain(text: &str) {

@@ -121,6 +121,24 @@ impl SteeringError {
     }
 }
 
+/// What keeps the metrics from being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetricsFault {
+    /// Another program listens on the port.
+    InUse,
+    /// The machine does not have the address.
+    NotThere,
+    /// The process may not listen on the port.
+    Forbidden,
+    /// The build has no exporter.
+    NotBuilt,
+    /// This process listens elsewhere already, or has a recorder of its own.
+    Taken,
+    /// Anything else.
+    Other,
+}
+
 /// Any error of the runtime.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -172,6 +190,8 @@ pub enum Error {
     Metrics {
         /// The address.
         listen: String,
+        /// What is in the way.
+        fault: MetricsFault,
         /// Why.
         reason: String,
     },

@@ -1,5 +1,8 @@
 //! The `elpis` command.
 
+#[path = "cli/hints.rs"]
+mod hints;
+
 use std::fmt::Write as _;
 use std::process::{Command, Output};
 

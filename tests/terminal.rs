@@ -1,6 +1,7 @@
 //! `elpis chat`, driven in a real terminal and from a pipe.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -131,14 +132,25 @@ fn letters(text: &str) -> usize {
     text.chars().filter(|c| c.is_alphabetic()).count()
 }
 
-/// What stands between the line that was typed and the mood above the next prompt, without
-/// colours; `None` before the line is shown.
+/// What stands on a screen of so many columns that was written to so.
+fn on_screen(shown: &str, columns: u16) -> String {
+    let size = |count| NonZeroU16::new(count).unwrap();
+    let mut parser = vt100::Parser::new(size(400), size(columns), 0);
+    parser.process(shown.as_bytes());
+    parser.screen().contents()
+}
+
+/// What stands between the line that was typed and the mood below it, on a screen of 100 columns;
+/// `None` before the line is shown.
 fn reply_in(shown: &str, typed: &str) -> Option<String> {
-    let plain = console::strip_ansi_codes(shown);
-    let (_, after) = plain.rsplit_once(typed)?;
+    let screen = on_screen(shown, 100);
+    let (_, after) = screen.rsplit_once(typed)?;
     let lines = after.lines().take_while(|line| !line.contains(" valence "));
     Some(lines.collect::<Vec<_>>().join(" ").trim().to_owned())
 }
+
+/// What goes down to the row below the text, and comes back.
+const BELOW: &str = "\u{1b}7";
 
 #[test]
 fn a_conversation_shows_how_it_feels() {
@@ -226,8 +238,68 @@ fn colours_can_be_refused() {
     let felt = terminal.prompt();
     let coloured = ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[34m"];
     assert!(!coloured.iter().any(|code| felt.contains(code)), "{felt:?}");
+    terminal.press("hello\r");
+    let shown = terminal.prompt();
+    assert!(shown.contains(BELOW), "{shown:?}");
+    assert!(
+        !coloured.iter().any(|code| shown.contains(code)),
+        "{shown:?}"
+    );
     terminal.press("/quit\r");
     assert!(terminal.end().success());
+}
+
+#[test]
+fn the_mood_stands_below_a_reply_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(&["chat", "--max-tokens=48"], folder.path(), &[]);
+    terminal.prompt();
+    terminal.press("/feel failure 2\r");
+    terminal.wait_for("/feel failure 2");
+    terminal.prompt();
+    for columns in [100, 30] {
+        terminal.master.resize(size(columns)).unwrap();
+        terminal.press("Tell me about databases.\r");
+        let shown = terminal.prompt();
+        let (_, below) = shown.split_once(BELOW).unwrap();
+        assert!(below.contains("frustrated"), "{shown:?}");
+        // Then the reply stands there alone, with the mood above the next prompt.
+        let screen = on_screen(&shown, columns);
+        let (_, after) = screen.rsplit_once("databases.").unwrap();
+        let lines: Vec<_> = after.lines().filter(|line| !line.is_empty()).collect();
+        let [reply @ .., mood, prompt] = lines.as_slice() else {
+            panic!("{screen}");
+        };
+        assert!(
+            mood.starts_with("frustrated") && prompt.starts_with('>'),
+            "{screen}"
+        );
+        let reply = reply.concat();
+        assert!(letters(&reply) > 10, "{screen}");
+        assert!(
+            !reply.contains('│') && !reply.contains("valence"),
+            "{screen}"
+        );
+    }
+    terminal.press("/quit\r");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn nothing_stands_below_a_reply_where_it_is_not_wanted() {
+    for (arguments, variable) in [
+        (&["chat", "--quiet"][..], ("TERM", "xterm-256color")),
+        (&["chat"], ("TERM", "dumb")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut terminal = Terminal::start(arguments, folder.path(), &[variable]);
+        terminal.prompt();
+        terminal.press("hello\r");
+        let shown = terminal.prompt();
+        assert!(letters(&shown) > 10 && !shown.contains(BELOW), "{shown:?}");
+        terminal.press("/quit\r");
+        assert!(terminal.end().success());
+    }
 }
 
 #[test]
@@ -273,13 +345,13 @@ fn a_pipe_hears_of_what_was_not_answered() {
         .current_dir(&folder)
         .env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
         .env("ELPIS_MODEL_CONTEXT_OVERFLOW", "error")
-        .env("ELPIS_MODEL_CONTEXT_LENGTH", "64")
+        .env("ELPIS_MODEL_CONTEXT_LENGTH", "512")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let line = format!("{}\n/nonsense\n", "word ".repeat(200));
+    let line = format!("{}\n/nonsense\n", "word ".repeat(2000));
     // Nobody reads what it complains of.
     drop(child.stderr.take());
     child

@@ -1,12 +1,13 @@
 //! `elpis ask`
 
 use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::events::{self, Felt};
+use super::fault::Fault;
 use super::progress;
 use super::signal::{Signal, Stop};
 use super::{Failure, load_settings};
@@ -105,7 +106,7 @@ impl Options {
                 .lock()
                 .take(INPUT_LIMIT + 1)
                 .read_to_string(&mut read)
-                .map_err(|error| format!("cannot read standard input: {error}"))?;
+                .map_err(Fault::unreadable(Path::new("standard input")))?;
             if read.len() as u64 > INPUT_LIMIT {
                 return Err(format!("standard input is longer than {INPUT_LIMIT} bytes").into());
             }
@@ -128,8 +129,7 @@ impl Options {
             return Ok(None);
         };
         let name = file.display();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {name}: {error}"))?;
+        let text = std::fs::read_to_string(file).map_err(Fault::unreadable(file))?;
         let schema =
             serde_json::from_str(&text).map_err(|error| format!("{name} is no JSON: {error}"))?;
         Ok(Some(ResponseFormat::json_schema(schema)))

@@ -2,19 +2,24 @@
 
 mod commands;
 mod input;
+mod live;
 mod screen;
 
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::{IsTerminal, Stdout, stdin, stdout};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::commands::Command;
 use self::input::{Input, Typed};
+use self::live::Live;
 use self::screen::Screen;
+use super::fault::Fault;
 use super::progress;
 use super::signal::{Signal, Signals};
-use super::{Failure, load_settings};
+use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Elpis, GenerationEvent, Session};
@@ -116,10 +121,15 @@ struct Conversation<'a> {
     quiet: bool,
     /// Messages that were not answered.
     failed: usize,
+    /// Whether anything was typed, or was in the pipe.
+    begun: bool,
 }
 
 /// Messages that are kept, so that a pipe without end does not fill the memory.
 const MOST_MESSAGES: usize = 1000;
+
+/// How often the mood below a reply is looked at.
+const MOOD_EVERY: Duration = Duration::from_millis(200);
 
 /// What Ctrl-C at a prompt tells.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
@@ -148,6 +158,7 @@ impl<'a> Conversation<'a> {
             terminal,
             quiet,
             failed: 0,
+            begun: false,
         })
     }
 
@@ -170,13 +181,14 @@ impl<'a> Conversation<'a> {
                 Typed::Line(line) => line,
             };
             warned = false;
+            self.begun = true;
             let line = line.trim();
             match commands::parse(line) {
                 Err(error) => Screen::error(&error),
                 Ok(Some(Command::Quit)) => return self.ended(),
                 Ok(Some(command)) => {
                     if let Err(error) = self.carry_out(command).await {
-                        Screen::error(&error.to_string());
+                        Screen::error(&told(error.as_ref()));
                     }
                 }
                 Ok(None) if line.is_empty() => {}
@@ -220,10 +232,10 @@ impl<'a> Conversation<'a> {
     /// Whoever reads the exit code of a pipe hears of what failed.
     fn ended(&self) -> Result<(), Failure> {
         match self.failed {
+            0 if !self.begun && !self.terminal => Err(Fault::NothingToChat.into()),
             0 => Ok(()),
             _ if self.terminal => Ok(()),
-            1 => Err("a message was not answered".into()),
-            failed => Err(format!("{failed} messages were not answered").into()),
+            count => Err(Fault::Unanswered { count }.into()),
         }
     }
 
@@ -276,7 +288,7 @@ impl<'a> Conversation<'a> {
             Err(error) if error.is::<std::io::Error>() => return Err(error),
             Err(error) => {
                 self.failed += 1;
-                Screen::error(&error.to_string());
+                Screen::error(&told(error.as_ref()));
             }
         }
         if reply.is_empty() {
@@ -292,13 +304,35 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Shows a reply as it comes; returns the signal that stopped it.
+    /// Shows a reply as it comes, on a terminal with the mood below it; returns the signal that
+    /// stopped it.
     async fn stream(
         &mut self,
         chat: crate::runtime::Chat,
         reply: &mut String,
     ) -> Result<Option<Signal>, Failure> {
-        let signals = &mut self.signals;
+        let mut live = Live::new(stdout());
+        let streamed = self.stream_above(chat, reply, &mut live).await;
+        live.end()?;
+        streamed
+    }
+
+    async fn stream_above(
+        &mut self,
+        chat: crate::runtime::Chat,
+        reply: &mut String,
+        live: &mut Live<Stdout>,
+    ) -> Result<Option<Signal>, Failure> {
+        let Self {
+            signals,
+            screen,
+            session,
+            quiet,
+            ..
+        } = self;
+        let columns = || screen.columns().filter(|_| !*quiet);
+        let mut looks = interval(MOOD_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = tokio::select! {
             stream = chat.stream() => stream?,
             signal = signals.next() => return Ok(Some(signal)),
@@ -307,12 +341,21 @@ impl<'a> Conversation<'a> {
             let event = tokio::select! {
                 event = stream.next() => event,
                 signal = signals.next() => return Ok(Some(signal)),
+                _ = looks.tick() => {
+                    // A reply does not end because its mood cannot be told.
+                    if let Some(width) = columns()
+                        && let Ok(mood) = session.state().await
+                    {
+                        live.mood(screen::fitting(&mood, width), width)?;
+                    }
+                    continue;
+                }
             };
             match event {
                 None => return Ok(None),
                 Some(event) => {
                     if let GenerationEvent::Text(text) = event? {
-                        Screen::reply(&text)?;
+                        live.text(&text, columns().unwrap_or_default())?;
                         reply.push_str(&text);
                     }
                 }

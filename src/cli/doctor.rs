@@ -42,7 +42,7 @@ pub(super) struct Options {
 /// Why `--strict` ends with a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{count} warnings, and --strict accepts none")]
-pub(super) struct Warned {
+struct Warned {
     count: usize,
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::Failure;
+use super::fault::Fault;
 
 /// Prints the completions of a shell.
 ///
@@ -41,9 +42,9 @@ pub(super) fn man(command: Command, options: &Man) -> Result<(), Failure> {
             stdout().lock().write_all(&text)?;
         }
         Some(folder) => {
-            let failed = |error| format!("cannot write to {}: {error}", folder.display());
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            clap_mangen::generate_to(command, folder).map_err(failed)?;
+            let failed = Fault::unwritable(folder);
+            std::fs::create_dir_all(folder).map_err(&failed)?;
+            clap_mangen::generate_to(command, folder).map_err(&failed)?;
         }
     }
     Ok(())

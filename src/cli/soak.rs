@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::fault::Fault;
 use super::signal::Stop;
 use super::{Failure, load_settings};
 use crate::soak::{SoakOptions, SoakReport, soak};
@@ -79,7 +80,15 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
     if findings.is_empty() {
         Ok(())
     } else {
-        Err(findings.join("; ").into())
+        let others = SoakReport {
+            memory_after_warm_up: None,
+            ..report
+        };
+        Err(Fault::Soak {
+            growth_alone: others.findings().is_empty(),
+            findings,
+        }
+        .into())
     }
 }
 

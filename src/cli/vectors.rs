@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::Failure;
+use super::fault::Fault;
 use super::signal::Stop;
 use crate::steering::{SteeringVector, VectorFormat, parse};
 
@@ -71,9 +72,8 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn read(file: &Path) -> Result<SteeringVector, Failure> {
     let format = format_of(file)?;
-    let bytes =
-        std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    Ok(parse(format, &bytes).map_err(|error| format!("{}: {error}", file.display()))?)
+    let bytes = std::fs::read(file).map_err(Fault::unreadable(file))?;
+    Ok(parse(format, &bytes).map_err(Fault::at(file))?)
 }
 
 fn format_of(file: &Path) -> Result<VectorFormat, Failure> {

@@ -29,10 +29,17 @@ impl Screen {
             return Ok(());
         };
         // Asked for each time: the window may have another size by now.
-        let width = usize::from(terminal.size().1);
-        let line = mood_line(mood);
-        let cut = console::truncate_str(&line, width.saturating_sub(1), "");
-        terminal.write_line(&colour(mood.quadrant).apply_to(cut).to_string())
+        terminal.write_line(&fitting(mood, usize::from(terminal.size().1)))
+    }
+
+    /// The columns of a terminal on which lines can be wiped and written anew; `None` elsewhere.
+    pub fn columns(&self) -> Option<usize> {
+        let terminal = self.terminal.as_ref().filter(|_| cfg!(unix))?;
+        let dumb = console::is_dumb();
+        terminal
+            .size_checked()
+            .filter(|_| !dumb)
+            .map(|(_, columns)| usize::from(columns))
     }
 
     /// Tells something beside the conversation.
@@ -56,6 +63,13 @@ impl Screen {
         out.write_all(text.as_bytes())?;
         out.flush()
     }
+}
+
+/// A mood in its colour, cut to so many columns.
+pub(super) fn fitting(mood: &EmotionSnapshot, width: usize) -> String {
+    let line = mood_line(mood);
+    let cut = console::truncate_str(&line, width.saturating_sub(1), "");
+    colour(mood.quadrant).apply_to(cut).to_string()
 }
 
 fn mood_line(mood: &EmotionSnapshot) -> String {

@@ -101,6 +101,7 @@ pub(super) enum Warning {
 
 impl Warning {
     /// What is wrong, with the figures.
+    #[expect(clippy::too_many_lines, reason = "a table of words")]
     pub(super) fn problem(&self) -> String {
         match self {
             Self::GpuNotSeen { gpu, backend, .. } => format!(

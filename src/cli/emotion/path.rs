@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::wanted;
 use crate::cli::Failure;
+use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
-use crate::emotion::{EmotionTracker, Happening, Recording, relive};
+use crate::emotion::{EmotionError, EmotionTracker, Happening, Recording, relive};
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
@@ -79,7 +80,10 @@ pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
     let mut lines = Lines::open(file)?;
     let mut paths = Vec::new();
     while let Some(Named { place, text }) = lines.next()? {
-        let named = |error| format!("{place}: {error}");
+        let named = |error: EmotionError| Fault::LogLine {
+            place: place.clone(),
+            reason: error.to_string(),
+        };
         let Recording { config, steps } = Recording::parse(text).map_err(named)?;
         let Some(first) = steps.first() else {
             continue;
@@ -135,9 +139,11 @@ fn of_session(store: &SqliteStore, session: &SessionId) -> Result<MoodPath, Fail
     })?;
     match fault {
         Some(fault) => Err(fault.into()),
-        None if path.points.is_empty() => {
-            Err(format!("{} has no session {session}", store.file()).into())
+        None if path.points.is_empty() => Err(Fault::NoSession {
+            file: store.file().to_owned(),
+            session: session.to_string(),
         }
+        .into()),
         None => Ok(path),
     }
 }

@@ -9,6 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::path::{self, MoodPath};
 use super::{NO_SESSIONS, is_store};
 use crate::cli::Failure;
+use crate::cli::fault::Fault;
 
 /// Sessions that a picture can tell apart.
 const MOST_PATHS: usize = 8;
@@ -74,8 +75,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
     let mut picture = String::new();
     draw(&paths, &mut picture).map_err(|error| format!("cannot draw: {error}"))?;
-    std::fs::write(output, picture)
-        .map_err(|error| format!("cannot write {}: {error}", output.display()))?;
+    std::fs::write(output, picture).map_err(Fault::unwritable(output))?;
     println!("{}", output.display());
     Ok(())
 }

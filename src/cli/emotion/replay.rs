@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::wanted;
 use crate::cli::Failure;
+use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
 use crate::emotion::{EmotionSnapshot, Happening, relive, replay_line};
 use crate::inference::SessionId;
@@ -17,7 +18,10 @@ pub(super) fn log(file: &Path) -> Result<(), Failure> {
     let mut lines = Lines::open(file)?;
     let mut out = BufWriter::new(stdout().lock());
     while let Some(Named { place, text }) = lines.next()? {
-        let replayed = replay_line(text).map_err(|error| format!("{place}: {error}"))?;
+        let replayed = replay_line(text).map_err(|error| Fault::LogLine {
+            place,
+            reason: error.to_string(),
+        })?;
         serde_json::to_writer(&mut out, &replayed).map_err(std::io::Error::from)?;
         writeln!(out)?;
     }
@@ -78,7 +82,11 @@ pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
             return Err(error);
         }
         if number == 0 {
-            return Err(format!("{} has no session {session}", file.display()).into());
+            return Err(Fault::NoSession {
+                file: file.display().to_string(),
+                session: session.to_string(),
+            }
+            .into());
         }
     }
     out.flush()?;

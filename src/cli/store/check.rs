@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::cli::Failure;
+use crate::cli::fault::Fault;
 use crate::emotion::relive;
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
@@ -25,7 +26,12 @@ pub(super) fn check(file: &Path) -> Result<(), Failure> {
     }
     if wrong > 0 {
         let all = sessions.len();
-        return Err(format!("{}: {wrong} of {all} sessions are damaged", file.display()).into());
+        return Err(Fault::DamagedSessions {
+            file: file.display().to_string(),
+            wrong,
+            all,
+        }
+        .into());
     }
     writeln!(
         stdout(),

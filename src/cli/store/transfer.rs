@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Failure;
+use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
 use crate::emotion::{EmotionTracker, Happening, JournalEntry, relive};
 use crate::inference::SessionId;
@@ -41,15 +42,16 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
     };
     let out: Box<dyn Write> = match output {
         None => Box::new(stdout().lock()),
-        Some(output) => Box::new(
-            File::create(output)
-                .map_err(|error| format!("cannot write {}: {error}", output.display()))?,
-        ),
+        Some(output) => Box::new(File::create(output).map_err(Fault::unwritable(output))?),
     };
     let mut out = BufWriter::new(out);
     for session in sessions {
         let Some(kept) = store.load(&session)? else {
-            return Err(format!("{} has no session {session}", file.display()).into());
+            return Err(Fault::NoSession {
+                file: file.display().to_string(),
+                session: session.to_string(),
+            }
+            .into());
         };
         let (mut left, mut fault) = (kept.entries, None);
         let visit = &mut |JournalEntry { at, what }| {
@@ -89,13 +91,16 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
     let mut open: Option<(SessionId, Vec<JournalEntry>, Option<EmotionTracker>)> = None;
     let mut taken = 0_u64;
     while let Some(Named { place, text }) = lines.next()? {
-        let wrong = |reason: &str| Failure::from(format!("{place}: {reason}"));
+        let wrong = |reason: &str| Fault::ExportedLine {
+            place: place.clone(),
+            reason: reason.to_owned(),
+        };
         let line = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
         let session = match &line {
             Line::Entry { session, .. } | Line::State { session, .. } => session.clone(),
         };
         if open.as_ref().is_some_and(|(name, ..)| *name != session) {
-            return Err(wrong("another session begins before the state of the last"));
+            return Err(wrong("another session begins before the state of the last").into());
         }
         let (_, entries, tracker) = open.get_or_insert_with(|| (session.clone(), Vec::new(), None));
         match line {
@@ -106,11 +111,15 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
             }
             Line::State { state, .. } => {
                 if tracker.as_ref() != Some(state.as_ref()) {
-                    return Err(wrong("the journal leads to another state"));
+                    return Err(wrong("the journal leads to another state").into());
                 }
                 if store.load(&session)?.is_some() {
-                    let file = file.display();
-                    return Err(wrong(&format!("{file} has session {session} already")));
+                    return Err(Fault::SessionTaken {
+                        place,
+                        file: file.display().to_string(),
+                        session: session.to_string(),
+                    }
+                    .into());
                 }
                 store.commit(&[SessionChange {
                     forgotten: false,
@@ -125,10 +134,10 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
         }
     }
     if let Some((session, ..)) = open {
-        return Err(format!(
-            "{}: the state of session {session} is missing",
-            from.display()
-        )
+        return Err(Fault::ExportedLine {
+            place: from.display().to_string(),
+            reason: format!("the state of session {session} is missing"),
+        }
         .into());
     }
     writeln!(stdout(), "{}: {taken} sessions taken over", file.display())?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::model::ModelOptions;
-use super::{Failure, replace};
+use super::{Failure, Fault, replace};
 use crate::actors::steering::{library_context, read_folder};
 use crate::steering::{BlendOptions, MANIFEST_FILE};
 use crate::training::{CalibrateOptions, Calibration, Measured, calibrate};
@@ -82,8 +82,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
     if !options.dry_run {
         let text =
             with_caps(&manifest, &found).map_err(|error| format!("{}: {error}", file.display()))?;
-        replace(&file, text.as_bytes())
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        replace(&file, text.as_bytes()).map_err(Fault::unwritable(&file))?;
     }
     let mut out = stdout().lock();
     if options.json {

@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use super::{Failure, format_of, read, replace};
+use super::{Failure, Fault, format_of, read, replace};
 use crate::steering::write;
 
 pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
@@ -31,11 +31,9 @@ pub(super) fn convert(from: &Path, to: &Path, layer: Option<usize>) -> Result<()
     let format = format_of(to)?;
     let mut vector = read(from)?;
     if let Some(layer) = layer {
-        vector = vector
-            .at_layer(layer)
-            .map_err(|error| format!("{}: {error}", from.display()))?;
+        vector = vector.at_layer(layer).map_err(Fault::at(from))?;
     }
-    let bytes = write(format, &vector).map_err(|error| format!("{}: {error}", to.display()))?;
-    replace(to, &bytes).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+    let bytes = write(format, &vector).map_err(Fault::at(to))?;
+    replace(to, &bytes).map_err(Fault::unwritable(to))?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, Stop};
+use super::{Failure, Fault, Stop};
 use crate::actors::engine::chat_template;
 use crate::backend::Backend;
 use crate::cli::load_settings;
@@ -83,8 +83,7 @@ impl ModelOptions {
         let Some(file) = &self.pairs else {
             return Ok(ContrastPairs::shipped());
         };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let text = std::fs::read_to_string(file).map_err(Fault::unreadable(file))?;
         let is_toml = file
             .extension()
             .is_some_and(|extension| extension == "toml");
@@ -93,7 +92,7 @@ impl ModelOptions {
         } else {
             ContrastPairs::from_jsonl(&text)
         };
-        Ok(pairs.map_err(|error| format!("{}: {error}", file.display()))?)
+        Ok(pairs.map_err(Fault::at(file))?)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::model::ModelOptions;
-use super::{Failure, replace};
+use super::{Failure, Fault, replace};
 use crate::actors::steering::is_library_file;
 use crate::steering::{LibraryFile, VectorFormat};
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
@@ -135,14 +135,14 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
 }
 
 fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
+    let cannot = Fault::unreadable(folder);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(cannot(error).into()),
     };
     for entry in entries {
-        let name = entry.map_err(cannot)?.file_name();
+        let name = entry.map_err(&cannot)?.file_name();
         let taken = name.to_str().is_some_and(is_library_file);
         if taken && !force {
             return Err(format!(
@@ -159,28 +159,28 @@ fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
 /// Writes the whole set or nothing: a new folder appears complete, in an old
 /// one each file is replaced as a whole, the manifest last.
 fn write_set(folder: &Path, files: &[LibraryFile]) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| format!("cannot write {}: {error}", folder.display());
+    let cannot = Fault::unwritable(folder);
     if folder.exists() {
         for file in files {
-            replace(&folder.join(&file.name), &file.bytes).map_err(cannot)?;
+            replace(&folder.join(&file.name), &file.bytes).map_err(&cannot)?;
         }
-        return Ok(remove_other_formats(folder, files).map_err(cannot)?);
+        return Ok(remove_other_formats(folder, files).map_err(&cannot)?);
     }
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(parent).map_err(cannot)?;
+    std::fs::create_dir_all(parent).map_err(&cannot)?;
     let temporary = tempfile::Builder::new()
         .prefix(".elpis-")
         .tempdir_in(parent)
-        .map_err(cannot)?;
+        .map_err(&cannot)?;
     let complete = temporary.path().join("set");
-    std::fs::create_dir(&complete).map_err(cannot)?;
+    std::fs::create_dir(&complete).map_err(&cannot)?;
     for file in files {
-        replace(&complete.join(&file.name), &file.bytes).map_err(cannot)?;
+        replace(&complete.join(&file.name), &file.bytes).map_err(&cannot)?;
     }
-    std::fs::rename(&complete, folder).map_err(cannot)?;
+    std::fs::rename(&complete, folder).map_err(&cannot)?;
     Ok(())
 }
 

@@ -121,6 +121,7 @@ fn a_good_machine_under_good_settings_gives_no_warning() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_must_warn_warns_of_that_alone() {
     let gpu = || case().change(|case| case.devices.push(device(DeviceKind::Cuda)));
     let vectors = || case().with("ELPIS_MODEL_EMOTION_VECTORS_DIR", "vectors");

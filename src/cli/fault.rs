@@ -1,0 +1,75 @@
+//! Failures of the command itself.
+
+use std::io;
+use std::path::Path;
+
+use super::Failure;
+
+/// What went wrong outside the library.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("cannot read {file}: {source}")]
+    Unreadable { file: String, source: io::Error },
+    #[error("cannot write {file}: {source}")]
+    Unwritable { file: String, source: io::Error },
+    /// What is wrong at a place, such as a file.
+    #[error("{place}: {source}")]
+    At { place: String, source: Failure },
+    /// A line of a log of events.
+    #[error("{place}: {reason}")]
+    LogLine { place: String, reason: String },
+    /// A line of exported sessions, or what should follow it.
+    #[error("{place}: {reason}")]
+    ExportedLine { place: String, reason: String },
+    #[error("{place}: {file} has session {session} already")]
+    SessionTaken {
+        place: String,
+        file: String,
+        session: String,
+    },
+    #[error("{file} has no session {session}")]
+    NoSession { file: String, session: String },
+    #[error("{file}: {wrong} of {all} sessions are damaged")]
+    DamagedSessions {
+        file: String,
+        wrong: usize,
+        all: usize,
+    },
+    /// A conversation without a terminal and without a line.
+    #[error("standard input is no terminal, and there is no line in it")]
+    NothingToChat,
+    #[error("{count} of the messages were not answered")]
+    Unanswered { count: usize },
+    #[error("{}", findings.join("; "))]
+    Soak {
+        findings: Vec<String>,
+        /// Whether growth of memory is all that was found.
+        growth_alone: bool,
+    },
+}
+
+impl Fault {
+    pub(super) fn unreadable(file: &Path) -> impl Fn(io::Error) -> Self {
+        let file = file.display().to_string();
+        move |source| Self::Unreadable {
+            file: file.clone(),
+            source,
+        }
+    }
+
+    pub(super) fn unwritable(file: &Path) -> impl Fn(io::Error) -> Self {
+        let file = file.display().to_string();
+        move |source| Self::Unwritable {
+            file: file.clone(),
+            source,
+        }
+    }
+
+    pub(super) fn at<E: Into<Failure>>(file: &Path) -> impl Fn(E) -> Self {
+        let place = file.display().to_string();
+        move |source| Self::At {
+            place: place.clone(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Hints on models: backends, files and the Hub.
+
+use std::path::Path;
+
+use super::{Hint, say};
+use crate::backend::{BackendError, BackendKind, available_backends};
+use crate::hub::HubError;
+
+const LESS_MEMORY: &str = "if memory ran out, a smaller model.context_length, fewer runtime.n_parallel or a \
+                           smaller quantisation need less";
+
+pub(super) fn backend(error: &BackendError) -> Hint {
+    match error {
+        BackendError::NotBuilt { backend } => Some(not_built(*backend)),
+        BackendError::Unreadable { .. } => say(
+            "check model.path, and who may read the file; a relative path counts from the working directory",
+        ),
+        BackendError::NotAModel { path, .. } => not_a_model(path),
+        BackendError::Load { .. } => Some(format!(
+            "{LESS_MEMORY}; if the download was cut short, fetch the file again; ELPIS_LOG=debug shows more"
+        )),
+        BackendError::Checkpoint { .. } => say(
+            "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and \
+             a GGUF file of the model runs with model.backend = \"llama-cpp\"",
+        ),
+        BackendError::Limit { field, .. } => match *field {
+            "context_length" => say("lower model.context_length, or unset it"),
+            "tensor_split" => {
+                say("shorten model.tensor_split, or unset it: free memory then decides")
+            }
+            _ => None,
+        },
+        BackendError::CacheFull { .. } => {
+            say("ask again with a shorter conversation, or raise model.context_length")
+        }
+        BackendError::Native { .. } => Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more")),
+        BackendError::WorkerDied { .. } => Some(format!(
+            "{LESS_MEMORY}; the system's log says whether it ended the process"
+        )),
+        // They name the way out, or are met by a backend's caller alone.
+        BackendError::NoBundledModel
+        | BackendError::WorkerUnusable { .. }
+        | BackendError::Aborted
+        | BackendError::NoLogits { .. } => None,
+    }
+}
+
+fn not_built(backend: BackendKind) -> String {
+    let others: Vec<_> = available_backends()
+        .iter()
+        .map(|other| format!("{:?}", other.as_str()))
+        .collect();
+    let install =
+        format!("`cargo install elpis --features cli,{backend}` builds a command with it");
+    if others.is_empty() {
+        return install;
+    }
+    format!("{install}; or set model.backend = {}", others.join(" or "))
+}
+
+fn not_a_model(path: &Path) -> Hint {
+    let is_checkpoint = path.join("config.json").is_file();
+    let is_gguf = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let damaged = "the file may be damaged or still be on its way: fetch it again";
+    if is_checkpoint {
+        say("a Hugging Face folder runs with model.backend = \"transformers\"")
+    } else if path.is_dir() {
+        say(
+            "name the .gguf file itself, or a folder with config.json, tokenizer.json and safetensors",
+        )
+    } else if is_gguf && begins_as_gguf(path) {
+        say("a GGUF file runs with model.backend = \"llama-cpp\"")
+    } else if is_gguf {
+        say(damaged)
+    } else {
+        say("name a .gguf file, or a Hugging Face folder with model.backend = \"transformers\"")
+    }
+}
+
+fn begins_as_gguf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"GGUF"
+}
+
+pub(super) fn hub(error: &HubError) -> Hint {
+    match error {
+        HubError::FeatureMissing { .. } => say("or name a file on disk in model.path"),
+        HubError::RepoNotFound { .. } => say(
+            "check the spelling of model.path, `org/name`; a token is made in the settings of your Hub account",
+        ),
+        HubError::FileNotFound { repo, .. } => Some(format!(
+            "set model.path to {repo}:FILE with a file that it has, or to {repo} alone"
+        )),
+        HubError::NoModel { .. } => say(
+            "model.backend chooses what is looked for: \"llama-cpp\" takes .gguf files, \"transformers\" safetensors",
+        ),
+        HubError::Offline { .. } => {
+            say("unset HF_HUB_OFFLINE to fetch it once, or name a file on disk in model.path")
+        }
+        HubError::Unreachable { .. } => say(
+            "check the network and HF_ENDPOINT, or name a file on disk in model.path; what was fetched once \
+             is used without the network",
+        ),
+        HubError::RateLimited { .. } => {
+            say("wait some minutes; with a token in HF_TOKEN the Hub allows more")
+        }
+        HubError::Server { .. } => say("try again later; a download goes on where it ended"),
+        HubError::Incomplete { .. } => say("run the same command again"),
+        HubError::Checksum { .. } => say("run the same command again: it is fetched anew"),
+        HubError::Io { .. } => {
+            say("check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder")
+        }
+        // They name the way out.
+        HubError::Refused { .. }
+        | HubError::Ambiguous { .. }
+        | HubError::WholeRepository { .. } => None,
+    }
+}

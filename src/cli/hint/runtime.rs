@@ -1,0 +1,126 @@
+//! Hints on the runtime and its generations.
+
+use super::{Hint, model, say, settings, steering, store};
+use crate::actors::engine::EngineFailure;
+use crate::error::{EngineError, Error, MetricsFault};
+use crate::inference::{ConstraintError, RequestError};
+
+const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, mistral, gemma, phi-3, zephyr or a file";
+
+pub(super) fn error(error: &Error) -> Hint {
+    match error {
+        Error::Settings(error) => settings::settings(error),
+        Error::Engine(error) => engine(error),
+        Error::Backend(error) => model::backend(error),
+        Error::Steering(error) => steering::steering(error),
+        Error::Hub(error) => model::hub(error),
+        Error::Store(error) => store::store(error),
+        Error::Hardware { asked, .. } => Some(format!(
+            "set model.hardware_backend = \"auto\", or build with `cargo install elpis --features cli,{asked}`; \
+             `elpis doctor` shows the devices"
+        )),
+        Error::TooManyEvents { .. } => say("send fewer, or raise emotion.events_per_minute"),
+        Error::Metrics { fault, .. } => metrics(*fault),
+        Error::TooManySessions { .. } => say(
+            "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
+        ),
+        Error::Stopped { .. } => stopped(),
+        // They name what is allowed.
+        Error::Emotion(_) | Error::ChatFormat { .. } => None,
+    }
+}
+
+fn metrics(fault: MetricsFault) -> Hint {
+    match fault {
+        MetricsFault::InUse => say(
+            "another program listens there, perhaps another elpis: choose another port, or unset metrics.listen",
+        ),
+        MetricsFault::NotThere => say(
+            "this machine does not have the address: a port alone listens on this machine, 0.0.0.0:PORT everywhere",
+        ),
+        MetricsFault::Forbidden => {
+            say("ports below 1024 are for the system: choose one above, such as 9464")
+        }
+        MetricsFault::Other => say("choose another metrics.listen, or unset it"),
+        // They name the way out.
+        MetricsFault::NotBuilt | MetricsFault::Taken => None,
+    }
+}
+
+fn stopped() -> Hint {
+    say("`elpis doctor` tries the same settings; ELPIS_LOG=debug shows what led to it")
+}
+
+pub(super) fn engine(error: &EngineError) -> Hint {
+    match error {
+        EngineError::Request(error) => request(error),
+        EngineError::Template(_) => say(ANOTHER_TEMPLATE),
+        EngineError::Overloaded { .. } => {
+            say("try again later, or raise runtime.n_parallel or runtime.queue_limit")
+        }
+        EngineError::Timeout { .. } => {
+            say("raise runtime.request_timeout_seconds, or ask for fewer tokens")
+        }
+        EngineError::Backend(error) => model::backend(error),
+        EngineError::Constraint(error) => constraint(error),
+        EngineError::EngineRestarted => {
+            say("ask again; with runtime.resume_generations = true a reply goes on by itself")
+        }
+        EngineError::Stopped { .. } => stopped(),
+        // Nothing that a user of the command can change.
+        EngineError::KvSnapshot(_) | EngineError::Sampling(_) | EngineError::Unsupported { .. } => {
+            None
+        }
+    }
+}
+
+pub(super) fn request(error: &RequestError) -> Hint {
+    match error {
+        RequestError::PromptTooLong { .. } => say(
+            "shorten the conversation, raise model.context_length, or set model.context_overflow = \"drop-oldest\"",
+        ),
+        RequestError::EmptyPrompt => say(ANOTHER_TEMPLATE),
+        RequestError::Constraint(error) => constraint(error),
+        // They name the value and what is allowed.
+        RequestError::SessionId { .. }
+        | RequestError::Limit { .. }
+        | RequestError::Sampling(_)
+        | RequestError::Message(_)
+        | RequestError::Stop(_)
+        | RequestError::Tools(_) => None,
+    }
+}
+
+fn constraint(error: &ConstraintError) -> Hint {
+    match error {
+        ConstraintError::Unfinished { .. } => {
+            say("raise --max-tokens or model.max_tokens, or make the schema smaller")
+        }
+        ConstraintError::Refused { .. } => {
+            say("leave that out of the schema; docs/tools.md lists what can be enforced")
+        }
+        // They name the value, or what a build needs, or cannot be helped.
+        ConstraintError::Limit { .. }
+        | ConstraintError::NotBuilt { .. }
+        | ConstraintError::Vocabulary { .. }
+        | ConstraintError::Failed { .. }
+        | ConstraintError::Sampling(_)
+        | ConstraintError::Call(_) => None,
+    }
+}
+
+pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
+    match failure {
+        EngineFailure::Backend(error) => model::backend(error),
+        EngineFailure::Template(_) => say(ANOTHER_TEMPLATE),
+        EngineFailure::TemplateFile { .. } => {
+            say("check model.chat_format: the path, and who may read the file")
+        }
+        EngineFailure::Hung { .. } => {
+            say("raise runtime.watchdog_seconds above the longest step of this machine")
+        }
+        EngineFailure::Panic(_) | EngineFailure::Spawn(_) => stopped(),
+        // It names the known ones.
+        EngineFailure::ChatFormat(_) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! Hints on steering vectors and how they are made.
+
+use super::{Hint, model, runtime, say};
+use crate::error::{EngineError, SteeringError};
+use crate::steering::{FormatError, LibraryError, VectorError};
+use crate::training::{PairsError, TrainingError};
+
+const INSPECT: &str = "`elpis vectors inspect FILE` shows width, layers and norms of a file";
+
+pub(super) fn steering(error: &SteeringError) -> Hint {
+    match error {
+        SteeringError::Library(error) => library(error),
+        SteeringError::FolderMissing { folder } => Some(format!(
+            "correct the path, or make vectors with `elpis vectors train --output {folder}`"
+        )),
+        SteeringError::Unreadable { .. } => say("check who may read the folder and its files"),
+    }
+}
+
+pub(super) fn library(error: &LibraryError) -> Hint {
+    match error {
+        LibraryError::Format { source, .. } => format(source),
+        LibraryError::Vector { source, .. } => vector(source),
+        LibraryError::Width { .. } => Some(format!(
+            "it was made for another model; `elpis vectors train` makes vectors for this one, {INSPECT}"
+        )),
+        LibraryError::LayerOutOfRange { .. } | LibraryError::MissingRow { .. } => say(INSPECT),
+        LibraryError::Manifest { .. } => say(
+            "docs/vectors.md describes vectors.toml; it must stand beside the vectors, or be absent",
+        ),
+        LibraryError::MissingFile { .. } => {
+            say("correct `file` of that emotion in vectors.toml, or remove the emotion")
+        }
+        LibraryError::TooStrong { .. } => Some(format!(
+            "lower scale or cap in vectors.toml, or let `elpis vectors calibrate` find the caps; {INSPECT}"
+        )),
+        LibraryError::TooManyEmotions { .. } => say("take some files out of the folder"),
+        // They name the way out, or are met by a program alone.
+        LibraryError::DuplicateFile { .. }
+        | LibraryError::DuplicateEmotion { .. }
+        | LibraryError::NoPlace { .. }
+        | LibraryError::NoLayer { .. }
+        | LibraryError::Context { .. } => None,
+    }
+}
+
+pub(super) fn format(error: &FormatError) -> Hint {
+    match error {
+        FormatError::RefusedGlobal { .. }
+        | FormatError::RefusedOpcode { .. }
+        | FormatError::RefusedEntry { .. } => say(
+            "save the tensor alone with torch.save, or as .safetensors: nothing in a .pt file is run",
+        ),
+        FormatError::Truncated { .. } | FormatError::Malformed { .. } | FormatError::NoTensors => {
+            say(
+                "the file may be damaged, or have the ending of another format: save or fetch it again",
+            )
+        }
+        FormatError::NoLayer => say("give one with --layer, counted from 0"),
+        FormatError::LayerZero => say(
+            "GGUF control vectors count layers from 1, so the first cannot be written; take .safetensors or .pt",
+        ),
+        FormatError::NotAControlVector { .. } => {
+            say("it may be a model: a control vector is made by `elpis vectors convert` or `train`")
+        }
+        // They name what is allowed.
+        FormatError::LegacyPickle
+        | FormatError::LimitExceeded { .. }
+        | FormatError::UnsupportedType { .. }
+        | FormatError::Shape { .. }
+        | FormatError::NotALayer { .. }
+        | FormatError::DuplicateLayer { .. } => None,
+        FormatError::Vector(error) => vector(error),
+    }
+}
+
+pub(super) fn vector(error: &VectorError) -> Hint {
+    match error {
+        VectorError::Empty | VectorError::NotFinite { .. } | VectorError::ZeroNorm => {
+            say("the vector is of no use as it is; `elpis vectors train` makes new ones")
+        }
+        // They name what is allowed.
+        VectorError::TooWide { .. }
+        | VectorError::LayerOutOfRange { .. }
+        | VectorError::WidthMismatch { .. } => None,
+    }
+}
+
+pub(super) fn training(error: &TrainingError) -> Hint {
+    match error {
+        TrainingError::Backend(error) => model::backend(error),
+        TrainingError::Template(error) => runtime::engine(&EngineError::Template(error.clone())),
+        TrainingError::Contrast { .. } => say(
+            "give that emotion pairs whose sentences differ, or leave --pairs out for the shipped ones",
+        ),
+        TrainingError::Vector { source, .. } => vector(source),
+        TrainingError::Format { source, .. } => format(source),
+        TrainingError::Library(error) => library(error),
+        TrainingError::NotRendered { .. } => {
+            say("choose another template with model.chat_format: it must show what is said")
+        }
+        TrainingError::NoVectors => say(
+            "make some first: `elpis vectors train --output DIR`, then name that folder with --vectors",
+        ),
+        // They name what is allowed, or were asked for.
+        TrainingError::Sampling(_) | TrainingError::Limit { .. } | TrainingError::Interrupted => {
+            None
+        }
+    }
+}
+
+pub(super) fn pairs(error: &PairsError) -> Hint {
+    match error {
+        PairsError::TooLarge { .. } => say("a few hundred pairs for each emotion are enough"),
+        PairsError::Syntax { .. } | PairsError::Value { .. } => say(
+            "a line of JSONL is {\"emotion\": …, \"positive\": …, \"negative\": …} or {\"question\": …}; \
+             docs/vectors.md describes both forms",
+        ),
+        PairsError::TooFew { .. } | PairsError::Empty => {
+            say("add pairs, or leave --pairs out for the shipped ones")
+        }
+    }
+}
