@@ -15,8 +15,17 @@ use rand_core::{Rng, SeedableRng};
 use schemas::Schemas;
 use serde_json::{Value, json};
 
-const CONTROL: [&str; 3] = ["[TOOL_CALLS]", "<tool_call>", "</tool_call>"];
-const PIECES: [&str; 16] = [
+const CONTROL: [&str; 8] = [
+    "[TOOL_CALLS]",
+    "<tool_call>",
+    "</tool_call>",
+    "[CALL_ID]",
+    "[ARGS]",
+    "<start_function_call>",
+    "<end_function_call>",
+    "<escape>",
+];
+const PIECES: [&str; 22] = [
     "{\"",
     "\": \"",
     "\"}",
@@ -33,6 +42,12 @@ const PIECES: [&str; 16] = [
     "{\"name\": \"",
     "<tool_call> no",
     "null",
+    "<escape>",
+    "<escape>}",
+    "</parameter>",
+    "\n</parameter>\n",
+    "</parameter>\n<parameter=",
+    ":<escape>",
 ];
 
 /// All bytes, some longer pieces, control tokens and two ends.
@@ -120,9 +135,10 @@ impl Model {
     }
 }
 
-fn calls(format: ToolFormat, text: &str) -> Vec<(String, Value)> {
-    let mut parser = ToolParser::new(format, 1, false);
-    let mut events = parser.push(text).unwrap();
+fn calls(format: ToolFormat, tools: &ToolSet, text: &str) -> Vec<(String, Value)> {
+    let mut parser = ToolParser::new(format, 1, false).with_tools(tools);
+    let read = parser.push(text);
+    let mut events = read.unwrap_or_else(|error| panic!("{error}: {text}"));
     events.extend(parser.finish().unwrap());
     let call = |event| match event {
         ToolEvent::Finished { call, .. } => Some((call.name, call.arguments)),
@@ -158,7 +174,7 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
             .unwrap_or_else(|error| panic!("{error}\n{lark}"));
         let mut model = Model::hot(seed ^ round as u64);
         let text = model.write(&mut guide, 20_000).unwrap();
-        let calls = calls(format, &text);
+        let calls = calls(format, &tools, &text);
         assert!(
             !calls.is_empty() && (parallel || calls.len() == 1),
             "{text}"
@@ -170,6 +186,155 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
         }
     }
     println!("{made} calls in {:?}", start.elapsed());
+}
+
+/// Whether a grammar takes a reply, token by token, and would let it end there.
+fn takes(guide: &mut Guide, control: &[ControlToken], reply: &str) -> bool {
+    let mut rest = reply;
+    while let Some(byte) = rest.bytes().next() {
+        let own = control.iter().find(|token| rest.starts_with(token.text));
+        let (token, length) = own.map_or((u32::from(byte), 1), |own| (own.id, own.text.len()));
+        if guide.accept(token, &mut Vec::new()).is_err() {
+            return false;
+        }
+        let mut at = length;
+        while !rest.is_char_boundary(at) {
+            if guide
+                .accept(u32::from(rest.as_bytes()[at]), &mut Vec::new())
+                .is_err()
+            {
+                return false;
+            }
+            at += 1;
+        }
+        rest = &rest[at..];
+    }
+    guide.is_accepting()
+}
+
+#[test]
+fn grammars_take_what_a_format_writes_and_nothing_else() {
+    let tools = ToolSet::from_json(&json!([
+        {"name": "f", "parameters": {"type": "object", "properties": {
+            "text": {"type": "string", "maxLength": 12},
+            "n": {"type": "integer", "minimum": 0, "maximum": 9},
+            "unit": {"enum": ["c", "cm"]},
+            "of": {"type": "array", "items": {"type": ["boolean", "null"]}, "maxItems": 2},
+            "date": {"type": ["string", "null"], "pattern": "^[0-9]{2}$"},
+        }, "required": ["n"]}},
+        {"name": "now"},
+    ]))
+    .unwrap();
+    let gemma = |call: &str| format!("<start_function_call>call:{call}<end_function_call>");
+    let qwen = |call: &str| format!("<tool_call>\n<function={call}</function>\n</tool_call>");
+    let value = |key: &str, value: &str| format!("<parameter={key}>\n{value}\n</parameter>\n");
+    let cases: [(ToolFormat, Vec<String>, Vec<String>); 3] = [
+        (
+            ToolFormat::MistralV11,
+            vec![
+                "[TOOL_CALLS]f[ARGS]{\"n\": 1}".to_owned(),
+                "[TOOL_CALLS]now[CALL_ID]a1b2c3d4e[ARGS]{}[TOOL_CALLS]f[ARGS]{\"text\": \"é\", \"n\": 1}".to_owned(),
+            ],
+            vec![
+                "[TOOL_CALLS]f[ARGS]{\"n\": 10}".to_owned(),
+                "[TOOL_CALLS]now[CALL_ID]short[ARGS]{}".to_owned(),
+                "[TOOL_CALLS]now{}".to_owned(),
+                "[TOOL_CALLS] [{\"name\": \"now\", \"arguments\": {}}]".to_owned(),
+            ],
+        ),
+        (
+            ToolFormat::FunctionGemma,
+            vec![
+                gemma("now{}"),
+                gemma("f{n:1}"),
+                gemma("f{text:<escape>a<b>, \"}é<escape>,n:1,unit:<escape>cm<escape>,of:[true,null],date:\"12\"}"),
+                gemma("f{text:<escape><escape>,n:1,of:[],date:null}") + &gemma("now{}"),
+            ],
+            vec![
+                gemma("f{}"),
+                gemma("f{n:10}"),
+                gemma("f{n:1,text:<escape>x<escape>}"),
+                gemma("f{text:<escape>1234567890123<escape>,n:1}"),
+                gemma("f{text:\"x\",n:1}"),
+                gemma("f{n:1,unit:<escape>m<escape>}"),
+                gemma("f{n:1,of:[true,true,true]}"),
+                gemma("f{n:1,}"),
+                gemma("f{n:1,date:<escape>12<escape>}"),
+                gemma("now{a:1}"),
+            ],
+        ),
+        (
+            ToolFormat::Qwen3Coder,
+            vec![
+                qwen("now>\n"),
+                qwen(&format!("f>\n{}", value("n", "1"))),
+                qwen(&format!(
+                    "f>\n{}{}{}{}{}",
+                    value("text", "\n</p> \"é\n"),
+                    value("n", "1"),
+                    value("unit", "c"),
+                    value("of", "[true, null]"),
+                    value("date", "\"12\"")
+                )),
+                qwen(&format!("f>\n{}{}", value("text", ""), value("n", "1"))) + "\n" + &qwen("now>\n"),
+            ],
+            vec![
+                qwen("f>\n"),
+                qwen(&format!("f>\n{}", value("n", "\"1\""))),
+                qwen(&format!("f>\n{}{}", value("n", "1"), value("text", "x"))),
+                qwen(&format!("f>\n{}{}", value("text", "1234567890123"), value("n", "1"))),
+                qwen(&format!("f>\n{}{}", value("text", "</parameter>"), value("n", "1"))),
+                qwen(&format!("f>\n{}{}", value("n", "1"), value("unit", "m"))),
+                qwen(&format!("f>\n{}{}", value("n", "1"), value("date", "12"))),
+            ],
+        ),
+    ];
+    let vocabulary = vocabulary();
+    for (format, good, bad) in cases {
+        for control in [Vec::new(), control()] {
+            let lark = format.grammar(tools.tools(), true, &control);
+            let check = |reply: &str| {
+                let extent = Extent::Calls(control.clone());
+                let grammar = Grammar::of_tools(lark.clone());
+                let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+                takes(&mut guide, &control, reply)
+            };
+            for reply in &good {
+                assert!(check(reply), "{format} refuses {reply}\n{lark}");
+                assert!(!calls(format, &tools, reply).is_empty());
+            }
+            for reply in &bad {
+                assert!(!check(reply), "{format} takes {reply}\n{lark}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_notation_cannot_say_is_written_as_json() {
+    let parameters = [
+        json!({"type": "object", "properties": {"a": {"$ref": "#/properties/b"}, "b": {"type": "null"}}, "required": ["a"]}),
+        json!({"type": "object", "properties": {"<a>": {"type": "boolean"}}, "required": ["<a>"]}),
+        json!({"type": "object", "additionalProperties": {"type": "boolean"}, "maxProperties": 2}),
+        json!({"type": "object", "properties": {"a": {"enum": ["</parameter>", "<escape>"]}}, "required": ["a"]}),
+        json!({"type": "object", "properties": {"a": {"enum": ["null", null, [1, {"b": "c"}]]}}, "required": ["a"]}),
+        json!({"type": "object", "properties": {"a": {"allOf": [{"type": "string"}, {"maxLength": 3}]}}, "required": ["a"]}),
+    ];
+    let vocabulary = vocabulary();
+    for (round, parameters) in parameters.into_iter().enumerate() {
+        let tools = ToolSet::from_json(&json!([{"name": "f", "parameters": parameters}])).unwrap();
+        for format in [ToolFormat::FunctionGemma, ToolFormat::Qwen3Coder] {
+            for control in [Vec::new(), control()] {
+                let grammar = Grammar::of_tools(format.grammar(tools.tools(), false, &control));
+                let extent = Extent::Calls(control);
+                let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+                let text = Model::hot(round as u64).write(&mut guide, 20_000).unwrap();
+                let calls = calls(format, &tools, &text);
+                assert_eq!(calls.len(), 1, "{text}");
+                schemas::check(&tools.tools()[0].parameters, &calls[0].1);
+            }
+        }
+    }
 }
 
 #[test]

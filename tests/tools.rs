@@ -31,7 +31,7 @@ type Reply = (
 );
 
 fn replies() -> Vec<Reply> {
-    use ToolFormat::{Gemma, Hermes, Json, Llama3, Mistral};
+    use ToolFormat::{FunctionGemma, Gemma, Hermes, Json, Llama3, Mistral, MistralV11, Qwen3Coder};
     let paris = || ("get_weather", json!({"place": "Paris"}));
     vec![
         (
@@ -116,6 +116,97 @@ fn replies() -> Vec<Reply> {
             vec![paris(), paris()],
         ),
         (Json, "[1, 2]", "[1, 2]", vec![]),
+        (
+            MistralV11,
+            "[TOOL_CALLS]get_weather[ARGS]{\"place\": \"Paris\"}",
+            "",
+            vec![paris()],
+        ),
+        (
+            MistralV11,
+            "One moment.[TOOL_CALLS]get_weather[CALL_ID]a1B2c3D4e[ARGS]{\"place\": \"Zürich \\\"[ARGS]\\\" }{\"}[TOOL_CALLS]a.b-c[ARGS] {}[TOOL_CALLS]now{\"of\": [{}, 1]}",
+            "One moment.",
+            vec![
+                ("get_weather", json!({"place": "Zürich \"[ARGS]\" }{"})),
+                ("a.b-c", json!({})),
+                ("now", json!({"of": [{}, 1]})),
+            ],
+        ),
+        (
+            MistralV11,
+            "[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}]",
+            "",
+            vec![paris()],
+        ),
+        (
+            MistralV11,
+            "[TOOL_CALLS]none of them[TOOLS]",
+            "none of them[TOOLS]",
+            vec![],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>call:get_weather{place:<escape>Paris<escape>}<end_function_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            FunctionGemma,
+            "Sure.<start_function_call>call:add{of:[1,-2.5e3,[true,null]],to:{größe:<escape>}, \"x\"\n<esc<escape>,x y:{}},last:[]}<end_function_call><start_function_call>call:now{}<end_function_call>",
+            "Sure.",
+            vec![
+                (
+                    "add",
+                    json!({"of": [1, -2500.0, [true, null]], "to": {"größe": "}, \"x\"\n<esc", "x y": {}}, "last": []}),
+                ),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>call:f{\"a,b\": {\"c\": \"d \\\" <escape>\", \"e\": [1, 2]}, unit: celsius, <escape>k<escape>:1}<end_function_call>",
+            "",
+            vec![(
+                "f",
+                json!({"a,b": {"c": "d \" <escape>", "e": [1, 2]}, "unit": "celsius", "k": 1}),
+            )],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>calling you {back}",
+            "calling you {back}",
+            vec![],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call>\n<function=get_weather>\n<parameter=place>\nParis\n</parameter>\n</function>\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Qwen3Coder,
+            "I write it:\n<tool_call>\n<function=save>\n<parameter=text>\n\n<b>\"x\" </b>\n</param\n\n</parameter>\n<parameter=lines>\n[1, {\"a\": null}]\n</parameter>\n<parameter=empty>\n\n</parameter>\n<parameter=inline>7.5</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>",
+            "I write it:\n",
+            vec![
+                (
+                    "save",
+                    json!({"text": "\n<b>\"x\" </b>\n</param\n", "lines": [1, {"a": null}], "empty": "", "inline": 7.5}),
+                ),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call> <functional> and <function=x y>",
+            "<functional> and <function=x y>",
+            vec![],
+        ),
     ]
 }
 
@@ -260,10 +351,141 @@ fn replies_that_break_off_end_with_a_typed_error_or_as_text() {
     }
 }
 
+#[test]
+fn broken_calls_in_the_newer_notations_end_with_a_typed_error() {
+    use ToolFormat::{FunctionGemma, MistralV11, Qwen3Coder};
+    let named = |reply: &str| ("f".to_owned(), reply.to_owned());
+    for (format, reply) in [
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\": 1"),
+        (FunctionGemma, "<start_function_call>call:f{a:<escape>1}"),
+        (
+            Qwen3Coder,
+            "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n",
+        ),
+    ] {
+        let (name, reply) = named(reply);
+        let unfinished = Err(ToolParseError::Unfinished { name });
+        assert_eq!(read(format, reply.as_bytes().chunks(1)), unfinished);
+    }
+    for (format, reply) in [
+        (MistralV11, "[TOOL_CALLS]f[ARGS]7"),
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\": 1e999}"),
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\" 1}"),
+        (FunctionGemma, "<start_function_call>call:f{a}"),
+        (FunctionGemma, "<start_function_call>call:f{a:1]}"),
+        (FunctionGemma, "<start_function_call>call:f{a:,}"),
+        (FunctionGemma, "<start_function_call>call:f{a:1,}"),
+        (FunctionGemma, "<start_function_call>call:f{a:\"\n\"}"),
+        (Qwen3Coder, "<tool_call>\n<function=f>\nno parameter"),
+        (Qwen3Coder, "<tool_call>\n<function=f>\n<parameter=a\n>"),
+    ] {
+        let got = read(format, reply.as_bytes().chunks(1));
+        let broken = matches!(&got, Err(ToolParseError::Arguments { name, .. }) if name == "f");
+        assert!(broken, "{format}: {reply}: {got:?}");
+    }
+    for (format, reply, text) in [
+        (MistralV11, "[TOOL_CALLS]f[ARG", "f[ARG"),
+        (
+            MistralV11,
+            "[TOOL_CALLS]f[CALL_ID]x y[ARGS]{}",
+            "f[CALL_ID]x y[ARGS]{}",
+        ),
+        (FunctionGemma, "<start_function_call>call:f", "call:f"),
+        (
+            FunctionGemma,
+            "<start_function_call>{\"name\": \"f\"}",
+            "{\"name\": \"f\"}",
+        ),
+        (Qwen3Coder, "<tool_call>\n<function=f", "<function=f"),
+        (Qwen3Coder, "<tool_call>\n<function=>", "<function=>"),
+    ] {
+        let events = read(format, reply.as_bytes().chunks(1)).unwrap();
+        assert_eq!(events, [ToolEvent::Text(text.to_owned())], "{reply}");
+    }
+}
+
+#[test]
+fn ids_that_a_model_writes_are_kept_unless_they_repeat() {
+    let reply = "[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{}[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{}[TOOL_CALLS]f[CALL_ID]short[ARGS]{}";
+    let events = read(ToolFormat::MistralV11, reply.as_bytes().chunks(1)).unwrap();
+    let ids: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            ToolEvent::Finished { call, .. } => Some(call.id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ids.len(), ids[0]), (3, "abcdefghi"));
+    assert!(ids[1] != ids[0] && ids[1].len() == 9 && ids[2].len() == 9);
+}
+
+#[test]
+fn schemas_tell_texts_from_other_values() {
+    let tools = ToolSet::from_json(&json!([{"name": "f", "parameters": {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "either": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "none": {"type": ["string", "null"]},
+            "choice": {"enum": ["1", "2"]},
+            "date": {"type": "string", "format": "date"},
+            "n": {"type": "integer"},
+        },
+    }}]))
+    .unwrap();
+    let parameter =
+        |(key, value): (&str, &str)| format!("<parameter={key}>\n{value}\n</parameter>\n");
+    let call = |values: &[(&str, &str)]| {
+        let values: String = values.iter().copied().map(parameter).collect();
+        format!("<tool_call>\n<function=f>\n{values}</function>\n</tool_call>")
+    };
+    let read = |reply: &str| {
+        let mut events = Vec::new();
+        let mut parser = ToolParser::new(ToolFormat::Qwen3Coder, 1, false).with_tools(&tools);
+        for piece in reply.split_inclusive(|_| true) {
+            events.extend(parser.push(piece)?);
+        }
+        events.extend(parser.finish()?);
+        Ok::<_, ToolParseError>(joined(events))
+    };
+    let reply = call(&[
+        ("text", "12"),
+        ("either", "null"),
+        ("none", "\"x\""),
+        ("choice", "1"),
+        ("date", "\"2020-01-02\""),
+        ("n", "12"),
+    ]);
+    let events = read(&reply).unwrap();
+    let [
+        ToolEvent::Started { .. },
+        ToolEvent::Arguments { json, .. },
+        ToolEvent::Finished { call: made, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    let expected = json!({"text": "12", "either": null, "none": "\"x\"", "choice": "1",
+        "date": "2020-01-02", "n": 12});
+    assert_eq!(made.arguments, expected);
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap(), expected);
+    for wrong in [
+        ("n", "twelve"),
+        ("n", "1, \"m\": 2"),
+        ("date", "2020-01-02"),
+    ] {
+        let refused = read(&call(&[wrong]));
+        assert!(
+            matches!(refused, Err(ToolParseError::Arguments { .. })),
+            "{wrong:?}"
+        );
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_breaks_the_parser(
-        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|<think>|\\{\"name\": |\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
+        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\[ARGS\\]|\\[CALL_ID\\]|<start_function_call>|call:|<escape>|<function=|<parameter=|</parameter>|</function>|<think>|\\{\"name\": |\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
         cut in 0_usize..64,
     ) {
         for format in ToolFormat::ALL {
@@ -436,6 +658,24 @@ fn formats_follow_from_templates() {
             "{name}"
         );
     }
+    let marks = [
+        (
+            "{{ '[TOOL_CALLS]' + name + '[ARGS]' }}",
+            ToolFormat::MistralV11,
+        ),
+        (
+            "<start_of_turn><start_function_call>",
+            ToolFormat::FunctionGemma,
+        ),
+        (
+            "<|im_start|><tool_call><function=f><parameter=p>",
+            ToolFormat::Qwen3Coder,
+        ),
+        ("<|im_start|><tool_call><function=f>{}", ToolFormat::Hermes),
+    ];
+    for (source, format) in marks {
+        assert_eq!(ToolFormat::of_template(source), format, "{source}");
+    }
     for (named, format) in [
         (ChatFormat::Llama3, ToolFormat::Llama3),
         (ChatFormat::ChatMl, ToolFormat::Hermes),
@@ -514,15 +754,15 @@ fn grammars_name_every_tool_and_no_white_space_is_free() {
     let tools = ToolSet::from_json(&json!([{"name": "f"}, {"name": "g"}])).unwrap();
     for format in ToolFormat::ALL {
         let one = format.grammar(tools.tools(), false, &[]);
-        assert!(
-            one.contains("\\\"f\\\"") && one.contains("\\\"g\\\""),
-            "{one}"
-        );
-        assert_eq!(
-            one.matches("\"whitespace_flexible\":false").count(),
-            2,
-            "{one}"
-        );
+        let names = match format {
+            ToolFormat::Qwen3Coder => ["<function=f>", "<function=g>"],
+            ToolFormat::MistralV11 | ToolFormat::FunctionGemma => ["\"f\"", "\"g\""],
+            _ => ["\\\"f\\\"", "\\\"g\\\""],
+        };
+        assert!(names.iter().all(|name| one.contains(name)), "{one}");
+        let schemas = one.matches("%json").count();
+        let fixed = one.matches("\"whitespace_flexible\":false").count();
+        assert_eq!(schemas, fixed, "{one}");
         assert!(
             !one.contains("{0,15}") && format.grammar(tools.tools(), true, &[]).contains("{0,15}")
         );

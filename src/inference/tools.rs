@@ -7,10 +7,13 @@
 mod call;
 mod definition;
 mod format;
+mod grammar;
 mod opening;
 mod parser;
 mod prompt;
 mod scan;
+mod schema;
+mod write;
 
 pub use call::{FunctionCall, MAX_PARALLEL_CALLS};
 pub use definition::{

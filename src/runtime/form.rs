@@ -51,12 +51,13 @@ impl Form {
         model: &LoadedModel,
         thinking: bool,
     ) -> Option<impl FnOnce(u64) -> ToolParser + use<>> {
-        let Self::Calls(_, choice) = self else {
+        let Self::Calls(tools, choice) = self else {
             return None;
         };
         let format = model.template.tool_format();
         let thinking = thinking && *choice == ToolChoice::Auto;
-        Some(move |seed| ToolParser::new(format, seed, thinking))
+        let tools = tools.clone();
+        Some(move |seed| ToolParser::new(format, seed, thinking).with_tools(&tools))
     }
 
     /// Compiles the guide of the reply. Takes a thread of its own, since grammars and

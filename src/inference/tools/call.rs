@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// Most calls that one reply is let to hold.
 pub const MAX_PARALLEL_CALLS: usize = 16;
 
+/// Letters and digits of an id.
+pub(super) const CALL_ID_LENGTH: usize = 9;
+
 /// A call of a tool that the model asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FunctionCall {
@@ -38,5 +41,9 @@ pub(super) fn call_id(seed: u64, number: u64) -> String {
     key[8..].copy_from_slice(&number.to_le_bytes());
     let hash = blake3::hash(&key);
     let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
-    hash.as_bytes().iter().take(9).map(letter).collect()
+    hash.as_bytes()
+        .iter()
+        .take(CALL_ID_LENGTH)
+        .map(letter)
+        .collect()
 }

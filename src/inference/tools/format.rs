@@ -1,14 +1,9 @@
 //! How models write tool calls.
 
 use std::fmt;
-use std::fmt::Write;
 
-use serde_json::{Value, json};
-
-use super::call::MAX_PARALLEL_CALLS;
-use super::definition::{ToolDefinition, ToolSet};
 use super::opening::Finder;
-use crate::inference::constraint::canonical_schema;
+use super::scan::is_name;
 
 /// How a family of models writes its tool calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,9 +17,21 @@ pub enum ToolFormat {
     Llama3,
     /// Mistral from the third tokenizer version on: `[TOOL_CALLS] [{"name": …, "arguments": …}]`.
     Mistral,
+    /// Mistral from the eleventh tokenizer version on: `[TOOL_CALLS]name[ARGS]{…}` for each call,
+    /// with `[CALL_ID]` and an id before `[ARGS]` where the model writes one (the chat templates of
+    /// Mistral Small 3.2, Magistral, Devstral and Ministral 3).
+    MistralV11,
     /// Gemma 2 and 3: `{"name": …, "parameters": …}`, bare or in a fence, as Google's guide to
     /// function calling with Gemma asks for it in the prompt.
     Gemma,
+    /// FunctionGemma: `<start_function_call>call:name{key:<escape>text<escape>,n:1}
+    /// <end_function_call>` without the line break, with bare keys and texts between markers (the
+    /// chat template of Google's FunctionGemma 270M).
+    FunctionGemma,
+    /// Qwen3-Coder: `<tool_call>\n<function=name>\n<parameter=key>\nvalue\n</parameter>\n
+    /// </function>\n</tool_call>` without spaces; texts stand as they are, all else is JSON (the
+    /// chat template of Qwen3-Coder-30B-A3B-Instruct, which Qwen3.5 and Nemotron 3 share).
+    Qwen3Coder,
     /// For all others: `{"name": …, "arguments": …}`, several as a list.
     Json,
 }
@@ -40,17 +47,27 @@ pub struct ControlToken {
 
 impl ToolFormat {
     /// Every format.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Hermes,
         Self::Llama3,
         Self::Mistral,
+        Self::MistralV11,
         Self::Gemma,
+        Self::FunctionGemma,
+        Self::Qwen3Coder,
         Self::Json,
     ];
 
     /// The format of the models that a chat template is for, by the markers that it writes.
     pub fn of_template(source: &str) -> Self {
+        // Others write `<function=` as well, around JSON or in another envelope.
+        let xml = ["<tool_call>", "<function=", "<parameter="];
+        if xml.iter().all(|mark| source.contains(mark)) {
+            return Self::Qwen3Coder;
+        }
         let marks = [
+            ("[ARGS]", Self::MistralV11),
+            ("<start_function_call>", Self::FunctionGemma),
             ("<tool_call>", Self::Hermes),
             ("[TOOL_CALLS]", Self::Mistral),
             ("<|start_header_id|>", Self::Llama3),
@@ -67,7 +84,10 @@ impl ToolFormat {
             Self::Hermes => "hermes",
             Self::Llama3 => "llama-3",
             Self::Mistral => "mistral",
+            Self::MistralV11 => "mistral-v11",
             Self::Gemma => "gemma",
+            Self::FunctionGemma => "function-gemma",
+            Self::Qwen3Coder => "qwen-3-coder",
             Self::Json => "json",
         }
     }
@@ -75,8 +95,10 @@ impl ToolFormat {
     /// The markers that may be control tokens of the model.
     pub const fn markers(self) -> &'static [&'static str] {
         match self {
-            Self::Hermes => &["<tool_call>", "</tool_call>"],
+            Self::Hermes | Self::Qwen3Coder => &["<tool_call>", "</tool_call>"],
             Self::Mistral => &["[TOOL_CALLS]"],
+            Self::MistralV11 => &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
+            Self::FunctionGemma => &["<start_function_call>", "<end_function_call>", "<escape>"],
             Self::Llama3 | Self::Gemma | Self::Json => &[],
         }
     }
@@ -84,8 +106,9 @@ impl ToolFormat {
     /// Looks for the beginning of the first call in a reply; see [`Finder::new`] for `thinking`.
     pub fn finder(self, thinking: bool) -> Finder {
         let (openings, anchored): (&[&str], bool) = match self {
-            Self::Hermes => (&["<tool_call>"], false),
-            Self::Mistral => (&["[TOOL_CALLS]"], false),
+            Self::Hermes | Self::Qwen3Coder => (&["<tool_call>"], false),
+            Self::Mistral | Self::MistralV11 => (&["[TOOL_CALLS]"], false),
+            Self::FunctionGemma => (&["<start_function_call>"], false),
             Self::Llama3 => (
                 &["{\"name\": ", "{\"type\": \"function\", \"name\": "],
                 true,
@@ -107,139 +130,29 @@ impl ToolFormat {
     /// What may stand between, before and after calls, apart from white space.
     pub(super) const fn filling(self) -> &'static [&'static str] {
         match self {
-            Self::Hermes => &["<tool_call>", "</tool_call>"],
-            Self::Mistral => &["[TOOL_CALLS]", "[", "]", ","],
+            Self::Hermes | Self::Qwen3Coder => &["<tool_call>", "</tool_call>"],
+            Self::Mistral | Self::MistralV11 => &["[TOOL_CALLS]", "[", "]", ","],
             Self::Llama3 => &[";", ","],
             Self::Gemma => &["```", "```json", "```tool_code", "[", "]", ","],
+            Self::FunctionGemma => &["<start_function_call>", "<end_function_call>"],
             Self::Json => &["[", "]", ","],
         }
     }
 
-    const fn arguments_key(self) -> &'static str {
+    /// Whether a call may begin so, or with what begins so.
+    pub(super) fn may_head(self, text: &str) -> bool {
         match self {
-            Self::Hermes | Self::Mistral | Self::Json => "arguments",
+            Self::FunctionGemma => "call:".starts_with(text),
+            Self::Qwen3Coder => "<function=".starts_with(text) || text == "{",
+            Self::MistralV11 => text == "{" || text.chars().all(is_name),
+            _ => text == "{",
+        }
+    }
+
+    pub(super) const fn arguments_key(self) -> &'static str {
+        match self {
             Self::Llama3 | Self::Gemma => "parameters",
-        }
-    }
-
-    /// The grammar of a reply, from the beginning of the first call on, in llguidance's dialect
-    /// of Lark: up to [`MAX_PARALLEL_CALLS`] calls or, without `parallel`, one. Markers among
-    /// `control` are tokens, the others text.
-    ///
-    /// JSON is written with one space after `:` and `,`, as Python does and as the models have
-    /// seen it; no model can then go on writing white space for ever.
-    pub fn grammar(
-        self,
-        tools: &[ToolDefinition],
-        parallel: bool,
-        control: &[ControlToken],
-    ) -> String {
-        let several = |one: &str, between: &str| {
-            if parallel {
-                let (between, more) = (quote(between), MAX_PARALLEL_CALLS - 1);
-                format!("{one} ({between} {one}){{0,{more}}}")
-            } else {
-                one.to_owned()
-            }
-        };
-        let marker = |text: &str| match control.iter().find(|token| token.text == text) {
-            Some(token) => format!("<[{}]>", token.id),
-            None => quote(text),
-        };
-        let list = format!("\"[\" {} \"]\"", several("call", ", "));
-        let start = match self {
-            Self::Hermes => several("block", "\n"),
-            Self::Mistral => format!("{} \" \"? {list}", marker("[TOOL_CALLS]")),
-            Self::Llama3 => several("call", "; "),
-            Self::Gemma => format!("call | {list} | fence call \"\\n```\""),
-            Self::Json => format!("call | {list}"),
-        };
-        let mut text = format!("start: {start}\n");
-        let rules = match self {
-            Self::Hermes => format!(
-                "block: {} \"\\n\" call \"\\n\" {}\n",
-                marker("<tool_call>"),
-                marker("</tool_call>")
-            ),
-            Self::Gemma => "fence: \"```json\\n\" | \"```tool_code\\n\"\n".to_owned(),
-            _ => String::new(),
-        };
-        text.push_str(&rules);
-        text.push_str("call: \"{\\\"name\\\": \" rest \"}\"");
-        if self == Self::Llama3 {
-            let typed = quote("{\"type\": \"function\", \"name\": ");
-            let _ = write!(text, " | {typed} rest \"}}\"");
-        }
-        let names: Vec<_> = (0..tools.len()).map(|n| format!("tool_{n}")).collect();
-        let _ = write!(text, "\nrest: {}\n", names.join(" | "));
-        for (name, tool) in names.iter().zip(tools) {
-            let head = format!("\"{}\", \"{}\": ", tool.name, self.arguments_key());
-            let schema = canonical_schema(&tool.parameters);
-            let _ = writeln!(text, "{name}: {} %json {schema}", quote(&head));
-        }
-        text
-    }
-
-    /// What tells a model of the tools whose chat template does not.
-    pub(super) fn instructions(self, tools: &ToolSet) -> String {
-        let list: Vec<_> = tools
-            .to_json()
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
-        let list = list.join("\n");
-        let key = self.arguments_key();
-        let call = format!("{{\"name\": <function name>, \"{key}\": <arguments as JSON>}}");
-        match self {
-            Self::Hermes => format!(
-                "You can call these functions:\n<tools>\n{list}\n</tools>\n\
-                 To call one, write:\n<tool_call>\n{call}\n</tool_call>"
-            ),
-            Self::Mistral => format!(
-                "You can call these functions:\n{list}\n\
-                 To call them, write nothing but:\n[TOOL_CALLS] [{call}]"
-            ),
-            Self::Llama3 | Self::Gemma | Self::Json => format!(
-                "You can call these functions:\n{list}\n\
-                 To call one, write nothing but:\n{call}"
-            ),
-        }
-    }
-
-    /// Writes the calls of an earlier assistant message down, as the model would have.
-    pub(super) fn write_calls(self, calls: &[Value]) -> String {
-        let key = self.arguments_key();
-        let call = |call: &Value| {
-            let function = call.get("function").unwrap_or(call);
-            let of = |name| function.get(name).cloned().unwrap_or_default();
-            let (name, arguments) = (of("name"), spaced(&of("arguments")));
-            format!("{{\"name\": {name}, \"{key}\": {arguments}}}")
-        };
-        let calls: Vec<_> = calls.iter().map(call).collect();
-        match (self, calls.as_slice()) {
-            (Self::Hermes, calls) => calls
-                .iter()
-                .map(|call| format!("<tool_call>\n{call}\n</tool_call>"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-            (Self::Mistral, calls) => format!("[TOOL_CALLS] [{}]", calls.join(", ")),
-            (Self::Llama3, calls) => calls.join("; "),
-            (Self::Gemma | Self::Json, [call]) => call.clone(),
-            (Self::Gemma | Self::Json, calls) => format!("[{}]", calls.join(", ")),
-        }
-    }
-
-    /// Writes the result of a tool down, for templates that have no turn for it.
-    pub(super) fn write_result(self, name: Option<&str>, content: &str) -> String {
-        match self {
-            Self::Hermes => format!("<tool_response>\n{content}\n</tool_response>"),
-            Self::Mistral => format!("[TOOL_RESULTS] {content}[/TOOL_RESULTS]"),
-            Self::Llama3 | Self::Gemma | Self::Json => {
-                let name = name.unwrap_or("the function");
-                format!("Result of {name}: {content}")
-            }
+            _ => "arguments",
         }
     }
 }
@@ -247,27 +160,5 @@ impl ToolFormat {
 impl fmt::Display for ToolFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// A Lark string is written as in JSON.
-fn quote(text: &str) -> String {
-    json!(text).to_string()
-}
-
-/// JSON with a space after `:` and `,`.
-fn spaced(value: &Value) -> String {
-    match value {
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(spaced).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(fields) => {
-            let field =
-                |(key, value): (&String, &Value)| format!("{}: {}", json!(key), spaced(value));
-            let fields: Vec<_> = fields.iter().map(field).collect();
-            format!("{{{}}}", fields.join(", "))
-        }
-        other => other.to_string(),
     }
 }

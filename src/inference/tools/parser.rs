@@ -2,10 +2,12 @@
 
 use thiserror::Error;
 
-use super::call::{FunctionCall, call_id};
+use super::call::{CALL_ID_LENGTH, FunctionCall, call_id};
+use super::definition::ToolSet;
 use super::format::ToolFormat;
 use super::opening::Finder;
 use super::scan::{Scan, Step};
+use super::schema::Notations;
 
 /// What a piece of a reply brought.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +93,9 @@ pub struct ToolParser {
     state: State,
     seed: u64,
     calls: usize,
+    /// The ids of the calls so far.
+    ids: Vec<String>,
+    notations: Notations,
     /// Text behind the calls in which no opening was looked for yet.
     behind: String,
     events: Vec<ToolEvent>,
@@ -105,9 +110,19 @@ impl ToolParser {
             state: State::Free,
             seed,
             calls: 0,
+            ids: Vec::new(),
+            notations: Notations::default(),
             behind: String::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Takes note of the tools on offer, for formats that write texts without quotes: the schemas
+    /// tell texts from other values. Without them, what can be read as JSON is no text.
+    #[must_use]
+    pub fn with_tools(mut self, tools: &ToolSet) -> Self {
+        self.notations = Notations::new(tools);
+        self
     }
 
     /// Adds a piece of the reply. Nothing may follow an error.
@@ -138,7 +153,7 @@ impl ToolParser {
             State::Call(scan, None) => self.text(scan.raw()),
             State::Call(scan, Some(_)) => {
                 return Err(ToolParseError::Unfinished {
-                    name: scan.name.unwrap_or_default(),
+                    name: scan.draft.name.unwrap_or_default(),
                 });
             }
         }
@@ -190,8 +205,8 @@ impl ToolParser {
                 Step::Broken if handed_on.is_none() => self.text(scan.raw()),
                 Step::Broken => {
                     return Err(ToolParseError::Arguments {
-                        name: scan.name.unwrap_or_default(),
-                        reason: "the call is no JSON object".to_owned(),
+                        name: scan.draft.name.unwrap_or_default(),
+                        reason: "they are not in the notation of a call".to_owned(),
                     });
                 }
             },
@@ -207,7 +222,10 @@ impl ToolParser {
         let filling = self.format.filling();
         let before = held.len();
         held.push(letter);
-        if filling.iter().any(|part| part.starts_with(&held)) {
+        if let Some(scan) = Scan::begin(self.format, &held, &self.notations) {
+            self.state = State::Call(scan, None);
+        } else if filling.iter().any(|part| part.starts_with(&held)) || self.format.may_head(&held)
+        {
             let may_grow = |part: &&str| part.len() > held.len() && part.starts_with(&held);
             if filling.contains(&held.as_str()) && !filling.iter().any(may_grow) {
                 held.clear();
@@ -215,10 +233,6 @@ impl ToolParser {
             self.state = State::Between(held);
         } else if filling.contains(&&held[..before]) {
             self.between(String::new(), letter);
-        } else if held == "{" {
-            let mut scan = Scan::new();
-            scan.push(letter);
-            self.state = State::Call(scan, None);
         } else {
             self.behind = held;
         }
@@ -234,23 +248,27 @@ impl ToolParser {
 
     /// Tells of a call whose name is complete; its arguments come as a whole if they were first.
     fn start(&mut self, scan: &Scan) -> Option<usize> {
-        let name = scan.name.clone()?;
+        let name = scan.draft.name.clone()?;
         let index = self.calls;
         self.calls += 1;
-        let id = call_id(self.seed, index as u64);
+        // The model's own id, for that is what it will be shown again.
+        let own = scan.draft.id.clone();
+        let own = own.filter(|id| id.len() == CALL_ID_LENGTH && !self.ids.contains(id));
+        let id = own.unwrap_or_else(|| call_id(self.seed, index as u64));
+        self.ids.push(id.clone());
         self.events.push(ToolEvent::Started { index, id, name });
         Some(0)
     }
 
     fn hand_on_arguments(&mut self) {
         if let State::Call(scan, Some(handed_on)) = &mut self.state {
-            let piece = scan.arguments.get(*handed_on..).unwrap_or_default();
+            let piece = scan.draft.arguments.get(*handed_on..).unwrap_or_default();
             if !piece.is_empty() {
                 self.events.push(ToolEvent::Arguments {
                     index: self.calls.saturating_sub(1),
                     json: piece.to_owned(),
                 });
-                *handed_on = scan.arguments.len();
+                *handed_on = scan.draft.arguments.len();
             }
         }
     }
@@ -261,13 +279,13 @@ impl ToolParser {
             return Ok(());
         }
         let arguments = scan.arguments();
-        let name = scan.name.clone().unwrap_or_default();
+        let name = scan.draft.name.clone().unwrap_or_default();
         self.state = State::Call(scan, handed_on);
         self.hand_on_arguments();
         let index = self.calls.saturating_sub(1);
         match arguments {
             Ok(arguments) => {
-                let id = call_id(self.seed, index as u64);
+                let id = self.ids.last().cloned().unwrap_or_default();
                 let call = FunctionCall {
                     id,
                     name,

@@ -1,164 +1,123 @@
-//! Reads one call, a JSON object, character by character.
+//! Reads one call character by character, whatever its notation, and says its arguments in JSON.
 
-use serde_json::Value;
+mod function;
+mod named;
+mod object;
+mod xml;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Before or within a key.
-    Key,
-    /// Between a key and its value.
-    Colon,
-    Value,
-}
+use serde_json::{Map, Value, json};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Name,
-    Arguments,
-    Other,
-}
+use self::function::FunctionScan;
+use self::named::NamedScan;
+use self::object::ObjectScan;
+use self::xml::XmlScan;
+use super::format::ToolFormat;
+use super::schema::Notations;
 
 /// What a character brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The object goes on.
+    /// The call goes on.
     Open,
-    /// The object is complete.
+    /// The call is complete.
     Closed,
-    /// This is no JSON object.
+    /// This is no call.
     Broken,
 }
 
-/// A call that is being read. The object's opening brace is the first character pushed.
-#[derive(Debug, Clone)]
-pub(super) struct Scan {
-    raw: String,
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    place: Place,
-    field: Field,
-    /// The key or the value at the first level that is being read.
-    token: String,
+/// What is known of a call that is being read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft {
     /// The name, once it is complete.
     pub name: Option<String>,
-    /// The arguments as far as they are written.
+    /// The id that the model gave the call.
+    pub id: Option<String>,
+    /// The arguments as far as they are known, as JSON.
     pub arguments: String,
 }
 
+#[derive(Debug, Clone)]
+enum Notation {
+    Object(ObjectScan),
+    Named(NamedScan),
+    Function(FunctionScan),
+    Xml(XmlScan),
+}
+
+/// A call that is being read.
+#[derive(Debug, Clone)]
+pub(super) struct Scan {
+    raw: String,
+    pub draft: Draft,
+    notation: Notation,
+}
+
 impl Scan {
-    pub fn new() -> Self {
-        Self {
-            raw: String::new(),
-            depth: 0,
-            in_string: false,
-            escaped: false,
-            place: Place::Key,
-            field: Field::Other,
-            token: String::new(),
-            name: None,
-            arguments: String::new(),
-        }
+    /// Begins a call if this is all of a beginning of one.
+    pub fn begin(format: ToolFormat, head: &str, notations: &Notations) -> Option<Self> {
+        let name = format == ToolFormat::MistralV11 && head.chars().all(is_name);
+        let scan = |notation| Self {
+            raw: head.to_owned(),
+            draft: Draft::default(),
+            notation,
+        };
+        Some(match (format, head) {
+            (ToolFormat::FunctionGemma, "call:") => scan(Notation::Function(FunctionScan::new())),
+            (ToolFormat::Qwen3Coder, "<function=") => {
+                scan(Notation::Xml(XmlScan::new(notations.clone())))
+            }
+            (ToolFormat::FunctionGemma, _) => return None,
+            (_, "{") => scan(Notation::Object(ObjectScan::new())),
+            _ if name => scan(Notation::Named(NamedScan::new(head))),
+            _ => return None,
+        })
     }
 
-    /// Everything that was pushed.
+    /// Everything that was read.
     pub fn raw(&self) -> &str {
         &self.raw
     }
 
     pub fn push(&mut self, letter: char) -> Step {
         self.raw.push(letter);
-        if self.in_string {
-            self.write(letter);
-            if self.escaped {
-                self.escaped = false;
-            } else if letter == '\\' {
-                self.escaped = true;
-            } else if letter == '"' {
-                self.in_string = false;
-                return self.string_ended();
-            }
-            return Step::Open;
-        }
-        match (letter, self.depth) {
-            ('{', 0) => {
-                self.depth = 1;
-                Step::Open
-            }
-            (_, 0) => Step::Broken,
-            (',', 1) if self.place == Place::Value => {
-                self.place = Place::Key;
-                Step::Open
-            }
-            ('}', 1) if self.place != Place::Colon => Step::Closed,
-            (':', 1) if self.place == Place::Colon => {
-                self.place = Place::Value;
-                self.token.clear();
-                Step::Open
-            }
-            (letter, 1) if letter.is_ascii_whitespace() => Step::Open,
-            ('"', 1) if self.place == Place::Key => {
-                self.in_string = true;
-                self.token.clear();
-                self.token.push('"');
-                Step::Open
-            }
-            (_, 1) if self.place != Place::Value => Step::Broken,
-            _ => {
-                self.write(letter);
-                match letter {
-                    '"' => self.in_string = true,
-                    '{' | '[' => self.depth += 1,
-                    '}' | ']' => self.depth -= 1,
-                    _ => {}
-                }
-                Step::Open
-            }
+        let draft = &mut self.draft;
+        match &mut self.notation {
+            Notation::Object(scan) => scan.push(draft, letter),
+            Notation::Named(scan) => scan.push(draft, letter),
+            Notation::Function(scan) => scan.push(draft, letter),
+            Notation::Xml(scan) => scan.push(draft, letter),
         }
     }
 
-    fn write(&mut self, letter: char) {
-        match (self.place, self.field) {
-            (Place::Value, Field::Arguments) => self.arguments.push(letter),
-            _ => self.token.push(letter),
-        }
-    }
-
-    fn string_ended(&mut self) -> Step {
-        if self.depth != 1 {
-            return Step::Open;
-        }
-        let text = || serde_json::from_str::<String>(&self.token).ok();
-        match (self.place, self.field) {
-            (Place::Key, _) => {
-                let Some(key) = text() else {
-                    return Step::Broken;
-                };
-                self.field = match key.as_str() {
-                    "name" => Field::Name,
-                    "arguments" | "parameters" => Field::Arguments,
-                    _ => Field::Other,
-                };
-                self.place = Place::Colon;
-            }
-            (Place::Value, Field::Name) => self.name = text(),
-            _ => {}
-        }
-        Step::Open
-    }
-
-    /// The arguments of a complete object; some models write them as a string of JSON.
+    /// The arguments of a complete call; some models write them as a string of JSON.
     ///
     /// # Errors
     /// Why they cannot be read.
     pub fn arguments(&self) -> Result<Value, serde_json::Error> {
-        if self.arguments.is_empty() {
-            return Ok(Value::Object(serde_json::Map::new()));
+        if self.draft.arguments.is_empty() {
+            return Ok(Value::Object(Map::new()));
         }
-        let value: Value = serde_json::from_str(&self.arguments)?;
+        let value: Value = serde_json::from_str(&self.draft.arguments)?;
         match &value {
             Value::String(text) => Ok(serde_json::from_str(text).unwrap_or(value)),
             _ => Ok(value),
         }
     }
+}
+
+/// Whether a letter can stand in a tool's name.
+pub(super) fn is_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "_-.".contains(letter)
+}
+
+/// Adds a piece of a JSON string, without quotes.
+fn escape_into(out: &mut String, text: &str) {
+    let quoted = json!(text).to_string();
+    out.push_str(&quoted[1..quoted.len() - 1]);
+}
+
+/// How many bytes at the end of `text` may be the beginning of `mark`, less than all of it.
+fn overlap(text: &str, mark: &str) -> usize {
+    let ends = |length: &usize| mark.is_char_boundary(*length) && text.ends_with(&mark[..*length]);
+    (1..mark.len()).rev().find(ends).unwrap_or(0)
 }
