@@ -24,9 +24,9 @@ pub enum ToolFormat {
     /// Gemma 2 and 3: `{"name": …, "parameters": …}`, bare or in a fence, as Google's guide to
     /// function calling with Gemma asks for it in the prompt.
     Gemma,
-    /// FunctionGemma: `<start_function_call>call:name{key:<escape>text<escape>,n:1}
+    /// `FunctionGemma`: `<start_function_call>call:name{key:<escape>text<escape>,n:1}
     /// <end_function_call>` without the line break, with bare keys and texts between markers (the
-    /// chat template of Google's FunctionGemma 270M).
+    /// chat template of Google's `FunctionGemma` 270M).
     FunctionGemma,
     /// Qwen3-Coder: `<tool_call>\n<function=name>\n<parameter=key>\nvalue\n</parameter>\n
     /// </function>\n</tool_call>` without spaces; texts stand as they are, all else is JSON (the

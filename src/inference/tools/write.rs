@@ -1,5 +1,7 @@
 //! Writes tools, calls and results down for templates that do not.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::definition::ToolSet;
@@ -129,7 +131,7 @@ pub(super) fn spaced(value: &Value) -> String {
     }
 }
 
-/// A value as FunctionGemma writes it.
+/// A value as `FunctionGemma` writes it.
 fn escaped(value: &Value) -> String {
     match value {
         Value::String(text) if !text.contains("<escape>") => format!("<escape>{text}<escape>"),
@@ -153,7 +155,7 @@ fn escaped(value: &Value) -> String {
     }
 }
 
-/// Whether FunctionGemma can write a key without quotes.
+/// Whether `FunctionGemma` can write a key without quotes.
 pub(super) fn is_bare(key: &str) -> bool {
     let sign = |letter: char| letter.is_control() || "{}[],:\"<>".contains(letter);
     !key.is_empty() && key.trim() == key && !key.contains(sign)
@@ -167,7 +169,8 @@ fn in_tags(name: &str, arguments: &Value) -> String {
             Value::String(text) if !text.contains("</parameter>") => text.clone(),
             other => spaced(other),
         };
-        call.push_str(&format!("<parameter={key}>\n{value}\n</parameter>\n"));
+        // Writing to a string does not fail.
+        let _ = write!(call, "<parameter={key}>\n{value}\n</parameter>\n");
     }
     call.push_str("</function>");
     call

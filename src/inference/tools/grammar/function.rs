@@ -1,4 +1,4 @@
-//! The grammar of FunctionGemma's calls.
+//! The grammar of `FunctionGemma`'s calls.
 
 use serde_json::{Map, Value};
 

@@ -41,12 +41,11 @@ fn value(rules: &mut Rules<'_>, schema: &Value) -> Option<String> {
         return Some(format!("{json} {}", quote(VALUE_END)));
     };
     let ended = |text: &str| quote(&format!("{text}{VALUE_END}"));
-    let mut ways: Vec<String> = match &text.choices {
-        Some(choices) => choices.iter().map(|text| ended(text)).collect(),
-        None => {
-            let any = rules.text(&text, text.least, PARAMETER_END);
-            vec![rules.terminal(&format!("{any} {}", quote(VALUE_END)))]
-        }
+    let mut ways: Vec<String> = if let Some(choices) = &text.choices {
+        choices.iter().map(|text| ended(text)).collect()
+    } else {
+        let any = rules.text(&text, text.least, PARAMETER_END);
+        vec![rules.terminal(&format!("{any} {}", quote(VALUE_END)))]
     };
     if text.nullable {
         ways.push(ended("null"));

@@ -1,4 +1,4 @@
-//! Reads a call as FunctionGemma writes it.
+//! Reads a call as `FunctionGemma` writes it.
 
 use serde_json::{Value, json};
 
@@ -58,7 +58,6 @@ impl FunctionScan {
                 self.enter(draft, letter);
             }
             Place::Name if is_name(letter) => self.text.push(letter),
-            Place::Name => return Step::Broken,
             Place::Key | Place::Value | Place::Colon | Place::After
                 if letter.is_ascii_whitespace() => {}
             Place::Key | Place::Value => return self.begin(draft, letter),
@@ -70,23 +69,17 @@ impl FunctionScan {
                 return self.push(draft, letter);
             }
             Place::BareKey if "{}[],\"".contains(letter) => return Step::Broken,
-            Place::BareKey => {
-                self.text.push(letter);
-                if self.text == ESCAPE {
-                    self.begin_string(draft, Place::Escaped);
-                }
-            }
             Place::Colon if letter == ':' => {
                 draft.arguments.push_str(": ");
                 self.key = false;
                 self.place = Place::Value;
             }
-            Place::Colon => return Step::Broken,
+            Place::Name | Place::Colon => return Step::Broken,
             Place::Bare if "}],".contains(letter) => {
                 self.bare(draft);
                 return self.after(draft, letter);
             }
-            Place::Bare => {
+            Place::BareKey | Place::Bare => {
                 self.text.push(letter);
                 if self.text == ESCAPE {
                     self.begin_string(draft, Place::Escaped);
