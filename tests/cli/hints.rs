@@ -25,6 +25,9 @@ fn hints(told: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Arguments, variables, a word of the failure and one of its hint.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[test]
 fn failures_say_what_to_do_next() {
     let folder = tempfile::tempdir().unwrap();
@@ -38,7 +41,7 @@ fn failures_say_what_to_do_next() {
     let port = listener.local_addr().unwrap().port().to_string();
     let (page, notes, bad, hub) = (at("page.gguf"), at("notes.db"), at("bad-set"), at("hub"));
     let empty = at("empty-set");
-    let cases: [(&[&str], &[(&str, &str)], &str, &str); 13] = [
+    let cases: [Case; 13] = [
         (
             &["doctor"],
             &[("ELPIS_MODEL_TEMPRATURE", "1")],
