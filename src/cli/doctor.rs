@@ -41,7 +41,7 @@ pub(super) struct Options {
 
 /// Why `--strict` ends with a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{count} warnings, and --strict accepts none")]
+#[error("{count} warning{}, and --strict accepts none", if *.count == 1 { "" } else { "s" })]
 struct Warned {
     count: usize,
 }

@@ -38,7 +38,7 @@ pub(super) enum Fault {
     /// A conversation without a terminal and without a line.
     #[error("standard input is no terminal, and there is no line in it")]
     NothingToChat,
-    #[error("{count} of the messages were not answered")]
+    #[error("{} not answered", if *.count == 1 { "a message was".to_owned() } else { format!("{count} messages were") })]
     Unanswered { count: usize },
     #[error("{}", findings.join("; "))]
     Soak {

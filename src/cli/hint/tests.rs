@@ -300,6 +300,16 @@ fn several_wrong_settings_have_a_hint_each_and_none_twice() {
 }
 
 #[test]
+fn one_message_is_told_as_one() {
+    for (count, words) in [
+        (1, "a message was not answered"),
+        (2, "2 messages were not answered"),
+    ] {
+        assert_eq!(Fault::Unanswered { count }.to_string(), words);
+    }
+}
+
+#[test]
 fn a_hint_stands_on_a_line_of_its_own() {
     let error: Failure = StoreError::ReadOnly {
         file: text("moods.db"),
