@@ -30,6 +30,7 @@ type Reply = (
     Vec<(&'static str, Value)>,
 );
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn replies() -> Vec<Reply> {
     use ToolFormat::{FunctionGemma, Gemma, Hermes, Json, Llama3, Mistral, MistralV11, Qwen3Coder};
     let paris = || ("get_weather", json!({"place": "Paris"}));
