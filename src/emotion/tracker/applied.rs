@@ -48,7 +48,7 @@ pub struct AppliedRules {
     pub delta_clamped: bool,
     /// The state reached the edge of the plane.
     pub state_clamped: bool,
-    /// Factor of [`EmotionConfig::spiral_damping`], in [0, 1).
+    /// Factor of [`EmotionConfig::spiral_damping`](crate::emotion::EmotionConfig::spiral_damping), in [0, 1).
     #[serde(default)]
     pub spiral: Option<f64>,
     /// The ceiling on the absolute valence acted.
