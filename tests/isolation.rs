@@ -25,7 +25,7 @@ use elpis::{
 };
 use rustix::fs::OFlags;
 use rustix::process::{Signal, kill_process};
-use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, within};
+use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, stop, within};
 
 const QUESTION: &str = "Tell me about trains.";
 
@@ -355,7 +355,7 @@ async fn a_model_that_hangs_is_replaced_within_the_watchdogs_bound() {
     let expected = greedy(&session, None).await;
     let running = begun(&session).await;
     let first = program.process().await;
-    kill_process(first, Signal::STOP).unwrap();
+    stop(first).await;
     let start = Instant::now();
     let error = running.completion().await.unwrap_err();
     assert_eq!(error, EngineError::EngineRestarted);
@@ -364,7 +364,7 @@ async fn a_model_that_hangs_is_replaced_within_the_watchdogs_bound() {
     gone(first).await;
     // Idle: whoever asks finds out.
     let second = program.process().await;
-    kill_process(second, Signal::STOP).unwrap();
+    stop(second).await;
     assert_eq!(greedy(&session, None).await, expected);
     gone(second).await;
     elpis.shutdown().await;

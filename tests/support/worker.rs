@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use elpis::Settings;
 use elpis::settings::{HardwareBackend, Isolation, ModelSettings, RuntimeSettings};
 use elpis::worker::WorkerOptions;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub const ELPIS: &str = env!("CARGO_BIN_EXE_elpis");
@@ -107,6 +107,25 @@ pub async fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 pub async fn gone(process: Pid) {
     within("the end of a process", || (!exists(process)).then_some(())).await;
+}
+
+/// Stops a process, all of its threads: one that still runs could answer once more.
+pub async fn stop(process: Pid) {
+    kill_process(process, Signal::STOP).unwrap();
+    let tasks = format!("/proc/{}/task", process.as_raw_nonzero());
+    let stopped = |task: &fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.starts_with('T'));
+        // A thread that has ended meanwhile has no state.
+        state.unwrap_or(true)
+    };
+    let look = || {
+        let mut tasks = fs::read_dir(&tasks).unwrap().filter_map(Result::ok);
+        tasks.all(|task| stopped(&task)).then_some(())
+    };
+    within("the stop of a process", look).await;
 }
 
 /// Runs another test of this file in a process of its own.
