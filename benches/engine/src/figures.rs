@@ -63,8 +63,14 @@ impl Figure {
             return missing
                 .then_some("ELPIS_LLAMA_PYTHON does not name a Python with llama-cpp-python");
         }
-        let native = matches!(self.needs, Needs::LlamaCpp | Needs::Anyone);
-        if !native && !cfg!(feature = "transformers") {
+        if self.needs == Needs::Anyone {
+            let python = [script::LLAMA, script::TORCH];
+            let missing = python
+                .iter()
+                .all(|name| script::interpreter(name).is_none());
+            return missing.then_some("neither ELPIS_LLAMA_PYTHON nor ELPIS_PYTHON names a Python");
+        }
+        if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
             return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
         }
         if self.needs == Needs::Peer && script::interpreter(script::TORCH).is_none() {
