@@ -104,8 +104,8 @@ impl Run {
         Ok(rounds.outcome())
     }
 
-    /// As [`ratio`](Self::ratio), of sides that `start` makes anew for each round: where a side's
-    /// memory happens to lie can make it faster or slower by a tenth for as long as it lives.
+    /// As [`ratio`](Self::ratio), of sides that `start` makes anew for each round: one side can
+    /// stay faster or slower by a tenth for as long as it lives, perhaps by where its memory lies.
     pub fn ratio_afresh<S>(
         &self,
         mut start: impl FnMut(usize) -> Result<S>,
