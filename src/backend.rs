@@ -13,14 +13,14 @@ pub(crate) mod transformers;
 
 mod batch;
 mod bundled;
+#[cfg(any(unix, feature = "cli"))]
+pub(crate) mod environment;
 mod error;
 mod facts;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod norms;
 #[cfg(unix)]
 mod process;
-#[cfg(any(unix, feature = "cli"))]
-pub(crate) mod spin;
 pub mod worker;
 
 pub use batch::{Batch, Row, SequenceId};

@@ -8,6 +8,7 @@ mod bench;
 mod chat;
 mod doctor;
 mod emotion;
+mod environment;
 mod events;
 mod fault;
 mod hint;
@@ -16,7 +17,6 @@ mod pages;
 mod progress;
 mod signal;
 mod soak;
-mod spin;
 mod store;
 mod vectors;
 
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     worker::serve_if_asked();
-    spin::limit_openmp_spinning();
+    environment::complete();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Ask(options) => ask::run(cli.config, &options, cli.quiet),

@@ -85,9 +85,10 @@
 //! llama.cpp's threads spin while they wait for each other, so a second busy
 //! process on the same cores makes both slow. With OpenMP builds the
 //! environment variable `GOMP_SPINCOUNT=3000`, set before the process starts,
-//! keeps nearly all of the speed alone and most of it in company. The `elpis`
-//! command sets it for itself, and a runtime for a model in a process of its
-//! own ([`worker`]); for this process a library cannot.
+//! keeps nearly all of the speed alone and most of it in company. With glibc,
+//! `MALLOC_MMAP_THRESHOLD_=1048576` has memory of an engine that is gone go back
+//! to the system. The `elpis` command sets both for itself, and a runtime for a
+//! model in a process of its own ([`worker`]); for this process a library cannot.
 
 #![deny(unsafe_code)]
 

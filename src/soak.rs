@@ -55,6 +55,9 @@ impl Default for SoakOptions {
 /// Most memory for what finished conversations leave behind.
 const PREFIX_CACHE_MIB: u32 = 4;
 
+/// How long a session may take to end its last turn.
+const LONGEST_END: Duration = Duration::from_mins(1);
+
 /// Largest growth of resident memory, as a share.
 pub const MOST_GROWTH: f64 = 0.02;
 
@@ -83,16 +86,18 @@ pub struct SoakReport {
     pub foreign_replies: u64,
     /// Replies whose every token was found in their own sequence.
     pub witnessed_replies: u64,
+    /// Sessions that did not end within a minute of being told to.
+    pub hanging: u64,
     /// Faults that were injected.
     pub faults: u64,
     /// Reloads of the steering vectors that came into force.
     pub reloads: u64,
     /// Broken sets of vectors that were refused.
     pub refused_reloads: u64,
-    /// Resident memory after the warm-up, in bytes; `None` where it cannot be
-    /// read.
+    /// Most resident memory in the fifth of the time that follows the warm-up,
+    /// in bytes; `None` where it cannot be read.
     pub memory_after_warm_up: Option<u64>,
-    /// Resident memory at the end, in bytes.
+    /// Most resident memory in the last fifth of the time, in bytes.
     pub memory_at_end: Option<u64>,
 }
 
@@ -111,7 +116,18 @@ impl SoakReport {
                 findings.push(text);
             }
         };
+        // What never happened proves nothing.
         find(self.replies == 0, "no reply at all".to_owned());
+        find(self.events == 0, "no event was acknowledged".to_owned());
+        find(self.reloads == 0, "no vectors were reloaded".to_owned());
+        find(
+            self.replies > 0 && self.witnessed_replies + self.foreign_replies == 0,
+            "no reply was long enough to tell whose it is".to_owned(),
+        );
+        find(
+            self.hanging > 0,
+            format!("{} sessions never came to an end", self.hanging),
+        );
         find(
             self.lost_events > 0,
             format!("{} acknowledged events are lost", self.lost_events),
@@ -147,6 +163,7 @@ struct Tally {
     events: AtomicU64,
     foreign_replies: AtomicU64,
     witnessed_replies: AtomicU64,
+    hanging: AtomicU64,
     faults: AtomicU64,
     reloads: AtomicU64,
     refused_reloads: AtomicU64,
@@ -235,7 +252,18 @@ pub async fn soak(
     stop.send_replace(true);
     let mut lost = 0;
     let mut failure = None;
-    while let Some(ended) = chatting.join_next().await {
+    let patience = tokio::time::Instant::now() + LONGEST_END;
+    loop {
+        let ended = match tokio::time::timeout_at(patience, chatting.join_next()).await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => break,
+            Err(_) => {
+                let hanging = chatting.len() as u64;
+                tally.hanging.store(hanging, Ordering::Relaxed);
+                chatting.abort_all();
+                break;
+            }
+        };
         match ended {
             Ok(Ok(missing)) => lost += missing,
             Ok(Err(error)) => failure = Some(error),
@@ -246,8 +274,9 @@ pub async fn soak(
             }
         }
     }
-    let _ = troubling.await;
+    // Lets go of what it waits for, should it wait for something that hangs.
     elpis.shutdown().await;
+    let _ = troubling.await;
     match failure {
         Some(error) => Err(error),
         None => Ok(report(&tally, elapsed, lost, memory.span(elapsed))),
@@ -273,6 +302,7 @@ fn report(
         lost_events,
         foreign_replies: counted(&tally.foreign_replies),
         witnessed_replies: counted(&tally.witnessed_replies),
+        hanging: counted(&tally.hanging),
         faults: counted(&tally.faults),
         reloads: counted(&tally.reloads),
         refused_reloads: counted(&tally.refused_reloads),

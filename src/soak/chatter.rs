@@ -114,6 +114,10 @@ async fn check(session: &Session, witness: &Witness, tally: &Tally, mark: &str, 
         return;
     };
     let end = reply.floor_char_boundary(reply.len().saturating_sub(UNSEEN_END));
+    if end == 0 {
+        // Too short to tell anything.
+        return;
+    }
     match witness.saw(mark, &reply[..end], tokenizer.as_ref()) {
         Some(true) => count(&tally.witnessed_replies),
         Some(false) => count(&tally.foreign_replies),

@@ -18,7 +18,7 @@ use super::descriptors;
 use super::logits;
 use super::protocol::{Hello, PROTOCOL};
 use crate::backend::worker::{ARGUMENT, MARKER, WorkerOptions};
-use crate::backend::{BackendError, DeathNotice, spin};
+use crate::backend::{BackendError, DeathNotice, environment};
 
 /// How long a program may take until it says that it is a worker.
 const START_BOUND: Duration = Duration::from_secs(30);
@@ -185,9 +185,7 @@ impl Process {
             .stdout(standard_error())
             // Ctrl-C is for this program, which lets generations end.
             .process_group(0);
-        if let Some((name, value)) = spin::unset_limit() {
-            command.env(name, value);
-        }
+        command.envs(environment::unset());
         let child = command.spawn()?;
         // The command holds the other end, whose closing tells of the end.
         drop(command);

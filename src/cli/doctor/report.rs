@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::warning::Warning;
 use super::{ModelView, gibibytes};
 use crate::actors::hardware::HardwareReport;
-use crate::backend::{available_backends, spin};
+use crate::backend::{available_backends, environment};
 use crate::settings::LoadedSettings;
 
 /// Everything that was found.
@@ -37,7 +37,7 @@ impl Report<'_> {
             "version": env!("CARGO_PKG_VERSION"),
             "backends": available_backends(),
             "hardware": self.hardware,
-            "openmp_spin_count": std::env::var(spin::VARIABLE).ok(),
+            "openmp_spin_count": std::env::var(environment::SPIN_COUNT).ok(),
             "model": self.model.map(|model| model.facts.as_ref()),
             "vectors": self.model.map(|model| json!({
                 "version": model.library.version().to_string(),
@@ -83,7 +83,7 @@ impl Report<'_> {
             "  runs on {}; {} physical cores, {} usable processors",
             hardware.selected, hardware.physical_cores, hardware.usable_processors
         )?;
-        if let Ok(count) = std::env::var(spin::VARIABLE) {
+        if let Ok(count) = std::env::var(environment::SPIN_COUNT) {
             writeln!(out, "  OpenMP threads spin {count} times before they sleep")?;
         }
         for device in &hardware.devices {

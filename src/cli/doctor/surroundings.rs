@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::backend::spin;
+use crate::backend::environment;
 use crate::settings::{ModelSource, Settings};
 
 /// A maker of GPUs whose driver can be seen without its toolkit.
@@ -88,7 +88,7 @@ impl Surroundings {
         let model = settings.model_source().ok();
         Self {
             gpus: drivers(),
-            spin_count: variable(spin::VARIABLE),
+            spin_count: variable(environment::SPIN_COUNT),
             wait_policy: variable("OMP_WAIT_POLICY"),
             memory: available_memory(),
             weights: match model {
