@@ -12,13 +12,15 @@ use crate::workspace::Workspace;
 
 /// Shown by `cargo xtask help bench`.
 pub const HELP: &str = "\
-Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--list]
+Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--list] [--record]
 
   NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, by default 7
   --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
   --list          name the figures, each with what it must come to
   --smoke         a few tokens on a tiny model, to see that every figure runs
+  --record        keeps the lines in `benches/results.jsonl`, each in the place of an earlier one of
+                  its figure, model and machine, and writes the tables of BENCHMARKS.md from them
 
 Prints one line of JSON for each figure and model, and writes the lines and a Markdown table of
 them to `target/xtask/bench/figures.jsonl` and `figures.md`. Needs a machine with nothing else to do.
@@ -31,6 +33,12 @@ target folder when these figures are asked for by name, and otherwise the figure
 
 /// The figure that takes every peer.
 const SERVING: &str = "serving";
+
+/// Keeps what is measured in the repository.
+const RECORD: &str = "--record";
+
+/// What git is asked for what is measured.
+const REVISION: &[&str] = &["describe", "--always", "--dirty", "--abbrev=12"];
 
 /// The package that measures.
 pub const PACKAGE: &str = "--package=elpis-bench";
@@ -55,11 +63,21 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     let mut run = workspace.cargo("run");
     run.args(["--release", PACKAGE]);
+    let record = args.iter().any(|arg| arg == RECORD);
+    let args = args.iter().filter(|arg| *arg != RECORD);
     run.args(features(workspace)).arg("--").args(args);
     run.arg("--report")
         .arg(workspace.own_folder().join("bench"));
-    if let Some(revision) = revision(workspace) {
-        run.env("ELPIS_BENCH_REVISION", revision);
+    for (variable, tool, arguments) in [
+        ("ELPIS_BENCH_REVISION", "git", REVISION),
+        ("ELPIS_BENCH_RUSTC", "rustc", &["--version"]),
+    ] {
+        if let Some(told) = told(workspace, tool, arguments) {
+            run.env(variable, told);
+        }
+    }
+    if record {
+        run.arg("--record").arg(&workspace.root);
     }
     process::run(with_cache(workspace, &mut run))
 }
@@ -96,12 +114,11 @@ fn with_cache<'a>(workspace: &Workspace, command: &'a mut Command) -> &'a mut Co
     command.arg("--cache").arg(folder)
 }
 
-/// What is measured, where git can tell.
-fn revision(workspace: &Workspace) -> Option<String> {
-    let mut git = workspace.command("git");
-    git.args(["describe", "--always", "--dirty", "--abbrev=12"]);
-    let revision = process::capture(&mut git).ok()?;
-    Some(revision.trim().to_owned())
+/// What a tool says of itself or of what is measured, where it is there.
+fn told(workspace: &Workspace, tool: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = workspace.command(tool);
+    let told = process::capture(command.args(arguments)).ok()?;
+    Some(told.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -3,16 +3,15 @@
 Reads one JSON object per line from standard input and answers each with one on standard output:
 
     {"do": "load", "file": …, "context": 1024, "batch": 512, "threads": 2}
-    {"do": "generate", "prompt_tokens": 40, "clients": 1, "tokens": 96, "seed": 1, "top_k": 40, …}
+    {"do": "generate", "prompts": […], "tokens": 96, "seed": 1, "top_k": 40, …}
 
-Clients are threads that stream from one model, each with a request of its own; a lock lets them
+Each prompt has a client, a thread that streams from the one model; a lock lets them
 in one after the other, since a `Llama` answers one request at a time. Between two lines it waits
 for input and computes nothing.
 """
 
 import json
 import platform
-import random
 import sys
 import threading
 import time
@@ -33,6 +32,8 @@ class Peer:
             n_threads=threads,
             n_threads_batch=threads,
             n_gpu_layers=0,
+            # What ours takes by itself on a processor.
+            flash_attn=True,
             verbose=False,
         )
         return {
@@ -40,14 +41,15 @@ class Peer:
             "threads": self.llama.n_threads,
         }
 
-    def generate(self, prompt_tokens, clients, tokens, seed, **sampling):
+    def generate(self, prompts, tokens, seed, **sampling):
         def client(index):
-            noise = random.Random(seed * 256 + index)
-            prompt = [noise.randrange(1000, 4000) for _ in range(prompt_tokens)]
             with self.lock:
-                return self.stream(prompt, tokens, seed * 256 + index, sampling)
+                return self.stream(prompts[index], tokens, seed * 256 + index, sampling)
 
-        return side_by_side.streams(clients, client)
+        answer = side_by_side.streams(len(prompts), client)
+        # As `create_completion` reads them.
+        read = [self.llama.tokenize(prompt.encode(), special=True) for prompt in prompts]
+        return {**answer, "prompt_tokens": [len(ids) for ids in read]}
 
     def stream(self, prompt, tokens, seed, sampling):
         """The times at which each token's text came."""

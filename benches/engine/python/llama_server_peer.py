@@ -3,7 +3,7 @@
 Reads one JSON object per line from standard input and answers each with one on standard output:
 
     {"do": "load", "file": …, "context": 1024, "batch": 512, "threads": 2}
-    {"do": "generate", "prompt_tokens": 40, "clients": 1, "tokens": 96, "seed": 1, "top_k": 40, …}
+    {"do": "generate", "prompts": […], "tokens": 96, "seed": 1, "top_k": 40, …}
 
 The server is a process of its own, whose number the answer to `load` tells, on a free port of the
 loopback address. Clients are threads here that read its stream of events. Between two lines
@@ -13,9 +13,7 @@ nothing is computed.
 import http.client
 import json
 import platform
-import random
 import socket
-import string
 import subprocess
 import sys
 import time
@@ -40,6 +38,7 @@ class Peer:
             "n_threads": threads,
             "n_threads_batch": threads,
             "n_gpu_layers": 0,
+            "flash_attn": "true",
             "verbose": "false",
             # By default a new request breaks off the one before it.
             "interrupt_requests": "false",
@@ -69,13 +68,11 @@ class Peer:
                     raise RuntimeError(f"the server does not answer: {self.server.poll()}")
                 time.sleep(0.1)
 
-    def generate(self, prompt_tokens, clients, tokens, seed, **sampling):
+    def generate(self, prompts, tokens, seed, **sampling):
         def client(index):
-            noise = random.Random(seed * 256 + index)
-            words = ("".join(noise.choices(string.ascii_lowercase, k=2)) for _ in range(prompt_tokens))
-            return self.stream(" ".join(words), tokens, seed * 256 + index, sampling)
+            return self.stream(prompts[index], tokens, seed * 256 + index, sampling)
 
-        return side_by_side.streams(clients, client)
+        return side_by_side.streams(len(prompts), client)
 
     def stream(self, prompt, tokens, seed, sampling):
         """The times at which each token's text came."""

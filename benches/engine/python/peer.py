@@ -5,7 +5,7 @@ Reads one JSON object per line from standard input and answers each with one on 
     {"do": "load", "folder": …, "dtype": "float32", "threads": 2}
     {"do": "generate", "prompts": […], "tokens": 96, "steering": null or {"layer": 4, "rows": [[…], …]}}
     {"do": "gap", "prompt": "…", "written": […], "candidates": ["…", "…"], "steering": …}
-    {"do": "serve", "prompt_tokens": 40, "clients": 1, "tokens": 96, "seed": 1, "steered": false, …}
+    {"do": "serve", "prompts": […], "tokens": 96, "seed": 1, "steered": false, …}
 
 `serve` draws tokens for clients that stream, threads each with a request of its own: a lock lets
 them in one after the other, since hooks belong to the model and not to a request. Steered, every
@@ -114,8 +114,9 @@ class Peer:
         best = logits.max()
         return {"gap": max((best - logits[token]).item() for token in candidates)}
 
-    def serve(self, prompt_tokens, clients, tokens, seed, steered, **sampling):
+    def serve(self, prompts, tokens, seed, steered, **sampling):
         lock = threading.Lock()
+        inputs = [self.encode([prompt]) for prompt in prompts]
         if steered and not self.controls:
             layers = self.model.model.layers
             self.controls = [Control(layer) for layer in layers]
@@ -124,14 +125,12 @@ class Peer:
 
         def client(index):
             noise = torch.Generator().manual_seed(seed * 256 + index)
-            ids = torch.randint(1000, 4000, (1, prompt_tokens), generator=noise)
             with lock:
                 self.control(noise if steered else None)
                 torch.manual_seed(seed * 256 + index)
                 clock = Clock()
                 self.model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
+                    **inputs[index],
                     max_new_tokens=tokens,
                     do_sample=True,
                     use_cache=True,
@@ -141,7 +140,8 @@ class Peer:
             # The first is the prompt.
             return clock.times[1:]
 
-        return side_by_side.streams(clients, client)
+        answer = side_by_side.streams(len(prompts), client)
+        return {**answer, "prompt_tokens": [row["input_ids"].shape[1] for row in inputs]}
 
     def control(self, noise):
         width = self.model.config.hidden_size

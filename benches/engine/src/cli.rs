@@ -12,6 +12,7 @@ use crate::model::{ModelSpec, TINY, TORCH_SMALL, TORCH_TINY};
 
 const HELP: &str = "\
 Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR] [--report DIR]
+                   [--record DIR]
 
   NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
@@ -19,7 +20,9 @@ Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --list          name the figures
   --cache DIR     where the models are kept
-  --report DIR    also writes the lines and a Markdown table of them into this folder";
+  --report DIR    also writes the lines and a Markdown table of them into this folder
+  --record DIR    also keeps the lines in benches/results.jsonl of this repository and writes the
+                  tables of BENCHMARKS.md anew from them";
 
 /// What is to be measured, and how.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Folder for the lines and their table.
     pub report: Option<PathBuf>,
+    /// The repository whose record the lines go into.
+    pub record: Option<PathBuf>,
     /// What was asked for, as it would be typed.
     pub command: String,
     /// What a figure starts in a process of its own, and on which model.
@@ -59,6 +64,7 @@ impl Options {
             smoke: false,
             cache: std::env::temp_dir().join("elpis-bench-models"),
             report: None,
+            record: None,
             command: "cargo xtask bench".to_owned(),
             part: None,
             rounds: None,
@@ -87,6 +93,7 @@ impl Options {
                 Long("model") => options.model = Some(model(&parser.value()?.string()?)?.name),
                 Long("smoke") => options.smoke = true,
                 Long("cache") => options.cache = parser.value()?.into(),
+                Long("record") => options.record = Some(parser.value()?.into()),
                 Long("report") => options.report = Some(parser.value()?.into()),
                 Long("footprint") => {
                     let spec = any_model(&parser.value()?.string()?)?;

@@ -2,7 +2,7 @@
 //! Python scripts beside them are: so that memory and processor time are theirs alone.
 //!
 //! `{"do": "load", "clients": 16}` is answered with the threads and rows of a batch,
-//! `{"do": "generate", "clients": 4, "tokens": 48, "seed": 1, "prompt_tokens": 40}` with the
+//! `{"do": "generate", "prompts": […], "tokens": 48, "seed": 1, "prompt_tokens": [40, …]}` with the
 //! seconds from the common start to each token of each client.
 
 use std::io::{Write, stdin, stdout};
@@ -71,9 +71,9 @@ pub fn serve(kind: Kind, run: &Run) -> Result<()> {
             Some("generate") => {
                 let contender = contender.as_mut().context("nothing is loaded")?;
                 contender.generate(&Ask {
-                    clients: number("clients")?,
+                    clients: ask["prompts"].as_array().context("no `prompts`")?.len(),
                     tokens: number("tokens")?,
-                    prompt_tokens: number("prompt_tokens")?,
+                    prompt_tokens: serde_json::from_value(ask["prompt_tokens"].clone())?,
                     seed: number("seed")? as u64,
                 })?
             }
@@ -90,7 +90,7 @@ struct Ask {
     clients: usize,
     tokens: usize,
     /// For those that are given tokens and no text.
-    prompt_tokens: usize,
+    prompt_tokens: Vec<usize>,
     seed: u64,
 }
 
@@ -108,7 +108,9 @@ impl Contender {
             let answer = json!({"about": "bare llama.cpp", "threads": run.threads, "batch": BATCH});
             return Ok((Self::Bare(bare), answer));
         }
-        let engine = Box::new(Engine::start(run, CONTEXT, clients)?);
+        // What is kept of conversations that are over would count as memory of these.
+        let engine = Engine::start_with(run, CONTEXT, clients, |more| more.prefix_cache_mib(0))?;
+        let engine = Box::new(engine);
         let steered = kind == Kind::Steered;
         if steered {
             engine.load_vectors()?;
@@ -133,15 +135,17 @@ impl Contender {
                 })?;
                 let start = Instant::now();
                 let traces = engine.generate(asks)?;
-                let prompt = traces.first().map_or(0, |trace| trace.report.prompt_tokens);
+                let lengths = traces
+                    .iter()
+                    .map(|trace| trace.report.prompt_tokens as usize);
+                let lengths: Vec<_> = lengths.collect();
                 let streams: Vec<_> = traces.into_iter().map(|trace| trace.arrivals).collect();
-                (streams, prompt as usize, start)
+                (streams, lengths, start)
             }
             Self::Bare(bare) => {
                 let start = Instant::now();
-                let prompts = vec![ask.prompt_tokens; ask.clients];
-                let streams = bare.streams(&prompts, ask.tokens, ask.seed)?;
-                (streams, ask.prompt_tokens, start)
+                let streams = bare.streams(&ask.prompt_tokens, ask.tokens, ask.seed)?;
+                (streams, ask.prompt_tokens.clone(), start)
             }
         };
         let seconds = |times: &Vec<Instant>| -> Vec<f64> {

@@ -7,9 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use elpis::backend::ModelFacts;
 use elpis::runtime::Chat;
-use elpis::settings::{
-    BackendKind, HardwareBackend, Isolation, ModelSettings, RuntimeSettings, TorchDtype,
-};
+use elpis::settings::{BackendKind, HardwareBackend, ModelSettings, RuntimeSettings, TorchDtype};
 use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -81,15 +79,15 @@ pub fn rate(traces: &[Trace]) -> Result<f64> {
 impl Engine {
     /// Starts a runtime with room for `parallel` sessions of `context` tokens.
     pub fn start(run: &Run, context: u32, parallel: usize) -> Result<Self> {
-        Self::start_isolated(run, context, parallel, Isolation::None)
+        Self::start_with(run, context, parallel, |settings| settings)
     }
 
-    /// The same with the model in this process or in one of its own.
-    pub fn start_isolated(
+    /// The same with more settings.
+    pub fn start_with(
         run: &Run,
         context: u32,
         parallel: usize,
-        isolation: Isolation,
+        more: impl FnOnce(RuntimeSettings) -> RuntimeSettings,
     ) -> Result<Self> {
         let vectors = tempfile::tempdir()?;
         let model = ModelSettings::default()
@@ -109,9 +107,7 @@ impl Engine {
                     })
             }
         };
-        let settings = RuntimeSettings::default()
-            .n_parallel(parallel)
-            .isolation(isolation);
+        let settings = more(RuntimeSettings::default().n_parallel(parallel));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
@@ -163,7 +159,7 @@ impl Engine {
         self.runtime.block_on(work)
     }
 
-    /// One generation for each of `sessions` sessions, told apart by their number.
+    /// One generation for each of `sessions` new sessions, which have [`prompts`] for prompts.
     pub fn asks(
         &self,
         sessions: usize,
@@ -171,12 +167,15 @@ impl Engine {
         seed: u64,
         coefficients: impl Fn(usize) -> Result<Coefficients>,
     ) -> Result<Vec<Ask>> {
-        (0..sessions)
-            .map(|session| {
+        prompts(sessions, seed)
+            .into_iter()
+            .enumerate()
+            .map(|(session, prompt)| {
                 let seed = seed << 8 | session as u64;
                 Ok(Ask {
-                    session: self.elpis.session(format!("session {session}"))?,
-                    prompt: words(WORDS, seed),
+                    // A session that was here before has evaluated its template already.
+                    session: self.elpis.session(format!("session {seed}"))?,
+                    prompt,
                     tokens,
                     seed,
                     coefficients: coefficients(session)?,
@@ -218,6 +217,11 @@ impl Engine {
                 "{tokens} tokens were asked for, {} generated, {arrived} texts arrived",
                 trace.report.completion_tokens
             );
+            ensure!(
+                trace.report.cached_prompt_tokens <= 1,
+                "{} tokens of a prompt were evaluated before",
+                trace.report.cached_prompt_tokens
+            );
         }
         Ok(traces)
     }
@@ -231,6 +235,13 @@ impl Drop for Engine {
 
 /// Words of the usual prompt.
 const WORDS: usize = 24;
+
+/// The prompts of so many sessions.
+pub fn prompts(sessions: usize, seed: u64) -> Vec<String> {
+    (0..sessions as u64)
+        .map(|session| words(WORDS, seed << 8 | session))
+        .collect()
+}
 
 /// A text of `count` words of two letters, each of them one token.
 pub fn words(count: usize, seed: u64) -> String {

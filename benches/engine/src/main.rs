@@ -15,6 +15,7 @@ mod measure;
 mod model;
 mod peer;
 mod process;
+mod record;
 mod report;
 mod script;
 mod stats;
@@ -60,11 +61,14 @@ fn main() -> Result<()> {
             let run = Run::new(spec, path, options.rounds(), options.smoke);
             let outcome = (figure.run)(&run)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
-            let line = report::line(figure, &run, &outcome);
+            let line = report::line(figure, &run, &outcome, &options.command);
             println!("{line}");
-            lines.push(line);
+            lines.push(line.clone());
             if let Some(folder) = &options.report {
-                table::write(folder, &lines, &options.command)?;
+                table::write(folder, &lines)?;
+            }
+            if let Some(folder) = &options.record {
+                record::add(folder, &line)?;
             }
         }
     }

@@ -19,6 +19,9 @@ pub struct Run {
     pub smoke: bool,
     /// Threads that evaluate, on both sides.
     pub threads: usize,
+    /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
+    /// short turns see the same machine.
+    pub turns: usize,
 }
 
 /// What a figure comes to.
@@ -62,18 +65,13 @@ impl Run {
             rounds,
             smoke,
             threads: num_cpus::get_physical().clamp(1, usable),
+            turns: if smoke { 1 } else { 4 },
         }
     }
 
     /// Tells how a round went.
     pub fn tell(&self, round: usize, text: &str) {
         eprintln!("   round {} of {}: {text}", round + 1, self.rounds);
-    }
-
-    /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
-    /// short turns see the same machine.
-    fn pairs(&self) -> usize {
-        if self.smoke { 1 } else { 4 }
     }
 
     /// Measures two rates in turn and returns the median of the rounds' ratios. Each function
@@ -98,7 +96,7 @@ impl Run {
         theirs(0)?;
         let mut rounds = Rounds::new(things);
         for round in 0..self.rounds {
-            let rates = self.turns(round, &mut ours, &mut theirs)?;
+            let rates = self.take_turns(round, &mut ours, &mut theirs)?;
             rounds.add(self, rates);
         }
         Ok(rounds.outcome())
@@ -119,22 +117,22 @@ impl Run {
             let mut theirs = |seed| theirs(&mut sides.borrow_mut(), seed);
             ours(0)?;
             theirs(0)?;
-            let rates = self.turns(round, &mut ours, &mut theirs)?;
+            let rates = self.take_turns(round, &mut ours, &mut theirs)?;
             rounds.add(self, rates);
         }
         Ok(rounds.outcome())
     }
 
     /// The rates of both sides in a round.
-    fn turns(
+    fn take_turns(
         &self,
         round: usize,
         ours: &mut impl FnMut(u64) -> Result<f64>,
         theirs: &mut impl FnMut(u64) -> Result<f64>,
     ) -> Result<(f64, f64)> {
         let (mut our, mut their) = (Vec::new(), Vec::new());
-        for pair in 1..=self.pairs() {
-            let seed = (round * self.pairs() + pair) as u64;
+        for turn in 1..=self.turns {
+            let seed = (round * self.turns + turn) as u64;
             // Who goes first changes, so that a machine that slows down favours nobody.
             if seed % 2 == 1 {
                 our.push(ours(seed)?);

@@ -25,6 +25,11 @@ const ROPE_BASE: f32 = 10_000.0;
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{m['role']}}\n{{m['content']}}<|im_end|>\n{% endfor %}\
 {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
+/// What the template of these models makes of one message of the user.
+pub fn rendered(prompt: &str) -> String {
+    format!("<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
+}
+
 /// How a model lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

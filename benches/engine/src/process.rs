@@ -12,7 +12,7 @@ const TICKS: f64 = 100.0;
 pub struct Usage {
     /// Seconds of all processors together, in the program and in the kernel.
     pub processor: f64,
-    /// The most memory that it has had, in bytes.
+    /// The most memory that it has had since [`forget_peak`], in bytes.
     pub peak: f64,
 }
 
@@ -23,6 +23,12 @@ pub fn usage(id: u32) -> Result<Usage> {
         processor: ticks(&stat).context("no times of the processor")? / TICKS,
         peak: memory(&id.to_string(), "VmHWM:")? as f64,
     })
+}
+
+/// Has the peak of a process begin anew at what it holds now, where the system can.
+pub fn forget_peak(id: u32) {
+    // 5: the peak of resident memory, proc_pid_clear_refs(5).
+    let _ = fs::write(format!("/proc/{id}/clear_refs"), "5");
 }
 
 /// The most memory that this process has had, in bytes.

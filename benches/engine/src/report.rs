@@ -1,6 +1,7 @@
 //! One line of JSON for each figure.
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::bare;
 use crate::figures::Figure;
@@ -10,11 +11,13 @@ use crate::stats::{greatest, least};
 
 /// The revision that is measured, where the caller knows it.
 const REVISION: &str = "ELPIS_BENCH_REVISION";
+/// The compiler's version, where the caller knows it.
+const RUSTC: &str = "ELPIS_BENCH_RUSTC";
 const LLAMA_CPP: &str = "llama-cpp-sys-2 0.1.160";
 const LIBTORCH: &str = "tch 0.24.0 on torch 2.11";
 
 /// The line of a figure.
-pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
+pub fn line(figure: &Figure, run: &Run, outcome: &Outcome, command: &str) -> Value {
     let mut line = json!({
         "name": figure.name,
         "model": run.spec.name,
@@ -32,8 +35,14 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
         "smoke": run.smoke,
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
         "elpis": std::env::var(REVISION).ok(),
+        "date": OffsetDateTime::now_utc().date().to_string(),
+        "command": command,
         "cpu": cpu(),
+        "cores": std::thread::available_parallelism().ok().map(std::num::NonZero::get),
+        "memory_gib": field("/proc/meminfo", "MemTotal").map(|text| gib(&text)),
         "os": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+        "rustc": std::env::var(RUSTC).ok(),
         "gomp_spincount": std::env::var("GOMP_SPINCOUNT").ok(),
     });
     let backend = match run.spec.format {
@@ -63,9 +72,33 @@ pub fn rounded(value: f64) -> f64 {
 
 /// The processor's name, where the system tells it.
 fn cpu() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+    let name = field("/proc/cpuinfo", "model name")?;
+    let flags = field("/proc/cpuinfo", "flags").unwrap_or_default();
+    let has = |flag: &str| flags.split_whitespace().any(|known| known == flag);
+    let widest = [
+        ("amx_tile", "AMX"),
+        ("avx512f", "AVX-512"),
+        ("avx2", "AVX2"),
+    ];
+    let widest = widest.into_iter().find(|(flag, _)| has(flag));
+    Some(match widest {
+        Some((_, vectors)) => format!("{name} ({vectors})"),
+        None => name,
+    })
+}
+
+/// A field of a file of lines `name: value`.
+fn field(file: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(known, _)| known.trim() == name)?;
+    Some(value.trim().to_owned())
+}
+
+/// Whole GiB of a text like `24000000 kB`.
+fn gib(text: &str) -> Option<u64> {
+    let kib: f64 = text.strip_suffix("kB")?.trim().parse().ok()?;
+    Some((kib / 1024.0 / 1024.0).round() as u64)
 }
 
 #[cfg(test)]
@@ -78,8 +111,10 @@ mod tests {
         let run = Run::new(&crate::model::SMALL, "x".into(), 3, false);
         let outcome = Outcome::median(vec![0.99, 0.970_001, 1.0]).with("extra", 1.234_567_89);
         let figure = &FIGURES[0];
-        let line = line(figure, &run, &outcome);
+        let line = line(figure, &run, &outcome, "elpis-bench");
         assert_eq!(line["name"], figure.name);
+        assert_eq!(line["command"], "elpis-bench");
+        assert_eq!(gib("24625348 kB"), Some(23));
         assert_eq!(
             (&line["value"], &line["holds"]),
             (&json!(0.99), &json!(true))
@@ -91,6 +126,6 @@ mod tests {
             sound: false,
             ..outcome
         };
-        assert_eq!(super::line(figure, &run, &unsound)["holds"], false);
+        assert_eq!(super::line(figure, &run, &unsound, "x")["holds"], false);
     }
 }

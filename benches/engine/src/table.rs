@@ -7,32 +7,33 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use time::OffsetDateTime;
 
 /// Writes `figures.jsonl` and `figures.md` into a folder. Called after each figure, so that a
 /// run that is cut off has left what it came to.
-pub fn write(folder: &Path, lines: &[Value], command: &str) -> Result<()> {
+pub fn write(folder: &Path, lines: &[Value]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut jsonl = lines
-        .iter()
-        .map(Value::to_string)
-        .collect::<Vec<_>>()
-        .join("\n");
-    jsonl.push('\n');
-    let markdown = markdown(
-        lines,
-        command,
-        &OffsetDateTime::now_utc().date().to_string(),
-    );
-    for (name, text) in [("figures.jsonl", jsonl), ("figures.md", markdown)] {
+    for (name, text) in [
+        ("figures.jsonl", jsonl(lines)),
+        ("figures.md", markdown(lines)),
+    ] {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
+/// The lines as JSON.
+pub fn jsonl(lines: &[Value]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
 /// What all lines say, once, and a row for each of them.
-fn markdown(lines: &[Value], command: &str, date: &str) -> String {
+pub fn markdown(lines: &[Value]) -> String {
     let all = |field: &str| {
         let values: BTreeSet<_> = lines
             .iter()
@@ -40,11 +41,16 @@ fn markdown(lines: &[Value], command: &str, date: &str) -> String {
             .collect();
         values.into_iter().collect::<Vec<_>>().join("; ")
     };
-    let mut text = format!("{date}, `{command}`.\n\n");
+    let mut text = String::new();
     for (name, field) in [
         ("processor", "cpu"),
+        ("cores", "cores"),
+        ("memory, GiB", "memory_gib"),
         ("system", "os"),
+        ("kernel", "kernel"),
+        ("rustc", "rustc"),
         ("threads", "threads"),
+        ("commands", "command"),
         ("revision", "elpis"),
         ("llama.cpp", "llama_cpp"),
         ("kernels", "kernels"),
@@ -59,8 +65,10 @@ fn markdown(lines: &[Value], command: &str, date: &str) -> String {
             let _ = writeln!(text, "- {name}: {told}");
         }
     }
-    text.push_str("\n| figure | model | value | least to greatest | rounds | bound | held |\n");
-    text.push_str("|---|---|---|---|---|---|---|\n");
+    text.push_str(
+        "\n| figure | model | value | least to greatest | rounds | bound | held | date | revision |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
     for line in lines {
         let word = |field: &str| words(&line[field]).unwrap_or_default();
         let held = match line["holds"].as_bool() {
@@ -70,7 +78,7 @@ fn markdown(lines: &[Value], command: &str, date: &str) -> String {
         };
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} {} | {} – {} | {} | {} | {held} |",
+            "| `{}` | {} | {} {} | {} – {} | {} | {} | {held} | {} | {} |",
             word("name"),
             word("model"),
             word("value"),
@@ -79,6 +87,8 @@ fn markdown(lines: &[Value], command: &str, date: &str) -> String {
             word("max"),
             word("rounds"),
             word("bound"),
+            word("date"),
+            word("elpis"),
         );
     }
     for line in lines {
@@ -109,7 +119,8 @@ fn table(rows: &[Value]) -> String {
     text
 }
 
-fn words(value: &Value) -> Option<String> {
+/// A value as a reader wants it.
+pub fn words(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
@@ -129,16 +140,19 @@ mod tests {
             json!({
                 "name": name, "model": "small", "value": 0.99, "unit": "ratio", "bound": ">= 0.98",
                 "holds": holds, "min": 0.9, "max": 1.1, "rounds": 7, "cpu": "Abacus", "elpis": null,
+                "date": "2026-01-02",
             })
         };
         let lines = [line("reload", json!(true)), line("prefix", Value::Null)];
-        let text = markdown(&lines, "elpis-bench reload", "2026-01-02");
-        assert!(text.starts_with("2026-01-02, `elpis-bench reload`.\n"));
+        let text = markdown(&lines);
         assert_eq!(text.matches("Abacus").count(), 1);
         assert!(!text.contains("revision"));
-        let row = "| `reload` | small | 0.99 ratio | 0.9 – 1.1 | 7 | >= 0.98 | yes |";
+        let row = "| `reload` | small | 0.99 ratio | 0.9 – 1.1 | 7 | >= 0.98 | yes | 2026-01-02 |";
         assert!(text.contains(row), "{text}");
-        assert!(text.ends_with("| not measured |\n"));
+        assert!(
+            text.ends_with("| not measured | 2026-01-02 |  |\n"),
+            "{text}"
+        );
         let rows = json!([{"who": "us", "peak_mb": 7}, {"who": "them", "peak_mb": null}]);
         let rows = table(rows.as_array().unwrap());
         assert_eq!(
@@ -147,7 +161,7 @@ mod tests {
         );
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new");
-        write(&folder, &lines, "x").unwrap();
+        write(&folder, &lines).unwrap();
         let jsonl = fs::read_to_string(folder.join("figures.jsonl")).unwrap();
         assert_eq!(jsonl.lines().count(), 2);
     }

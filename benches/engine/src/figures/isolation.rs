@@ -11,7 +11,7 @@ const CONTEXT: u32 = 2048;
 
 /// One session on either side; the one that is not measured sleeps.
 pub fn run(run: &Run) -> Result<Outcome> {
-    let load = |isolation| Engine::start_isolated(run, CONTEXT, 1, isolation);
+    let load = |isolation| Engine::start_with(run, CONTEXT, 1, |more| more.isolation(isolation));
     let start = |round: usize| {
         let (apart, here) = if round.is_multiple_of(2) {
             let apart = load(Isolation::Process)?;

@@ -1,7 +1,9 @@
 //! A long chat: what every turn repeats should be evaluated once.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
-use elpis::{ChatMessage, Coefficients};
+use elpis::{ChatMessage, Coefficients, GenerationEvent};
 
 use crate::engine::{Engine, sampled, words};
 use crate::measure::{Outcome, Run};
@@ -38,7 +40,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("context_length", CONTEXT))
 }
 
-/// Seconds from a slot to the first token, for each turn.
+/// Seconds from the call to the first token that reaches its caller, for each turn.
 fn chat(engine: &Engine, system_words: usize, turns: usize, round: u64) -> Result<Vec<f64>> {
     let session = engine.elpis.session(format!("chat {round}"))?;
     let seed = |turn: usize| round << 8 | turn as u64;
@@ -47,10 +49,21 @@ fn chat(engine: &Engine, system_words: usize, turns: usize, round: u64) -> Resul
     for turn in 1..=turns {
         messages.push(ChatMessage::user(words(QUESTION_WORDS, seed(turn))));
         let chat = sampled(session.chat(&messages), REPLY_TOKENS, seed(turn));
-        let reply = engine.block_on(chat.complete())?;
-        let report = &reply.report;
-        seconds.push(report.first_token_seconds - report.queue_seconds);
-        messages.push(ChatMessage::assistant(reply.text));
+        let start = Instant::now();
+        let (first, text) = engine.block_on(async {
+            let mut stream = chat.stream().await?;
+            let mut text = String::new();
+            let mut first = None;
+            while let Some(event) = stream.next().await {
+                if let GenerationEvent::Text(more) = event? {
+                    first.get_or_insert_with(|| start.elapsed().as_secs_f64());
+                    text.push_str(&more);
+                }
+            }
+            anyhow::Ok((first.context("no token came")?, text))
+        })?;
+        seconds.push(first);
+        messages.push(ChatMessage::assistant(text));
     }
     Ok(seconds)
 }

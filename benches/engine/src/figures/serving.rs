@@ -29,16 +29,17 @@ pub fn run(run: &Run) -> Result<Outcome> {
     };
     let most = *counts.last().context("no clients")?;
     let mut contestants = contestant::all(run, most)?;
-    // Elpis is the first of them; its template says how long the prompts are.
     let mut turn = Turn {
         clients: 1,
         tokens,
-        prompt_tokens: 0,
+        prompt_tokens: Vec::new(),
         seed: 0,
     };
+    // Elpis is the first of them and says how long the prompts are.
     for contestant in &mut contestants {
         turn.prompt_tokens = contestant.serve(&turn)?.prompt_tokens;
     }
+    let prompt_tokens = turn.prompt_tokens.first().copied();
     let mut rows: Vec<Vec<Row>> = counts
         .iter()
         .map(|_| contestants.iter().map(|_| Row::default()).collect())
@@ -49,6 +50,8 @@ pub fn run(run: &Run) -> Result<Outcome> {
         for (&clients, rows) in counts.iter().zip(&mut rows) {
             turn.clients = clients;
             turn.seed += 1;
+            // All prompts are of one length.
+            turn.prompt_tokens = prompt_tokens.into_iter().cycle().take(clients).collect();
             for index in 0..contestants.len() {
                 let index = (index + round) % contestants.len();
                 rows[index].add(&contestants[index].serve(&turn)?);
@@ -78,7 +81,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
     let about = about.join("; ");
     Ok(Outcome::median(ratios)
         .with("context_length", CONTEXT)
-        .with("prompt_tokens", turn.prompt_tokens)
+        .with("prompt_tokens", prompt_tokens)
         .with("tokens", tokens)
         .with("reference", about)
         .with("rows", Value::Array(told)))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bare::{TEMPERATURE, TOP_K, TOP_P};
 use crate::contender::{CONTEXT, Kind};
+use crate::engine::prompts;
 use crate::figures::clients;
 use crate::measure::Run;
 use crate::model;
@@ -34,7 +35,8 @@ pub struct Contestant {
 pub struct Turn {
     pub clients: usize,
     pub tokens: usize,
-    pub prompt_tokens: usize,
+    /// Tokens of each client's prompt, once elpis has told.
+    pub prompt_tokens: Vec<usize>,
     pub seed: u64,
 }
 
@@ -42,7 +44,9 @@ pub struct Turn {
 pub struct Served {
     /// For each client, the seconds from the common start to each token.
     pub streams: Vec<Vec<f64>>,
-    pub prompt_tokens: usize,
+    pub prompt_tokens: Vec<usize>,
+    /// The most memory meanwhile, in bytes, where the system tells.
+    pub peak: Option<f64>,
     /// Seconds of all processors together, where the system tells.
     pub processor: Option<f64>,
 }
@@ -147,11 +151,15 @@ fn load_into(
 
 impl Contestant {
     pub fn serve(&mut self, turn: &Turn) -> Result<Served> {
+        let prompts = match self.verb {
+            // It has the template.
+            "serve" => prompts(turn.clients, turn.seed),
+            _ => clients::rendered(turn.clients, turn.seed),
+        };
         let mut ask = json!({
             "do": self.verb,
-            "clients": turn.clients,
+            "prompts": prompts,
             "tokens": turn.tokens,
-            "prompt_tokens": turn.prompt_tokens,
             "seed": turn.seed,
             "top_k": TOP_K,
             "top_p": TOP_P,
@@ -160,6 +168,10 @@ impl Contestant {
         if self.verb == "serve" {
             ask["steered"] = self.more["steered"].clone();
         }
+        if !self.python {
+            ask["prompt_tokens"] = json!(turn.prompt_tokens);
+        }
+        process::forget_peak(self.id);
         let before = self.usage();
         let mut answer = self.script.ask(&ask)?;
         let after = self.usage();
@@ -171,10 +183,18 @@ impl Contestant {
             turn.tokens,
             turn.clients
         );
-        let prompt = answer["prompt_tokens"].as_u64();
+        let told: Option<Vec<usize>> = serde_json::from_value(answer["prompt_tokens"].take())?;
+        let lengths = told.unwrap_or_else(|| turn.prompt_tokens.clone());
+        ensure!(
+            turn.prompt_tokens.is_empty() || lengths == turn.prompt_tokens,
+            "the prompts have {lengths:?} tokens at {}, {:?} at elpis",
+            self.name,
+            turn.prompt_tokens
+        );
         Ok(Served {
             streams,
-            prompt_tokens: prompt.map_or(Ok(turn.prompt_tokens), usize::try_from)?,
+            prompt_tokens: lengths,
+            peak: after.map(|usage| usage.peak),
             processor: before
                 .zip(after)
                 .map(|(before, after)| after.processor - before.processor),
@@ -182,7 +202,7 @@ impl Contestant {
     }
 
     /// What its process has used so far, where the system tells.
-    pub fn usage(&self) -> Option<Usage> {
+    fn usage(&self) -> Option<Usage> {
         process::usage(self.id).ok()
     }
 }

@@ -17,6 +17,8 @@ pub struct Row {
     gaps: Vec<f64>,
     /// Processor seconds of each round, and its tokens.
     processor: Vec<f64>,
+    /// The most memory of all rounds.
+    peak: Option<f64>,
 }
 
 impl Row {
@@ -30,6 +32,7 @@ impl Row {
             self.gaps
                 .extend(times.windows(2).map(|pair| pair[1] - pair[0]));
         }
+        self.peak = served.peak.into_iter().chain(self.peak).reduce(f64::max);
         let processor = served.processor;
         self.processor
             .extend(processor.map(|seconds| seconds / tokens as f64));
@@ -43,7 +46,7 @@ impl Row {
     pub fn json(&self, contestant: &Contestant, clients: usize) -> Result<Value> {
         self.rates.first().context("nothing was served")?;
         let milliseconds = |seconds: f64| rounded(seconds * 1e3);
-        let memory = contestant.usage().map(|usage| rounded(usage.peak / 1e6));
+        let memory = self.peak.map(|bytes| rounded(bytes / 1e6));
         let processor = (!self.processor.is_empty()).then(|| median(&self.processor));
         Ok(json!({
             "who": contestant.name,
@@ -67,7 +70,8 @@ mod tests {
         let mut row = Row::default();
         row.add(&Served {
             streams: vec![vec![0.5, 1.0], vec![1.5, 2.0]],
-            prompt_tokens: 1,
+            prompt_tokens: vec![1, 1],
+            peak: None,
             processor: Some(4.0),
         });
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
