@@ -146,7 +146,7 @@ mod tests {
         let lines = [line("reload", json!(true)), line("prefix", Value::Null)];
         let text = markdown(&lines);
         assert_eq!(text.matches("Abacus").count(), 1);
-        assert!(!text.contains("revision"));
+        assert!(!text.contains("- revision"));
         let row = "| `reload` | small | 0.99 ratio | 0.9 – 1.1 | 7 | >= 0.98 | yes | 2026-01-02 |";
         assert!(text.contains(row), "{text}");
         assert!(
