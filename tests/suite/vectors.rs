@@ -330,7 +330,7 @@ async fn a_folder_far_down_may_come_go_and_come_again() {
 
 #[cfg(unix)]
 fn switch(link: &Path, target: impl AsRef<Path>) {
-    let next = link.with_extension("next");
+    let next = link.with_file_name("next");
     std::os::unix::fs::symlink(target, &next).unwrap();
     fs::rename(next, link).unwrap();
 }
