@@ -128,13 +128,12 @@ impl Actor for SteeringActor {
                     watch.heard();
                 }
                 let now = Instant::now();
-                match &mut state.burst {
-                    Some(burst) => burst.goes_on(now),
-                    None => {
-                        state.burst = Some(Burst::begin(now));
-                        let debounce = state.wiring.settings.runtime.vectors_debounce();
-                        myself.send_after(debounce, || SteeringMessage::Settled);
-                    }
+                if let Some(burst) = &mut state.burst {
+                    burst.goes_on(now);
+                } else {
+                    state.burst = Some(Burst::begin(now));
+                    let debounce = state.wiring.settings.runtime.vectors_debounce();
+                    myself.send_after(debounce, || SteeringMessage::Settled);
                 }
             }
             SteeringMessage::Settled => {

@@ -221,7 +221,7 @@ mod tests {
         let root = root(&folder);
         let way = Way::to(&root.join("a/b/vectors"));
         assert!(!way.found);
-        assert_eq!(way.watched, [root.clone()]);
+        assert_eq!(way.watched, std::slice::from_ref(&root));
         assert_eq!(way.parts.last(), Some(&root.join("a")));
         assert!(way.concerns(&root.join("a")) && way.concerns(&root));
         assert!(!way.concerns(&root.join("b")) && !way.concerns(&root.join("a/b")));

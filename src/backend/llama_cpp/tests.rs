@@ -209,6 +209,9 @@ fn rows_equal_contexts_with_that_control_vector_q8_0() {
     rows_equal_dedicated_contexts(quantise(folder.path()));
 }
 
+/// Tokens of a sequence, whether their logits are asked for, and their plan.
+type Part<'a> = (&'a [Token], bool, Option<&'a Arc<SteeringPlan>>);
+
 /// The last layer keeps the rows with logits alone, here one of three kinds.
 #[test]
 fn the_last_layer_is_steered_beside_rows_without_logits() {
@@ -216,7 +219,7 @@ fn the_last_layer_is_steered_beside_rows_without_logits() {
     let last = backend.facts().n_layers - 1;
     let prompt = prompt(&backend, 0);
     let plans = [1, 2].map(|seed| plan(&backend, &[last], seed, 0.4));
-    let mut evaluate = |rows: &[(&[Token], bool, Option<&Arc<SteeringPlan>>)]| {
+    let mut evaluate = |rows: &[Part<'_>]| {
         let mut batch = Batch::default();
         for (sequence, (tokens, logits, plan)) in (0..).zip(rows) {
             batch.push(sequence, 0, tokens, *logits, *plan);
