@@ -25,6 +25,7 @@ fn library(width: usize) -> Option<SteeringLibrary> {
     let context = LibraryContext {
         default_layer: Some(16),
         residual_norms: Some(vec![(width as f32).sqrt(); 32]),
+        unsteerable: None,
         ..LibraryContext::new(32, width)
     };
     SteeringLibrary::build(files, &context).ok()

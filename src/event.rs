@@ -170,6 +170,8 @@ pub enum Event {
     SteeringRefused {
         /// Short name of the error.
         kind: &'static str,
+        /// The file or folder that is to blame, if one is.
+        file: Option<String>,
         /// File and reason.
         reason: String,
     },

@@ -6,6 +6,11 @@
 //! Every row carries its own generation's steering vector, every generation is
 //! sampled with its own parameters. Generations join and leave between steps.
 //!
+//! A recurrent model takes a batch apart and goes through its rows in another
+//! order unless they are alike. Its batches hold either one row of each
+//! generation that decodes, by ascending sequence, or a part of one prompt;
+//! where both wait, they take turns.
+//!
 //! The scheduler is plain synchronous code: the engine thread drives it, and
 //! tests drive it without any actor.
 
@@ -84,6 +89,10 @@ pub struct Scheduler {
     slots: Vec<Slot>,
     cache: PrefixCache,
     batch: Batch,
+    /// The slots in the order in which they enter the batch.
+    order: Vec<usize>,
+    /// Whether the last batch held no decoding row.
+    prompt_alone: bool,
 }
 
 /// What every slot needs of its scheduler.
@@ -120,6 +129,8 @@ impl Scheduler {
             cache: PrefixCache::new(backend.as_ref(), prefix),
             backend,
             batch: Batch::with_capacity(facts.batch_size),
+            order: Vec::with_capacity(n as usize),
+            prompt_alone: false,
         }
     }
 
@@ -277,23 +288,41 @@ impl Scheduler {
             slots,
             cache,
             batch,
+            order,
+            prompt_alone,
             shared,
         } = self;
         let capacity = shared.facts.batch_size;
-        for slot in slots.iter_mut() {
+        let mixes = shared.facts.rewinds;
+        order.clear();
+        order.extend(0..slots.len());
+        let mut decodes = true;
+        let mut prompts = true;
+        if !mixes {
+            order.sort_unstable_by_key(|&index| slots.get(index).map(Slot::sequence));
+            let decode_waits = slots.iter().any(Slot::wants_decode);
+            let prompt_waits = slots.iter().any(|slot| slot.wants_prefill() > 0);
+            prompts = prompt_waits && !(decode_waits && *prompt_alone);
+            decodes = !prompts;
+        }
+        for &index in order.iter().filter(|_| decodes) {
+            let Some(slot) = slots.get_mut(index) else {
+                continue;
+            };
             if batch.len() < capacity && slot.wants_decode() {
                 cache.make_room(backend.as_mut(), 1)?;
                 slot.push_decode(batch, cache.cells());
             }
         }
         let decode_rows = batch.len();
-        for slot in slots.iter_mut() {
+        for slot in slots.iter_mut().filter(|_| prompts) {
             let count = slot.wants_prefill().min(capacity - batch.len());
-            if count > 0 {
+            if count > 0 && (mixes || batch.is_empty()) {
                 cache.make_room(backend.as_mut(), count)?;
                 slot.push_prefill(batch, count, cache.policy(), cache.cells());
             }
         }
+        *prompt_alone = decode_rows == 0;
         Ok(StepSummary {
             rows: batch.len(),
             prefill_rows: batch.len() - decode_rows,

@@ -217,6 +217,12 @@ fn vectors_are_converted_and_inspected() {
         let norm = |text: &str| text.split("norm ").nth(1).unwrap().trim().to_owned();
         assert_eq!(norm(&shown), norm(&whole));
     }
+    // A layer is not taken from a vector that has its own.
+    let moved = ["vectors", "convert", &path("calm.pt"), &path("moved.pt")];
+    let refused = elpis(&[&moved[..], &["--layer", "3"]].concat());
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(words.contains("has rows for 2"), "{words}");
+    assert!(!folder.path().join("moved.pt").exists());
     let unknown = elpis(&["vectors", "inspect", "vector.bin"]);
     let words = String::from_utf8(unknown.stderr).unwrap();
     assert!(words.contains("safetensors"), "{words}");

@@ -133,6 +133,24 @@ fn bad_python_files_are_refused_with_their_reason() {
         assert_eq!(read(name).expect_err(name).to_string(), message, "{name}");
     }
     assert_eq!(read("legacy.pt").unwrap_err(), FormatError::LegacyPickle);
+    // As Python's text protocol writes a number, a dict, a list, an array and
+    // a tensor, and its first binary one a list.
+    for text in [
+        &b"L119547037146038801333356L\n."[..],
+        b"(dp0\nI1\n(lp1\nF0.5\nas.",
+        b"(lp0\nF0.5\na.",
+        b"cnumpy.core.multiarray\n_reconstruct\np0\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\np0\n",
+        b"]q\x00G?\xe0\x00\x00\x00\x00\x00\x00a.",
+    ] {
+        let refused = parse(VectorFormat::Pt, text).unwrap_err();
+        assert_eq!(refused, FormatError::LegacyPickle);
+        assert!(refused.to_string().contains("save it again"), "{refused}");
+    }
+    for text in [&b"calm\x00\n"[..], b"Lorem ipsum\n", b"(no)", b"<html>"] {
+        let refused = parse(VectorFormat::Pt, text).unwrap_err();
+        assert_ne!(refused, FormatError::LegacyPickle);
+    }
     assert_eq!(read("expanded.pt").unwrap_err().kind(), "limit_exceeded");
 }
 
@@ -184,6 +202,16 @@ fn what_is_written_is_read_again() {
     let described = layered.clone().described(Some("qwen2".into()), Some(28));
     let bytes = write(VectorFormat::Gguf, &described).unwrap();
     assert_eq!(parse(VectorFormat::Gguf, &bytes).unwrap(), described);
+    // Some writers declare the count with a sign.
+    let key = b"controlvector.layer_count";
+    let at = bytes.windows(key.len()).position(|part| part == key);
+    let at = at.unwrap() + key.len();
+    let mut signed = bytes;
+    signed[at] = 5;
+    assert_eq!(parse(VectorFormat::Gguf, &signed).unwrap(), described);
+    signed[at + 4..at + 8].copy_from_slice(&(-1_i32).to_le_bytes());
+    let unknown = parse(VectorFormat::Gguf, &signed).unwrap();
+    assert_eq!(unknown.layer_count(), None);
 
     assert_eq!(write(VectorFormat::Gguf, &bare), Err(FormatError::NoLayer));
     let zero = bare.at_layer(0).unwrap();

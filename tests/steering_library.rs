@@ -34,6 +34,7 @@ fn context() -> LibraryContext {
         n_embd: 3,
         default_layer: Some(4),
         residual_norms: Some(vec![10.0; 8]),
+        unsteerable: None,
     }
 }
 
@@ -118,9 +119,8 @@ fn bad_sets_of_files_are_refused_with_file_and_limit() {
             "calm.safetensors: width is 4, must be the model's 3",
         ),
         (
-            vec![vector("calm", &[(7, vec![1.0; 3])])],
-            "calm.safetensors: layer is 7, must be below 7 (the last of 8 layers cannot be \
-             steered); layers in vectors.toml selects rows",
+            vec![vector("calm", &[(8, vec![1.0; 3])])],
+            "calm.safetensors: layer is 8, must be below 8; layers in vectors.toml selects rows",
         ),
         (
             vec![vector("calm", &[(4, vec![90.0, 0.0, 0.0])])],
@@ -169,10 +169,81 @@ fn bad_sets_of_files_are_refused_with_file_and_limit() {
     no_layer.default_layer = None;
     let error = SteeringLibrary::build(vec![bare("calm.pt", &[1.0; 3])], &no_layer).unwrap_err();
     assert_eq!((error.kind(), error.file()), ("no_layer", Some("calm.pt")));
+    let mut fixed = context();
+    fixed.unsteerable = Some("its layers are not shown".to_owned());
+    let error = SteeringLibrary::build(vec![calm()], &fixed).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "calm.safetensors: this model cannot be steered: its layers are not shown"
+    );
+    let pair = (error.kind(), error.file());
+    assert_eq!(pair, ("unsteerable", Some("calm.safetensors")));
+    let empty = SteeringLibrary::build(vec![toml("")], &fixed).unwrap();
+    assert!(empty.is_empty(), "there is nothing to steer with");
     let mut norms = context();
     norms.residual_norms = Some(vec![1.0, f32::NAN]);
     let error = SteeringLibrary::build(Vec::new(), &norms).unwrap_err();
     assert_eq!(error.kind(), "context");
+}
+
+/// As repeng and llama.cpp write them: a row for every layer but the first.
+#[test]
+fn a_control_vector_for_all_layers_is_taken_as_it_is() {
+    let rows: Vec<_> = (1..8).map(|layer| (layer, vec![1.0, 0.5, -1.0])).collect();
+    let bytes = write(VectorFormat::Gguf, &layered(&rows)).unwrap();
+    let files = || vec![file("calm.gguf", bytes.clone())];
+    let library = build(files()).unwrap();
+    let plan = blend(&library, &[("calm", 1.0)]).unwrap();
+    let layers: Vec<_> = plan.layers.iter().map(|l| l.layer).collect();
+    assert_eq!(layers, (1..8).collect::<Vec<_>>());
+    assert!(plan.layers.iter().all(|l| l.residual_fraction.is_some()));
+    let mut unmeasured = context();
+    unmeasured.residual_norms = None;
+    assert!(SteeringLibrary::build(files(), &unmeasured).is_ok());
+    // A model whose last layer does not show its rows has no norm there.
+    let mut but_last = context();
+    but_last.residual_norms = Some(vec![10.0; 7]);
+    let error = SteeringLibrary::build(files(), &but_last).unwrap_err();
+    let expected = LibraryError::LayerOutOfRange {
+        file: "calm.gguf".to_owned(),
+        layer: 7,
+        limit: 7,
+    };
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_manifest_that_is_cut_off_is_refused_with_its_line_or_says_less() {
+    let text = b"layer = 4\nscale = 0.5\n[emotions.calm]\ncap = 0.8\n[emotions.joy]\nvalence = 1\n\
+        arousal = 0.5\n";
+    let whole = Manifest::parse(text).unwrap();
+    for length in 0..text.len() {
+        match Manifest::parse(&text[..length]) {
+            Ok(part) => {
+                assert!(part.emotions.len() <= whole.emotions.len(), "{length}");
+                assert!(part.layers.is_none_or(|layers| layers == [4]), "{length}");
+            }
+            Err(error) => assert!(
+                [
+                    "syntax",
+                    "missing",
+                    "unknown_key",
+                    "invalid_name",
+                    "out_of_range"
+                ]
+                .contains(&error.kind()),
+                "{length}: {error}"
+            ),
+        }
+    }
+    let calm = vector("calm", &[(4, vec![1.0, 0.0, 0.0])]);
+    let cut = file("vectors.toml", &text[..15]);
+    let error = build(vec![calm, cut]).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.file()),
+        ("syntax", Some("vectors.toml"))
+    );
+    assert!(error.to_string().contains('2'), "the line: {error}");
 }
 
 #[test]

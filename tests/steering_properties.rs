@@ -32,6 +32,7 @@ fn context() -> LibraryContext {
         n_embd: 3,
         default_layer: Some(4),
         residual_norms: Some(vec![10.0; 8]),
+        unsteerable: None,
     }
 }
 

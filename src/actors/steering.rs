@@ -3,19 +3,24 @@
 //! Vectors come from a folder (or from the bundled model) and are validated
 //! against the loaded model; only a whole, valid set replaces the library in
 //! force. A bad set leaves the last good one serving and is reported on the
-//! bus. The folder is watched: a burst of changes counts as one.
+//! bus. The folder is watched: a burst of changes counts as one, and what is
+//! read while it changes is read again.
 
+mod burst;
 mod folder;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use folder::FolderWatch;
+use burst::Burst;
+use folder::Reading;
 #[cfg(feature = "cli")]
 pub(crate) use folder::{is_library_file, read as read_folder};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
+use watch::FolderWatch;
 
 use super::engine::LoadedModel;
 use super::{CallError, Handle, Wiring};
@@ -26,13 +31,20 @@ use crate::settings::{ModelSettings, ModelSource};
 use crate::steering::{LibraryContext, SteeringLibrary};
 use crate::telemetry;
 
+/// Most times that a set is read anew because it changed meanwhile; the last
+/// counts, since the next change is told anyway.
+const MOST_READINGS: usize = 5;
+
+/// Longest pause before it is read anew.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What the steering actor understands.
 #[derive(Debug)]
 pub enum SteeringMessage {
     /// Something changed in or around the folder.
     Changed,
-    /// No change has come for the debounce time since this change.
-    Settled(u64),
+    /// It is time to look whether the changes have come to an end.
+    Settled,
     /// Another model has been loaded.
     ModelLoaded,
     /// Reads the vectors anew and answers with the library in force.
@@ -49,8 +61,11 @@ pub struct SteeringState {
     wiring: Wiring,
     folder: Option<PathBuf>,
     watch: Option<FolderWatch>,
-    model: watch::Receiver<Option<Arc<LoadedModel>>>,
-    changes: u64,
+    model: channel::Receiver<Option<Arc<LoadedModel>>>,
+    /// Changes that have not been followed yet.
+    burst: Option<Burst>,
+    /// The last refusal, if nothing was taken over since.
+    refused: Option<SteeringError>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -88,10 +103,11 @@ impl Actor for SteeringActor {
             folder,
             watch,
             model,
-            changes: 0,
+            burst: None,
+            refused: None,
         };
         let first = state.wiring.library.borrow().is_empty();
-        match state.reload().await {
+        match state.reload(Cause::Change).await {
             // The first set must be sound; later, the last good one serves on.
             Err(error) if first && !matches!(error, SteeringError::FolderMissing { .. }) => {
                 Err(error.into())
@@ -111,24 +127,38 @@ impl Actor for SteeringActor {
                 if let Some(watch) = &state.watch {
                     watch.heard();
                 }
-                state.changes += 1;
-                let change = state.changes;
-                let debounce = state.wiring.settings.runtime.vectors_debounce();
-                myself.send_after(debounce, move || SteeringMessage::Settled(change));
-            }
-            SteeringMessage::Settled(change) if change == state.changes => {
-                if let Some(watch) = &mut state.watch {
-                    watch.rearm();
+                let now = Instant::now();
+                if let Some(burst) = &mut state.burst {
+                    burst.goes_on(now);
+                } else {
+                    state.burst = Some(Burst::begin(now));
+                    let debounce = state.wiring.settings.runtime.vectors_debounce();
+                    myself.send_after(debounce, || SteeringMessage::Settled);
                 }
-                // Reported on the bus; nobody waits for the answer.
-                let _ = state.reload().await;
             }
-            SteeringMessage::Settled(_) => {}
+            SteeringMessage::Settled => {
+                let debounce = state.wiring.settings.runtime.vectors_debounce();
+                let burst = state.burst.as_ref();
+                match burst.map(|burst| burst.remains(Instant::now(), debounce)) {
+                    None => {}
+                    Some(remains) if remains.is_zero() => {
+                        state.burst = None;
+                        if let Some(watch) = &mut state.watch {
+                            watch.rearm();
+                        }
+                        // Reported on the bus; nobody waits for the answer.
+                        let _ = state.reload(Cause::Change).await;
+                    }
+                    Some(remains) => {
+                        myself.send_after(remains, || SteeringMessage::Settled);
+                    }
+                }
+            }
             SteeringMessage::ModelLoaded => {
-                let _ = state.reload().await;
+                let _ = state.reload(Cause::Change).await;
             }
             SteeringMessage::Reload(reply) => {
-                let result = state.reload().await;
+                let result = state.reload(Cause::Call).await;
                 let _ = reply.send(result);
             }
         }
@@ -138,7 +168,7 @@ impl Actor for SteeringActor {
 
 /// Tells the actor when the engine has loaded a model anew.
 fn follow_model(
-    mut model: watch::Receiver<Option<Arc<LoadedModel>>>,
+    mut model: channel::Receiver<Option<Arc<LoadedModel>>>,
     actor: ActorRef<SteeringMessage>,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
@@ -151,12 +181,24 @@ fn follow_model(
     })
 }
 
+/// Why the vectors are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// They or the model have changed.
+    Change,
+    /// Someone asked for it.
+    Call,
+}
+
 impl SteeringState {
-    /// Reads, validates and swaps; publishes what came of it.
-    async fn reload(&mut self) -> Result<Arc<SteeringLibrary>, SteeringError> {
+    /// Reads, validates and swaps; publishes what came of it. A change that
+    /// leads to the same refusal again is not news.
+    async fn reload(&mut self, cause: Cause) -> Result<Arc<SteeringLibrary>, SteeringError> {
         let start = Instant::now();
         let current = Arc::clone(&self.wiring.library.borrow());
-        match self.build().await {
+        let built = self.build().await;
+        let refused_before = self.refused.take();
+        match built {
             Ok(library) if library.version() == current.version() => Ok(current),
             Ok(library) => {
                 let library = Arc::new(library);
@@ -175,42 +217,73 @@ impl SteeringState {
                 Ok(library)
             }
             Err(error) => {
-                telemetry::steering_refused(&error);
-                tracing::warn!(%error, "steering vectors refused");
-                self.wiring.bus.publish(Event::SteeringRefused {
-                    kind: error.kind(),
-                    reason: error.to_string(),
-                });
+                if cause == Cause::Call || refused_before.as_ref() != Some(&error) {
+                    telemetry::steering_refused(&error);
+                    tracing::warn!(%error, "steering vectors refused");
+                    self.wiring.bus.publish(Event::SteeringRefused {
+                        kind: error.kind(),
+                        file: error.file().map(str::to_owned),
+                        reason: error.to_string(),
+                    });
+                }
+                self.refused = Some(error.clone());
                 Err(error)
             }
         }
     }
 
+    /// Builds from what the folder holds at rest, so that old and new files are
+    /// not taken for a set.
     async fn build(&self) -> Result<SteeringLibrary, SteeringError> {
+        let mut readings = 0;
+        loop {
+            if let Some(watch) = &self.watch {
+                watch.heard();
+            }
+            let (built, torn) = self.build_once().await;
+            let told = self.watch.as_ref().is_some_and(FolderWatch::told);
+            readings += 1;
+            if !(torn || told) || readings == MOST_READINGS {
+                return built;
+            }
+            tracing::debug!(readings, "the vectors changed while they were read");
+            let debounce = self.wiring.settings.runtime.vectors_debounce();
+            tokio::time::sleep(debounce.min(PAUSE)).await;
+        }
+    }
+
+    /// Builds a library and tells whether its files changed meanwhile.
+    async fn build_once(&self) -> (Result<SteeringLibrary, SteeringError>, bool) {
         let Some(model) = self.model.borrow().clone() else {
             // The model is being reloaded; the library in force stays.
-            return Ok(SteeringLibrary::clone(&self.wiring.library.borrow()));
+            let library = SteeringLibrary::clone(&self.wiring.library.borrow());
+            return (Ok(library), false);
         };
         let context = library_context(&self.wiring.settings.model, &model.facts);
         let folder = self.folder.clone();
         let wiring = &self.wiring;
         let bundled = wiring.source == ModelSource::Bundled && wiring.factory.loads_settings();
         let work = move || {
-            let files = match folder {
-                Some(folder) => folder::read(&folder)?,
-                None if bundled => BundledModel::library_files(),
-                None => Vec::new(),
+            let reading = match folder {
+                Some(folder) => folder::read_at_rest(&folder),
+                None if bundled => Reading::still(BundledModel::library_files()),
+                None => Reading::still(Vec::new()),
             };
-            Ok(SteeringLibrary::build(files, &context)?)
+            let built = reading
+                .files
+                .and_then(|files| Ok(SteeringLibrary::build(files, &context)?));
+            (built, reading.torn)
         };
         // Files may be large; the actor's task must not block on them.
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result,
-            Err(error) => Err(SteeringError::Unreadable {
-                file: "the vectors folder".to_owned(),
-                reason: error.to_string(),
-            }),
-        }
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| {
+                let error = SteeringError::Unreadable {
+                    file: "the vectors folder".to_owned(),
+                    reason: error.to_string(),
+                };
+                (Err(error), false)
+            })
     }
 }
 
@@ -225,6 +298,7 @@ pub(crate) fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> L
     let asked = settings.steering_layer;
     let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
     context.default_layer = Some(asked.map_or(usual, |layer| layer as usize));
+    context.unsteerable.clone_from(&facts.unsteerable);
     if !facts.residual_norms.is_empty() {
         context.residual_norms = Some(facts.residual_norms.clone());
     }

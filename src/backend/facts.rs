@@ -50,8 +50,10 @@ pub struct ModelFacts {
     pub eos_token: String,
     /// Median norm of the residual stream at the output of each decoder layer,
     /// measured on a short prompt when the model was loaded; empty if it was
-    /// not measured.
+    /// not measured, without the last layer if that one cannot be steered.
     pub residual_norms: Vec<f32>,
+    /// Why no layer of the model can be steered, if so.
+    pub unsteerable: Option<String>,
 }
 
 /// What a device is.

@@ -26,8 +26,12 @@ use super::{
 };
 use crate::settings::ModelSource;
 
-/// Sampling needs one row of logits for each sequence; a few more for probes.
+/// Sampling needs one row of logits for each sequence; one more to spare.
 const SPARE_OUTPUTS: u32 = 1;
+
+/// Rows with logits that a probe of the last layer evaluates at once: it shows
+/// no others.
+const PROBE_OUTPUTS: u32 = 16;
 
 /// A GGUF model with its context.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ impl LlamaCpp {
                 n_seq_max: sequences,
                 // llama.cpp makes room for a row of every sequence and aborts if
                 // it may not.
-                n_outputs_max: sequences + SPARE_OUTPUTS,
+                n_outputs_max: (sequences + SPARE_OUTPUTS).max(PROBE_OUTPUTS),
                 n_threads: settings.n_threads.unwrap_or_else(default_threads) as u32,
                 flash_attention: settings.flash_attention,
                 offload: options.devices.iter().any(|d| d.kind.is_gpu()),
@@ -102,9 +106,33 @@ impl LlamaCpp {
             context,
             scratch: sequences - 1,
         };
-        let norms = norms::measure(&mut loaded)?;
-        Arc::make_mut(&mut loaded.facts).residual_norms = norms;
+        let measured = loaded.measure()?;
+        let facts = Arc::make_mut(&mut loaded.facts);
+        match measured {
+            Ok(norms) => facts.residual_norms = norms,
+            Err(reason) => {
+                tracing::warn!(model = %facts.name, %reason, "this model cannot be steered");
+                facts.unsteerable = Some(reason);
+            }
+        }
         Ok(loaded)
+    }
+
+    /// The norms at all layers that the model's graph shows, or why it shows
+    /// none: the graphs of some architectures have no output of a layer as
+    /// rows, or not of the last one.
+    fn measure(&mut self) -> Result<Result<Vec<f32>, String>, BackendError> {
+        let n_layers = self.facts.n_layers;
+        let mut last_reason = String::new();
+        for layers in [n_layers, n_layers.saturating_sub(1)] {
+            match norms::measure(self, layers) {
+                Err(BackendError::Native { call, reason }) if call == hook::CALL => {
+                    last_reason = reason;
+                }
+                other => return other.map(Ok),
+            }
+        }
+        Ok(Err(last_reason))
     }
 }
 
@@ -157,15 +185,31 @@ impl Backend for LlamaCpp {
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
         norms::check(&self.facts, tokens, layers)?;
-        let mut batch = Batch::with_capacity(tokens.len());
-        batch.push(self.scratch, 0, tokens, true, None);
-        let captured = self.context.decode_capturing(&batch, layers);
+        // The last layer shows the rows whose logits are asked for.
+        let all = layers.iter().any(|layer| layer + 1 == self.facts.n_layers);
+        let most = if all {
+            tokens.len().min(PROBE_OUTPUTS as usize)
+        } else {
+            tokens.len()
+        };
+        let mut stream = vec![Vec::with_capacity(tokens.len()); layers.len()];
+        let mut batch = Batch::with_capacity(most);
+        let mut evaluate = |context: &mut Context| {
+            for (chunk, position) in tokens.chunks(most.max(1)).zip((0..).step_by(most.max(1))) {
+                batch.clear();
+                for (token, position) in chunk.iter().zip(position..) {
+                    batch.push(self.scratch, position, &[*token], all, None);
+                }
+                let captured = context.decode_capturing(&batch, layers)?;
+                for (rows, flat) in stream.iter_mut().zip(captured) {
+                    rows.extend(flat.chunks_exact(self.facts.n_embd).map(<[f32]>::to_vec));
+                }
+            }
+            Ok(())
+        };
+        let evaluated = evaluate(&mut self.context);
         self.context.truncate(self.scratch, 0)?;
-        let n_embd = self.facts.n_embd;
-        Ok(captured?
-            .into_iter()
-            .map(|flat| flat.chunks_exact(n_embd).map(<[f32]>::to_vec).collect())
-            .collect())
+        evaluated.map(|()| stream)
     }
 }
 

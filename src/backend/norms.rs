@@ -9,8 +9,11 @@ const PROBE: &str = "The train was late this morning, so we walked along the riv
     about the garden, the weather and the small repairs that an old house asks for every year.";
 const PROBE_TOKENS: usize = 64;
 
-/// The median norm at the output of each layer that can be steered.
-pub(super) fn measure(backend: &mut dyn Backend) -> Result<Vec<f32>, BackendError> {
+/// The median norm at the output of each of the first `n_layers` layers.
+pub(super) fn measure(
+    backend: &mut dyn Backend,
+    n_layers: usize,
+) -> Result<Vec<f32>, BackendError> {
     let mut tokens = backend.tokenizer().encode(PROBE, false)?;
     let facts = backend.facts();
     let most = PROBE_TOKENS
@@ -20,7 +23,7 @@ pub(super) fn measure(backend: &mut dyn Backend) -> Result<Vec<f32>, BackendErro
     if tokens.is_empty() {
         return Ok(Vec::new());
     }
-    let layers: Vec<usize> = (0..facts.n_layers.saturating_sub(1)).collect();
+    let layers: Vec<usize> = (0..n_layers).collect();
     let stream = backend.residual_stream(&tokens, &layers)?;
     stream
         .iter()
@@ -38,7 +41,7 @@ pub(super) fn check(
     tokens: &[Token],
     layers: &[usize],
 ) -> Result<(), BackendError> {
-    let limit = facts.n_layers.saturating_sub(1);
+    let limit = facts.n_layers;
     if let Some(&layer) = layers.iter().find(|&&layer| layer >= limit) {
         return Err(BackendError::Limit {
             field: "layer",

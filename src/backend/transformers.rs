@@ -178,6 +178,7 @@ impl Transformers {
             bos_token: texts.bos_token,
             eos_token: texts.eos_token,
             residual_norms: Vec::new(),
+            unsteerable: None,
         };
         let mut loaded = Self {
             facts: Arc::new(facts),
@@ -192,7 +193,7 @@ impl Transformers {
             configured: None,
             _checkpoint: borrowed.then_some(checkpoint),
         };
-        let norms = norms::measure(&mut loaded)?;
+        let norms = norms::measure(&mut loaded, n_layers)?;
         Arc::make_mut(&mut loaded.facts).residual_norms = norms;
         Ok(loaded)
     }

@@ -15,6 +15,17 @@ pub(super) enum Fault {
     /// What is wrong at a place, such as a file.
     #[error("{place}: {source}")]
     At { place: String, source: Failure },
+    /// A layer for a vector that names its own.
+    #[error(
+        "{file}: --layer {asked} is for a vector without a layer, this one has rows for {}; \
+         layer in vectors.toml selects among them",
+        layers.join(", ")
+    )]
+    LayersOfItsOwn {
+        file: String,
+        layers: Vec<String>,
+        asked: usize,
+    },
     /// A line of a log of events.
     #[error("{place}: {reason}")]
     LogLine { place: String, reason: String },

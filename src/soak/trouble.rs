@@ -77,7 +77,7 @@ fn name(quadrant: Quadrant) -> String {
     format!("{}.safetensors", quadrant.as_str())
 }
 
-/// A layer in the middle; the last cannot be steered.
+/// A layer in the middle, never the last, which moves no later token.
 fn layer(facts: &ModelFacts) -> usize {
     (facts.n_layers / 2).min(facts.n_layers.saturating_sub(2))
 }

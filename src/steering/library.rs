@@ -35,9 +35,11 @@ pub struct LibraryContext {
     pub n_embd: usize,
     /// Where a bare vector goes when the manifest does not say.
     pub default_layer: Option<usize>,
-    /// Median Euclidean norm of the residual stream at the output of each layer, if measured; the
-    /// last layer, which cannot be steered, may be left out.
+    /// Median Euclidean norm of the residual stream at the output of each layer, if measured;
+    /// without the last layer if that one cannot be steered.
     pub residual_norms: Option<Vec<f32>>,
+    /// Why no layer can be steered, if so.
+    pub unsteerable: Option<String>,
 }
 
 impl LibraryContext {
@@ -48,6 +50,7 @@ impl LibraryContext {
             n_embd,
             default_layer: None,
             residual_norms: None,
+            unsteerable: None,
         }
     }
 
@@ -76,12 +79,12 @@ impl LibraryContext {
         let Some(norms) = &self.residual_norms else {
             return Ok(());
         };
-        let steerable = self.n_layers.saturating_sub(1);
-        if norms.len() != steerable && norms.len() != self.n_layers {
+        let but_last = self.n_layers.saturating_sub(1);
+        if norms.len() != but_last && norms.len() != self.n_layers {
             return refuse(
                 "residual_norms",
                 format!("{} values", norms.len()),
-                format!("one for each of the {steerable} layers that can be steered"),
+                format!("one for each of the {} layers", self.n_layers),
             );
         }
         match norms.iter().find(|&&n| !(n > 0.0 && n.is_finite())) {
@@ -96,6 +99,11 @@ impl LibraryContext {
 
     fn residual(&self, layer: usize) -> Option<f32> {
         self.residual_norms.as_ref()?.get(layer).copied()
+    }
+
+    /// The first layer that cannot be steered.
+    fn limit(&self) -> usize {
+        self.residual_norms.as_ref().map_or(self.n_layers, Vec::len)
     }
 }
 
@@ -163,9 +171,10 @@ impl SteeringLibrary {
     /// # Errors
     ///
     /// [`LibraryError`], which names the file and the reason: a file that cannot be parsed, a
-    /// width other than `n_embd`, a layer that is not below `n_layers - 1`, a row above
+    /// width other than `n_embd`, a layer that the model does not have, a row above
     /// [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion without
-    /// a place, a manifest that names a file that is not there.
+    /// a place, a manifest that names a file that is not there, any vector for a model that cannot
+    /// be steered.
     pub fn build(files: Vec<LibraryFile>, context: &LibraryContext) -> Result<Self, LibraryError> {
         context.check()?;
         let mut files: Vec<LibraryFile> = files.into_iter().filter(is_relevant).collect();
@@ -352,6 +361,12 @@ fn load(
             emotion: name.to_owned(),
         });
     }
+    if let Some(reason) = &context.unsteerable {
+        return Err(LibraryError::Unsteerable {
+            file: file.name.clone(),
+            reason: reason.clone(),
+        });
+    }
     let parsed = parse(format, &file.bytes).map_err(|source| LibraryError::Format {
         file: file.name.clone(),
         source,
@@ -427,7 +442,7 @@ fn check_row(
     manifest: &Manifest,
     context: &LibraryContext,
 ) -> Result<LayerInfo, LibraryError> {
-    let limit = context.n_layers.saturating_sub(1);
+    let limit = context.limit();
     if layer >= limit {
         return Err(LibraryError::LayerOutOfRange {
             file: file.name.clone(),

@@ -243,13 +243,13 @@ pub(super) fn is_base(name: &str) -> bool {
     BASE_EMOTIONS.contains(&name)
 }
 
-/// Refuses names that could not be a bare TOML key or a file stem everywhere.
 /// Whether an emotion can have this name: 1 to 64 of a-z, 0-9, `_` and `-`.
 pub fn is_emotion_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed)
 }
 
+/// Refuses names that could not be a bare TOML key or a file stem everywhere.
 pub(super) fn check_emotion_name(field: &str, name: &str) -> Result<(), ManifestError> {
     if !is_emotion_name(name) {
         return Err(ManifestError::InvalidName {

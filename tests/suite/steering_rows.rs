@@ -140,7 +140,7 @@ fn steering_of_one_row_does_not_leak_into_the_next_evaluation() {
 fn several_layers_add_up_and_each_layer_counts() {
     let mut backend = load();
     let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
-    let last = backend.facts().n_layers - 2;
+    let last = backend.facts().n_layers - 1;
     let mut seen: Vec<Vec<f32>> = Vec::new();
     for layers in [
         vec![0],
@@ -159,11 +159,63 @@ fn several_layers_add_up_and_each_layer_counts() {
     }
 }
 
+/// As repeng and llama.cpp write control vectors: a row for each layer but the
+/// first, up to the last.
+#[test]
+fn a_control_vector_for_all_layers_steers_prompts_and_tokens() {
+    let mut backend = load();
+    let facts = Arc::clone(backend.facts());
+    let row = |layer: usize| {
+        let length = facts.residual_norms[layer] * 0.2 / (facts.n_embd as f32).sqrt();
+        let sign = |i: usize| if (i * 7 + layer) % 3 == 1 { 1.0 } else { -1.0 };
+        (0..facts.n_embd).map(|i| sign(i) * length).collect()
+    };
+    let rows = (1..facts.n_layers).map(|layer| (layer, row(layer)));
+    let vector = SteeringVector::layered(rows.collect()).unwrap();
+    let files = vec![LibraryFile {
+        name: "calm.gguf".into(),
+        bytes: write(VectorFormat::Gguf, &vector).unwrap(),
+    }];
+    let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    context.residual_norms = Some(facts.residual_norms.clone());
+    let library = SteeringLibrary::build(files, &context).unwrap();
+    let full = plan(&library, "calm", 1.0).unwrap();
+    assert_eq!(full.layers.len(), facts.n_layers - 1);
+
+    // The last layer alone moves what follows, but no key or value: the next
+    // token is as if nothing had been.
+    let last = constant(backend.as_ref(), &[facts.n_layers - 1], 3.0);
+    let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
+    let (head, tail) = prompt.split_at(prompt.len() - 1);
+    let mut after = |under: Option<&Arc<SteeringPlan>>, then: Option<&Arc<SteeringPlan>>| {
+        let mut batch = Batch::default();
+        batch.push(0, 0, head, true, under);
+        backend.decode(&batch).unwrap();
+        let first = backend.logits(head.len() - 1).unwrap().to_vec();
+        batch.clear();
+        batch.push(0, head.len() as u32, tail, true, then);
+        backend.decode(&batch).unwrap();
+        let second = backend.logits(0).unwrap().to_vec();
+        backend.truncate(0, 0).unwrap();
+        [first, second]
+    };
+    let plain = after(None, None);
+    let at_last = after(Some(&last), None);
+    assert!(distance(&plain[0], &at_last[0]) > 1e-3);
+    assert_eq!(plain[1], at_last[1], "bit for bit");
+    assert_ne!(after(None, Some(&last))[1], plain[1]);
+    let all = after(Some(&full), Some(&full));
+    for (plain, all) in plain.iter().zip(&all) {
+        assert!(distance(plain, all) > 1e-3);
+    }
+}
+
 #[test]
 fn residual_norms_are_measured_and_layers_beyond_are_refused() {
     let mut backend = load();
     let facts = Arc::clone(backend.facts());
-    assert_eq!(facts.residual_norms.len(), facts.n_layers - 1);
+    assert_eq!(facts.residual_norms.len(), facts.n_layers);
+    assert_eq!(facts.unsteerable, None);
     assert!(
         facts
             .residual_norms
@@ -171,12 +223,24 @@ fn residual_norms_are_measured_and_layers_beyond_are_refused() {
             .all(|norm| norm.is_finite() && *norm > 0.0)
     );
     let prompt = backend.tokenizer().encode(PROMPT, true).unwrap();
+    // Longer than what is evaluated at once where the last layer is asked for.
+    let prompt = prompt.repeat(3);
     let stream = backend.residual_stream(&prompt, &[0, 2]).unwrap();
     assert_eq!((stream.len(), stream[0].len()), (2, prompt.len()));
     assert!(stream.iter().flatten().all(|row| row.len() == facts.n_embd));
     assert_ne!(stream[0], stream[1]);
+    let last = facts.n_layers - 1;
+    let both = backend.residual_stream(&prompt, &[0, last]).unwrap();
+    assert_eq!((both.len(), both[1].len()), (2, prompt.len()));
+    assert_ne!(both[0], both[1]);
+    for (row, again) in stream[0].iter().zip(&both[0]) {
+        assert!(
+            distance(row, again) < 0.1,
+            "the same, whatever stands beside"
+        );
+    }
     let error = backend
-        .residual_stream(&prompt, &[facts.n_layers - 1])
+        .residual_stream(&prompt, &[facts.n_layers])
         .unwrap_err();
     assert!(
         matches!(error, BackendError::Limit { field: "layer", .. }),

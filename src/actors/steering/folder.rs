@@ -1,10 +1,9 @@
-//! The folder of vectors: reading it and noticing its changes.
+//! Reading the folder of vectors.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::SystemTime;
 
 use crate::error::SteeringError;
 use crate::steering::{LibraryFile, MANIFEST_FILE, VectorFormat};
@@ -12,81 +11,66 @@ use crate::steering::{LibraryFile, MANIFEST_FILE, VectorFormat};
 /// Largest file taken as a vector file.
 const FILE_LIMIT: u64 = 1 << 30;
 
-/// Watches a folder, and its parent so that a folder that appears later, is
-/// replaced, or is a link that is switched over is noticed too.
-pub(super) struct FolderWatch {
-    watcher: RecommendedWatcher,
-    folder: PathBuf,
-    told: Arc<AtomicBool>,
-}
-
-impl FolderWatch {
-    /// Starts to watch; `changed` is called on another thread.
-    pub(super) fn start(
-        folder: &Path,
-        changed: impl Fn() + Send + 'static,
-    ) -> notify::Result<Self> {
-        let folder = std::path::absolute(folder)?;
-        let told = Arc::new(AtomicBool::new(false));
-        let pending = Arc::clone(&told);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading the vectors is itself an access; it changes nothing. A
-            // watch error may hide a change.
-            if event.is_ok_and(|event| event.kind.is_access()) {
-                return;
-            }
-            // One message at a time, however fast the folder changes.
-            if !pending.swap(true, Ordering::AcqRel) {
-                changed();
-            }
-        })?;
-        let mut watch = Self {
-            watcher,
-            folder,
-            told,
-        };
-        watch.rearm();
-        Ok(watch)
-    }
-
-    /// Lets the next change be told; to be called when one has been heard.
-    pub(super) fn heard(&self) {
-        self.told.store(false, Ordering::Release);
-    }
-
-    /// Watches what exists by now. A watch follows the folder's identity, not
-    /// its path, so it is laid anew after every change.
-    pub(super) fn rearm(&mut self) {
-        let _ = self.watcher.unwatch(&self.folder);
-        let targets = [Some(self.folder.as_path()), existing_parent(&self.folder)];
-        for target in targets.into_iter().flatten() {
-            match self.watcher.watch(target, RecursiveMode::NonRecursive) {
-                Err(error) if target.exists() => {
-                    tracing::warn!(%error, folder = %target.display(), "cannot watch");
-                }
-                // What is not there yet is noticed through its parent.
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for FolderWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FolderWatch")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Whether the file belongs to a library: a vector file or the manifest.
 pub(crate) fn is_library_file(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|e| e.to_str());
     name == MANIFEST_FILE || extension.is_some_and(|e| VectorFormat::from_extension(e).is_some())
 }
 
-fn existing_parent(folder: &Path) -> Option<&Path> {
-    folder.ancestors().skip(1).find(|parent| parent.is_dir())
+/// The files of a folder as they were read.
+pub(super) struct Reading {
+    pub(super) files: Result<Vec<LibraryFile>, SteeringError>,
+    /// Whether a file changed meanwhile, so that some may be older than others.
+    pub(super) torn: bool,
+}
+
+impl Reading {
+    /// Files that nobody changes.
+    pub(super) fn still(files: Vec<LibraryFile>) -> Self {
+        Self {
+            files: Ok(files),
+            torn: false,
+        }
+    }
+}
+
+/// Reads the folder and tells whether it stood still.
+pub(super) fn read_at_rest(folder: &Path) -> Reading {
+    let before = Stamp::of(folder);
+    let files = read(folder);
+    Reading {
+        files,
+        torn: Stamp::of(folder) != before,
+    }
+}
+
+/// What changes with any file of a library, whether it is written to, replaced
+/// or reached by another link.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp(BTreeMap<OsString, Option<(u64, Option<SystemTime>, u64)>>);
+
+impl Stamp {
+    fn of(folder: &Path) -> Self {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name());
+        let names = names.filter(|name| name.to_str().is_some_and(is_library_file));
+        let stamps = names.map(|name| {
+            let metadata = std::fs::metadata(folder.join(&name)).ok();
+            let stamp = metadata.map(|m| (m.len(), m.modified().ok(), identity(&m)));
+            (name, stamp)
+        });
+        Self(stamps.collect())
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> u64 {
+    0
 }
 
 /// Reads the folder's vector files and manifest.
@@ -133,4 +117,49 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
         });
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_changes_with_the_files_of_a_library_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("calm.pt"), "one").unwrap();
+        let first = Stamp::of(folder.path());
+        std::fs::write(path("notes.txt"), "x").unwrap();
+        assert_eq!(Stamp::of(folder.path()), first);
+        assert!(!read_at_rest(folder.path()).torn);
+
+        std::fs::write(path("calm.pt"), "other").unwrap();
+        let longer = Stamp::of(folder.path());
+        assert_ne!(longer, first);
+        std::fs::write(path("excited.pt"), "").unwrap();
+        let more = Stamp::of(folder.path());
+        assert_ne!(more, longer);
+        std::fs::remove_file(path("calm.pt")).unwrap();
+        assert_ne!(Stamp::of(folder.path()), more);
+        assert_eq!(Stamp::of(&path("nowhere")), Stamp(BTreeMap::new()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_stamp_changes_with_a_link_to_a_like_file() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for set in ["..1", "..2"] {
+            std::fs::create_dir(path(set)).unwrap();
+            std::fs::write(path(set).join("calm.pt"), "same").unwrap();
+        }
+        symlink("..1", path("..data")).unwrap();
+        symlink("..data/calm.pt", path("calm.pt")).unwrap();
+        let first = Stamp::of(folder.path());
+        symlink("..2", path("..next")).unwrap();
+        std::fs::rename(path("..next"), path("..data")).unwrap();
+        assert_ne!(Stamp::of(folder.path()), first);
+    }
 }

@@ -10,6 +10,8 @@ use super::hook::{self, Hook};
 use super::log;
 use super::model::Model;
 use crate::settings::FlashAttention;
+#[cfg(test)]
+use crate::steering::SteeringPlan;
 
 /// Creating two contexts of one model at once is unsound in llama.cpp.
 static CREATION: Mutex<()> = Mutex::new(());
@@ -56,7 +58,8 @@ impl Context {
         let n_layers = model.inner().n_layer() as usize;
         let n_embd = usize::try_from(model.inner().n_embd()).unwrap_or_default();
         let n_vocab = usize::try_from(model.inner().n_vocab()).unwrap_or_default();
-        let hook = NonNull::from(Box::leak(Box::new(Hook::new(n_layers, n_embd))));
+        let hook = Box::new(Hook::new(n_layers, n_embd, !model.rewinds()));
+        let hook = NonNull::from(Box::leak(hook));
         // SAFETY: returns a plain struct of defaults.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = options.n_ctx;
@@ -135,7 +138,7 @@ impl Context {
         // entries each, and every sequence id is below `n_seq_max` (checked).
         let code = unsafe { sys::llama_decode(self.pointer.as_ptr(), native) };
         // SAFETY: the evaluation is over.
-        let fault = unsafe { self.hook.as_mut() }.finish();
+        let fault = unsafe { self.hook.as_mut() }.finish(code == 0);
         match (code, fault) {
             (0, None) => {
                 self.logits_rows
@@ -143,7 +146,7 @@ impl Context {
                 Ok(())
             }
             (0, Some(reason)) => Err(BackendError::Native {
-                call: "steering hook",
+                call: hook::CALL,
                 reason,
             }),
             (1, _) => Err(BackendError::CacheFull { rows: batch.len() }),
@@ -198,18 +201,22 @@ impl Context {
     /// Sets llama.cpp's own control vector, which steers every row alike:
     /// what the hook is compared with.
     #[cfg(test)]
-    pub(super) fn set_control_vector(&mut self, layer: usize, values: &[f32], n_layers: usize) {
+    pub(super) fn set_control_vector(&mut self, plan: &SteeringPlan, n_layers: usize) {
         // Row r of the buffer is layer r + 1; rows that are left out would
         // keep what an earlier call wrote.
-        let mut rows = vec![0.0_f32; values.len() * (n_layers - 1)];
-        rows[(layer - 1) * values.len()..layer * values.len()].copy_from_slice(values);
+        let n_embd = plan.layers[0].values.len();
+        let mut rows = vec![0.0_f32; n_embd * (n_layers - 1)];
+        for layer in &plan.layers {
+            let row = (layer.layer - 1) * n_embd;
+            rows[row..row + n_embd].copy_from_slice(&layer.values);
+        }
         // SAFETY: the buffer has the length that is passed.
         let code = unsafe {
             sys::llama_set_adapter_cvec(
                 self.pointer.as_ptr(),
                 rows.as_ptr(),
                 rows.len(),
-                values.len() as i32,
+                n_embd as i32,
                 1,
                 n_layers as i32 - 1,
             )

@@ -5,6 +5,15 @@
 //! of decoder layer `k`, `[n_embd, n_rows]` in batch order, when a row of the
 //! batch is steered at that layer, and adds each row's own vector in place.
 //! While no row is steered it answers no to everything, which costs nothing.
+//!
+//! At the last layer llama.cpp keeps only the rows whose logits are asked for.
+//! A layer is shown once, unless the model is recurrent: llama.cpp may then
+//! evaluate a batch in parts, which keep the batch's order if it is made as
+//! [`keeps_order`] asks. Whatever does not fit this is a fault of the whole
+//! evaluation: a row is never steered by guess, nor silently left out.
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::{CStr, c_void};
 use std::sync::Arc;
@@ -13,6 +22,9 @@ use llama_cpp_sys_2 as sys;
 
 use super::super::{BackendError, Batch};
 use crate::steering::SteeringPlan;
+
+/// The call that errors of the hook name.
+pub(super) const CALL: &str = "steering hook";
 
 const LAYER_OUTPUT: &[u8] = b"l_out-";
 
@@ -23,7 +35,13 @@ pub(super) struct Hook {
     /// Per layer, whether its output is wanted in this evaluation.
     wanted: Vec<bool>,
     active: bool,
+    /// Whether llama.cpp may evaluate a batch in parts.
+    splits: bool,
     n_rows: usize,
+    /// Per layer, the rows of the batch that are dealt with.
+    done: Vec<usize>,
+    /// The rows whose logits are asked for.
+    outputs: Vec<usize>,
     plans: Vec<Arc<SteeringPlan>>,
     /// Per row, the index of its plan.
     row_plans: Vec<Option<u32>>,
@@ -34,12 +52,15 @@ pub(super) struct Hook {
 
 impl Hook {
     /// Makes a hook that wants nothing.
-    pub(super) fn new(n_layers: usize, n_embd: usize) -> Self {
+    pub(super) fn new(n_layers: usize, n_embd: usize, splits: bool) -> Self {
         Self {
             n_embd,
             wanted: vec![false; n_layers],
             active: false,
+            splits,
             n_rows: 0,
+            done: vec![0; n_layers],
+            outputs: Vec::new(),
             plans: Vec::new(),
             row_plans: Vec::new(),
             captured: None,
@@ -50,6 +71,8 @@ impl Hook {
 
     fn start(&mut self, batch: &Batch) {
         self.wanted.fill(false);
+        self.done.fill(0);
+        self.outputs.clear();
         self.plans.clear();
         self.row_plans.clear();
         self.captured = None;
@@ -61,10 +84,24 @@ impl Hook {
     /// Prepares the steering of a batch.
     pub(super) fn steer(&mut self, batch: &Batch) {
         self.start(batch);
+        if batch.plans().is_empty() {
+            return;
+        }
+        if self.splits && !keeps_order(batch) {
+            self.fault = Some(
+                "this model evaluates rows of several prompts out of order, so they cannot be \
+                 steered in one batch"
+                    .to_owned(),
+            );
+            return;
+        }
+        self.note_outputs(batch);
         for plan in batch.plans() {
             for layer in &plan.layers {
+                // Without logits nothing follows from the last layer.
+                let matters = layer.layer + 1 < self.wanted.len() || !self.outputs.is_empty();
                 match self.wanted.get_mut(layer.layer) {
-                    Some(wanted) if layer.values.len() == self.n_embd => *wanted = true,
+                    Some(wanted) if layer.values.len() == self.n_embd => *wanted = matters,
                     _ => {
                         self.fault = Some(format!(
                             "a plan of width {} at layer {} does not fit this model",
@@ -74,7 +111,7 @@ impl Hook {
                         return;
                     }
                 }
-                self.active = true;
+                self.active |= matters;
             }
         }
         if self.active {
@@ -87,6 +124,7 @@ impl Hook {
     /// Prepares the capture of the outputs of `layers`.
     pub(super) fn capture(&mut self, batch: &Batch, layers: &[usize]) {
         self.start(batch);
+        self.note_outputs(batch);
         for &layer in layers {
             if let Some(wanted) = self.wanted.get_mut(layer) {
                 *wanted = true;
@@ -96,10 +134,23 @@ impl Hook {
         self.captured = Some(vec![Vec::new(); self.wanted.len()]);
     }
 
-    /// Ends an evaluation; returns what went wrong in it.
-    pub(super) fn finish(&mut self) -> Option<String> {
-        self.active = false;
+    fn note_outputs(&mut self, batch: &Batch) {
+        let rows = batch.rows().iter().enumerate();
+        self.outputs
+            .extend(rows.filter(|(_, row)| row.logits).map(|(index, _)| index));
+    }
+
+    /// Ends an evaluation that went through, or did not; returns what went
+    /// wrong in the hook.
+    pub(super) fn finish(&mut self, evaluated: bool) -> Option<String> {
+        let active = std::mem::take(&mut self.active);
         self.plans.clear();
+        if active && evaluated && self.fault.is_none() {
+            let mut layers = self.wanted.iter().zip(&self.done);
+            let missing = layers.position(|(wanted, done)| *wanted && *done != self.n_rows);
+            self.fault =
+                missing.map(|layer| format!("the graph does not show the output of layer {layer}"));
+        }
         self.fault.take()
     }
 
@@ -120,8 +171,8 @@ impl Hook {
                     Ok(rows)
                 } else {
                     Err(BackendError::Native {
-                        call: "activation capture",
-                        reason: format!("the graph shows no output of layer {layer}"),
+                        call: CALL,
+                        reason: format!("the graph shows not every row at layer {layer}"),
                     })
                 }
             })
@@ -139,16 +190,13 @@ impl Hook {
     unsafe fn visit(&mut self, tensor: *mut sys::ggml_tensor, layer: usize) -> Result<(), String> {
         // SAFETY: by the caller.
         let view = unsafe { RowView::of(tensor, self.n_embd)? };
-        if view.n_rows != self.n_rows {
-            return Err(format!(
-                "layer {layer} shows {} rows of a batch of {}",
-                view.n_rows, self.n_rows
-            ));
-        }
+        let shown = self.shown(layer, view.n_rows)?;
         if let Some(captured) = &mut self.captured {
             if let Some(rows) = captured.get_mut(layer) {
-                rows.resize(self.n_rows * self.n_embd, 0.0);
-                for (index, row) in rows.chunks_exact_mut(self.n_embd).enumerate() {
+                let before = rows.len();
+                rows.resize(before + view.n_rows * self.n_embd, 0.0);
+                let new = rows.get_mut(before..).unwrap_or_default();
+                for (index, row) in new.chunks_exact_mut(self.n_embd).enumerate() {
                     // SAFETY: `index` is below the view's number of rows.
                     unsafe { view.read(index, row) };
                 }
@@ -156,8 +204,13 @@ impl Hook {
             return Ok(());
         }
         self.scratch.resize(self.n_embd, 0.0);
-        for (index, plan) in self.row_plans.iter().enumerate() {
-            let vector = plan
+        for index in 0..view.n_rows {
+            let row = match shown {
+                Shown::From(first) => Some(first + index),
+                Shown::Outputs => self.outputs.get(index).copied(),
+            };
+            let vector = row
+                .and_then(|row| *self.row_plans.get(row)?)
                 .and_then(|plan| self.plans.get(plan as usize))
                 .and_then(|plan| plan.layers.iter().find(|l| l.layer == layer));
             if let Some(vector) = vector {
@@ -168,6 +221,50 @@ impl Hook {
         }
         Ok(())
     }
+
+    /// Which of the batch's rows are those that a layer shows now.
+    fn shown(&mut self, layer: usize, rows: usize) -> Result<Shown, String> {
+        let last = layer + 1 == self.wanted.len();
+        let all = self.outputs.len() == self.n_rows;
+        let done = self.done.get_mut(layer).ok_or("there is no such layer")?;
+        let first = *done;
+        if rows == self.n_rows && first == 0 {
+            *done = self.n_rows;
+            return Ok(Shown::From(0));
+        }
+        if self.splits && (all || !last) {
+            if first + rows <= self.n_rows {
+                *done += rows;
+                return Ok(Shown::From(first));
+            }
+        } else if rows == self.outputs.len() && first == 0 {
+            *done = self.n_rows;
+            return Ok(Shown::Outputs);
+        }
+        Err(format!(
+            "layer {layer} shows {rows} rows of a batch of {} with {} outputs, {first} of which \
+             it has shown before",
+            self.n_rows,
+            self.outputs.len()
+        ))
+    }
+}
+
+/// The rows of the batch that a tensor holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// This one and those that follow it.
+    From(usize),
+    /// Those whose logits are asked for.
+    Outputs,
+}
+
+/// Whether a recurrent model goes through the rows in their order, in one part
+/// or in several: those of one sequence, or one of each of several, ascending.
+fn keeps_order(batch: &Batch) -> bool {
+    let pairs = || batch.rows().windows(2);
+    pairs().all(|pair| matches!(pair, [a, b] if a.sequence == b.sequence))
+        || pairs().all(|pair| matches!(pair, [a, b] if a.sequence < b.sequence))
 }
 
 /// The rows of a float tensor `[n_embd, n_rows]` in host or device memory.
@@ -308,23 +405,4 @@ fn layer_of(name: &[u8]) -> Option<usize> {
             .is_ascii_digit()
             .then(|| layer * 10 + usize::from(digit - b'0'))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::layer_of;
-
-    #[test]
-    fn layer_names_are_read_and_others_ignored() {
-        for (name, layer) in [
-            ("l_out-0", Some(0)),
-            ("l_out-31", Some(31)),
-            ("l_out-", None),
-            ("l_out-3 (view)", None),
-            ("ffn_out-3", None),
-            ("l_out-999999", None),
-        ] {
-            assert_eq!(layer_of(name.as_bytes()), layer, "{name}");
-        }
-    }
 }

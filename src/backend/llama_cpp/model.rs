@@ -165,11 +165,7 @@ impl Model {
             n_sequences: 0,
             cache_cells: 0,
             batch_size: 0,
-            // SAFETY: plain queries of a live model.
-            rewinds: unsafe {
-                !sys::llama_model_is_recurrent(self.as_ptr())
-                    && !sys::llama_model_is_hybrid(self.as_ptr())
-            },
+            rewinds: self.rewinds(),
             chat_template: model
                 .chat_template(None)
                 .ok()
@@ -177,6 +173,17 @@ impl Model {
             bos_token: text(vocab.bos()),
             eos_token: text(vocab.eos()),
             residual_norms: Vec::new(),
+            unsteerable: None,
+        }
+    }
+
+    /// Whether a sequence can be cut anywhere, since its memory holds every
+    /// position and not the last one's state.
+    pub(super) fn rewinds(&self) -> bool {
+        // SAFETY: plain queries of a live model.
+        unsafe {
+            !sys::llama_model_is_recurrent(self.as_ptr())
+                && !sys::llama_model_is_hybrid(self.as_ptr())
         }
     }
 

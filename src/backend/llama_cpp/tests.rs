@@ -58,27 +58,33 @@ fn quantise(folder: &Path) -> ModelSource {
     ModelSource::File(to)
 }
 
-/// A plan that adds a vector of about this share of the residual norm, by way
-/// of a GGUF file, whose `direction.N` is meant to be layer N.
-fn plan(backend: &LlamaCpp, layer: usize, seed: u32, share: f32) -> Arc<SteeringPlan> {
+/// A plan that adds a vector of about this share of the residual norm at each
+/// of these layers, by way of a GGUF file, whose `direction.N` is meant to be
+/// layer N.
+fn plan(backend: &LlamaCpp, layers: &[usize], seed: u32, share: f32) -> Arc<SteeringPlan> {
     let facts = backend.facts();
-    let norm = facts.residual_norms[layer] * share / (facts.n_embd as f32).sqrt();
-    let values = (0..facts.n_embd as u32)
-        .map(|i| {
-            let hash = (i + 1)
-                .wrapping_mul(2_654_435_761)
-                .wrapping_add(seed * 40_503);
-            if (hash >> 13) & 1 == 0 { norm } else { -norm }
-        })
-        .collect();
-    let vector = SteeringVector::layered([(layer, values)].into()).unwrap();
+    let row = |layer: usize| -> Vec<f32> {
+        let norm = facts.residual_norms[layer] * share / (facts.n_embd as f32).sqrt();
+        (0..facts.n_embd as u32)
+            .map(|i| {
+                let hash = (i + 1)
+                    .wrapping_mul(2_654_435_761)
+                    .wrapping_add((seed + 8 * layer as u32) * 40_503);
+                if (hash >> 13) & 1 == 0 { norm } else { -norm }
+            })
+            .collect()
+    };
+    let rows = layers.iter().map(|&layer| (layer, row(layer))).collect();
+    let vector = SteeringVector::layered(rows).unwrap();
     let bytes = write(VectorFormat::Gguf, &vector).unwrap();
-    let name = format!("direction.{layer}");
-    assert!(
-        bytes
-            .windows(name.len())
-            .any(|part| part == name.as_bytes())
-    );
+    for layer in layers {
+        let name = format!("direction.{layer}");
+        assert!(
+            bytes
+                .windows(name.len())
+                .any(|part| part == name.as_bytes())
+        );
+    }
     let files = vec![LibraryFile {
         name: "calm.gguf".into(),
         bytes,
@@ -106,24 +112,32 @@ fn prompt(backend: &LlamaCpp, topic: usize) -> Vec<Token> {
     tokens
 }
 
-/// The last logits of the prompts of these topics, each in a sequence of its
-/// own.
-fn logits(backend: &mut LlamaCpp, rows: &[(usize, Option<&Arc<SteeringPlan>>)]) -> Vec<Vec<f32>> {
-    let mut batch = Batch::default();
-    let mut last = Vec::new();
-    for (sequence, (topic, plan)) in (0..).zip(rows) {
-        batch.push(sequence, 0, &prompt(backend, *topic), true, *plan);
-        last.push(batch.len() - 1);
-    }
-    backend.decode(&batch).unwrap();
-    let found = last
-        .into_iter()
-        .map(|row| backend.logits(row).unwrap().to_vec())
-        .collect();
+/// The logits after the prompts of these topics, each in a sequence of its own,
+/// and those after one more token of each.
+fn logits(
+    backend: &mut LlamaCpp,
+    rows: &[(usize, Option<&Arc<SteeringPlan>>)],
+) -> Vec<[Vec<f32>; 2]> {
+    let prompts: Vec<_> = rows.iter().map(|row| prompt(backend, row.0)).collect();
+    let tokens: Vec<_> = prompts.iter().map(|prompt| vec![prompt[5]]).collect();
+    let mut evaluate = |tokens: &[Vec<Token>], first: u32| -> Vec<Vec<f32>> {
+        let mut batch = Batch::default();
+        let mut last = Vec::new();
+        for ((sequence, (_, plan)), tokens) in (0..).zip(rows).zip(tokens) {
+            batch.push(sequence, first, tokens, true, *plan);
+            last.push(batch.len() - 1);
+        }
+        backend.decode(&batch).unwrap();
+        let logits = last.into_iter().map(|row| backend.logits(row).unwrap());
+        logits.map(<[f32]>::to_vec).collect()
+    };
+    let after_prompts = evaluate(&prompts, 0);
+    let after_tokens = evaluate(&tokens, prompts[0].len() as u32);
     for sequence in 0..rows.len() as u32 {
         backend.truncate(sequence, 0).unwrap();
     }
-    found
+    let pairs = after_prompts.into_iter().zip(after_tokens);
+    pairs.map(|(prompt, token)| [prompt, token]).collect()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
@@ -131,13 +145,26 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
+/// The layers that each row is steered at: all that a control vector can have,
+/// the last among them, alone, two at a time, and together.
+fn layer_sets(n_layers: usize) -> Vec<Vec<usize>> {
+    let last = n_layers - 1;
+    let mut sets: Vec<Vec<usize>> = (1..n_layers).rev().map(|layer| vec![layer]).collect();
+    sets.truncate(ROWS as usize - 3);
+    sets.extend([vec![1, last], vec![1, 2], (1..n_layers).collect()]);
+    (0..ROWS as usize)
+        .map(|row| sets[(row + sets.len() - 3) % sets.len()].clone())
+        .collect()
+}
+
 /// Each row of a batch with 8 vectors against a context that has that vector
-/// alone; the layers of the vectors go through all that can be compared.
+/// alone, over a prompt and over a batch of one row each.
 fn rows_equal_dedicated_contexts(source: ModelSource) {
     let mut shared = load(source.clone(), ROWS);
     let n_layers = shared.facts().n_layers;
-    let plans: Vec<_> = (0..ROWS)
-        .map(|row| plan(&shared, 1 + row as usize % (n_layers - 2), row, 0.4))
+    let plans: Vec<_> = (0..)
+        .zip(layer_sets(n_layers))
+        .map(|(row, layers)| plan(&shared, &layers, row, 0.4))
         .collect();
     let with: Vec<_> = plans.iter().map(Some).enumerate().collect();
     let without: Vec<_> = (0..TOPICS.len()).map(|topic| (topic, None)).collect();
@@ -151,24 +178,23 @@ fn rows_equal_dedicated_contexts(source: ModelSource) {
         .map(|row| logits(&mut alone, &[*row]).remove(0))
         .collect();
     // What an unsteered row differs by between the two batch sizes.
-    let noise = plain.iter().zip(&unsteered).map(|(a, b)| distance(a, b));
-    let noise = noise.fold(1e-3, f32::max);
+    let pairs = plain.iter().flatten().zip(unsteered.iter().flatten());
+    let noise = pairs.map(|(a, b)| distance(a, b)).fold(1e-3, f32::max);
     for (topic, plan) in plans.iter().enumerate() {
-        let steering = &plan.layers[0];
         let context = &mut alone.context;
-        context.set_control_vector(steering.layer, &steering.values, n_layers);
+        context.set_control_vector(plan, n_layers);
         let dedicated = logits(&mut alone, &[(topic, None)]).remove(0);
-        let apart = distance(&together[topic], &dedicated);
-        let moved = distance(&dedicated, &unsteered[topic]);
-        println!(
-            "layer {}: apart {apart}, noise {noise}, moved {moved}",
-            steering.layer
-        );
-        assert!(
-            apart <= 1.5 * noise && moved > 5.0 * noise,
-            "row {topic}, layer {}: {apart} apart with a noise of {noise}, moved by {moved}",
-            steering.layer
-        );
+        let layers: Vec<_> = plan.layers.iter().map(|l| l.layer).collect();
+        for (part, what) in ["prompt", "token"].iter().enumerate() {
+            let apart = distance(&together[topic][part], &dedicated[part]);
+            let moved = distance(&dedicated[part], &unsteered[topic][part]);
+            println!("layers {layers:?}, {what}: apart {apart}, noise {noise}, moved {moved}");
+            assert!(
+                apart <= 1.5 * noise && moved > 5.0 * noise,
+                "row {topic}, layers {layers:?}, {what}: {apart} apart with a noise of {noise}, \
+                 moved by {moved}"
+            );
+        }
     }
 }
 
@@ -181,6 +207,44 @@ fn rows_equal_contexts_with_that_control_vector_f16() {
 fn rows_equal_contexts_with_that_control_vector_q8_0() {
     let folder = tempfile::tempdir().unwrap();
     rows_equal_dedicated_contexts(quantise(folder.path()));
+}
+
+/// Tokens of a sequence, whether their logits are asked for, and their plan.
+type Part<'a> = (&'a [Token], bool, Option<&'a Arc<SteeringPlan>>);
+
+/// The last layer keeps the rows with logits alone, here one of three kinds.
+#[test]
+fn the_last_layer_is_steered_beside_rows_without_logits() {
+    let mut backend = load(ModelSource::Bundled, 3);
+    let last = backend.facts().n_layers - 1;
+    let prompt = prompt(&backend, 0);
+    let plans = [1, 2].map(|seed| plan(&backend, &[last], seed, 0.4));
+    let mut evaluate = |rows: &[Part<'_>]| {
+        let mut batch = Batch::default();
+        for (sequence, (tokens, logits, plan)) in (0..).zip(rows) {
+            batch.push(sequence, 0, tokens, *logits, *plan);
+        }
+        backend.decode(&batch).unwrap();
+        let asked = (0..batch.len()).filter(|&row| batch.rows()[row].logits);
+        let found: Vec<_> = asked.map(|r| backend.logits(r).unwrap().to_vec()).collect();
+        for sequence in 0..rows.len() as u32 {
+            backend.truncate(sequence, 0).unwrap();
+        }
+        found
+    };
+    let [first, second] = [&plans[0], &plans[1]].map(Some);
+    let mut alone = |plan| evaluate(&[(&prompt, true, plan)]).remove(0);
+    let expected = [alone(None), alone(first), alone(second)];
+    assert!(distance(&expected[0], &expected[1]) > 0.1);
+    let mixed = evaluate(&[
+        (&prompt[..5], false, first),
+        (&prompt, true, second),
+        (&prompt, true, None),
+    ]);
+    assert!(distance(&mixed[0], &expected[2]) < 0.02);
+    assert!(distance(&mixed[1], &expected[0]) < 0.02);
+    // Without logits there is nothing to do.
+    assert!(evaluate(&[(&prompt, false, first), (&prompt, false, second)]).is_empty());
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn a_loaded_model_crosses_without_loss() {
         bos_token: "<s>".to_owned(),
         eos_token: String::new(),
         residual_norms: vec![0.1, f32::MIN_POSITIVE],
+        unsteerable: Some("its layers are not shown".to_owned()),
     };
     let loaded = Loaded {
         facts: facts.clone(),

@@ -94,6 +94,7 @@ pub(super) struct FactsDef {
     bos_token: String,
     eos_token: String,
     residual_norms: Vec<f32>,
+    unsteerable: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -58,8 +58,7 @@ impl Steering {
         self.plans.clear();
         for plan in batch.plans() {
             for layer in &plan.layers {
-                // The last layer's output is not steered on any backend.
-                if layer.layer + 1 >= n_layers || layer.values.len() != n_embd {
+                if layer.layer >= n_layers || layer.values.len() != n_embd {
                     return Err(BackendError::Native {
                         call: "steering",
                         reason: format!(

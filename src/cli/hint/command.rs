@@ -50,6 +50,6 @@ pub(super) fn fault(fault: &Fault) -> Hint {
             "--seed repeats the same trial, --fault-every 0 tells whether it takes a fault; ELPIS_LOG=debug shows more",
         ),
         // Its cause may know.
-        Fault::At { .. } => None,
+        Fault::At { .. } | Fault::LayersOfItsOwn { .. } => None,
     }
 }

@@ -34,6 +34,9 @@ pub(super) fn library(error: &LibraryError) -> Hint {
         LibraryError::TooStrong { .. } => Some(format!(
             "lower scale or cap in vectors.toml, or let `elpis vectors calibrate` find the caps; {INSPECT}"
         )),
+        LibraryError::Unsteerable { .. } => {
+            say("use another model, or leave model.emotion_vectors_dir away")
+        }
         LibraryError::TooManyEmotions { .. } => say("take some files out of the folder"),
         // They name the way out, or are met by a program alone.
         LibraryError::DuplicateFile { .. }

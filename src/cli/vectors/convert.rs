@@ -31,6 +31,14 @@ pub(super) fn convert(from: &Path, to: &Path, layer: Option<usize>) -> Result<()
     let format = format_of(to)?;
     let mut vector = read(from)?;
     if let Some(layer) = layer {
+        if !vector.is_bare() && !vector.layers().eq([layer]) {
+            return Err(Fault::LayersOfItsOwn {
+                file: from.display().to_string(),
+                layers: vector.layers().map(|layer| layer.to_string()).collect(),
+                asked: layer,
+            }
+            .into());
+        }
         vector = vector.at_layer(layer).map_err(Fault::at(from))?;
     }
     let bytes = write(format, &vector).map_err(Fault::at(to))?;

@@ -17,6 +17,7 @@ const MAX_DIMENSIONS: u64 = 4;
 const MAX_DEPTH: u32 = 4;
 
 const TYPE_U32: u32 = 4;
+const TYPE_I32: u32 = 5;
 const TYPE_STRING: u32 = 8;
 const TYPE_ARRAY: u32 = 9;
 
@@ -92,6 +93,9 @@ fn metadata<'a>(cursor: &mut Cursor<'a>, pairs: u64) -> Result<Metadata<'a>, For
             }
             ("controlvector.layer_count", TYPE_U32) => {
                 metadata.layer_count = Some(cursor.u32()?);
+            }
+            ("controlvector.layer_count", TYPE_I32) => {
+                metadata.layer_count = u32::try_from(cursor.i32()?).ok();
             }
             ("general.alignment", _) => {
                 return Err(FormatError::malformed(

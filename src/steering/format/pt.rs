@@ -17,7 +17,7 @@ use crate::steering::vector::SteeringVector;
 const SHARED_BYTES: u64 = 4 << 20;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<SteeringVector, FormatError> {
-    if bytes.first() == Some(&0x80) {
+    if is_pickle(bytes) {
         return Err(FormatError::LegacyPickle);
     }
     let archive = Archive::read(bytes)?;
@@ -45,6 +45,26 @@ pub(super) fn parse(bytes: &[u8]) -> Result<SteeringVector, FormatError> {
         }
     }
     rows.finish()
+}
+
+/// Whether a file that is no archive begins as a pickle does: with the mark of protocol 2 and
+/// later, or with what the text protocols put first (a number, a global, a list, dict or tuple).
+fn is_pickle(bytes: &[u8]) -> bool {
+    let line = |bytes: &[u8], allowed: fn(u8) -> bool| {
+        let mut line = bytes.iter().take(100).take_while(|&&b| b != b'\n');
+        let length = line.by_ref().take_while(|&&b| allowed(b)).count();
+        length > 0 && bytes.get(length) == Some(&b'\n')
+    };
+    match bytes {
+        [0x80, ..] => true,
+        [b'L' | b'I' | b'F', rest @ ..] => {
+            line(rest, |b| b.is_ascii_digit() || b"+-.eL".contains(&b))
+        }
+        [b'c', rest @ ..] => line(rest, |b| b.is_ascii_alphanumeric() || b"._".contains(&b)),
+        [b'(', next, ..] => b"dlt(cLIFSV]})".contains(next),
+        [b']' | b'}' | b')', next, ..] => b"pq(.".contains(next),
+        _ => false,
+    }
 }
 
 fn layer(key: &Key<'_>, name: &str) -> Result<usize, FormatError> {

@@ -84,12 +84,9 @@ pub enum LibraryError {
         /// The layer.
         layer: usize,
     },
-    /// A row's layer cannot be steered. The last layer is left out because its rows are only those
-    /// whose logits are asked for.
+    /// The model has no such layer, or does not show it.
     #[error(
-        "{file}: layer is {layer}, must be below {limit} (the last of {} layers cannot be \
-         steered); layers in {MANIFEST_FILE} selects rows",
-        limit + 1
+        "{file}: layer is {layer}, must be below {limit}; layers in {MANIFEST_FILE} selects rows"
     )]
     LayerOutOfRange {
         /// The file.
@@ -98,6 +95,14 @@ pub enum LibraryError {
         layer: usize,
         /// The first layer that cannot be steered.
         limit: usize,
+    },
+    /// The model's architecture cannot be steered.
+    #[error("{file}: this model cannot be steered: {reason}")]
+    Unsteerable {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
     },
     /// The vector is not as wide as the model.
     #[error("{file}: width is {width}, must be the model's {n_embd}")]
@@ -158,6 +163,7 @@ impl LibraryError {
             Self::NoLayer { .. } => "no_layer",
             Self::MissingRow { .. } => "missing_row",
             Self::LayerOutOfRange { .. } => "layer_out_of_range",
+            Self::Unsteerable { .. } => "unsteerable",
             Self::Width { .. } => "width",
             Self::TooStrong { .. } => "too_strong",
             Self::Context { .. } => "context",
@@ -177,6 +183,7 @@ impl LibraryError {
             | Self::NoLayer { file }
             | Self::MissingRow { file, .. }
             | Self::LayerOutOfRange { file, .. }
+            | Self::Unsteerable { file, .. }
             | Self::Width { file, .. }
             | Self::TooStrong { file, .. } => Some(file),
             Self::DuplicateEmotion { second, .. } => Some(second),

@@ -1,0 +1,69 @@
+//! Changes that follow each other closely count as one.
+
+use std::time::{Duration, Instant};
+
+/// A burst is followed after so many debounce times, even if it goes on.
+const MOST_DEBOUNCES: u32 = 10;
+
+/// A burst is followed after this time, even if it goes on, unless the debounce
+/// time itself is longer.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// Changes without a quiet time between them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Burst {
+    first: Instant,
+    last: Instant,
+}
+
+impl Burst {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self {
+            first: now,
+            last: now,
+        }
+    }
+
+    /// Notes another change.
+    pub(super) fn goes_on(&mut self, now: Instant) {
+        self.last = now;
+    }
+
+    /// The time until it is to be followed: once it has been quiet for the
+    /// debounce time, or has lasted too long.
+    pub(super) fn remains(&self, now: Instant, debounce: Duration) -> Duration {
+        let longest = (debounce * MOST_DEBOUNCES).min(LONGEST).max(debounce);
+        let due = (self.last + debounce).min(self.first + longest);
+        due.saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_ends_when_it_is_quiet_or_lasts_too_long() {
+        let ms = Duration::from_millis;
+        let start = Instant::now();
+        let after = |debounce, changes: &[u64], now| {
+            let mut burst = Burst::begin(start);
+            for &change in changes {
+                burst.goes_on(start + ms(change));
+            }
+            burst.remains(start + ms(now), ms(debounce))
+        };
+        assert_eq!(after(50, &[], 10), ms(40));
+        assert_eq!(after(50, &[], 50), ms(0));
+        assert_eq!(after(50, &[20, 40], 50), ms(40));
+        let always: Vec<u64> = (0..100).map(|i| 10 * i).collect();
+        assert_eq!(after(50, &always[..40], 395), ms(45));
+        assert_eq!(after(50, &always[..50], 495), ms(5));
+        assert_eq!(after(50, &always[..51], 505), ms(0));
+        assert_eq!(after(5, &always[..6], 50), ms(0));
+        assert_eq!(after(100, &always, 500), ms(0));
+        // A long time that was asked for is kept.
+        assert_eq!(after(2000, &always, 500), ms(1500));
+        assert_eq!(after(0, &[], 0), ms(0));
+    }
+}
