@@ -36,11 +36,25 @@ struct Counted {
     texts: Vec<Option<TextStream>>,
     sent: usize,
     piece: Vec<u8>,
+    /// Which rows of the last batch sample the first token of a reply.
+    first: Vec<bool>,
+    /// Logits that choose the longest token.
+    longest: Vec<f32>,
 }
 
 impl Counted {
     fn new(inner: Box<dyn Backend>, steps: Steps, read: Arc<AtomicUsize>) -> Self {
+        let (tokenizer, n_vocab) = (inner.tokenizer(), inner.facts().n_vocab);
+        let length = |&token: &usize| {
+            let mut piece = Vec::new();
+            tokenizer.append_piece(token as Token, &mut piece);
+            piece.len()
+        };
+        let mut longest = vec![-1e9; n_vocab];
+        longest[(0..n_vocab).max_by_key(length).unwrap()] = 0.0;
         Self {
+            longest,
+            first: Vec::new(),
             inner,
             steps,
             before: None,
@@ -55,7 +69,12 @@ impl Counted {
     /// rows that follow the first with logits of each sequence.
     fn count_texts(&mut self, batch: &Batch) {
         let tokenizer = self.inner.tokenizer();
-        for row in batch.rows().iter().filter(|row| row.logits) {
+        self.first.clear();
+        for row in batch.rows() {
+            self.first.push(false);
+            if !row.logits {
+                continue;
+            }
             let sequence = row.sequence as usize;
             if self.texts.len() <= sequence {
                 self.texts.resize_with(sequence + 1, || None);
@@ -66,7 +85,11 @@ impl Counted {
                     tokenizer.append_piece(row.token, &mut self.piece);
                     self.sent += usize::from(!text.push(&self.piece).text.is_empty());
                 }
-                first => *first = Some(TextStream::new(&[]).unwrap()),
+                none => {
+                    *none = Some(TextStream::new(&[]).unwrap());
+                    self.first.pop();
+                    self.first.push(true);
+                }
             }
         }
     }
@@ -184,7 +207,11 @@ impl Backend for Counted {
         result
     }
 
+    // What grows to the longest piece of text has grown with the first token.
     fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        if self.first[row] {
+            return Ok(&self.longest);
+        }
         self.inner.logits(row)
     }
 

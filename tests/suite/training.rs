@@ -334,7 +334,8 @@ fn calibration_can_be_interrupted_within_a_reply() {
     assert_eq!(last.done, last.total);
     let mut steps: Vec<usize> = told.iter().map(|progress| progress.done).collect();
     steps.dedup();
-    assert!(steps.len() > 2 * 4 * 4, "{steps:?}");
+    // Each strength, the mood line and the random vectors of four emotions.
+    assert!(steps.len() > 4 * 4, "{steps:?}");
 }
 
 #[test]
