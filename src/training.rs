@@ -16,6 +16,7 @@ mod fit;
 mod generate;
 mod pairs;
 mod quality;
+mod rows;
 
 pub use calibrate::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 pub use capture::ReadAt;
@@ -37,20 +38,48 @@ pub struct Progress {
 /// Is told of the progress; returns `false` to interrupt the work.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> bool;
 
-fn report(
-    on_progress: &mut dyn FnMut(Progress) -> bool,
-    stage: &str,
-    done: usize,
-    total: usize,
-) -> Result<(), TrainingError> {
-    let progress = Progress {
-        stage: stage.to_owned(),
-        done,
-        total,
-    };
-    if on_progress(progress) {
-        Ok(())
-    } else {
-        Err(TrainingError::Interrupted)
+/// Counts the steps of some work and tells of them.
+struct Teller<'a> {
+    on_progress: OnProgress<'a>,
+    progress: Progress,
+}
+
+impl<'a> Teller<'a> {
+    fn new(on_progress: OnProgress<'a>, total: usize) -> Self {
+        let progress = Progress {
+            stage: String::new(),
+            done: 0,
+            total,
+        };
+        Self {
+            on_progress,
+            progress,
+        }
+    }
+
+    /// Tells what is worked on from now on.
+    fn begin(&mut self, stage: impl Into<String>) -> Result<(), TrainingError> {
+        self.progress.stage = stage.into();
+        self.look()
+    }
+
+    /// Another step is done.
+    fn step(&mut self) -> Result<(), TrainingError> {
+        self.reach(self.progress.done + 1)
+    }
+
+    /// So many steps are done.
+    fn reach(&mut self, done: usize) -> Result<(), TrainingError> {
+        self.progress.done = done.min(self.progress.total);
+        self.look()
+    }
+
+    /// Tells the same again, for the answer: within a step that takes long.
+    fn look(&mut self) -> Result<(), TrainingError> {
+        if (self.on_progress)(self.progress.clone()) {
+            Ok(())
+        } else {
+            Err(TrainingError::Interrupted)
+        }
     }
 }

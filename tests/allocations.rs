@@ -1,10 +1,11 @@
 //! The engine thread takes no memory for a token: scheduling, steering,
-//! sampling, text and stream work in what a generation was given at its start.
+//! sampling, text, stream and metrics work in what a generation was given at
+//! its start.
 
 #[path = "support/allocator.rs"]
 mod allocator;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use elpis::backend::{
     Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
     create_backend,
 };
+use elpis::inference::TextStream;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::{Elpis, GenerationEvent, ModulationTiming, Settings};
 
@@ -30,24 +32,146 @@ struct Counted {
     before: Option<usize>,
     /// Texts that the readers have taken.
     read: Arc<AtomicUsize>,
+    /// What the readers get: a token may be a part of a character, or no text.
+    texts: Vec<Option<TextStream>>,
     sent: usize,
+    piece: Vec<u8>,
+    /// Which rows of the last batch sample the first token of a reply.
+    first: Vec<bool>,
+    /// Logits that choose the longest token.
+    longest: Vec<f32>,
 }
 
-/// Every token is a letter, and none is the last.
-#[derive(Debug)]
-struct Letters;
+impl Counted {
+    fn new(inner: Box<dyn Backend>, steps: Steps, read: Arc<AtomicUsize>) -> Self {
+        let (tokenizer, n_vocab) = (inner.tokenizer(), inner.facts().n_vocab);
+        let length = |&token: &usize| {
+            let mut piece = Vec::new();
+            tokenizer.append_piece(token as Token, &mut piece);
+            piece.len()
+        };
+        let mut longest = vec![-1e9; n_vocab];
+        longest[(0..n_vocab).max_by_key(length).unwrap()] = 0.0;
+        Self {
+            longest,
+            first: Vec::new(),
+            inner,
+            steps,
+            before: None,
+            read,
+            texts: Vec::new(),
+            sent: 0,
+            piece: Vec::new(),
+        }
+    }
 
-impl Tokenizer for Letters {
-    fn encode(&self, text: &str, _: bool) -> Result<Vec<Token>, BackendError> {
-        Ok(text.bytes().map(Token::from).collect())
+    /// Counts the texts of the tokens that were sampled before this batch: the
+    /// rows that follow the first with logits of each sequence.
+    fn count_texts(&mut self, batch: &Batch) {
+        let tokenizer = self.inner.tokenizer();
+        self.first.clear();
+        for row in batch.rows() {
+            self.first.push(false);
+            if !row.logits {
+                continue;
+            }
+            let sequence = row.sequence as usize;
+            if self.texts.len() <= sequence {
+                self.texts.resize_with(sequence + 1, || None);
+            }
+            match &mut self.texts[sequence] {
+                Some(text) => {
+                    self.piece.clear();
+                    tokenizer.append_piece(row.token, &mut self.piece);
+                    self.sent += usize::from(!text.push(&self.piece).text.is_empty());
+                }
+                none => {
+                    *none = Some(TextStream::new(&[]).unwrap());
+                    self.first.pop();
+                    self.first.push(true);
+                }
+            }
+        }
+    }
+}
+
+/// A tokenizer none of whose tokens is the last.
+#[derive(Debug)]
+struct Endless(Arc<dyn Tokenizer>);
+
+impl Tokenizer for Endless {
+    fn encode(&self, text: &str, special: bool) -> Result<Vec<Token>, BackendError> {
+        self.0.encode(text, special)
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
-        out.push(b'a' + (token % 26) as u8);
+        self.0.append_piece(token, out);
     }
 
     fn is_end(&self, _: Token) -> bool {
         false
+    }
+}
+
+/// Metrics that are kept, each in memory of its own from the start.
+#[derive(Debug, Default)]
+struct Recorder {
+    recorded: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl metrics::HistogramFn for Counting {
+    fn record(&self, _: f64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl metrics::Recorder for Recorder {
+    fn describe_counter(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_gauge(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_histogram(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Counter::from_arc(Arc::new(AtomicU64::new(0)))
+    }
+
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::from_arc(Arc::new(AtomicU64::new(0)))
+    }
+
+    fn register_histogram(
+        &self,
+        key: &metrics::Key,
+        _: &metrics::Metadata<'_>,
+    ) -> metrics::Histogram {
+        let seen = if key.name() == "elpis_inter_token_latency_seconds" {
+            Arc::clone(&self.recorded)
+        } else {
+            Arc::default()
+        };
+        metrics::Histogram::from_arc(Arc::new(Counting(seen)))
     }
 }
 
@@ -57,31 +181,37 @@ impl Backend for Counted {
     }
 
     fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        Arc::new(Letters)
+        Arc::new(Endless(self.inner.tokenizer()))
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let between = self.before.map(|before| allocator::count() - before);
         // The channel of a reader that lags takes memory.
+        self.count_texts(batch);
         let patience = Instant::now();
         while self.read.load(Ordering::SeqCst) < self.sent {
             assert!(patience.elapsed() < Duration::from_mins(1));
             std::thread::sleep(Duration::from_micros(50));
         }
-        self.sent += batch.rows().iter().filter(|row| row.logits).count();
+        let start = allocator::count();
         let result = self.inner.decode(batch);
-        let now = allocator::count();
-        if let Some(before) = self.before
+        let evaluation = allocator::count() - start;
+        if let Some(between) = between
             && batch.rows().iter().all(|row| row.logits)
         {
             let steered = (0..batch.len()).filter(|&row| batch.plan_of(row).is_some());
-            let step = (batch.len(), steered.count(), now - before);
+            let step = (batch.len(), steered.count(), between + evaluation);
             self.steps.lock().unwrap().push(step);
         }
         self.before = Some(allocator::count());
         result
     }
 
+    // What grows to the longest piece of text has grown with the first token.
     fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        if self.first[row] {
+            return Ok(&self.longest);
+        }
         self.inner.logits(row)
     }
 
@@ -124,19 +254,18 @@ impl Backend for Counted {
 // of them decode, evaluation by llama.cpp included.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_takes_no_memory_on_the_engine_thread() {
+    let recorder = Recorder::default();
+    let recorded = Arc::clone(&recorder.recorded);
+    metrics::set_global_recorder(recorder).unwrap();
     let steps = Steps::default();
     steps.lock().unwrap().reserve(10 * TOKENS as usize);
     let seen = Arc::clone(&steps);
     let read = Arc::<AtomicUsize>::default();
     let taken = Arc::clone(&read);
     let factory = BackendFactory::new(move |options| {
-        Ok(Box::new(Counted {
-            inner: create_backend(options)?,
-            steps: Arc::clone(&seen),
-            before: None,
-            read: Arc::clone(&taken),
-            sent: 0,
-        }))
+        let inner = create_backend(options)?;
+        let counted = Counted::new(inner, Arc::clone(&seen), Arc::clone(&taken));
+        Ok(Box::new(counted))
     });
     let runtime = RuntimeSettings::default()
         .n_parallel(STREAMS as usize)
@@ -185,4 +314,5 @@ async fn a_token_takes_no_memory_on_the_engine_thread() {
     // block with its 33rd message and uses both in turn from then on.
     let taken: Vec<_> = full[80..].iter().map(|(.., taken)| *taken).collect();
     assert_eq!(taken.iter().sum::<usize>(), 0, "{taken:?}");
+    assert!(recorded.load(Ordering::Relaxed) >= full.len() * STREAMS as usize);
 }

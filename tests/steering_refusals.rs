@@ -3,15 +3,21 @@
 #[path = "support/allocator.rs"]
 mod allocator;
 
-use elpis::steering::{FormatError, SteeringVector, VectorFormat};
+use std::fmt::Write as _;
 
-/// Parses, and sees to it that memory stays within twice the file's size plus
-/// 16 MB, whatever sizes the file declares.
-fn parse(format: VectorFormat, bytes: &[u8]) -> Result<SteeringVector, FormatError> {
-    let (result, peak) = allocator::peak(|| elpis::steering::parse(format, bytes));
+use elpis::steering::{FormatError, Manifest, SteeringVector, VectorFormat};
+
+/// Sees to it that the work on a file stays within twice its size plus 16 MB of
+/// memory, whatever sizes the file declares.
+fn bounded<T>(bytes: &[u8], work: impl FnOnce() -> T) -> T {
+    let (result, peak) = allocator::peak(work);
     let limit = 2 * bytes.len() + 16_000_000;
     assert!(peak <= limit, "{peak} bytes for a file of {}", bytes.len());
     result
+}
+
+fn parse(format: VectorFormat, bytes: &[u8]) -> Result<SteeringVector, FormatError> {
+    bounded(bytes, || elpis::steering::parse(format, bytes))
 }
 
 fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
@@ -384,4 +390,172 @@ fn hand_made_archives_are_refused() {
     bytes.copy_within(directory + 20..directory + 28, second + 20);
     bytes.copy_within(directory + 42..directory + 46, second + 42);
     assert!(refused(&bytes).contains("overlap"));
+}
+
+/// Layers and width of a large set: 32 MB of f16.
+const LAYERS: usize = 256;
+const WIDTH: usize = 1 << 16;
+
+/// One in every place, as f16.
+fn ones() -> Vec<u8> {
+    0x3C00_u16.to_le_bytes().repeat(LAYERS * WIDTH)
+}
+
+fn large_safetensors() -> Vec<u8> {
+    let mut header = String::from("{");
+    for layer in 1..=LAYERS {
+        let (start, end) = ((layer - 1) * WIDTH * 2, layer * WIDTH * 2);
+        let comma = if layer == 1 { "" } else { "," };
+        write!(
+            header,
+            r#"{comma}"layer.{layer}":{{"dtype":"F16","shape":[{WIDTH}],"data_offsets":[{start},{end}]}}"#
+        )
+        .unwrap();
+    }
+    safetensors(&(header + "}"), &ones())
+}
+
+fn large_gguf() -> Vec<u8> {
+    let mut file = Gguf::new(LAYERS as u64, 1).architecture();
+    for layer in 1..=LAYERS {
+        let offset = ((layer - 1) * WIDTH * 2) as u64;
+        file = file.tensor(&format!("direction.{layer}"), WIDTH as u64, 1, offset);
+    }
+    let mut bytes = file.0;
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    bytes.extend(ones());
+    bytes
+}
+
+/// A dict from layers to pieces of one storage.
+fn large_pt() -> Vec<u8> {
+    let int = |value: usize| [b"J", &(value as i32).to_le_bytes()[..]].concat();
+    let mut pickle = b"\x80\x02}(".to_vec();
+    for layer in 1..=LAYERS {
+        pickle.extend(int(layer));
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(");
+        pickle.extend(b"(X\x07\0\0\0storagectorch\nHalfStorage\nX\x01\0\0\x000X\x03\0\0\0cpu");
+        pickle.extend(int(LAYERS * WIDTH));
+        pickle.extend(b"tQ");
+        pickle.extend(int((layer - 1) * WIDTH));
+        pickle.extend([int(WIDTH), b"\x85K\x01\x85".to_vec()].concat());
+        pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+    }
+    pickle.extend(b"u.");
+    zip(&[("a/data.pkl", &pickle), ("a/data/0", &ones())])
+}
+
+#[test]
+fn large_vectors_are_read_within_twice_their_size() {
+    for (format, bytes) in [
+        (VectorFormat::Safetensors, large_safetensors()),
+        (VectorFormat::Gguf, large_gguf()),
+        (VectorFormat::Pt, large_pt()),
+    ] {
+        assert!(bytes.len() > 32_000_000);
+        let vector = parse(format, &bytes).unwrap();
+        assert_eq!(vector.rows().count(), LAYERS, "{format:?}");
+        let one = |x: &f32| x.to_bits() == 1.0_f32.to_bits();
+        assert!(
+            vector
+                .rows()
+                .all(|(_, row)| row.len() == WIDTH && row.iter().all(one))
+        );
+    }
+}
+
+#[test]
+fn the_worst_headers_cost_little() {
+    // As many entries as fit into half a MiB: tensors, then metadata.
+    let entries = |entry: &dyn Fn(usize) -> String, tail: &str| {
+        let mut header = String::from("{");
+        for number in 0.. {
+            let entry = entry(number);
+            if header.len() + entry.len() + tail.len() > 1 << 19 {
+                return header.trim_end_matches(',').to_owned() + tail;
+            }
+            header += &entry;
+        }
+        header
+    };
+    let tiny = |n: usize| {
+        let (start, end) = (2 * n, 2 * n + 2);
+        format!(r#""{n}":{{"dtype":"F16","shape":[1],"data_offsets":[{start},{end}]}},"#)
+    };
+    let header = entries(&tiny, "}");
+    let tensors = header.matches("F16").count();
+    assert!(tensors > 8000);
+    let file = safetensors(&header, &0x3C00_u16.to_le_bytes().repeat(tensors));
+    let refused = parse(VectorFormat::Safetensors, &file).unwrap_err();
+    assert_eq!(refused.kind(), "limit_exceeded");
+
+    let one = r#""a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}"#;
+    let pair = |n: usize| {
+        let open = if n == 0 { r#""__metadata__":{"# } else { "" };
+        format!(r#"{open}"{n:x}":"","#)
+    };
+    let header = entries(&pair, &format!("}},{one}"));
+    let file = safetensors(&header, &[0, 0x3C]);
+    parse(VectorFormat::Safetensors, &file).unwrap();
+    let empty_shapes = r#"{"a":{"dtype":"F16","shape":["#.to_owned() + &"1,".repeat(250_000);
+    let file = safetensors(&(empty_shapes + r#"1],"data_offsets":[0,2]}}"#), &[0, 0x3C]);
+    parse(VectorFormat::Safetensors, &file).unwrap_err();
+
+    let pairs = 200_000;
+    let mut file = Gguf::new(1, pairs + 1).architecture();
+    for _ in 0..pairs {
+        file = file.text("k").u32(8).text("");
+    }
+    file = file.tensor("direction.1", 16, 1, 0);
+    file.0.resize(file.0.len().next_multiple_of(32), 0);
+    file.0.extend(0x3C00_u16.to_le_bytes().repeat(16));
+    parse(VectorFormat::Gguf, &file.0).unwrap();
+
+    // Entries of a dict and marks in the memo, as many as the machine takes.
+    let mut pickle = b"\x80\x02}(".to_vec();
+    for number in 0..20_000_u32 {
+        pickle.extend([b"X\x04\0\0\0", &number.to_le_bytes().map(|b| b & 0x7F)[..]].concat());
+        pickle.extend([b"r", &number.to_le_bytes()[..], b"}"].concat());
+    }
+    pickle.extend(b"u.");
+    parse(VectorFormat::Pt, &pt(&pickle)).unwrap_err();
+    let names: Vec<String> = (0..5000).map(|n| format!("a/{n}")).collect();
+    let many: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
+    let refused = parse(VectorFormat::Pt, &zip(&many)).unwrap_err();
+    assert_eq!(refused.kind(), "limit_exceeded");
+}
+
+#[test]
+fn deep_manifests_are_refused_and_cost_little() {
+    let refused = |text: String| {
+        assert!(text.len() <= 64 * 1024, "{}", text.len());
+        bounded(text.as_bytes(), || {
+            Manifest::parse(text.as_bytes()).unwrap_err()
+        });
+    };
+    let half = 32_000;
+    refused(format!("layer = {}{}", "[".repeat(half), "]".repeat(half)));
+    refused(format!("layer = {}", "[".repeat(2 * half)));
+    refused(format!("emotions = {}", "{a=".repeat(half / 2)));
+    refused(format!("a{} = 1", ".a".repeat(half)));
+    refused(format!("[a{}]", ".a".repeat(half)));
+    refused(format!("[[emotions{}]]", ".a".repeat(half - 10)));
+    // Wide ones: keys, tables, tables of tables.
+    let lines = |line: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        for number in 0.. {
+            let line = line(number);
+            if text.len() + line.len() > 64 * 1024 {
+                break;
+            }
+            text += &line;
+        }
+        text
+    };
+    refused(lines(&|n| format!("{n:x}=1\n")));
+    refused(lines(&|n| format!("[{n:x}]\n")));
+    refused(lines(&|_| "[[a]]\n".to_owned()));
+    let emotions = lines(&|n| format!("[emotions.e{n:x}]\nvalence=0\narousal=0\n"));
+    let read = bounded(emotions.as_bytes(), || Manifest::parse(emotions.as_bytes()));
+    drop(read);
 }

@@ -1,12 +1,16 @@
 #![no_main]
 
+mod memory;
+
 use elpis::steering::{VectorFormat, parse, write};
 use libfuzzer_sys::fuzz_target;
 
+const FORMAT: VectorFormat = VectorFormat::Gguf;
+
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(vector) = parse(VectorFormat::Gguf, bytes) {
-        let written = write(VectorFormat::Gguf, &vector).expect("what was read can be written");
-        let again = parse(VectorFormat::Gguf, &written).expect("what was written can be read");
+    if let Ok(vector) = memory::bounded(bytes.len(), || parse(FORMAT, bytes)) {
+        let written = write(FORMAT, &vector).expect("what was read can be written");
+        let again = parse(FORMAT, &written).expect("what was written can be read");
         assert!(vector.rows().eq(again.rows()));
     }
 });

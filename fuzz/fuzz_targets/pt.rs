@@ -1,20 +1,28 @@
 #![no_main]
 
-use elpis::steering::{VectorFormat, parse};
+mod memory;
+
+use elpis::steering::{VectorFormat, parse, write};
 use libfuzzer_sys::fuzz_target;
+
+const FORMAT: VectorFormat = VectorFormat::Pt;
 
 // Half of the inputs are taken as a whole file, the others as the pickle of an intact archive:
 // checksums would keep mutations from ever reaching the pickle.
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
-        Some((&b'P', _)) | None => {
-            let _ = parse(VectorFormat::Pt, bytes);
-        }
-        Some((_, pickle)) => {
-            let _ = parse(VectorFormat::Pt, &archive(pickle));
-        }
+        Some((&b'P', _)) | None => check(bytes),
+        Some((_, pickle)) => check(&archive(pickle)),
     }
 });
+
+fn check(bytes: &[u8]) {
+    if let Ok(vector) = memory::bounded(bytes.len(), || parse(FORMAT, bytes)) {
+        let written = write(FORMAT, &vector).expect("what was read can be written");
+        let again = parse(FORMAT, &written).expect("what was written can be read");
+        assert!(vector.rows().eq(again.rows()));
+    }
+}
 
 fn archive(pickle: &[u8]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());

@@ -3,6 +3,7 @@
 mod calibrate;
 mod convert;
 mod model;
+mod staged;
 mod train;
 
 use std::io::Write;

@@ -1,26 +1,21 @@
 //! How strongly each vector may be added.
 
+mod bench;
+
 use std::sync::Arc;
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use bench::{Bench, Figures, RANDOM_DRAWS};
 
-use super::capture::{projection, render};
+use super::capture::render;
 use super::error::TrainingError;
-use super::generate::{Reply, loss, replies};
 use super::pairs::ContrastPairs;
-use super::quality::{repetition, spread};
-use super::{OnProgress, report};
-use crate::backend::{Backend, Token};
+use super::{OnProgress, Teller};
+use crate::backend::{Backend, ModelFacts, Token};
 use crate::inference::{ChatMessage, ChatTemplate, SamplingParams};
-use crate::steering::{
-    BlendOptions, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector, VectorFormat, write,
-};
+use crate::steering::{BlendOptions, LibraryFile, SteeringLibrary};
 
 /// Strengths between the steps of the ladder are tried so many times.
 const REFINEMENTS: usize = 2;
-/// Random directions; one may by chance resemble a mood.
-const RANDOM_DRAWS: usize = 4;
 
 /// How vectors are calibrated.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +68,12 @@ pub struct Measured {
     pub perplexity_ratio: f64,
     /// Share of sequences of four tokens that occurred before.
     pub repetition: f64,
+    /// Mean length of the replies, in tokens.
+    pub length: f64,
+    /// Replies without a single token.
+    pub empty: usize,
     /// How far the text lies along the vector when the unsteered model reads
-    /// it, in standard deviations of the unsteered replies.
+    /// it, in standard deviations of the unsteered replies; 0 without any text.
     pub shift: f64,
 }
 
@@ -102,27 +101,17 @@ pub struct Calibration {
     pub perplexity: f64,
     /// Repetition of the unsteered replies.
     pub repetition: f64,
+    /// Mean length of the unsteered replies, in tokens.
+    pub length: f64,
     /// The emotions, in the order of their names.
     pub emotions: Vec<EmotionCalibration>,
 }
 
-struct Bench<'a> {
-    backend: &'a mut dyn Backend,
-    options: &'a CalibrateOptions,
-    prompts: Vec<Vec<Token>>,
-    perplexity: f64,
-    repetition: f64,
-}
-
-/// Figures of a set of replies.
-struct Figures {
-    perplexity: f64,
-    repetition: f64,
-}
-
 /// Finds for each emotion of a library the largest strength whose text stays
-/// within the bounds. Caps that the library's manifest sets do not count,
-/// except that an emotion with a cap of 0 is left alone.
+/// within the bounds of perplexity and repetition, and whose replies are not
+/// cut short: no more of them empty than without a vector, and at least half
+/// as long. Caps that the library's manifest sets do not count, except that an
+/// emotion with a cap of 0 is left alone.
 ///
 /// # Errors
 /// [`TrainingError`].
@@ -156,33 +145,41 @@ pub fn calibrate(
     let plain = questions()
         .map(|question| prompt(&[ChatMessage::user(question)]))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut bench = Bench {
-        backend,
-        options,
-        prompts: plain,
-        perplexity: 1.0,
-        repetition: 0.0,
+    let lined = |emotion: &str| {
+        let line = pairs.pairs.iter().find(|pair| pair.emotion == emotion);
+        let line = line.map(|pair| pair.positive.as_str());
+        line.map(|line| questions().map(|question| with_line(line, question, prompt)))
+            .map(Iterator::collect::<Result<Vec<_>, _>>)
+            .transpose()
     };
-    let total = emotions.len() + 1;
-    report(on_progress, "unsteered replies", 0, total)?;
-    let unsteered = bench.replies(None)?;
-    let figures = bench.figures(&unsteered)?;
-    (bench.perplexity, bench.repetition) = (figures.perplexity, figures.repetition);
+    fit(backend.facts(), &plain, "a question", options)?;
+    for (emotion, _) in &emotions {
+        let what = format!("the first sentence of {emotion} before a question");
+        let prompts = lined(emotion)?.unwrap_or_default();
+        fit(backend.facts(), &prompts, &what, options)?;
+    }
+
+    let width = backend.facts().n_sequences.max(1) as usize;
+    let groups = plain.len().div_ceil(width);
+    let of_emotion = groups_of_emotion(options, plain.len(), width);
+    let teller = Teller::new(on_progress, groups + emotions.len() * of_emotion);
+    let mut bench = Bench::new(backend, options, plain, teller);
+    let unsteered = bench.unsteered()?;
     let mut found = Vec::new();
     for (index, (emotion, cap)) in emotions.into_iter().enumerate() {
         let plan = |strength: f64| {
             let coefficients = [(emotion.as_str(), strength / cap)].into_iter();
             library.blend(coefficients, &options.blend).map(Arc::new)
         };
+        bench.teller.reach(groups + index * of_emotion)?;
         // The direction is the same at every strength.
         let Some(unit) = plan(options.step) else {
             continue;
         };
         let plain = bench.along(&unsteered, &unit)?;
         let mut tried = Vec::new();
-        let mut within = |strength: f64, tried: &mut Vec<Measured>, bench: &mut Bench<'_>| {
-            let stage = format!("{emotion} at {strength:.2}");
-            report(on_progress, &stage, index + 1, total)?;
+        let within = |strength: f64, tried: &mut Vec<Measured>, bench: &mut Bench<'_>| {
+            bench.teller.begin(format!("{emotion} at {strength:.2}"))?;
             let Some(plan) = plan(strength) else {
                 return Ok(false);
             };
@@ -193,42 +190,35 @@ pub fn calibrate(
         };
         let cap = search(options, |strength| within(strength, &mut tried, &mut bench))?;
         let best = if cap > 0.0 { cap } else { options.step };
-        let Some(best_plan) = plan(best) else {
+        let vector = tried.iter().find(|m| (m.strength - best).abs() < 1e-9);
+        let (Some(best_plan), Some(&vector)) = (plan(best), vector) else {
             continue;
         };
-        let vector = tried
-            .iter()
-            .find(|m| (m.strength - best).abs() < 1e-9)
-            .copied();
+        bench.teller.begin(format!("{emotion}: random vectors"))?;
         let random = bench.random(best, &best_plan, &plain, context)?;
-        let line = pairs.pairs.iter().find(|pair| pair.emotion == emotion);
-        let mood_line = match line.map(|pair| pair.positive.as_str()) {
-            None => None,
-            Some(line) => {
-                let lined = questions()
-                    .map(|question| with_line(line, question, prompt))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let spoken = bench.replies_to(&lined, None, 0)?;
-                let judged = bench.as_if_plain(spoken);
-                Some(bench.measure(0.0, &judged, &plain, &best_plan)?)
-            }
-        };
+        let mood_line = lined(&emotion)?
+            .map(|prompts| bench.mood_line(&emotion, &prompts, &best_plan, &plain))
+            .transpose()?;
         found.push(EmotionCalibration {
-            vector: match vector {
-                Some(vector) => vector,
-                None => continue,
-            },
             emotion,
             cap,
+            vector,
             random,
             mood_line,
             tried,
         });
     }
-    report(on_progress, "done", total, total)?;
+    bench.teller.reach(usize::MAX)?;
+    let Figures {
+        perplexity,
+        repetition,
+        length,
+        ..
+    } = bench.plain;
     Ok(Calibration {
-        perplexity: bench.perplexity,
-        repetition: bench.repetition,
+        perplexity,
+        repetition,
+        length,
         emotions: found,
     })
 }
@@ -271,14 +261,48 @@ fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
     Ok(())
 }
 
+/// Refuses prompts that leave no room for a reply in one evaluation: how far
+/// a reply lies along a vector is read from prompt and reply together.
+fn fit(
+    facts: &ModelFacts,
+    prompts: &[Vec<Token>],
+    what: &str,
+    options: &CalibrateOptions,
+) -> Result<(), TrainingError> {
+    let tokens = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let limit = facts.batch_size.min(facts.context_length as usize);
+    let limit = limit.saturating_sub(options.max_tokens.max(1));
+    if tokens > limit {
+        let what = format!("{what}, with a reply of {} tokens,", options.max_tokens);
+        return Err(TrainingError::TooLong {
+            what,
+            tokens,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// Most groups of replies for one emotion, which are the steps of the
+/// progress: those at every strength, of the mood line and of random vectors.
+fn groups_of_emotion(options: &CalibrateOptions, prompts: usize, width: usize) -> usize {
+    let part = prompts.div_ceil(RANDOM_DRAWS).max(1);
+    let random = prompts.div_ceil(part) * part.div_ceil(width);
+    (steps(options) + REFINEMENTS + 1) * prompts.div_ceil(width) + random
+}
+
+/// Steps of the ladder of strengths.
+fn steps(options: &CalibrateOptions) -> usize {
+    (options.max_strength / options.step + 1e-9).floor() as usize
+}
+
 /// Climbs until a strength fails, then halves the last step.
 fn search(
     options: &CalibrateOptions,
     mut within: impl FnMut(f64) -> Result<bool, TrainingError>,
 ) -> Result<f64, TrainingError> {
     let (mut good, mut bad) = (0.0, None);
-    let steps = (options.max_strength / options.step + 1e-9).floor() as usize;
-    for step in 1..=steps {
+    for step in 1..=steps(options) {
         let strength = step as f64 * options.step;
         if within(strength)? {
             good = strength;
@@ -298,146 +322,6 @@ fn search(
         }
     }
     Ok(good)
-}
-
-impl Bench<'_> {
-    fn replies(&mut self, plan: Option<&Arc<SteeringPlan>>) -> Result<Vec<Reply>, TrainingError> {
-        let prompts = self.prompts.clone();
-        self.replies_to(&prompts, plan, 0)
-    }
-
-    fn replies_to(
-        &mut self,
-        prompts: &[Vec<Token>],
-        plan: Option<&Arc<SteeringPlan>>,
-        first: usize,
-    ) -> Result<Vec<Reply>, TrainingError> {
-        let context = self.backend.facts().context_length as usize;
-        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-        if longest + 1 >= context {
-            return Err(TrainingError::Limit {
-                field: "prompt",
-                value: format!("{longest} tokens"),
-                limit: format!("shorter than the context of {context}"),
-            });
-        }
-        let limit = self.options.max_tokens.clamp(1, context - longest);
-        let sampling = SamplingParams {
-            seed: self.options.sampling.seed.wrapping_add(first as u64),
-            ..self.options.sampling
-        };
-        replies(self.backend, prompts, plan, &sampling, limit)
-    }
-
-    /// The same replies, as if they had been given to the plain prompts.
-    fn as_if_plain(&self, replies: Vec<Reply>) -> Vec<Reply> {
-        let plain = self.prompts.iter().cloned();
-        replies
-            .into_iter()
-            .zip(plain)
-            .map(|(reply, prompt)| Reply { prompt, ..reply })
-            .collect()
-    }
-
-    /// How far each reply lies along a plan's direction.
-    fn along(&mut self, replies: &[Reply], plan: &SteeringPlan) -> Result<Vec<f64>, TrainingError> {
-        let spoken = replies.iter().filter(|reply| !reply.tokens.is_empty());
-        spoken
-            .map(|reply| {
-                let mut tokens = reply.prompt.clone();
-                tokens.extend(&reply.tokens);
-                projection(self.backend, &tokens, reply.prompt.len(), plan)
-            })
-            .collect()
-    }
-
-    fn figures(&mut self, replies: &[Reply]) -> Result<Figures, TrainingError> {
-        let (loss, count) = loss(self.backend, replies)?;
-        let repeated: f64 = replies.iter().map(|r| repetition(&r.tokens)).sum();
-        Ok(Figures {
-            perplexity: (loss / count.max(1) as f64).exp(),
-            repetition: repeated / replies.len().max(1) as f64,
-        })
-    }
-
-    fn measure(
-        &mut self,
-        strength: f64,
-        replies: &[Reply],
-        plain: &[f64],
-        plan: &SteeringPlan,
-    ) -> Result<Measured, TrainingError> {
-        let found = self.figures(replies)?;
-        let (mean, deviation) = spread(plain);
-        let (moved, _) = spread(&self.along(replies, plan)?);
-        Ok(Measured {
-            strength,
-            perplexity_ratio: found.perplexity / self.perplexity,
-            repetition: found.repetition,
-            shift: (moved - mean) / deviation.max(f64::MIN_POSITIVE),
-        })
-    }
-
-    fn holds(&self, measured: &Measured) -> bool {
-        measured.perplexity_ratio <= self.options.max_perplexity_ratio
-            && measured.repetition <= self.repetition + self.options.max_added_repetition
-    }
-
-    /// The replies under random vectors with the norms of a plan.
-    fn random(
-        &mut self,
-        strength: f64,
-        plan: &SteeringPlan,
-        plain: &[f64],
-        context: &crate::steering::LibraryContext,
-    ) -> Result<Measured, TrainingError> {
-        let prompts = self.prompts.clone();
-        let part = prompts.len().div_ceil(RANDOM_DRAWS).max(1);
-        let mut all = Vec::new();
-        for (draw, prompts) in prompts.chunks(part).enumerate() {
-            let random = random_plan(plan, draw as u64, context, self.options.blend)?;
-            all.extend(self.replies_to(prompts, random.as_ref(), draw * part)?);
-        }
-        self.measure(strength, &all, plain, plan)
-    }
-}
-
-/// A plan with the layers and norms of another and random directions.
-fn random_plan(
-    plan: &SteeringPlan,
-    seed: u64,
-    context: &crate::steering::LibraryContext,
-    blend: BlendOptions,
-) -> Result<Option<Arc<SteeringPlan>>, TrainingError> {
-    const NAME: &str = "calm";
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    // A sum of twelve uniform numbers is close to normal.
-    let mut normal = || -> f64 {
-        let uniform = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5);
-        uniform.sum()
-    };
-    let rows = plan.layers.iter().map(|layer| {
-        let row: Vec<f64> = layer.values.iter().map(|_| normal()).collect();
-        let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let factor = f64::from(layer.norm) / norm.max(f64::MIN_POSITIVE);
-        let row = row.into_iter().map(|x| (x * factor) as f32).collect();
-        (layer.layer, row)
-    });
-    let vector = SteeringVector::layered(rows.collect()).map_err(|source| {
-        let emotion = "a random vector".to_owned();
-        TrainingError::Vector { emotion, source }
-    })?;
-    let bytes = write(VectorFormat::Safetensors, &vector).map_err(|source| {
-        let emotion = "a random vector".to_owned();
-        TrainingError::Format { emotion, source }
-    })?;
-    let file = LibraryFile {
-        name: format!("{NAME}.{}", VectorFormat::Safetensors.extension()),
-        bytes,
-    };
-    let library = SteeringLibrary::build(vec![file], context)?;
-    let coefficients = [(NAME, 1.0)].into_iter();
-    Ok(library.blend(coefficients, &blend).map(Arc::new))
 }
 
 #[cfg(test)]

@@ -159,18 +159,56 @@ impl<'a> Reader<'a> {
         &self.layers
     }
 
-    /// One activation for each way in which the sentence stands before the
-    /// question.
+    /// Width of the residual stream.
+    pub(super) fn width(&self) -> usize {
+        self.backend.facts().n_embd
+    }
+
+    /// Calls `each` with one activation for each way in which the sentence
+    /// stands before the question.
     pub(super) fn read(
         &mut self,
         sentence: &str,
         question: &str,
-    ) -> Result<Vec<Activation>, TrainingError> {
+        mut each: impl FnMut(Activation) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
         let tokenizer = self.backend.tokenizer();
-        prompts(self.template, tokenizer.as_ref(), sentence, question)?
-            .into_iter()
-            .map(|prompt| self.activation(prompt))
-            .collect()
+        for prompt in prompts(self.template, tokenizer.as_ref(), sentence, question)? {
+            each(self.activation(prompt)?)?;
+        }
+        Ok(())
+    }
+
+    /// The model's own count of a text's tokens.
+    pub(super) fn count(&self, text: &str) -> Result<usize, TrainingError> {
+        Ok(self.backend.tokenizer().encode(text, false)?.len())
+    }
+
+    /// Refuses a sentence before a question if the two make a prompt that does
+    /// not fit into one evaluation.
+    pub(super) fn check(
+        &self,
+        sentence: &str,
+        question: &str,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), TrainingError> {
+        let facts = self.backend.facts();
+        let reply = match self.at {
+            ReadAt::Reply => REPLY_TOKENS,
+            ReadAt::UserTurn | ReadAt::LastPromptToken => 0,
+        };
+        let limit = facts.batch_size.min(facts.context_length as usize);
+        let limit = limit.saturating_sub(reply);
+        let tokenizer = self.backend.tokenizer();
+        let prompts = prompts(self.template, tokenizer.as_ref(), sentence, question)?;
+        match prompts.iter().map(|prompt| prompt.tokens.len()).max() {
+            Some(tokens) if tokens > limit => Err(TrainingError::TooLong {
+                what: what(),
+                tokens,
+                limit,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn activation(&mut self, prompt: Prompt) -> Result<Activation, TrainingError> {
@@ -206,18 +244,32 @@ fn mean(rows: Option<&[Vec<f32>]>) -> Vec<f32> {
         .collect()
 }
 
-/// Mean over the layers' activations of several prompts.
-pub(super) fn mean_activation(activations: &[Activation]) -> Activation {
-    let layers = activations.first().map_or(0, Vec::len);
-    (0..layers)
-        .map(|layer| {
-            let rows: Vec<Vec<f32>> = activations
-                .iter()
-                .filter_map(|activation| activation.get(layer).cloned())
-                .collect();
-            mean(Some(&rows))
-        })
-        .collect()
+/// A mean of activations that does not keep them.
+#[derive(Debug, Default)]
+pub(super) struct Mean {
+    sum: Vec<Vec<f64>>,
+    count: usize,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, activation: &Activation) {
+        if self.count == 0 {
+            self.sum = activation.iter().map(|row| vec![0.0; row.len()]).collect();
+        }
+        let values = activation.iter().flatten();
+        for (total, &x) in self.sum.iter_mut().flatten().zip(values) {
+            *total += f64::from(x);
+        }
+        self.count += 1;
+    }
+
+    /// The mean; empty if nothing was added.
+    pub(super) fn take(self) -> Activation {
+        let count = self.count.max(1) as f64;
+        let rows = self.sum.into_iter();
+        rows.map(|row| row.into_iter().map(|x| (x / count) as f32).collect())
+            .collect()
+    }
 }
 
 /// How far a text's activations lie along a plan's direction at its first

@@ -57,6 +57,22 @@ pub enum TrainingError {
         /// What is allowed.
         limit: String,
     },
+    /// A prompt does not fit into one evaluation.
+    #[error(
+        "{what} makes a prompt of {tokens} tokens, but at most {limit} can be evaluated at once"
+    )]
+    TooLong {
+        /// Which sentence or question it is made of.
+        what: String,
+        /// Its tokens.
+        tokens: usize,
+        /// The batch size or the context length, less what a reply takes.
+        limit: usize,
+    },
+    /// Without any vector the model answers nothing, so nothing can be
+    /// compared.
+    #[error("the model's replies are empty without any vector")]
+    Silent,
     /// The chat template leaves a sentence out wherever it is put.
     #[error(
         "the chat template shows neither system nor user messages as they are: {sentence:?} is missing"
@@ -85,6 +101,8 @@ impl TrainingError {
             Self::Library(error) => error.kind(),
             Self::Sampling(_) => "sampling",
             Self::Limit { .. } => "limit",
+            Self::TooLong { .. } => "too_long",
+            Self::Silent => "silent",
             Self::NotRendered { .. } => "not_rendered",
             Self::NoVectors => "no_vectors",
             Self::Interrupted => "interrupted",

@@ -5,17 +5,15 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use super::capture::{Activation, ReadAt, Reader, mean_activation};
+use super::OnProgress;
+use super::capture::{ReadAt, Reader};
 use super::error::TrainingError;
 use super::pairs::ContrastPairs;
-use super::{OnProgress, report};
+use super::rows::Rows;
 use crate::backend::Backend;
 use crate::inference::ChatTemplate;
-use crate::steering::contrast::{self, ContrastError};
 use crate::steering::{LibraryFile, MANIFEST_FILE, Place, SteeringVector, VectorFormat, write};
 
-/// Every fourth pair of an emotion is held out when layers are judged.
-const HELD_OUT: usize = 4;
 /// Layers whose separation differs by less count as equal.
 const EQUAL_AUC: f64 = 0.005;
 
@@ -153,17 +151,6 @@ impl Trained {
     }
 }
 
-/// The activations of an emotion's pairs.
-#[derive(Debug, Default)]
-struct Rows {
-    /// Per pair, the mean over all its prompts.
-    positive: Vec<Activation>,
-    negative: Vec<Activation>,
-    /// Of the held-out pairs, each prompt by itself.
-    held_out_positive: Vec<Activation>,
-    held_out_negative: Vec<Activation>,
-}
-
 /// Trains a vector for each emotion of the pairs.
 ///
 /// # Errors
@@ -193,13 +180,13 @@ pub fn train(
     }
     let mut reader = Reader::new(backend, template, options.at);
     let layers = reader.layers().to_vec();
-    let rows = read_all(&mut reader, pairs, on_progress)?;
+    let rows = Rows::read(&mut reader, pairs, options, on_progress)?;
     let scores = layers
         .iter()
-        .map(|&layer| score(&rows, layer, options))
+        .map(|&layer| rows.score(layer))
         .collect::<Result<Vec<_>, _>>()?;
     let layer = options.layer.unwrap_or_else(|| best(&scores));
-    let directions = directions(&rows, layer, options, |_| true)?;
+    let directions = rows.directions(layer, options, true)?;
     let norm = |row: &[f32]| {
         row.iter()
             .map(|&x| f64::from(x).powi(2))
@@ -230,147 +217,6 @@ pub fn train(
         vectors,
         places: pairs.places.clone(),
     })
-}
-
-/// Evaluates every sentence before every question. Sentences that several
-/// pairs share are evaluated once.
-fn read_all(
-    reader: &mut Reader<'_>,
-    pairs: &ContrastPairs,
-    on_progress: OnProgress<'_>,
-) -> Result<BTreeMap<String, Rows>, TrainingError> {
-    let mut sentences: Vec<(&str, bool)> = Vec::new();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut places = Vec::new();
-    for pair in &pairs.pairs {
-        let number = seen.entry(&pair.emotion).or_default();
-        *number += 1;
-        // The last of a short list, so that each emotion has one.
-        let count = pairs
-            .pairs
-            .iter()
-            .filter(|p| p.emotion == pair.emotion)
-            .count();
-        let held_out = number.is_multiple_of(HELD_OUT.min(count));
-        places.push((pair, held_out));
-        for sentence in [&pair.positive, &pair.negative] {
-            match sentences.iter_mut().find(|(known, _)| known == sentence) {
-                Some((_, keep)) => *keep |= held_out,
-                None => sentences.push((sentence, held_out)),
-            }
-        }
-    }
-    let total = sentences.len() * pairs.questions.len();
-    let mut done = 0;
-    let mut read: BTreeMap<&str, (Activation, Vec<Activation>)> = BTreeMap::new();
-    for (sentence, keep) in sentences {
-        let mut all = Vec::new();
-        for question in &pairs.questions {
-            report(on_progress, "reading activations", done, total)?;
-            all.extend(reader.read(sentence, question)?);
-            done += 1;
-        }
-        let mean = mean_activation(&all);
-        read.insert(sentence, (mean, if keep { all } else { Vec::new() }));
-    }
-    report(on_progress, "reading activations", done, total)?;
-    let mut rows: BTreeMap<String, Rows> = BTreeMap::new();
-    for (pair, held_out) in places {
-        let emotion = rows.entry(pair.emotion.clone()).or_default();
-        let (Some(positive), Some(negative)) = (
-            read.get(pair.positive.as_str()),
-            read.get(pair.negative.as_str()),
-        ) else {
-            continue;
-        };
-        emotion.positive.push(positive.0.clone());
-        emotion.negative.push(negative.0.clone());
-        if held_out {
-            emotion.held_out_positive.extend(positive.1.iter().cloned());
-            emotion.held_out_negative.extend(negative.1.iter().cloned());
-        }
-    }
-    Ok(rows)
-}
-
-fn at(activations: &[Activation], layer: usize) -> Vec<&[f32]> {
-    let rows = activations.iter();
-    rows.filter_map(|a| a.get(layer).map(Vec::as_slice))
-        .collect()
-}
-
-/// The direction of each emotion at a layer, from the pairs whose index `used`
-/// allows.
-fn directions(
-    rows: &BTreeMap<String, Rows>,
-    layer: usize,
-    options: &TrainOptions,
-    used: impl Fn(usize) -> bool,
-) -> Result<BTreeMap<String, Vec<f32>>, TrainingError> {
-    let failed = |emotion: &str, source: ContrastError| TrainingError::Contrast {
-        emotion: emotion.to_owned(),
-        layer,
-        source,
-    };
-    let mut found = BTreeMap::new();
-    for (emotion, rows) in rows {
-        let part = |activations: &[Activation]| -> Vec<Vec<f32>> {
-            let rows = at(activations, layer).into_iter().enumerate();
-            rows.filter(|(index, _)| used(*index))
-                .map(|(_, row)| row.to_vec())
-                .collect()
-        };
-        let (positive, negative) = (part(&rows.positive), part(&rows.negative));
-        let direction = match options.method {
-            Method::Mean => contrast::mean_difference(&positive, &negative),
-            Method::Pca => contrast::pca(&positive, &negative),
-        };
-        found.insert(
-            emotion.clone(),
-            direction.map_err(|error| failed(emotion, error))?,
-        );
-    }
-    if options.keep_common || found.len() < 2 {
-        return Ok(found);
-    }
-    let apart: Vec<&Vec<f32>> = found.values().collect();
-    let apart = contrast::remove_common_mean(&apart).map_err(|error| failed("mean", error))?;
-    Ok(found.into_keys().zip(apart).collect())
-}
-
-/// Separation of the held-out sentences along directions that were found
-/// without them.
-fn score(
-    rows: &BTreeMap<String, Rows>,
-    layer: usize,
-    options: &TrainOptions,
-) -> Result<LayerScore, TrainingError> {
-    let fewest = rows.values().map(|rows| rows.positive.len()).min();
-    let every = HELD_OUT.min(fewest.unwrap_or(HELD_OUT));
-    let directions = directions(rows, layer, options, |index| {
-        !(index + 1).is_multiple_of(every)
-    })?;
-    let mut auc = Vec::new();
-    for (emotion, direction) in &directions {
-        let failed = |source| TrainingError::Contrast {
-            emotion: emotion.clone(),
-            layer,
-            source,
-        };
-        let scores = |rows: &[&[f32]]| contrast::scores(rows, direction).map_err(failed);
-        let Some(own) = rows.get(emotion) else {
-            continue;
-        };
-        let positive = scores(&at(&own.held_out_positive, layer))?;
-        let mut negative = scores(&at(&own.held_out_negative, layer))?;
-        for (_, other) in rows.iter().filter(|(name, _)| *name != emotion) {
-            negative.extend(scores(&at(&other.held_out_positive, layer))?);
-        }
-        let value = contrast::auc(&positive, &negative).map_err(failed)?;
-        auc.push((emotion.clone(), value));
-    }
-    let mean = auc.iter().map(|(_, value)| value).sum::<f64>() / auc.len().max(1) as f64;
-    Ok(LayerScore { layer, auc, mean })
 }
 
 /// The layer that separates best; of equal ones the one nearest the middle.

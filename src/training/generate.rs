@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Teller;
 use super::error::TrainingError;
 use crate::backend::{Backend, Batch, Token};
 use crate::inference::{Sampler, SamplingParams, greedy};
@@ -13,6 +14,18 @@ pub(super) struct Reply {
     pub(super) prompt: Vec<Token>,
     /// The reply's tokens, without the end token.
     pub(super) tokens: Vec<Token>,
+    /// The end token, unless the reply was cut at its limit.
+    pub(super) end: Option<Token>,
+}
+
+impl Reply {
+    /// The token at a place of the reply, the end token included.
+    fn token(&self, index: usize) -> Option<Token> {
+        match self.tokens.get(index) {
+            Some(&token) => Some(token),
+            None => self.end.filter(|_| index == self.tokens.len()),
+        }
+    }
 }
 
 /// Greedy tokens after a prompt, at most `limit`, without the end token.
@@ -66,29 +79,27 @@ fn prefill(
 }
 
 /// Samples a reply to each prompt, several side by side, all under one plan.
-/// The same seed gives the same random numbers to the same prompt.
+/// The same seed gives the same random numbers to the same prompt. Each group
+/// is a step that is told.
 pub(super) fn replies(
     backend: &mut dyn Backend,
     prompts: &[Vec<Token>],
     plan: Option<&Arc<SteeringPlan>>,
     sampling: &SamplingParams,
     limit: usize,
+    teller: &mut Teller<'_>,
 ) -> Result<Vec<Reply>, TrainingError> {
     let width = backend.facts().n_sequences.max(1) as usize;
     let mut all = Vec::with_capacity(prompts.len());
     for (group, part) in prompts.chunks(width).enumerate() {
         let seed = sampling.seed.wrapping_add((group * width) as u64);
         let sampling = SamplingParams { seed, ..*sampling };
-        let found = side_by_side(backend, part, plan, &sampling, limit);
+        let found = side_by_side(backend, part, plan, &sampling, limit, teller);
         for sequence in 0..part.len() as u32 {
             backend.truncate(sequence, 0)?;
         }
-        let prompts = part.iter().cloned();
-        all.extend(
-            prompts
-                .zip(found?)
-                .map(|(prompt, tokens)| Reply { prompt, tokens }),
-        );
+        all.extend(found?);
+        teller.step()?;
     }
     Ok(all)
 }
@@ -99,11 +110,12 @@ fn side_by_side(
     plan: Option<&Arc<SteeringPlan>>,
     sampling: &SamplingParams,
     limit: usize,
-) -> Result<Vec<Vec<Token>>, TrainingError> {
+    teller: &mut Teller<'_>,
+) -> Result<Vec<Reply>, TrainingError> {
     let tokenizer = backend.tokenizer();
     let n_vocab = backend.facts().n_vocab;
     let mut batch = Batch::default();
-    let mut replies: Vec<Vec<Token>> = vec![Vec::new(); prompts.len()];
+    let mut replies = Vec::with_capacity(prompts.len());
     let mut running = Vec::new();
     for (index, prompt) in prompts.iter().enumerate() {
         let seed = sampling.seed.wrapping_add(index as u64);
@@ -111,40 +123,54 @@ fn side_by_side(
         prefill(backend, &mut batch, index as u32, prompt, plan)?;
         let token = sampler.sample(backend.logits(batch.len() - 1)?)?;
         running.push((index, sampler, token));
+        replies.push(Reply {
+            prompt: prompt.clone(),
+            tokens: Vec::new(),
+            end: None,
+        });
+        teller.look()?;
     }
     loop {
+        batch.clear();
         running.retain(|(index, _, token)| {
-            let reply = replies.get(*index).map_or(0, Vec::len);
-            reply < limit && !tokenizer.is_end(*token)
+            let Some(reply) = replies.get_mut(*index) else {
+                return false;
+            };
+            if tokenizer.is_end(*token) {
+                reply.end = Some(*token);
+                return false;
+            }
+            if reply.tokens.len() >= limit {
+                return false;
+            }
+            let position = reply.prompt.len() + reply.tokens.len();
+            batch.push(*index as u32, position as u32, &[*token], true, plan);
+            reply.tokens.push(*token);
+            true
         });
         if running.is_empty() {
             return Ok(replies);
-        }
-        batch.clear();
-        for (index, _, token) in &running {
-            if let (Some(reply), Some(prompt)) = (replies.get_mut(*index), prompts.get(*index)) {
-                let position = prompt.len() + reply.len();
-                batch.push(*index as u32, position as u32, &[*token], true, plan);
-                reply.push(*token);
-            }
         }
         backend.decode(&batch)?;
         for (row, (_, sampler, token)) in running.iter_mut().enumerate() {
             *token = sampler.sample(backend.logits(row)?)?;
         }
+        teller.look()?;
     }
 }
 
 /// Sum of the negative log-likelihoods of the replies' tokens under the
-/// unsteered model, and their number.
+/// unsteered model, and their number. The end counts as a token: to fall
+/// silent must be as likely as a word.
 pub(super) fn loss(
     backend: &mut dyn Backend,
     replies: &[Reply],
+    teller: &mut Teller<'_>,
 ) -> Result<(f64, usize), TrainingError> {
     let width = backend.facts().n_sequences.max(1) as usize;
     let (mut sum, mut count) = (0.0, 0);
     for part in replies.chunks(width) {
-        let found = loss_side_by_side(backend, part);
+        let found = loss_side_by_side(backend, part, teller);
         for sequence in 0..part.len() as u32 {
             backend.truncate(sequence, 0)?;
         }
@@ -158,32 +184,37 @@ pub(super) fn loss(
 fn loss_side_by_side(
     backend: &mut dyn Backend,
     replies: &[Reply],
+    teller: &mut Teller<'_>,
 ) -> Result<(f64, usize), TrainingError> {
     let mut batch = Batch::default();
     let (mut sum, mut count) = (0.0, 0);
     for (sequence, reply) in (0..).zip(replies) {
-        if let Some(&first) = reply.tokens.first() {
+        if let Some(first) = reply.token(0) {
             prefill(backend, &mut batch, sequence, &reply.prompt, None)?;
             sum += negative_log_likelihood(backend.logits(batch.len() - 1)?, first);
             count += 1;
+            teller.look()?;
         }
     }
-    let longest = replies.iter().map(|reply| reply.tokens.len()).max();
-    for step in 1..longest.unwrap_or(0) {
+    for step in 1.. {
         batch.clear();
         let mut targets = Vec::new();
         for (sequence, reply) in (0..).zip(replies) {
-            if let Some(&[token, target]) = reply.tokens.get(step - 1..=step) {
+            if let (Some(token), Some(target)) = (reply.token(step - 1), reply.token(step)) {
                 let position = reply.prompt.len() + step - 1;
                 batch.push(sequence, position as u32, &[token], true, None);
                 targets.push(target);
             }
+        }
+        if targets.is_empty() {
+            break;
         }
         backend.decode(&batch)?;
         for (row, target) in targets.into_iter().enumerate() {
             sum += negative_log_likelihood(backend.logits(row)?, target);
             count += 1;
         }
+        teller.look()?;
     }
     Ok((sum, count))
 }

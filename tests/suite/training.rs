@@ -7,12 +7,18 @@ mod mood;
 #[path = "../support/task.rs"]
 mod task;
 
-use elpis::backend::{Backend, BundledModel, LoadOptions, create_backend};
+use std::sync::Arc;
+
+use elpis::backend::{
+    Backend, BackendError, Batch, BundledModel, LoadOptions, ModelFacts, SequenceId, Token,
+    Tokenizer, create_backend,
+};
 use elpis::inference::{ChatTemplate, SpecialTokens};
 use elpis::settings::{ModelSettings, ModelSource, Settings};
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary, VectorFormat};
 use elpis::training::{
-    CalibrateOptions, ContrastPairs, Method, ReadAt, TrainOptions, TrainingError, calibrate, train,
+    CalibrateOptions, Calibration, ContrastPairs, Method, Progress, ReadAt, TrainOptions,
+    TrainingError, calibrate, train,
 };
 use mood::{Sizes, check_table};
 use std::fmt::Write as _;
@@ -220,5 +226,231 @@ fn calibration_finds_where_text_begins_to_suffer() {
             "{emotion:?}"
         );
         assert!(emotion.mood_line.unwrap().shift > 0.0, "{emotion:?}");
+    }
+}
+
+#[test]
+fn pairs_that_fit_into_no_evaluation_are_refused_before_the_work() {
+    let (mut backend, template) = load();
+    let mut pairs = few();
+    let long = "extraordinarily complicated circumstances ".repeat(46);
+    long.trim_end().clone_into(&mut pairs.pairs[2].positive);
+    for at in [ReadAt::UserTurn, ReadAt::Reply] {
+        let options = TrainOptions {
+            at,
+            ..TrainOptions::default()
+        };
+        let mut done = 0;
+        let mut on_progress = |progress: Progress| {
+            done = done.max(progress.done);
+            true
+        };
+        let error = train(
+            backend.as_mut(),
+            &template,
+            &pairs,
+            &options,
+            &mut on_progress,
+        )
+        .unwrap_err();
+        let TrainingError::TooLong {
+            what,
+            tokens,
+            limit,
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert!(
+            what.starts_with("the positive sentence of pair 3 before question "),
+            "{what}"
+        );
+        assert!(tokens > limit && limit <= backend.facts().batch_size);
+        assert_eq!(done, 0);
+    }
+}
+
+fn quick() -> CalibrateOptions {
+    CalibrateOptions {
+        repeats: 1,
+        max_tokens: 16,
+        max_perplexity_ratio: 100.0,
+        max_added_repetition: 1.0,
+        step: 0.5,
+        max_strength: 1.0,
+        ..CalibrateOptions::default()
+    }
+}
+
+fn calibrate_with(
+    backend: &mut dyn Backend,
+    template: &ChatTemplate,
+    options: &CalibrateOptions,
+    on_progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Calibration, TrainingError> {
+    let facts = Arc::clone(backend.facts());
+    let mut context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    context.residual_norms = Some(facts.residual_norms.clone());
+    let files = BundledModel::library_files();
+    let pairs = few();
+    calibrate(
+        backend,
+        template,
+        files,
+        &context,
+        &pairs,
+        options,
+        on_progress,
+    )
+}
+
+#[test]
+fn calibration_can_be_interrupted_within_a_reply() {
+    let (mut backend, template) = load();
+    let mut told = Vec::new();
+    let mut on_progress = |progress: Progress| {
+        let asked = progress.stage.contains("at 0.50");
+        told.push(progress);
+        // Some tokens of a steered reply.
+        !asked || told.len() % 5 != 0
+    };
+    let found = calibrate_with(backend.as_mut(), &template, &quick(), &mut on_progress);
+    assert_eq!(found.unwrap_err(), TrainingError::Interrupted);
+    let last = told.last().unwrap();
+    let of_last = told.iter().filter(|p| p.stage == last.stage);
+    assert!(of_last.count() <= 5, "{last:?}");
+    assert!(last.done > 0 && last.done < last.total, "{last:?}");
+
+    // The bar moves with each group of replies and never back.
+    told.clear();
+    let mut on_progress = |progress| {
+        told.push(progress);
+        true
+    };
+    calibrate_with(backend.as_mut(), &template, &quick(), &mut on_progress).unwrap();
+    assert!(told.windows(2).all(|two| two[0].done <= two[1].done));
+    assert!(told.iter().all(|progress| progress.total == told[0].total));
+    let last = told.last().unwrap();
+    assert_eq!(last.done, last.total);
+    let mut steps: Vec<usize> = told.iter().map(|progress| progress.done).collect();
+    steps.dedup();
+    // Each strength, the mood line and the random vectors of four emotions.
+    assert!(steps.len() > 4 * 4, "{steps:?}");
+}
+
+#[test]
+fn a_reply_that_does_not_fit_beside_its_prompt_is_refused() {
+    let (mut backend, template) = load();
+    let options = CalibrateOptions {
+        max_tokens: backend.facts().batch_size,
+        ..quick()
+    };
+    let found = calibrate_with(backend.as_mut(), &template, &options, &mut |_| true);
+    let error = found.unwrap_err();
+    assert!(
+        matches!(error, TrainingError::TooLong { limit: 0, .. }),
+        "{error}"
+    );
+}
+
+/// Ends every steered reply: at once, or after its first token.
+struct Ending {
+    inner: Box<dyn Backend>,
+    at_once: bool,
+    /// Which rows of the last batch end.
+    ends: Vec<bool>,
+    end: Vec<f32>,
+}
+
+impl Backend for Ending {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        self.inner.facts()
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        self.inner.tokenizer()
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let rows = batch.rows();
+        let alone = |row: usize| {
+            let sequence = rows[row].sequence;
+            rows.iter().filter(|r| r.sequence == sequence).count() == 1
+        };
+        self.ends = (0..rows.len())
+            .map(|row| batch.plan_of(row).is_some() && (self.at_once || alone(row)))
+            .collect();
+        self.inner.decode(batch)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        if self.ends[row] {
+            return Ok(&self.end);
+        }
+        self.inner.logits(row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.inner.truncate(sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.share_prefix(from, to, length)
+    }
+
+    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+        self.inner.save_sequence(sequence)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.inner.restore_sequence(sequence, length, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        self.inner.residual_stream(tokens, layers)
+    }
+}
+
+#[test]
+fn a_vector_that_silences_the_model_is_not_accepted() {
+    for (at_once, length) in [(true, 0.0), (false, 1.0)] {
+        let (inner, template) = load();
+        let tokenizer = inner.tokenizer();
+        let tokens = 0..inner.facts().n_vocab as Token;
+        let end = tokens
+            .map(|token| if tokenizer.is_end(token) { 0.0 } else { -1e9 })
+            .collect();
+        let mut backend = Ending {
+            inner,
+            at_once,
+            ends: Vec::new(),
+            end,
+        };
+        let found = calibrate_with(&mut backend, &template, &quick(), &mut |_| true).unwrap();
+        assert!(found.length > 4.0, "{found:?}");
+        assert_eq!(found.emotions.len(), 4);
+        for emotion in &found.emotions {
+            println!("{emotion:?}");
+            assert!(emotion.cap.abs() < 1e-9, "{emotion:?}");
+            for tried in &emotion.tried {
+                assert!((tried.length - length).abs() < 1e-9, "{tried:?}");
+                // The end is judged like any other token.
+                assert!(tried.perplexity_ratio > 1.5, "{tried:?}");
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ mod book;
 mod demo;
 mod deny;
 mod deploy;
+mod fuzz;
 mod mood;
 mod process;
 mod setup;
@@ -54,6 +55,12 @@ const COMMANDS: &[Command] = &[
         about: "measure elpis beside bare llama.cpp and Hugging Face's transformers",
         details: bench::HELP,
         run: bench::command,
+    },
+    Command {
+        name: "fuzz",
+        about: "try the parsers of what comes from outside with random input",
+        details: fuzz::HELP,
+        run: fuzz::command,
     },
     Command {
         name: "test",

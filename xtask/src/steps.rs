@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, book, demo, deny, deploy, process, setup};
+use crate::{bench, book, demo, deny, deploy, fuzz, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -132,6 +132,12 @@ const STEPS: &[Step] = &[
         about: "a minute and a half of load and faults on the bundled model",
         run: soak,
         hint: "",
+    },
+    Step {
+        name: "fuzz",
+        about: "each target of the fuzzing builds and runs for a moment",
+        run: |workspace| fuzz::smoke(workspace),
+        hint: "`cargo xtask fuzz` runs them for long",
     },
     Step {
         name: "bench",

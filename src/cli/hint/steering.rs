@@ -102,6 +102,10 @@ pub(super) fn training(error: &TrainingError) -> Hint {
         TrainingError::NotRendered { .. } => {
             say("choose another template with model.chat_format: it must show what is said")
         }
+        TrainingError::TooLong { .. } => say("shorten it, or raise model.batch_size"),
+        TrainingError::Silent => {
+            say("take an instruction-tuned model, or another template with model.chat_format")
+        }
         TrainingError::NoVectors => say(
             "make some first: `elpis vectors train --output DIR`, then name that folder with --vectors",
         ),

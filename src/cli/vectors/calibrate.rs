@@ -123,13 +123,13 @@ fn with_caps(manifest: &str, found: &Calibration) -> Result<String, Failure> {
 fn print(out: &mut impl Write, found: &Calibration) -> std::io::Result<()> {
     writeln!(
         out,
-        "unsteered: perplexity {:.2}, repetition {:.3}\n",
-        found.perplexity, found.repetition
+        "unsteered: perplexity {:.2}, repetition {:.3}, {:.1} tokens a reply\n",
+        found.perplexity, found.repetition, found.length
     )?;
     writeln!(
         out,
-        "{:12} {:>6}  {:14} {:>10} {:>10} {:>8}",
-        "emotion", "cap", "", "perplexity", "repetition", "shift"
+        "{:12} {:>6}  {:14} {:>10} {:>10} {:>7} {:>8}",
+        "emotion", "cap", "", "perplexity", "repetition", "tokens", "shift"
     )?;
     for emotion in &found.emotions {
         let lines = [
@@ -146,8 +146,8 @@ fn print(out: &mut impl Write, found: &Calibration) -> std::io::Result<()> {
             };
             writeln!(
                 out,
-                "{name:12} {cap:>6}  {what:14} {:>9.2}x {:>10.3} {:>+8.2}",
-                measured.perplexity_ratio, measured.repetition, measured.shift
+                "{name:12} {cap:>6}  {what:14} {:>9.2}x {:>10.3} {:>7.1} {:>+8.2}",
+                measured.perplexity_ratio, measured.repetition, measured.length, measured.shift
             )?;
         }
         let note = if emotion.cap == 0.0 {
@@ -172,12 +172,15 @@ fn as_json(found: &Calibration) -> Value {
             "strength": measured.strength,
             "perplexity_ratio": measured.perplexity_ratio,
             "repetition": measured.repetition,
+            "length": measured.length,
+            "empty": measured.empty,
             "shift": measured.shift,
         })
     };
     json!({
         "perplexity": found.perplexity,
         "repetition": found.repetition,
+        "length": found.length,
         "emotions": found.emotions.iter().map(|emotion| json!({
             "emotion": emotion.emotion,
             "cap": emotion.cap,
@@ -200,11 +203,14 @@ mod tests {
             strength: 1.0,
             perplexity_ratio: 1.0,
             repetition: 0.0,
+            length: 9.0,
+            empty: 0,
             shift: 0.0,
         };
         let found = Calibration {
             perplexity: 1.0,
             repetition: 0.0,
+            length: 9.0,
             emotions: vec![EmotionCalibration {
                 emotion: "calm".into(),
                 cap: 0.75,

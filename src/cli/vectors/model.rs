@@ -86,13 +86,21 @@ impl ModelOptions {
         let text = std::fs::read_to_string(file).map_err(Fault::unreadable(file))?;
         let is_toml = file
             .extension()
-            .is_some_and(|extension| extension == "toml");
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
         let pairs = if is_toml {
             ContrastPairs::from_toml(&text)
         } else {
             ContrastPairs::from_jsonl(&text)
         };
         Ok(pairs.map_err(Fault::at(file))?)
+    }
+
+    /// What training found wrong with a pair, with the file that it is from.
+    pub(super) fn at_pairs(&self, failure: Failure) -> Failure {
+        match (&self.pairs, failure.downcast_ref()) {
+            (Some(file), Some(TrainingError::TooLong { .. })) => Fault::at(file)(failure).into(),
+            _ => failure,
+        }
     }
 }
 
@@ -118,9 +126,45 @@ impl Loaded {
         };
         let result = work(self.backend.as_mut(), &self.template, &mut on_progress);
         bar.finish_and_clear();
-        if let Some(signal) = self.stop.signal() {
-            return Err(signal.into());
-        }
+        self.check_stop()?;
         Ok(result?)
+    }
+
+    /// Fails if the user has asked to stop.
+    pub(super) fn check_stop(&self) -> Result<(), Failure> {
+        match self.stop.signal() {
+            Some(signal) => Err(signal.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_of_a_file_of_pairs_may_be_in_capitals() {
+        let folder = tempfile::tempdir().unwrap();
+        let toml = r#"
+            [[pairs]]
+            emotion = "calm"
+            positive = "Rest."
+            negative = "Sit."
+            [[pairs]]
+            emotion = "calm"
+            positive = "Sleep."
+            negative = "Stand."
+        "#;
+        for name in ["pairs.toml", "pairs.TOML", "pairs.Toml"] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, toml).unwrap();
+            let options = ModelOptions {
+                model: None,
+                backend: None,
+                pairs: Some(file),
+            };
+            assert_eq!(options.pairs().unwrap().pairs.len(), 2, "{name}");
+        }
     }
 }

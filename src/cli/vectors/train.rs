@@ -8,9 +8,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::model::ModelOptions;
-use super::{Failure, Fault, replace};
+use super::staged::Staged;
+use super::{Failure, Fault};
 use crate::actors::steering::is_library_file;
-use crate::steering::{LibraryFile, VectorFormat};
+use crate::steering::VectorFormat;
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
 
 #[derive(Debug, Args)]
@@ -83,8 +84,12 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
     };
     let trained = loaded.work(|backend, template, on_progress| {
         train(backend, template, &pairs, &train_options, on_progress)
-    })?;
-    write_set(&options.output, &trained.files(options.format)?)?;
+    });
+    let trained = trained.map_err(|failure| options.model.at_pairs(failure))?;
+    let staged = Staged::beside(&options.output)?;
+    staged.write(&trained.files(options.format)?)?;
+    loaded.check_stop()?;
+    staged.publish()?;
     let mut out = stdout().lock();
     if options.json {
         writeln!(out, "{}", as_json(&trained, &options.output))?;
@@ -137,11 +142,11 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
 fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
     let cannot = Fault::unreadable(folder);
     let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(cannot(error).into()),
     };
-    for entry in entries {
+    for entry in entries.into_iter().flatten() {
         let name = entry.map_err(&cannot)?.file_name();
         let taken = name.to_str().is_some_and(is_library_file);
         if taken && !force {
@@ -153,48 +158,7 @@ fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
             .into());
         }
     }
-    Ok(())
-}
-
-/// Writes the whole set or nothing: a new folder appears complete, in an old
-/// one each file is replaced as a whole, the manifest last.
-fn write_set(folder: &Path, files: &[LibraryFile]) -> Result<(), Failure> {
-    let cannot = Fault::unwritable(folder);
-    if folder.exists() {
-        for file in files {
-            replace(&folder.join(&file.name), &file.bytes).map_err(&cannot)?;
-        }
-        return Ok(remove_other_formats(folder, files).map_err(&cannot)?);
-    }
-    let parent = match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(parent).map_err(&cannot)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".elpis-")
-        .tempdir_in(parent)
-        .map_err(&cannot)?;
-    let complete = temporary.path().join("set");
-    std::fs::create_dir(&complete).map_err(&cannot)?;
-    for file in files {
-        replace(&complete.join(&file.name), &file.bytes).map_err(&cannot)?;
-    }
-    std::fs::rename(&complete, folder).map_err(&cannot)?;
-    Ok(())
-}
-
-/// Two files for one emotion would be refused as ambiguous.
-fn remove_other_formats(folder: &Path, files: &[LibraryFile]) -> std::io::Result<()> {
-    for file in files {
-        let path = folder.join(&file.name);
-        for format in VectorFormat::ALL {
-            let other = path.with_extension(format.extension());
-            let is_new = files.iter().any(|file| folder.join(&file.name) == other);
-            if !is_new && other.exists() {
-                std::fs::remove_file(other)?;
-            }
-        }
-    }
+    // Shows whether the set can be put there; nothing is left.
+    drop(Staged::beside(folder)?);
     Ok(())
 }

@@ -75,6 +75,8 @@ impl ObjectScan {
                 Step::Open
             }
             (_, 1) if self.place != Place::Value => Step::Broken,
+            // Nothing is open that it could close.
+            (']', 1) => Step::Broken,
             _ => {
                 self.write(draft, letter);
                 match letter {
@@ -116,5 +118,19 @@ impl ObjectScan {
             _ => {}
         }
         Step::Open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bracket_that_closes_nothing_breaks_the_call() {
+        for rest in ["\"name\": ]", "\"name\": ]]", "\"arguments\": [1]]}"] {
+            let (mut scan, mut draft) = (ObjectScan::new(), Draft::default());
+            let mut steps = rest.chars().map(|letter| scan.push(&mut draft, letter));
+            assert!(steps.any(|step| matches!(step, Step::Broken)), "{rest}");
+        }
     }
 }

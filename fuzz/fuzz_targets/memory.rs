@@ -1,0 +1,13 @@
+//! Holds a parser to its bound on memory.
+
+#[path = "../../tests/support/allocator.rs"]
+mod allocator;
+
+/// Does the work on an input of so many bytes; at its peak it may hold twice
+/// as much and 16 MB, whatever sizes the input declares.
+pub fn bounded<T>(length: usize, work: impl FnOnce() -> T) -> T {
+    let (result, peak) = allocator::peak(work);
+    let limit = 2 * length + 16_000_000;
+    assert!(peak <= limit, "{peak} bytes for an input of {length}");
+    result
+}
