@@ -268,7 +268,6 @@ impl RequestWatch {
             return;
         }
         let now = self.clock.now();
-        self.measures.ended(outcome);
         let generated = self.generated;
         match stage {
             Stage::Preparing | Stage::Ended => {}
@@ -285,6 +284,7 @@ impl RequestWatch {
         let waited = stage != Stage::Preparing;
         let error = without_reply.then_some(outcome);
         self.measures.whole(now - self.submitted, waited, error);
+        self.measures.ended(outcome);
         if let Some(tokens) = generated {
             self.request
                 .record("gen_ai.usage.output_tokens", i64::from(tokens));
