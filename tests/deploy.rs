@@ -187,7 +187,7 @@ fn the_compose_file_mounts_what_is_there() {
         .collect();
     assert_eq!(top, ["services:", "volumes:"]);
     let under = |name: &str| -> Vec<&str> {
-        let below = all.iter().skip_while(|(_, line)| *line != name).skip(1);
+        let below = all.iter().skip_while(|line| **line != (0, name)).skip(1);
         let below = below.take_while(|(indent, _)| *indent > 0);
         let names = below.filter(|(indent, _)| *indent == 2);
         names.map(|(_, line)| line.trim_end_matches(':')).collect()

@@ -51,7 +51,7 @@ async fn names_and_versions_without_end_make_no_series_without_end() {
         coefficients.insert("excited", 0.5).unwrap();
         coefficients.insert("calm", 0.0).unwrap();
         for number in 0..100 {
-            let name = format!("unknown_{round}_{number}");
+            let name = format!("nobody_knows_{round}_{number}");
             coefficients.insert(name, 1.0).unwrap();
         }
         let reply = ada.chat("hello").coefficients(coefficients).max_tokens(2);
@@ -72,7 +72,7 @@ async fn names_and_versions_without_end_make_no_series_without_end() {
 
     let text = http::get(address, "/metrics");
     assert!(text.len() < 100_000, "{} bytes", text.len());
-    assert!(!text.contains("unknown_") && !text.contains("bad_"));
+    assert!(!text.contains("nobody_knows_") && !text.contains("bad_"));
     let of = |name: &str| -> Vec<&str> {
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.collect()

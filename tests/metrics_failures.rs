@@ -36,6 +36,10 @@ enum Plan {
     NoStart,
     /// The next engine does not start.
     NoLoad,
+    /// The next step panics, and the next engine waits until it is let go.
+    Pause,
+    /// The next engine waits until it is let go.
+    Hold,
 }
 
 #[derive(Debug, Clone)]
@@ -50,8 +54,9 @@ impl Planned {
         let mut plan = self.0.lock().unwrap();
         let next = match (site, *plan) {
             (Site::Decode, Plan::NoStart) => Plan::NoLoad,
-            (Site::Decode, Plan::NoLoad) | (_, Plan::Nothing) => return Plan::Nothing,
-            (Site::Decode, _) | (Site::Load, Plan::NoLoad) => Plan::Nothing,
+            (Site::Decode, Plan::Pause) => Plan::Hold,
+            (Site::Decode, Plan::NoLoad | Plan::Hold) | (_, Plan::Nothing) => return Plan::Nothing,
+            (Site::Decode, _) | (Site::Load, Plan::NoLoad | Plan::Hold) => Plan::Nothing,
             _ => return Plan::Nothing,
         };
         std::mem::replace(&mut *plan, next)
@@ -79,14 +84,14 @@ impl Clock for Tripwire {
 fn factory(planned: Planned, held: crossbeam_channel::Receiver<()>) -> BackendFactory {
     fragile::factory(move |site, _| {
         match planned.take(site) {
-            Plan::Panic | Plan::NoStart => panic!("injected"),
+            Plan::Panic | Plan::NoStart | Plan::Pause => panic!("injected"),
             Plan::Die => {
                 return Err(BackendError::WorkerDied {
                     reason: "injected".into(),
                 });
             }
             Plan::NoLoad => return Err(BackendError::Aborted),
-            Plan::Hang => drop(held.recv()),
+            Plan::Hang | Plan::Hold => drop(held.recv()),
             Plan::Nothing => {}
         }
         Ok(())
@@ -212,6 +217,21 @@ async fn failures_are_counted_by_cause_and_measured_as_far_as_they_came() {
     late.complete().await.unwrap_err();
     let text = until(address, &outcome("timeout"), 1.0).await;
     assert!((value(&text, &whole) - after - 1.0).abs() < 0.1);
+
+    // While there is no engine nothing runs, and what waits is seen.
+    wait_for_model(&elpis).await;
+    let running = ada.chat("one").max_tokens(900).stream().await.unwrap();
+    let waiting = ada.chat("two").max_tokens(5).stream().await.unwrap();
+    until(address, &format!("elpis_num_requests_running{MODEL}"), 1.0).await;
+    planned.set(Plan::Pause);
+    running.completion().await.unwrap_err();
+    let text = until(address, &format!("elpis_num_requests_waiting{MODEL}"), 1.0).await;
+    for gauge in ["num_requests_running", "kv_cache_usage_perc"] {
+        let now = value(&text, &format!("elpis_{gauge}{MODEL}"));
+        assert!(now.abs() < f64::EPSILON, "{gauge}: {now}");
+    }
+    release.send(()).unwrap();
+    waiting.completion().await.unwrap();
 
     // Every cause that can be brought about from outside.
     for (plan, cause) in [

@@ -141,6 +141,13 @@ async fn a_recorder_of_the_host_receives_the_metrics() {
     ada.feel("success").await.unwrap();
     ada.chat("hello").max_tokens(8).complete().await.unwrap();
     assert_eq!(host.count(stopped), Some(1));
+    // The step is measured once it is over, which may be after its last token.
+    for _ in 0..400 {
+        if host.count("elpis_generation_tokens_total model=scripted") == Some(8) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
     for (series, count) in [
         ("elpis_generation_tokens_total model=scripted", 8),
         ("elpis_time_to_first_token_seconds model=scripted", 1),
