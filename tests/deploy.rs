@@ -139,7 +139,6 @@ fn dashboard_and_alerts_name_metrics_that_there_are() {
         metric.map(|metric| metric.kind)
     };
     let mut texts = queries();
-    // A file name that is no metric stands in none of them.
     texts.push(read("deploy/prometheus/alerts.yml"));
     texts.push(read("deploy/prometheus/alerts.test.yml"));
     let mut seen = 0;

@@ -91,6 +91,75 @@ async fn start(folder: &std::path::Path, listen: MetricsSettings) -> Result<Elpi
     Elpis::builder(settings).backend(factory).start().await
 }
 
+async fn what_is_gone_is_not_shown(elpis: Elpis, address: SocketAddr) {
+    let session = elpis.session("ada").unwrap();
+    // A listed session that has left memory feels nothing.
+    assert!(session.forget().await.unwrap());
+    let gone = "elpis_session_valence{session=\"ada\"} NaN";
+    let text = scrape_until(address, gone).await;
+    assert!(text.contains("elpis_sessions 0"));
+    session.feel("failure").await.unwrap();
+    scrape_until(
+        address,
+        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 1",
+    )
+    .await;
+    elpis.shutdown().await;
+
+    // Nothing is left that is no longer so.
+    let text = scrape(address);
+    for series in [
+        gone,
+        "elpis_session_arousal{session=\"ada\"} NaN",
+        "elpis_sessions 0",
+        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 0",
+        "elpis_sessions_by_valence{le=\"+Inf\"} 0",
+        "elpis_num_requests_running{model=\"scripted\"} 0",
+        "elpis_num_requests_waiting{model=\"scripted\"} 0",
+        "elpis_kv_cache_usage_perc{model=\"scripted\"} 0",
+        "elpis_actor_mailbox_depth{actor=\"engine\"} 0",
+        "elpis_steering_library_version 0",
+        "elpis_steering_emotions 0",
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series}: {text}");
+    }
+}
+
+fn listening(address: SocketAddr) -> MetricsSettings {
+    MetricsSettings::default()
+        .listen(address)
+        .interval_seconds(0.1)
+        .sessions(vec!["ada".to_owned(), "not here".to_owned()])
+        .opentelemetry(true)
+}
+
+/// Returns the address, which is free again.
+async fn a_port_that_is_taken_is_named(folder: &std::path::Path) -> SocketAddr {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = start(folder, listening(address)).await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    let in_use = matches!(
+        error,
+        Error::Metrics { ref listen, fault: MetricsFault::InUse, .. } if *listen == address.to_string()
+    );
+    assert!(in_use, "{error:?}");
+    address
+}
+
+/// The exporter belongs to the process.
+async fn the_next_runtime_is_exposed_too(folder: &std::path::Path, address: SocketAddr) {
+    let vectors = folder.join("vectors");
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder, listen).await.unwrap_err();
+    assert!(matches!(elpis, Error::Steering(_)), "{elpis}");
+    std::fs::remove_file(vectors.join("calm.safetensors")).unwrap();
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder, listen).await.unwrap();
+    assert!(scrape(address).contains("elpis_requests_total"));
+    elpis.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_exposed_as_it_is_documented() {
     let folder = tempfile::tempdir().unwrap();
@@ -100,22 +169,8 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
     std::fs::write(vectors.join("excited.safetensors"), bytes).unwrap();
 
-    // A port that is taken is an error that names it.
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let listen = MetricsSettings::default()
-        .listen(address)
-        .interval_seconds(0.1)
-        .sessions(vec!["ada".to_owned(), "not here".to_owned()])
-        .opentelemetry(true);
-    let error = start(folder.path(), listen.clone()).await.unwrap_err();
-    assert!(error.to_string().contains(&address.to_string()), "{error}");
-    let in_use = matches!(
-        error,
-        Error::Metrics { ref listen, fault: MetricsFault::InUse, .. } if *listen == address.to_string()
-    );
-    assert!(in_use, "{error:?}");
-    drop(taken);
+    let address = a_port_that_is_taken_is_named(folder.path()).await;
+    let listen = listening(address);
 
     // A port alone is the port of this machine.
     let listen = listen.listen(address.port());
@@ -206,44 +261,7 @@ async fn every_metric_is_exposed_as_it_is_documented() {
         assert!(text.contains(series), "{series}");
     }
 
-    // A listed session that has left memory feels nothing.
-    assert!(session.forget().await.unwrap());
-    let gone = "elpis_session_valence{session=\"ada\"} NaN";
-    let text = scrape_until(address, gone).await;
-    assert!(text.contains("elpis_sessions 0"));
-    session.feel("failure").await.unwrap();
-    scrape_until(
-        address,
-        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 1",
-    )
-    .await;
-    elpis.shutdown().await;
+    what_is_gone_is_not_shown(elpis, address).await;
 
-    // Nothing is left that is no longer so.
-    let text = scrape(address);
-    for series in [
-        gone,
-        "elpis_session_arousal{session=\"ada\"} NaN",
-        "elpis_sessions 0",
-        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 0",
-        "elpis_sessions_by_valence{le=\"+Inf\"} 0",
-        "elpis_num_requests_running{model=\"scripted\"} 0",
-        "elpis_num_requests_waiting{model=\"scripted\"} 0",
-        "elpis_kv_cache_usage_perc{model=\"scripted\"} 0",
-        "elpis_actor_mailbox_depth{actor=\"engine\"} 0",
-        "elpis_steering_library_version 0",
-        "elpis_steering_emotions 0",
-    ] {
-        assert!(text.lines().any(|line| line == series), "{series}: {text}");
-    }
-
-    // The next runtime of this process uses the same exporter.
-    let listen = MetricsSettings::default().listen(address);
-    let elpis = start(folder.path(), listen).await.unwrap_err();
-    assert!(matches!(elpis, Error::Steering(_)), "{elpis}");
-    std::fs::remove_file(vectors.join("calm.safetensors")).unwrap();
-    let listen = MetricsSettings::default().listen(address);
-    let elpis = start(folder.path(), listen).await.unwrap();
-    assert!(scrape(address).contains("elpis_requests_total"));
-    elpis.shutdown().await;
+    the_next_runtime_is_exposed_too(folder.path(), address).await;
 }

@@ -129,6 +129,10 @@ async fn wait_for_model(elpis: &Elpis) {
 const MODEL: &str = "{model=\"scripted\"}";
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one runtime goes through everything in turn"
+)]
 async fn failures_are_counted_by_cause_and_measured_as_far_as_they_came() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let address = address.unwrap();
