@@ -12,8 +12,8 @@ pub use chat::{Chat, IntoMessages};
 pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ractor::{Actor, ActorRef};
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ struct Inner {
     supervisor: ActorRef<SupervisorMessage>,
     emotion: EmotionHandle,
     steering: SteeringHandle,
+    /// Open for as long as the runtime is observed.
+    observed: watch::Receiver<()>,
     last_request: AtomicU64,
 }
 
@@ -184,6 +186,7 @@ impl ElpisBuilder {
                 // Whoever tries again finds the store free.
                 let limit = wiring.settings.runtime.shutdown_timeout();
                 wiring.sessions.close(limit).await;
+                telemetry::runtime_gone();
                 return Err(error);
             }
         };
@@ -194,8 +197,10 @@ impl ElpisBuilder {
             wiring: wiring.clone(),
             emotion: emotion.clone(),
             steering: steering.clone(),
+            shown: Mutex::default(),
         };
-        tokio::spawn(observer.watch(roster.stopped.subscribe()));
+        let (watching, observed) = watch::channel(());
+        tokio::spawn(observer.watch(roster.stopped.subscribe(), watching));
         Ok(Elpis {
             inner: Arc::new(Inner {
                 emotion,
@@ -204,6 +209,7 @@ impl ElpisBuilder {
                 appraiser,
                 roster,
                 supervisor,
+                observed,
                 last_request: AtomicU64::new(0),
             }),
         })
@@ -314,6 +320,9 @@ impl Elpis {
         let mut stopped = self.inner.roster.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
         wiring.sessions.close(limit).await;
+        // Nothing is ever sent: an error says that the observer has left.
+        let mut observed = self.inner.observed.clone();
+        let _ = observed.changed().await;
     }
 
     /// Waits until a model is loaded.

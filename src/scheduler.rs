@@ -28,7 +28,7 @@ mod task;
 pub use prefix::PrefixOptions;
 pub use queue::AdmissionQueue;
 pub use rescue::Rescued;
-pub use task::{MoodSource, Outcome, Outlet, Task};
+pub use task::{MoodSource, Outcome, Outlet, PromptAccount, Task};
 
 use std::sync::Arc;
 
@@ -80,6 +80,8 @@ pub struct StepSummary {
     pub steered_rows: usize,
     /// Tokens sampled.
     pub sampled: usize,
+    /// Tokens among them that belong to replies; the others end one.
+    pub generated: usize,
 }
 
 /// Runs many generations on one backend.
@@ -259,10 +261,13 @@ impl Scheduler {
                 Some(row) => {
                     summary.sampled += 1;
                     slot.follow_events(true, &self.shared);
-                    match self.backend.logits(row) {
+                    let before = slot.generated();
+                    let ended = match self.backend.logits(row) {
                         Ok(logits) => slot.sample(logits, &mut self.shared),
                         Err(error) => Some(Outcome::Failed(EngineError::Backend(error))),
-                    }
+                    };
+                    summary.generated += (slot.generated() - before) as usize;
+                    ended
                 }
             };
             match ended {
@@ -330,6 +335,7 @@ impl Scheduler {
                 .filter(|&row| batch.plan_index_of(row).is_some())
                 .count(),
             sampled: 0,
+            generated: 0,
         })
     }
 

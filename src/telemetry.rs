@@ -6,42 +6,55 @@
 //! seconds. [`METRICS`] lists all of them.
 
 mod buckets;
+mod engine;
 #[cfg(feature = "prometheus")]
 mod exporter;
+mod known;
 mod moods;
+mod names;
+mod others;
 mod request;
 mod table;
 
 pub use buckets::buckets;
+pub(crate) use engine::{StepMetrics, engine_gone, waiting};
 #[cfg(feature = "prometheus")]
 pub(crate) use exporter::{listen, process};
 pub(crate) use moods::Moods;
+pub use others::{OPENTELEMETRY, PROCESS};
+pub(crate) use request::RequestWatch;
 pub use request::TRACE_TARGET;
-pub(crate) use request::{RequestWatch, refused as generation_refused};
-pub use table::{METRICS, Metric, MetricKind, OPENTELEMETRY, reference_markdown};
+pub use table::{METRICS, Metric, MetricKind, reference_markdown};
 
 use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
-use table::{
-    APPRAISALS, AROUSAL, BATCH_ROWS, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL,
-    EMOTION_EVENTS, INTER_TOKEN_LATENCY, KV_CACHE_USAGE, LIBRARY_INFO, MAILBOX, RESTARTS, RUNNING,
-    SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS,
-    STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES, VALENCE,
-    WAITING,
+use names::{
+    APPRAISALS, AROUSAL, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS,
+    LIBRARY_VERSION, MAILBOX, RESTARTS, SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS,
+    SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT,
+    STORE_ENTRIES, STORE_FAILURES, VALENCE,
 };
 
 use crate::backend::Device;
-use crate::emotion::{AppliedEvent, EmotionEvent, KNOWN_EVENTS, SafetyLimit, Spiral};
+use crate::emotion::{
+    AppliedEvent, EmotionEvent, EmotionalState, KNOWN_EVENTS, SafetyLimit, Spiral,
+};
 use crate::error::SteeringError;
 use crate::event::{ActorName, EventSource, FailureKind};
 use crate::inference::SessionId;
-use crate::scheduler::{CacheUsage, StepSummary};
+use crate::steering::SteeringLibrary;
 use crate::store::{SessionChange, StoreError};
 
-/// Tells the recorder what each metric means.
+/// Tells the recorder what each metric means, and shows what is counted from
+/// the start.
 pub(crate) fn describe() {
-    for metric in METRICS.iter().chain(OPENTELEMETRY) {
+    let process = if cfg!(feature = "prometheus") {
+        PROCESS
+    } else {
+        &[]
+    };
+    for metric in METRICS.iter().chain(OPENTELEMETRY).chain(process) {
         let unit = metric.unit.unwrap_or(Unit::Count);
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
@@ -49,6 +62,7 @@ pub(crate) fn describe() {
             MetricKind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.help),
         }
     }
+    known::register();
 }
 
 pub(crate) fn store_written(changes: &[SessionChange], took: Duration) {
@@ -85,57 +99,27 @@ pub(crate) fn appraisal(source: EventSource, outcome: &'static str) {
     counter!(APPRAISALS, "source" => source.as_str(), "outcome" => outcome).increment(1);
 }
 
-/// Metrics of the engine thread; the handles are made once, so that a step
-/// costs no look-up.
-pub(crate) struct StepMetrics {
-    rows: metrics::Histogram,
-    between_tokens: metrics::Histogram,
-    running: metrics::Gauge,
-    waiting: metrics::Gauge,
-    cache: metrics::Gauge,
-}
-
-impl StepMetrics {
-    pub(crate) fn new(model: &str) -> Self {
-        let model = || model.to_owned();
-        Self {
-            rows: histogram!(BATCH_ROWS, "model" => model()),
-            between_tokens: histogram!(INTER_TOKEN_LATENCY, "model" => model()),
-            running: gauge!(RUNNING, "model" => model()),
-            waiting: gauge!(WAITING, "model" => model()),
-            cache: gauge!(KV_CACHE_USAGE, "model" => model()),
-        }
-    }
-
-    /// Records a step that ended so long after the one before.
-    pub(crate) fn step(&self, summary: StepSummary, took: Duration, cache: CacheUsage) {
-        self.rows.record(summary.rows as f64);
-        let decoded = summary.rows - summary.prefill_rows;
-        if decoded > 0 {
-            self.between_tokens.record_many(took.as_secs_f64(), decoded);
-        }
-        self.cache
-            .set(cache.used as f64 / cache.capacity.max(1) as f64);
-    }
-
-    pub(crate) fn load(&self, running: usize, waiting: usize) {
-        self.running.set(running as f64);
-        self.waiting.set(waiting as f64);
-    }
-}
-
-pub(crate) fn steering_reloaded(took: Duration, emotions: usize, before: &str, version: &str) {
+pub(crate) fn steering_reloaded(took: Duration, library: &SteeringLibrary) {
     counter!(STEERING_RELOADS, "outcome" => "ok").increment(1);
     histogram!(STEERING_RELOAD_TIME).record(took.as_secs_f64());
-    gauge!(STEERING_EMOTIONS).set(emotions as f64);
-    gauge!(LIBRARY_INFO, "version" => before.to_owned()).set(0.0);
-    gauge!(LIBRARY_INFO, "version" => version.to_owned()).set(1.0);
+    steering_library(library);
+}
+
+/// Shows the steering library in force. A series for each version would stay
+/// for as long as the process lives, so the version is the value.
+pub(crate) fn steering_library(library: &SteeringLibrary) {
+    gauge!(STEERING_EMOTIONS).set(library.emotions().len() as f64);
+    gauge!(LIBRARY_VERSION).set(version_number(library.version()));
+}
+
+/// The first 12 hexadecimal digits of a version, which a float holds exactly.
+fn version_number(version: &str) -> f64 {
+    let digits = version.get(..12).unwrap_or(version);
+    u64::from_str_radix(digits, 16).map_or(0.0, |number| number as f64)
 }
 
 pub(crate) fn steering_refused(error: &SteeringError) {
-    let file = error.file().unwrap_or_default().to_owned();
-    counter!(STEERING_RELOADS, "outcome" => "refused", "reason" => error.kind(), "file" => file)
-        .increment(1);
+    counter!(STEERING_RELOADS, "outcome" => "refused", "reason" => error.kind()).increment(1);
 }
 
 pub(crate) fn restart(actor: ActorName, kind: FailureKind) {
@@ -155,13 +139,55 @@ pub(crate) fn bus_missed(events: u64) {
 }
 
 pub(crate) fn device_memory(device: &Device) {
-    let name = || device.name.clone();
-    gauge!(DEVICE_TOTAL, "device" => name()).set(device.memory_total as f64);
-    gauge!(DEVICE_FREE, "device" => name()).set(device.memory_free as f64);
+    show_device(
+        device,
+        device.memory_total as f64,
+        device.memory_free as f64,
+    );
 }
 
-/// The state of a session that the operator watches by name.
-pub(crate) fn listed_session(session: &SessionId, valence: f64, arousal: f64) {
+/// Shows that nobody looks at a device any more.
+pub(crate) fn device_left(device: &Device) {
+    show_device(device, f64::NAN, f64::NAN);
+}
+
+fn show_device(device: &Device, total: f64, free: f64) {
+    let (name, index) = (|| device.name.clone(), || device.index.to_string());
+    gauge!(DEVICE_TOTAL, "device" => name(), "index" => index()).set(total);
+    gauge!(DEVICE_FREE, "device" => name(), "index" => index()).set(free);
+}
+
+/// The state of a session that the operator watches by name; `None` once it
+/// has left memory.
+pub(crate) fn listed_session(session: &SessionId, state: Option<EmotionalState>) {
+    let valence = state.map_or(f64::NAN, EmotionalState::valence);
+    let arousal = state.map_or(f64::NAN, EmotionalState::arousal);
     gauge!(SESSION_VALENCE, "session" => session.to_string()).set(valence);
     gauge!(SESSION_AROUSAL, "session" => session.to_string()).set(arousal);
+}
+
+/// Shows that no runtime is there: no library, no sessions, nothing on its way.
+pub(crate) fn runtime_gone() {
+    gauge!(STEERING_EMOTIONS).set(0.0);
+    gauge!(LIBRARY_VERSION).set(0.0);
+    sessions(0);
+    Moods::default().publish();
+    for actor in [ActorName::Emotion, ActorName::Steering, ActorName::Engine] {
+        mailbox(actor, 0);
+    }
+    bus_lag(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_number_that_can_be_read_back() {
+        let number = version_number("00ab34ff9012cdef");
+        assert_eq!(format!("{:012x}", number as u64), "00ab34ff9012");
+        let most = version_number("ffffffffffffffff");
+        assert_eq!(format!("{:012x}", most as u64), "ffffffffffff");
+        assert!(version_number("").abs() < f64::EPSILON);
+    }
 }

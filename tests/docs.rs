@@ -31,20 +31,27 @@ fn every_setting_is_documented() {
 
 #[test]
 fn every_metric_is_documented() {
-    use elpis::telemetry::{METRICS, OPENTELEMETRY, TRACE_TARGET, reference_markdown};
+    use elpis::telemetry::{METRICS, OPENTELEMETRY, PROCESS, TRACE_TARGET, reference_markdown};
     let text = format!(
-        "# Metrics\n\nThey go to the recorder of the host program (crate `metrics`). With the feature `prometheus` \
-         and the setting `metrics.listen`, Prometheus reads them at `/metrics`, for as long as the process lives; \
-         several runtimes of one process share it, and `process_…` is measured as well. Names have vLLM's suffixes \
-         and buckets where vLLM has such a metric; times are in seconds. `deploy/` has a dashboard and alerts.\n\n\
-         {}\n## By the names of OpenTelemetry\n\nWith `metrics.opentelemetry` also under the names of its \
+        "# Metrics\n\nThey go to the recorder of the host program (crate `metrics`), which it sets before the runtime \
+         starts. With the feature `prometheus` and the setting `metrics.listen`, Prometheus reads them at `/metrics`, \
+         for as long as the process lives. Names have vLLM's suffixes and buckets where vLLM measures the same; \
+         times are in seconds. `deploy/` has a dashboard and alerts.\n\nWhat alerts count is there from the start, \
+         with 0. When a runtime stops, its gauges fall to 0, those of listed sessions and devices to NaN.\n\n\
+         Metrics belong to the process, not to a runtime. Of several runtimes in one process the counters and \
+         histograms add up (by `model` where they have that label), and the gauges are those of the runtime that \
+         spoke last: run them in processes of their own if that matters.\n\n\
+         {}\n## The process\n\nMeasured with the feature `prometheus`, for a recorder of the host too, as far as \
+         the system tells.\n\n{}\n## By the names of OpenTelemetry\n\nWith `metrics.opentelemetry` also under the names of its \
          conventions for generative AI; Prometheus shows `.` as `_`.\n\n{}\n## Traces\n\nEach generation is a \
-         span of the crate `tracing`, below the caller's: `generation`, with `queue`, `prefill` and `decode` in it \
-         (target `{TRACE_TARGET}`, level INFO). Its fields are the session, the state it was generated under, the \
+         span of the crate `tracing`, below the caller's: `generation`, with `prepare`, `queue`, `prefill` and \
+         `decode` in it (target `{TRACE_TARGET}`, level INFO). Its fields are the session, the state it was generated under, the \
          coefficients, the version of the steering library, tokens and outcome, under OpenTelemetry's names where \
-         it has one. A modulation that changes within a generation is an event. Prompts and replies are told only \
+         it has one. A modulation that changes within a generation is an event. What is refused is a span too, with \
+         its error; the appraisal of a reply is no part of it. Prompts and replies are told only \
          with `metrics.trace_text`. `examples/opentelemetry.rs` exports them.\n",
         reference_markdown(METRICS),
+        reference_markdown(PROCESS),
         reference_markdown(OPENTELEMETRY),
     );
     check("docs/metrics.md", &text);

@@ -7,14 +7,15 @@ mod backend;
 mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use backend::Scripted;
 use elpis::backend::BackendFactory;
+use elpis::error::MetricsFault;
 use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::telemetry::{METRICS, MetricKind, OPENTELEMETRY};
+use elpis::telemetry::{METRICS, MetricKind, OPENTELEMETRY, PROCESS};
 use elpis::{Delivery, Elpis, Error, SafetyLimits, Settings};
 
 fn scrape(address: SocketAddr) -> String {
@@ -54,9 +55,7 @@ fn read(text: &str) -> Exposition {
                 let name = words.next().unwrap().to_owned();
                 found.helps.insert(name, words.next().unwrap().to_owned());
             }
-            (Some(series), Some(_))
-                if series.starts_with("elpis_") || series.starts_with("gen_ai_") =>
-            {
+            (Some(series), Some(_)) if !series.starts_with('#') => {
                 let (name, labels) = series.split_once('{').unwrap_or((series, ""));
                 let base = ["_bucket", "_sum", "_count"]
                     .iter()
@@ -92,6 +91,75 @@ async fn start(folder: &std::path::Path, listen: MetricsSettings) -> Result<Elpi
     Elpis::builder(settings).backend(factory).start().await
 }
 
+async fn what_is_gone_is_not_shown(elpis: Elpis, address: SocketAddr) {
+    let session = elpis.session("ada").unwrap();
+    // A listed session that has left memory feels nothing.
+    assert!(session.forget().await.unwrap());
+    let gone = "elpis_session_valence{session=\"ada\"} NaN";
+    let text = scrape_until(address, gone).await;
+    assert!(text.contains("elpis_sessions 0"));
+    session.feel("failure").await.unwrap();
+    scrape_until(
+        address,
+        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 1",
+    )
+    .await;
+    elpis.shutdown().await;
+
+    // Nothing is left that is no longer so.
+    let text = scrape(address);
+    for series in [
+        gone,
+        "elpis_session_arousal{session=\"ada\"} NaN",
+        "elpis_sessions 0",
+        "elpis_sessions_by_quadrant{quadrant=\"frustrated\"} 0",
+        "elpis_sessions_by_valence{le=\"+Inf\"} 0",
+        "elpis_num_requests_running{model=\"scripted\"} 0",
+        "elpis_num_requests_waiting{model=\"scripted\"} 0",
+        "elpis_kv_cache_usage_perc{model=\"scripted\"} 0",
+        "elpis_actor_mailbox_depth{actor=\"engine\"} 0",
+        "elpis_steering_library_version 0",
+        "elpis_steering_emotions 0",
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series}: {text}");
+    }
+}
+
+fn listening(address: SocketAddr) -> MetricsSettings {
+    MetricsSettings::default()
+        .listen(address)
+        .interval_seconds(0.1)
+        .sessions(vec!["ada".to_owned(), "not here".to_owned()])
+        .opentelemetry(true)
+}
+
+/// Returns the address, which is free again.
+async fn a_port_that_is_taken_is_named(folder: &std::path::Path) -> SocketAddr {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = start(folder, listening(address)).await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    let in_use = matches!(
+        error,
+        Error::Metrics { ref listen, fault: MetricsFault::InUse, .. } if *listen == address.to_string()
+    );
+    assert!(in_use, "{error:?}");
+    address
+}
+
+/// The exporter belongs to the process.
+async fn the_next_runtime_is_exposed_too(folder: &std::path::Path, address: SocketAddr) {
+    let vectors = folder.join("vectors");
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder, listen).await.unwrap_err();
+    assert!(matches!(elpis, Error::Steering(_)), "{elpis}");
+    std::fs::remove_file(vectors.join("calm.safetensors")).unwrap();
+    let listen = MetricsSettings::default().listen(address);
+    let elpis = start(folder, listen).await.unwrap();
+    assert!(scrape(address).contains("elpis_requests_total"));
+    elpis.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_exposed_as_it_is_documented() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,19 +169,16 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
     std::fs::write(vectors.join("excited.safetensors"), bytes).unwrap();
 
-    // A port that is taken is an error that names it.
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let listen = MetricsSettings::default()
-        .listen(address)
-        .interval_seconds(0.1)
-        .sessions(vec!["ada".to_owned(), "not here".to_owned()])
-        .opentelemetry(true);
-    let error = start(folder.path(), listen.clone()).await.unwrap_err();
-    assert!(error.to_string().contains(&address.to_string()), "{error}");
-    drop(taken);
+    let address = a_port_that_is_taken_is_named(folder.path()).await;
+    let listen = listening(address);
 
+    // A port alone is the port of this machine.
+    let listen = listen.listen(address.port());
     let elpis = start(folder.path(), listen).await.unwrap();
+    if cfg!(target_os = "linux") {
+        // All of 127.0.0.0/8 is this machine: what listens everywhere would answer.
+        TcpStream::connect(("127.0.0.2", address.port())).unwrap_err();
+    }
     let session = elpis.session("ada").unwrap();
     let mut events = elpis.events();
     for _ in 0..3 {
@@ -135,6 +200,8 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     };
     session.set_limits(tight).await.unwrap();
     session.feel("insight").await.unwrap();
+    let late = session.chat("late").timeout_seconds(1e-9);
+    late.complete().await.unwrap_err();
     elpis.flush().await.unwrap();
     std::fs::write(vectors.join("calm.safetensors"), "no vector").unwrap();
     elpis.reload_vectors().await.unwrap_err();
@@ -142,12 +209,12 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     // The observer has looked since the last event.
     let text = scrape_until(address, "elpis_sessions_by_valence{le=\"0.2\"} 1").await;
     let found = read(&text);
-    for metric in METRICS.iter().chain(OPENTELEMETRY) {
-        // The first two count what went wrong, which nothing did here; devices
-        // are those of a backend that is built in.
-        let quiet = ["elpis_store_failures_total", "elpis_actor_restarts_total"];
-        let device = metric.labels == "device" && !cfg!(feature = "llama-cpp");
-        if quiet.contains(&metric.name) || device {
+    for metric in METRICS.iter().chain(OPENTELEMETRY).chain(PROCESS) {
+        // Devices are those of a backend that is built in, and not every
+        // system tells all of a process.
+        let device = metric.labels.starts_with("device") && !cfg!(feature = "llama-cpp");
+        let process = metric.name.starts_with("process_") && !cfg!(target_os = "linux");
+        if device || process {
             continue;
         }
         let name = metric.name.replace('.', "_");
@@ -171,12 +238,11 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     let documented: BTreeSet<_> = METRICS
         .iter()
         .chain(OPENTELEMETRY)
+        .chain(PROCESS)
         .map(|metric| metric.name.replace('.', "_"))
         .collect();
     for name in found.kinds.keys() {
-        // The process's own have the names that all programs give them.
-        let known = documented.contains(name) || name.starts_with("process_");
-        assert!(known, "{name} is not documented");
+        assert!(documented.contains(name), "{name} is not documented");
     }
     assert!(text.contains("process_resident_memory_bytes "));
     assert!(!text.contains("session=\"not here\""));
@@ -185,15 +251,17 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     assert!(text.contains("elpis_emotion_spirals_total{kind=\"positive\"} 1"));
     assert!(text.contains("elpis_generation_tokens_total{model=\"scripted\"} 24"));
     assert!(text.contains("elpis_sessions 1"));
-    elpis.shutdown().await;
+    assert!(text.contains("error_type=\"timeout\""));
+    // What is counted is there before it happens.
+    for series in [
+        "elpis_store_failures_total{reason=\"full\"} 0",
+        "elpis_actor_restarts_total{actor=\"steering\",cause=\"stopped\"} 0",
+        "elpis_requests_total{model=\"scripted\",outcome=\"overloaded\"} 0",
+    ] {
+        assert!(text.contains(series), "{series}");
+    }
 
-    // The next runtime of this process uses the same exporter.
-    let listen = MetricsSettings::default().listen(address);
-    let elpis = start(folder.path(), listen).await.unwrap_err();
-    assert!(matches!(elpis, Error::Steering(_)), "{elpis}");
-    std::fs::remove_file(vectors.join("calm.safetensors")).unwrap();
-    let listen = MetricsSettings::default().listen(address);
-    let elpis = start(folder.path(), listen).await.unwrap();
-    assert!(scrape(address).contains("elpis_requests_total"));
-    elpis.shutdown().await;
+    what_is_gone_is_not_shown(elpis, address).await;
+
+    the_next_runtime_is_exposed_too(folder.path(), address).await;
 }

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use backend::Scripted;
 use elpis::backend::BackendFactory;
+use elpis::event::EventSource;
+use elpis::runtime::{AppraisalError, AppraisedText, BoxFuture};
 use elpis::settings::{MetricsSettings, ModelSettings};
 use elpis::telemetry::TRACE_TARGET;
-use elpis::{Elpis, ModulationTiming, Settings};
+use elpis::{Appraiser, ChatMessage, Elpis, EmotionEvent, ModulationTiming, Settings};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber, instrument::WithSubscriber as _};
@@ -29,7 +31,7 @@ struct Seen {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Spans(Arc<Mutex<BTreeMap<u64, Seen>>>);
+struct Spans(Arc<Mutex<BTreeMap<u64, Seen>>>, Arc<Mutex<Vec<Seen>>>);
 
 impl Visit for Seen {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -63,16 +65,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if event.metadata().target() != TRACE_TARGET {
-            return;
-        }
         let mut seen = Seen {
-            name: "event".to_owned(),
+            name: event.metadata().target().to_owned(),
             parent: context.event_span(event).map(|span| span.id().into_u64()),
             closed: true,
             ..Seen::default()
         };
         event.record(&mut seen);
+        if seen.name != TRACE_TARGET {
+            // What others say must not give anything away either.
+            self.1.lock().unwrap().push(seen);
+            return;
+        }
         let mut all = self.0.lock().unwrap();
         let id = u64::MAX - all.len() as u64;
         all.insert(id, seen);
@@ -100,6 +104,99 @@ impl Spans {
         let of_name = all.iter().filter(|(_, seen)| seen.name == name);
         of_name.map(|(id, seen)| (*id, seen.clone())).collect()
     }
+
+    /// Everything that was told, by whomever.
+    fn told(&self) -> String {
+        let (spans, others) = (self.0.lock().unwrap(), self.1.lock().unwrap());
+        format!("{spans:?} {others:?}")
+    }
+}
+
+/// Tells that it reads a text, and waits until it may go on.
+#[derive(Debug)]
+struct Held {
+    reads: tokio::sync::mpsc::UnboundedSender<EventSource>,
+    may: Arc<tokio::sync::Semaphore>,
+}
+
+impl Appraiser for Held {
+    fn appraise(
+        &self,
+        text: AppraisedText,
+    ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
+        Box::pin(async move {
+            self.reads.send(text.source).unwrap();
+            self.may.acquire().await.unwrap().forget();
+            Ok(None)
+        })
+    }
+}
+
+/// The span begins with the submission and ends with the last token, whatever
+/// is done with the texts before and after.
+async fn spans_are_the_generations(spans: &Spans) {
+    let (reads, mut read) = tokio::sync::mpsc::unbounded_channel();
+    let may = Arc::new(tokio::sync::Semaphore::new(0));
+    let factory = BackendFactory::new(|_| Ok(Box::new(Scripted::new(2, 64, 1000, usize::MAX))));
+    let mut settings = Settings::default().model(ModelSettings::default().chat_format("chatml"));
+    settings.emotion.message_analysis_enabled = true;
+    settings.emotion.response_analysis_enabled = true;
+    let held = Held {
+        reads,
+        may: Arc::clone(&may),
+    };
+    let elpis = Elpis::builder(settings).backend(factory).appraiser(held);
+    let elpis = elpis.start().await.unwrap();
+    let bob = elpis.session("bob").unwrap();
+    let of_bob = |name: &str| -> Vec<Seen> {
+        let generations = spans.named("generation");
+        let own = generations.into_iter().filter(|(_, seen)| {
+            seen.fields
+                .get("gen_ai.conversation.id")
+                .map(String::as_str)
+                == Some("bob")
+        });
+        let own: Vec<_> = own.collect();
+        if name == "generation" {
+            return own.into_iter().map(|(_, seen)| seen).collect();
+        }
+        let phases = spans.named(name).into_iter();
+        let phases = phases.filter(|(_, seen)| own.iter().any(|(id, _)| seen.parent == Some(*id)));
+        phases.map(|(_, seen)| seen).collect()
+    };
+    let chat = tokio::spawn(bob.chat("hello").max_tokens(5).complete());
+    assert_eq!(read.recv().await, Some(EventSource::Message));
+    assert!(!of_bob("generation")[0].closed);
+    assert!(!of_bob("prepare")[0].closed);
+    assert!(of_bob("queue").is_empty());
+    may.add_permits(1);
+    assert_eq!(read.recv().await, Some(EventSource::Reply));
+    assert!(!chat.is_finished());
+    for name in ["generation", "prepare", "queue", "prefill", "decode"] {
+        let found = of_bob(name);
+        assert!(found.len() == 1 && found[0].closed, "{name}: {found:?}");
+    }
+    let reasons = &of_bob("generation")[0].fields["gen_ai.response.finish_reasons"];
+    assert_eq!(reasons, "length");
+    may.add_permits(1);
+    chat.await.unwrap().unwrap();
+
+    // What is refused is told as well, and so is what its caller gives up.
+    let none: Vec<ChatMessage> = Vec::new();
+    let refused = bob.chat(none).emotional_modulation(false).complete().await;
+    refused.unwrap_err();
+    let kinds = |field: &str, value: &str| {
+        let found = of_bob("generation").into_iter();
+        let found = found.filter(|seen| seen.fields.get(field).is_some_and(|it| it == value));
+        found.filter(|seen| seen.closed).count()
+    };
+    assert_eq!(kinds("error.type", "request"), 1);
+    let given_up = tokio::spawn(bob.chat("bye").complete());
+    assert_eq!(read.recv().await, Some(EventSource::Message));
+    given_up.abort();
+    given_up.await.unwrap_err();
+    assert_eq!(kinds("gen_ai.response.finish_reasons", "cancelled"), 1);
+    elpis.shutdown().await;
 }
 
 async fn start(trace_text: bool) -> Elpis {
@@ -124,10 +221,11 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
     ada.feel("failure").await.unwrap();
     let turn = tracing::info_span!("turn");
     let reply = tracing::Instrument::instrument(
-        ada.chat("a secret").max_tokens(5).complete(),
+        ada.chat("a secret").max_tokens(24).complete(),
         turn.clone(),
     );
-    let report = reply.with_current_subscriber().await.unwrap().report;
+    let completion = reply.with_current_subscriber().await.unwrap();
+    let report = completion.report;
     let generations = spans.named("generation");
     let [(id, seen)] = generations.as_slice() else {
         panic!("one generation: {generations:?}");
@@ -142,7 +240,7 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
             "gen_ai.usage.input_tokens",
             report.prompt_tokens.to_string(),
         ),
-        ("gen_ai.usage.output_tokens", "5".to_owned()),
+        ("gen_ai.usage.output_tokens", "24".to_owned()),
         ("gen_ai.response.finish_reasons", "length".to_owned()),
         ("valence", modulation.valence.to_string()),
         ("quadrant", modulation.quadrant.to_string()),
@@ -151,7 +249,7 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
     ] {
         assert_eq!(seen.fields.get(field), Some(&value), "{field}");
     }
-    for phase in ["queue", "prefill", "decode"] {
+    for phase in ["prepare", "queue", "prefill", "decode"] {
         let found = spans.named(phase);
         let [(_, seen)] = found.as_slice() else {
             panic!("one {phase}: {found:?}");
@@ -159,8 +257,14 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
         assert!(seen.closed, "{phase}");
         assert_eq!(seen.parent, Some(*id), "{phase}");
     }
-    let told = format!("{:?}", spans.0.lock().unwrap());
+    let told = spans.told();
     assert!(!told.contains("secret"), "prompts are private: {told}");
+    let letters: Vec<_> = completion.text.chars().collect();
+    for piece in letters.windows(8) {
+        let piece: String = piece.iter().collect();
+        assert!(!told.contains(&piece), "replies are private: {told}");
+    }
+    assert!(told.contains("model loaded"), "others are heard too");
 
     // An error is told as one, and a change of mood as an event.
     let refused = ada.chat("x").timeout_seconds(1e-9).complete().await;
@@ -181,10 +285,11 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
     live.next().await.unwrap().unwrap();
     ada.feel("success").await.unwrap();
     let report = live.completion().await.unwrap().report;
-    let events = spans.named("event");
+    let events = spans.named(TRACE_TARGET);
     assert_eq!(events.len(), report.modulations.len() - 1);
     assert!(!events.is_empty());
     elpis.shutdown().await;
+    spans_are_the_generations(&spans).await;
 
     let elpis = start(true).await;
     let ada = elpis.session("ada").unwrap();

@@ -1,7 +1,9 @@
 //! Measures what nobody reports: how the sessions feel, how full mailboxes
-//! and the bus are, and memory.
+//! and the bus are, and memory. What others show too is shown anew, so that
+//! it is right even where nobody is left who would report.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -9,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::Wiring;
 use super::emotion::EmotionHandle;
 use super::steering::SteeringHandle;
-use crate::backend;
+use crate::backend::{self, Device};
 use crate::event::ActorName;
 use crate::inference::SessionId;
 use crate::telemetry;
@@ -22,15 +24,32 @@ pub(crate) struct Observer {
     pub steering: SteeringHandle,
     /// Sessions with series of their own.
     pub listed: Vec<SessionId>,
+    pub shown: Mutex<Shown>,
+}
+
+/// What is shown and must not be for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// The model's name.
+    model: String,
+    /// The listed sessions that are in memory.
+    sessions: BTreeSet<SessionId>,
+    devices: Vec<Device>,
 }
 
 impl Observer {
-    /// Looks again and again until the runtime has stopped.
-    pub async fn watch(self, mut stopped: watch::Receiver<Option<Arc<str>>>) {
+    /// Looks again and again until the runtime has stopped, and then shows
+    /// that it has. `_watching` is dropped at the end.
+    pub async fn watch(
+        self,
+        mut stopped: watch::Receiver<Option<Arc<str>>>,
+        _watching: watch::Sender<()>,
+    ) {
         let every = self.wiring.settings.metrics.interval();
         // Just started, there is nothing to see.
         let mut ticks = interval_at(Instant::now() + every, every);
         let observer = Arc::new(self);
+        observer.note_model();
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = async move {
             let _ = stopped.wait_for(Option::is_some).await;
@@ -38,36 +57,78 @@ impl Observer {
         tokio::pin!(end);
         loop {
             tokio::select! {
-                () = &mut end => return,
-                _ = ticks.tick() => {
-                    let looking = Arc::clone(&observer);
-                    // One look that fails is not the end of looking.
-                    if let Err(error) = tokio::spawn(async move { looking.look().await }).await {
-                        tracing::error!(%error, "nobody looked");
-                    }
+                biased;
+                () = &mut end => break,
+                _ = ticks.tick() => {}
+            }
+            let looking = Arc::clone(&observer);
+            let mut look = tokio::spawn(async move { looking.look().await });
+            tokio::select! {
+                biased;
+                () = &mut end => {
+                    // Drivers may take a while, and nobody must wait for them.
+                    look.abort();
+                    let _ = look.await;
+                    break;
+                }
+                // One look that fails is not the end of looking.
+                looked = &mut look => if let Err(error) = looked {
+                    tracing::error!(%error, "nobody looked");
                 }
             }
         }
+        observer.leave();
     }
 
     async fn look(&self) {
         let wiring = &self.wiring;
         let now = wiring.clock.now();
         wiring.sessions.census(now).publish();
-        for session in &self.listed {
-            if let Some(state) = wiring.sessions.peek(session, now) {
-                telemetry::listed_session(session, state.valence(), state.arousal());
-            }
-        }
+        telemetry::sessions(wiring.sessions.held());
+        self.listed_sessions(now);
+        self.engine();
+        telemetry::steering_library(&wiring.library.borrow());
         telemetry::mailbox(ActorName::Emotion, self.emotion.waiting());
         telemetry::mailbox(ActorName::Steering, self.steering.waiting());
         telemetry::mailbox(ActorName::Engine, wiring.intake.arrived());
         telemetry::bus_lag(wiring.bus.lag());
         #[cfg(feature = "prometheus")]
-        if wiring.settings.metrics.listen.is_some() {
-            telemetry::process();
-        }
+        telemetry::process();
         self.devices().await;
+    }
+
+    fn listed_sessions(&self, now: f64) {
+        for session in &self.listed {
+            let state = self.wiring.sessions.peek(session, now);
+            let mut shown = self.shown();
+            let was_shown = match state {
+                Some(_) => !shown.sessions.insert(session.clone()),
+                None => shown.sessions.remove(session),
+            };
+            if state.is_some() || was_shown {
+                telemetry::listed_session(session, state);
+            }
+        }
+    }
+
+    /// The engine thread shows its own load, but not once it is gone or hangs.
+    fn engine(&self) {
+        let there = self.note_model();
+        let shown = self.shown();
+        telemetry::waiting(&shown.model, self.wiring.intake.waiting());
+        if !there {
+            telemetry::engine_gone(&shown.model);
+        }
+    }
+
+    /// Remembers the model's name for the time when there is none; tells
+    /// whether there is one.
+    fn note_model(&self) -> bool {
+        let model = self.wiring.model.borrow();
+        if let Some(model) = &*model {
+            self.shown().model.clone_from(&model.facts.name);
+        }
+        model.is_some()
     }
 
     async fn devices(&self) {
@@ -78,10 +139,30 @@ impl Observer {
         let asked = self.wiring.settings.model.backend;
         // Drivers may take a while.
         let devices = tokio::task::spawn_blocking(move || backend::devices_of(asked)).await;
-        for device in devices.unwrap_or_default() {
-            if device.kind == selected {
-                telemetry::device_memory(&device);
-            }
+        let mut devices = devices.unwrap_or_default();
+        devices.retain(|device| device.kind == selected);
+        for device in &devices {
+            telemetry::device_memory(device);
         }
+        self.shown().devices = devices;
+    }
+
+    /// Leaves nothing behind that is no longer so.
+    fn leave(&self) {
+        telemetry::runtime_gone();
+        let shown = self.shown();
+        telemetry::waiting(&shown.model, 0);
+        telemetry::engine_gone(&shown.model);
+        for session in &shown.sessions {
+            telemetry::listed_session(session, None);
+        }
+        for device in &shown.devices {
+            telemetry::device_left(device);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // Each change is a single one, so what a panicking holder left is whole.
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -203,12 +203,7 @@ impl SteeringState {
             Ok(library) => {
                 let library = Arc::new(library);
                 self.wiring.library.send_replace(Arc::clone(&library));
-                telemetry::steering_reloaded(
-                    start.elapsed(),
-                    library.emotions().count(),
-                    current.version(),
-                    library.version(),
-                );
+                telemetry::steering_reloaded(start.elapsed(), &library);
                 tracing::info!(version = %library.version(), "steering library in force");
                 self.wiring.bus.publish(Event::SteeringReloaded {
                     version: library.version().to_string(),

@@ -1,19 +1,23 @@
 //! A generation in preparation.
 
+use std::sync::Arc;
+
 use super::appraisal::{self, Turn};
 use super::form::Form;
 use super::prompt;
 use super::session::Session;
+use crate::actors::Wiring;
 use crate::actors::emotion::FollowedMood;
-use crate::actors::engine::{GenerationStream, StreamParts, stream};
+use crate::actors::engine::{GenerationStream, Permit, Sequel, StreamParts, stream};
+use crate::backend::Token;
 use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, SamplingParams,
-    ToolChoice,
+    ChatMessage, Completion, GenerationOptions, Guide, ModulationTiming, RequestId, ResponseFormat,
+    SamplingParams, SessionId, ToolChoice, ToolParser,
 };
 use crate::scheduler::{MoodSource, Task};
-use crate::telemetry::{self, RequestWatch};
+use crate::telemetry::RequestWatch;
 
 /// What a generation answers to: messages, or the text of a single user
 /// message.
@@ -190,15 +194,23 @@ impl Chat {
     /// prompt is too long or the runtime is overloaded; [`Error::Stopped`].
     pub async fn stream(self) -> Result<GenerationStream, Error> {
         let elpis = self.session.elpis().clone();
-        let (task, stream) = self.prepare().await.inspect_err(|error| {
-            let model = elpis.model().map(|facts| facts.name.clone());
-            telemetry::generation_refused(model.as_deref().unwrap_or_default(), error.kind());
-        })?;
-        elpis.inner.wiring.intake.submit(task)?;
+        let wiring = &elpis.inner.wiring;
+        let id = elpis.next_request();
+        let clock = Arc::clone(&wiring.clock);
+        let watched = &wiring.settings.metrics;
+        let mut watch = RequestWatch::submitted(id, self.session.id(), watched, clock);
+        if let Some(model) = elpis.model() {
+            watch.model(&model.name);
+        }
+        let prepared = self.prepare(id, &mut watch).await;
+        let prepared = prepared.inspect_err(|error| watch.refused(error))?;
+        let (task, stream) = prepared.into_task(id, watch, wiring);
+        wiring.intake.submit(task)?;
         Ok(stream)
     }
 
-    async fn prepare(self) -> Result<(Task, GenerationStream), Error> {
+    /// Does everything that can be refused.
+    async fn prepare(self, id: RequestId, watch: &mut RequestWatch) -> Result<Prepared, Error> {
         let Self {
             session,
             messages,
@@ -207,7 +219,6 @@ impl Chat {
         let elpis = session.elpis();
         let wiring = &elpis.inner.wiring;
         let model_settings = &wiring.settings.model;
-        let submitted = wiring.clock.now();
         options.validate().map_err(EngineError::from)?;
         let permit = wiring.intake.admit()?;
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
@@ -217,8 +228,10 @@ impl Chat {
         if let Some(turn) = &turn {
             appraisal::message(&session, &messages, turn).await;
         }
+        let now = watch.submitted_at();
         let (model, prompt) =
-            prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
+            prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
+        watch.model(&model.facts.name);
         let reader = form.reader(&model, prompt.thinking);
         // What has to be of a form is data and tells no feelings.
         let sequel = turn.and_then(|turn| {
@@ -243,44 +256,83 @@ impl Chat {
             .seed
             .or(model_settings.seed)
             .unwrap_or_else(rand::random);
-        let id = elpis.next_request();
-        let watched = &wiring.settings.metrics;
-        let text = || prompt.text.clone();
-        let watch = RequestWatch::submitted(id, session.id(), &model.facts.name, watched, text);
+        // A seed that is fixed for a conversation must not repeat its ids.
+        let tools = reader.map(|reader| reader(seed ^ id.0.rotate_left(32)));
+        watch.queued(|| prompt.text.clone());
+        Ok(Prepared {
+            session: session.id().clone(),
+            options,
+            prompt: prompt.tokens,
+            max_tokens,
+            seed,
+            guide,
+            mood,
+            permit,
+            sequel,
+            tools,
+        })
+    }
+}
+
+/// A generation that nothing keeps from being submitted.
+struct Prepared {
+    session: SessionId,
+    options: GenerationOptions,
+    prompt: Vec<Token>,
+    max_tokens: u32,
+    seed: u64,
+    guide: Option<Guide>,
+    mood: Option<Box<dyn MoodSource>>,
+    permit: Permit,
+    sequel: Option<Sequel>,
+    tools: Option<ToolParser>,
+}
+
+impl Prepared {
+    fn into_task(
+        self,
+        id: RequestId,
+        watch: RequestWatch,
+        wiring: &Wiring,
+    ) -> (Task, GenerationStream) {
+        let settings = &wiring.settings;
+        let submitted = watch.submitted_at();
         let parts = StreamParts {
             id,
-            session: session.id().clone(),
+            session: self.session.clone(),
             watch,
-            buffer: runtime.stream_buffer,
+            buffer: settings.runtime.stream_buffer,
             bus: wiring.bus.clone(),
-            permit,
+            permit: self.permit,
         };
-        let (outlet, mut stream) = stream(parts, &wiring.intake, sequel);
-        if let Some(reader) = reader {
-            // A seed that is fixed for a conversation must not repeat its ids.
-            stream = stream.with_tools(reader(seed ^ id.0.rotate_left(32)));
+        let (outlet, mut stream) = stream(parts, &wiring.intake, self.sequel);
+        if let Some(tools) = self.tools {
+            stream = stream.with_tools(tools);
         }
         let task = Task {
             id,
-            session: session.id().clone(),
-            prompt: prompt.tokens,
-            max_tokens,
-            guide,
+            session: self.session,
+            prompt: self.prompt,
+            max_tokens: self.max_tokens,
+            guide: self.guide,
             sampling: SamplingParams {
-                temperature: model_settings.temperature as f32,
-                top_p: model_settings.top_p as f32,
-                top_k: model_settings.top_k,
-                min_p: model_settings.min_p as f32,
-                repetition_penalty: model_settings.repetition_penalty as f32,
-                seed,
+                temperature: settings.model.temperature as f32,
+                top_p: settings.model.top_p as f32,
+                top_k: settings.model.top_k,
+                min_p: settings.model.min_p as f32,
+                repetition_penalty: settings.model.repetition_penalty as f32,
+                seed: self.seed,
                 ..SamplingParams::default()
             },
-            timing: options.timing.unwrap_or(runtime.modulation_timing),
-            options,
-            mood,
+            timing: self
+                .options
+                .timing
+                .unwrap_or(settings.runtime.modulation_timing),
+            options: self.options,
+            mood: self.mood,
             submitted,
             outlet: Box::new(outlet),
         };
-        Ok((task, stream))
+        (task, stream)
     }
 }

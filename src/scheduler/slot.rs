@@ -109,7 +109,7 @@ impl Slot {
             }
         }
         task.outlet.started();
-        task.outlet.modulated(&applied);
+        task.outlet.modulated(&applied, &shared.library);
         let positions = most_positions(&task, limit);
         Ok(Self {
             sequence,
@@ -158,6 +158,7 @@ impl Slot {
     /// Hands the outcome on and gives back what can be kept.
     pub(super) fn end(mut self, outcome: Outcome) -> Remains {
         let keep = self.keep && !matches!(&outcome, Outcome::Failed(error) if spoils(error));
+        self.task.outlet.generated(self.generated);
         self.task.outlet.finish(outcome);
         Remains {
             session: self.task.session,
@@ -240,6 +241,11 @@ impl Slot {
         if logits {
             self.logits_row = Some(batch.len() - 1);
         }
+    }
+
+    /// Tokens generated so far.
+    pub(super) fn generated(&self) -> u32 {
+        self.generated
     }
 
     pub(super) fn take_logits_row(&mut self) -> Option<usize> {

@@ -7,6 +7,7 @@ use crate::inference::{
     AppliedModulation, GenerationOptions, GenerationReport, Guide, ModulationTiming, RequestId,
     SamplingParams, SessionId,
 };
+use crate::steering::SteeringLibrary;
 
 /// A session's emotion, read at a token boundary.
 pub trait MoodSource: Send {
@@ -29,17 +30,28 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// What became of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PromptAccount {
+    /// Its tokens.
+    pub tokens: u32,
+    /// Those among them that the cache held.
+    pub cached: u32,
+    /// Those among these that had been evaluated under another steering.
+    pub under_other_steering: u32,
+}
+
 /// Where a generation's text goes.
 pub trait Outlet: Send {
     /// Tells that the generation got a slot.
     fn started(&mut self);
 
-    /// Tells that a modulation is in force from now on; at least one follows
-    /// the start.
-    fn modulated(&mut self, _: &AppliedModulation) {}
+    /// Tells that a modulation is in force from now on, made with this library;
+    /// at least one follows the start.
+    fn modulated(&mut self, _: &AppliedModulation, _: &SteeringLibrary) {}
 
     /// Tells that the prompt was evaluated and the first token sampled.
-    fn first_token(&mut self) {}
+    fn first_token(&mut self, _: PromptAccount) {}
 
     /// Whether there is room for the text of one more token.
     fn has_room(&self) -> bool;
@@ -49,6 +61,10 @@ pub trait Outlet: Send {
 
     /// Hands on text; called only after [`has_room`](Self::has_room).
     fn text(&mut self, text: &str);
+
+    /// Tells how many tokens were generated, just before the end; not told if
+    /// the engine died.
+    fn generated(&mut self, _: u32) {}
 
     /// Hands on the end; nothing follows.
     fn finish(&mut self, outcome: Outcome);

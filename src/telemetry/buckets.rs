@@ -1,8 +1,9 @@
 //! The buckets of the histograms.
 
-use super::table::{
-    AROUSAL, BATCH_ROWS, INTER_TOKEN_LATENCY, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN,
-    OTEL_TIME_TO_FIRST_TOKEN, OTEL_TOKENS, QUEUE_TIME, STEERING_COEFFICIENT, STEERING_FRACTION,
+use super::names::{
+    AROUSAL, DECODE_TIME, INFERENCE_TIME, INTER_TOKEN_LATENCY, ITERATION_TOKENS, LATENCY,
+    OTEL_DURATION, OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN, OTEL_TOKENS, PREFILL_TIME, QUEUE_TIME,
+    REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, STEERING_COEFFICIENT, STEERING_FRACTION,
     STEERING_RELOAD_TIME, STORE_COMMIT, TIME_TO_FIRST_TOKEN, VALENCE,
 };
 
@@ -24,8 +25,14 @@ const REQUEST: &[f64] = &[
 const SHORT: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
-const ROWS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0,
+/// vLLM's buckets of tokens per step.
+const ITERATION: &[f64] = &[
+    1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0,
+];
+/// vLLM's buckets of a request's tokens, which there end with the context.
+const TOKENS: &[f64] = &[
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0,
+    20_000.0, 50_000.0, 100_000.0, 200_000.0,
 ];
 const PLANE: &[f64] = &[-0.8, -0.6, -0.4, -0.2, -0.05, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0];
 const FRACTION: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0];
@@ -68,9 +75,14 @@ const BUCKETS: &[(&str, &[f64])] = &[
     (INTER_TOKEN_LATENCY, BETWEEN_TOKENS),
     (QUEUE_TIME, REQUEST),
     (LATENCY, REQUEST),
+    (INFERENCE_TIME, REQUEST),
+    (PREFILL_TIME, REQUEST),
+    (DECODE_TIME, REQUEST),
     (STORE_COMMIT, SHORT),
     (STEERING_RELOAD_TIME, SHORT),
-    (BATCH_ROWS, ROWS),
+    (ITERATION_TOKENS, ITERATION),
+    (REQUEST_PROMPT_TOKENS, TOKENS),
+    (REQUEST_GENERATION_TOKENS, TOKENS),
     (VALENCE, PLANE),
     (AROUSAL, PLANE),
     (STEERING_FRACTION, FRACTION),
@@ -105,6 +117,68 @@ mod tests {
         }
         for (name, bounds) in buckets() {
             assert!(bounds.is_sorted_by(|a, b| a < b), "{name}");
+        }
+    }
+
+    fn bounds(name: &str) -> &'static [f64] {
+        buckets().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    /// Names and bounds as vLLM has them, written down once more.
+    #[test]
+    fn what_vllm_has_is_here_in_its_buckets() {
+        let request: &[f64] = &[
+            0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
+            120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0,
+        ];
+        for part in ["queue", "prefill", "decode", "inference"] {
+            let name = format!("elpis_request_{part}_time_seconds");
+            assert_eq!(bounds(&name), request, "{name}");
+        }
+        assert_eq!(bounds("elpis_e2e_request_latency_seconds"), request);
+        assert_eq!(
+            bounds("elpis_time_to_first_token_seconds"),
+            [
+                0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+                7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0
+            ]
+        );
+        assert_eq!(
+            bounds("elpis_iteration_tokens_total"),
+            [
+                1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
+                16384.0
+            ]
+        );
+        let between = bounds("elpis_inter_token_latency_seconds");
+        for bound in [
+            0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+            10.0, 20.0, 40.0, 80.0,
+        ] {
+            assert!(between.contains(&bound), "{bound}");
+        }
+        for name in [
+            "elpis_request_prompt_tokens",
+            "elpis_request_generation_tokens",
+        ] {
+            // 1, 2 and 5 of every power of ten.
+            for (index, bound) in bounds(name).iter().enumerate() {
+                let first = [1.0, 2.0, 5.0][index % 3];
+                let power = 10_f64.powi((index / 3) as i32);
+                assert!((bound - first * power).abs() < 1e-6, "{name}: {bound}");
+            }
+        }
+        let known: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        for name in [
+            "elpis_num_requests_running",
+            "elpis_num_requests_waiting",
+            "elpis_kv_cache_usage_perc",
+            "elpis_prefix_cache_queries_total",
+            "elpis_prefix_cache_hits_total",
+            "elpis_prompt_tokens_total",
+            "elpis_generation_tokens_total",
+        ] {
+            assert!(known.contains(&name), "{name}");
         }
     }
 }

@@ -51,7 +51,6 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
         .map_err(|error| other(error.to_string()))?;
     match started.recv() {
         Ok(Ok(())) => {
-            Collector::default().describe();
             *listening = Some(address);
             Ok(())
         }

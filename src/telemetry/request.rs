@@ -1,21 +1,27 @@
 //! What is told of one generation: its metrics and its spans.
 //!
 //! The spans are `generation`, from submission to the end, and below it
-//! `queue`, `prefill` and `decode`. Their target is [`TRACE_TARGET`], their
-//! level INFO. Fields are named after OpenTelemetry's conventions for
-//! generative AI where these have a name.
+//! `prepare` (its message is appraised, its prompt made), `queue`, `prefill`
+//! and `decode`. Their target is [`TRACE_TARGET`], their level INFO. Fields are
+//! named after OpenTelemetry's conventions for generative AI where these have a
+//! name.
+//!
+//! Each thing is measured when it happens, so that a generation that fails
+//! later is measured as far as it came.
 
-use metrics::{counter, histogram};
+mod measures;
+
+use std::sync::Arc;
+
 use tracing::{Span, field};
 
-use super::table::{
-    GENERATION_TOKENS, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN,
-    OTEL_TOKENS, PREFIX_HITS, PREFIX_HITS_OTHER, PROMPT_TOKENS, QUEUE_TIME, REQUESTS, RESUMES,
-    STEERING_COEFFICIENT, STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
-};
-use crate::error::EngineError;
+use self::measures::Measures;
+use crate::clock::Clock;
+use crate::error::{EngineError, Error};
 use crate::inference::{AppliedModulation, GenerationReport, RequestId, SessionId};
+use crate::scheduler::PromptAccount;
 use crate::settings::MetricsSettings;
+use crate::steering::SteeringLibrary;
 
 /// The target of the spans of generations.
 pub const TRACE_TARGET: &str = "elpis::generation";
@@ -24,14 +30,33 @@ pub const TRACE_TARGET: &str = "elpis::generation";
 /// they call the provider.
 const PROVIDER: &str = "elpis";
 
-/// Watches one generation.
+/// How a generation ends whose caller has gone away.
+const CANCELLED: &str = "cancelled";
+
+/// How far a generation has come, with the times, in seconds, at which it got
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    Preparing,
+    Queued,
+    Prefill { started: f64 },
+    Decode { started: f64, first_token: f64 },
+    Ended,
+}
+
+/// Watches one generation. One that is dropped before its end was cancelled.
 #[derive(Debug)]
 pub(crate) struct RequestWatch {
-    model: String,
-    opentelemetry: bool,
+    clock: Arc<dyn Clock>,
+    submitted: f64,
+    stage: Stage,
+    measures: Measures,
+    trace_text: bool,
     request: Span,
     phase: Span,
     modulated: bool,
+    /// Tokens of the reply, once it is known how many they were.
+    generated: Option<u32>,
     /// The reply so far, if it is to be told.
     reply: Option<String>,
 }
@@ -44,23 +69,21 @@ macro_rules! phase {
 }
 
 impl RequestWatch {
-    /// Begins with the submission; the caller's span is the parent. `prompt`
-    /// is called only if the prompt is to be told.
+    /// Begins with the submission; the caller's span is the parent.
     pub fn submitted(
         id: RequestId,
         session: &SessionId,
-        model: &str,
         settings: &MetricsSettings,
-        prompt: impl FnOnce() -> String,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let request = tracing::info_span!(
             target: TRACE_TARGET,
             "generation",
-            otel.name = %format_args!("chat {model}"),
+            otel.name = "chat",
             otel.status_code = field::Empty,
             gen_ai.operation.name = "chat",
             gen_ai.provider.name = PROVIDER,
-            gen_ai.request.model = model,
+            gen_ai.request.model = field::Empty,
             gen_ai.conversation.id = session.as_str(),
             gen_ai.request.temperature = field::Empty,
             gen_ai.request.top_p = field::Empty,
@@ -80,27 +103,57 @@ impl RequestWatch {
             prompt = field::Empty,
             reply = field::Empty,
         );
-        let traced = settings.trace_text && !request.is_disabled();
-        if traced {
-            request.record("prompt", prompt());
-        }
         Self {
-            phase: phase!(&request, "queue"),
-            model: model.to_owned(),
-            opentelemetry: settings.opentelemetry,
+            phase: phase!(&request, "prepare"),
+            submitted: clock.now(),
+            clock,
+            stage: Stage::Preparing,
+            measures: Measures::new(settings.opentelemetry),
+            trace_text: settings.trace_text && !request.is_disabled(),
             request,
             modulated: false,
-            reply: traced.then(String::new),
+            generated: None,
+            reply: None,
+        }
+    }
+
+    /// When it was submitted, in seconds of the clock.
+    pub fn submitted_at(&self) -> f64 {
+        self.submitted
+    }
+
+    /// The model that serves it is known.
+    pub fn model(&mut self, model: &str) {
+        model.clone_into(&mut self.measures.model);
+        if !self.request.is_disabled() {
+            self.request
+                .record("otel.name", format!("chat {model}"))
+                .record("gen_ai.request.model", model);
+        }
+    }
+
+    /// Its prompt is made, and it waits for a slot. `prompt` is called only if
+    /// the prompt is to be told.
+    pub fn queued(&mut self, prompt: impl FnOnce() -> String) {
+        self.stage = Stage::Queued;
+        self.phase = phase!(&self.request, "queue");
+        if self.trace_text {
+            self.request.record("prompt", prompt());
+            self.reply = Some(String::new());
         }
     }
 
     /// The generation got a slot.
     pub fn started(&mut self) {
+        let now = self.clock.now();
+        self.measures.queue(now - self.submitted);
+        self.stage = Stage::Prefill { started: now };
         self.phase = phase!(&self.request, "prefill");
     }
 
-    /// A modulation is in force from now on.
-    pub fn modulated(&mut self, applied: &AppliedModulation) {
+    /// A modulation is in force from now on, made with this library.
+    pub fn modulated(&mut self, applied: &AppliedModulation, library: &SteeringLibrary) {
+        self.measures.modulation(applied, library);
         let AppliedModulation {
             valence,
             arousal,
@@ -141,7 +194,19 @@ impl RequestWatch {
     }
 
     /// The first token was sampled.
-    pub fn first_token(&mut self) {
+    pub fn first_token(&mut self, prompt: PromptAccount) {
+        let now = self.clock.now();
+        if let Stage::Prefill { started } = self.stage {
+            self.measures
+                .first_token(now - self.submitted, now - started, prompt);
+            self.stage = Stage::Decode {
+                started,
+                first_token: now,
+            };
+        }
+        self.request
+            .record("gen_ai.usage.input_tokens", i64::from(prompt.tokens))
+            .record("cached_tokens", i64::from(prompt.cached));
         self.phase = phase!(&self.request, "decode");
     }
 
@@ -152,97 +217,91 @@ impl RequestWatch {
         }
     }
 
-    /// The generation ran to its end. Counts are told as `i64`, which is what
-    /// exporters take for a number.
-    pub fn done(self, report: &GenerationReport) {
+    /// So many tokens were generated; the end follows.
+    pub fn generated(&mut self, tokens: u32) {
+        self.generated = Some(tokens);
+    }
+
+    /// The generation ran to its end. What is done with the reply afterwards is
+    /// no part of it.
+    pub fn done(&mut self, report: &GenerationReport) {
+        let outcome = report.finish_reason.as_str();
+        self.generated.get_or_insert(report.completion_tokens);
         self.request
-            .record("gen_ai.usage.input_tokens", i64::from(report.prompt_tokens))
-            .record(
-                "gen_ai.usage.output_tokens",
-                i64::from(report.completion_tokens),
-            )
-            .record(
-                "gen_ai.response.finish_reasons",
-                report.finish_reason.as_str(),
-            )
-            .record("cached_tokens", i64::from(report.cached_prompt_tokens));
-        if let Some(reply) = &self.reply {
-            self.request.record("reply", reply.as_str());
+            .record("gen_ai.response.finish_reasons", outcome);
+        if self.stage != Stage::Ended {
+            self.measures.resumes(report.resumes);
         }
-        measure(report);
-        if self.opentelemetry {
-            measure_by_convention(report);
-        }
+        self.end(outcome, false);
     }
 
     /// The generation ended with an error.
-    pub fn failed(self, error: &EngineError) {
-        self.request
-            .record("otel.status_code", "ERROR")
-            .record("error.type", error.kind())
-            .record("error.message", field::display(error));
-        refused(&self.model, error.kind());
+    pub fn failed(&mut self, error: &EngineError) {
+        self.fail(error.kind(), error);
+    }
+
+    /// The generation did not come about.
+    pub fn refused(&mut self, error: &Error) {
+        self.fail(error.kind(), error);
     }
 
     /// The caller has gone away.
-    pub fn cancelled(self) {
+    pub fn cancelled(&mut self) {
         self.request
-            .record("gen_ai.response.finish_reasons", "cancelled");
-        refused(&self.model, "cancelled");
+            .record("gen_ai.response.finish_reasons", CANCELLED);
+        self.end(CANCELLED, true);
+    }
+
+    fn fail(&mut self, kind: &'static str, error: &dyn std::fmt::Display) {
+        self.request
+            .record("otel.status_code", "ERROR")
+            .record("error.type", kind)
+            .record("error.message", field::display(error));
+        self.end(kind, true);
+    }
+
+    /// Measures the end, once, and closes the spans. Counts are told as `i64`,
+    /// which is what exporters take for a number.
+    fn end(&mut self, outcome: &'static str, without_reply: bool) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        if stage == Stage::Ended {
+            return;
+        }
+        let now = self.clock.now();
+        let generated = self.generated;
+        match stage {
+            Stage::Preparing | Stage::Ended => {}
+            Stage::Queued => self.measures.queue(now - self.submitted),
+            Stage::Prefill { started } => self.measures.served(now - started, None, generated),
+            Stage::Decode {
+                started,
+                first_token,
+            } => {
+                let decoding = Some(now - first_token);
+                self.measures.served(now - started, decoding, generated);
+            }
+        }
+        let waited = stage != Stage::Preparing;
+        let error = without_reply.then_some(outcome);
+        self.measures.whole(now - self.submitted, waited, error);
+        self.measures.ended(outcome);
+        if let Some(tokens) = generated {
+            self.request
+                .record("gen_ai.usage.output_tokens", i64::from(tokens));
+        }
+        if let Some(reply) = self.reply.take() {
+            self.request.record("reply", reply);
+        }
+        self.phase = Span::none();
+        self.request = Span::none();
     }
 }
 
-/// Counts a generation without a reply.
-pub(crate) fn refused(model: &str, outcome: &'static str) {
-    counter!(REQUESTS, "model" => model.to_owned(), "outcome" => outcome).increment(1);
-}
-
-fn measure(report: &GenerationReport) {
-    let model = || report.model.clone();
-    counter!(REQUESTS, "model" => model(), "outcome" => report.finish_reason.as_str()).increment(1);
-    counter!(PROMPT_TOKENS, "model" => model()).increment(report.prompt_tokens.into());
-    counter!(GENERATION_TOKENS, "model" => model()).increment(report.completion_tokens.into());
-    histogram!(TIME_TO_FIRST_TOKEN, "model" => model()).record(report.first_token_seconds);
-    histogram!(QUEUE_TIME, "model" => model()).record(report.queue_seconds);
-    histogram!(LATENCY, "model" => model()).record(report.total_seconds);
-    counter!(PREFIX_HITS, "model" => model()).increment(report.cached_prompt_tokens.into());
-    counter!(PREFIX_HITS_OTHER, "model" => model())
-        .increment(report.cached_under_other_steering.into());
-    counter!(RESUMES, "model" => model()).increment(report.resumes.into());
-    for modulation in &report.modulations {
-        for (emotion, coefficient) in modulation.coefficients.iter() {
-            histogram!(STEERING_COEFFICIENT, "model" => model(), "emotion" => emotion.to_owned())
-                .record(coefficient);
+impl Drop for RequestWatch {
+    fn drop(&mut self) {
+        // A clock of one's own may be what panicked.
+        if !std::thread::panicking() {
+            self.cancelled();
         }
-        for fraction in modulation
-            .steering
-            .iter()
-            .filter_map(|s| s.residual_fraction)
-        {
-            histogram!(STEERING_FRACTION, "model" => model()).record(fraction);
-        }
-    }
-}
-
-/// Measures under the names of OpenTelemetry.
-fn measure_by_convention(report: &GenerationReport) {
-    let labels = [
-        ("gen_ai.operation.name", "chat".to_owned()),
-        ("gen_ai.provider.name", PROVIDER.to_owned()),
-        ("gen_ai.request.model", report.model.clone()),
-    ];
-    let of_type = |kind: &str| {
-        let mut labels = labels.to_vec();
-        labels.push(("gen_ai.token.type", kind.to_owned()));
-        labels
-    };
-    histogram!(OTEL_TOKENS, &of_type("input")).record(report.prompt_tokens);
-    histogram!(OTEL_TOKENS, &of_type("output")).record(report.completion_tokens);
-    histogram!(OTEL_DURATION, &labels).record(report.total_seconds);
-    histogram!(OTEL_TIME_TO_FIRST_TOKEN, &labels).record(report.first_token_seconds);
-    if report.completion_tokens > 1 {
-        let decoding = report.total_seconds - report.first_token_seconds;
-        let per_token = decoding / f64::from(report.completion_tokens - 1);
-        histogram!(OTEL_PER_TOKEN, &labels).record(per_token);
     }
 }

@@ -2,6 +2,17 @@
 
 use metrics::Unit;
 
+use super::names::{
+    APPRAISALS, AROUSAL, BUS_LAG, BUS_MISSED, BY_AROUSAL, BY_QUADRANT, BY_VALENCE, DECODE_TIME,
+    DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS, GENERATION_TOKENS, INFERENCE_TIME,
+    INTER_TOKEN_LATENCY, ITERATION_TOKENS, KV_CACHE_USAGE, LATENCY, LIBRARY_VERSION, MAILBOX,
+    PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS, QUEUE_TIME,
+    REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESTARTS, RESUMES, RUNNING,
+    SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_COEFFICIENT,
+    STEERING_EMOTIONS, STEERING_FRACTION, STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT,
+    STORE_ENTRIES, STORE_FAILURES, TIME_TO_FIRST_TOKEN, VALENCE, WAITING,
+};
+
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
@@ -39,53 +50,6 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-pub(super) const REQUESTS: &str = "elpis_requests_total";
-pub(super) const RUNNING: &str = "elpis_num_requests_running";
-pub(super) const WAITING: &str = "elpis_num_requests_waiting";
-pub(super) const QUEUE_TIME: &str = "elpis_request_queue_time_seconds";
-pub(super) const TIME_TO_FIRST_TOKEN: &str = "elpis_time_to_first_token_seconds";
-pub(super) const INTER_TOKEN_LATENCY: &str = "elpis_inter_token_latency_seconds";
-pub(super) const LATENCY: &str = "elpis_e2e_request_latency_seconds";
-pub(super) const PROMPT_TOKENS: &str = "elpis_prompt_tokens_total";
-pub(super) const GENERATION_TOKENS: &str = "elpis_generation_tokens_total";
-pub(super) const BATCH_ROWS: &str = "elpis_iteration_rows";
-pub(super) const KV_CACHE_USAGE: &str = "elpis_kv_cache_usage_ratio";
-pub(super) const PREFIX_HITS: &str = "elpis_prefix_cache_hit_tokens_total";
-pub(super) const PREFIX_HITS_OTHER: &str = "elpis_prefix_cache_hit_other_steering_tokens_total";
-pub(super) const RESUMES: &str = "elpis_request_resumes_total";
-pub(super) const STEERING_FRACTION: &str = "elpis_steering_residual_fraction";
-pub(super) const STEERING_RELOADS: &str = "elpis_steering_reloads_total";
-pub(super) const STEERING_RELOAD_TIME: &str = "elpis_steering_reload_seconds";
-pub(super) const STEERING_EMOTIONS: &str = "elpis_steering_emotions";
-pub(super) const EMOTION_EVENTS: &str = "elpis_emotion_events_total";
-pub(super) const VALENCE: &str = "elpis_emotion_valence";
-pub(super) const AROUSAL: &str = "elpis_emotion_arousal";
-pub(super) const SAFETY_LIMITS: &str = "elpis_safety_limits_total";
-pub(super) const APPRAISALS: &str = "elpis_appraisals_total";
-pub(super) const SESSIONS: &str = "elpis_sessions";
-pub(super) const STORE_ENTRIES: &str = "elpis_store_entries_total";
-pub(super) const STORE_COMMIT: &str = "elpis_store_commit_seconds";
-pub(super) const STORE_FAILURES: &str = "elpis_store_failures_total";
-pub(super) const RESTARTS: &str = "elpis_actor_restarts_total";
-pub(super) const STEERING_COEFFICIENT: &str = "elpis_steering_coefficient";
-pub(super) const LIBRARY_INFO: &str = "elpis_steering_library_info";
-pub(super) const SPIRALS: &str = "elpis_emotion_spirals_total";
-pub(super) const BY_QUADRANT: &str = "elpis_sessions_by_quadrant";
-pub(super) const BY_VALENCE: &str = "elpis_sessions_by_valence";
-pub(super) const BY_AROUSAL: &str = "elpis_sessions_by_arousal";
-pub(super) const SESSION_VALENCE: &str = "elpis_session_valence";
-pub(super) const SESSION_AROUSAL: &str = "elpis_session_arousal";
-pub(super) const MAILBOX: &str = "elpis_actor_mailbox_depth";
-pub(super) const BUS_LAG: &str = "elpis_bus_lag_events";
-pub(super) const BUS_MISSED: &str = "elpis_bus_missed_events_total";
-pub(super) const DEVICE_TOTAL: &str = "elpis_device_memory_total_bytes";
-pub(super) const DEVICE_FREE: &str = "elpis_device_memory_free_bytes";
-
-pub(super) const OTEL_TOKENS: &str = "gen_ai.client.token.usage";
-pub(super) const OTEL_DURATION: &str = "gen_ai.server.request.duration";
-pub(super) const OTEL_TIME_TO_FIRST_TOKEN: &str = "gen_ai.server.time_to_first_token";
-pub(super) const OTEL_PER_TOKEN: &str = "gen_ai.server.time_per_output_token";
-
 /// All metrics.
 pub const METRICS: &[Metric] = &[
     Metric {
@@ -93,7 +57,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: "model, outcome",
         unit: None,
-        help: "Generations that ended; the outcome is a finish reason, an error's short name, or `cancelled`.",
+        help: "Generations that ended or were refused; the outcome is a finish reason, an error's short name, or `cancelled`.",
     },
     Metric {
         name: RUNNING,
@@ -114,7 +78,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Histogram,
         labels: "model",
         unit: Some(Unit::Seconds),
-        help: "From submission to a slot.",
+        help: "From submission to a slot, or to the end of those that got none.",
     },
     Metric {
         name: TIME_TO_FIRST_TOKEN,
@@ -135,49 +99,91 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Histogram,
         labels: "model",
         unit: Some(Unit::Seconds),
-        help: "From submission to the end.",
+        help: "From submission to the end, however it ended; what was refused before it could wait is not in it.",
+    },
+    Metric {
+        name: INFERENCE_TIME,
+        kind: MetricKind::Histogram,
+        labels: "model",
+        unit: Some(Unit::Seconds),
+        help: "From a slot to the end, however it ended.",
+    },
+    Metric {
+        name: PREFILL_TIME,
+        kind: MetricKind::Histogram,
+        labels: "model",
+        unit: Some(Unit::Seconds),
+        help: "From a slot to the first token.",
+    },
+    Metric {
+        name: DECODE_TIME,
+        kind: MetricKind::Histogram,
+        labels: "model",
+        unit: Some(Unit::Seconds),
+        help: "From the first token to the end, however it ended.",
     },
     Metric {
         name: PROMPT_TOKENS,
         kind: MetricKind::Counter,
         labels: "model",
         unit: None,
-        help: "Tokens of prompts, those from the cache included.",
+        help: "Tokens of prompts, those from the cache included; counted at the first token.",
     },
     Metric {
         name: GENERATION_TOKENS,
         kind: MetricKind::Counter,
         labels: "model",
         unit: None,
-        help: "Tokens generated.",
+        help: "Tokens generated, counted step by step.",
     },
     Metric {
-        name: BATCH_ROWS,
+        name: REQUEST_PROMPT_TOKENS,
         kind: MetricKind::Histogram,
         labels: "model",
         unit: None,
-        help: "Rows evaluated in one step.",
+        help: "Tokens of the prompt of each generation that got to its first token.",
+    },
+    Metric {
+        name: REQUEST_GENERATION_TOKENS,
+        kind: MetricKind::Histogram,
+        labels: "model",
+        unit: None,
+        help: "Tokens of the reply of each generation that had a slot, however it ended; not of those that an engine took with it.",
+    },
+    Metric {
+        name: ITERATION_TOKENS,
+        kind: MetricKind::Histogram,
+        labels: "model",
+        unit: None,
+        help: "Tokens evaluated in one step, of prompts and replies.",
     },
     Metric {
         name: KV_CACHE_USAGE,
         kind: MetricKind::Gauge,
         labels: "model",
         unit: None,
-        help: "Part of the key-value cache's cells in use.",
+        help: "Part of the key-value cache's cells in use; 1 is all of it.",
+    },
+    Metric {
+        name: PREFIX_QUERIES,
+        kind: MetricKind::Counter,
+        labels: "model",
+        unit: None,
+        help: "Tokens of prompts that were looked for in the cache.",
     },
     Metric {
         name: PREFIX_HITS,
         kind: MetricKind::Counter,
         labels: "model",
         unit: None,
-        help: "Tokens of prompts that were not evaluated again.",
+        help: "Tokens among them that were found there and not evaluated again.",
     },
     Metric {
         name: PREFIX_HITS_OTHER,
         kind: MetricKind::Counter,
         labels: "model",
         unit: None,
-        help: "Tokens among them that had been evaluated under another steering.",
+        help: "Tokens among those that had been evaluated under another steering.",
     },
     Metric {
         name: RESUMES,
@@ -198,14 +204,14 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Histogram,
         labels: "model, emotion",
         unit: None,
-        help: "Coefficients that generations were steered with.",
+        help: "Coefficients that generations were steered with, other than 0, by emotion of the library; the 33rd emotion of the process and all after it count as `other`.",
     },
     Metric {
         name: STEERING_RELOADS,
         kind: MetricKind::Counter,
-        labels: "outcome, reason, file",
+        labels: "outcome, reason",
         unit: None,
-        help: "Reloads of the steering library; refused ones with reason and file.",
+        help: "Reloads of the steering library; refused ones with the error's short name (the log and the bus name the file).",
     },
     Metric {
         name: STEERING_RELOAD_TIME,
@@ -222,11 +228,11 @@ pub const METRICS: &[Metric] = &[
         help: "Emotions of the steering library in force.",
     },
     Metric {
-        name: LIBRARY_INFO,
+        name: LIBRARY_VERSION,
         kind: MetricKind::Gauge,
-        labels: "version",
+        labels: "",
         unit: None,
-        help: "1 for the steering library in force, by its content hash; 0 for those before it.",
+        help: "The steering library in force: the first 12 hexadecimal digits of its version, as a number. Reports, spans and the log have all 16.",
     },
     Metric {
         name: EMOTION_EVENTS,
@@ -282,14 +288,14 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Gauge,
         labels: "session",
         unit: None,
-        help: "Valence of each session that `metrics.sessions` lists.",
+        help: "Valence of each session that `metrics.sessions` lists; NaN once it has left memory.",
     },
     Metric {
         name: SESSION_AROUSAL,
         kind: MetricKind::Gauge,
         labels: "session",
         unit: None,
-        help: "Arousal of each session that `metrics.sessions` lists.",
+        help: "Arousal of each session that `metrics.sessions` lists; NaN once it has left memory.",
     },
     Metric {
         name: SAFETY_LIMITS,
@@ -364,50 +370,16 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: DEVICE_TOTAL,
         kind: MetricKind::Gauge,
-        labels: "device",
+        labels: "device, index",
         unit: Some(Unit::Bytes),
         help: "Memory of a device that the model may use.",
     },
     Metric {
         name: DEVICE_FREE,
         kind: MetricKind::Gauge,
-        labels: "device",
+        labels: "device, index",
         unit: Some(Unit::Bytes),
         help: "Free memory of a device that the model may use.",
-    },
-];
-
-/// What is measured in addition with `metrics.opentelemetry`, under the names
-/// of OpenTelemetry's conventions for generative AI. Prometheus shows `.` as
-/// `_`.
-pub const OPENTELEMETRY: &[Metric] = &[
-    Metric {
-        name: OTEL_TOKENS,
-        kind: MetricKind::Histogram,
-        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, gen_ai.token.type",
-        unit: Some(Unit::Count),
-        help: "Tokens of prompts and replies.",
-    },
-    Metric {
-        name: OTEL_DURATION,
-        kind: MetricKind::Histogram,
-        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
-        unit: Some(Unit::Seconds),
-        help: "From submission to the end.",
-    },
-    Metric {
-        name: OTEL_TIME_TO_FIRST_TOKEN,
-        kind: MetricKind::Histogram,
-        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
-        unit: Some(Unit::Seconds),
-        help: "From submission to the first token.",
-    },
-    Metric {
-        name: OTEL_PER_TOKEN,
-        kind: MetricKind::Histogram,
-        labels: "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model",
-        unit: Some(Unit::Seconds),
-        help: "Time of each token after the first, the mean of a generation.",
     },
 ];
 

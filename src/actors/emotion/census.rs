@@ -19,6 +19,11 @@ impl Sessions {
         moods
     }
 
+    /// Sessions in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().len()
+    }
+
     /// How a session feels at a time, if it is in memory.
     pub(crate) fn peek(&self, session: &SessionId, now: f64) -> Option<EmotionalState> {
         let table = self.lock();

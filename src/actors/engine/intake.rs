@@ -136,10 +136,17 @@ impl Intake {
     /// # Errors
     /// As [`admit`](Self::admit).
     pub fn submit(&self, task: Task) -> Result<(), EngineError> {
-        self.check_open()?;
-        self.sender
-            .try_send(task)
-            .map_err(|_| EngineError::Overloaded { limit: self.limit })?;
+        let refused = match self.check_open() {
+            Err(error) => Some((task, error)),
+            Ok(()) => self.sender.try_send(task).err().map(|full| {
+                let error = EngineError::Overloaded { limit: self.limit };
+                (full.into_inner(), error)
+            }),
+        };
+        if let Some((mut task, error)) = refused {
+            task.outlet.finish(Outcome::Failed(error.clone()));
+            return Err(error);
+        }
         // Closed in between: nobody else may ever look at the task.
         let ended = lock(&self.ended).clone();
         if let Some(reason) = ended {
@@ -217,6 +224,11 @@ impl Intake {
         for rescued in self.take_rescued() {
             rescued.end(outcome.clone());
         }
+    }
+
+    /// Generations that wait for a slot, or for another engine.
+    pub fn waiting(&self) -> usize {
+        self.receiver.len() + self.queue().len() + lock(&self.rescued).len()
     }
 
     /// Generations and orders that the engine thread has not taken in yet.

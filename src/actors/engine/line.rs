@@ -82,7 +82,7 @@ impl Line {
         let Open { parts, sender } = open;
         let StreamParts {
             session,
-            watch,
+            mut watch,
             bus,
             permit,
             ..

@@ -18,7 +18,8 @@ use crate::inference::{
     AppliedModulation, Completion, ConstraintError, FunctionCall, GenerationReport, RequestId,
     SessionId, ToolEvent, ToolParser,
 };
-use crate::scheduler::{Outcome, Outlet};
+use crate::scheduler::{Outcome, Outlet, PromptAccount};
+use crate::steering::SteeringLibrary;
 use crate::telemetry::RequestWatch;
 
 /// What a stream is made of.
@@ -120,12 +121,12 @@ impl Outlet for StreamOutlet {
         self.line.started();
     }
 
-    fn modulated(&mut self, applied: &AppliedModulation) {
-        self.line.tell(|watch| watch.modulated(applied));
+    fn modulated(&mut self, applied: &AppliedModulation, library: &SteeringLibrary) {
+        self.line.tell(|watch| watch.modulated(applied, library));
     }
 
-    fn first_token(&mut self) {
-        self.line.tell(RequestWatch::first_token);
+    fn first_token(&mut self, prompt: PromptAccount) {
+        self.line.tell(|watch| watch.first_token(prompt));
     }
 
     fn has_room(&self) -> bool {
@@ -146,6 +147,10 @@ impl Outlet for StreamOutlet {
         self.line.send(text);
     }
 
+    fn generated(&mut self, tokens: u32) {
+        self.line.tell(|watch| watch.generated(tokens));
+    }
+
     fn finish(&mut self, outcome: Outcome) {
         self.lines.ended(&self.line);
         let report = match &outcome {
@@ -156,6 +161,8 @@ impl Outlet for StreamOutlet {
             return self.line.finish(outcome);
         };
         self.handed_over = true;
+        // The sequel takes its time, which is not the generation's.
+        self.line.tell(|watch| watch.done(&report));
         let ending = Ending {
             line: Arc::clone(&self.line),
             outcome: Some(outcome),

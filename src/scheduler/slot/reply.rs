@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Shared;
 use super::super::applied::apply;
-use super::super::task::Outcome;
+use super::super::task::{Outcome, PromptAccount};
 use super::Slot;
 use crate::error::EngineError;
 use crate::inference::{
@@ -32,7 +32,7 @@ impl Slot {
             return;
         }
         self.plan = plan;
-        self.task.outlet.modulated(&applied);
+        self.task.outlet.modulated(&applied, &shared.library);
         if self.modulations.len() == MODULATIONS_KEPT {
             self.modulations.remove(1);
         }
@@ -78,7 +78,11 @@ impl Slot {
         }
         if self.first_token.is_none() {
             self.first_token = Some(shared.clock.now());
-            self.task.outlet.first_token();
+            self.task.outlet.first_token(PromptAccount {
+                tokens: self.prompt_tokens as u32,
+                cached: self.taken_over.tokens,
+                under_other_steering: self.taken_over.under_other_steering,
+            });
         }
         if shared.tokenizer.is_end(token) {
             return Some(self.finish(FinishReason::Stop, shared));
