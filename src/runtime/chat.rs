@@ -1,5 +1,7 @@
 //! A generation in preparation.
 
+use std::time::Duration;
+
 use super::appraisal::{self, Turn};
 use super::form::Form;
 use super::prompt;
@@ -190,7 +192,18 @@ impl Chat {
     /// prompt is too long or the runtime is overloaded; [`Error::Stopped`].
     pub async fn stream(self) -> Result<GenerationStream, Error> {
         let elpis = self.session.elpis().clone();
-        let (task, stream) = self.prepare().await.inspect_err(|error| {
+        let seconds = self.options.timeout_seconds;
+        let seconds = seconds.or(elpis.settings().runtime.request_timeout_seconds);
+        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let preparing = self.prepare();
+        // A model that is being loaded counts as well.
+        let prepared = match (limit, seconds) {
+            (Some(limit), Some(seconds)) => tokio::time::timeout(limit, preparing)
+                .await
+                .unwrap_or_else(|_| Err(EngineError::Timeout { seconds }.into())),
+            _ => preparing.await,
+        };
+        let (task, stream) = prepared.inspect_err(|error| {
             let model = elpis.model().map(|facts| facts.name.clone());
             telemetry::generation_refused(model.as_deref().unwrap_or_default(), error.kind());
         })?;

@@ -73,6 +73,11 @@ impl EngineThread {
         }
     }
 
+    /// Whether the thread has ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// How long the thread has been at one step; `None` while it rests.
     pub(super) fn busy_for(&self) -> Option<Duration> {
         self.pulse.busy_for()
@@ -123,18 +128,28 @@ fn run(
             return;
         }
     };
-    for rescued in wiring.intake.take_rescued() {
-        scheduler.resume(rescued);
-    }
-    let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped, pulse)?));
-    if result.is_err() && wiring.settings.runtime.resume_generations {
-        wiring.intake.keep(scheduler.rescue());
-    }
+    let facts = Arc::clone(scheduler.facts());
+    let result = guarded(|| {
+        for rescued in wiring.intake.take_rescued() {
+            scheduler.resume(rescued);
+        }
+        Ok(serve(&mut scheduler, wiring, stopped, pulse)?)
+    });
+    // Whatever breaks from here on, the actor hears of the end.
+    let kept = guarded(|| {
+        if result.is_err() && wiring.settings.runtime.resume_generations {
+            wiring.intake.keep(scheduler.rescue());
+        }
+        Ok(())
+    });
     // Who reads of the end and asks again must wait for the next model.
-    wiring.withdraw(scheduler.facts());
+    wiring.withdraw(&facts);
     // Ends the streams in flight before anyone hears of the end.
-    drop(scheduler);
-    ended(match result {
+    let dropped = guarded(move || {
+        drop(scheduler);
+        Ok(())
+    });
+    ended(match result.and(kept).and(dropped) {
         Ok(()) => ThreadEnd::Stopped,
         Err(failure) => ThreadEnd::Failed(failure),
     });

@@ -25,6 +25,7 @@ pub(super) fn error(error: &Error) -> Hint {
             "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
         ),
         Error::Stopped { .. } => stopped(),
+        Error::Uncertain { .. } => say("look at the state, and send it again if it is missing"),
         // They name what is allowed.
         Error::Emotion(_) | Error::ChatFormat { .. } => None,
     }
