@@ -221,3 +221,66 @@ pub fn tick<M: Message>(
 ) -> Ticking {
     Ticking(actor.send_interval(every, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc;
+
+    /// Counts what arrives and answers nothing before it is told to.
+    struct Silent;
+
+    type Question = RpcReplyPort<()>;
+
+    impl Actor for Silent {
+        type Msg = Question;
+        type State = (Vec<Question>, mpsc::UnboundedSender<usize>);
+        type Arguments = mpsc::UnboundedSender<usize>;
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<Question>,
+            arrived: Self::Arguments,
+        ) -> Result<Self::State, ActorProcessingErr> {
+            Ok((Vec::new(), arrived))
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<Question>,
+            question: Question,
+            (asked, arrived): &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            asked.push(question);
+            arrived.send(asked.len())?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_calls_are_on_their_way_than_the_mailbox_has_places() {
+        let (tell, mut arrived) = mpsc::unbounded_channel();
+        let (actor, ended) = Actor::spawn(None, Silent, tell).await.unwrap();
+        let (presence, looked_at) = watch::channel(Presence::Live(actor.clone()));
+        let handle = Handle::new(looked_at);
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..MOST_CALLS + 100 {
+            let handle = handle.clone();
+            calls.spawn(async move { handle.call(|reply: Question| reply).await });
+        }
+        while arrived.recv().await != Some(MOST_CALLS) {}
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(arrived.try_recv().is_err(), "the others wait outside");
+        assert_eq!(handle.waiting(), MOST_CALLS + 100);
+        // Nobody waits for ever once the actor is gone.
+        presence.send_replace(Presence::Stopped("it was stopped".into()));
+        actor.stop(None);
+        ended.await.unwrap();
+        let outcomes = calls.join_all().await;
+        assert!(outcomes.iter().all(Result::is_err));
+        assert_eq!(handle.waiting(), 0);
+    }
+}

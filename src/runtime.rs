@@ -50,7 +50,7 @@ const LEAST_GRACE: Duration = Duration::from_secs(1);
 const MOST_GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the time of what waits has run out.
-const RETIRE_POLL: Duration = Duration::from_millis(50);
+const RETIRE_POLL: Duration = Duration::from_millis(250);
 
 /// A running runtime: one loaded model, many sessions.
 ///

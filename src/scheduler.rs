@@ -284,16 +284,18 @@ impl Scheduler {
     /// idle pasts leave the cache, or else the generation that holds most of
     /// it, the newest of several, ends.
     fn make_way(&mut self, error: BackendError) -> Result<(), BackendError> {
+        let sizes = self.slots.iter().enumerate();
+        // With what the batch would have added.
+        let largest = sizes.max_by_key(|(index, slot)| (slot.past().len(), *index));
+        let largest = largest.map(|(index, _)| index);
         for slot in &mut self.slots {
             slot.take_back_rows(self.cache.cells());
         }
         if self.cache.has_resident() {
             return self.cache.settle(self.backend.as_mut());
         }
-        let sizes = self.slots.iter().enumerate();
-        let largest = sizes.max_by_key(|(index, slot)| (slot.past().len(), *index));
         match largest {
-            Some((index, _)) => self.release(index, Outcome::Failed(error.into())),
+            Some(index) => self.release(index, Outcome::Failed(error.into())),
             None => Ok(()),
         }
     }

@@ -111,6 +111,9 @@ pub enum EngineFailure {
         /// How long the step has taken so far.
         seconds: f64,
     },
+    /// The actor that the engine thread belongs to is gone.
+    #[error("nobody owns the engine thread any more")]
+    Deserted,
     /// The engine thread could not be started.
     #[error("cannot start the engine thread: {0}")]
     Spawn(String),
