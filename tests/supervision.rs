@@ -476,24 +476,36 @@ async fn the_supervisor_waits_longer_before_each_restart_with_some_chance() {
     elpis.shutdown().await;
 }
 
-/// A runtime whose engine has broken, and whose next one is never loaded
-/// before `release` is dropped.
-async fn without_engine(
-    settings: Settings,
-) -> (Elpis, crossbeam_channel::Sender<()>, Arc<AtomicU32>) {
+/// A runtime whose engine a test breaks; the next one is loaded when `release`
+/// is dropped, and not before.
+struct Breakable {
+    elpis: Elpis,
+    breaks: Arc<AtomicBool>,
+    release: crossbeam_channel::Sender<()>,
+    loads: Arc<AtomicU32>,
+}
+
+async fn breakable(settings: Settings) -> Breakable {
     let (release, held) = crossbeam_channel::bounded::<()>(0);
     let loads = Arc::<AtomicU32>::default();
-    let counted = Arc::clone(&loads);
+    let breaks = Arc::<AtomicBool>::default();
+    let (counted, broken) = (Arc::clone(&loads), Arc::clone(&breaks));
     let factory = fragile::factory(move |site, number| {
         if site == Site::Load && number > 0 {
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = held.recv();
         }
-        assert!((site, number) != (Site::Decode, 3), "injected panic");
+        let hit = site == Site::Decode && broken.swap(false, Ordering::SeqCst);
+        assert!(!hit, "injected panic");
         Ok(())
     });
     let builder = Elpis::builder(settings).backend(factory);
-    (builder.start().await.unwrap(), release, loads)
+    Breakable {
+        elpis: builder.start().await.unwrap(),
+        breaks,
+        release,
+        loads,
+    }
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -503,19 +515,21 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_runs_out_for_what_waits_while_there_is_no_engine() {
-    let (elpis, release, _) = without_engine(settings(5)).await;
+    let world = breakable(settings(5)).await;
+    let elpis = world.elpis;
     let session = elpis.session("a").unwrap();
-    let running = session.chat("one").max_tokens(50).stream().await.unwrap();
+    let running = session.chat("one").max_tokens(500).stream().await.unwrap();
     let waiting = session.chat("two").max_tokens(5).timeout_seconds(0.5);
     let waiting = waiting.stream().await.unwrap();
-    running.completion().await.unwrap_err();
+    world.breaks.store(true, Ordering::SeqCst);
+    soon(running.completion()).await.unwrap_err();
     // One waits in the queue, one for a model to be there at all.
     let late = session.chat("three").max_tokens(5).timeout_seconds(0.5);
     let error = soon(late.stream()).await.unwrap_err();
     assert_eq!(error.kind(), "timeout", "{error}");
     let error = soon(waiting.completion()).await.unwrap_err();
     assert_eq!(error, EngineError::Timeout { seconds: 0.5 });
-    drop(release);
+    drop(world.release);
     let reply = soon(session.chat("four").max_tokens(5).complete()).await;
     assert_eq!(reply.unwrap().text.len(), 5);
     elpis.shutdown().await;
@@ -523,26 +537,21 @@ async fn time_runs_out_for_what_waits_while_there_is_no_engine() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_an_engine_that_is_being_started() {
-    let (elpis, release, loads) = without_engine(settings(5)).await;
-    let session = elpis.session("a").unwrap();
-    session
-        .chat("one")
-        .max_tokens(50)
-        .complete()
-        .await
-        .unwrap_err();
+    let world = breakable(settings(5)).await;
+    let session = world.elpis.session("a").unwrap();
+    world.breaks.store(true, Ordering::SeqCst);
+    let reply = session.chat("one").max_tokens(50).complete().await;
+    reply.unwrap_err();
     soon(async {
-        while loads.load(Ordering::SeqCst) == 0 {
+        while world.loads.load(Ordering::SeqCst) == 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
     .await;
-    soon(elpis.shutdown()).await;
-    assert!(matches!(
-        session.feel("success").await,
-        Err(Error::Stopped { .. })
-    ));
-    drop(release);
+    soon(world.elpis.shutdown()).await;
+    let error = session.feel("success").await.unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    drop(world.release);
 }
 
 #[tokio::test(flavor = "multi_thread")]
