@@ -120,7 +120,7 @@ pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
         EngineFailure::Hung { .. } => {
             say("raise runtime.watchdog_seconds above the longest step of this machine")
         }
-        EngineFailure::Panic(_) | EngineFailure::Spawn(_) => stopped(),
+        EngineFailure::Panic(_) | EngineFailure::Deserted | EngineFailure::Spawn(_) => stopped(),
         // It names the known ones.
         EngineFailure::ChatFormat(_) => None,
     }
