@@ -121,6 +121,15 @@ pub struct SupervisorState {
     stopping: bool,
 }
 
+impl Drop for SupervisorState {
+    fn drop(&mut self) {
+        // Also if it panicked: one that waits for another would never end.
+        for starting in self.starts.values() {
+            starting.abort();
+        }
+    }
+}
+
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;
     type State = SupervisorState;

@@ -24,6 +24,8 @@ pub enum CacheOrder {
     Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
     /// Forgets what a session left behind.
     Forget(SessionId),
+    /// Nothing; wakes an engine thread that sleeps.
+    Wake,
 }
 
 type SaveResult = Result<Option<Vec<u8>>, EngineError>;
@@ -33,6 +35,7 @@ impl CacheOrder {
     /// Does the work. Whoever asked may be gone: that is no error.
     fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
+            Self::Wake => {}
             Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
             Self::Restore(session, bytes, reply) => {
                 drop(reply.send(scheduler.restore(&session, &bytes)));
@@ -229,8 +232,16 @@ impl Intake {
     /// also while there is no engine.
     pub fn retire(&self, clock: &dyn Clock) {
         let mut queue = self.queue();
+        let before = queue.len();
         for task in self.receiver.try_iter() {
             queue.push(task);
+        }
+        // An engine that sleeps waits for what was just taken away.
+        if queue.len() > before && self.orders.0.is_empty() {
+            let _ = self.orders.0.try_send(Ordered {
+                order: CacheOrder::Wake,
+                ticket: OrderTicket::default(),
+            });
         }
         let mut rescued = lock(&self.rescued);
         if queue.is_empty() && rescued.is_empty() {
