@@ -10,6 +10,8 @@ pub mod emotion;
 pub mod engine;
 pub mod hardware;
 pub mod observer;
+#[doc(hidden)]
+pub mod probe;
 pub mod restart;
 pub mod steering;
 pub mod supervisor;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ractor::{ActorRef, Message, RpcReplyPort};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::backend::{BackendFactory, ModelFacts};
 use crate::bus::EventBus;
@@ -49,6 +51,9 @@ pub struct Wiring {
     pub sessions: Arc<emotion::Sessions>,
     /// Generations that wait, and the way in.
     pub intake: Arc<engine::Intake>,
+    /// Where tests break the actors.
+    #[doc(hidden)]
+    pub probe: probe::Probe,
 }
 
 impl Wiring {
@@ -82,11 +87,15 @@ impl<M> Clone for Presence<M> {
     }
 }
 
+/// Messages that may lie in an actor's mailbox; more wait with their senders.
+pub const MOST_CALLS: usize = 8192;
+
 /// An actor's address; it stays valid across the actor's restarts.
 #[derive(Debug)]
 pub struct Handle<M> {
     presence: watch::Receiver<Presence<M>>,
     waiting: Arc<AtomicUsize>,
+    places: Arc<Semaphore>,
 }
 
 /// Counts a call for as long as it waits.
@@ -110,6 +119,7 @@ impl<M> Clone for Handle<M> {
         Self {
             presence: self.presence.clone(),
             waiting: Arc::clone(&self.waiting),
+            places: Arc::clone(&self.places),
         }
     }
 }
@@ -129,6 +139,7 @@ impl<M: Message> Handle<M> {
         Self {
             presence,
             waiting: Arc::default(),
+            places: Arc::new(Semaphore::new(MOST_CALLS)),
         }
     }
 
@@ -155,7 +166,8 @@ impl<M: Message> Handle<M> {
         }
     }
 
-    /// Sends a message and waits for its answer.
+    /// Sends a message and waits for its answer. While [`MOST_CALLS`] wait for
+    /// theirs, it waits to be sent.
     ///
     /// # Errors
     /// [`CallError::Unanswered`] if the actor failed meanwhile: the message
@@ -165,6 +177,8 @@ impl<M: Message> Handle<M> {
         message: impl FnOnce(RpcReplyPort<T>) -> M,
     ) -> Result<T, CallError> {
         let _waiting = Waiting::new(&self.waiting);
+        // It is never closed.
+        let _place = self.places.acquire().await;
         let actor = self.live().await?;
         let (sender, receiver) = ractor::concurrency::oneshot();
         if actor.send_message(message(sender.into())).is_err() {
@@ -206,4 +220,67 @@ pub fn tick<M: Message>(
     message: impl Fn() -> M + Send + 'static,
 ) -> Ticking {
     Ticking(actor.send_interval(every, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc;
+
+    /// Counts what arrives and answers nothing before it is told to.
+    struct Silent;
+
+    type Question = RpcReplyPort<()>;
+
+    impl Actor for Silent {
+        type Msg = Question;
+        type State = (Vec<Question>, mpsc::UnboundedSender<usize>);
+        type Arguments = mpsc::UnboundedSender<usize>;
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<Question>,
+            arrived: Self::Arguments,
+        ) -> Result<Self::State, ActorProcessingErr> {
+            Ok((Vec::new(), arrived))
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<Question>,
+            question: Question,
+            (asked, arrived): &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            asked.push(question);
+            arrived.send(asked.len())?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_calls_are_on_their_way_than_the_mailbox_has_places() {
+        let (tell, mut arrived) = mpsc::unbounded_channel();
+        let (actor, ended) = Actor::spawn(None, Silent, tell).await.unwrap();
+        let (presence, looked_at) = watch::channel(Presence::Live(actor.clone()));
+        let handle = Handle::new(looked_at);
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..MOST_CALLS + 100 {
+            let handle = handle.clone();
+            calls.spawn(async move { handle.call(|reply: Question| reply).await });
+        }
+        while arrived.recv().await != Some(MOST_CALLS) {}
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(arrived.try_recv().is_err(), "the others wait outside");
+        assert_eq!(handle.waiting(), MOST_CALLS + 100);
+        // Nobody waits for ever once the actor is gone.
+        presence.send_replace(Presence::Stopped("it was stopped".into()));
+        actor.stop(None);
+        ended.await.unwrap();
+        let outcomes = calls.join_all().await;
+        assert!(outcomes.iter().all(Result::is_err));
+        assert_eq!(handle.waiting(), 0);
+    }
 }

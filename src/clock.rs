@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of time that never runs backwards.
 pub trait Clock: Send + Sync + Debug {
@@ -14,12 +14,31 @@ pub trait Clock: Send + Sync + Debug {
     fn now(&self) -> f64;
 }
 
-/// The system's wall clock, read once and carried on by the monotonic clock,
-/// so that setting the system's time back does not reach a running process.
+/// The system's wall clock, read once and carried on by a clock that is never
+/// set, so that setting the system's time back does not reach a running
+/// process. On Linux the time that the machine is suspended counts.
 #[derive(Debug)]
 pub struct SystemClock {
     epoch: f64,
-    started: Instant,
+    started: Ticks,
+}
+
+/// A reading of the clock that is never set.
+#[cfg(target_os = "linux")]
+type Ticks = Duration;
+#[cfg(not(target_os = "linux"))]
+type Ticks = std::time::Instant;
+
+#[cfg(target_os = "linux")]
+fn ticks() -> Ticks {
+    // Unlike the monotonic clock it goes on while the machine is suspended.
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ticks() -> Ticks {
+    std::time::Instant::now()
 }
 
 impl Default for SystemClock {
@@ -29,14 +48,18 @@ impl Default for SystemClock {
             .unwrap_or_default();
         Self {
             epoch: epoch.as_secs_f64(),
-            started: Instant::now(),
+            started: ticks(),
         }
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> f64 {
-        self.epoch + self.started.elapsed().as_secs_f64()
+        #[cfg(target_os = "linux")]
+        let elapsed = ticks().saturating_sub(self.started);
+        #[cfg(not(target_os = "linux"))]
+        let elapsed = self.started.elapsed();
+        self.epoch + elapsed.as_secs_f64()
     }
 }
 
@@ -69,5 +92,32 @@ impl Clock for ManualClock {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_clock_shows_the_wall_clocks_time_and_never_runs_backwards() {
+        let clock = SystemClock::default();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert!((clock.now() - wall.as_secs_f64()).abs() < 60.0);
+        let mut last = clock.now();
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn suspended_time_counts() {
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let first = ticks();
+        assert!(first.as_secs() >= u64::try_from(boot.tv_sec).unwrap());
+        assert!(first.as_secs() <= u64::try_from(boot.tv_sec).unwrap() + 60);
     }
 }

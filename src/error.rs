@@ -206,6 +206,12 @@ pub enum Error {
         /// The setting `runtime.max_sessions`.
         limit: usize,
     },
+    /// An actor failed in the middle of this very call and is started again.
+    #[error("the {actor} actor failed in the middle of this; whether it counts is not known")]
+    Uncertain {
+        /// The actor.
+        actor: &'static str,
+    },
     /// The runtime has shut down or given up.
     #[error("the runtime is stopped: {reason}")]
     Stopped {
@@ -230,6 +236,7 @@ impl Error {
             Self::TooManyEvents { .. } => "too_many_events",
             Self::Metrics { .. } => "metrics",
             Self::TooManySessions { .. } => "too_many_sessions",
+            Self::Uncertain { .. } => "uncertain",
             Self::Stopped { .. } => "stopped",
         }
     }

@@ -43,6 +43,8 @@ pub enum FailureKind {
     ThreadPanic,
     /// The thread that it owns does not come to the end of its work.
     Hung,
+    /// The process that the model ran in is gone.
+    WorkerDied,
     /// It could not be started again.
     Start,
     /// It stopped, though nobody had asked it to.
@@ -57,6 +59,7 @@ impl FailureKind {
             Self::Error => "error",
             Self::ThreadPanic => "thread_panic",
             Self::Hung => "hung",
+            Self::WorkerDied => "worker_died",
             Self::Start => "start",
             Self::Stopped => "stopped",
         }
@@ -185,6 +188,16 @@ pub enum Event {
         cause: String,
         /// Restarts within the current window, this one included.
         attempt: u32,
+    },
+    /// An actor stopped working more often than it may be restarted: the
+    /// runtime stops.
+    ActorGivenUp {
+        /// The actor.
+        actor: ActorName,
+        /// How it failed at last.
+        kind: FailureKind,
+        /// Why it stopped at last.
+        cause: String,
     },
     /// An actor that had stopped works again.
     ActorRestarted {

@@ -12,17 +12,21 @@ pub use chat::{Chat, IntoMessages};
 pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::actors::emotion::{EmotionHandle, Sessions};
 use crate::actors::engine::{Intake, LoadedModel};
-use crate::actors::hardware::HardwareReport;
+use crate::actors::hardware::{HardwareHandle, HardwareReport};
 use crate::actors::observer::Observer;
+use crate::actors::probe::Probe;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
 use crate::actors::{Handle, Wiring};
@@ -40,6 +44,13 @@ use crate::settings::{BackendKind, ModelSource, Settings};
 use crate::steering::SteeringLibrary;
 use crate::store::{self, StateStore};
 use crate::telemetry;
+
+/// What everything after the running generations gets at a shutdown.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+const MOST_GRACE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the time of what waits has run out.
+const RETIRE_POLL: Duration = Duration::from_millis(250);
 
 /// A running runtime: one loaded model, many sessions.
 ///
@@ -60,6 +71,7 @@ struct Inner {
     steering: SteeringHandle,
     /// Open for as long as the runtime is observed.
     observed: watch::Receiver<()>,
+    hardware: HardwareHandle,
     last_request: AtomicU64,
 }
 
@@ -87,6 +99,7 @@ pub struct ElpisBuilder {
     clock: Arc<dyn Clock>,
     store: Option<Arc<dyn StateStore>>,
     appraiser: Option<Arc<dyn Appraiser>>,
+    probe: Probe,
 }
 
 impl std::fmt::Debug for ElpisBuilder {
@@ -132,6 +145,14 @@ impl ElpisBuilder {
         self
     }
 
+    /// Lets tests break actors.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn probe(mut self, probe: Probe) -> Self {
+        self.probe = probe;
+        self
+    }
+
     /// Tells of the progress of a model's download.
     #[must_use]
     pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
@@ -171,6 +192,7 @@ impl ElpisBuilder {
             library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
             sessions: Arc::new(sessions),
             intake: Arc::new(Intake::new(runtime.n_parallel + runtime.queue_limit)),
+            probe: self.probe,
             settings: Arc::new(settings),
         };
         let roster = Roster::default();
@@ -190,7 +212,11 @@ impl ElpisBuilder {
                 return Err(error);
             }
         };
-        let emotion = EmotionHandle::new(Handle::new(roster.emotion.subscribe()));
+        let emotion = EmotionHandle::new(
+            Handle::new(roster.emotion.subscribe()),
+            wiring.sessions.patience(),
+        );
+        let hardware = HardwareHandle::new(Handle::new(roster.hardware.subscribe()));
         let steering = SteeringHandle::new(Handle::new(roster.steering.subscribe()));
         let observer = Observer {
             listed: wiring.settings.metrics.listed_sessions()?,
@@ -201,10 +227,12 @@ impl ElpisBuilder {
         };
         let (watching, observed) = watch::channel(());
         tokio::spawn(observer.watch(roster.stopped.subscribe(), watching));
+        tokio::spawn(retire(wiring.clone(), roster.stopped.subscribe()));
         Ok(Elpis {
             inner: Arc::new(Inner {
                 emotion,
                 steering,
+                hardware,
                 wiring,
                 appraiser,
                 roster,
@@ -234,6 +262,7 @@ impl Elpis {
             clock: Arc::new(SystemClock::default()),
             store: None,
             appraiser: None,
+            probe: Probe::default(),
         }
     }
 
@@ -259,6 +288,16 @@ impl Elpis {
     /// The hardware report.
     pub fn hardware(&self) -> Option<Arc<HardwareReport>> {
         self.inner.wiring.hardware.borrow().clone()
+    }
+
+    /// Asks the drivers anew and returns the report, which the next start of
+    /// the engine uses.
+    ///
+    /// # Errors
+    /// [`Error::Hardware`] if what the settings ask for is there no longer, or
+    /// [`Error::Stopped`].
+    pub async fn refresh_hardware(&self) -> Result<Arc<HardwareReport>, Error> {
+        self.inner.hardware.refresh().await
     }
 
     /// What is known of the loaded model; `None` while it is being reloaded.
@@ -300,7 +339,8 @@ impl Elpis {
 
     /// Refuses new generations, waits for the running ones (at most
     /// `runtime.shutdown_timeout_seconds`), stops everything and writes what
-    /// the store has not got yet. Further calls wait for the same end.
+    /// the store has not got yet, which together gets the same time once more,
+    /// 1 to 5 seconds. Further calls wait for the same end.
     pub async fn shutdown(&self) {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
@@ -311,15 +351,17 @@ impl Elpis {
         {
             tracing::warn!("generations were still running when the shutdown's time ran out");
         }
+        let deadline = Instant::now() + limit.clamp(LEAST_GRACE, MOST_GRACE);
         let (sender, receiver) = ractor::concurrency::oneshot();
-        let message = SupervisorMessage::Shutdown(sender.into());
+        let message = SupervisorMessage::Shutdown(deadline, sender.into());
         if self.inner.supervisor.send_message(message).is_ok() {
             // An error says that another call was faster.
             let _ = receiver.await;
         }
         let mut stopped = self.inner.roster.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
-        wiring.sessions.close(limit).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        wiring.sessions.close(left).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
@@ -419,6 +461,24 @@ async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
         wiring.bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
+    }
+}
+
+/// Ends what waits too long for an engine, which may be none.
+async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<Arc<str>>>) {
+    let mut ticks = interval(RETIRE_POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(Option::is_some) => return,
+            _ = ticks.tick() => {
+                let look = AssertUnwindSafe(|| wiring.intake.retire(wiring.clock.as_ref()));
+                // One look that fails is not the end of looking.
+                if std::panic::catch_unwind(look).is_err() {
+                    tracing::error!("nobody looked at what waits");
+                }
+            }
+        }
     }
 }
 

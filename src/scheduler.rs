@@ -45,6 +45,9 @@ use crate::steering::{BlendOptions, SteeringLibrary};
 /// that saves at least this many tokens.
 const WORTH_WAITING: usize = 32;
 
+/// Evaluations that may fail in a row before the backend is given up.
+const MOST_FAILURES: u32 = 8;
+
 /// How a scheduler works.
 #[derive(Debug, Clone, Default)]
 pub struct SchedulerOptions {
@@ -95,6 +98,8 @@ pub struct Scheduler {
     order: Vec<usize>,
     /// Whether the last batch held no decoding row.
     prompt_alone: bool,
+    /// Evaluations that failed since one did not.
+    failures: u32,
 }
 
 /// What every slot needs of its scheduler.
@@ -133,6 +138,7 @@ impl Scheduler {
             batch: Batch::with_capacity(facts.batch_size),
             order: Vec::with_capacity(n as usize),
             prompt_alone: false,
+            failures: 0,
         }
     }
 
@@ -230,29 +236,41 @@ impl Scheduler {
 
     /// Evaluates one batch and samples from it.
     ///
-    /// A generation that fails alone ends with its error. If the evaluation
-    /// fails, every generation of the batch ends with that error.
+    /// A generation that fails alone ends with its error. If the cache has no
+    /// room, the generation that holds most of it does. If the evaluation
+    /// fails otherwise, every generation of the batch ends with that error.
     ///
     /// # Errors
-    /// [`BackendError`] if the backend is no longer usable: it is gone, or its
-    /// cache cannot be cleared after a failure. Generations are then left as
+    /// [`BackendError`] if the backend is no longer usable: it is gone, its
+    /// cache cannot be cleared after a failure, or eight evaluations in a row
+    /// have failed. Generations are then left as
     /// they are; they end when the scheduler is dropped.
     pub fn step(&mut self) -> Result<StepSummary, BackendError> {
         self.retire()?;
-        let mut summary = self.build()?;
-        if self.batch.is_empty() {
-            return Ok(summary);
-        }
-        if let Err(error) = self.backend.decode(&self.batch) {
-            tracing::error!(%error, rows = summary.rows, "evaluation failed");
-            if error.is_fatal() {
+        let mut summary = loop {
+            let summary = self.build()?;
+            if self.batch.is_empty() {
+                return Ok(summary);
+            }
+            let Err(error) = self.backend.decode(&self.batch) else {
+                self.failures = 0;
+                break summary;
+            };
+            self.failures += 1;
+            let in_a_row = self.failures;
+            tracing::error!(%error, rows = summary.rows, in_a_row, "evaluation failed");
+            if error.is_fatal() || in_a_row >= MOST_FAILURES {
                 return Err(error);
+            }
+            if matches!(error, BackendError::CacheFull { .. }) {
+                self.make_way(error)?;
+                continue;
             }
             while let Some(index) = self.slots.iter().position(Slot::in_batch) {
                 self.release(index, Outcome::Failed(error.clone().into()))?;
             }
             return Ok(summary);
-        }
+        };
         let mut index = 0;
         while index < self.slots.len() {
             let slot = &mut self.slots[index];
@@ -278,6 +296,26 @@ impl Scheduler {
         Ok(summary)
     }
 
+    /// Makes room after a batch was refused, of which nothing was evaluated:
+    /// idle pasts leave the cache, or else the generation that holds most of
+    /// it, the newest of several, ends.
+    fn make_way(&mut self, error: BackendError) -> Result<(), BackendError> {
+        let sizes = self.slots.iter().enumerate();
+        // With what the batch would have added.
+        let largest = sizes.max_by_key(|(index, slot)| (slot.past().len(), *index));
+        let largest = largest.map(|(index, _)| index);
+        for slot in &mut self.slots {
+            slot.take_back_rows(self.cache.cells());
+        }
+        if self.cache.has_resident() {
+            return self.cache.settle(self.backend.as_mut());
+        }
+        match largest {
+            Some(index) => self.release(index, Outcome::Failed(error.into())),
+            None => Ok(()),
+        }
+    }
+
     /// Fills the batch: decoding generations first, then prompts.
     fn build(&mut self) -> Result<StepSummary, BackendError> {
         self.batch.clear();
@@ -296,6 +334,7 @@ impl Scheduler {
             order,
             prompt_alone,
             shared,
+            ..
         } = self;
         let capacity = shared.facts.batch_size;
         let mixes = shared.facts.rewinds;

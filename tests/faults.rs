@@ -7,11 +7,10 @@ mod backend;
 mod fragile;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use elpis::backend::{BackendError, BackendFactory};
-use elpis::clock::Clock;
 use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings};
 use elpis::{Elpis, EngineError, Error, Settings};
 use fragile::Site;
@@ -98,6 +97,7 @@ async fn a_fault_anywhere_is_an_error_of_those_it_hits_and_the_engine_goes_on() 
         Site::Restore,
     ];
     for site in sites {
+        let mut reached = 0;
         // The first, one in the middle: prompts and replies are both hit.
         for at in [0, 1, 2, 5, 9] {
             for panics in [false, true] {
@@ -136,14 +136,11 @@ async fn a_fault_anywhere_is_an_error_of_those_it_hits_and_the_engine_goes_on() 
                     };
                     assert_eq!(reply.unwrap().text.len(), 5, "{case}");
                 }
-                let reached = hits.load(Ordering::SeqCst) > 0;
-                assert!(
-                    reached || at > 2 || site == Site::Share,
-                    "{case} is never reached"
-                );
+                reached += hits.load(Ordering::SeqCst);
                 elpis.shutdown().await;
             }
         }
+        assert!(reached > 0, "{site:?} is never reached");
     }
 }
 
@@ -269,10 +266,15 @@ async fn an_order_that_hangs_is_answered_and_one_behind_it_is_carried_out() {
     let mut watched = settings();
     watched.runtime = watched
         .runtime
-        .watchdog_seconds(0.2)
+        .watchdog_seconds(2.0)
         .shutdown_timeout_seconds(0.5);
+    let (reach, reached) = tokio::sync::oneshot::channel();
+    let reach = std::sync::Mutex::new(Some(reach));
     let factory = fragile::factory(move |site, number| {
         if (site, number) == (Site::Save, 0) {
+            if let Some(reach) = reach.lock().unwrap().take() {
+                let _ = reach.send(());
+            }
             let _ = held.recv();
         }
         Ok(())
@@ -284,7 +286,7 @@ async fn an_order_that_hangs_is_answered_and_one_behind_it_is_carried_out() {
         .unwrap();
     let other = ada.clone();
     let hangs = tokio::spawn(async move { other.save_kv().await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    soon(reached).await.unwrap();
     let waits = soon(ada.save_kv()).await.unwrap();
     assert_eq!(waits, None, "the next engine has nothing of it");
     let error = soon(hangs).await.unwrap().unwrap_err();
@@ -294,46 +296,4 @@ async fn an_order_that_hangs_is_answered_and_one_behind_it_is_carried_out() {
     );
     drop(release);
     elpis.shutdown().await;
-}
-
-/// Panics in the actor that asks for the time next, once it is armed.
-#[derive(Debug, Default)]
-struct Tripwire {
-    armed: AtomicBool,
-}
-
-impl Clock for Tripwire {
-    fn now(&self) -> f64 {
-        let actors = std::thread::current().name() == Some("tokio-rt-worker");
-        assert!(
-            !(actors && self.armed.swap(false, Ordering::SeqCst)),
-            "injected panic"
-        );
-        1000.0
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_that_panics_leaves_nobody_waiting() {
-    let clock = Arc::new(Tripwire::default());
-    let armed = Arc::clone(&clock);
-    let factory = fragile::factory(move |site, number| {
-        if (site, number) == (Site::Decode, 5) {
-            // The supervisor asks for the time when it hears of the failure.
-            armed.armed.store(true, Ordering::SeqCst);
-            panic!("injected panic");
-        }
-        Ok(())
-    });
-    let builder = Elpis::builder(settings()).clock(Arc::clone(&clock) as _);
-    let elpis = builder.backend(factory).start().await.unwrap();
-    for reply in four(&elpis).await {
-        assert!(reply.is_err());
-    }
-    let session = elpis.session("a").unwrap();
-    let error = soon(session.feel("success")).await.unwrap_err();
-    assert!(error.to_string().contains("supervisor failed"), "{error}");
-    let error = soon(session.chat("hello").complete()).await.unwrap_err();
-    assert!(error.to_string().contains("supervisor failed"), "{error}");
-    soon(elpis.shutdown()).await;
 }

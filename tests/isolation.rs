@@ -16,12 +16,13 @@ use elpis::backend::{
     Backend, BackendError, BackendKind, Batch, BundledModel, LoadOptions, available_backends,
     create_backend,
 };
+use elpis::event::FailureKind;
 use elpis::settings::ModelSource;
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
 use elpis::worker::WorkerOptions;
 use elpis::{
-    ChatMessage, Coefficients, Elpis, EngineError, Error, GenerationEvent, GenerationStream,
-    Session,
+    ChatMessage, Coefficients, Delivery, Elpis, EngineError, Error, Event, GenerationEvent,
+    GenerationStream, Session,
 };
 use rustix::fs::OFlags;
 use rustix::process::{Signal, kill_process};
@@ -194,6 +195,7 @@ async fn survives(signal: Signal, patient: bool) {
         settings.runtime = settings.runtime.stream_buffer(1_usize);
     }
     let elpis = Elpis::start(settings).await.unwrap();
+    let mut events = elpis.events();
     let session = elpis.session("a").unwrap();
     let expected = greedy(&session, None).await;
     session.feel("failure").await.unwrap();
@@ -211,6 +213,17 @@ async fn survives(signal: Signal, patient: bool) {
     .await;
     let error = running.completion().await.unwrap_err();
     assert_eq!(error, EngineError::EngineRestarted);
+    let kind = loop {
+        match events.next().await {
+            Some(Delivery::Event(event)) => {
+                if let Event::ActorRestarting { kind, .. } = *event {
+                    break kind;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kind, FailureKind::WorkerDied);
     // Asked for at once, before anything is loaded anew.
     assert_eq!(greedy(&session, None).await, expected);
     let reply = waiting.await.unwrap().unwrap();

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend::Scripted;
+use elpis::actors::probe::Probe;
 use elpis::backend::BackendFactory;
 use elpis::clock::{Clock, ManualClock};
 use elpis::emotion::{EmotionConfig, EmotionEvent, Happening};
 use elpis::event::FailureKind;
+use elpis::runtime::ElpisBuilder;
 use elpis::settings::{Durability, MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::store::StoreError;
 use elpis::{Delivery, Elpis, Error, Event, Events, SafetyLimits, Settings};
@@ -39,7 +41,7 @@ fn settings(durability: Durability) -> Settings {
         )
 }
 
-async fn start(shelf: &Shelf, clock: Arc<dyn Clock>, settings: Settings) -> Elpis {
+fn builder(shelf: &Shelf, clock: Arc<dyn Clock>, settings: Settings) -> ElpisBuilder {
     let factory = BackendFactory::new(|options| {
         let sequences = options.n_sequences;
         Ok(Box::new(Scripted::new(sequences, 64, 1000, usize::MAX)))
@@ -48,9 +50,10 @@ async fn start(shelf: &Shelf, clock: Arc<dyn Clock>, settings: Settings) -> Elpi
         .clock(clock)
         .backend(factory)
         .store(Arc::new(shelf.clone()))
-        .start()
-        .await
-        .unwrap()
+}
+
+async fn start(shelf: &Shelf, clock: Arc<dyn Clock>, settings: Settings) -> Elpis {
+    builder(shelf, clock, settings).start().await.unwrap()
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -320,60 +323,22 @@ async fn a_forgotten_session_begins_anew() {
     }
 }
 
-/// Panics once when it is armed, in the actor that asks for the time next.
-#[derive(Debug, Default)]
-struct Tripwire {
-    armed: AtomicBool,
-}
-
-impl Clock for Tripwire {
-    fn now(&self) -> f64 {
-        let actors = std::thread::current().name() == Some("tokio-rt-worker");
-        assert!(
-            !(actors && self.armed.swap(false, Ordering::SeqCst)),
-            "injected panic"
-        );
-        1000.0
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emotion_actor_that_panics_loses_no_state_and_no_event() {
     let shelf = Shelf::default();
-    let clock = Arc::new(Tripwire::default());
+    let armed = Arc::<AtomicBool>::default();
+    let trap = Arc::clone(&armed);
+    let probe = Probe::new(move |actor, kind| {
+        let hit = (actor, kind) == ("emotion", "feel") && trap.swap(false, Ordering::SeqCst);
+        assert!(!hit, "injected panic");
+    });
     let mut often = settings(Durability::Relaxed);
-    often.runtime = often.runtime.restart_max(100_u32);
-    let elpis = start(&shelf, Arc::clone(&clock) as _, often).await;
+    // Nothing that is waited for is missed.
+    let runtime = often.runtime.restart_max(100_u32);
+    often.runtime = runtime.bus_capacity(65_536_usize);
+    let builder = builder(&shelf, Arc::new(ManualClock::new(1000.0)), often);
+    let elpis = builder.probe(probe).start().await.unwrap();
     let mut events = elpis.events();
-    let ada = elpis.session("ada").unwrap();
-    let felt = ada.feel("success").await.unwrap().after;
-    // At each kind of message.
-    for kind in 0..7 {
-        clock.armed.store(true, Ordering::SeqCst);
-        match kind {
-            0 => drop(ada.feel("success").await.unwrap()),
-            1 => drop(ada.state().await.unwrap()),
-            2 => ada.set_strength(0.5).await.unwrap(),
-            3 => ada.set_limits(SafetyLimits::default()).await.unwrap(),
-            4 => drop(ada.chat("hello").max_tokens(2).complete().await.unwrap()),
-            5 => drop(elpis.sessions().await.unwrap()),
-            _ => ada.reset().await.unwrap(),
-        }
-        if clock.armed.swap(false, Ordering::SeqCst) {
-            continue; // It does not ask for the time.
-        }
-        wait_for(&mut events, |event| {
-            let how = FailureKind::Panic;
-            matches!(event, Event::ActorRestarting { kind, .. } if *kind == how)
-        })
-        .await;
-        wait_for(&mut events, |event| {
-            matches!(event, Event::ActorRestarted { .. })
-        })
-        .await;
-    }
-    ada.feel("success").await.unwrap();
-
     // Ten thousand events across restarts: each is answered, none is applied twice.
     let bob = elpis.session("bob").unwrap();
     let mut tasks = Vec::new();
@@ -387,24 +352,210 @@ async fn an_emotion_actor_that_panics_loses_no_state_and_no_event() {
             done
         }));
     }
-    for _ in 0..5 {
-        clock.armed.store(true, Ordering::SeqCst);
-        wait_for(&mut events, |event| {
-            matches!(event, Event::ActorRestarted { .. })
-        })
-        .await;
-    }
     let mut done = 0;
     for task in tasks {
+        armed.store(true, Ordering::SeqCst);
         done += task.await.unwrap();
     }
-    clock.armed.store(false, Ordering::SeqCst);
+    armed.store(false, Ordering::SeqCst);
     assert_eq!(done, 10_000);
+    wait_for(&mut events, |event| {
+        let how = FailureKind::Panic;
+        matches!(event, Event::ActorRestarting { kind, .. } if *kind == how)
+    })
+    .await;
     assert_eq!(bob.state().await.unwrap().events_applied, 10_000);
     elpis.shutdown().await;
     assert_eq!(shelf.relived("bob").unwrap().events_applied(), 10_000);
-    assert!(felt.valence() > 0.0);
-    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 1);
+}
+
+#[tokio::test]
+async fn a_full_table_of_sessions_that_generate_refuses_others_and_no_more() {
+    let shelf = Shelf::default();
+    let clock = Arc::new(ManualClock::new(1000.0));
+    let mut small = settings(Durability::Relaxed);
+    let runtime = small.runtime.max_sessions(2_usize);
+    small.runtime = runtime.n_parallel(2_usize);
+    let elpis = start(&shelf, clock, small).await;
+    let mut streams = Vec::new();
+    for name in ["ada", "bob"] {
+        let session = elpis.session(name).unwrap();
+        session.feel("success").await.unwrap();
+        // Nobody reads: it never ends by itself.
+        let chat = session.chat("go on").max_tokens(900);
+        streams.push(chat.stream().await.unwrap());
+    }
+    let eve = elpis.session("eve").unwrap();
+    let limit = Duration::from_secs(20);
+    let refused = tokio::time::timeout(limit, eve.feel("success")).await;
+    let error = refused.expect("an answer").unwrap_err();
+    assert!(
+        matches!(error, Error::TooManySessions { limit: 2, .. }),
+        "{error}"
+    );
+    // The others are served, and so is this one once there is room.
+    elpis.session("ada").unwrap().feel("failure").await.unwrap();
+    drop(streams);
+    let mut felt = eve.feel("success").await;
+    for _ in 0..2000 {
+        if felt.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        felt = eve.feel("success").await;
+    }
+    felt.unwrap();
+    elpis.shutdown().await;
+    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 2);
+    assert_eq!(shelf.relived("eve").unwrap().events_applied(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_kept_holds_no_other_up() {
+    for durability in [Durability::Relaxed, Durability::Sync] {
+        let shelf = Shelf::default();
+        let clock = Arc::new(ManualClock::new(1000.0));
+        let elpis = start(&shelf, clock, settings(durability)).await;
+        let poisoned = || Some("ada".to_owned());
+        *shelf.poisoned.lock().unwrap() = poisoned();
+        // All in one transaction.
+        shelf.close_gate();
+        let mut felt = Vec::new();
+        for name in ["eve", "ada", "bob", "dan"] {
+            let session = elpis.session(name).unwrap();
+            felt.push(tokio::spawn(async move { session.feel("success").await }));
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        shelf.open_gate();
+        for (index, felt) in felt.into_iter().enumerate() {
+            let felt = felt.await.unwrap();
+            let refused = durability == Durability::Sync && index == 1;
+            assert_eq!(felt.is_err(), refused, "{felt:?}");
+        }
+        for name in ["eve", "bob", "dan"] {
+            until(|| shelf.entries(name).len() == 2).await;
+        }
+        assert_eq!(shelf.entries("ada").len(), 0);
+        let ada = elpis.session("ada").unwrap();
+        let applied = ada.state().await.unwrap().events_applied;
+        assert_eq!(applied, u64::from(durability == Durability::Relaxed));
+        *shelf.poisoned.lock().unwrap() = None;
+        ada.feel("success").await.unwrap();
+        elpis.shutdown().await;
+        assert_eq!(shelf.relived("ada").unwrap().events_applied(), applied + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_ends_though_events_keep_coming() {
+    let shelf = Shelf::default();
+    let clock = Arc::new(ManualClock::new(1000.0));
+    let elpis = start(&shelf, clock, settings(Durability::Relaxed)).await;
+    let over = Arc::<AtomicBool>::default();
+    let mut tasks = Vec::new();
+    for number in 0..4 {
+        let (over, session) = (
+            Arc::clone(&over),
+            elpis.session(format!("s{number}")).unwrap(),
+        );
+        tasks.push(tokio::spawn(async move {
+            while !over.load(Ordering::SeqCst) {
+                session.feel("idle").await.unwrap();
+            }
+        }));
+    }
+    for number in 0..20 {
+        let session = elpis.session(format!("own {number}")).unwrap();
+        session.feel("success").await.unwrap();
+        let limit = Duration::from_secs(20);
+        let flushed = tokio::time::timeout(limit, elpis.flush()).await;
+        flushed.expect("it ends").unwrap();
+        assert_eq!(shelf.entries(session.id().as_str()).len(), 2);
+    }
+    over.store(true, Ordering::SeqCst);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    elpis.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_an_error_in_the_end() {
+    let shelf = Shelf::default();
+    let clock = Arc::new(ManualClock::new(1000.0));
+    let elpis = start(&shelf, clock, settings(Durability::Sync)).await;
+    let ada = elpis.session("ada").unwrap();
+    ada.feel("success").await.unwrap();
+    shelf.close_gate();
+    tokio::time::pause();
+    let error = ada.feel("success").await.unwrap_err();
+    assert!(
+        matches!(error, Error::Store(StoreError::Slow { seconds: 30 })),
+        "{error}"
+    );
+    let error = elpis.flush().await.unwrap_err();
+    assert!(
+        matches!(error, Error::Store(StoreError::Slow { .. })),
+        "{error}"
+    );
+    // States are read all the same.
+    assert_eq!(ada.state().await.unwrap().events_applied, 1);
+    tokio::time::resume();
+    shelf.open_gate();
+    // It was on its way, and is kept after all.
+    until(|| shelf.entries("ada").len() == 3).await;
+    ada.feel("success").await.unwrap();
+    elpis.shutdown().await;
+    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_becomes_read_only_is_told_and_nothing_is_lost() {
+    for durability in [Durability::Relaxed, Durability::Sync] {
+        let shelf = Shelf::default();
+        let clock = Arc::new(ManualClock::new(1000.0));
+        let elpis = start(&shelf, clock, settings(durability)).await;
+        let mut events = elpis.events();
+        let ada = elpis.session("ada").unwrap();
+        ada.feel("success").await.unwrap();
+        elpis.flush().await.unwrap();
+        shelf.read_only.store(true, Ordering::SeqCst);
+        let felt = ada.feel("success").await;
+        if durability == Durability::Sync {
+            let error = felt.unwrap_err();
+            let read_only = matches!(error, Error::Store(StoreError::ReadOnly { .. }));
+            assert!(read_only, "{error}");
+        } else {
+            felt.unwrap();
+        }
+        let read_only = |event: &Event| matches!(event, Event::StoreFailing { reason } if reason.contains("read-only"));
+        wait_for(&mut events, read_only).await;
+        shelf.read_only.store(false, Ordering::SeqCst);
+        ada.feel("failure").await.unwrap();
+        wait_for(&mut events, |event| matches!(event, Event::StoreRecovered)).await;
+        let applied = ada.state().await.unwrap().events_applied;
+        assert_eq!(applied, 2 + u64::from(durability == Durability::Relaxed));
+        elpis.shutdown().await;
+        assert_eq!(shelf.relived("ada").unwrap().events_applied(), applied);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_store_that_hangs_is_told_at_the_shutdown() {
+    let shelf = Shelf::default();
+    let clock = Arc::new(ManualClock::new(1000.0));
+    let mut short = settings(Durability::Sync);
+    short.runtime = short.runtime.shutdown_timeout_seconds(0.2);
+    let elpis = start(&shelf, clock, short).await;
+    shelf.close_gate();
+    let ada = elpis.session("ada").unwrap();
+    let felt = tokio::spawn(async move { ada.feel("success").await });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, elpis.shutdown()).await.unwrap();
+    let felt = tokio::time::timeout(limit, felt).await.expect("told");
+    assert!(felt.unwrap().is_err());
+    shelf.open_gate();
 }
 
 #[tokio::test]

@@ -262,6 +262,102 @@ async fn a_locked_file_is_waited_for() {
     elpis.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_stays_locked_is_an_error_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moods.db");
+    let elpis = start(settings(&path, Durability::Sync)).await.unwrap();
+    let ada = elpis.session("ada").unwrap();
+    ada.feel("success").await.unwrap();
+    let mut other = Connection::open(&path).unwrap();
+    let lock = other
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .unwrap();
+    let error = ada.feel("success").await.unwrap_err();
+    let in_use = matches!(error, Error::Store(StoreError::InUse { .. }));
+    assert!(in_use, "{error}");
+    assert_eq!(ada.state().await.unwrap().events_applied, 1);
+    drop(lock);
+    ada.feel("success").await.unwrap();
+    elpis.shutdown().await;
+    let store = SqliteStore::open_to_read(&path).unwrap();
+    assert_eq!(relived(&store, "ada").events_applied(), 2);
+}
+
+/// Names the file to a process that may not write it.
+#[cfg(unix)]
+const READER: &str = "ELPIS_TEST_READER";
+
+/// What a process without rights is told: the error's short name.
+#[cfg(unix)]
+fn tell_of_opening(path: &Path) {
+    let opened = SqliteStore::open(path, &settings(path, Durability::Sync));
+    let told = opened.map_or_else(|error| error.kind().to_owned(), |_| "opened".to_owned());
+    let read = SqliteStore::open_to_read(path).map(|store| store.sessions().unwrap().len());
+    println!("told {told} {read:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_may_not_be_written_is_refused_and_can_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    if let Some(path) = std::env::var_os(READER) {
+        return tell_of_opening(Path::new(&path));
+    }
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moods.db");
+    let elpis = start(settings(&path, Durability::Sync)).await.unwrap();
+    elpis.session("ada").unwrap().feel("success").await.unwrap();
+    elpis.shutdown().await;
+    let lock = folder.path().join("moods.db.lock");
+    let before = std::fs::read(&path).unwrap();
+    // Root may write everything: then someone else looks, by a copy of this program.
+    let program = folder.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    mode(&program, 0o755);
+    let told = || {
+        let mut child = Command::new(&program);
+        child.args([
+            "--exact",
+            "--nocapture",
+            "a_file_that_may_not_be_written_is_refused_and_can_be_read",
+        ]);
+        child.env(READER, &path).current_dir(folder.path());
+        if rustix::process::geteuid().is_root() {
+            child.uid(65_534).gid(65_534);
+        }
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.split_once("told "));
+        line.map_or(text.clone(), |(_, told)| told.to_owned())
+    };
+    // The file, the file beside it, and the folder with all that is in it.
+    for (of_folder, of_file, of_lock) in [
+        (0o777, 0o444, 0o666),
+        (0o777, 0o666, 0o444),
+        (0o555, 0o444, 0o444),
+    ] {
+        mode(folder.path(), of_folder);
+        mode(&path, of_file);
+        mode(&lock, of_lock);
+        let case = format!("{of_folder:o} {of_file:o} {of_lock:o}");
+        let said = told();
+        assert!(said.starts_with("read_only "), "{case}: {said}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{case}");
+    }
+    mode(folder.path(), 0o777);
+    mode(&lock, 0o666);
+    assert_eq!(told(), "read_only Ok(1)", "what is there can be read");
+    mode(&path, 0o666);
+    assert_eq!(told(), "opened Ok(1)");
+    mode(folder.path(), 0o700);
+}
+
 const CHILD: &str = "ELPIS_TEST_STORE";
 const KILLS: u32 = 200;
 const SESSIONS: usize = 4;

@@ -6,10 +6,11 @@ mod backend;
 mod fragile;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use backend::Scripted;
+use elpis::actors::probe::Probe;
 use elpis::backend::{BackendError, BackendFactory};
 use elpis::event::{ActorName, FailureKind};
 use elpis::settings::{ModelSettings, RuntimeSettings};
@@ -100,7 +101,8 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
     let mut settings = settings(5);
     settings.runtime = settings
         .runtime
-        .watchdog_seconds(0.2)
+        // Longer than a step may take on a machine that is busy.
+        .watchdog_seconds(2.0)
         .queue_limit(1_usize)
         .shutdown_timeout_seconds(0.5);
     let elpis = start_with(settings, move |number| {
@@ -293,8 +295,14 @@ async fn dropping_the_last_handle_ends_what_runs_and_what_waits() {
     let session = elpis.session("a").unwrap();
     let running = session.chat("one").max_tokens(900).stream().await.unwrap();
     let waiting = session.chat("two").max_tokens(900).stream().await.unwrap();
+    let mut events = elpis.events();
     drop(elpis);
     drop(session);
+    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
+    assert!(
+        matches!(&stopped, Event::Stopped { reason } if reason == "the last handle was dropped"),
+        "{stopped:?}"
+    );
     for stream in [running, waiting] {
         let ended = tokio::time::timeout(Duration::from_secs(10), stream.completion());
         let error = ended.await.expect("the stream ends").unwrap_err();
@@ -305,5 +313,266 @@ async fn dropping_the_last_handle_ends_what_runs_and_what_waits() {
             ),
             "{error:?}"
         );
+    }
+}
+
+fn native() -> BackendError {
+    BackendError::Native {
+        call: "decode",
+        reason: "injected error".into(),
+    }
+}
+
+async fn restarting(events: &mut Events) -> (ActorName, FailureKind, String) {
+    let event = wait_for(events, |e| matches!(e, Event::ActorRestarting { .. })).await;
+    let Event::ActorRestarting {
+        actor, kind, cause, ..
+    } = event
+    else {
+        unreachable!()
+    };
+    (actor, kind, cause)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_intensity_all_causes_are_told_in_their_order() {
+    // The thread panics, the model cannot be loaded, and panics as it is.
+    let factory = fragile::factory(|site, number| match (site, number) {
+        (Site::Decode, 3) => panic!("the first cause"),
+        (Site::Load, 1) => Err(BackendError::NoBundledModel),
+        (Site::Load, 2) => panic!("the third cause"),
+        _ => Ok(()),
+    });
+    let builder = Elpis::builder(settings(2)).backend(factory);
+    let elpis = builder.start().await.unwrap();
+    let mut events = elpis.events();
+    let session = elpis.session("a").unwrap();
+    let reply = session.chat("x").max_tokens(50).complete().await;
+    assert!(reply.is_err());
+    for (kind, cause) in [
+        (FailureKind::ThreadPanic, "the first cause"),
+        (FailureKind::Start, "no bundled model"),
+    ] {
+        let (actor, found, told) = restarting(&mut events).await;
+        assert_eq!((actor, found), (ActorName::Engine, kind));
+        assert!(told.contains(cause), "{told}");
+    }
+    let given_up = wait_for(&mut events, |e| matches!(e, Event::ActorGivenUp { .. })).await;
+    assert!(
+        matches!(
+            &given_up,
+            Event::ActorGivenUp { actor: ActorName::Engine, kind: FailureKind::Start, cause }
+                if cause.contains("the third cause")
+        ),
+        "{given_up:?}"
+    );
+    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
+    let Event::Stopped { reason } = stopped else {
+        unreachable!()
+    };
+    let refused = session.feel("success").await.unwrap_err().to_string();
+    for told in [reason, refused] {
+        let causes = ["the first cause", "no bundled model", "the third cause"];
+        let places = causes.map(|cause| told.find(cause));
+        assert!(places.iter().all(Option::is_some), "{told}");
+        assert!(places.is_sorted(), "{told}");
+        assert!(told.contains("runtime.restart_max"), "{told}");
+    }
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_fail_is_told_apart() {
+    // A hang has a test of its own.
+    let armed = Arc::<AtomicBool>::default();
+    let trap = Arc::clone(&armed);
+    let probe = Probe::new(move |actor, kind| {
+        let hit = (actor, kind) == ("emotion", "feel") && trap.swap(false, Ordering::SeqCst);
+        assert!(!hit, "injected panic of the actor");
+    });
+    // Decodes: one panic, then a worker's death, then eight errors in a row.
+    let factory = fragile::factory(|site, number| match (site, number) {
+        (Site::Decode, 0) => panic!("injected panic of the thread"),
+        (Site::Decode, 1) => Err(BackendError::WorkerDied {
+            reason: "injected death".into(),
+        }),
+        (Site::Decode, 2..10) => Err(native()),
+        (Site::Load, 1) => Err(BackendError::NoBundledModel),
+        _ => Ok(()),
+    });
+    let builder = Elpis::builder(settings(20)).backend(factory).probe(probe);
+    let elpis = builder.start().await.unwrap();
+    let mut events = elpis.events();
+    let session = elpis.session("a").unwrap();
+    let ask = async || session.chat("x").max_tokens(5).complete().await;
+    let engine = ActorName::Engine;
+
+    ask().await.unwrap_err();
+    for (kind, cause) in [
+        (FailureKind::ThreadPanic, "injected panic of the thread"),
+        (FailureKind::Start, "no bundled model"),
+    ] {
+        let (actor, found, told) = restarting(&mut events).await;
+        assert_eq!((actor, found), (engine, kind), "{told}");
+        assert!(told.contains(cause), "{told}");
+    }
+    ask().await.unwrap_err();
+    let (actor, kind, told) = restarting(&mut events).await;
+    assert_eq!((actor, kind), (engine, FailureKind::WorkerDied), "{told}");
+    for failed in 0..8 {
+        let error = ask().await.unwrap_err();
+        let expected = if failed < 7 {
+            "backend"
+        } else {
+            "engine_restarted"
+        };
+        assert_eq!(error.kind(), expected, "{failed}: {error}");
+    }
+    let (actor, kind, told) = restarting(&mut events).await;
+    assert_eq!((actor, kind), (engine, FailureKind::Error), "{told}");
+    assert!(told.contains("injected error"), "{told}");
+    assert_eq!(ask().await.unwrap().text.len(), 5);
+
+    armed.store(true, Ordering::SeqCst);
+    session.feel("success").await.unwrap();
+    let (actor, kind, told) = restarting(&mut events).await;
+    assert_eq!((actor, kind), (ActorName::Emotion, FailureKind::Panic));
+    assert!(told.contains("injected panic of the actor"), "{told}");
+    elpis.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_supervisor_waits_longer_before_each_restart_with_some_chance() {
+    let probe = Probe::new(|actor, kind| {
+        assert!((actor, kind) != ("emotion", "list"), "injected panic");
+    });
+    let mut settings = settings(4);
+    settings.runtime = settings
+        .runtime
+        .restart_backoff_initial_ms(1000_u64)
+        .restart_backoff_max_ms(3000_u64)
+        .restart_window_seconds(3600.0);
+    let factory = fragile::factory(|_, _| Ok(()));
+    let builder = Elpis::builder(settings).backend(factory).probe(probe);
+    let elpis = builder.start().await.unwrap();
+    let mut events = elpis.events();
+    // It is sent again after every restart, until the runtime gives up.
+    let other = elpis.clone();
+    let asked = tokio::spawn(async move { other.sessions().await });
+    for most in [1.0, 2.0, 3.0, 3.0] {
+        restarting(&mut events).await;
+        let start = tokio::time::Instant::now();
+        wait_for(&mut events, |e| matches!(e, Event::ActorRestarted { .. })).await;
+        let waited = start.elapsed().as_secs_f64();
+        // The clock's steps are a millisecond.
+        assert!(
+            (most / 2.0..=most + 0.01).contains(&waited),
+            "{waited} of {most}"
+        );
+    }
+    wait_for(&mut events, |e| matches!(e, Event::ActorGivenUp { .. })).await;
+    let error = asked.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    elpis.shutdown().await;
+}
+
+/// A runtime whose engine a test breaks; the next one is loaded when `release`
+/// is dropped, and not before.
+struct Breakable {
+    elpis: Elpis,
+    breaks: Arc<AtomicBool>,
+    release: crossbeam_channel::Sender<()>,
+    loads: Arc<AtomicU32>,
+}
+
+async fn breakable(settings: Settings) -> Breakable {
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let loads = Arc::<AtomicU32>::default();
+    let breaks = Arc::<AtomicBool>::default();
+    let (counted, broken) = (Arc::clone(&loads), Arc::clone(&breaks));
+    let factory = fragile::factory(move |site, number| {
+        if site == Site::Load && number > 0 {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = held.recv();
+        }
+        let hit = site == Site::Decode && broken.swap(false, Ordering::SeqCst);
+        assert!(!hit, "injected panic");
+        Ok(())
+    });
+    let builder = Elpis::builder(settings).backend(factory);
+    Breakable {
+        elpis: builder.start().await.unwrap(),
+        breaks,
+        release,
+        loads,
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(30);
+    tokio::time::timeout(limit, work).await.expect("no answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_runs_out_for_what_waits_while_there_is_no_engine() {
+    let world = breakable(settings(5)).await;
+    let elpis = world.elpis;
+    let session = elpis.session("a").unwrap();
+    let running = session.chat("one").max_tokens(500).stream().await.unwrap();
+    let waiting = session.chat("two").max_tokens(5).timeout_seconds(0.5);
+    let waiting = waiting.stream().await.unwrap();
+    world.breaks.store(true, Ordering::SeqCst);
+    soon(running.completion()).await.unwrap_err();
+    // One waits in the queue, one for a model to be there at all.
+    let late = session.chat("three").max_tokens(5).timeout_seconds(0.5);
+    let error = soon(late.stream()).await.unwrap_err();
+    assert_eq!(error.kind(), "timeout", "{error}");
+    let error = soon(waiting.completion()).await.unwrap_err();
+    assert_eq!(error, EngineError::Timeout { seconds: 0.5 });
+    drop(world.release);
+    let reply = soon(session.chat("four").max_tokens(5).complete()).await;
+    assert_eq!(reply.unwrap().text.len(), 5);
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_an_engine_that_is_being_started() {
+    let world = breakable(settings(5)).await;
+    let session = world.elpis.session("a").unwrap();
+    world.breaks.store(true, Ordering::SeqCst);
+    let reply = session.chat("one").max_tokens(50).complete().await;
+    reply.unwrap_err();
+    soon(async {
+        while world.loads.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    soon(world.elpis.shutdown()).await;
+    let error = session.feel("success").await.unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    drop(world.release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_dies_as_the_runtime_starts_leaves_nobody_waiting() {
+    for _ in 0..20 {
+        let factory = fragile::factory(|site, number| match (site, number) {
+            (Site::Death, 0) => Err(BackendError::WorkerDied {
+                reason: "injected death".into(),
+            }),
+            _ => Ok(()),
+        });
+        let builder = Elpis::builder(settings(5)).backend(factory);
+        // It may have been noticed only after everything was started.
+        match soon(builder.start()).await {
+            Ok(elpis) => {
+                let session = elpis.session("a").unwrap();
+                let reply = soon(session.chat("x").max_tokens(5).complete()).await;
+                assert!(reply.is_ok(), "{reply:?}");
+                soon(elpis.shutdown()).await;
+            }
+            Err(error) => assert!(error.to_string().contains("engine"), "{error}"),
+        }
     }
 }

@@ -140,6 +140,7 @@ impl Actor for EmotionActor {
         message: EmotionMessage,
         state: &mut EmotionState,
     ) -> Result<(), ActorProcessingErr> {
+        state.probe(&message);
         // A caller that has gone away does not need its answer.
         match message {
             EmotionMessage::Feel(session, feeling, ticket, reply) => {

@@ -16,6 +16,7 @@ pub use outlet::{GenerationEvent, GenerationStream, Sequel, SequelFuture};
 pub(crate) use outlet::{StreamParts, stream};
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thread::{EngineThread, ThreadEnd};
@@ -29,6 +30,9 @@ use crate::inference::{
 
 /// How often within its bound the watchdog looks.
 const LOOKS_PER_BOUND: u32 = 4;
+
+/// Longest time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What callers need of the loaded model to prepare a prompt.
 #[derive(Debug, Clone)]
@@ -107,6 +111,9 @@ pub enum EngineFailure {
         /// How long the step has taken so far.
         seconds: f64,
     },
+    /// The actor that the engine thread belongs to is gone.
+    #[error("nobody owns the engine thread any more")]
+    Deserted,
     /// The engine thread could not be started.
     #[error("cannot start the engine thread: {0}")]
     Spawn(String),
@@ -130,7 +137,9 @@ pub struct EngineActor;
 pub struct EngineState {
     thread: EngineThread,
     wiring: Wiring,
-    _watching: Option<Ticking>,
+    /// How often in a row the thread was seen to have ended.
+    ended_looks: u32,
+    _watching: Ticking,
 }
 
 impl Actor for EngineActor {
@@ -158,12 +167,13 @@ impl Actor for EngineActor {
         })
         .await?;
         let bound = wiring.settings.runtime.watchdog();
-        let watching =
-            bound.map(|bound| tick(&myself, bound / LOOKS_PER_BOUND, || EngineMessage::Watch));
+        let every = bound.map_or(LOOK, |bound| (bound / LOOKS_PER_BOUND).min(LOOK));
+        let watching = tick(&myself, every, || EngineMessage::Watch);
         wiring.model.send_replace(Some(Arc::new(loaded)));
         Ok(EngineState {
             thread,
             wiring,
+            ended_looks: 0,
             _watching: watching,
         })
     }
@@ -174,6 +184,7 @@ impl Actor for EngineActor {
         message: EngineMessage,
         state: &mut EngineState,
     ) -> Result<(), ActorProcessingErr> {
+        state.wiring.probe.at(&message);
         match message {
             EngineMessage::Watch => state.watch().map_err(Into::into),
             EngineMessage::ThreadEnded(ThreadEnd::Stopped) => Ok(()),
@@ -200,6 +211,16 @@ impl EngineState {
     /// Gives a thread up that hangs. It cannot be stopped from outside: it is
     /// left behind, and ends should its step ever do.
     fn watch(&mut self) -> Result<(), EngineFailure> {
+        if self.thread.is_finished() {
+            // It tells of its end before; that message has come by the second look.
+            self.ended_looks += 1;
+            if self.ended_looks < 2 {
+                return Ok(());
+            }
+            self.wiring.model.send_replace(None);
+            self.wiring.intake.lines().cut();
+            return Err(EngineFailure::Panic("it ended without a word".to_owned()));
+        }
         let bound = self.wiring.settings.runtime.watchdog();
         let busy = self.thread.busy_for();
         match (busy, bound) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::Serialize;
 
-use super::Wiring;
+use super::{CallError, Handle, Wiring};
 use crate::backend::{self, Device, DeviceKind};
 use crate::error::Error;
 use crate::settings::{HardwareBackend, ModelSettings};
@@ -125,6 +125,7 @@ impl Actor for HardwareActor {
         message: HardwareMessage,
         wiring: &mut Wiring,
     ) -> Result<(), ActorProcessingErr> {
+        wiring.probe.at(&message);
         match message {
             HardwareMessage::Refresh(reply) => {
                 // The caller may have gone away.
@@ -132,6 +133,38 @@ impl Actor for HardwareActor {
             }
         }
         Ok(())
+    }
+}
+
+/// The hardware actor's address.
+#[derive(Debug, Clone)]
+pub struct HardwareHandle {
+    actor: Handle<HardwareMessage>,
+}
+
+impl HardwareHandle {
+    /// Makes a typed handle.
+    pub fn new(actor: Handle<HardwareMessage>) -> Self {
+        Self { actor }
+    }
+
+    /// Asks the backends anew.
+    ///
+    /// # Errors
+    /// [`Error::Hardware`] if what a model runs on is there no longer, or
+    /// [`Error::Stopped`].
+    pub async fn refresh(&self) -> Result<Arc<HardwareReport>, Error> {
+        loop {
+            match self.actor.call(HardwareMessage::Refresh).await {
+                Ok(result) => return result,
+                Err(CallError::Unanswered) => {}
+                Err(CallError::Stopped(reason)) => {
+                    return Err(Error::Stopped {
+                        reason: reason.to_string(),
+                    });
+                }
+            }
+        }
     }
 }
 

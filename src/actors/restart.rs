@@ -1,7 +1,13 @@
 //! When a failed actor is started again.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::time::Duration;
+
+use crate::event::FailureKind;
+
+/// Characters of a cause that are kept.
+const CAUSE_CHARS: usize = 500;
 
 /// Exponential backoff inside a restart intensity.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,11 +36,21 @@ pub enum Decision {
     GiveUp,
 }
 
-/// The restarts of one actor.
+/// How and why an actor failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// How it failed.
+    pub kind: FailureKind,
+    /// Why.
+    pub cause: String,
+}
+
+/// The failures of one actor within the window: at most one more than it may
+/// be restarted.
 #[derive(Debug, Clone)]
 pub struct RestartHistory {
     policy: RestartPolicy,
-    times: VecDeque<f64>,
+    failures: VecDeque<(f64, Failure)>,
 }
 
 impl RestartHistory {
@@ -42,23 +58,26 @@ impl RestartHistory {
     pub fn new(policy: RestartPolicy) -> Self {
         Self {
             policy,
-            times: VecDeque::new(),
+            failures: VecDeque::new(),
         }
     }
 
     /// Records a failure at `now` (seconds). `jitter` in [0, 1) spreads the
     /// delay over the upper half of the backoff, so that actors that failed
     /// together do not come back together.
-    pub fn fail(&mut self, now: f64, jitter: f64) -> Decision {
+    pub fn fail(&mut self, now: f64, jitter: f64, failure: &Failure) -> Decision {
         let horizon = now - self.policy.window_seconds;
-        while self.times.front().is_some_and(|&time| time <= horizon) {
-            self.times.pop_front();
+        let is_over = |(time, _): &(f64, Failure)| *time <= horizon;
+        while self.failures.front().is_some_and(is_over) {
+            self.failures.pop_front();
         }
-        let before = self.times.len() as u32;
+        let before = self.failures.len() as u32;
+        let cause = failure.cause.chars().take(CAUSE_CHARS).collect();
+        let kind = failure.kind;
+        self.failures.push_back((now, Failure { kind, cause }));
         if before >= self.policy.max_restarts {
             return Decision::GiveUp;
         }
-        self.times.push_back(now);
         let doubled = 2_u32.checked_pow(before).unwrap_or(u32::MAX);
         let backoff = self
             .policy
@@ -69,6 +88,31 @@ impl RestartHistory {
             after: backoff.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)),
             attempt: before + 1,
         }
+    }
+
+    /// Tells the failures within the window in their order, each with the
+    /// seconds since the first; the same one in a row only once.
+    pub fn story(&self) -> String {
+        let mut story = String::new();
+        let mut failures = self.failures.iter().peekable();
+        let start = failures.peek().map_or(0.0, |(time, _)| *time);
+        while let Some((time, failure)) = failures.next() {
+            let mut times = 1;
+            while failures.next_if(|(_, next)| next == failure).is_some() {
+                times += 1;
+            }
+            let Failure { kind, cause } = failure;
+            if !story.is_empty() {
+                story.push_str("; then ");
+            }
+            // Writing to a string does not fail.
+            let _ = write!(story, "at {:.1} s ", time - start);
+            if times > 1 {
+                let _ = write!(story, "({times} times in a row) ");
+            }
+            let _ = write!(story, "{}: {cause}", kind.as_str());
+        }
+        story
     }
 }
 
@@ -83,6 +127,17 @@ mod tests {
         max_backoff: Duration::from_millis(250),
     };
 
+    fn failure(cause: &str) -> Failure {
+        Failure {
+            kind: FailureKind::Panic,
+            cause: cause.to_owned(),
+        }
+    }
+
+    fn fail(history: &mut RestartHistory, now: f64, jitter: f64) -> Decision {
+        history.fail(now, jitter, &failure("injected"))
+    }
+
     fn delay(decision: Decision) -> (u128, u32) {
         match decision {
             Decision::Restart { after, attempt } => (after.as_millis(), attempt),
@@ -93,10 +148,10 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_limit_and_then_it_gives_up() {
         let mut history = RestartHistory::new(POLICY);
-        assert_eq!(delay(history.fail(0.0, 1.0)), (100, 1));
-        assert_eq!(delay(history.fail(1.0, 1.0)), (200, 2));
-        assert_eq!(delay(history.fail(2.0, 1.0)), (250, 3));
-        assert_eq!(history.fail(3.0, 1.0), Decision::GiveUp);
+        assert_eq!(delay(fail(&mut history, 0.0, 1.0)), (100, 1));
+        assert_eq!(delay(fail(&mut history, 1.0, 1.0)), (200, 2));
+        assert_eq!(delay(fail(&mut history, 2.0, 1.0)), (250, 3));
+        assert_eq!(fail(&mut history, 3.0, 1.0), Decision::GiveUp);
     }
 
     #[test]
@@ -104,7 +159,7 @@ mod tests {
         let mut history = RestartHistory::new(POLICY);
         for time in 0..50 {
             let at = f64::from(time) * 61.0;
-            assert_eq!(delay(history.fail(at, 0.0)), (50, 1), "at {at}");
+            assert_eq!(delay(fail(&mut history, at, 0.0)), (50, 1), "at {at}");
         }
     }
 
@@ -114,6 +169,32 @@ mod tests {
             max_restarts: 0,
             ..POLICY
         };
-        assert_eq!(RestartHistory::new(none).fail(0.0, 0.0), Decision::GiveUp);
+        assert_eq!(
+            fail(&mut RestartHistory::new(none), 0.0, 0.0),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn the_story_tells_what_happened_within_the_window_in_its_order() {
+        let mut history = RestartHistory::new(POLICY);
+        for (now, cause) in [
+            (0.0, "forgotten"),
+            (70.0, "first"),
+            (71.0, "second"),
+            (72.0, "second"),
+        ] {
+            let _ = history.fail(now, 0.0, &failure(cause));
+        }
+        let last = Failure {
+            kind: FailureKind::Hung,
+            cause: "x".repeat(10_000),
+        };
+        assert_eq!(history.fail(73.5, 0.0, &last), Decision::GiveUp);
+        let expected = format!(
+            "at 0.0 s panic: first; then at 1.0 s (2 times in a row) panic: second; then at 3.5 s hung: {}",
+            "x".repeat(CAUSE_CHARS)
+        );
+        assert_eq!(history.story(), expected);
     }
 }

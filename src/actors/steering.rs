@@ -122,6 +122,7 @@ impl Actor for SteeringActor {
         message: SteeringMessage,
         state: &mut SteeringState,
     ) -> Result<(), ActorProcessingErr> {
+        state.wiring.probe.at(&message);
         match message {
             SteeringMessage::Changed => {
                 if let Some(watch) = &state.watch {

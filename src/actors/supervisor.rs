@@ -3,19 +3,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SpawnErr,
     SupervisionEvent,
 };
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::emotion::{EmotionActor, EmotionMessage};
 use super::engine::{EngineActor, EngineFailure, EngineMessage};
 use super::hardware::{HardwareActor, HardwareMessage};
-use super::restart::{Decision, RestartHistory, RestartPolicy};
+use super::restart::{Decision, Failure, RestartHistory, RestartPolicy};
 use super::steering::{SteeringActor, SteeringMessage};
 use super::{Presence, Wiring};
+use crate::backend::BackendError;
 use crate::error::{EngineError, Error, SteeringError};
 use crate::event::{ActorName, Event, FailureKind};
 use crate::settings::RuntimeSettings;
@@ -28,6 +32,12 @@ const ORDER: [ActorName; 4] = [
     ActorName::Steering,
     ActorName::Emotion,
 ];
+
+/// How often a starting runtime looks whether what it started still lives.
+const DEATH_POLL: Duration = Duration::from_millis(10);
+
+/// What an actor gets to stop even when the time has run out.
+const LEAST_STOP: Duration = Duration::from_millis(50);
 
 /// Where each actor stands, for those who hold handles.
 #[derive(Debug, Clone)]
@@ -89,12 +99,9 @@ pub enum SupervisorMessage {
     Restart(ActorName),
     /// An actor has been started again, or not.
     Started(ActorName, Result<ActorCell, Error>),
-    /// Stops everything and answers when it is done.
-    Shutdown(RpcReplyPort<()>),
+    /// Stops everything by this time and answers when it is done.
+    Shutdown(Instant, RpcReplyPort<()>),
 }
-
-/// How and why an actor failed.
-type Failure = (FailureKind, String);
 
 /// The root of a runtime's actors.
 #[derive(Debug)]
@@ -109,7 +116,18 @@ pub struct SupervisorState {
     /// How actors failed that had not been told of as started yet.
     early: HashMap<ActorId, Failure>,
     histories: HashMap<ActorName, RestartHistory>,
+    /// Starts that are under way, ended when everything stops.
+    starts: HashMap<ActorName, JoinHandle<Option<ActorCell>>>,
     stopping: bool,
+}
+
+impl Drop for SupervisorState {
+    fn drop(&mut self) {
+        // Also if it panicked: one that waits for another would never end.
+        for starting in self.starts.values() {
+            starting.abort();
+        }
+    }
 }
 
 impl Actor for Supervisor {
@@ -132,14 +150,25 @@ impl Actor for Supervisor {
                 .into_iter()
                 .map(|name| (name, RestartHistory::new(policy)))
                 .collect(),
+            starts: HashMap::new(),
             stopping: false,
         };
         for name in ORDER {
             let supervisor = myself.get_cell();
-            match start(name, state.wiring.clone(), state.roster.clone(), supervisor).await {
+            let starting = start(name, state.wiring.clone(), state.roster.clone(), supervisor);
+            // One that waits for another would wait for ever if that one died.
+            let started = tokio::select! {
+                biased;
+                dead = state.first_death() => Err(Error::Stopped {
+                    reason: format!("the {} actor failed as the runtime was started", dead.as_str()),
+                }),
+                started = starting => started,
+            };
+            match started {
                 Ok(cell) => drop(state.children.insert(cell.get_id(), (name, cell))),
                 Err(error) => {
-                    state.stop_children().await;
+                    let limit = state.wiring.settings.runtime.shutdown_timeout();
+                    state.stop_children(Instant::now() + limit).await;
                     return Err(error.into());
                 }
             }
@@ -153,19 +182,24 @@ impl Actor for Supervisor {
         message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        state.wiring.probe.at(&message);
         match message {
             SupervisorMessage::Restart(_) if state.stopping => {}
             SupervisorMessage::Restart(name) => {
                 // Loading a model takes its time; the others need a supervisor
                 // meanwhile.
                 let (wiring, roster) = (state.wiring.clone(), state.roster.clone());
-                tokio::spawn(async move {
+                let starting = tokio::spawn(async move {
                     let result = start(name, wiring, roster, myself.get_cell()).await;
+                    let cell = result.as_ref().ok().cloned();
                     let _ = myself.send_message(SupervisorMessage::Started(name, result));
+                    cell
                 });
+                state.starts.insert(name, starting);
             }
             SupervisorMessage::Started(_, Ok(cell)) if state.stopping => cell.stop(None),
             SupervisorMessage::Started(name, Ok(cell)) => {
+                state.starts.remove(&name);
                 if let Some(failure) = state.early.remove(&cell.get_id()) {
                     state.failed(name, failure, &myself).await;
                 } else {
@@ -175,11 +209,15 @@ impl Actor for Supervisor {
                 }
             }
             SupervisorMessage::Started(name, Err(error)) => {
-                let failure = (FailureKind::Start, error.to_string());
+                state.starts.remove(&name);
+                let failure = Failure {
+                    kind: FailureKind::Start,
+                    cause: error.to_string(),
+                };
                 state.failed(name, failure, &myself).await;
             }
-            SupervisorMessage::Shutdown(reply) => {
-                state.stop("it was shut down").await;
+            SupervisorMessage::Shutdown(deadline, reply) => {
+                state.stop("it was shut down", deadline).await;
                 let _ = reply.send(());
                 myself.stop(None);
             }
@@ -193,21 +231,36 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let (cell, failure) = match event {
+        let (cell, kind, cause) = match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                (cell, (kind_of(&error), error.to_string()))
+                (cell, kind_of(&error), error.to_string())
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 let reason = reason.unwrap_or_else(|| "it stopped without a reason".to_owned());
-                (cell, (FailureKind::Stopped, reason))
+                (cell, FailureKind::Stopped, reason)
             }
             _ => return Ok(()),
         };
+        let failure = Failure { kind, cause };
         match state.children.remove(&cell.get_id()) {
             Some((name, _)) => state.failed(name, failure, &myself).await,
             // It failed as soon as it was started: the news of its start is on the way.
             None if !state.stopping => drop(state.early.insert(cell.get_id(), failure)),
             None => {}
+        }
+        Ok(())
+    }
+
+    /// Told to stop by nobody in particular: the last handle was dropped.
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        if !state.stopping {
+            let limit = state.wiring.settings.runtime.shutdown_timeout();
+            let deadline = Instant::now() + limit;
+            state.stop("the last handle was dropped", deadline).await;
         }
         Ok(())
     }
@@ -218,7 +271,7 @@ impl SupervisorState {
     async fn failed(
         &mut self,
         actor: ActorName,
-        (kind, cause): Failure,
+        failure: Failure,
         myself: &ActorRef<SupervisorMessage>,
     ) {
         if self.stopping {
@@ -226,17 +279,17 @@ impl SupervisorState {
         }
         self.roster.set_starting(actor);
         let now = self.wiring.clock.now();
-        let decision = self
-            .histories
-            .get_mut(&actor)
-            .map_or(Decision::GiveUp, |history| {
-                history.fail(now, rand::random::<f64>())
-            });
+        let Some(history) = self.histories.get_mut(&actor) else {
+            return;
+        };
+        let decision = history.fail(now, rand::random::<f64>(), &failure);
+        let story = history.story();
+        let Failure { kind, cause } = failure;
+        telemetry::restart(actor, kind);
+        let (name, how) = (actor.as_str(), kind.as_str());
         match decision {
             Decision::Restart { after, attempt } => {
-                let (name, how) = (actor.as_str(), kind.as_str());
                 tracing::error!(actor = name, how, cause, attempt, "actor failed");
-                telemetry::restart(actor, kind);
                 self.wiring.bus.publish(Event::ActorRestarting {
                     actor,
                     kind,
@@ -246,41 +299,68 @@ impl SupervisorState {
                 myself.send_after(after, move || SupervisorMessage::Restart(actor));
             }
             Decision::GiveUp => {
+                let most = self.wiring.settings.runtime.restart_max;
+                let within = self.wiring.settings.runtime.restart_window_seconds;
                 let reason = format!(
-                    "the {} actor failed more often than it may be restarted; at last: {cause}",
-                    actor.as_str()
+                    "the {name} actor failed more often than the {most} times within {within} s that it may be \
+                     restarted (runtime.restart_max): {story}"
                 );
-                tracing::error!(reason, "the runtime gives up");
-                self.stop(&reason).await;
+                tracing::error!(actor = name, how, reason, "the runtime gives up");
+                let event = Event::ActorGivenUp { actor, kind, cause };
+                self.wiring.bus.publish(event);
+                let limit = self.wiring.settings.runtime.shutdown_timeout();
+                self.stop(&reason, Instant::now() + limit).await;
                 myself.stop(None);
             }
         }
     }
 
-    /// Stops everything, from the actors that others do not need on.
-    async fn stop(&mut self, reason: &str) {
+    /// Stops everything by a deadline, from the actors that others do not need
+    /// on.
+    async fn stop(&mut self, reason: &str, deadline: Instant) {
         self.stopping = true;
         let reason: Arc<str> = reason.into();
         self.wiring.intake.close(&reason);
-        self.stop_children().await;
+        for (name, starting) in std::mem::take(&mut self.starts) {
+            starting.abort();
+            // It may have come to its end before.
+            if let Ok(Some(cell)) = starting.await {
+                self.children.insert(cell.get_id(), (name, cell));
+            }
+        }
+        self.stop_children(deadline).await;
         self.roster.stop(&reason);
         self.wiring.bus.publish(Event::Stopped {
             reason: reason.to_string(),
         });
     }
 
-    async fn stop_children(&mut self) {
-        let limit = self.wiring.settings.runtime.shutdown_timeout();
+    async fn stop_children(&mut self, deadline: Instant) {
         for wanted in ORDER.into_iter().rev() {
             let cells = self.children.values().filter(|(name, _)| *name == wanted);
             for (name, cell) in cells {
-                if cell.stop_and_wait(None, Some(limit)).await.is_err() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let left = left.max(LEAST_STOP);
+                if cell.stop_and_wait(None, Some(left)).await.is_err() {
                     tracing::warn!(actor = name.as_str(), "did not stop in time");
                     cell.kill();
                 }
             }
         }
         self.children.clear();
+    }
+
+    /// Waits until one of the children is dead.
+    async fn first_death(&self) -> ActorName {
+        loop {
+            let dead = |(_, cell): &&(ActorName, ActorCell)| {
+                cell.get_status() >= ractor::ActorStatus::Stopping
+            };
+            if let Some((name, _)) = self.children.values().find(dead) {
+                return *name;
+            }
+            tokio::time::sleep(DEATH_POLL).await;
+        }
     }
 }
 
@@ -322,6 +402,7 @@ fn kind_of(error: &ActorProcessingErr) -> FailureKind {
     match error.downcast_ref::<EngineFailure>() {
         Some(EngineFailure::Panic(_)) => FailureKind::ThreadPanic,
         Some(EngineFailure::Hung { .. }) => FailureKind::Hung,
+        Some(EngineFailure::Backend(BackendError::WorkerDied { .. })) => FailureKind::WorkerDied,
         Some(_) => FailureKind::Error,
         None if error.is::<Error>() || error.is::<SteeringError>() => FailureKind::Error,
         None => FailureKind::Panic,

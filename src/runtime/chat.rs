@@ -1,6 +1,7 @@
 //! A generation in preparation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::appraisal::{self, Turn};
 use super::form::Form;
@@ -202,7 +203,17 @@ impl Chat {
         if let Some(model) = elpis.model() {
             watch.model(&model.name);
         }
-        let prepared = self.prepare(id, &mut watch).await;
+        let seconds = self.options.timeout_seconds;
+        let seconds = seconds.or(wiring.settings.runtime.request_timeout_seconds);
+        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let preparing = self.prepare(id, &mut watch);
+        // A model that is being loaded counts as well.
+        let prepared = match (limit, seconds) {
+            (Some(limit), Some(seconds)) => tokio::time::timeout(limit, preparing)
+                .await
+                .unwrap_or_else(|_| Err(EngineError::Timeout { seconds }.into())),
+            _ => preparing.await,
+        };
         let prepared = prepared.inspect_err(|error| watch.refused(error))?;
         let (task, stream) = prepared.into_task(id, watch, wiring);
         wiring.intake.submit(task)?;

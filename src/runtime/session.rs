@@ -1,5 +1,7 @@
 //! A session: one emotional state and the generations that follow it.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
@@ -189,9 +191,21 @@ impl Session {
         mut answer: oneshot::Receiver<Result<T, EngineError>>,
         ticket: &OrderTicket,
     ) -> Result<T, Error> {
-        let mut model = self.elpis.inner.wiring.model.subscribe();
-        let mut wanted = false;
+        let inner = &self.elpis.inner;
+        let mut model = inner.wiring.model.subscribe();
+        let mut stopped = inner.roster.stopped.subscribe();
+        // Whether the engine that took the order up was seen at work.
+        let mut seen = false;
         loop {
+            let now = model.borrow_and_update().clone();
+            let given_up = match (ticket.taken_by(), now) {
+                (Some(by), Some(now)) => {
+                    seen |= Arc::ptr_eq(by, &now.facts);
+                    !Arc::ptr_eq(by, &now.facts)
+                }
+                (Some(_), None) => seen,
+                (None, _) => false,
+            };
             tokio::select! {
                 biased;
                 answered = &mut answer => {
@@ -200,12 +214,21 @@ impl Session {
                         Err(_) => Err(EngineError::EngineRestarted.into()),
                     };
                 }
-                _ = model.wait_for(|model| model.is_some() == wanted) => {}
+                () = std::future::ready(()), if given_up => {
+                    return Err(EngineError::EngineRestarted.into());
+                }
+                reason = stopped.wait_for(Option::is_some) => {
+                    let reason = reason.ok().and_then(|reason| reason.clone());
+                    return Err(Error::Stopped {
+                        reason: reason.map_or_else(|| "the runtime is gone".to_owned(), |r| r.to_string()),
+                    });
+                }
+                changed = model.changed() => {
+                    if changed.is_err() {
+                        return Err(EngineError::EngineRestarted.into());
+                    }
+                }
             }
-            if !wanted && ticket.is_taken() {
-                return Err(EngineError::EngineRestarted.into());
-            }
-            wanted = !wanted;
         }
     }
 

@@ -114,6 +114,23 @@ impl Past {
         }
     }
 
+    /// Forgets the positions from `length` on, which were never evaluated.
+    pub(super) fn shorten(&mut self, length: usize, cells: &mut Cells) {
+        self.tokens.truncate(length);
+        let kept = self.cells.len().min(length);
+        cells.release(self.cells.drain(kept..));
+        let starts =
+            |index: usize, spans: &[Span]| index.checked_sub(1).map_or(0, |i| spans[i].end);
+        while let Some(last) = self.spans.len().checked_sub(1)
+            && starts(last, &self.spans) >= length
+        {
+            self.spans.pop();
+        }
+        if let Some(last) = self.spans.last_mut() {
+            last.end = last.end.min(length);
+        }
+    }
+
     /// Gives the cells up: the past is no longer in the cache.
     pub(super) fn leave(&mut self, cells: &mut Cells) {
         cells.release(self.cells.drain(..));
@@ -242,6 +259,19 @@ mod tests {
         assert_eq!(cells.available(), 6);
         whole.leave(&mut cells);
         assert_eq!(cells.available(), 10);
+    }
+
+    #[test]
+    fn what_was_never_evaluated_is_forgotten_with_its_cells() {
+        let mut cells = Cells::new(10);
+        let mut whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
+        for (length, spans) in [(3, 2), (2, 1), (1, 1), (0, 0)] {
+            whole.shorten(length, &mut cells);
+            assert_eq!(whole.tokens(), &[1, 2, 3, 4][..length]);
+            assert_eq!(whole.spans().len(), spans);
+            assert_eq!(whole.spans().last().map_or(0, |span| span.end), length);
+            assert_eq!(cells.available(), 10 - length);
+        }
     }
 
     #[test]

@@ -295,6 +295,12 @@ impl PrefixCache {
         Ok(())
     }
 
+    /// Whether an idle past is in the key–value cache.
+    pub(super) fn has_resident(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| matches!(entry.home, Home::Resident(_)))
+    }
+
     /// Moves resident pasts out of the key–value cache.
     pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
         let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));

@@ -15,6 +15,17 @@ impl Rescued {
     pub fn end(self, outcome: Outcome) {
         self.0.end(outcome);
     }
+
+    /// Ends it if its caller is gone or its time has run out at `now`.
+    pub fn retire(self, now: f64) -> Option<Self> {
+        match self.0.ended_early(now) {
+            Some(outcome) => {
+                self.end(outcome);
+                None
+            }
+            None => Some(self),
+        }
+    }
 }
 
 impl std::fmt::Debug for Rescued {

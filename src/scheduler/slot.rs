@@ -51,6 +51,8 @@ pub(super) struct Slot {
     /// The row of the current batch whose logits are this slot's.
     logits_row: Option<usize>,
     in_batch: bool,
+    /// Positions that the current batch brings.
+    rows: usize,
     generated: u32,
     /// Tokens of the prompt as it was submitted; what was said before a
     /// restart of the engine follows them.
@@ -124,6 +126,7 @@ impl Slot {
             pending: None,
             logits_row: None,
             in_batch: false,
+            rows: 0,
             generated: 0,
             sampler,
             text,
@@ -208,7 +211,18 @@ impl Slot {
     /// Forgets the batch that was evaluated before.
     pub(super) fn leave_batch(&mut self) {
         self.in_batch = false;
+        self.rows = 0;
         self.logits_row = None;
+    }
+
+    /// Undoes its part of a batch of which nothing was evaluated.
+    pub(super) fn take_back_rows(&mut self, cells: &mut Cells) {
+        let evaluated = self.past.len() - self.rows;
+        if self.rows > 0 && evaluated >= self.task.prompt.len() {
+            self.pending = self.past.tokens().last().copied();
+        }
+        self.past.shorten(evaluated, cells);
+        self.leave_batch();
     }
 
     /// Whether a sampled token waits for its evaluation.
@@ -238,6 +252,7 @@ impl Slot {
         batch.push(self.sequence, self.past.len() as u32, tokens, logits, plan);
         self.past.append(tokens, plan.map(|plan| plan.key), cells);
         self.in_batch = true;
+        self.rows += tokens.len();
         if logits {
             self.logits_row = Some(batch.len() - 1);
         }

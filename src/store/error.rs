@@ -76,6 +76,12 @@ pub enum StoreError {
         /// Why it failed.
         reason: String,
     },
+    /// The store has not answered in time.
+    #[error("the store has not answered for {seconds} s; whether the change counts is not known")]
+    Slow {
+        /// How long it was waited for, in whole seconds.
+        seconds: u64,
+    },
     /// Anything else.
     #[error("store {file} failed: {reason}")]
     Failed {
@@ -99,7 +105,14 @@ impl StoreError {
             Self::Full { .. } => "full",
             Self::ReadOnly { .. } => "read_only",
             Self::Behind { .. } => "behind",
+            Self::Slow { .. } => "slow",
             Self::Failed { .. } => "failed",
         }
+    }
+
+    /// Whether it has nothing to do with the session that met it: every other
+    /// one would meet it too.
+    pub(crate) const fn is_general(&self) -> bool {
+        !matches!(self, Self::DamagedSession { .. } | Self::Failed { .. })
     }
 }

@@ -89,6 +89,11 @@ impl SqliteStore {
         };
         let connect = |access| connect(path, access, &faults);
         let mut writer = connect(access)?;
+        // SQLite opens what it may not write without a word.
+        let read_only = writer.is_readonly("main");
+        if access == Access::Own && read_only.map_err(|error| faults.sqlite(&error))? {
+            return Err(faults.read_only());
+        }
         layout::prepare(&mut writer, access, &faults)?;
         if access == Access::Own {
             let synchronous = match settings.durability {

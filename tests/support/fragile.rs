@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
+    Backend, BackendError, BackendFactory, Batch, DeathNotice, ModelFacts, SequenceId, Token,
+    Tokenizer,
 };
 
 use crate::backend::{Letters, Scripted};
@@ -21,9 +22,10 @@ pub enum Site {
     Save,
     Restore,
     Piece,
+    Death,
 }
 
-const SITES: usize = 8;
+const SITES: usize = 9;
 
 /// Asks `fault` at each call.
 #[derive(Clone)]
@@ -101,6 +103,12 @@ impl Backend for Fragile {
 
     fn tokenizer(&self) -> Arc<dyn Tokenizer> {
         Arc::new(FragileLetters(self.faults.clone()))
+    }
+
+    fn on_death(&mut self, tell: DeathNotice) {
+        if let Err(error) = self.faults.at(Site::Death) {
+            tell(error);
+        }
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {

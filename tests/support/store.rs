@@ -20,6 +20,10 @@ pub struct Shelf {
     pub broken: Arc<AtomicBool>,
     /// Panics in every commit.
     pub panics: Arc<AtomicBool>,
+    /// Fails every commit with this session in it.
+    pub poisoned: Arc<Mutex<Option<String>>>,
+    /// May not be written.
+    pub read_only: Arc<AtomicBool>,
     /// Sessions read so far.
     pub loads: Arc<AtomicUsize>,
     pub commits: Arc<AtomicUsize>,
@@ -73,6 +77,20 @@ impl StateStore for Shelf {
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Full {
                 file: "shelf".into(),
+                reason: "injected".into(),
+            });
+        }
+        if self.read_only.load(Ordering::SeqCst) {
+            return Err(StoreError::ReadOnly {
+                file: "shelf".into(),
+            });
+        }
+        let poisoned = self.poisoned.lock().unwrap().clone();
+        let hit = |change: &SessionChange| Some(change.session.as_str()) == poisoned.as_deref();
+        if changes.iter().any(hit) {
+            return Err(StoreError::DamagedSession {
+                file: "shelf".into(),
+                session: poisoned.unwrap_or_default(),
                 reason: "injected".into(),
             });
         }

@@ -1,6 +1,7 @@
 //! The emotion actor's address.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -8,19 +9,22 @@ use super::{EmotionMessage, Feeling, Observation, Reply, Ticket};
 use crate::actors::{CallError, Handle};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
-use crate::event::EventSource;
+use crate::event::{ActorName, EventSource};
 use crate::inference::SessionId;
+use crate::store::StoreError;
 
 /// The emotion actor's address.
 #[derive(Debug, Clone)]
 pub struct EmotionHandle {
     actor: Handle<EmotionMessage>,
+    bound: Option<Duration>,
 }
 
 impl EmotionHandle {
-    /// Makes a typed handle.
-    pub fn new(actor: Handle<EmotionMessage>) -> Self {
-        Self { actor }
+    /// Makes a typed handle. With a store, `bound` is the longest time that an
+    /// answer may take.
+    pub fn new(actor: Handle<EmotionMessage>, bound: Option<Duration>) -> Self {
+        Self { actor, bound }
     }
 
     /// Calls that are not answered yet.
@@ -35,7 +39,8 @@ impl EmotionHandle {
     ///
     /// # Errors
     /// [`Error::Emotion`], [`Error::TooManyEvents`], [`Error::TooManySessions`],
-    /// [`Error::Store`], or [`Error::Stopped`].
+    /// [`Error::Store`], [`Error::Uncertain`] if the actor failed in the middle
+    /// of the event, or [`Error::Stopped`].
     pub async fn feel(
         &self,
         session: &SessionId,
@@ -63,7 +68,6 @@ impl EmotionHandle {
         loop {
             let ticket = Arc::new(Ticket::default());
             let answer = self
-                .actor
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
                     EmotionMessage::Feel(session.clone(), feeling.clone(), ticket, reply)
@@ -90,7 +94,6 @@ impl EmotionHandle {
         loop {
             let ticket = Arc::new(Ticket::default());
             let answer = self
-                .actor
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
                     EmotionMessage::Observe(session.clone(), what.clone(), ticket, reply)
@@ -175,20 +178,37 @@ impl EmotionHandle {
         message: impl Fn(Reply<T>) -> EmotionMessage,
     ) -> Result<T, Error> {
         loop {
-            match self.actor.call(&message).await {
+            match self.call(&message).await {
                 Ok(result) => return result,
                 Err(CallError::Unanswered) => {}
                 Err(error) => return Err(stopped(error)),
             }
         }
     }
+
+    /// Sends a message and waits for its answer, within the bound.
+    async fn call<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(Reply<T>) -> EmotionMessage,
+    ) -> Result<Result<T, Error>, CallError> {
+        let call = self.actor.call(message);
+        let Some(bound) = self.bound else {
+            return call.await;
+        };
+        tokio::time::timeout(bound, call).await.unwrap_or_else(|_| {
+            let seconds = bound.as_secs();
+            Ok(Err(StoreError::Slow { seconds }.into()))
+        })
+    }
 }
 
 fn stopped(error: CallError) -> Error {
-    Error::Stopped {
-        reason: match error {
-            CallError::Unanswered => "the emotion actor failed on this event".to_owned(),
-            CallError::Stopped(reason) => reason.to_string(),
+    match error {
+        CallError::Unanswered => Error::Uncertain {
+            actor: ActorName::Emotion.as_str(),
+        },
+        CallError::Stopped(reason) => Error::Stopped {
+            reason: reason.to_string(),
         },
     }
 }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::table::{Batch, Keeping, Table};
+use super::table::{Ack, Keeping, Table};
 use crate::bus::EventBus;
 use crate::event::Event;
 use crate::settings::{Durability, StoreSettings};
-use crate::store::{StateStore, StoreError};
+use crate::store::{SessionChange, StateStore, StoreError};
 use crate::telemetry;
 
 /// Changes that may wait to be written; more wait to be made.
@@ -26,6 +26,13 @@ const MANY_WAITING: usize = MOST_WAITING / 8;
 
 /// Waits between attempts to write, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Longest time that anybody waits for the store's answer.
+pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sessions of a refused batch that are tried alone before the store itself is
+/// to blame.
+const TRIED_ALONE: usize = 8;
 
 /// How often a closing runtime looks whether the writer has ended.
 const JOIN_POLL: Duration = Duration::from_millis(2);
@@ -106,6 +113,12 @@ impl Sessions {
         self.limit
     }
 
+    /// Longest time that a caller waits for an answer, if there is a store that
+    /// may hang.
+    pub fn patience(&self) -> Option<Duration> {
+        (self.keeping() != Keeping::Memory).then_some(MOST_PATIENCE)
+    }
+
     pub(super) fn keeping(&self) -> Keeping {
         self.shared.keeping
     }
@@ -131,11 +144,20 @@ impl Sessions {
         }
     }
 
-    /// Has the writer write what waits now, and waits for it.
+    /// Has the writer write what waits now, and waits for it; what comes later
+    /// is not waited for.
     ///
     /// # Errors
     /// [`StoreError::Behind`] if the store fails; it is tried again.
+    /// [`StoreError::Slow`] if it does not answer.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        let goal = self.lock().goal();
+        let flushed = self.settled(goal);
+        let flushed = tokio::time::timeout(MOST_PATIENCE, flushed).await;
+        flushed.unwrap_or_else(|_| Err(slow()))
+    }
+
+    async fn settled(&self, goal: u64) -> Result<(), StoreError> {
         loop {
             let notified = self.shared.progress.notified();
             tokio::pin!(notified);
@@ -143,7 +165,7 @@ impl Sessions {
             {
                 let mut table = self.lock();
                 let waiting = table.unwritten();
-                if waiting == 0 {
+                if waiting == 0 || table.settled() >= goal {
                     return Ok(());
                 }
                 if let Some(reason) = table.failing.clone() {
@@ -162,7 +184,8 @@ impl Sessions {
         self.shared.work.notify_one();
     }
 
-    /// Has the writer write what waits, and waits at most `limit` for it.
+    /// Has the writer write what waits, and waits at most `limit` for it. Who
+    /// still waits then is told so.
     pub async fn close(&self, limit: Duration) {
         self.begin_closing();
         drop(wait(self.shared.store.lock()).take());
@@ -183,6 +206,11 @@ impl Sessions {
             }
             if start.elapsed() > limit {
                 tracing::error!("the store did not take the last changes in time");
+                let acks = self.lock().take_acks();
+                for ack in acks {
+                    let seconds = limit.as_secs();
+                    ack(Err(StoreError::Slow { seconds }));
+                }
                 return;
             }
             tokio::time::sleep(JOIN_POLL).await;
@@ -197,110 +225,200 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits until the runtime closes.
+    /// Writes what waits until the runtime closes, whatever breaks on the way.
     fn write_on(&self, store: &dyn StateStore) {
-        let mut table = self.lock();
-        loop {
-            table.idle = true;
-            while table.waiting() == 0 && !table.closing {
-                table = wait(self.work.wait(table));
-            }
-            table.idle = false;
-            if table.waiting() == 0 {
-                return;
-            }
-            if self.keeping == Keeping::Relaxed {
-                let start = Instant::now();
-                while !table.closing && !table.hurried && table.waiting() < MANY_WAITING {
-                    let Some(rest) = self.flush.checked_sub(start.elapsed()) else {
-                        break;
-                    };
-                    table = wait(self.work.wait_timeout(table, rest)).0;
-                }
-            }
-            let batch = table.take();
-            drop(table);
-            self.write(store, batch);
-            table = self.lock();
-            table.hurried &= table.waiting() > 0;
-            self.progress.notify_waiters();
-        }
-    }
-
-    /// Writes a batch: again and again until it is written, or, if its
-    /// senders wait for it, until it has failed once.
-    fn write(&self, store: &dyn StateStore, batch: Batch) {
         let mut pause = RETRY.0;
         loop {
-            let start = Instant::now();
-            let error = match commit(store, &batch) {
-                Ok(()) => {
-                    telemetry::store_written(&batch.changes, start.elapsed());
-                    return self.written(batch);
+            let work = AssertUnwindSafe(|| self.write_next(store, &mut pause));
+            match std::panic::catch_unwind(work) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(panic) => {
+                    let error = failed(panicked(panic.as_ref()));
+                    tracing::error!(%error, "the writer of the store failed and goes on");
+                    let acks = self.lock().take_back_flights();
+                    refuse(acks, &error);
+                    self.progress.notify_waiters();
                 }
-                Err(error) => error,
-            };
-            telemetry::store_failed(&error);
-            if self.keeping == Keeping::Sync {
-                return self.refuse(batch, &error);
             }
-            let mut table = self.lock();
-            if table.closing {
-                let sessions = batch.changes.len();
-                tracing::error!(%error, sessions, "the last changes were not written");
-                drop(table.take_back(batch));
-                return;
-            }
-            if table.failing.replace(error.to_string()).is_none() {
-                tracing::error!(%error, "the store fails; it is tried again");
-                let reason = error.to_string();
-                self.bus.publish(Event::StoreFailing { reason });
-            }
-            self.progress.notify_waiters();
-            let start = Instant::now();
-            while !table.closing
-                && let Some(rest) = pause.checked_sub(start.elapsed())
-            {
-                table = wait(self.work.wait_timeout(table, rest)).0;
-            }
-            drop(table);
-            pause = (pause * 2).min(RETRY.1);
         }
     }
 
-    fn written(&self, batch: Batch) {
+    /// Waits for something to write and writes it; `false` if nothing will
+    /// come any more.
+    fn write_next(&self, store: &dyn StateStore, pause: &mut Duration) -> bool {
         let mut table = self.lock();
-        let recovered = table.failing.take().is_some();
-        let acks = table.written(batch);
-        drop(table);
-        if recovered {
-            tracing::info!("the store works again");
-            self.bus.publish(Event::StoreRecovered);
+        table.idle = true;
+        while table.waiting() == 0 && !table.closing {
+            table = wait(self.work.wait(table));
         }
-        for ack in acks {
+        table.idle = false;
+        if table.waiting() == 0 {
+            return false;
+        }
+        if self.keeping == Keeping::Relaxed {
+            let start = Instant::now();
+            while !table.closing && !table.hurried && table.waiting() < MANY_WAITING {
+                let Some(rest) = self.flush.checked_sub(start.elapsed()) else {
+                    break;
+                };
+                table = wait(self.work.wait_timeout(table, rest)).0;
+            }
+        }
+        let changes = table.take();
+        drop(table);
+        match self.write(store, changes) {
+            None => {
+                *pause = RETRY.0;
+                self.works();
+            }
+            Some(left) if self.keeping == Keeping::Sync => self.refuse(left),
+            Some(left) => self.try_again(left, pause),
+        }
+        let mut table = self.lock();
+        table.hurried &= table.waiting() > 0;
+        self.progress.notify_waiters();
+        true
+    }
+
+    /// Writes a batch; if a session may be to blame that it fails, each one by
+    /// itself. Returns what was not written.
+    fn write(&self, store: &dyn StateStore, changes: Vec<SessionChange>) -> Option<Left> {
+        let start = Instant::now();
+        let Err(mut error) = commit(store, &changes) else {
+            self.landed(changes, start);
+            return None;
+        };
+        telemetry::store_failed(&error);
+        let mut general = error.is_general();
+        if general || changes.len() == 1 {
+            return Some(Left {
+                changes,
+                error,
+                general,
+            });
+        }
+        let mut left = Vec::new();
+        let mut written = 0;
+        for change in changes {
+            if general {
+                left.push(change);
+                continue;
+            }
+            let start = Instant::now();
+            match commit(store, std::slice::from_ref(&change)) {
+                Ok(()) => {
+                    written += 1;
+                    self.landed(vec![change], start);
+                }
+                Err(alone) => {
+                    left.push(change);
+                    let tried = written == 0 && left.len() >= TRIED_ALONE;
+                    general = tried || alone.is_general();
+                    error = alone;
+                }
+            }
+        }
+        (!left.is_empty()).then_some(Left {
+            changes: left,
+            error,
+            general: general || written == 0,
+        })
+    }
+
+    fn landed(&self, changes: Vec<SessionChange>, start: Instant) {
+        telemetry::store_written(&changes, start.elapsed());
+        let mut table = self.lock();
+        let landed = changes.into_iter().map(|change| table.landed(change));
+        let acks: Vec<_> = landed.collect();
+        drop(table);
+        for ack in acks.into_iter().flatten() {
             ack(Ok(()));
         }
     }
 
-    fn refuse(&self, batch: Batch, error: &StoreError) {
-        tracing::error!(%error, "changes were refused, because the store fails");
-        let mut table = self.lock();
-        let first = table.failing.replace(error.to_string()).is_none();
-        let acks = table.take_back(batch);
-        drop(table);
-        if first {
+    fn works(&self) {
+        if self.lock().failing.take().is_some() {
+            tracing::info!("the store works again");
+            self.bus.publish(Event::StoreRecovered);
+        }
+    }
+
+    fn fails(&self, error: &StoreError) {
+        if self.lock().failing.replace(error.to_string()).is_none() {
+            tracing::error!(%error, "the store fails");
             let reason = error.to_string();
             self.bus.publish(Event::StoreFailing { reason });
         }
-        for ack in acks {
-            ack(Err(error.clone()));
+    }
+
+    /// Has what was not written wait again, and pauses.
+    fn try_again(&self, left: Left, pause: &mut Duration) {
+        let mut table = self.lock();
+        for change in left.changes {
+            table.put_back(change);
         }
+        if table.closing {
+            let changes = table.unwritten();
+            tracing::error!(error = %left.error, changes, "the last changes were not written");
+            let acks = table.take_all_back();
+            drop(table);
+            return refuse(acks, &left.error);
+        }
+        drop(table);
+        self.fails(&left.error);
+        self.progress.notify_waiters();
+        let start = Instant::now();
+        let mut table = self.lock();
+        while !table.closing
+            && let Some(rest) = pause.checked_sub(start.elapsed())
+        {
+            table = wait(self.work.wait_timeout(table, rest)).0;
+        }
+        *pause = (*pause * 2).min(RETRY.1);
+    }
+
+    /// Takes back what was not written; if the store itself fails, what waits
+    /// behind it too.
+    fn refuse(&self, left: Left) {
+        let Left {
+            changes,
+            error,
+            general,
+        } = left;
+        let sessions = changes.len();
+        tracing::error!(%error, sessions, "changes were refused, because the store fails");
+        self.fails(&error);
+        let acks = if general {
+            self.lock().take_all_back()
+        } else {
+            let mut table = self.lock();
+            let refused = changes
+                .iter()
+                .map(|change| table.take_back(&change.session));
+            refused.flatten().collect()
+        };
+        refuse(acks, &error);
+    }
+}
+
+/// What of a batch was not written.
+struct Left {
+    changes: Vec<SessionChange>,
+    error: StoreError,
+    /// Whether every other session would fail too.
+    general: bool,
+}
+
+fn refuse(acks: Vec<Ack>, error: &StoreError) {
+    for ack in acks {
+        ack(Err(error.clone()));
     }
 }
 
 /// A store of one's own may panic.
-fn commit(store: &dyn StateStore, batch: &Batch) -> Result<(), StoreError> {
-    let work = AssertUnwindSafe(|| store.commit(&batch.changes));
+fn commit(store: &dyn StateStore, changes: &[SessionChange]) -> Result<(), StoreError> {
+    let work = AssertUnwindSafe(|| store.commit(changes));
     std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(failed(panicked(panic.as_ref()))))
 }
 
@@ -316,6 +434,13 @@ pub(super) fn failed(reason: String) -> StoreError {
     StoreError::Failed {
         file: "of the runtime".to_owned(),
         reason,
+    }
+}
+
+/// The store has not answered in time.
+pub(super) fn slow() -> StoreError {
+    StoreError::Slow {
+        seconds: MOST_PATIENCE.as_secs(),
     }
 }
 

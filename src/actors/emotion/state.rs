@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Reply;
 use super::mood::sampling_base;
 use super::table::{Held, Keeping, Table};
 use super::watching::Observation;
+use super::{EmotionMessage, Reply};
 use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
     EmotionConfig, EmotionSnapshot, EmotionTracker, Happening, JournalEntry, SafetyLimit,
@@ -37,6 +37,11 @@ impl EmotionState {
             config: Arc::new(wiring.settings.emotion.clone()),
             wiring,
         }
+    }
+
+    /// Lets a test break the actor here.
+    pub(super) fn probe(&self, message: &EmotionMessage) {
+        self.wiring.probe.at(message);
     }
 
     /// Works on what is held of a session, which is made or read from the

@@ -1,5 +1,6 @@
 //! The sessions in memory, and what of them waits to be written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashlink::LinkedHashMap;
@@ -36,8 +37,6 @@ pub(super) struct Held {
     entries: u64,
     /// Tells incarnations of one name apart.
     born: u64,
-    /// Whether a transaction with it is on the way.
-    writing: bool,
     /// When it was used last.
     used: f64,
 }
@@ -98,12 +97,19 @@ struct Pending {
     acks: Vec<Ack>,
 }
 
-/// A transaction on its way.
-#[derive(Default)]
-pub(super) struct Batch {
-    pub(super) changes: Vec<SessionChange>,
-    born: Vec<Option<u64>>,
-    pub(super) acks: Vec<Ack>,
+impl Pending {
+    /// Number of changes.
+    fn len(&self) -> usize {
+        self.entries.len() + usize::from(self.forgotten)
+    }
+}
+
+/// What is on its way to the store.
+struct Flight {
+    born: Option<u64>,
+    forgotten: bool,
+    changes: usize,
+    acks: Vec<Ack>,
 }
 
 /// When a change counts.
@@ -122,11 +128,12 @@ pub(super) enum Keeping {
 pub(super) struct Table {
     held: LinkedHashMap<SessionId, Box<Held>>,
     pending: LinkedHashMap<SessionId, Pending>,
-    /// Sessions whose removal is on its way.
-    leaving: Vec<SessionId>,
+    flights: HashMap<SessionId, Flight>,
     waiting: usize,
-    /// Changes of the transaction on its way.
+    /// Changes that are on their way.
     on_the_way: usize,
+    /// How often something on its way arrived, or was given up.
+    settled: u64,
     births: u64,
     silences: Silences,
     /// Why the store does not take anything at the moment.
@@ -154,6 +161,17 @@ impl Table {
         self.waiting + self.on_the_way
     }
 
+    /// What [`settled`](Self::settled) is once everything that is not on disk
+    /// now has arrived.
+    pub(super) fn goal(&self) -> u64 {
+        self.settled + (self.flights.len() + self.pending.len()) as u64
+    }
+
+    /// How often something on its way arrived, or was given up.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
+    }
+
     /// Names the sessions in memory.
     pub(super) fn names(&self) -> impl Iterator<Item = &SessionId> {
         self.held.keys()
@@ -172,7 +190,8 @@ impl Table {
     /// Whether the store must not be asked for a session, because it is to be
     /// removed from it.
     pub(super) fn is_leaving(&self, session: &SessionId) -> bool {
-        self.leaving.contains(session) || self.pending.get(session).is_some_and(|p| p.forgotten)
+        let flight = self.flights.get(session).map(|flight| flight.forgotten);
+        flight == Some(true) || self.pending.get(session).is_some_and(|p| p.forgotten)
     }
 
     /// What is held of a session, which counts as used.
@@ -193,7 +212,6 @@ impl Table {
             watched: None,
             entries: stored.entries,
             born: self.births,
-            writing: false,
             used: now,
         };
         self.held.insert(session, Box::new(held));
@@ -316,17 +334,19 @@ impl Table {
 
     /// Lets the session that was unused for longest leave memory, if it was
     /// for at least `idle` seconds, is written down and nobody follows it;
-    /// busy ones count as used.
+    /// busy ones count as used. Of these there are no more than generations
+    /// run and changes wait, so the search is bounded.
     pub(super) fn evict(&mut self, now: f64, idle: f64) -> bool {
-        for _ in 0..self.held.len().min(BATCH_SESSIONS) {
+        for _ in 0..self.held.len() {
             let Some((session, held)) = self.held.front() else {
                 return false;
             };
             if now - held.used < idle {
                 return false;
             }
-            let busy = held.is_followed() || held.writing || self.pending.contains_key(session);
-            if !busy {
+            let unwritten =
+                self.flights.contains_key(session) || self.pending.contains_key(session);
+            if !unwritten && !held.is_followed() {
                 self.held.pop_front();
                 return true;
             }
@@ -337,26 +357,25 @@ impl Table {
     }
 
     /// Takes out what is written next.
-    pub(super) fn take(&mut self) -> Batch {
-        let mut batch = Batch::default();
-        while batch.changes.len() < BATCH_SESSIONS
+    pub(super) fn take(&mut self) -> Vec<SessionChange> {
+        let mut taken = Vec::new();
+        while taken.len() < BATCH_SESSIONS
             && let Some((session, pending)) = self.pending.pop_front()
         {
-            let held = self.held.get_mut(&session);
+            let held = self.held.get(&session);
             let held = held.filter(|_| !pending.entries.is_empty());
-            batch.born.push(held.as_ref().map(|held| held.born));
-            let after = held.map(|held| {
-                held.writing = true;
-                held.latest().clone()
-            });
-            if pending.forgotten {
-                self.leaving.push(session.clone());
-            }
-            let changes = pending.entries.len() + usize::from(pending.forgotten);
+            let changes = pending.len();
             self.waiting -= changes;
             self.on_the_way += changes;
-            batch.acks.extend(pending.acks);
-            batch.changes.push(SessionChange {
+            let flight = Flight {
+                born: held.map(|held| held.born),
+                forgotten: pending.forgotten,
+                changes,
+                acks: pending.acks,
+            };
+            let after = held.map(|held| held.latest().clone());
+            self.flights.insert(session.clone(), flight);
+            taken.push(SessionChange {
                 session,
                 forgotten: pending.forgotten,
                 first: pending.first,
@@ -364,25 +383,21 @@ impl Table {
                 after,
             });
         }
-        batch
+        taken
     }
 
     /// Takes over what is on disk now.
-    pub(super) fn written(&mut self, batch: Batch) -> Vec<Ack> {
-        self.leaving.clear();
-        self.on_the_way = 0;
-        for (change, born) in batch.changes.into_iter().zip(batch.born) {
-            let Some(held) = self.held.get_mut(&change.session) else {
-                continue;
-            };
-            if Some(held.born) != born {
-                continue;
-            }
-            held.writing = false;
-            if held.ahead.is_none() {
-                continue;
-            }
-            let newer = self.pending.contains_key(&change.session);
+    pub(super) fn landed(&mut self, change: SessionChange) -> Vec<Ack> {
+        let Some(flight) = self.flights.remove(&change.session) else {
+            return Vec::new();
+        };
+        self.on_the_way -= flight.changes;
+        self.settled += 1;
+        let newer = self.pending.contains_key(&change.session);
+        if let Some(held) = self.held.get_mut(&change.session)
+            && Some(held.born) == flight.born
+            && held.ahead.is_some()
+        {
             let now_in_force = if newer {
                 change.after
             } else {
@@ -392,25 +407,87 @@ impl Table {
                 held.put_in_force(tracker);
             }
         }
-        batch.acks
+        flight.acks
     }
 
-    /// Takes back what could not be written, and everything that waits
-    /// behind it: those sessions come back from the store as they were.
-    pub(super) fn take_back(&mut self, batch: Batch) -> Vec<Ack> {
-        self.leaving.clear();
-        self.on_the_way = 0;
-        let mut acks = batch.acks;
-        let pending = std::mem::take(&mut self.pending);
-        self.waiting = 0;
-        for change in batch.changes {
-            self.held.remove(&change.session);
+    /// Has what could not be written wait again, before everything else.
+    pub(super) fn put_back(&mut self, change: SessionChange) {
+        let Some(flight) = self.flights.remove(&change.session) else {
+            return;
+        };
+        self.on_the_way -= flight.changes;
+        let mut first = Pending {
+            forgotten: change.forgotten,
+            first: change.first,
+            entries: change.entries,
+            acks: flight.acks,
+        };
+        match self.pending.get_mut(&change.session) {
+            // What came before it is removed with the session.
+            Some(later) if later.forgotten => {
+                later.acks.append(&mut first.acks);
+                self.settled += 1;
+            }
+            Some(later) => {
+                self.settled += 1;
+                self.waiting += first.len();
+                first.entries.append(&mut later.entries);
+                first.acks.append(&mut later.acks);
+                *later = first;
+            }
+            None => {
+                self.waiting += first.len();
+                self.pending.insert(change.session.clone(), first);
+                self.pending.to_front(&change.session);
+            }
         }
-        for (session, pending) in pending {
-            self.held.remove(&session);
+    }
+
+    /// Takes back what was not written of a session, and what waits behind it:
+    /// it comes back from the store as it was.
+    pub(super) fn take_back(&mut self, session: &SessionId) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        if let Some(flight) = self.flights.remove(session) {
+            self.on_the_way -= flight.changes;
+            self.settled += 1;
+            acks = flight.acks;
+        }
+        if let Some(pending) = self.pending.remove(session) {
+            self.waiting -= pending.len();
+            self.settled += 1;
             acks.extend(pending.acks);
         }
+        self.held.remove(session);
         acks
+    }
+
+    /// Takes back everything that is not on disk.
+    pub(super) fn take_all_back(&mut self) -> Vec<Ack> {
+        let flying = self.flights.keys();
+        let unwritten: Vec<_> = flying.chain(self.pending.keys()).cloned().collect();
+        unwritten
+            .iter()
+            .flat_map(|session| self.take_back(session))
+            .collect()
+    }
+
+    /// Takes back what is on its way; nobody knows whether it arrived.
+    pub(super) fn take_back_flights(&mut self) -> Vec<Ack> {
+        let flying: Vec<_> = self.flights.keys().cloned().collect();
+        flying
+            .iter()
+            .flat_map(|session| self.take_back(session))
+            .collect()
+    }
+
+    /// Takes out whom to tell of what is not on disk.
+    pub(super) fn take_acks(&mut self) -> Vec<Ack> {
+        let flying = self.flights.values_mut().map(|flight| &mut flight.acks);
+        let waiting = self
+            .pending
+            .iter_mut()
+            .map(|(_, pending)| &mut pending.acks);
+        flying.chain(waiting).flat_map(std::mem::take).collect()
     }
 }
 

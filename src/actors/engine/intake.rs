@@ -1,12 +1,13 @@
 //! The way in to the engine thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::line::Lines;
+use crate::backend::ModelFacts;
+use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::inference::SessionId;
 use crate::scheduler::{AdmissionQueue, Outcome, Rescued, Scheduler, Task};
@@ -23,6 +24,8 @@ pub enum CacheOrder {
     Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
     /// Forgets what a session left behind.
     Forget(SessionId),
+    /// Nothing; wakes an engine thread that sleeps.
+    Wake,
 }
 
 type SaveResult = Result<Option<Vec<u8>>, EngineError>;
@@ -32,6 +35,7 @@ impl CacheOrder {
     /// Does the work. Whoever asked may be gone: that is no error.
     fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
+            Self::Wake => {}
             Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
             Self::Restore(session, bytes, reply) => {
                 drop(reply.send(scheduler.restore(&session, &bytes)));
@@ -45,14 +49,14 @@ impl CacheOrder {
     }
 }
 
-/// Tells whether the engine thread has taken up an order.
+/// Tells which engine thread has taken up an order.
 #[derive(Debug, Clone, Default)]
-pub struct OrderTicket(Arc<AtomicBool>);
+pub struct OrderTicket(Arc<OnceLock<Arc<ModelFacts>>>);
 
 impl OrderTicket {
-    /// Whether it has.
-    pub fn is_taken(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// The model of the thread that has, if one has.
+    pub fn taken_by(&self) -> Option<&Arc<ModelFacts>> {
+        self.0.get()
     }
 }
 
@@ -65,7 +69,7 @@ pub(super) struct Ordered {
 
 impl Ordered {
     pub(super) fn carry_out(self, scheduler: &mut Scheduler) {
-        self.ticket.0.store(true, Ordering::Release);
+        let _ = self.ticket.0.set(Arc::clone(scheduler.facts()));
         self.order.carry_out(scheduler);
     }
 }
@@ -234,6 +238,32 @@ impl Intake {
     /// Generations and orders that the engine thread has not taken in yet.
     pub fn arrived(&self) -> usize {
         self.receiver.len() + self.orders.1.len()
+    }
+
+    /// Ends what waits and whose caller is gone or whose time has run out,
+    /// also while there is no engine.
+    pub fn retire(&self, clock: &dyn Clock) {
+        let mut queue = self.queue();
+        let before = queue.len();
+        for task in self.receiver.try_iter() {
+            queue.push(task);
+        }
+        // An engine that sleeps waits for what was just taken away.
+        if queue.len() > before && self.orders.0.is_empty() {
+            let _ = self.orders.0.try_send(Ordered {
+                order: CacheOrder::Wake,
+                ticket: OrderTicket::default(),
+            });
+        }
+        let mut rescued = lock(&self.rescued);
+        if queue.is_empty() && rescued.is_empty() {
+            return;
+        }
+        let now = clock.now();
+        queue.retire(now);
+        for waiting in std::mem::take(&mut *rescued) {
+            rescued.extend(waiting.retire(now));
+        }
     }
 
     /// Where submitted generations arrive.

@@ -45,6 +45,11 @@ impl Line {
         lock(&self.open).as_ref().map(|open| work(&open.sender))
     }
 
+    /// Whether the line has ended.
+    pub fn is_over(&self) -> bool {
+        lock(&self.open).is_none()
+    }
+
     /// Tells those that watch the generation of something, if the line is
     /// open.
     pub fn tell(&self, what: impl FnOnce(&mut RequestWatch)) {

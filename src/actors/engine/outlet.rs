@@ -157,6 +157,11 @@ impl Outlet for StreamOutlet {
             Outcome::Done(report) => report.as_ref().clone(),
             _ => return self.line.finish(outcome),
         };
+        if self.line.is_over() {
+            // Its engine was given up; what it says now, nobody has heard.
+            self.handed_over = true;
+            return;
+        }
         let Some(following) = self.sequel.take() else {
             return self.line.finish(outcome);
         };

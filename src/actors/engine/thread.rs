@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::pulse::Pulse;
 use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
-use crate::backend::{BackendError, LoadOptions};
+use crate::backend::LoadOptions;
 use crate::error::EngineError;
 use crate::scheduler::{Outcome, PrefixOptions, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
@@ -35,7 +35,7 @@ pub enum ThreadEnd {
     Failed(EngineFailure),
 }
 
-/// A running engine thread; dropping it tells the thread to stop.
+/// A running engine thread; dropped, the thread ends as if it had failed.
 #[derive(Debug)]
 pub struct EngineThread {
     stop: Option<Sender<()>>,
@@ -51,7 +51,7 @@ impl EngineThread {
         wiring: Wiring,
         ended: impl FnOnce(ThreadEnd) + Send + 'static,
     ) -> Result<(Self, LoadedModel), EngineFailure> {
-        let (stop, stopped) = bounded(0);
+        let (stop, stopped) = bounded(1);
         let (report, loaded) = oneshot::channel();
         let pulse = Arc::<Pulse>::default();
         let own = Arc::clone(&pulse);
@@ -73,6 +73,11 @@ impl EngineThread {
         }
     }
 
+    /// Whether the thread has ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// How long the thread has been at one step; `None` while it rests.
     pub(super) fn busy_for(&self) -> Option<Duration> {
         self.pulse.busy_for()
@@ -86,7 +91,10 @@ impl EngineThread {
 
     /// Tells the thread to stop and waits for it, at most `limit`.
     pub(super) async fn stop(&mut self, limit: Duration) {
-        self.stop = None;
+        if let Some(stop) = self.stop.take() {
+            // There is room for the only word.
+            let _ = stop.try_send(());
+        }
         let Some(handle) = self.handle.take() else {
             return;
         };
@@ -123,18 +131,28 @@ fn run(
             return;
         }
     };
-    for rescued in wiring.intake.take_rescued() {
-        scheduler.resume(rescued);
-    }
-    let result = guarded(|| Ok(serve(&mut scheduler, wiring, stopped, pulse)?));
-    if result.is_err() && wiring.settings.runtime.resume_generations {
-        wiring.intake.keep(scheduler.rescue());
-    }
+    let facts = Arc::clone(scheduler.facts());
+    let result = guarded(|| {
+        for rescued in wiring.intake.take_rescued() {
+            scheduler.resume(rescued);
+        }
+        serve(&mut scheduler, wiring, stopped, pulse)
+    });
+    // Whatever breaks from here on, the actor hears of the end.
+    let kept = guarded(|| {
+        if result.is_err() && wiring.settings.runtime.resume_generations {
+            wiring.intake.keep(scheduler.rescue());
+        }
+        Ok(())
+    });
     // Who reads of the end and asks again must wait for the next model.
-    wiring.withdraw(scheduler.facts());
+    wiring.withdraw(&facts);
     // Ends the streams in flight before anyone hears of the end.
-    drop(scheduler);
-    ended(match result {
+    let dropped = guarded(move || {
+        drop(scheduler);
+        Ok(())
+    });
+    ended(match result.and(kept).and(dropped) {
         Ok(()) => ThreadEnd::Stopped,
         Err(failure) => ThreadEnd::Failed(failure),
     });
@@ -194,7 +212,7 @@ fn serve(
     wiring: &Wiring,
     stopped: &Receiver<()>,
     pulse: &Pulse,
-) -> Result<(), BackendError> {
+) -> Result<(), EngineFailure> {
     let intake = &wiring.intake;
     let metrics = StepMetrics::new(&scheduler.facts().name);
     let (death, died) = bounded(1);
@@ -206,10 +224,10 @@ fn serve(
     library.mark_changed();
     loop {
         pulse.work();
-        if stopped.try_recv() == Err(TryRecvError::Disconnected) {
-            return scheduler.end_all(&Outcome::Failed(EngineError::Stopped {
-                reason: "the engine was told to stop".to_owned(),
-            }));
+        match stopped.try_recv() {
+            Ok(()) => return stop(scheduler),
+            Err(TryRecvError::Disconnected) => return Err(EngineFailure::Deserted),
+            Err(TryRecvError::Empty) => {}
         }
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
@@ -241,10 +259,15 @@ fn serve(
         };
         pulse.rest();
         select! {
-            recv(stopped) -> _ => {}
+            recv(stopped) -> told => {
+                if told.is_ok() {
+                    return stop(scheduler);
+                }
+                // The next look tells.
+            }
             recv(died) -> error => {
                 if let Ok(error) = error {
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
             recv(intake.receiver()) -> task => {
@@ -263,6 +286,14 @@ fn serve(
         // The step after a rest does not follow a token.
         last = Instant::now();
     }
+}
+
+/// Ends what runs, because nothing is to run any more.
+fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
+    let outcome = Outcome::Failed(EngineError::Stopped {
+        reason: "the engine was told to stop".to_owned(),
+    });
+    Ok(scheduler.end_all(&outcome)?)
 }
 
 /// Moves what has arrived into the queue and from there into free slots.

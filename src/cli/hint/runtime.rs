@@ -25,6 +25,7 @@ pub(super) fn error(error: &Error) -> Hint {
             "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
         ),
         Error::Stopped { .. } => stopped(),
+        Error::Uncertain { .. } => say("look at the state, and send it again if it is missing"),
         // They name what is allowed.
         Error::Emotion(_) | Error::ChatFormat { .. } => None,
     }
@@ -119,7 +120,7 @@ pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
         EngineFailure::Hung { .. } => {
             say("raise runtime.watchdog_seconds above the longest step of this machine")
         }
-        EngineFailure::Panic(_) | EngineFailure::Spawn(_) => stopped(),
+        EngineFailure::Panic(_) | EngineFailure::Deserted | EngineFailure::Spawn(_) => stopped(),
         // It names the known ones.
         EngineFailure::ChatFormat(_) => None,
     }

@@ -26,6 +26,9 @@ pub(super) fn store(error: &StoreError) -> Hint {
         StoreError::Behind { .. } => {
             say("repair what the reason names; what waits is written then")
         }
+        StoreError::Slow { .. } => {
+            say("look at the disk, and whether the file lies on a network file system")
+        }
         StoreError::Failed { file, .. } => Some(format!(
             "check that the folder of {file} is there and may be written; `elpis store check {file}` looks for damage"
         )),

@@ -69,12 +69,16 @@ impl Faults {
     pub fn io(&self, error: &std::io::Error) -> StoreError {
         match error.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                StoreError::ReadOnly {
-                    file: self.file.clone(),
-                }
+                self.read_only()
             }
             std::io::ErrorKind::StorageFull => self.full(&error.to_string()),
             _ => self.failed(&error.to_string()),
+        }
+    }
+
+    pub fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly {
+            file: self.file.clone(),
         }
     }
 
@@ -93,9 +97,7 @@ impl Faults {
             Some(ErrorCode::DiskFull) => {
                 self.full(&format!("{reason}; the disk, or the setting store.max_mib"))
             }
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly {
-                file: self.file.clone(),
-            },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => self.read_only(),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => self.in_use(),
             _ => self.failed(&reason),
         }

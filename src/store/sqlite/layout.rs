@@ -39,8 +39,18 @@ pub(super) fn prepare(
     access: Access,
     faults: &Faults,
 ) -> Result<(), StoreError> {
+    bring_up(connection, access, faults, &STEPS)
+}
+
+/// Takes the steps that a file lacks, all of them or none.
+fn bring_up(
+    connection: &mut Connection,
+    access: Access,
+    faults: &Faults,
+    steps: &[&str],
+) -> Result<(), StoreError> {
     let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
-    let known = STEPS.len() as i64;
+    let known = steps.len() as i64;
     let version = number(connection, "user_version").map_err(sqlite)?;
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
@@ -65,7 +75,7 @@ pub(super) fn prepare(
     if version == known {
         return Ok(());
     }
-    let steps = STEPS.iter().skip(usize::try_from(version).unwrap_or(0));
+    let steps = steps.iter().skip(usize::try_from(version).unwrap_or(0));
     let migrate = |transaction: Transaction<'_>| {
         for step in steps {
             transaction.execute_batch(step)?;
@@ -112,4 +122,71 @@ fn check(connection: &Connection, pragma: &str, faults: &Faults) -> Result<(), S
 
 fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NEXT: &str = "ALTER TABLE session ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+
+    fn open(path: &Path) -> (Connection, Faults) {
+        (Connection::open(path).unwrap(), Faults::of(path))
+    }
+
+    fn version(path: &Path) -> i64 {
+        number(&open(path).0, "user_version").unwrap()
+    }
+
+    #[test]
+    fn a_file_of_an_older_layout_is_brought_up_with_all_that_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("moods.db");
+        let (mut old, faults) = open(&path);
+        bring_up(&mut old, Access::Own, &faults, &STEPS).unwrap();
+        old.execute_batch(
+            "INSERT INTO config VALUES (1, '{}');
+             INSERT INTO session VALUES (1, 'ada', 1, '{}', 1);
+             INSERT INTO journal VALUES (1, 0, 2.5, 'felt');",
+        )
+        .unwrap();
+        drop(old);
+        let newer = [STEPS[0], NEXT];
+
+        // Who only reads waits for the owner to do it.
+        let (mut reader, faults) = open(&path);
+        let error = bring_up(&mut reader, Access::Read, &faults, &newer).unwrap_err();
+        assert_eq!(error.kind(), "not_a_store", "{error}");
+        drop(reader);
+
+        // A step that breaks leaves the file as it was.
+        let (mut broken, faults) = open(&path);
+        let breaks = [STEPS[0], NEXT, "INSERT INTO nowhere VALUES (1)"];
+        bring_up(&mut broken, Access::Own, &faults, &breaks).unwrap_err();
+        drop(broken);
+        assert_eq!(version(&path), 1);
+
+        let (mut owner, faults) = open(&path);
+        bring_up(&mut owner, Access::Own, &faults, &newer).unwrap();
+        let row: (String, i64, String, f64) = owner
+            .query_row(
+                "SELECT name, entries, note, at FROM session JOIN journal ON session = id",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
+            .unwrap();
+        assert_eq!(row, ("ada".to_owned(), 1, "none".to_owned(), 2.5));
+        // Twice is once.
+        bring_up(&mut owner, Access::Own, &faults, &newer).unwrap();
+        integrity_check(&owner, &faults).unwrap();
+        drop(owner);
+        assert_eq!(version(&path), 2);
+
+        // The build of before refuses it now.
+        let (mut late, faults) = open(&path);
+        let error = bring_up(&mut late, Access::Own, &faults, &STEPS).unwrap_err();
+        assert_eq!(error.kind(), "future_version", "{error}");
+    }
 }

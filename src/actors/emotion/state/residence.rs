@@ -31,7 +31,9 @@ impl EmotionState {
                 if kept && table.evict(now, 0.0) {
                     continue;
                 }
-                if !kept || table.failing.is_some() {
+                // Nothing leaves unless it is written, and those that generate
+                // stay: whom they would wait for may never read on.
+                if !kept || table.failing.is_some() || table.unwritten() == 0 {
                     return Err(Error::TooManySessions {
                         session: session.to_string(),
                         limit: sessions.limit(),
@@ -195,8 +197,10 @@ impl EmotionState {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
-        Err(error) => Err(sessions::failed(error.to_string()).into()),
+    let asked = tokio::task::spawn_blocking(work);
+    match tokio::time::timeout(sessions::MOST_PATIENCE, asked).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(error)) => Err(sessions::failed(error.to_string()).into()),
+        Err(_) => Err(sessions::slow().into()),
     }
 }
