@@ -1,7 +1,7 @@
 //! The `elpis` command line.
 //!
 //! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
-//! usage, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
+//! usage, 129 a closed terminal, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
 mod ask;
 mod bench;
@@ -12,6 +12,7 @@ mod environment;
 mod events;
 mod fault;
 mod hint;
+mod library;
 mod lines;
 mod pages;
 mod progress;
@@ -44,8 +45,9 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong usage, 130 interrupted \
-by Ctrl-C, 143 ended by SIGTERM. ELPIS_LOG chooses what is logged, such as `info`.";
+Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong usage, 129 the terminal \
+was closed, 130 interrupted by Ctrl-C, 143 ended by SIGTERM. A signal ends the program in good order, \
+a second one at once. ELPIS_LOG chooses what is logged, such as `info`.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -75,26 +77,36 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
+    let cli = Cli::try_parse();
+    let command = cli.as_ref().ok().map(|cli| &cli.command);
+    let (filter, ignored) = log_filter(match command {
+        // What it breaks on purpose is no error.
+        Some(Command::Soak(_)) => "off",
+        _ => "error",
+    });
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("ELPIS_LOG").unwrap_or_else(|_| EnvFilter::new("error")),
-        )
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
     worker::serve_if_asked();
     environment::complete();
+    if let Some(reason) = ignored {
+        complain(&format!(
+            "elpis: ELPIS_LOG: {reason}; only errors are logged"
+        ));
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Ask(options) => ask::run(cli.config, &options, cli.quiet),
         Command::Bench(options) => bench::run(cli.config, &options, cli.quiet),
         Command::Chat(options) => chat::run(cli.config, &options, cli.quiet),
         Command::Completions(options) => pages::completions(Cli::command(), &options),
-        Command::Doctor(options) => doctor::run(cli.config, &options),
+        Command::Doctor(options) => doctor::run(cli.config, &options, cli.quiet),
         Command::Emotion(command) => emotion::run(command),
         Command::Man(options) => pages::man(Cli::command(), &options),
-        Command::Soak(options) => soak::run(cli.config, &options),
+        Command::Soak(options) => soak::run(cli.config, &options, cli.quiet),
         Command::Store(command) => store::run(cli.config, command),
-        Command::Vectors(command) => vectors::run(cli.config, command),
+        Command::Vectors(command) => vectors::run(cli.config, command, cli.quiet),
         Command::EngineWorker => Err(NoWorker.into()),
     };
     match result {
@@ -107,6 +119,18 @@ pub fn main() -> ExitCode {
             complain(&format!("elpis: {}", told(error.as_ref())));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is logged, and why what `ELPIS_LOG` asks for is not.
+fn log_filter(default: &str) -> (EnvFilter, Option<String>) {
+    let asked = std::env::var_os("ELPIS_LOG").unwrap_or_default();
+    let default = || EnvFilter::new(default);
+    match asked.to_str().map(EnvFilter::try_new) {
+        _ if asked.is_empty() => (default(), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (default(), Some(error.to_string())),
+        None => (default(), Some("it is not UTF-8".to_owned())),
     }
 }
 

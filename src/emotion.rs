@@ -41,6 +41,7 @@ mod event;
 mod journal;
 mod limits;
 mod modulation;
+mod ranges;
 mod replay;
 mod state;
 mod streak;
@@ -56,6 +57,7 @@ pub use event::{EmotionEvent, KNOWN_EVENTS, KnownEvent, MAX_INTENSITY, MAX_NAME_
 pub use journal::{Happening, JournalEntry, relive};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
+pub(crate) use ranges::Range;
 pub use replay::{Recording, ReplayStep, ReplayedStep, replay, replay_line};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;

@@ -420,9 +420,17 @@ impl Elpis {
 /// # Errors
 /// As [`ElpisBuilder::start`].
 pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
+    load_backend(settings, Arc::new(NoProgress)).await
+}
+
+/// As [`create_backend`], and tells of the progress of a download.
+pub(crate) async fn load_backend(
+    settings: &Settings,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<Box<dyn Backend>, Error> {
     settings.validate()?;
     let hardware = HardwareReport::take(&settings.model)?;
-    let source = resolve(settings, Arc::new(NoProgress)).await?;
+    let source = resolve(settings, progress).await?;
     let options = LoadOptions::new(settings, source, hardware.selected_devices());
     let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;
     loaded

@@ -1,7 +1,19 @@
 //! The `elpis` command.
 
+#[path = "cli/asking.rs"]
+mod asking;
 #[path = "cli/hints.rs"]
 mod hints;
+#[path = "support/hub_server.rs"]
+mod hub_server;
+#[cfg(target_os = "linux")]
+#[path = "support/process.rs"]
+mod process;
+#[cfg(target_os = "linux")]
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/soak.rs"]
+mod soak;
 
 use std::fmt::Write as _;
 use std::process::{Command, Output};
@@ -113,8 +125,21 @@ fn doctor_shows_what_is_in_force_and_where_it_came_from() {
     assert!(origin.contains("ELPIS_MODEL_HARDWARE_BACKEND"), "{origin}");
     #[cfg(unix)]
     assert_eq!(report["openmp_spin_count"], "3000");
+    assert_eq!(report["template"]["origin"], "own");
+    let text = String::from_utf8(elpis(&["doctor", "--quiet"]).stdout).unwrap();
+    for words in [
+        "model.temperature",
+        "parameters",
+        "template: the model's own; tools as ",
+        "layer 2 (norm ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
     let text = String::from_utf8(elpis(&["doctor", "--no-model"]).stdout).unwrap();
-    assert!(text.contains("model.temperature"), "{text}");
+    assert!(
+        text.contains("model.temperature") && !text.contains("template:"),
+        "{text}"
+    );
 }
 
 /// What doctor warns of, by code, under so many variables.
@@ -430,6 +455,47 @@ fn a_store_is_exported_imported_replayed_and_checked() {
 }
 
 #[test]
+fn sessions_of_a_store_are_listed_and_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (store, lines) = (at("moods.db"), at("sessions.jsonl"));
+    let both = told("ada", &["success", "insight"]) + &told("bob", &["failure"]);
+    std::fs::write(&lines, both).unwrap();
+    assert!(elpis(&["store", "import", &lines, &store]).status.success());
+    let listed = || {
+        let output = elpis(&["store", "list", &store]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let both = listed();
+    assert_eq!(both.lines().count(), 2, "{both}");
+    assert!(
+        both.starts_with("ada\t") && both.contains("3 journal entries"),
+        "{both}"
+    );
+    // All of them or none.
+    let refused = elpis(&["store", "forget", &store, "--session=ada", "--session=eve"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(listed(), both);
+    let done = elpis(&["store", "forget", &store, "--session=ada"]);
+    assert!(done.status.success(), "{done:?}");
+    let left = listed();
+    assert!(
+        left.starts_with("bob\t") && left.lines().count() == 1,
+        "{left}"
+    );
+    assert!(elpis(&["store", "check", &store]).status.success());
+    let nowhere = at("nowhere.db");
+    for command in [
+        &["store", "list", &nowhere][..],
+        &["store", "forget", &nowhere, "--session=a"],
+    ] {
+        assert_eq!(elpis(command).status.code(), Some(1));
+        assert!(!std::path::Path::new(&nowhere).exists());
+    }
+}
+
+#[test]
 fn logs_and_stores_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -537,114 +603,24 @@ fn sessions_that_do_not_fit_together_are_refused_whole() {
     );
 }
 
-/// Runs the command with something on standard input.
-fn fed(arguments: &[&str], input: &str) -> Output {
-    use std::io::Write as _;
-    use std::process::Stdio;
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = command(arguments, folder.path());
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    // It may end before it has read.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-#[test]
-fn a_question_is_answered_under_what_was_felt() {
-    let ask = |event: &str| {
-        let arguments = [
-            "ask",
-            "--json",
-            "--seed=1",
-            "--max-tokens=24",
-            "--feel",
-            event,
-            "-",
-        ];
-        let output = fed(&arguments, "What do you think about chess?\n");
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
-    };
-    let (glad, again, cross) = (ask("success=2"), ask("success=2"), ask("failure=2"));
-    assert_eq!(glad["text"], again["text"], "a seed fixes the reply");
-    assert_ne!(glad["text"], cross["text"], "a mood changes it");
-    let modulation = &glad["report"]["modulations"][0];
-    assert!(modulation["valence"].as_f64().unwrap() > 0.1);
-    assert_eq!(modulation["sampling"]["seed"], 1);
-    assert!(cross["state"]["valence"].as_f64().unwrap() < 0.0);
-
-    // Words and input together, as plain text.
-    let output = fed(&["ask", "--max-tokens=8", "Read", "this:"], "chess");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.trim().len() > 1 && text.ends_with('\n'));
-    assert!(output.stderr.is_empty());
-}
-
-#[test]
-fn an_answer_keeps_to_a_schema_and_a_session_remembers() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let (schema, store) = (at("schema.json"), at("moods.db"));
-    let words = r#"{"type": "object", "properties": {"sure": {"type": "boolean"}},
-                    "required": ["sure"], "additionalProperties": false}"#;
-    std::fs::write(&schema, words).unwrap();
-    let output = fed(&["ask", "--schema", &schema, "Are you sure?"], "");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(answer["sure"].is_boolean(), "{answer}");
-    for _ in 0..2 {
-        let arguments = [
-            "ask",
-            "--store",
-            &store,
-            "--session=ada",
-            "--feel=failure",
-            "--json",
-        ];
-        let output = fed(&arguments, "hello");
-        assert!(output.status.success(), "{output:?}");
-    }
-    let replayed = elpis(&["emotion", "replay", &store, "--session", "ada"]);
-    let told = String::from_utf8(replayed.stdout).unwrap();
-    assert_eq!(told.matches("\"event\":\"failure\"").count(), 2, "{told}");
-}
-
-#[test]
-fn questions_that_cannot_be_asked_say_what_to_do() {
-    for (arguments, code, words) in [
-        (
-            &["ask", "--feel=sucess", "hello"][..],
-            2,
-            "did you mean `success`?",
-        ),
-        (&["ask"], 1, "nothing to answer"),
-        (
-            &["ask", "--schema=no-such-file", "hello"],
-            1,
-            "cannot read no-such-file",
-        ),
-        (&["ask", "--max-tokens=0", "hello"], 2, "max-tokens"),
-    ] {
-        let output = fed(arguments, "");
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains(words), "{told}");
-    }
-}
-
 #[test]
 fn completions_and_manual_pages_are_written() {
     for shell in ["bash", "zsh", "fish"] {
         let output = elpis(&["completions", shell]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(
-            text.contains("calibrate") && text.contains("max-tokens"),
+            ["calibrate", "max-tokens", "test_failed", "llama-cpp"]
+                .iter()
+                .all(|word| text.contains(word)),
             "{shell}"
         );
     }
     let page = String::from_utf8(elpis(&["man"]).stdout).unwrap();
     assert!(
-        page.contains(".TH elpis") && page.contains("Exit codes"),
+        page.contains(".TH elpis")
+            && ["Exit codes", "129", "130", "143"]
+                .iter()
+                .all(|word| page.contains(word)),
         "{page}"
     );
     let folder = tempfile::tempdir().unwrap();

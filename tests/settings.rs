@@ -147,6 +147,12 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             "text" | "path" => ("x/y", "\"x/y\"".to_owned()),
             "list of numbers" => ("0.5,1.0", "[0.5, 1]".to_owned()),
             "list of texts" => ("a,b", "[\"a\", \"b\"]".to_owned()),
+            "number"
+                if field.name().ends_with("negative_threshold")
+                    || field.name().ends_with("declining_threshold") =>
+            {
+                ("-0.25", "-0.25".to_owned())
+            }
             "number" => ("0.25", "0.25".to_owned()),
             "whole number" if field.name() == "context_length" => ("1024", "1_024".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),
@@ -181,7 +187,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
                 );
             }
             // Read and in its range, but at odds with the default of another field.
-            (Err(SettingsError::Emotion(_)), Err(SettingsError::Emotion(_))) => {}
+            (Err(SettingsError::Conflict { .. }), Err(SettingsError::Conflict { .. })) => {}
             (by_variable, by_file) => panic!("{}: {by_variable:?} {by_file:?}", field.full_name()),
         }
     }
@@ -273,7 +279,7 @@ fn ranges_name_field_value_limit_and_origin() {
         (
             "ELPIS_EMOTION_DECAY_RATE",
             "inf",
-            "emotion.decay_rate is inf, but must be 0 or more",
+            "emotion.decay_rate is inf, but must be 0 to 100",
         ),
         (
             "ELPIS_EMOTION_BASELINE_VALENCE",
@@ -297,6 +303,130 @@ fn ranges_name_field_value_limit_and_origin() {
     assert!(
         message.starts_with("model.temperature is 3.0") && message.contains("elpis.toml:3"),
         "{message}"
+    );
+}
+
+/// The bounds of a range as it is documented: lowest, whether it is itself refused, highest; and
+/// whether 0 is allowed besides.
+fn bounds(range: &str) -> (f64, bool, Option<f64>, bool) {
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    if let Some(rest) = range.strip_prefix("more than ") {
+        let (low, high) = match rest.split_once(", at most ") {
+            Some((low, high)) => (low, Some(number(high))),
+            None => (rest, None),
+        };
+        return (number(low), true, high, false);
+    }
+    let (range, or_zero) = match range.strip_prefix("0, or ") {
+        Some(rest) => (rest, true),
+        None => (range, false),
+    };
+    match range.split_once(" to ") {
+        Some((low, high)) => (number(low), false, Some(number(high)), or_zero),
+        None => (
+            number(range.strip_suffix(" or more").unwrap()),
+            false,
+            None,
+            or_zero,
+        ),
+    }
+}
+
+/// What other settings must be so that this one may be at its bounds.
+fn companions(name: &str) -> Vec<(&'static str, String)> {
+    let pair = |variable, value: f64| (variable, value.to_string());
+    let (history, spiral, steps) = (
+        "ELPIS_EMOTION_TRAJECTORY_HISTORY_SIZE",
+        "ELPIS_EMOTION_SPIRAL_HISTORY_COUNT",
+        "ELPIS_EMOTION_SPIRAL_INCREASING_THRESHOLD",
+    );
+    match name {
+        "emotion.trajectory_history_size" => vec![pair(spiral, 2.0), pair(steps, 1.0)],
+        "emotion.spiral_history_count" => vec![pair(history, 1024.0), pair(steps, 1.0)],
+        "emotion.spiral_increasing_threshold" => {
+            vec![pair(history, 1024.0), pair(spiral, 1024.0)]
+        }
+        "emotion.strength_limit" => vec![pair("ELPIS_EMOTION_STEERING_STRENGTH", 0.0)],
+        "runtime.restart_backoff_initial_ms" => {
+            vec![pair("ELPIS_RUNTIME_RESTART_BACKOFF_MAX_MS", 600_000.0)]
+        }
+        "runtime.restart_backoff_max_ms" => {
+            vec![pair("ELPIS_RUNTIME_RESTART_BACKOFF_INITIAL_MS", 0.0)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_documented_bound_is_allowed_and_one_step_beyond_is_refused_with_its_origin() {
+    let mut tried = 0;
+    for field in fields() {
+        let Some(range) = field.range() else { continue };
+        let name = field.full_name();
+        let (low, open, high, or_zero) = bounds(&range);
+        let step = if field.type_name() == "whole number" {
+            1.0
+        } else {
+            1e-6
+        };
+        let text = |value: f64| match field.type_name().as_str() {
+            // One share above 0 is asked of the list besides.
+            "list of numbers" => format!("1,{value}"),
+            _ => value.to_string(),
+        };
+        let try_it = |value: f64| {
+            let mut variables = companions(name);
+            let variable = field.variable();
+            variables.push(("", text(value)));
+            let pairs: Vec<(&str, &str)> = variables
+                .iter()
+                .map(|(known, value)| match *known {
+                    "" => (variable.as_str(), value.as_str()),
+                    known => (known, value.as_str()),
+                })
+                .collect();
+            load("", &pairs)
+        };
+        let mut allowed = vec![if open { low + step } else { low }];
+        allowed.extend(high);
+        allowed.extend(or_zero.then_some(0.0));
+        for value in allowed {
+            let loaded = try_it(value);
+            assert!(loaded.is_ok(), "{name} = {value} in {range}: {loaded:?}");
+            tried += 1;
+        }
+        let below = if open { low } else { low - step };
+        for value in [Some(below), high.map(|high| high + step)]
+            .into_iter()
+            .flatten()
+        {
+            let error = try_it(value).unwrap_err();
+            assert_eq!(error.kind(), "out-of-range", "{name} = {value}: {error}");
+            let told = error.to_string();
+            assert!(
+                told.contains(&range) && told.contains(&format!("from {}", field.variable())),
+                "{told}"
+            );
+        }
+    }
+    assert!(tried > 100, "{tried} bounds");
+}
+
+#[test]
+fn numbers_of_a_mood_that_do_not_fit_together_name_their_origin() {
+    let told = message("", &[("ELPIS_EMOTION_SPIRAL_HISTORY_COUNT", "21")]);
+    assert_eq!(
+        told,
+        "emotion.spiral_history_count is 21, but must be at most 20 (trajectory_history_size) \
+         (from ELPIS_EMOTION_SPIRAL_HISTORY_COUNT in the environment)"
+    );
+    let told = message(
+        "[emotion]\nvalence_limit = 0.2\nbaseline_valence = -0.5",
+        &[],
+    );
+    assert!(
+        told.contains("emotion.valence_limit is 0.2") && told.contains("elpis.toml:2"),
+        "{told}"
     );
 }
 

@@ -1,4 +1,16 @@
-//! `elpis chat`, driven in a real terminal and from a pipe.
+//! `elpis`, most of all `elpis chat`, driven in a real terminal and from a pipe.
+
+#[cfg(target_os = "linux")]
+#[path = "terminal/ends.rs"]
+mod ends;
+#[path = "support/hub_server.rs"]
+mod hub_server;
+#[cfg(target_os = "linux")]
+#[path = "support/process.rs"]
+mod process;
+#[cfg(target_os = "linux")]
+#[path = "terminal/progress.rs"]
+mod progress;
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -32,8 +44,12 @@ fn size(columns: u16) -> PtySize {
 
 impl Terminal {
     fn start(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::run(env!("CARGO_BIN_EXE_elpis"), arguments, folder, variables)
+    }
+
+    fn run(program: &str, arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
         let pty = native_pty_system().openpty(size(100)).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_elpis"));
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(folder);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ELPIS_")) {
@@ -98,11 +114,11 @@ impl Terminal {
     }
 
     /// Waits until words of a reply to what was typed are shown.
-    fn reply_begins(&mut self, typed: &str) {
+    fn reply_begins(&mut self, typed: &str) -> String {
         self.wait_until("a reply", |new| {
             let reply = reply_in(new, typed)?;
             (letters(&reply) >= 4).then_some(new.len())
-        });
+        })
     }
 
     /// Waits for the next prompt.
@@ -178,9 +194,17 @@ fn a_conversation_shows_how_it_feels() {
     terminal.press("/vectors\r");
     let vectors = terminal.prompt();
     assert!(
-        vectors.contains("version") && vectors.contains("calm"),
+        vectors.contains("version") && !vectors.contains("LayerInfo"),
         "{vectors}"
     );
+    for emotion in ["calm", "depleted", "excited", "frustrated"] {
+        let line = on_screen(&vectors, 100);
+        let line = line.lines().find(|line| line.starts_with(emotion)).unwrap();
+        assert!(
+            line.contains("layer 2 (norm ") && line.contains("cap "),
+            "{line}"
+        );
+    }
     // A narrower window gets a shorter line.
     terminal.master.resize(size(24)).unwrap();
     terminal.press("/feel success\r");

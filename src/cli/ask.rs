@@ -6,30 +6,33 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::events::{self, Felt};
+use super::events::{Felt, FeltParser};
 use super::fault::Fault;
-use super::progress;
-use super::signal::{Signal, Stop};
-use super::{Failure, load_settings};
+use super::{Failure, complain, load_settings, progress};
 use crate::emotion::EmotionSnapshot;
 use crate::inference::{ChatMessage, Completion, ResponseFormat};
-use crate::{Elpis, GenerationEvent, GenerationReport, Session};
+use crate::{GenerationEvent, GenerationReport, Session};
 
 /// Longest text that is read from standard input, in bytes.
 const INPUT_LIMIT: u64 = 8 << 20;
 
 /// Answers one message, and ends.
 ///
-/// The text comes from the arguments, from standard input (`-`, or no text),
-/// or from both: `git diff | elpis ask "What changed?"`.
+/// The text comes from the arguments, from standard input if there are none,
+/// or from both: `git diff | elpis ask "What changed?"`. Input comes after the
+/// arguments, or in the place of a `-`. In a script whose own input must not
+/// be read, such as a loop over lines, say --no-stdin.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What to answer; `-` reads standard input.
+    /// What to answer; at a `-` stands what standard input holds.
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
+    /// Leaves standard input alone.
+    #[arg(long)]
+    no_stdin: bool,
     /// What is felt before the answer: an event, with its intensity if it is
     /// not 1. May be given several times.
-    #[arg(long = "feel", value_name = "EVENT[=INTENSITY]", value_parser = events::parse)]
+    #[arg(long = "feel", value_name = "EVENT[=INTENSITY]", value_parser = FeltParser)]
     feel: Vec<Felt>,
     /// The session that answers; with a store it remembers how it felt.
     #[arg(long, value_name = "ID", default_value = "ask")]
@@ -70,50 +73,49 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     }
     let format = options.format()?;
     let text = options.text()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let stop = Stop::default();
-    runtime.block_on(async {
-        let elpis = tokio::select! {
-            started = progress::start(Elpis::builder(settings), quiet) => started?,
-            () = stop.asked() => return Err(ended(&stop)),
-        };
-        let answering = options.answer(&elpis, text, format, quiet);
-        let result = tokio::select! {
-            result = answering => result,
-            () = stop.asked() => Err(ended(&stop)),
-        };
-        elpis.shutdown().await;
-        result
+    progress::with_elpis(settings, quiet, async |elpis| {
+        let session = elpis.session(&options.session)?;
+        options.answer(&session, text, format, quiet).await
     })
 }
 
-fn ended(stop: &Stop) -> Failure {
-    stop.signal().unwrap_or(Signal::Interrupt).into()
+/// A line of a reply that is being written; whoever writes next begins a new one.
+#[derive(Debug, Default)]
+struct Line {
+    begun: bool,
+}
+
+impl Line {
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        self.begun |= !text.is_empty();
+        Ok(())
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        self.begun = false;
+        writeln!(stdout())
+    }
+}
+
+impl Drop for Line {
+    /// A reply that failed or was stopped in its middle.
+    fn drop(&mut self) {
+        if self.begun {
+            let _ = self.end();
+        }
+    }
 }
 
 impl Options {
-    /// The words of the arguments and of standard input.
+    /// The words of the arguments, with what standard input holds in their place or after them.
     fn text(&self) -> Result<String, Failure> {
-        let mut parts: Vec<String> = Vec::new();
-        let words = self.text.join(" ");
-        let asked = words == "-";
-        if !words.is_empty() && !asked {
-            parts.push(words);
-        }
-        if asked || parts.is_empty() || !stdin().is_terminal() {
-            let mut read = String::new();
-            stdin()
-                .lock()
-                .take(INPUT_LIMIT + 1)
-                .read_to_string(&mut read)
-                .map_err(Fault::unreadable(Path::new("standard input")))?;
-            if read.len() as u64 > INPUT_LIMIT {
-                return Err(format!("standard input is longer than {INPUT_LIMIT} bytes").into());
-            }
-            if !read.trim().is_empty() {
-                parts.push(read.trim_end().to_owned());
-            }
-        }
+        let named = self.text.iter().any(|word| word == "-");
+        let reads = named || (!self.no_stdin && (self.text.is_empty() || !stdin().is_terminal()));
+        let input = if reads { read_input()? } else { String::new() };
+        let parts = compose(&self.text, &input);
         if parts.is_empty() {
             return Err(
                 "there is nothing to answer: give a text, or write it to standard \
@@ -137,13 +139,15 @@ impl Options {
 
     async fn answer(
         &self,
-        elpis: &Elpis,
+        session: &Session,
         text: String,
         format: Option<ResponseFormat>,
         quiet: bool,
     ) -> Result<(), Failure> {
-        let session = elpis.session(&self.session)?;
         for event in &self.feel {
+            if let Some(note) = event.note().filter(|_| !quiet) {
+                complain(&note);
+            }
             session.feel(event.0.clone()).await?;
         }
         let system = self.system.iter().map(ChatMessage::system);
@@ -159,17 +163,16 @@ impl Options {
             chat = chat.response_format(format);
         }
         if self.json {
-            return print(&session, &chat.complete().await?).await;
+            return print(session, &chat.complete().await?).await;
         }
         let mut stream = chat.stream().await?;
+        let mut line = Line::default();
         while let Some(event) = stream.next().await {
             if let GenerationEvent::Text(text) = event? {
-                let mut out = stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
+                line.write(&text)?;
             }
         }
-        writeln!(stdout())?;
+        line.end()?;
         if !quiet && stderr().is_terminal() {
             let mood = session.state().await?;
             eprintln!(
@@ -179,6 +182,42 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The parts of a question: each run of words, and the input at every `-`, otherwise at the end.
+fn compose(words: &[String], input: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for run in words.split_inclusive(|word| word == "-") {
+        match run {
+            [before @ .., last] if last == "-" => {
+                parts.push(before.join(" "));
+                parts.push(input.to_owned());
+            }
+            run => parts.push(run.join(" ")),
+        }
+    }
+    if words.iter().all(|word| word != "-") {
+        parts.push(input.to_owned());
+    }
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+fn read_input() -> Result<String, Failure> {
+    if stdin().is_terminal() && stderr().is_terminal() {
+        complain("type what to answer; Ctrl-D on a line of its own ends it");
+    }
+    let mut read = String::new();
+    stdin()
+        .lock()
+        .take(INPUT_LIMIT + 1)
+        .read_to_string(&mut read)
+        .map_err(Fault::unreadable(Path::new("standard input")))?;
+    if read.len() as u64 > INPUT_LIMIT {
+        return Err(format!("standard input is longer than {INPUT_LIMIT} bytes").into());
+    }
+    read.truncate(read.trim_end().len());
+    Ok(read)
 }
 
 async fn print(session: &Session, completion: &Completion) -> Result<(), Failure> {
@@ -191,4 +230,26 @@ async fn print(session: &Session, completion: &Completion) -> Result<(), Failure
     serde_json::to_writer_pretty(&mut out, &answer).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_stands_at_the_dash_or_at_the_end() {
+        for (words, input, expected) in [
+            ("What changed?", "a diff", &["What changed?", "a diff"][..]),
+            ("What changed? -", "a diff", &["What changed?", "a diff"]),
+            ("Between - and here", "it", &["Between", "it", "and here"]),
+            ("-", "it", &["it"]),
+            ("", "it", &["it"]),
+            ("What changed? -", "", &["What changed?"]),
+            ("well-known - -v", "it", &["well-known", "it", "-v"]),
+            ("", " \n", &[]),
+        ] {
+            let given: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(compose(&given, input), expected, "{words}");
+        }
+    }
 }

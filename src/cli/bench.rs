@@ -9,7 +9,6 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::signal::{Signal, Stop};
 use super::{Failure, load_settings, progress};
 use crate::runtime::Elpis;
 use crate::settings::Settings;
@@ -60,20 +59,9 @@ struct Report {
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let settings = options.adapt(load_settings(config)?.settings);
-    let runtime = tokio::runtime::Runtime::new()?;
-    let stop = Stop::default();
-    let report = runtime.block_on(async {
-        let threads = settings.model.n_threads;
-        let elpis = tokio::select! {
-            started = progress::start(Elpis::builder(settings), quiet) => started?,
-            () = stop.asked() => return Err(ended(&stop)),
-        };
-        let report = tokio::select! {
-            report = options.measure(&elpis, threads, quiet) => report,
-            () = stop.asked() => Err(ended(&stop)),
-        };
-        elpis.shutdown().await;
-        report
+    let threads = settings.model.n_threads;
+    let report = progress::with_elpis(settings, quiet, async |elpis| {
+        options.measure(elpis, threads, quiet).await
     })?;
     let mut out = stdout().lock();
     if options.json {
@@ -83,10 +71,6 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         print(&mut out, &report)?;
     }
     Ok(())
-}
-
-fn ended(stop: &Stop) -> Failure {
-    stop.signal().unwrap_or(Signal::Interrupt).into()
 }
 
 impl Options {

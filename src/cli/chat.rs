@@ -17,8 +17,9 @@ use self::input::{Input, Typed};
 use self::live::Live;
 use self::screen::Screen;
 use super::fault::Fault;
+use super::library::vector_line;
 use super::progress;
-use super::signal::{Signal, Signals};
+use super::signal::{Signal, Signals, next_ends_at_once, unless};
 use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
@@ -62,19 +63,23 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         settings.model.context_overflow = ContextOverflow::DropOldest;
     }
     let terminal = stdin().is_terminal() && stdout().is_terminal();
-    let _restored = terminal.then(Restored::new);
+    let restored = terminal.then(Restored::new);
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen();
-        let elpis = tokio::select! {
-            started = progress::start(Elpis::builder(settings), quiet) => started?,
-            signal = signals.next() => return Err(signal.into()),
-        };
+        if terminal {
+            signals = signals.and_hang_ups();
+        }
+        let starting = async { Ok(progress::start(Elpis::builder(settings), quiet).await?) };
+        let elpis = unless(&mut signals, starting).await?;
         let chat = Conversation::open(&elpis, options, signals, terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
         };
+        // Keys are signals again, of which the next ends the program at once.
+        drop(restored);
+        next_ends_at_once();
         elpis.shutdown().await;
         result
     });
@@ -242,7 +247,11 @@ impl<'a> Conversation<'a> {
     async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Feel(felt) => {
+                let note = felt.note().filter(|_| !self.quiet);
                 self.session.feel(felt.0).await?;
+                if let Some(note) = note {
+                    self.screen.tell(&note)?;
+                }
                 if !self.terminal {
                     let mood = self.session.state().await?;
                     self.screen.tell(&screen::state(&mood))?;
@@ -257,10 +266,12 @@ impl<'a> Conversation<'a> {
                 let library = self.elpis.steering_library();
                 self.screen
                     .tell(&format!("version {}", library.version()))?;
+                if library.is_empty() {
+                    let told = "none: this model is sampled by emotion, but not steered";
+                    self.screen.tell(told)?;
+                }
                 for emotion in library.emotions() {
-                    let (name, cap, layers) = (&emotion.name, emotion.cap, &emotion.layers);
-                    let told = format!("{name}: cap {cap:.2}, layers {layers:?}");
-                    self.screen.tell(&told)?;
+                    self.screen.tell(&vector_line(emotion))?;
                 }
             }
             Command::Reset => {
@@ -313,7 +324,11 @@ impl<'a> Conversation<'a> {
     ) -> Result<Option<Signal>, Failure> {
         let mut live = Live::new(stdout());
         let streamed = self.stream_above(chat, reply, &mut live).await;
-        live.end()?;
+        let ended = live.end();
+        // What stopped the reply says more than a terminal that is gone.
+        if matches!(streamed, Ok(None)) {
+            ended?;
+        }
         streamed
     }
 

@@ -3,6 +3,7 @@
 mod checks;
 mod report;
 mod surroundings;
+mod template;
 mod warning;
 
 use std::io::stdout;
@@ -14,11 +15,10 @@ use clap::Args;
 use self::checks::{ModelSeen, Seen};
 use self::report::Report;
 use self::surroundings::{Surroundings, available_memory};
-use super::progress::Bars;
-use super::{Failure, load_settings};
+use self::template::TemplateSeen;
+use super::{Failure, load_settings, progress};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::ModelFacts;
-use crate::runtime::Elpis;
 use crate::settings::LoadedSettings;
 use crate::steering::SteeringLibrary;
 
@@ -46,19 +46,20 @@ struct Warned {
     count: usize,
 }
 
-pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let loaded = load_settings(config)?;
     let around = Surroundings::look(&loaded.settings);
     let hardware = HardwareReport::take(&loaded.settings.model)?;
     let model = if options.no_model {
         None
     } else {
-        Some(look_at_model(&loaded)?)
+        Some(look_at_model(&loaded, quiet)?)
     };
     let seen = model.as_ref().map(|model| ModelSeen {
         weights: model.facts.size_bytes,
         emotions: model.library.emotions().cloned().collect(),
         memory: model.memory,
+        template: model.template.clone(),
     });
     let warnings = Seen {
         loaded: &loaded,
@@ -89,27 +90,22 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
 /// A model as it was in force.
 struct ModelView {
     facts: Arc<ModelFacts>,
+    template: TemplateSeen,
     library: Arc<SteeringLibrary>,
     /// Memory that could be had meanwhile, in bytes.
     memory: Option<u64>,
 }
 
 /// Starts the runtime as an agent would, and looks at what is in force.
-fn look_at_model(loaded: &LoadedSettings) -> Result<ModelView, Failure> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
-        let elpis = Elpis::builder(loaded.settings.clone())
-            .download_progress(Arc::new(Bars::default()))
-            .start()
-            .await?;
-        let facts = elpis.model();
-        let library = elpis.steering_library();
-        let memory = available_memory();
-        elpis.shutdown().await;
+fn look_at_model(loaded: &LoadedSettings, quiet: bool) -> Result<ModelView, Failure> {
+    let chat_format = loaded.settings.model.chat_format.as_deref();
+    progress::with_elpis(loaded.settings.clone(), quiet, async |elpis| {
+        let facts = elpis.model().ok_or("the model is gone")?;
         Ok(ModelView {
-            facts: facts.ok_or("the model is gone")?,
-            library,
-            memory,
+            template: TemplateSeen::of(&facts, chat_format)?,
+            library: elpis.steering_library(),
+            memory: available_memory(),
+            facts,
         })
     })
 }

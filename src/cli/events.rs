@@ -1,10 +1,51 @@
 //! Events as they are typed.
 
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS};
 
 /// An event with its intensity.
 #[derive(Debug, Clone)]
 pub(super) struct Felt(pub(super) EmotionEvent);
+
+impl Felt {
+    /// What there is to say of an event that the table does not know.
+    pub(super) fn note(&self) -> Option<String> {
+        let name = self.0.name();
+        let known = KNOWN_EVENTS.iter().any(|known| known.name == name);
+        (!known).then(|| {
+            format!("`{name}` is not in the table of events: it is felt as a stir of arousal")
+        })
+    }
+}
+
+/// Reads events on the command line, and tells completions which there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FeltParser;
+
+impl TypedValueParser for FeltParser {
+    type Value = Felt;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Felt, clap::Error> {
+        let parser: fn(&str) -> Result<Felt, String> = parse;
+        parser.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(
+            KNOWN_EVENTS
+                .iter()
+                .map(|known| PossibleValue::new(known.name)),
+        ))
+    }
+}
 
 /// Reads `EVENT` or `EVENT=INTENSITY`.
 pub(super) fn parse(text: &str) -> Result<Felt, String> {
@@ -17,8 +58,8 @@ pub(super) fn parse(text: &str) -> Result<Felt, String> {
         }
     };
     let name = name.trim();
-    if KNOWN_EVENTS.iter().all(|known| known.name != name) {
-        return Err(unknown(name));
+    if let Some(meant) = meant(name) {
+        return Err(format!("no event `{name}`; did you mean `{meant}`?"));
     }
     let event = EmotionEvent::named(name).and_then(|event| match intensity {
         None => Ok(event),
@@ -27,18 +68,14 @@ pub(super) fn parse(text: &str) -> Result<Felt, String> {
     event.map(Felt).map_err(|error| error.to_string())
 }
 
-/// Names the event that was probably meant, or all of them.
-fn unknown(name: &str) -> String {
+/// The event that was probably meant by a name so near to it; others are events of one's own.
+fn meant(name: &str) -> Option<&'static str> {
     let nearest = KNOWN_EVENTS
         .iter()
         .map(|known| (strsim::damerau_levenshtein(name, known.name), known.name))
-        .min()
-        .filter(|(distance, meant)| *distance <= meant.len() / 3);
-    if let Some((_, meant)) = nearest {
-        return format!("no event `{name}`; did you mean `{meant}`?");
-    }
-    let names: Vec<_> = KNOWN_EVENTS.iter().map(|known| known.name).collect();
-    format!("no event `{name}`; there are {}", names.join(", "))
+        .min()?;
+    let near = 1..=nearest.1.len() / 3;
+    near.contains(&nearest.0).then_some(nearest.1)
 }
 
 #[cfg(test)]
@@ -54,14 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_felt_is_refused_with_what_can() {
+    fn what_cannot_be_felt_is_refused() {
         assert!(
             parse("sucess")
                 .unwrap_err()
                 .contains("did you mean `success`")
         );
-        let all = parse("weather").unwrap_err();
-        assert!(all.contains("test_passed"), "{all}");
+        let own = parse("weather=2").unwrap();
+        assert!(own.note().unwrap().contains("`weather`"));
+        assert!(parse("success").unwrap().note().is_none());
+        assert!(parse("").is_err());
         assert!(parse("success=much").unwrap_err().contains("`much`"));
         assert!(parse("success=-1").unwrap_err().contains("intensity"));
     }

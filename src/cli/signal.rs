@@ -1,10 +1,15 @@
 //! Ctrl-C and SIGTERM: what runs ends in good order.
 
-use std::sync::OnceLock;
+use tokio::sync::watch;
+
+use super::Failure;
 
 /// Why the command ends before its time; nothing more is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Signal {
+    /// The terminal is gone.
+    #[error("the terminal was closed")]
+    HangUp,
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupt,
@@ -17,6 +22,7 @@ impl Signal {
     /// 128 and the number of the signal, as shells report it.
     pub(super) const fn exit_code(self) -> u8 {
         match self {
+            Self::HangUp => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
@@ -26,20 +32,52 @@ impl Signal {
 /// Whether the user asked to stop.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
-    signal: OnceLock<Signal>,
+    signal: watch::Sender<Option<Signal>>,
 }
 
 impl Stop {
     /// Waits for a signal; for ever where none can be received.
     pub(super) async fn asked(&self) {
         let signal = Signals::listen().next().await;
-        let _ = self.signal.set(signal);
+        self.signal.send_replace(Some(signal));
+        next_ends_at_once();
     }
 
     /// The signal that came.
     pub(super) fn signal(&self) -> Option<Signal> {
-        self.signal.get().copied()
+        *self.signal.borrow()
     }
+
+    /// Waits until [`asked`](Self::asked), which somebody else waits on, has met a signal.
+    pub(super) async fn came(&self) -> Signal {
+        let mut signal = self.signal.subscribe();
+        match signal.wait_for(Option::is_some).await.map(|signal| *signal) {
+            Ok(Some(signal)) => signal,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Does some work until a signal comes, which then is why it failed.
+pub(super) async fn unless<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => result,
+        signal = signals.next() => Err(signal.into()),
+    }
+}
+
+/// Once the program is ending in good order, another signal ends it in whatever order.
+///
+/// Must be called within a Tokio runtime, which receives the signal.
+pub(super) fn next_ends_at_once() {
+    let mut signals = Signals::listen();
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        std::process::exit(signal.exit_code().into());
+    });
 }
 
 /// Receives signals from now on, those included that come while nobody waits.
@@ -49,6 +87,8 @@ pub(super) struct Signals {
     interrupts: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     terminations: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    hang_ups: Option<tokio::signal::unix::Signal>,
     #[cfg(windows)]
     interrupts: Option<tokio::signal::windows::CtrlC>,
 }
@@ -61,7 +101,23 @@ impl Signals {
         Self {
             interrupts: signal(SignalKind::interrupt()).ok(),
             terminations: signal(SignalKind::terminate()).ok(),
+            hang_ups: None,
         }
+    }
+
+    /// Also that the terminal is closed, which others may be told to outlive (`nohup`).
+    ///
+    /// Must be called within a Tokio runtime.
+    #[must_use]
+    pub(super) fn and_hang_ups(self) -> Self {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let hang_ups = signal(SignalKind::hangup()).ok();
+            Self { hang_ups, ..self }
+        }
+        #[cfg(not(unix))]
+        self
     }
 
     /// Must be called within a Tokio runtime.
@@ -84,6 +140,7 @@ impl Signals {
         return tokio::select! {
             () = received(self.interrupts.as_mut()) => Signal::Interrupt,
             () = received(self.terminations.as_mut()) => Signal::Terminate,
+            () = received(self.hang_ups.as_mut()) => Signal::HangUp,
         };
         #[cfg(windows)]
         if let Some(interrupts) = &mut self.interrupts

@@ -1,5 +1,6 @@
 //! `elpis soak`
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fault::Fault;
-use super::signal::Stop;
+use super::progress::Waiting;
+use super::signal::{Signals, Stop};
 use super::{Failure, load_settings};
 use crate::soak::{SoakOptions, SoakReport, soak};
 
@@ -40,7 +42,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let settings = load_settings(config)?.settings;
     let trial = SoakOptions {
         duration: Duration::from_secs(options.seconds),
@@ -51,19 +53,34 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
     };
     // Its faults would fill the screen.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
-    let bar = bar(options.seconds);
+    let bar = bar(options.seconds, quiet);
     let runtime = tokio::runtime::Runtime::new()?;
     let stop = Stop::default();
     let report = runtime.block_on(async {
+        // Until the first look at what it counts, nothing has begun that would have to end well.
+        let loading = RefCell::new(Some(Waiting::begin(quiet)));
         let tell = |report: &SoakReport| {
+            loading.take();
             bar.set_position(report.seconds as u64);
             bar.set_message(format!(
                 "{} replies, {} events, {} reloads, {} faults",
                 report.replies, report.events, report.reloads, report.faults
             ));
         };
-        soak(settings, &trial, tell, stop.asked()).await
+        let mut signals = Signals::listen();
+        let early = async {
+            let signal = signals.next().await;
+            if loading.borrow().is_none() {
+                return std::future::pending().await;
+            }
+            Failure::from(signal)
+        };
+        tokio::select! {
+            report = soak(settings, &trial, tell, stop.asked()) => Ok(report?),
+            failure = early => Err(failure),
+        }
     });
+    runtime.shutdown_background();
     bar.finish_and_clear();
     let report = report?;
     let mut out = stdout().lock();
@@ -92,8 +109,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
     }
 }
 
-fn bar(seconds: u64) -> ProgressBar {
-    if !stderr().is_terminal() {
+fn bar(seconds: u64, quiet: bool) -> ProgressBar {
+    if quiet || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} s  {msg}");

@@ -1,6 +1,7 @@
 //! `elpis store …`
 
 mod check;
+mod sessions;
 mod transfer;
 
 use std::path::PathBuf;
@@ -29,6 +30,20 @@ pub(super) enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Lists the sessions, and how each feels by now.
+    List {
+        /// The store; without it, that of the settings.
+        file: Option<PathBuf>,
+    },
+    /// Removes sessions with all that is kept of them. The store must not be
+    /// in use.
+    Forget {
+        /// The store; without it, that of the settings.
+        file: Option<PathBuf>,
+        /// The sessions.
+        #[arg(long = "session", value_name = "ID", required = true)]
+        sessions: Vec<String>,
+    },
     /// Takes exported sessions into a store, which is made if it is not
     /// there. Sessions that it has already are refused, as is what does not
     /// fit together; each session is taken whole or not at all.
@@ -56,6 +71,8 @@ pub(super) fn run(config: Option<PathBuf>, command: Command) -> Result<(), Failu
             sessions,
             output,
         } => transfer::export(&named(file)?, &sessions, output.as_deref()),
+        Command::List { file } => sessions::list(&named(file)?),
+        Command::Forget { file, sessions } => sessions::forget(&named(file)?, &sessions),
         Command::Import { from, file } => transfer::import(&from, &named(file)?),
     }
 }

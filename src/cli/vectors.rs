@@ -42,12 +42,12 @@ pub(super) enum Command {
     Calibrate(calibrate::Options),
 }
 
-pub(super) fn run(config: Option<PathBuf>, command: Command) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Result<(), Failure> {
     match command {
         Command::Inspect { files } => files.iter().try_for_each(|file| convert::inspect(file)),
         Command::Convert { from, to, layer } => convert::convert(&from, &to, layer),
-        Command::Train(options) => train::run(config, &options),
-        Command::Calibrate(options) => calibrate::run(config, &options),
+        Command::Train(options) => train::run(config, &options, quiet),
+        Command::Calibrate(options) => calibrate::run(config, &options, quiet),
     }
 }
 

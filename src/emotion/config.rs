@@ -1,11 +1,10 @@
 //! Settings of the emotional dynamics.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
-use super::error::{EmotionError, in_range};
+use super::error::EmotionError;
 use super::limits::SafetyLimits;
+use super::ranges::{self, Range};
 use super::state::{EmotionalState, Quadrant};
 
 /// Smallest [`EmotionConfig::streak_compounding_factor`] other than 0.
@@ -13,15 +12,6 @@ use super::state::{EmotionalState, Quadrant};
 /// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
 /// has to remember for an exact result: 101 for each of eight events.
 pub const MIN_STREAK_FACTOR: f64 = 0.01;
-
-/// Largest length of the trajectory's history.
-const MAX_HISTORY: usize = 1024;
-
-/// Largest threshold that counts calls.
-const MAX_COUNT: usize = 1000;
-
-/// Largest period of the behaviour monitor, in seconds.
-const MAX_PERIOD_SECONDS: f64 = 86_400.0;
 
 /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
 ///
@@ -143,129 +133,28 @@ impl Default for EmotionConfig {
 }
 
 impl EmotionConfig {
-    /// Checks every field against its range.
+    /// Checks every field against its range, and against the others.
     ///
     /// # Errors
     ///
     /// [`EmotionError::OutOfRange`] with the first field that is out of range, its value and the
     /// limit.
-    #[expect(clippy::too_many_lines, reason = "one line for each field")]
     pub fn validate(&self) -> Result<(), EmotionError> {
-        for (field, value, low, high) in [
-            ("baseline_valence", self.baseline_valence, -1.0, 1.0),
-            ("baseline_arousal", self.baseline_arousal, -1.0, 1.0),
-            ("decay_rate", self.decay_rate, 0.0, 100.0),
-            ("max_delta", self.max_delta, 0.0, 2.0),
-            ("appraisal_max_delta", self.appraisal_max_delta, 0.0, 2.0),
-            (
-                "momentum_positive_threshold",
-                self.momentum_positive_threshold,
-                0.0,
-                1.0,
-            ),
-            (
-                "momentum_negative_threshold",
-                self.momentum_negative_threshold,
-                -1.0,
-                0.0,
-            ),
-            (
-                "trend_improving_threshold",
-                self.trend_improving_threshold,
-                0.0,
-                1.0,
-            ),
-            (
-                "trend_declining_threshold",
-                self.trend_declining_threshold,
-                -1.0,
-                0.0,
-            ),
-            (
-                "mood_inertia_resistance",
-                self.mood_inertia_resistance,
-                0.0,
-                1.0,
-            ),
-            (
-                "decay_multiplier_excited",
-                self.decay_multiplier_excited,
-                0.0,
-                10.0,
-            ),
-            (
-                "decay_multiplier_frustrated",
-                self.decay_multiplier_frustrated,
-                0.0,
-                10.0,
-            ),
-            (
-                "decay_multiplier_calm",
-                self.decay_multiplier_calm,
-                0.0,
-                10.0,
-            ),
-            (
-                "decay_multiplier_depleted",
-                self.decay_multiplier_depleted,
-                0.0,
-                10.0,
-            ),
-            ("spiral_damping", self.spiral_damping, 0.0, 1.0),
-            (
-                "response_analysis_threshold",
-                self.response_analysis_threshold,
-                0.0,
-                1.0,
-            ),
-            (
-                "long_generation_seconds",
-                self.long_generation_seconds,
-                0.001,
-                MAX_PERIOD_SECONDS,
-            ),
-            (
-                "idle_period_seconds",
-                self.idle_period_seconds,
-                0.001,
-                MAX_PERIOD_SECONDS,
-            ),
-        ] {
-            in_range(field, value, low, high)?;
-        }
-        check_strength(self.steering_strength)?;
+        ranges::check(self)?;
         self.validate_limits()?;
-        self.validate_streak_factor()?;
         let history = self.trajectory_history_size;
         let spiral = self.spiral_history_count;
-        count("trajectory_history_size", history, 2, MAX_HISTORY, None)?;
-        count(
+        at_most(
             "spiral_history_count",
             spiral,
-            2,
             history,
-            Some("trajectory_history_size"),
+            "trajectory_history_size",
         )?;
-        count(
+        at_most(
             "spiral_increasing_threshold",
             self.spiral_increasing_threshold,
-            1,
             spiral - 1,
-            Some("spiral_history_count - 1"),
-        )?;
-        count(
-            "retry_loop_threshold",
-            self.retry_loop_threshold,
-            2,
-            MAX_COUNT,
-            None,
-        )?;
-        count(
-            "failure_streak_threshold",
-            self.failure_streak_threshold,
-            1,
-            MAX_COUNT,
-            None,
+            "spiral_history_count - 1",
         )
     }
 
@@ -305,7 +194,6 @@ impl EmotionConfig {
     }
 
     fn validate_limits(&self) -> Result<(), EmotionError> {
-        self.limits().validate()?;
         for (field, value, low, of) in [
             (
                 "valence_limit",
@@ -334,51 +222,23 @@ impl EmotionConfig {
                 });
             }
         }
-        match self.events_per_minute {
-            Some(0) => Err(EmotionError::OutOfRange {
-                field: "events_per_minute",
-                value: 0.0,
-                limit: "at least 1".into(),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn validate_streak_factor(&self) -> Result<(), EmotionError> {
-        let value = self.streak_compounding_factor;
-        if value == 0.0 || (MIN_STREAK_FACTOR..=1.0).contains(&value) {
-            return Ok(());
-        }
-        Err(EmotionError::OutOfRange {
-            field: "streak_compounding_factor",
-            value,
-            limit: Cow::Borrowed("0 or in 0.01..=1"),
-        })
+        Ok(())
     }
 }
 
 /// Checks a steering strength, in [0, 3].
 pub(super) fn check_strength(strength: f64) -> Result<f64, EmotionError> {
-    in_range("steering_strength", strength, 0.0, 3.0)
+    const STRENGTH: Range = Range::of("steering_strength");
+    STRENGTH.check(strength)
 }
 
-fn count(
-    field: &'static str,
-    value: usize,
-    low: usize,
-    high: usize,
-    high_name: Option<&str>,
-) -> Result<(), EmotionError> {
-    if (low..=high).contains(&value) {
+fn at_most(field: &'static str, value: usize, most: usize, name: &str) -> Result<(), EmotionError> {
+    if value <= most {
         return Ok(());
     }
-    let limit = match high_name {
-        Some(name) => format!("in {low}..={high} (at most {name})"),
-        None => format!("in {low}..={high}"),
-    };
     Err(EmotionError::OutOfRange {
         field,
         value: value as f64,
-        limit: limit.into(),
+        limit: format!("at most {most} ({name})").into(),
     })
 }

@@ -6,11 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{EmotionError, in_range};
+use super::error::EmotionError;
+use super::ranges::Range;
 use super::state::EmotionalState;
 
 /// Seconds over which the events of a session are counted.
 const RATE_SECONDS: f64 = 60.0;
+
+const VALENCE: Range = Range::of("valence_limit");
+const AROUSAL: Range = Range::of("arousal_limit");
+const STRENGTH: Range = Range::of("strength_limit");
 
 /// Ceilings on a session's mood.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,9 +47,9 @@ impl SafetyLimits {
     ///
     /// [`EmotionError::OutOfRange`] with the first field that is out of range.
     pub fn validate(&self) -> Result<(), EmotionError> {
-        in_range("valence_limit", self.valence, 0.0, 1.0)?;
-        in_range("arousal_limit", self.arousal, 0.0, 1.0)?;
-        in_range("strength_limit", self.strength, 0.0, 3.0)?;
+        VALENCE.check(self.valence)?;
+        AROUSAL.check(self.arousal)?;
+        STRENGTH.check(self.strength)?;
         Ok(())
     }
 

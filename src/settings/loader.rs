@@ -9,6 +9,7 @@ use super::origin::{Origin, Origins};
 use super::schema::{Field, Section, fields};
 use super::value::{Fault, Raw};
 use super::{MetricsSettings, Settings, names};
+use crate::emotion::EmotionError;
 
 /// The settings in force, and where each came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -353,6 +354,16 @@ fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
         let rule = format!("a list of names of sessions: {error}");
         errors.push(conflict("metrics.sessions", format!("{listed:?}"), rule));
     }
-    errors.extend(settings.emotion.validate().err().map(SettingsError::from));
+    // Each number is in its range by now: what is wrong is how they stand to each other.
+    errors.extend(settings.emotion.validate().err().map(|error| {
+        let field = error.field();
+        let known = fields().find(|known| known.section == Section::Emotion && known.name == field);
+        match (known, error) {
+            (Some(known), EmotionError::OutOfRange { limit, .. }) => {
+                conflict(known.full_name, known.show(settings), limit.into_owned())
+            }
+            (_, error) => error.into(),
+        }
+    }));
     errors
 }

@@ -59,6 +59,8 @@ pub(super) struct Limit {
     max: f64,
     /// Whether `min` itself is refused.
     open: bool,
+    /// Whether 0 is allowed as well, below `min`.
+    or_zero: bool,
 }
 
 impl Limit {
@@ -68,11 +70,12 @@ impl Limit {
         } else {
             value >= self.min
         };
-        above && value <= self.max && value.is_finite()
+        (above && value <= self.max && value.is_finite()) || (self.or_zero && value == 0.0)
     }
 
     fn describe(self) -> String {
         match (self.open, self.max.is_finite()) {
+            (false, true) if self.or_zero => format!("0, or {} to {}", self.min, self.max),
             (false, true) => format!("{} to {}", self.min, self.max),
             (false, false) => format!("{} or more", self.min),
             (true, true) => format!("more than {}, at most {}", self.min, self.max),
@@ -87,6 +90,17 @@ pub(super) const fn between(min: f64, max: f64) -> Limit {
         min,
         max,
         open: false,
+        or_zero: false,
+    }
+}
+
+/// Numbers from `min` to `max`, both included, and 0 if it is allowed besides.
+pub(super) const fn limit(min: f64, max: f64, or_zero: bool) -> Limit {
+    Limit {
+        min,
+        max,
+        open: false,
+        or_zero,
     }
 }
 
@@ -96,6 +110,7 @@ pub(super) const fn at_least(min: f64) -> Limit {
         min,
         max: f64::INFINITY,
         open: false,
+        or_zero: false,
     }
 }
 
@@ -105,6 +120,7 @@ pub(super) const fn above(min: f64, max: f64) -> Limit {
         min,
         max,
         open: true,
+        or_zero: false,
     }
 }
 

@@ -29,6 +29,7 @@ fn hints(told: &str) -> Vec<&str> {
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn failures_say_what_to_do_next() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -41,7 +42,7 @@ fn failures_say_what_to_do_next() {
     let port = listener.local_addr().unwrap().port().to_string();
     let (page, notes, bad, hub) = (at("page.gguf"), at("notes.db"), at("bad-set"), at("hub"));
     let empty = at("empty-set");
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         (
             &["doctor"],
             &[("ELPIS_MODEL_TEMPRATURE", "1")],
@@ -59,6 +60,12 @@ fn failures_say_what_to_do_next() {
             &[("ELPIS_MODEL_PATH", "./nowhere.gguf")],
             "there is no model",
             "model.path",
+        ),
+        (
+            &["ask", "hello"],
+            &[("ELPIS_MODEL_PATH", "~/models/x.gguf")],
+            "~/models/x.gguf",
+            "write the whole path",
         ),
         (
             &["ask", "hello"],

@@ -1,6 +1,7 @@
 //! A server on loopback with the routes of the Hugging Face Hub that a download uses.
 //!
 //! Large files are redirected to another host name, as the Hub does. Faults can be switched on.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -40,6 +41,8 @@ impl Repo {
 pub struct Faults {
     /// After how many bytes each of the next downloads breaks off.
     pub cut_after: Vec<usize>,
+    /// After how many bytes a download stands still, until the server stops.
+    pub stall_after: Option<usize>,
     pub no_ranges: bool,
     pub corrupt: bool,
     pub download_status: Option<u16>,
@@ -168,10 +171,21 @@ impl State {
         self.requests.lock().unwrap().push(request.clone());
         let mut faults = self.faults.lock().unwrap();
         let reply = self.reply(&request, &mut faults);
+        let stall = faults
+            .stall_after
+            .filter(|_| request.path.starts_with("/cdn/"));
         drop(faults);
         let mut stream = stream;
         stream.write_all(reply.head.as_bytes())?;
         if request.method != "HEAD" {
+            if let Some(count) = stall {
+                stream.write_all(&reply.body[..count])?;
+                stream.flush()?;
+                while !self.stopped.load(Ordering::SeqCst) {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                return Ok(());
+            }
             stream.write_all(&reply.body)?;
         }
         stream.flush()

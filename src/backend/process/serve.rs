@@ -20,6 +20,8 @@ use crate::backend::{Backend, BackendError, Batch, Token, Tokenizer, load_here, 
 pub(in crate::backend) fn serve() -> ! {
     let code = match run() {
         Ok(()) => 0,
+        // The runtime ended while its model was still being loaded; it tells why itself.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             eprintln!(
                 "elpis: as {} is set, this process serves a model to the program that \

@@ -3,6 +3,7 @@
 mod without_effect;
 
 use super::surroundings::{Disk, Gpu, Surroundings};
+use super::template::{TemplateOrigin, TemplateSeen};
 use super::warning::Warning;
 use crate::actors::hardware::HardwareReport;
 use crate::backend::DeviceKind;
@@ -25,6 +26,7 @@ pub(super) struct ModelSeen {
     pub(super) emotions: Vec<EmotionInfo>,
     /// Memory that could be had while it was loaded, in bytes.
     pub(super) memory: Option<u64>,
+    pub(super) template: TemplateSeen,
 }
 
 /// All that doctor knows.
@@ -44,6 +46,7 @@ impl Seen<'_> {
         found.extend(self.threads());
         found.extend(self.spinning());
         found.extend(self.memory());
+        found.extend(self.template());
         found.extend(self.vectors());
         found.extend(self.store());
         found.extend(self.watching());
@@ -167,6 +170,22 @@ impl Seen<'_> {
                     prefix_cache_bytes,
                 });
             }
+        }
+        found
+    }
+
+    fn template(&self) -> Vec<Warning> {
+        let Some(model) = self.model else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        if model.template.origin == TemplateOrigin::Guessed {
+            let instead = model.template.name.clone();
+            found.push(Warning::NoChatTemplate { instead });
+        }
+        if !model.template.native_tools {
+            let format = model.template.tool_format;
+            found.push(Warning::ToolsDescribedInText { format });
         }
         found
     }

@@ -8,6 +8,7 @@ use super::warning::Warning;
 use super::{ModelView, gibibytes};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::{available_backends, environment};
+use crate::cli::library::vector_line;
 use crate::settings::LoadedSettings;
 
 /// Everything that was found.
@@ -39,6 +40,7 @@ impl Report<'_> {
             "hardware": self.hardware,
             "openmp_spin_count": std::env::var(environment::SPIN_COUNT).ok(),
             "model": self.model.map(|model| model.facts.as_ref()),
+            "template": self.model.map(|model| &model.template),
             "vectors": self.model.map(|model| json!({
                 "version": model.library.version().to_string(),
                 "emotions": model.library.emotions().map(|e| json!({
@@ -101,6 +103,10 @@ impl Report<'_> {
     }
 }
 
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
     let (facts, library) = (&model.facts, &model.library);
     writeln!(out, "\nmodel")?;
@@ -114,15 +120,16 @@ fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
         "  {} layers, width {}, vocabulary {}, context {} of {} tokens",
         facts.n_layers, facts.n_embd, facts.n_vocab, facts.context_length, facts.context_trained
     )?;
+    writeln!(
+        out,
+        "  {:.1} M parameters, {} of weights",
+        facts.n_params as f64 / 1e6,
+        mebibytes(facts.size_bytes)
+    )?;
+    writeln!(out, "  {}", model.template.line())?;
     writeln!(out, "\nvectors {}", library.version())?;
     for emotion in library.emotions() {
-        writeln!(
-            out,
-            "  {:12} layers {:?}, cap {}",
-            emotion.name,
-            emotion.layers.iter().map(|l| l.layer).collect::<Vec<_>>(),
-            emotion.cap
-        )?;
+        writeln!(out, "  {}", vector_line(emotion))?;
     }
     if library.is_empty() {
         writeln!(

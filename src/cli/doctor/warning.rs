@@ -38,6 +38,14 @@ pub(super) enum Warning {
         variable: &'static str,
         value: String,
     },
+    NoChatTemplate {
+        /// The template that is taken.
+        instead: String,
+    },
+    ToolsDescribedInText {
+        /// How the model is asked to write calls.
+        format: &'static str,
+    },
     VectorsFolderMissing {
         folder: PathBuf,
     },
@@ -125,6 +133,13 @@ impl Warning {
             ),
             Self::EndlessSpinning { variable, value } => format!(
                 "{variable}={value} keeps waiting threads busy: another busy process makes both slow"
+            ),
+            Self::NoChatTemplate { instead } => format!(
+                "the model has no chat template, and none is set: {instead} is taken, which it may not know"
+            ),
+            Self::ToolsDescribedInText { format } => format!(
+                "the chat template knows no tools: they are described in a message, and calls are asked for \
+                 as {format}, which the model may not have learnt"
             ),
             Self::VectorsFolderMissing { folder } => format!(
                 "there is no vectors folder {}: the model is not steered until it appears",
@@ -237,6 +252,14 @@ impl Warning {
             ),
             Self::EndlessSpinning { variable, .. } => {
                 format!("unset {variable}, or set GOMP_SPINCOUNT=3000")
+            }
+            Self::NoChatTemplate { .. } => {
+                "set model.chat_format to the format that the model was trained on, or to a template file"
+                    .to_owned()
+            }
+            Self::ToolsDescribedInText { .. } => {
+                "calls stay valid all the same; take a model trained on tools if it calls the wrong ones"
+                    .to_owned()
             }
             Self::VectorsFolderMissing { .. } => {
                 "correct model.emotion_vectors_dir; a relative path counts from the working directory"

@@ -33,7 +33,7 @@ pub(super) fn fault(fault: &Fault) -> Hint {
         Fault::SessionTaken { .. } => {
             say("import into a new store, or export only the others with --session")
         }
-        Fault::NoSession { .. } => say("without --session, all that it has are taken"),
+        Fault::NoSession { .. } => say("`elpis store list` shows which there are"),
         Fault::DamagedSessions { .. } => {
             say("restore a copy, or save the others with `elpis store export --session ID`")
         }

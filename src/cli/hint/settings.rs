@@ -6,6 +6,8 @@ use crate::settings::{SettingsError, fields};
 /// Where all settings are described.
 const REFERENCE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/settings.md");
 
+const TILDE: &str = "`~` is the shell's, and is not known in settings: write the whole path";
+
 pub(super) fn settings(error: &SettingsError) -> Hint {
     match error {
         SettingsError::Unreadable { .. } => say(
@@ -26,6 +28,8 @@ pub(super) fn settings(error: &SettingsError) -> Hint {
         SettingsError::Emotion(_) => Some(format!(
             "the [emotion] settings are described in {REFERENCE}"
         )),
+        SettingsError::MissingModel { path } if path.starts_with("~") => say(TILDE),
+        SettingsError::InvalidModel { text, .. } if text.starts_with('~') => say(TILDE),
         SettingsError::MissingModel { .. } => say(
             "correct model.path, a relative path counts from the working directory; without it the bundled \
              model runs",

@@ -46,7 +46,7 @@ pub(in crate::cli) struct Options {
     json: bool,
 }
 
-pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let files = read_folder(&options.vectors)?;
     let manifest = files.iter().find(|file| file.name == MANIFEST_FILE);
     let manifest = match manifest {
@@ -54,7 +54,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Fail
         None => String::new(),
     };
     let pairs = options.model.pairs()?;
-    let mut loaded = options.model.load(config, SIDE_BY_SIDE)?;
+    let mut loaded = options.model.load(config, SIDE_BY_SIDE, quiet)?;
     let context = library_context(&loaded.settings.model, loaded.backend.facts());
     let settings = CalibrateOptions {
         repeats: options.replies,

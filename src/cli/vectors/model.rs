@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, Fault, Stop};
 use crate::actors::engine::chat_template;
 use crate::backend::Backend;
-use crate::cli::load_settings;
+use crate::cli::{load_settings, progress};
 use crate::inference::ChatTemplate;
-use crate::runtime::create_backend;
 use crate::settings::{BackendKind, Settings};
 use crate::training::{ContrastPairs, Progress, TrainingError};
 
@@ -23,7 +23,8 @@ pub(super) struct ModelOptions {
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// The code that runs it.
-    #[arg(long, value_name = "BACKEND", value_parser = backend_kind)]
+    #[arg(long, value_name = "BACKEND",
+          value_parser = PossibleValuesParser::new(BackendKind::NAMES).try_map(|name| backend_kind(&name)))]
     backend: Option<BackendKind>,
     /// Pairs of one's own instead of the shipped ones: JSONL, or TOML.
     #[arg(long, value_name = "FILE")]
@@ -42,6 +43,7 @@ pub(super) struct Loaded {
     pub(super) backend: Box<dyn Backend>,
     pub(super) template: ChatTemplate,
     pub(super) settings: Settings,
+    quiet: bool,
     stop: Arc<Stop>,
     // Listens for Ctrl-C as long as it lives.
     _runtime: tokio::runtime::Runtime,
@@ -53,6 +55,7 @@ impl ModelOptions {
         &self,
         config: Option<PathBuf>,
         sequences: usize,
+        quiet: bool,
     ) -> Result<Loaded, Failure> {
         let mut settings = load_settings(config)?.settings;
         if let Some(model) = &self.model {
@@ -67,12 +70,26 @@ impl ModelOptions {
         let stop = Arc::<Stop>::default();
         let asked = Arc::clone(&stop);
         runtime.spawn(async move { asked.asked().await });
-        let backend = runtime.block_on(create_backend(&settings))?;
+        let loaded = runtime.block_on(async {
+            tokio::select! {
+                backend = progress::backend(&settings, quiet) => Ok(backend?),
+                signal = stop.came() => Err(Failure::from(signal)),
+            }
+        });
+        let backend = match loaded {
+            Ok(backend) => backend,
+            Err(error) => {
+                // A download that nobody waits for any more must not hold up the end.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let template = chat_template(backend.facts(), settings.model.chat_format.as_deref())?;
         Ok(Loaded {
             backend,
             template,
             settings,
+            quiet,
             stop,
             _runtime: runtime,
         })
@@ -115,7 +132,11 @@ impl Loaded {
         ) -> Result<T, TrainingError>,
     ) -> Result<T, Failure> {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
-        let bar = ProgressBar::new(0);
+        let bar = if self.quiet {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(0)
+        };
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let stop = &self.stop;
         let mut on_progress = |progress: Progress| {

@@ -70,11 +70,11 @@ fn format(name: &str) -> Result<VectorFormat, String> {
     })
 }
 
-pub(super) fn run(config: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     // Refused before hours of work, not after.
     check_output(&options.output, options.force)?;
     let pairs = options.model.pairs()?;
-    let mut loaded = options.model.load(config, 1)?;
+    let mut loaded = options.model.load(config, 1, quiet)?;
     let train_options = TrainOptions {
         layer: options.layer,
         method: options.method,

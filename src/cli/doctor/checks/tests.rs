@@ -53,6 +53,12 @@ impl Default for Case {
                 weights: GIB,
                 emotions: BASE_EMOTIONS.map(|name| emotion(name, 1.0)).to_vec(),
                 memory: Some(8 * GIB),
+                template: TemplateSeen {
+                    name: "test".to_owned(),
+                    origin: TemplateOrigin::Own,
+                    tool_format: "hermes",
+                    native_tools: true,
+                },
             }),
             around: Surroundings {
                 memory: Some(9 * GIB),
@@ -176,6 +182,14 @@ fn what_must_warn_warns_of_that_alone() {
                 case.around.vectors_folder = Some(false);
                 case.model.as_mut().unwrap().emotions.clear();
             }),
+        ),
+        (
+            "no-chat-template",
+            case().model(|model| model.template.origin = TemplateOrigin::Guessed),
+        ),
+        (
+            "tools-described-in-text",
+            case().model(|model| model.template.native_tools = false),
         ),
         ("no-vectors", case().model(|model| model.emotions.clear())),
         (
