@@ -209,7 +209,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         let event = EmotionEvent::custom("swing", sign, sign).unwrap();
         Ok(Some(event.with_intensity(2.0).unwrap()))
     }
-    for bound in [0.0, 0.1, 0.7] {
+    for bound in [0.0, 0.1, 0.5] {
         let config = EmotionConfig {
             appraisal_max_delta: bound,
             ..both(&EmotionConfig::default())
@@ -220,11 +220,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         let chat = elpis.session("ada").unwrap().chat("All is well!");
         let reply = chat.max_tokens(4).complete().await.unwrap();
         let at_start = reply.report.modulation().unwrap().valence;
-        let expected = f64::min(bound, 0.5);
-        assert!(
-            at_start <= expected && at_start > expected - 1e-4,
-            "{at_start}"
-        );
+        assert!(at_start <= bound && at_start > bound - 1e-4, "{at_start}");
         let state = elpis.session("ada").unwrap().state().await.unwrap();
         let way = at_start + (at_start - state.valence).abs();
         assert!(
@@ -297,7 +293,7 @@ async fn thinking_that_was_cut_off_is_not_read() {
     let factory = BackendFactory::new(|options| {
         let said = "It failed again, it is wrong.</think>It is done.";
         // Behind the reply's beginning stands what the template has opened.
-        let script = move |_: &str| format!("<think>\n{said}");
+        let script = move |_: &str| format!("<think>{said}");
         let backend = Scripted::new(options.n_sequences, 64, 1000, 0);
         Ok(Box::new(backend.saying(Arc::new(script))))
     });

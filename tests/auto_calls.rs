@@ -127,7 +127,7 @@ fn settings(folder: &Path, case: &Case) -> Settings {
     let (begin, marks) = ("{{ '<|im_' + 'start|>' }}", case.marks);
     let source = format!(
         "{{# {marks} #}}{{% for message in messages %}}{begin}{{{{ message.role }}}}\n\
-         {{{{ message.content }}}}<|im_end|>\n{{% endfor %}}{begin}assistant\n"
+         {{{{ message.content }}}}<|im_end|>\n{{% endfor %}}{begin}assistant{{{{ '\\n' }}}}"
     );
     assert_eq!(ToolFormat::of_template(&source), case.format);
     let file = folder.join("template.jinja");
@@ -225,7 +225,7 @@ fn read(events: &[GenerationEvent]) -> (String, Vec<FunctionCall>) {
                 );
                 calls.push(call.clone());
             }
-            GenerationEvent::Finished(_) => {}
+            _ => {}
         }
     }
     (text, calls)

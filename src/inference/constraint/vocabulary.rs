@@ -20,7 +20,7 @@ const KEPT: usize = 16;
 /// Parts of a vocabulary that are allowed as a whole where a lexeme takes all of the like, without
 /// a look at each of their tokens. The first four, those of the crate, are for strings of JSON;
 /// the others, parts of these, for expressions that words fit.
-const SLICES: [&str; 11] = [
+const SLICES: [&str; 10] = [
     r"[\x20\x0A\x0D\x09]+",
     r#"[^"\\\x00-\x1F\x7F]{1,10}"#,
     r#"[^"\\\x00-\x1F\x7F]{1,30}"#,
@@ -31,7 +31,6 @@ const SLICES: [&str; 11] = [
     r" [a-z]{1,9}",
     r"[a-zA-Z]{11,30}",
     r" [a-zA-Z]{10,29}",
-    r"[0-9]{1,3}",
 ];
 
 /// Stack of the thread that compiles: grammars are read by recursive code.
