@@ -30,6 +30,7 @@ impl ToolFormat {
     /// notation of their own for arguments. What it cannot say under its schema is JSON in its
     /// place: a value whose schema is more than types, lengths, choices, lists and objects of
     /// declared properties, or all arguments of a tool whose schema cannot be taken apart.
+    #[allow(clippy::too_many_lines, reason = "an arm for each format")]
     pub fn grammar(
         self,
         tools: &[ToolDefinition],
