@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use elpis::inference::{
     ConstraintError, ControlToken, Extent, GenerationOptions, Grammar, Guide, RequestError,
-    ResponseFormat, Sampler, SamplingParams, ToolEvent, ToolFormat, ToolParser, ToolSet,
-    Vocabulary,
+    ResponseFormat, Sampler, SamplingParams, ToolEvent, ToolFormat, ToolParseError, ToolParser,
+    ToolSet, Vocabulary,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -142,17 +142,26 @@ impl Model {
     }
 }
 
-fn calls(format: ToolFormat, tools: &ToolSet, text: &str) -> Vec<(String, Value)> {
+/// The calls in a reply; `None` if one has a number that no double holds.
+fn readable(format: ToolFormat, tools: &ToolSet, text: &str) -> Option<Vec<(String, Value)>> {
     let mut parser = ToolParser::new(format, 1, false).with_tools(tools);
-    let read = parser.push(text);
-    let mut events = read.unwrap_or_else(|error| panic!("{error}: {text}"));
+    let mut events = match parser.push(text) {
+        Err(ToolParseError::Arguments { reason, .. }) if reason.contains("out of range") => {
+            return None;
+        }
+        read => read.unwrap_or_else(|error| panic!("{error}: {text}")),
+    };
     events.extend(parser.finish().unwrap());
     let call = |event| match event {
         ToolEvent::Finished { call, .. } => Some((call.name, call.arguments)),
         ToolEvent::Text(text) => panic!("text beside the calls: {text:?}"),
         _ => None,
     };
-    events.into_iter().filter_map(call).collect()
+    Some(events.into_iter().filter_map(call).collect())
+}
+
+fn calls(format: ToolFormat, tools: &ToolSet, text: &str) -> Vec<(String, Value)> {
+    readable(format, tools, text).unwrap_or_else(|| panic!("out of range: {text}"))
 }
 
 #[test]
@@ -162,7 +171,7 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
     let mut bounded = Schemas::new(seed, 2);
     let mut wild = Schemas::wild(seed, 2);
     let start = Instant::now();
-    let (mut made, mut unfinished, mut refused) = (0, 0, 0);
+    let (mut made, mut unfinished, mut unreadable, mut refused) = (0, 0, 0, 0);
     for round in 0..500 {
         let format = ToolFormat::ALL[round % ToolFormat::ALL.len()];
         let schemas = if round % 16 < 8 {
@@ -209,7 +218,11 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
             unfinished += 1;
             continue;
         }
-        let calls = calls(format, &tools, &text);
+        let Some(calls) = readable(format, &tools, &text) else {
+            assert!(wild, "{text}");
+            unreadable += 1;
+            continue;
+        };
         assert!(
             !calls.is_empty() && (parallel || calls.len() == 1),
             "{text}"
@@ -221,11 +234,12 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
         }
     }
     let took = start.elapsed();
-    println!("{made} calls, {unfinished} unfinished, {refused} refused in {took:?}");
-    assert!(
-        made >= 500 && unfinished <= 50 && (1..=75).contains(&refused),
-        "{made} {unfinished} {refused}"
+    let told = format!(
+        "{made} calls, {unfinished} unfinished, {unreadable} unreadable, {refused} refused"
     );
+    println!("{told} in {took:?}");
+    let bounded = unfinished <= 75 && unreadable <= 25 && (1..=100).contains(&refused);
+    assert!(made >= 450 && bounded, "{told}");
 }
 
 /// Whether a request is refused because its schemas cannot be enforced.
