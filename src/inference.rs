@@ -23,7 +23,7 @@ pub use chat_template::{
 };
 pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
-    MAX_REPETITIONS, Progress, ResponseFormat, Vocabulary, canonical_schema,
+    MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary, canonical_schema,
 };
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,
@@ -33,11 +33,11 @@ pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
 pub use request::{GenerationOptions, ModulationTiming, RequestError, SESSION_ID_LIMIT, SessionId};
 pub use sampling::{
-    MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy,
+    MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy, masked,
 };
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
 pub use tools::{
     ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
-    MAX_TOOL_NAME, MAX_TOOLS, ToolChoice, ToolDefinition, ToolError, ToolEvent, ToolFormat,
-    ToolParseError, ToolParser, ToolSet, with_tools,
+    MAX_TOOL_NAME, MAX_TOOLS, Opening, ToolChoice, ToolDefinition, ToolError, ToolEvent,
+    ToolFormat, ToolParseError, ToolParser, ToolSet, with_tools,
 };

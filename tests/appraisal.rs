@@ -209,7 +209,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         let event = EmotionEvent::custom("swing", sign, sign).unwrap();
         Ok(Some(event.with_intensity(2.0).unwrap()))
     }
-    for bound in [0.0, 0.1, 0.7] {
+    for bound in [0.0, 0.1, 0.5] {
         let config = EmotionConfig {
             appraisal_max_delta: bound,
             ..both(&EmotionConfig::default())
@@ -220,11 +220,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         let chat = elpis.session("ada").unwrap().chat("All is well!");
         let reply = chat.max_tokens(4).complete().await.unwrap();
         let at_start = reply.report.modulation().unwrap().valence;
-        let expected = f64::min(bound, 0.5);
-        assert!(
-            at_start <= expected && at_start > expected - 1e-4,
-            "{at_start}"
-        );
+        assert!(at_start <= bound && at_start > bound - 1e-4, "{at_start}");
         let state = elpis.session("ada").unwrap().state().await.unwrap();
         let way = at_start + (at_start - state.valence).abs();
         assert!(
@@ -251,6 +247,118 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         } else {
             assert_eq!(bound, 0.0, "nothing was felt");
         }
+    }
+}
+
+#[tokio::test]
+async fn no_text_moves_further_than_an_event_in_either_direction() {
+    fn swing(_: &AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
+        let event = EmotionEvent::custom("swing", -0.4, 1.0).unwrap();
+        Ok(Some(event.with_intensity(2.0).unwrap()))
+    }
+    for (texts, event) in [(0.5, 0.1), (0.1, 0.5), (2.0, 0.2), (0.3, 0.0)] {
+        let config = EmotionConfig {
+            appraisal_max_delta: texts,
+            max_delta: event,
+            decay_rate: 0.0,
+            ..both(&EmotionConfig::default())
+        };
+        let elpis = start(config, Some(Notes::new(swing)), &Shelf::default()).await;
+        say(&elpis, "All is well!").await;
+        let state = elpis.session("ada").unwrap().state().await.unwrap();
+        elpis.shutdown().await;
+        // Message and reply together.
+        let bound = f64::min(texts, event);
+        let (valence, arousal) = (state.valence.abs(), state.arousal.abs());
+        assert!(
+            arousal <= bound + 1e-9 && arousal > bound - 1e-3,
+            "{state:?}"
+        );
+        assert!(
+            valence <= bound + 1e-9 && (bound == 0.0) == (valence == 0.0),
+            "{state:?}"
+        );
+    }
+}
+
+/// What the appraiser shows of a reply whose thinking the template has opened.
+#[tokio::test]
+async fn thinking_that_was_cut_off_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.jinja");
+    let source = "{% for message in messages %}<|im_start|>{{ message.role }}\n\
+                  {{ message.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n<think>\n";
+    std::fs::write(&file, source).unwrap();
+    let notes = Notes::new(insight);
+    let factory = BackendFactory::new(|options| {
+        let said = "It failed again, it is wrong.</think>It is done.";
+        // Behind the reply's beginning stands what the template has opened.
+        let script = move |_: &str| format!("<think>{said}");
+        let backend = Scripted::new(options.n_sequences, 64, 1000, 0);
+        Ok(Box::new(backend.saying(Arc::new(script))))
+    });
+    let model = ModelSettings::default().chat_format(file.display().to_string());
+    let builder = Elpis::builder(Settings::default().model(model)).backend(factory);
+    let elpis = builder.appraiser(notes.clone()).start().await.unwrap();
+    assert_eq!(say(&elpis, "hello").await, "It faile");
+    assert_eq!(notes.seen(), []);
+    let chat = elpis.session("ada").unwrap().chat("hello");
+    chat.max_tokens(100).complete().await.unwrap();
+    assert_eq!(
+        notes.seen(),
+        [(EventSource::Reply, "It is done.".to_owned())]
+    );
+    elpis.shutdown().await;
+}
+
+/// What a scripted model names when it is asked for a feeling is what is felt.
+#[cfg(feature = "tools")]
+#[tokio::test]
+async fn the_models_own_reading_is_felt_as_strongly_as_it_says() {
+    use elpis::runtime::ModelAppraiser;
+    for (answer, expected) in [
+        ("failure strong", Some(("failure", 1.0))),
+        ("success weak", Some(("success", 0.4))),
+        ("none", None),
+    ] {
+        let factory = BackendFactory::new(move |options| {
+            let script = move |prompt: &str| {
+                let asked = prompt.contains("You name the feeling");
+                let said = if asked && prompt.contains("tests went") {
+                    answer
+                } else {
+                    "The tests went on."
+                };
+                said.to_owned()
+            };
+            let backend = Scripted::new(options.n_sequences, 64, 4000, 0);
+            Ok(Box::new(backend.saying(Arc::new(script))))
+        });
+        let model = ModelSettings::default().chat_format("chatml");
+        let builder = Elpis::builder(Settings::default().model(model)).backend(factory);
+        let elpis = builder.appraiser(ModelAppraiser).start().await.unwrap();
+        let mut events = elpis.events();
+        let chat = elpis.session("ada").unwrap().chat("How are the tests?");
+        let reply = chat.max_tokens(40).complete().await.unwrap();
+        assert_eq!(reply.text, "The tests went on.");
+        let state = elpis.session("ada").unwrap().state().await.unwrap();
+        assert_eq!(
+            state.events_applied,
+            u64::from(expected.is_some()),
+            "{answer}"
+        );
+        if let Some((name, intensity)) = expected {
+            let felt = |event: &Event| match event {
+                Event::Felt { event, source, .. } => Some((event.clone(), *source)),
+                Event::AppraisalFailed { reason, .. } => panic!("{reason}"),
+                _ => None,
+            };
+            let (event, source) = find(&mut events, felt).await;
+            assert_eq!((event.name(), event.intensity()), (name, intensity));
+            assert_eq!(source, EventSource::Reply);
+            assert!((state.valence > 0.0) == (name == "success"), "{state:?}");
+        }
+        elpis.shutdown().await;
     }
 }
 

@@ -118,6 +118,73 @@ fn replies() -> Vec<Reply> {
         ),
         (Json, "[1, 2]", "[1, 2]", vec![]),
         (
+            Llama3,
+            "{\"name\":\"get_weather\",\"parameters\":{\"place\":\"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "<|python_tag|>{\"type\" : \"function\",\n \"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "Let me see: <|python_tag|>{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"now\"}",
+            "Let me see: ",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Llama3,
+            "```json\n{\n  \"name\": \"get_weather\",\n  \"parameters\": {\n    \"place\": \"Paris\"\n  }\n}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "<|python_tag >, {\"names\": 1}",
+            "<|python_tag >, {\"names\": 1}",
+            vec![],
+        ),
+        (
+            Gemma,
+            "```json\n[\n    {\n        \"name\": \"get_weather\",\n        \"parameters\": {\"place\": \"Paris\"}\n    }\n]\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "\n```\n{\"name\":\t\"get_weather\",\"parameters\":{\"place\":\"Paris\"}}\n```",
+            "\n",
+            vec![paris()],
+        ),
+        (
+            Json,
+            "{\r\n  \"name\" : \"get_weather\",\r\n  \"arguments\" : {\"place\": \"Paris\"}\r\n}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Json,
+            "<think>Which one?</think>\n```json\n[{\"name\":\"get_weather\",\"arguments\":{\"place\":\"Paris\"}},{\"name\":\"now\"}]\n```",
+            "<think>Which one?</think>\n",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Json,
+            "{                 \"name\": \"too far\"}",
+            "{                 \"name\": \"too far\"}",
+            vec![],
+        ),
+        (
+            Json,
+            "```json\n{\"answer\":\"name\"}\n```",
+            "```json\n{\"answer\":\"name\"}\n```",
+            vec![],
+        ),
+        (Json, "{\"name\"", "{\"name\"", vec![]),
+        (
             MistralV11,
             "[TOOL_CALLS]get_weather[ARGS]{\"place\": \"Paris\"}",
             "",
@@ -486,7 +553,7 @@ fn schemas_tell_texts_from_other_values() {
 proptest::proptest! {
     #[test]
     fn no_text_breaks_the_parser(
-        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\[ARGS\\]|\\[CALL_ID\\]|<start_function_call>|call:|<escape>|<function=|<parameter=|</parameter>|</function>|<think>|\\{\"name\": |\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
+        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\[ARGS\\]|\\[CALL_ID\\]|<start_function_call>|call:|<escape>|<function=|<parameter=|</parameter>|</function>|<think>|\\{\"name\": |\\{\"name\":|<\\|python_tag\\|>|  |\\n|\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
         cut in 0_usize..64,
     ) {
         for format in ToolFormat::ALL {

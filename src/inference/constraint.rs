@@ -15,14 +15,14 @@ mod guide;
 mod vocabulary;
 
 #[cfg(not(feature = "tools"))]
-pub use absent::{Guide, Vocabulary};
+pub use absent::{Guide, Mask, Vocabulary};
 pub use error::ConstraintError;
 pub use format::{
     Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, MAX_REPETITIONS, ResponseFormat,
     canonical_schema,
 };
 #[cfg(feature = "tools")]
-pub use guide::Guide;
+pub use guide::{Guide, Mask};
 #[cfg(feature = "tools")]
 pub use vocabulary::Vocabulary;
 

@@ -11,7 +11,7 @@ mod select;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use sampler::{Sampler, greedy};
+pub use sampler::{Sampler, greedy, masked};
 
 /// The longest repetition window, in tokens.
 pub const MAX_REPETITION_WINDOW: u32 = 4096;

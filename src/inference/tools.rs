@@ -21,7 +21,7 @@ pub use definition::{
     ToolError, ToolSet,
 };
 pub use format::{ControlToken, ToolFormat};
-pub use opening::Finder;
+pub use opening::{Finder, Opening};
 pub use parser::{ToolEvent, ToolParseError, ToolParser};
 pub use prompt::with_tools;
 

@@ -21,8 +21,8 @@ use crate::telemetry;
 /// Longest that an appraiser may take over a text.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Ends the thinking of a model in front of its reply.
-const THINKING_END: &str = "</think>";
+/// Stand around the thinking of a model in front of its reply.
+const THINKING: [&str; 2] = ["<think>", "</think>"];
 
 /// A text to be read for feelings.
 #[derive(Debug, Clone)]
@@ -109,7 +109,9 @@ pub(super) struct Turn(Arc<Mutex<f64>>);
 
 impl Turn {
     pub fn new(elpis: &Elpis) -> Self {
-        let bound = elpis.settings().emotion.appraisal_max_delta;
+        let emotion = &elpis.settings().emotion;
+        // No single event goes further, and texts together no further than one.
+        let bound = emotion.appraisal_max_delta.min(emotion.max_delta);
         Self(Arc::new(Mutex::new(bound)))
     }
 
@@ -132,16 +134,22 @@ pub(super) async fn message(session: &Session, messages: &[ChatMessage], turn: &
     }
 }
 
-/// What follows the reply of a session's turn; it keeps no runtime alive. A
-/// reply that is `read` may still be one that the settings do not read.
-pub(super) fn sequel(
-    session: &Session,
-    tools: Option<ToolParser>,
-    turn: Turn,
-    read: bool,
-) -> Option<Sequel> {
+/// What is known of a reply before it is written.
+#[derive(Debug)]
+pub(super) struct ReplyForm {
+    /// Reads calls out of it, if tools are on offer.
+    pub tools: Option<ToolParser>,
+    /// Whether it begins inside the model's thinking.
+    pub thinking: bool,
+    /// Whether it is text that may tell feelings; the settings may still say
+    /// that no reply is read.
+    pub read: bool,
+}
+
+/// What follows the reply of a session's turn; it keeps no runtime alive.
+pub(super) fn sequel(session: &Session, form: ReplyForm, turn: Turn) -> Option<Sequel> {
     let emotion = &session.elpis().settings().emotion;
-    let read = read && emotion.response_analysis_enabled;
+    let read = form.read && emotion.response_analysis_enabled;
     let watched = emotion.behavioral_monitoring_enabled;
     if !read && !watched {
         return None;
@@ -160,15 +168,17 @@ pub(super) fn sequel(
                 }
             }
             if read {
-                felt(&session, EventSource::Reply, prose(reply, tools), &turn).await;
+                let text = prose(reply, form);
+                felt(&session, EventSource::Reply, text, &turn).await;
             }
         })
     }))
 }
 
-/// The reply without thinking and calls.
-fn prose(reply: String, tools: Option<ToolParser>) -> String {
-    let text = match tools {
+/// The reply without thinking and calls. Thinking that was cut off has no
+/// reply behind it.
+fn prose(reply: String, form: ReplyForm) -> String {
+    let text = match form.tools {
         None => reply,
         Some(mut tools) => {
             let mut events = tools.push(&reply).unwrap_or_default();
@@ -180,11 +190,16 @@ fn prose(reply: String, tools: Option<ToolParser>) -> String {
             texts.collect()
         }
     };
-    match text.rsplit_once(THINKING_END) {
-        Some((_, answer)) => answer.to_owned(),
-        None if text.trim_start().starts_with("<think>") => String::new(),
-        None => text,
-    }
+    let [begin, end] = THINKING;
+    let answer = match text.rsplit_once(end) {
+        Some((_, answer)) => answer,
+        None if form.thinking => return String::new(),
+        None => text.as_str(),
+    };
+    let answer = answer
+        .split_once(begin)
+        .map_or(answer, |(before, _)| before);
+    answer.to_owned()
 }
 
 /// Has a text appraised and the event felt; whatever fails on the way is told
@@ -265,4 +280,39 @@ fn failed(session: &Session, source: EventSource, kind: &'static str, reason: St
 /// A name for the generations of appraisers, which belong to no conversation.
 pub(super) fn own_session() -> Result<SessionId, Error> {
     Ok(SessionId::new("elpis.appraiser")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inference::ToolFormat;
+
+    #[test]
+    fn neither_thinking_nor_calls_are_read_whether_they_end_or_not() {
+        let read = |reply: &str, thinking, tools: bool| {
+            let parser = || ToolParser::new(ToolFormat::Hermes, 1, thinking);
+            let form = ReplyForm {
+                tools: tools.then(parser),
+                thinking,
+                read: true,
+            };
+            prose(reply.to_owned(), form)
+        };
+        for tools in [false, true] {
+            for (reply, thinking, text) in [
+                ("It works.", false, "It works."),
+                ("<think>Bad.</think>It works.", false, "It works."),
+                ("Bad, wrong.</think>It works.", true, "It works."),
+                ("Bad, wrong, failed", true, ""),
+                ("<think>Bad, wrong", false, ""),
+                ("\n<think>Bad", true, ""),
+                ("Bad.</think>It works. <think>Wrong", true, "It works. "),
+            ] {
+                assert_eq!(read(reply, thinking, tools), text, "{reply:?}");
+            }
+        }
+        let call =
+            "Bad.</think>I look.<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+        assert_eq!(read(call, true, true), "I look.");
+    }
 }

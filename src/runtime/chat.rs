@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::appraisal::{self, Turn};
+use super::appraisal::{self, ReplyForm, Turn};
 use super::form::Form;
 use super::prompt;
 use super::session::Session;
@@ -247,12 +247,12 @@ impl Chat {
         // What has to be of a form is data and tells no feelings.
         let sequel = turn.and_then(|turn| {
             let reader = form.reader(&model, prompt.thinking);
-            appraisal::sequel(
-                &session,
-                reader.map(|reader| reader(0)),
-                turn,
-                !form.is_answer(),
-            )
+            let form = ReplyForm {
+                tools: reader.map(|reader| reader(0)),
+                thinking: form.may_think(prompt.thinking),
+                read: !form.is_answer(),
+            };
+            appraisal::sequel(&session, form, turn)
         });
         let parallel = options.parallel_tool_calls != Some(false);
         let guide = form.guide(&model, parallel, prompt.thinking).await?;

@@ -44,18 +44,28 @@ impl Form {
         matches!(self, Self::Answer(_))
     }
 
-    /// What reads calls out of the reply, once it is given a seed for their ids. A reply that has
-    /// to be calls does not think.
+    /// Whether the reply begins inside the model's thinking if the template has opened it. One
+    /// that has to be of a form does not think.
+    pub fn may_think(&self, opened: bool) -> bool {
+        let free = match self {
+            Self::Free => true,
+            Self::Calls(_, choice) => *choice == ToolChoice::Auto,
+            Self::Answer(_) => false,
+        };
+        opened && free
+    }
+
+    /// What reads calls out of the reply, once it is given a seed for their ids.
     pub fn reader(
         &self,
         model: &LoadedModel,
         thinking: bool,
     ) -> Option<impl FnOnce(u64) -> ToolParser + use<>> {
-        let Self::Calls(tools, choice) = self else {
+        let Self::Calls(tools, _) = self else {
             return None;
         };
         let format = model.template.tool_format();
-        let thinking = thinking && *choice == ToolChoice::Auto;
+        let thinking = self.may_think(thinking);
         let tools = tools.clone();
         Some(move |seed| ToolParser::new(format, seed, thinking).with_tools(&tools))
     }

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "tools")]
 mod appraisal;
+#[cfg(feature = "tools")]
+mod noise;
 pub mod runtime;
 mod steering_rows;
 #[cfg(feature = "tools")]

@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
-use elpis::backend::BackendKind;
-use elpis::inference::{ConstraintError, FinishReason, GenerationOptions, RequestError, ToolSet};
+use elpis::backend::BackendFactory;
+use elpis::inference::{
+    ConstraintError, FinishReason, GenerationOptions, RequestError, ToolFormat, ToolParseError,
+    ToolSet,
+};
 use elpis::settings::{ModelSettings, PrefixPolicy, RuntimeSettings};
 use elpis::{
     ChatMessage, ChatRequest, Coefficients, Elpis, EngineError, Error, FunctionCall,
@@ -12,6 +15,7 @@ use elpis::{
 };
 use serde_json::{Value, json};
 
+use super::noise;
 use super::runtime::start;
 use crate::BACKEND;
 use crate::schemas::{self, Schemas};
@@ -23,22 +27,33 @@ fn settings() -> Settings {
     settings
 }
 
-/// Templates that name a tool format and do not describe the tools, since the bundled model has
-/// room for few tokens.
-const FORMATS: [&str; 5] = [
-    "<tool_call>",
-    "<|start_header_id|>",
-    "[TOOL_CALLS]",
-    "<start_of_turn>",
-    "",
-];
+/// What a template has that names a tool format.
+fn marks(format: ToolFormat) -> &'static str {
+    match format {
+        ToolFormat::Hermes => "<tool_call>",
+        ToolFormat::Llama3 => "<|start_header_id|>",
+        ToolFormat::Mistral => "[TOOL_CALLS]",
+        ToolFormat::MistralV11 => "[ARGS]",
+        ToolFormat::Gemma => "<start_of_turn>",
+        ToolFormat::FunctionGemma => "<start_function_call>",
+        ToolFormat::Qwen3Coder => "<tool_call> <function= <parameter=",
+        ToolFormat::Json => "",
+        other => panic!("no marks of {other}"),
+    }
+}
 
-fn template(folder: &Path, format: &str) -> String {
+/// A template that names a tool format and does not describe the tools, since the bundled model
+/// has room for few tokens.
+fn template(folder: &Path, format: ToolFormat) -> String {
     let file = folder.join("template.jinja");
+    let marks = marks(format);
+    // In two parts, since it would name a format as well.
+    let begin = "{{ '<|im_' + 'start|>' }}";
     let source = format!(
-        "{{# {format} tools #}}{{% for message in messages %}}<|im_start|>{{{{ message.role }}}}\n\
-         {{{{ message.content }}}}<|im_end|>\n{{% endfor %}}<|im_start|>assistant\n"
+        "{{# {marks} tools #}}{{% for message in messages %}}{begin}{{{{ message.role }}}}\n\
+         {{{{ message.content }}}}<|im_end|>\n{{% endfor %}}{begin}assistant\n"
     );
+    assert_eq!(ToolFormat::of_template(&source), format);
     std::fs::write(&file, source).unwrap();
     file.display().to_string()
 }
@@ -73,15 +88,73 @@ async fn upset(elpis: &Elpis, name: &str) -> Session {
     session
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_of_random_tools_are_valid_at_full_steering_and_heat() {
-    let rounds = match BACKEND {
-        BackendKind::LlamaCpp => 500,
-        _ => 100,
-    };
-    let mut schemas = Schemas::new(schemas::seed(), 1);
-    let (mut made, mut unfinished) = (0, 0);
-    for format in FORMATS {
+/// What became of the requests of a trial.
+#[derive(Debug, Default)]
+struct Tally {
+    requests: usize,
+    calls: usize,
+    /// Replies of at least one call.
+    replies: usize,
+    /// Out of tokens.
+    unfinished: usize,
+    /// With a number that no double holds.
+    unreadable: usize,
+    /// Schemas that cannot be enforced.
+    refused: usize,
+}
+
+impl Tally {
+    fn count(&mut self, list: &Value, reply: Result<elpis::Completion, Error>, top: Top) {
+        self.requests += 1;
+        let error = match reply {
+            Ok(reply) => {
+                self.calls += reply.tool_calls.len();
+                self.replies += 1;
+                return check_reply(list, &reply, top);
+            }
+            Err(Error::Engine(error)) => error,
+            Err(error) => panic!("{error}\n{list}"),
+        };
+        match error {
+            EngineError::Constraint(ConstraintError::Unfinished { .. }) => self.unfinished += 1,
+            EngineError::Constraint(ConstraintError::Call(ToolParseError::Arguments {
+                reason,
+                ..
+            })) if reason.contains("out of range") => self.unreadable += 1,
+            EngineError::Constraint(ConstraintError::Refused { .. })
+            | EngineError::Request(RequestError::Constraint(ConstraintError::Refused { .. })) => {
+                self.refused += 1;
+            }
+            error => panic!("{error}\n{list}"),
+        }
+    }
+}
+
+/// The strongest steering by an emotion: its name and the norm that comes of it.
+type Top = (&'static str, f32);
+
+/// The highest strength of a coefficient.
+const FULL: f64 = 3.0;
+
+fn only(emotion: &str, strength: f64) -> Coefficients {
+    let mut coefficients = Coefficients::new();
+    coefficients.insert(emotion, strength).unwrap();
+    coefficients
+}
+
+/// The norm of steering by one emotion.
+async fn norm_of(session: &Session, emotion: &str, strength: f64) -> f32 {
+    let chat = session.chat("Tell me about trains.").max_tokens(1);
+    let reply = chat.coefficients(only(emotion, strength)).complete().await;
+    reply.unwrap().report.modulation().unwrap().steering[0].norm
+}
+
+/// Asks for calls of random tools in every format, hot and steered as strongly as can be.
+async fn trial(backend: &BackendFactory, seed: u64) -> Tally {
+    let mut bounded = Schemas::new(seed, 1);
+    let mut wild = Schemas::wild(seed, 1);
+    let mut tally = Tally::default();
+    for format in ToolFormat::ALL {
         let folder = tempfile::tempdir().unwrap();
         let model = ModelSettings::default()
             .backend(BACKEND)
@@ -89,48 +162,77 @@ async fn calls_of_random_tools_are_valid_at_full_steering_and_heat() {
             .n_threads(1_usize)
             .steer_constrained(true);
         let runtime = RuntimeSettings::default().n_parallel(8_usize);
-        let elpis = start(settings().model(model).runtime(runtime)).await;
-        let session = upset(&elpis, "a").await;
+        let settings = settings().model(model).runtime(runtime);
+        let builder = Elpis::builder(settings).backend(backend.clone());
+        let elpis = builder.start().await.unwrap();
+        let session = elpis.session("a").unwrap();
+        let mut tops: Vec<Top> = Vec::new();
+        for emotion in ["excited", "calm", "frustrated", "depleted"] {
+            let norm = norm_of(&session, emotion, FULL).await;
+            let weak = norm_of(&session, emotion, 0.1).await;
+            assert!(norm > 2.0 * weak && weak > 0.0, "{norm} {weak}");
+            tops.push((emotion, norm));
+        }
         let mut running = tokio::task::JoinSet::new();
-        for round in 0..rounds / FORMATS.len() {
-            let list = json!([schemas.tool("first")]);
+        let rounds = ROUNDS.div_ceil(ToolFormat::ALL.len());
+        for round in 0..rounds {
+            let schemas = if round % 2 == 0 {
+                &mut bounded
+            } else {
+                &mut wild
+            };
+            schemas.depth = if round % 8 < 2 { 2 } else { 1 };
+            let mut list = vec![schemas.tool("first")];
+            if round % 5 == 0 {
+                list.push(schemas.tool("second"));
+                list.push(schemas.tool("third"));
+            }
+            let (list, top) = (Value::Array(list), tops[round % tops.len()]);
             let chat = session
                 .chat("Tell me about trains.")
                 .tools(list.clone())
                 .tool_choice(ToolChoice::Required)
                 .parallel_tool_calls(round % 10 == 0)
+                .coefficients(only(top.0, FULL))
                 .temperature(1.5)
                 .top_p(1.0)
                 .top_k(0)
-                .max_tokens(900);
-            running.spawn(async move { (list, chat.complete().await) });
-            if running.len() < 8 && round + 1 < rounds / FORMATS.len() {
-                continue;
-            }
-            while let Some(finished) = running.join_next().await {
-                let (list, reply) = finished.unwrap();
-                match reply {
-                    Ok(reply) => {
-                        made += reply.tool_calls.len();
-                        check_reply(&list, &reply);
-                    }
-                    Err(Error::Engine(EngineError::Constraint(ConstraintError::Unfinished {
-                        ..
-                    }))) => unfinished += 1,
-                    Err(error) => panic!("{error}\n{list}"),
-                }
+                .seed(seed.wrapping_add(round as u64))
+                .max_tokens(300);
+            running.spawn(async move { (list, chat.complete().await, top) });
+            while running.len() >= 8 || round + 1 == rounds {
+                let Some(finished) = running.join_next().await else {
+                    break;
+                };
+                let (list, reply, top) = finished.unwrap();
+                tally.count(&list, reply, top);
             }
         }
         elpis.shutdown().await;
     }
-    println!("{made} calls, {unfinished} replies out of tokens");
-    assert!(
-        made >= rounds * 9 / 10,
-        "{made} calls, {unfinished} out of tokens"
-    );
+    println!("{tally:?}");
+    assert!(tally.requests >= ROUNDS);
+    assert!(tally.replies >= ROUNDS * 2 / 3, "{tally:?}");
+    assert!(tally.calls > tally.replies && tally.refused <= ROUNDS / 10);
+    assert!(tally.unreadable <= ROUNDS / 50, "{tally:?}");
+    tally
 }
 
-fn check_reply(list: &Value, reply: &elpis::Completion) {
+/// Requests of a trial.
+const ROUNDS: usize = 500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_random_tools_are_valid_at_full_steering_and_heat() {
+    trial(&BackendFactory::default(), schemas::seed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_random_tools_are_valid_on_a_random_model_as_well() {
+    let seed = schemas::seed();
+    trial(&noise::factory(seed), seed).await;
+}
+
+fn check_reply(list: &Value, reply: &elpis::Completion, (emotion, norm): Top) {
     assert!(
         !reply.tool_calls.is_empty() && reply.text.is_empty(),
         "{reply:?}"
@@ -138,7 +240,13 @@ fn check_reply(list: &Value, reply: &elpis::Completion) {
     assert_eq!(reply.report.finish_reason, FinishReason::ToolCalls);
     let span = reply.report.constrained.unwrap();
     assert!(span.steered && span.from_token == 0);
-    assert!(reply.report.modulation().unwrap().steering[0].norm > 0.0);
+    let modulation = reply.report.modulation().unwrap();
+    assert_eq!(modulation.coefficients, only(emotion, FULL));
+    assert!(
+        (modulation.steering[0].norm - norm).abs() < 1e-3 * norm,
+        "{modulation:?} {norm}"
+    );
+    assert!(modulation.sampling.temperature > 1.49);
     let tools = ToolSet::from_json(list).unwrap();
     for call in &reply.tool_calls {
         let tool = tools.tools().iter().find(|tool| tool.name == call.name);
@@ -233,7 +341,7 @@ async fn auto_leaves_free_text_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut plain = settings();
     // The same prompt with and without tools.
-    plain.model.chat_format = Some(template(folder.path(), "<tool_call>"));
+    plain.model.chat_format = Some(template(folder.path(), ToolFormat::Hermes));
     let other = start(plain).await;
     let other_session = other.session("a").unwrap();
     let ask = |seed: u64| {
@@ -269,7 +377,7 @@ async fn auto_leaves_free_text_as_it_is() {
 async fn a_template_that_opens_the_thinking_hides_no_calls() {
     let folder = tempfile::tempdir().unwrap();
     let mut thinking = settings();
-    let file = template(folder.path(), "<tool_call>");
+    let file = template(folder.path(), ToolFormat::Hermes);
     let source = std::fs::read_to_string(&file).unwrap() + "<think>";
     std::fs::write(&file, source).unwrap();
     thinking.model.chat_format = Some(file);

@@ -16,7 +16,9 @@ pub fn seed() -> u64 {
 pub struct Schemas {
     random: ChaCha8Rng,
     /// Most levels of objects and arrays.
-    depth: usize,
+    pub depth: usize,
+    /// Whether values may be as long as a model likes, and schemas such as cannot be enforced.
+    pub wild: bool,
 }
 
 const WORDS: [&str; 12] = [
@@ -26,7 +28,19 @@ const WORDS: [&str; 12] = [
 impl Schemas {
     pub fn new(seed: u64, depth: usize) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Self { random, depth }
+        Self {
+            random,
+            depth,
+            wild: false,
+        }
+    }
+
+    /// Also schemas that let values be endless, and some that cannot be enforced.
+    pub fn wild(seed: u64, depth: usize) -> Self {
+        Self {
+            wild: true,
+            ..Self::new(seed, depth)
+        }
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
@@ -41,8 +55,8 @@ impl Schemas {
         WORDS[self.below(WORDS.len())]
     }
 
-    /// A tool in `OpenAI`'s form. Everything in its arguments is bounded, so that they come to an
-    /// end whatever writes them.
+    /// A tool in `OpenAI`'s form. Unless it is wild, everything in its arguments is bounded, so
+    /// that they come to an end whatever writes them.
     pub fn tool(&mut self, name: &str) -> Value {
         let mut parameters = self.object(self.depth);
         if self.one_in(6) {
@@ -64,6 +78,9 @@ impl Schemas {
     }
 
     pub fn schema(&mut self, depth: usize) -> Value {
+        if self.wild && self.one_in(8) {
+            return self.combined(depth);
+        }
         let kinds = if depth == 0 { 7 } else { 10 };
         match self.below(kinds) {
             0 => self.string(),
@@ -81,8 +98,32 @@ impl Schemas {
         }
     }
 
+    fn combined(&mut self, depth: usize) -> Value {
+        let low = self.below(100) as i64;
+        match self.below(if depth == 0 { 4 } else { 6 }) {
+            0 => json!({"oneOf": [self.string(), self.integer(), {"type": "boolean"}]}),
+            1 => json!({"allOf": [{"type": "integer", "minimum": low},
+                {"maximum": low + 30, "type": ["integer", "null"]}]}),
+            2 => json!({"type": "string", "allOf": [{"maxLength": 6}, {"minLength": 1}]}),
+            // These overlap, so that one of them alone cannot be told.
+            3 => json!({"oneOf": [self.integer(), {"type": "integer"}]}),
+            4 => json!({"oneOf": [self.object(depth - 1), {"type": "null"}]}),
+            _ => {
+                let mut object = self.object(depth - 1);
+                let more =
+                    json!({"properties": {"more": {"type": "boolean"}}, "required": ["more"]});
+                object["additionalProperties"] = json!({"type": ["boolean", "null"]});
+                object["allOf"] = json!([more]);
+                object
+            }
+        }
+    }
+
     fn string(&mut self) -> Value {
         let longest = self.below(10);
+        if self.wild && self.one_in(12) {
+            return json!({"type": "string"});
+        }
         match self.below(6) {
             0 => json!({"type": "string", "enum": [self.word(), "other"]}),
             1 => json!({"type": "string", "pattern": "^[A-Z]{2,4}-[0-9]{1,3}$"}),
@@ -140,8 +181,45 @@ impl Schemas {
                 required.push(name);
             }
         }
-        json!({"type": "object", "properties": properties, "required": required,
-            "additionalProperties": false})
+        let mut object = json!({"type": "object", "properties": properties,
+            "required": required, "additionalProperties": false});
+        if self.wild {
+            self.open(&mut object);
+        }
+        object
+    }
+
+    /// Lets an object have properties that it does not declare, or bounds their number.
+    fn open(&mut self, object: &mut Value) {
+        let properties = object["properties"].as_object().map_or(0, Map::len);
+        let required = object["required"].as_array().map_or(0, Vec::len);
+        match self.below(16) {
+            0 => drop(
+                object
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("additionalProperties"),
+            ),
+            1 => object["additionalProperties"] = json!(true),
+            2 | 3 => object["additionalProperties"] = self.schema(0),
+            4 | 5 => object["patternProperties"] = json!({"^x_[a-z]{1,3}$": self.schema(0)}),
+            6 if properties == required => {
+                object["patternProperties"] = json!({"^[0-9]+$": {"type": "boolean"}});
+                object["minProperties"] = json!(required + 1);
+                object["maxProperties"] = json!(required + 2);
+            }
+            7 if properties == required => {
+                object["additionalProperties"] = json!({"type": "null"});
+                object["maxProperties"] = json!(required + self.below(3));
+            }
+            // Names may repeat, which no mask can see.
+            8 if self.one_in(2) => {
+                object["additionalProperties"] = json!({"type": "boolean"});
+                object["minProperties"] = json!(required + 2);
+            }
+            9 if required < properties => object["minProperties"] = json!(required + 1),
+            _ => {}
+        }
     }
 }
 

@@ -34,6 +34,17 @@ impl Vocabulary {
     }
 }
 
+/// The tokens that may follow; there are none in this build.
+#[derive(Debug)]
+pub enum Mask {}
+
+impl Mask {
+    /// Cannot be called.
+    pub fn words(&self) -> &[u32] {
+        match *self {}
+    }
+}
+
 /// A constraint in force; there is none in this build.
 #[derive(Debug)]
 pub enum Guide {}
@@ -53,6 +64,10 @@ impl Guide {
     }
 
     pub fn writes_calls(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn mask(&mut self) -> Result<Mask, ConstraintError> {
         match *self {}
     }
 

@@ -1,5 +1,7 @@
 //! What a caller may ask of a reply's form.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -93,7 +95,8 @@ impl ResponseFormat {
     /// The grammar to compile; `None` for any text.
     ///
     /// # Errors
-    /// [`ConstraintError::Limit`] for what is too long, too deep or empty.
+    /// [`ConstraintError::Limit`] for what is too long, too deep or empty;
+    /// [`ConstraintError::Refused`] for a `minProperties` that cannot be enforced.
     pub fn grammar(&self) -> Result<Option<Grammar>, ConstraintError> {
         let source = match self {
             Self::Text => return Ok(None),
@@ -146,6 +149,9 @@ impl Grammar {
 
 /// The schema with JSON's spacing fixed to one space after `:` and `,`. Free white space would
 /// let a model write it for ever, and this is how Python writes what models have read.
+///
+/// Letters are written as they are, never as `\uXXXX`: an object that may have further properties
+/// is kept from repeating a declared name in that one spelling only.
 pub fn canonical_schema(schema: &Value) -> Value {
     let mut fields = match schema {
         Value::Object(fields) => fields.clone(),
@@ -153,9 +159,13 @@ pub fn canonical_schema(schema: &Value) -> Value {
         Value::Bool(false) => Map::from_iter([("not".to_owned(), json!({}))]),
         _ => Map::new(),
     };
-    let spacing =
-        json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false});
-    fields.insert("x-guidance".to_owned(), spacing);
+    let writing = json!({
+        "item_separator": ", ",
+        "key_separator": ": ",
+        "whitespace_flexible": false,
+        "json_allowed_escapes": "nrbtf\\\"",
+    });
+    fields.insert("x-guidance".to_owned(), writing);
     Value::Object(fields)
 }
 
@@ -184,28 +194,72 @@ fn check_schema(schema: &Value) -> Result<(), ConstraintError> {
     check_patterns(FIELD, schema)
 }
 
-/// Bounds the repetitions in all patterns of a schema.
+/// Keywords whose values are data and no schemas.
+const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
+
+/// Keywords whose values are schemas by names of the caller's choice.
+const NAMED: [&str; 5] = [
+    "properties",
+    "patternProperties",
+    "$defs",
+    "definitions",
+    "dependentSchemas",
+];
+
+/// Bounds the repetitions in all patterns of a schema, and refuses what the masks would let be
+/// broken.
 ///
 /// # Errors
-/// [`ConstraintError::Limit`].
+/// [`ConstraintError::Limit`], [`ConstraintError::Refused`].
 pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), ConstraintError> {
     let mut count = 0;
-    let mut open = vec![schema];
-    while let Some(value) = open.pop() {
+    // Each with whether its keys are names and no keywords.
+    let mut open = vec![(schema, false)];
+    while let Some((value, names)) = open.pop() {
         match value {
-            Value::Array(items) => open.extend(items),
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, false))),
+            Value::Object(fields) if names => {
+                open.extend(fields.values().map(|schema| (schema, false)));
+            }
             Value::Object(fields) => {
                 let pattern = fields.get("pattern").and_then(Value::as_str);
                 count += pattern.map_or(0, repetitions);
                 let keys = fields.get("patternProperties").and_then(Value::as_object);
                 let keys = keys.into_iter().flat_map(Map::keys);
                 count += keys.map(|key| repetitions(key)).sum::<usize>();
-                open.extend(fields.values());
+                check_least(field, fields)?;
+                let schemas = fields
+                    .iter()
+                    .filter(|(key, _)| !DATA.contains(&key.as_str()));
+                open.extend(schemas.map(|(key, value)| (value, NAMED.contains(&key.as_str()))));
             }
             _ => {}
         }
     }
     check_repetitions(field, count)
+}
+
+/// Nothing keeps two free properties from having the same name, so no more than one of them can
+/// be asked for.
+fn check_least(field: &'static str, schema: &Map<String, Value>) -> Result<(), ConstraintError> {
+    let least = schema.get("minProperties").and_then(Value::as_u64);
+    let required = schema.get("required").and_then(Value::as_array);
+    let required: HashSet<&str> = required
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match least {
+        Some(least) if least > required.len() as u64 + 1 => Err(ConstraintError::Refused {
+            field,
+            reason: format!(
+                "minProperties is {least} and {} are required: of the others only one can be \
+                 asked for, since names may repeat",
+                required.len()
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn repetitions(text: &str) -> usize {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use llguidance::Matcher;
+use llguidance::toktrie::SimpleVob;
 
 use super::vocabulary::{Vocabulary, reason};
 use super::{ConstraintError, Extent, Progress};
@@ -24,6 +25,24 @@ pub struct Guide {
     control: Vec<ControlToken>,
     calls: bool,
     tokens: u32,
+}
+
+/// The tokens that may follow, as [`Sampler::sample_masked`] takes them.
+pub struct Mask(SimpleVob);
+
+impl Mask {
+    /// A bit for each token.
+    pub fn words(&self) -> &[u32] {
+        self.0.as_slice()
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mask")
+            .field("tokens", &self.0.num_set())
+            .finish()
+    }
 }
 
 /// What a token would do to a reply that is still free.
@@ -72,6 +91,20 @@ impl Guide {
         self.calls
     }
 
+    /// The tokens that may follow where the reply is constrained.
+    ///
+    /// # Errors
+    /// [`ConstraintError::Failed`] if they cannot be computed.
+    pub fn mask(&mut self) -> Result<Mask, ConstraintError> {
+        let start = Instant::now();
+        let mask = self.matcher.compute_mask_or_eos();
+        let mask = mask.map_err(|error| self.failed(&error))?;
+        if start.elapsed() > MASK_LIMIT {
+            return Err(self.failed(&"the grammar takes too long for a token"));
+        }
+        Ok(Mask(mask))
+    }
+
     /// Samples the next token among those that may follow. They are left before any other
     /// truncation, so that top-k, top-p and min-p choose among them alone.
     ///
@@ -83,13 +116,8 @@ impl Guide {
         logits: &[f32],
     ) -> Result<u32, ConstraintError> {
         if self.is_active() {
-            let start = Instant::now();
-            let mask = self.matcher.compute_mask_or_eos();
-            let mask = mask.map_err(|error| self.failed(&error))?;
-            if start.elapsed() > MASK_LIMIT {
-                return Err(self.failed(&"the grammar takes too long for a token"));
-            }
-            return Ok(sampler.sample_masked(logits, mask.as_slice())?);
+            let mask = self.mask()?;
+            return Ok(sampler.sample_masked(logits, mask.words())?);
         }
         let token = sampler.sample(logits)?;
         match self.outlook(token)? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
+use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 
 use super::format::Source;
@@ -16,6 +16,22 @@ use super::{ConstraintError, Extent, Grammar};
 
 /// Grammars that are kept compiled, the least recently used goes first.
 const KEPT: usize = 16;
+
+/// Parts of a vocabulary that are allowed as a whole where a lexeme takes all of the like, without
+/// a look at each of their tokens. The first four, those of the crate, are for strings of JSON;
+/// the others, parts of these, for expressions that words fit.
+const SLICES: [&str; 10] = [
+    r"[\x20\x0A\x0D\x09]+",
+    r#"[^"\\\x00-\x1F\x7F]{1,10}"#,
+    r#"[^"\\\x00-\x1F\x7F]{1,30}"#,
+    r#"[^"\\\x00-\x1F\x7F]+"#,
+    r"[a-zA-Z]{1,10}",
+    r"[a-z]{1,10}",
+    r" [a-zA-Z]{1,9}",
+    r" [a-z]{1,9}",
+    r"[a-zA-Z]{11,30}",
+    r" [a-zA-Z]{10,29}",
+];
 
 /// Stack of the thread that compiles: grammars are read by recursive code.
 const COMPILER_STACK: usize = 32 << 20;
@@ -74,8 +90,9 @@ impl Vocabulary {
             .collect();
         let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &words).with_eos_tokens(&ends);
         let trie: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
-        let mut factory =
-            ParserFactory::new_simple(&trie).map_err(|error| refused(reason(&error)))?;
+        let slices = SLICES.map(str::to_owned);
+        let mut factory = ParserFactory::new(&trie, InferenceCapabilities::default(), &slices)
+            .map_err(|error| refused(reason(&error)))?;
         factory.quiet();
         *factory.limits_mut() = ParserLimits {
             // A lexer state takes 1 to 2 kB.

@@ -178,26 +178,11 @@ impl Sampler {
         if allowed.is_none() && !penalised {
             return Ok(false);
         }
-        work.clear();
-        work.extend_from_slice(logits);
-        if let Some(allowed) = allowed {
-            let expected = logits.len().div_ceil(32);
-            if allowed.len() < expected {
-                return Err(SamplingError::MaskLength {
-                    got: allowed.len(),
-                    expected,
-                });
-            }
-            for (chunk, &word) in work.chunks_mut(32).zip(allowed) {
-                if word == 0 {
-                    chunk.fill(f32::NEG_INFINITY);
-                } else if word != u32::MAX {
-                    // Without a branch for each token, which half of them would mispredict.
-                    for (logit, bit) in chunk.iter_mut().zip(BITS) {
-                        let allowed = word & bit != 0;
-                        *logit = if allowed { *logit } else { f32::NEG_INFINITY };
-                    }
-                }
+        match allowed {
+            Some(allowed) => masked(logits, allowed, work)?,
+            None => {
+                work.clear();
+                work.extend_from_slice(logits);
             }
         }
         if penalised {
@@ -248,6 +233,38 @@ impl Sampler {
         out.sort_unstable_by_key(|candidate| candidate.token);
         draw_from(out, max, inverse(temperature), random)
     }
+}
+
+/// Copies logits to `out`, with -∞ for the tokens that `allowed` has not; see
+/// [`Sampler::sample_masked`].
+///
+/// # Errors
+/// [`SamplingError::MaskLength`] if `allowed` is too short.
+pub fn masked(logits: &[f32], allowed: &[u32], out: &mut Vec<f32>) -> Result<(), SamplingError> {
+    let expected = logits.len().div_ceil(32);
+    if allowed.len() < expected {
+        return Err(SamplingError::MaskLength {
+            got: allowed.len(),
+            expected,
+        });
+    }
+    out.clear();
+    out.reserve(logits.len());
+    for (chunk, &word) in logits.chunks(32).zip(allowed) {
+        if word == 0 {
+            out.resize(out.len() + chunk.len(), f32::NEG_INFINITY);
+        } else if word == u32::MAX {
+            out.extend_from_slice(chunk);
+        } else {
+            // Without a branch for each token, which half of them would mispredict.
+            let kept = chunk.iter().zip(BITS).map(|(&logit, bit)| {
+                let allowed = word & bit != 0;
+                if allowed { logit } else { f32::NEG_INFINITY }
+            });
+            out.extend(kept);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the token with the highest logit, the lowest such token if several have it.

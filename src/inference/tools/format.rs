@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::opening::Finder;
+use super::opening::{Finder, Opening};
 use super::scan::is_name;
 
 /// How a family of models writes its tool calls.
@@ -13,7 +13,8 @@ pub enum ToolFormat {
     /// each call (the function calling format of Nous Research).
     Hermes,
     /// Llama 3: the reply is `{"name": …, "parameters": …}`, several are separated by `; ` (Meta's
-    /// prompt format of Llama 3.1, "JSON based tool calling").
+    /// prompt format of Llama 3.1, "JSON based tool calling"), with `<|python_tag|>` in front where
+    /// the model likes.
     Llama3,
     /// Mistral from the third tokenizer version on: `[TOOL_CALLS] [{"name": …, "arguments": …}]`.
     Mistral,
@@ -32,7 +33,7 @@ pub enum ToolFormat {
     /// </function>\n</tool_call>` without spaces; texts stand as they are, all else is JSON (the
     /// chat template of Qwen3-Coder-30B-A3B-Instruct, which Qwen3.5 and Nemotron 3 share).
     Qwen3Coder,
-    /// For all others: `{"name": …, "arguments": …}`, several as a list.
+    /// For all others: `{"name": …, "arguments": …}`, several as a list, bare or in a fence.
     Json,
 }
 
@@ -99,32 +100,27 @@ impl ToolFormat {
             Self::Mistral => &["[TOOL_CALLS]"],
             Self::MistralV11 => &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
             Self::FunctionGemma => &["<start_function_call>", "<end_function_call>", "<escape>"],
-            Self::Llama3 | Self::Gemma | Self::Json => &[],
+            Self::Llama3 => &["<|python_tag|>"],
+            Self::Gemma | Self::Json => &[],
         }
     }
 
     /// Looks for the beginning of the first call in a reply; see [`Finder::new`] for `thinking`.
     pub fn finder(self, thinking: bool) -> Finder {
-        let (openings, anchored): (&[&str], bool) = match self {
-            Self::Hermes | Self::Qwen3Coder => (&["<tool_call>"], false),
-            Self::Mistral | Self::MistralV11 => (&["[TOOL_CALLS]"], false),
-            Self::FunctionGemma => (&["<start_function_call>"], false),
-            Self::Llama3 => (
-                &["{\"name\": ", "{\"type\": \"function\", \"name\": "],
-                true,
-            ),
-            Self::Gemma => (
-                &[
-                    "{\"name\": ",
-                    "[{\"name\": ",
-                    "```json\n{\"name\": ",
-                    "```tool_code\n{\"name\": ",
-                ],
-                true,
-            ),
-            Self::Json => (&["{\"name\": ", "[{\"name\": "], true),
-        };
-        Finder::new(openings, anchored, thinking)
+        Finder::new(self.openings(), thinking)
+    }
+
+    /// How calls begin. JSON counts as one from its name on, in whatever spacing, alone, in a list
+    /// or in a fence.
+    pub fn openings(self) -> &'static [Opening] {
+        match self {
+            Self::Hermes | Self::Qwen3Coder => &TAG,
+            Self::Mistral | Self::MistralV11 => &BRACKETS,
+            Self::FunctionGemma => &FUNCTION,
+            Self::Llama3 => &LLAMA,
+            Self::Gemma => &GEMMA,
+            Self::Json => &JSON,
+        }
     }
 
     /// What may stand between, before and after calls, apart from white space.
@@ -132,10 +128,10 @@ impl ToolFormat {
         match self {
             Self::Hermes | Self::Qwen3Coder => &["<tool_call>", "</tool_call>"],
             Self::Mistral | Self::MistralV11 => &["[TOOL_CALLS]", "[", "]", ","],
-            Self::Llama3 => &[";", ","],
+            Self::Llama3 => &["<|python_tag|>", ";", "```", "```json", "[", "]", ","],
             Self::Gemma => &["```", "```json", "```tool_code", "[", "]", ","],
             Self::FunctionGemma => &["<start_function_call>", "<end_function_call>"],
-            Self::Json => &["[", "]", ","],
+            Self::Json => &["```", "```json", "[", "]", ","],
         }
     }
 
@@ -156,6 +152,102 @@ impl ToolFormat {
         }
     }
 }
+
+/// An opening that may stand anywhere in a reply.
+const fn anywhere(parts: &'static [&'static str]) -> Opening {
+    let anchored = false;
+    Opening { parts, anchored }
+}
+
+/// An opening that a reply begins with.
+const fn first(parts: &'static [&'static str]) -> Opening {
+    let anchored = true;
+    Opening { parts, anchored }
+}
+
+static TAG: [Opening; 1] = [anywhere(&["<tool_call>"])];
+static BRACKETS: [Opening; 1] = [anywhere(&["[TOOL_CALLS]"])];
+static FUNCTION: [Opening; 1] = [anywhere(&["<start_function_call>"])];
+static LLAMA: [Opening; 13] = [
+    anywhere(&["<|python_tag|>"]),
+    first(&["{", "\"type\"", ":", "\"function\"", ",", "\"name\"", ":"]),
+    first(&[
+        "[",
+        "{",
+        "\"type\"",
+        ":",
+        "\"function\"",
+        ",",
+        "\"name\"",
+        ":",
+    ]),
+    first(&[
+        "```json",
+        "{",
+        "\"type\"",
+        ":",
+        "\"function\"",
+        ",",
+        "\"name\"",
+        ":",
+    ]),
+    first(&[
+        "```json",
+        "[",
+        "{",
+        "\"type\"",
+        ":",
+        "\"function\"",
+        ",",
+        "\"name\"",
+        ":",
+    ]),
+    first(&[
+        "```",
+        "{",
+        "\"type\"",
+        ":",
+        "\"function\"",
+        ",",
+        "\"name\"",
+        ":",
+    ]),
+    first(&[
+        "```",
+        "[",
+        "{",
+        "\"type\"",
+        ":",
+        "\"function\"",
+        ",",
+        "\"name\"",
+        ":",
+    ]),
+    JSON[0],
+    JSON[1],
+    JSON[2],
+    JSON[3],
+    JSON[4],
+    JSON[5],
+];
+static GEMMA: [Opening; 8] = [
+    first(&["```tool_code", "{", "\"name\"", ":"]),
+    first(&["```tool_code", "[", "{", "\"name\"", ":"]),
+    JSON[0],
+    JSON[1],
+    JSON[2],
+    JSON[3],
+    JSON[4],
+    JSON[5],
+];
+const JSON: [Opening; 6] = [
+    first(&["{", "\"name\"", ":"]),
+    first(&["[", "{", "\"name\"", ":"]),
+    first(&["```json", "{", "\"name\"", ":"]),
+    first(&["```json", "[", "{", "\"name\"", ":"]),
+    first(&["```", "{", "\"name\"", ":"]),
+    first(&["```", "[", "{", "\"name\"", ":"]),
+];
 
 impl fmt::Display for ToolFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ use self::xml::XmlRules;
 use super::call::MAX_PARALLEL_CALLS;
 use super::definition::{MAX_SCHEMA_BYTES, ToolDefinition, measure};
 use super::format::{ControlToken, ToolFormat};
+use super::opening::MAX_GAP;
 use super::schema::{Text, part};
 use crate::inference::constraint::canonical_schema;
 
@@ -21,12 +22,15 @@ impl ToolFormat {
     /// `control` are tokens, the others text.
     ///
     /// JSON is written with one space after `:` and `,`, as Python does and as the models have
-    /// seen it; no model can then go on writing white space for ever.
+    /// seen it; no model can then go on writing white space for ever. Only up to the name of a
+    /// call that nothing but JSON announces is some other white space taken, since it stands there
+    /// before the reply is known to be a call.
     ///
     /// [`FunctionGemma`](Self::FunctionGemma) and [`Qwen3Coder`](Self::Qwen3Coder) have a
     /// notation of their own for arguments. What it cannot say under its schema is JSON in its
     /// place: a value whose schema is more than types, lengths, choices, lists and objects of
     /// declared properties, or all arguments of a tool whose schema cannot be taken apart.
+    #[allow(clippy::too_many_lines, reason = "an arm for each format")]
     pub fn grammar(
         self,
         tools: &[ToolDefinition],
@@ -46,14 +50,19 @@ impl ToolFormat {
             Some(token) => format!("<[{}]>", token.id),
             None => quote(text),
         };
-        let list = format!("\"[\" {} \"]\"", several("call", ", "));
+        // What a model that was not held to anything yet may have begun with, see `openings`.
+        let bare = matches!(self, Self::Llama3 | Self::Gemma | Self::Json);
+        let bracket = if bare { spaced_out(&["["]) } else { quote("[") };
+        let list = format!("{bracket} {} \"]\"", several("call", ", "));
         let start = match self {
             Self::Hermes | Self::Qwen3Coder => several("block", "\n"),
             Self::FunctionGemma | Self::MistralV11 => several("block", ""),
             Self::Mistral => format!("{} \" \"? {list}", marker("[TOOL_CALLS]")),
-            Self::Llama3 => several("call", "; "),
-            Self::Gemma => format!("call | {list} | fence call \"\\n```\""),
-            Self::Json => format!("call | {list}"),
+            Self::Llama3 => {
+                let (tag, calls) = (marker("<|python_tag|>"), several("call", "; "));
+                format!("{tag}? ({calls} | {list} | fence)")
+            }
+            Self::Gemma | Self::Json => format!("call | {list} | fence"),
         };
         let mut text = format!("start: {start}\n");
         let rules = match self {
@@ -73,8 +82,16 @@ impl ToolFormat {
                 marker("<start_function_call>"),
                 marker("<end_function_call>")
             ),
-            Self::Gemma => "fence: \"```json\\n\" | \"```tool_code\\n\"\n".to_owned(),
-            _ => String::new(),
+            Self::Llama3 | Self::Gemma | Self::Json => {
+                let code = if self == Self::Gemma {
+                    "|tool_code"
+                } else {
+                    ""
+                };
+                let open = format!("/```(json{code})?{GAP}/");
+                format!("fence: {open} (call | {list}) \"\\n```\"\n")
+            }
+            Self::Mistral => String::new(),
         };
         text.push_str(&rules);
         let names: Vec<_> = (0..tools.len()).map(|n| format!("tool_{n}")).collect();
@@ -84,10 +101,15 @@ impl ToolFormat {
                 let _ = writeln!(text, "call: {any}");
             }
             _ => {
-                text.push_str("call: \"{\\\"name\\\": \" rest \"}\"");
+                let head = if bare {
+                    spaced_out(&["{", "\"name\"", ":"])
+                } else {
+                    quote("{\"name\": ")
+                };
+                let _ = write!(text, "call: {head} rest \"}}\"");
                 if self == Self::Llama3 {
-                    let typed = quote("{\"type\": \"function\", \"name\": ");
-                    let _ = write!(text, " | {typed} rest \"}}\"");
+                    let head = ["{", "\"type\"", ":", "\"function\"", ",", "\"name\"", ":"];
+                    let _ = write!(text, " | {} rest \"}}\"", spaced_out(&head));
                 }
                 let _ = write!(text, "\nrest: {any}\n");
             }
@@ -176,6 +198,17 @@ impl<'a> Rules<'a> {
             "/(?s:.){{{least},{most}}}/ & ~/(?s:.*){end}(?s:.*)/"
         ))
     }
+}
+
+/// White space between the parts of an opening, [`MAX_GAP`] bytes at most.
+const GAP: &str = "[ \\t\\r\\n]{0,16}";
+const _: () = assert!(MAX_GAP == 16);
+
+/// The parts of an opening in whatever spacing, as one lexeme.
+fn spaced_out(parts: &[&str]) -> String {
+    let part = |part: &&str| part.replace('{', "\\{").replace('[', "\\[") + GAP;
+    let parts: String = parts.iter().map(part).collect();
+    format!("/{parts}/")
 }
 
 /// A Lark string is written as in JSON.

@@ -3,27 +3,70 @@
 const THINK: &[u8] = b"<think>";
 const THOUGHT: &[u8] = b"</think>";
 
+/// Most white space between two parts of an opening, in bytes.
+pub(super) const MAX_GAP: usize = 16;
+
+/// How a tool call begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// What stands there, with up to 16 bytes of white space between one part and the next.
+    pub parts: &'static [&'static str],
+    /// Whether it counts only at the beginning of the reply or of what follows its thinking,
+    /// apart from white space.
+    pub anchored: bool,
+}
+
+/// How far a text is an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    No,
+    /// All of the text may be the beginning of one.
+    Partly,
+    Whole,
+}
+
+impl Opening {
+    fn fit(&self, mut text: &[u8]) -> Fit {
+        for (place, part) in self.parts.iter().enumerate() {
+            if place > 0 {
+                let gap = text.iter().take_while(|byte| is_space(**byte)).count();
+                if gap > MAX_GAP {
+                    return Fit::No;
+                }
+                text = &text[gap..];
+            }
+            match text.strip_prefix(part.as_bytes()) {
+                Some(rest) => text = rest,
+                None if part.as_bytes().starts_with(text) => return Fit::Partly,
+                None => return Fit::No,
+            }
+        }
+        Fit::Whole
+    }
+}
+
+/// White space as JSON has it.
+fn is_space(byte: u8) -> bool {
+    b" \t\r\n".contains(&byte)
+}
+
 /// Looks for the opening of a tool call in a reply that comes in pieces.
 ///
 /// What a reasoning model thinks (between `<think>` and `</think>`) is passed over. Holds at most
 /// the longest opening back.
 #[derive(Debug, Clone)]
 pub struct Finder {
-    openings: &'static [&'static str],
-    /// Openings count only where the reply begins, apart from white space.
-    anchored: bool,
+    openings: &'static [Opening],
     at_start: bool,
     thinking: bool,
     pending: Vec<u8>,
 }
 
 impl Finder {
-    /// Makes a finder for openings that stand anywhere or, `anchored`, only at the beginning of
-    /// the reply or of what follows its thinking. With `thinking`, the reply begins inside of it.
-    pub fn new(openings: &'static [&'static str], anchored: bool, thinking: bool) -> Self {
+    /// Makes a finder for openings. With `thinking`, the reply begins inside the model's thinking.
+    pub fn new(openings: &'static [Opening], thinking: bool) -> Self {
         Self {
             openings,
-            anchored,
             at_start: true,
             thinking,
             pending: Vec::new(),
@@ -46,10 +89,19 @@ impl Finder {
                 self.at_start = true;
                 continue;
             }
-            let looks = !self.thinking && (self.at_start || !self.anchored);
-            let openings = || self.openings.iter().map(|o| o.as_bytes()).filter(|_| looks);
-            found = openings().any(|opening| rest.starts_with(opening));
-            if found || mark.starts_with(rest) || openings().any(|o| o.starts_with(rest)) {
+            let looked_for = |opening: &&Opening| self.at_start || !opening.anchored;
+            let openings = self.openings.iter().filter(|_| !self.thinking);
+            let fits = openings
+                .filter(looked_for)
+                .map(|opening| opening.fit(rest))
+                .filter(|fit| *fit != Fit::No);
+            let (mut held, mut whole) = (mark.starts_with(rest), false);
+            for fit in fits {
+                held = true;
+                whole |= fit == Fit::Whole;
+            }
+            found = whole;
+            if held {
                 break;
             }
             self.at_start &= rest[0].is_ascii_whitespace();
