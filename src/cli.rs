@@ -91,9 +91,7 @@ pub fn main() -> ExitCode {
     worker::serve_if_asked();
     environment::complete();
     if let Some(reason) = ignored {
-        complain(&format!(
-            "elpis: ELPIS_LOG: {reason}; only errors are logged"
-        ));
+        complain(&format!("elpis: ELPIS_LOG: {reason}; it is left out"));
     }
     let cli = Cli::parse();
     let result = match cli.command {
