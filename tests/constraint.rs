@@ -622,7 +622,12 @@ fn free_text_is_left_alone_until_a_call_opens() {
             "{format}"
         );
     }
-    // A token that opens a call and goes on with what may not stand there is not taken, others are.
+}
+
+#[test]
+fn a_token_that_opens_a_call_wrongly_is_drawn_anew() {
+    let vocabulary = vocabulary();
+    let tools = ToolSet::from_json(&json!([{"name": "f"}])).unwrap();
     let grammar = Grammar::of_tools(ToolFormat::Hermes.grammar(tools.tools(), true, &[]));
     let bad = 256
         + PIECES

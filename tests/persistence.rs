@@ -416,8 +416,7 @@ async fn a_session_that_cannot_be_kept_holds_no_other_up() {
         let shelf = Shelf::default();
         let clock = Arc::new(ManualClock::new(1000.0));
         let elpis = start(&shelf, clock, settings(durability)).await;
-        let poisoned = || Some("ada".to_owned());
-        *shelf.poisoned.lock().unwrap() = poisoned();
+        *shelf.poisoned.lock().unwrap() = Some("ada".to_owned());
         // All in one transaction.
         shelf.close_gate();
         let mut felt = Vec::new();

@@ -72,7 +72,7 @@ impl Kind for SteeringMessage {
     fn kind(&self) -> &'static str {
         match self {
             Self::Changed => "changed",
-            Self::Settled(_) => "settled",
+            Self::Settled => "settled",
             Self::ModelLoaded => "model_loaded",
             Self::Reload(_) => "reload",
         }

@@ -178,12 +178,11 @@ impl Sampler {
         if allowed.is_none() && !penalised {
             return Ok(false);
         }
-        match allowed {
-            Some(allowed) => masked(logits, allowed, work)?,
-            None => {
-                work.clear();
-                work.extend_from_slice(logits);
-            }
+        if let Some(allowed) = allowed {
+            masked(logits, allowed, work)?;
+        } else {
+            work.clear();
+            work.extend_from_slice(logits);
         }
         if penalised {
             for &token in self.history.iter().skip(self.history.len() - window) {
