@@ -239,7 +239,7 @@ async fn failures_are_counted_by_cause_and_measured_as_far_as_they_came() {
 
     // Every cause that can be brought about from outside.
     for (plan, cause) in [
-        (Plan::Die, "error"),
+        (Plan::Die, "worker_died"),
         (Plan::Hang, "hung"),
         (Plan::NoStart, "start"),
     ] {

@@ -32,7 +32,8 @@ pub(super) struct Options {
     no_stdin: bool,
     /// What is felt before the answer: an event, with its intensity if it is
     /// not 1. May be given several times.
-    #[arg(long = "feel", value_name = "EVENT[=INTENSITY]", value_parser = FeltParser)]
+    #[arg(long = "feel", value_name = "EVENT[=INTENSITY]", value_parser = FeltParser,
+          hide_possible_values = true)]
     feel: Vec<Felt>,
     /// The session that answers; with a store it remembers how it felt.
     #[arg(long, value_name = "ID", default_value = "ask")]

@@ -19,7 +19,7 @@ use self::screen::Screen;
 use super::fault::Fault;
 use super::library::vector_line;
 use super::progress;
-use super::signal::{Signal, Signals, next_ends_at_once, unless};
+use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
@@ -77,9 +77,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
         };
-        // Keys are signals again, of which the next ends the program at once.
+        // Keys are signals again.
         drop(restored);
-        next_ends_at_once();
+        second_ends_at_once(&result);
         elpis.shutdown().await;
         result
     });

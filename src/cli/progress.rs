@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Failure;
-use super::signal::{Signals, next_ends_at_once, unless};
+use super::signal::{Signals, second_ends_at_once, unless};
 use crate::Elpis;
 use crate::backend::Backend;
 use crate::error::Error;
@@ -15,8 +15,7 @@ use crate::hub::{DownloadProgress, NoProgress};
 use crate::runtime::{ElpisBuilder, load_backend};
 use crate::settings::Settings;
 
-/// Works with a runtime, and shuts it down. A signal ends it at any time; one during the shutdown
-/// ends the program at once.
+/// Works with a runtime, and shuts it down. A signal ends it at any time, a second one at once.
 pub(super) fn with_elpis<T>(
     settings: Settings,
     quiet: bool,
@@ -28,7 +27,7 @@ pub(super) fn with_elpis<T>(
         let starting = async { Ok(start(Elpis::builder(settings), quiet).await?) };
         let elpis = unless(&mut signals, starting).await?;
         let result = unless(&mut signals, work(&elpis)).await;
-        next_ends_at_once();
+        second_ends_at_once(&result);
         elpis.shutdown().await;
         result
     });

@@ -40,7 +40,7 @@ impl Stop {
     pub(super) async fn asked(&self) {
         let signal = Signals::listen().next().await;
         self.signal.send_replace(Some(signal));
-        next_ends_at_once();
+        second_ends_at_once::<()>(&Err(signal.into()));
     }
 
     /// The signal that came.
@@ -69,12 +69,17 @@ pub(super) async fn unless<T>(
     }
 }
 
-/// Once the program is ending in good order, another signal ends it in whatever order.
+/// Once the program is ending in good order, the signal that is the second of its life ends it in
+/// whatever order; `result` tells whether one has come.
 ///
 /// Must be called within a Tokio runtime, which receives the signal.
-pub(super) fn next_ends_at_once() {
+pub(super) fn second_ends_at_once<T>(result: &Result<T, Failure>) {
+    let stopped = matches!(result, Err(failure) if failure.is::<Signal>());
     let mut signals = Signals::listen();
     tokio::spawn(async move {
+        if !stopped {
+            signals.next().await;
+        }
         let signal = signals.next().await;
         std::process::exit(signal.exit_code().into());
     });

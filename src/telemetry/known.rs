@@ -18,11 +18,12 @@ const ACTORS: [ActorName; 4] = [
     ActorName::Engine,
 ];
 
-const CAUSES: [FailureKind; 6] = [
+const CAUSES: [FailureKind; 7] = [
     FailureKind::Panic,
     FailureKind::Error,
     FailureKind::ThreadPanic,
     FailureKind::Hung,
+    FailureKind::WorkerDied,
     FailureKind::Start,
     FailureKind::Stopped,
 ];
@@ -44,7 +45,7 @@ const SPIRALS_OF: [Spiral; 4] = [
 ];
 
 /// Why a store fails.
-const STORE_REASONS: [&str; 10] = [
+const STORE_REASONS: [&str; 11] = [
     "not_built",
     "in_use",
     "not_a_store",
@@ -54,6 +55,7 @@ const STORE_REASONS: [&str; 10] = [
     "full",
     "read_only",
     "behind",
+    "slow",
     "failed",
 ];
 
@@ -68,6 +70,7 @@ const RELOAD_REASONS: &[&str] = &[
     "no_layer",
     "missing_row",
     "layer_out_of_range",
+    "unsteerable",
     "width",
     "too_strong",
     "context",
@@ -122,6 +125,7 @@ const OUTCOMES: &[&str] = &[
     "engine_restarted",
     "unsupported",
     "stopped",
+    "uncertain",
     "too_many_sessions",
     "constraint_limit",
     "constraint_refused",

@@ -24,9 +24,9 @@ fn a_conversation_is_taken_up_again_in_the_mood_it_was_left_in() {
     let rate = [("ELPIS_EMOTION_DECAY_RATE", "0.05")];
     let mut terminal = Terminal::start(&arguments, folder.path(), &rate);
     terminal.prompt();
+    let before = Instant::now();
     terminal.press("/feel failure 2\r");
     terminal.wait_for("/feel failure 2");
-    let before = Instant::now();
     let left = mood(&terminal.prompt());
     let after = Instant::now();
     assert!(left.0 < -0.3 && left.1 > 0.0, "{left:?}");

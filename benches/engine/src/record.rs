@@ -142,6 +142,12 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_a_place_for_the_tables() {
+        let page = include_str!("../../../BENCHMARKS.md");
+        with_results(page, &[line("prefix", "small", "A", 0.1)]).unwrap();
+    }
+
+    #[test]
     fn what_is_no_measurement_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let smoke = json!({"smoke": true});

@@ -183,10 +183,6 @@ impl Seen<'_> {
             let instead = model.template.name.clone();
             found.push(Warning::NoChatTemplate { instead });
         }
-        if !model.template.native_tools {
-            let format = model.template.tool_format;
-            found.push(Warning::ToolsDescribedInText { format });
-        }
         found
     }
 

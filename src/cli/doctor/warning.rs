@@ -42,10 +42,6 @@ pub(super) enum Warning {
         /// The template that is taken.
         instead: String,
     },
-    ToolsDescribedInText {
-        /// How the model is asked to write calls.
-        format: &'static str,
-    },
     VectorsFolderMissing {
         folder: PathBuf,
     },
@@ -136,10 +132,6 @@ impl Warning {
             ),
             Self::NoChatTemplate { instead } => format!(
                 "the model has no chat template, and none is set: {instead} is taken, which it may not know"
-            ),
-            Self::ToolsDescribedInText { format } => format!(
-                "the chat template knows no tools: they are described in a message, and calls are asked for \
-                 as {format}, which the model may not have learnt"
             ),
             Self::VectorsFolderMissing { folder } => format!(
                 "there is no vectors folder {}: the model is not steered until it appears",
@@ -255,10 +247,6 @@ impl Warning {
             }
             Self::NoChatTemplate { .. } => {
                 "set model.chat_format to the format that the model was trained on, or to a template file"
-                    .to_owned()
-            }
-            Self::ToolsDescribedInText { .. } => {
-                "calls stay valid all the same; take a model trained on tools if it calls the wrong ones"
                     .to_owned()
             }
             Self::VectorsFolderMissing { .. } => {

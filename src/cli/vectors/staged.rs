@@ -36,7 +36,17 @@ impl Staged {
             }
             Err(error) => return Err(cannot(error).into()),
         };
+        let here = std::env::current_dir().and_then(|here| here.canonicalize());
+        if here.is_ok_and(|here| here.starts_with(&folder)) {
+            return Err(format!(
+                "cannot write {}: the set is exchanged as a whole, which would take the working directory \
+                 away; run this from elsewhere",
+                folder.display()
+            )
+            .into());
+        }
         let parent = folder.parent().unwrap_or(&folder).to_owned();
+        let cannot = Fault::unwritable(&parent);
         fs::create_dir_all(&parent).map_err(&cannot)?;
         #[cfg(unix)]
         check_mount(&folder, &parent)?;
@@ -62,7 +72,14 @@ impl Staged {
             replace(&set.join(&file.name), &file.bytes)?;
         }
         if self.folder.exists() {
-            fs::set_permissions(&set, fs::metadata(&self.folder)?.permissions())?;
+            let old = fs::metadata(&self.folder)?;
+            fs::set_permissions(&set, old.permissions())?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::MetadataExt;
+                // Only root may give it away.
+                let _ = std::os::unix::fs::chown(&set, Some(old.uid()), Some(old.gid()));
+            }
             // A second name, so that they are never away. Folders have none;
             // they follow after the exchange.
             for (name, path) in others(&self.folder)? {
@@ -75,31 +92,43 @@ impl Staged {
     }
 
     /// Puts the set into its place in one step. Where that fails, the set is
-    /// kept, and the error tells where.
+    /// kept, and the error tells where; so is what else was in the folder and
+    /// could not be put back.
     pub(super) fn publish(self) -> Result<(), Failure> {
-        match self.exchange() {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let Self { temporary, folder } = self;
-                let kept = temporary.keep().join(SET);
-                Err(format!(
-                    "cannot write {}: {error}; the new set is in {}",
-                    folder.display(),
-                    kept.display()
-                )
-                .into())
-            }
-        }
+        let exchanged = self.exchange();
+        let (kept, error) = match exchanged {
+            Ok(()) => match self.bring_back() {
+                Ok(()) => return Ok(()),
+                Err(error) => ("the new set is in place, what else was there is in", error),
+            },
+            Err(error) => ("the new set is in", error),
+        };
+        let Self { temporary, folder } = self;
+        let place = temporary.keep().join(SET);
+        Err(format!(
+            "cannot write {}: {error}; {kept} {}",
+            folder.display(),
+            place.display()
+        )
+        .into())
     }
 
     fn exchange(&self) -> io::Result<()> {
         let set = self.temporary.path().join(SET);
-        if !self.folder.exists() {
-            fs::rename(&set, &self.folder)?;
+        if self.folder.exists() {
+            self.swap(&set)
+        } else {
+            fs::rename(&set, &self.folder)
+        }
+    }
+
+    /// Brings back what belongs to no set.
+    fn bring_back(&self) -> io::Result<()> {
+        // The old set stands here now, if there was one.
+        let set = self.temporary.path().join(SET);
+        if !set.exists() {
             return sync(self.folder.parent().unwrap_or(&self.folder));
         }
-        self.swap(&set)?;
-        // The old set stands here now.
         for (name, path) in others(&set)? {
             let new = self.folder.join(name);
             if fs::symlink_metadata(&new).is_err() {

@@ -187,10 +187,6 @@ fn what_must_warn_warns_of_that_alone() {
             "no-chat-template",
             case().model(|model| model.template.origin = TemplateOrigin::Guessed),
         ),
-        (
-            "tools-described-in-text",
-            case().model(|model| model.template.native_tools = false),
-        ),
         ("no-vectors", case().model(|model| model.emotions.clear())),
         (
             "emotions-without-vector",
