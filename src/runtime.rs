@@ -340,7 +340,8 @@ impl Elpis {
     /// Refuses new generations, waits for the running ones (at most
     /// `runtime.shutdown_timeout_seconds`), stops everything and writes what
     /// the store has not got yet, which together gets the same time once more,
-    /// 1 to 5 seconds. Further calls wait for the same end.
+    /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
+    /// wait for the same end.
     pub async fn shutdown(&self) {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
@@ -361,7 +362,8 @@ impl Elpis {
         let mut stopped = self.inner.roster.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        wiring.sessions.close(left).await;
+        // An actor that hangs must not cost a sound store its last changes.
+        wiring.sessions.close(left.max(LEAST_GRACE)).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;

@@ -247,24 +247,32 @@ impl Scheduler {
     /// they are; they end when the scheduler is dropped.
     pub fn step(&mut self) -> Result<StepSummary, BackendError> {
         self.retire()?;
+        let mut full = None;
         let mut summary = loop {
             let summary = self.build()?;
             if self.batch.is_empty() {
-                return Ok(summary);
+                // Not even the last generation had room.
+                self.failures += u32::from(full.is_some());
+                return match full {
+                    Some(error) if self.failures >= MOST_FAILURES => Err(error),
+                    _ => Ok(summary),
+                };
             }
             let Err(error) = self.backend.decode(&self.batch) else {
                 self.failures = 0;
                 break summary;
             };
+            if matches!(error, BackendError::CacheFull { .. }) {
+                tracing::error!(%error, rows = summary.rows, "an evaluation finds no room");
+                self.make_way(error.clone())?;
+                full = Some(error);
+                continue;
+            }
             self.failures += 1;
             let in_a_row = self.failures;
             tracing::error!(%error, rows = summary.rows, in_a_row, "evaluation failed");
             if error.is_fatal() || in_a_row >= MOST_FAILURES {
                 return Err(error);
-            }
-            if matches!(error, BackendError::CacheFull { .. }) {
-                self.make_way(error)?;
-                continue;
             }
             while let Some(index) = self.slots.iter().position(Slot::in_batch) {
                 self.release(index, Outcome::Failed(error.clone().into()))?;

@@ -22,7 +22,7 @@ use crate::runtime::Elpis;
 use crate::settings::Settings;
 use chatter::chat_on;
 use memory::Memory;
-use trouble::{Trouble, VectorFolder};
+use trouble::{Actors, Trouble, VectorFolder};
 use witness::Witness;
 
 /// How long, how much and how rough.
@@ -196,6 +196,7 @@ pub async fn soak(
     enough: impl Future<Output = ()>,
 ) -> Result<SoakReport, Error> {
     let folder = VectorFolder::new()?;
+    let actors = Actors::default();
     let witness = Arc::new(Witness::default());
     let mut settings = settings;
     settings.model.emotion_vectors_dir = Some(folder.path().to_owned());
@@ -211,6 +212,7 @@ pub async fn soak(
     settings.runtime.queue_limit = settings.runtime.queue_limit.max(options.sessions);
     let elpis = Elpis::builder(settings)
         .backend(witness::watched(BackendFactory::default(), &witness))
+        .probe(actors.probe())
         .start()
         .await?;
     let facts = elpis.model().ok_or_else(|| Error::Stopped {
@@ -227,6 +229,7 @@ pub async fn soak(
         chatting.spawn(chat_on(session, number, options.seed, parts));
     }
     let trouble = Trouble {
+        actors,
         elpis: elpis.clone(),
         folder,
         witness,

@@ -146,8 +146,9 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
     })
 }
 
-/// Compares all checkpoints of a folder with what was expected of them.
-fn compare(folder: &Path) {
+/// Compares all checkpoints of a folder with what was expected of them; in
+/// bfloat16 the logits may differ by `coarse`.
+fn compare(folder: &Path, coarse: f32) {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -163,7 +164,7 @@ fn compare(folder: &Path) {
         let mut measured = format!("{name:<14}");
         for (dtype, short, most) in [
             (TorchDtype::Float32, "f32", 1e-4),
-            (TorchDtype::Bfloat16, "bf16", 2e-2),
+            (TorchDtype::Bfloat16, "bf16", coarse),
         ] {
             let mut backend = load(&folder, dtype);
             let plan = plan(backend.as_ref(), &expected);
@@ -192,7 +193,10 @@ fn compare(folder: &Path) {
 
 #[test]
 fn checkpoints_compute_what_they_did_in_python() {
-    compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints"));
+    // Processors with products of bfloat16 numbers round elsewhere than those
+    // without: some steps of the logits' last bit.
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints");
+    compare(&stored, 1e-1);
 }
 
 #[test]
@@ -219,5 +223,6 @@ fn fresh_checkpoints_of_the_installed_python_agree_too() {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("seed {seed}");
-    compare(folder.path());
+    // Computed on this processor too.
+    compare(folder.path(), 2e-2);
 }

@@ -349,8 +349,10 @@ fn a_backend_that_fails_again_and_again_is_given_up() {
                 Err(error) => break error,
             }
         };
+        // One without room has ended; others end with the engine.
+        let running = usize::from(!matches!(failure, BackendError::CacheFull { .. }));
         assert_eq!((error, failed), (failure, 8));
-        assert_eq!(scheduler.running(), 1, "it ends with the engine");
+        assert_eq!(scheduler.running(), running);
     }
     // One that succeeds in between is a new beginning.
     let (mut scheduler, probe, _) = scheduler(Scripted::new(1, 16, 1000, NO_END));

@@ -198,7 +198,13 @@ impl SteeringState {
         let start = Instant::now();
         let current = Arc::clone(&self.wiring.library.borrow());
         let built = self.build().await;
-        let refused_before = self.refused.take();
+        // Without a model nothing was looked at.
+        let looked = self.model.borrow().is_some();
+        let refused_before = if looked {
+            self.refused.take()
+        } else {
+            self.refused.clone()
+        };
         match built {
             Ok(library) if library.version() == current.version() => Ok(current),
             Ok(library) => {

@@ -194,17 +194,18 @@ impl Session {
         let inner = &self.elpis.inner;
         let mut model = inner.wiring.model.subscribe();
         let mut stopped = inner.roster.stopped.subscribe();
-        // Whether the engine that took the order up was seen at work.
-        let mut seen = false;
+        // The model of the engine that was at work last.
+        let mut shown = None;
         loop {
             let now = model.borrow_and_update().clone();
-            let given_up = match (ticket.taken_by(), now) {
-                (Some(by), Some(now)) => {
-                    seen |= Arc::ptr_eq(by, &now.facts);
-                    !Arc::ptr_eq(by, &now.facts)
-                }
-                (Some(_), None) => seen,
-                (None, _) => false,
+            let at_work = now.is_some();
+            if let Some(now) = now {
+                shown = Some(Arc::clone(&now.facts));
+            }
+            // Whoever took the order up shows its model before or after that.
+            let given_up = match (ticket.taken_by(), &shown) {
+                (Some(by), Some(shown)) => Arc::ptr_eq(by, shown) != at_work,
+                _ => false,
             };
             tokio::select! {
                 biased;

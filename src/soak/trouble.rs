@@ -1,7 +1,7 @@
 //! What goes on around the chats: vectors that change, and faults.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::memory::WARM_UP;
 use super::witness::{Fault, Witness};
 use super::{SoakOptions, Tally, count};
+use crate::actors::probe::Probe;
 use crate::backend::ModelFacts;
 use crate::emotion::Quadrant;
 use crate::error::{Error, SteeringError};
@@ -89,8 +90,30 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Error {
     })
 }
 
+/// Breaks actors.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Actors(Arc<Mutex<Option<&'static str>>>);
+
+impl Actors {
+    fn break_next(&self, actor: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// Panics at the next message of the actor that is to break.
+    pub(super) fn probe(&self) -> Probe {
+        let broken = Arc::clone(&self.0);
+        Probe::new(move |actor, _| {
+            let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
+            let breaks = broken.take_if(|broken| *broken == actor).is_some();
+            drop(broken);
+            assert!(!breaks, "a fault of the trial");
+        })
+    }
+}
+
 /// Makes it.
 pub(super) struct Trouble {
+    pub(super) actors: Actors,
     pub(super) elpis: Elpis,
     pub(super) folder: VectorFolder,
     pub(super) witness: Arc<Witness>,
@@ -136,7 +159,7 @@ impl Trouble {
 
     async fn cause(&self, number: u64) {
         count(&self.tally.faults);
-        match number % 3 {
+        match number % 5 {
             0 => {
                 let quadrant = Quadrant::ALL[number as usize % Quadrant::ALL.len()];
                 if self.folder.put(&name(quadrant), b"no vector").is_ok()
@@ -147,7 +170,13 @@ impl Trouble {
                 let _ = self.folder.replace(quadrant, &self.facts, number);
             }
             1 => self.witness.break_next(Fault::Panic),
-            _ => self.witness.break_next(Fault::Error),
+            2 => self.witness.break_next(Fault::Error),
+            3 => self.actors.break_next("emotion"),
+            _ => {
+                self.actors.break_next("steering");
+                // Answered by the actor that comes back, or not at all.
+                let _ = self.elpis.reload_vectors().await;
+            }
         }
     }
 }

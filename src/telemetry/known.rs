@@ -162,7 +162,8 @@ pub(super) fn register() {
 
 /// Shows what counts for a model.
 pub(super) fn register_model(model: &str) {
-    for outcome in OUTCOMES {
+    // A store may be why a session cannot generate.
+    for outcome in OUTCOMES.iter().chain(&STORE_REASONS) {
         counter!(REQUESTS, "model" => model.to_owned(), "outcome" => *outcome).increment(0);
     }
     for name in [

@@ -281,7 +281,8 @@ impl RequestWatch {
                 self.measures.served(now - started, decoding, generated);
             }
         }
-        let waited = stage != Stage::Preparing;
+        // What was out of time has waited, if only for a model.
+        let waited = stage != Stage::Preparing || outcome == "timeout";
         let error = without_reply.then_some(outcome);
         self.measures.whole(now - self.submitted, waited, error);
         self.measures.ended(outcome);

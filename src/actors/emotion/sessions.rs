@@ -368,14 +368,18 @@ impl Shared {
         drop(table);
         self.fails(&left.error);
         self.progress.notify_waiters();
+        // Some sessions alone do not keep the others waiting.
+        let longest = if left.general { *pause } else { RETRY.0 };
         let start = Instant::now();
         let mut table = self.lock();
         while !table.closing
-            && let Some(rest) = pause.checked_sub(start.elapsed())
+            && let Some(rest) = longest.checked_sub(start.elapsed())
         {
             table = wait(self.work.wait_timeout(table, rest)).0;
         }
-        *pause = (*pause * 2).min(RETRY.1);
+        if left.general {
+            *pause = (*pause * 2).min(RETRY.1);
+        }
     }
 
     /// Takes back what was not written; if the store itself fails, what waits

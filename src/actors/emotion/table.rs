@@ -434,6 +434,7 @@ impl Table {
                 first.entries.append(&mut later.entries);
                 first.acks.append(&mut later.acks);
                 *later = first;
+                self.pending.to_front(&change.session);
             }
             None => {
                 self.waiting += first.len();

@@ -140,7 +140,10 @@ fn run(
     });
     // Whatever breaks from here on, the actor hears of the end.
     let kept = guarded(|| {
-        if result.is_err() && wiring.settings.runtime.resume_generations {
+        // Where the actor went first, the next engine may be at work already and
+        // has taken what was kept.
+        let deserted = matches!(result, Err(EngineFailure::Deserted));
+        if result.is_err() && !deserted && wiring.settings.runtime.resume_generations {
             wiring.intake.keep(scheduler.rescue());
         }
         Ok(())
