@@ -213,7 +213,7 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Tally {
     println!("{tally:?}");
     assert!(tally.requests >= ROUNDS);
     assert!(tally.replies >= ROUNDS * 2 / 3, "{tally:?}");
-    assert!(tally.calls > tally.replies && tally.refused <= ROUNDS / 10);
+    assert!(tally.calls >= tally.replies && tally.refused <= ROUNDS / 5);
     assert!(tally.unreadable <= ROUNDS / 50, "{tally:?}");
     tally
 }

@@ -232,6 +232,8 @@ fn serve(
             Err(TryRecvError::Disconnected) => return Err(EngineFailure::Deserted),
             Err(TryRecvError::Empty) => {}
         }
+        collect(intake);
+        // After what has arrived, which may have been asked for under this one.
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
@@ -299,12 +301,17 @@ fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
     Ok(scheduler.end_all(&outcome)?)
 }
 
-/// Moves what has arrived into the queue and from there into free slots.
-fn admit(scheduler: &mut Scheduler, intake: &Intake, now: f64) {
+/// Moves what has arrived into the queue.
+fn collect(intake: &Intake) {
     let mut queue = intake.queue();
     for task in intake.receiver().try_iter() {
         queue.push(task);
     }
+}
+
+/// Moves what waits into free slots.
+fn admit(scheduler: &mut Scheduler, intake: &Intake, now: f64) {
+    let mut queue = intake.queue();
     if queue.is_empty() {
         return;
     }
