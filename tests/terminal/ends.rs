@@ -186,11 +186,11 @@ fn a_conversation_is_suspended_and_goes_on() {
     // At the prompt, where Ctrl-Z comes as a key.
     terminal.press("\u{1a}");
     terminal.wait_for("SUSPENDED");
-    terminal.wait_for("> ");
+    // What `fg` says; the prompt may have been shown anew just before it stopped.
+    terminal.wait_for("chat --no-history");
     terminal.press("Tell me about databases.\r");
-    let shown = terminal.prompt();
-    let reply = reply_in(&shown, "databases.").unwrap();
-    assert!(letters(&reply) > 10, "{reply:?} in {shown:?}");
+    terminal.reply_begins("databases.");
+    terminal.prompt();
     terminal.press("/quit\r");
     terminal.wait_for("OVER");
     assert!(terminal.end().success());
