@@ -7,7 +7,7 @@ use elpis::emotion::{EmotionConfig, EmotionalState, decay};
 use rustix::process::Signal;
 
 use super::process::{is_stopped, send, within};
-use super::{Terminal, letters, on_screen, reply_in, size};
+use super::{Terminal, letters, on_screen, size};
 
 /// Valence and arousal of the last mood that was shown.
 fn mood(shown: &str) -> (f64, f64) {
