@@ -40,7 +40,11 @@ fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Ou
         }
         rate(&traces)
     };
-    let outcome = run.ratio(|seed| measure(seed, true), |seed| measure(seed, false))?;
+    // Sessions and prompts of their own, for both are in one runtime.
+    let outcome = run.ratio(
+        |seed| measure(2 * seed, true),
+        |seed| measure(2 * seed + 1, false),
+    )?;
     Ok(outcome
         .with("sessions", sessions)
         .with("context_length", context)

@@ -23,6 +23,8 @@ pub struct Contestant {
     pub about: String,
     /// Whether it is another library.
     pub python: bool,
+    /// Whether it runs the model's other form.
+    torch: bool,
     script: Script,
     /// The process that computes, which need not be the one that is asked.
     id: u32,
@@ -92,6 +94,7 @@ pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
         return Ok(all);
     }
     let folder = Run::new(spec, model::ensure(spec, cache)?, run.rounds, run.smoke);
+    let beginning = all.len();
     all.push(own("elpis on libtorch", Kind::Elpis, &folder, clients)?);
     for (name, steered) in [
         ("transformers", false),
@@ -101,6 +104,9 @@ pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
         let load = peer::load(&folder);
         let more = json!({"steered": steered});
         all.push(load_into(script, name, "serve", more, &load, run)?);
+    }
+    for one in &mut all[beginning..] {
+        one.torch = true;
     }
     Ok(all)
 }
@@ -142,6 +148,7 @@ fn load_into(
         name,
         about: loaded["about"].as_str().unwrap_or(name).to_owned(),
         python: true,
+        torch: false,
         script,
         id,
         verb,
@@ -186,7 +193,8 @@ impl Contestant {
         let told: Option<Vec<usize>> = serde_json::from_value(answer["prompt_tokens"].take())?;
         let lengths = told.unwrap_or_else(|| turn.prompt_tokens.clone());
         ensure!(
-            turn.prompt_tokens.is_empty() || lengths == turn.prompt_tokens,
+            // Those on libtorch have a tokenizer of their own, for the same texts.
+            self.torch || turn.prompt_tokens.is_empty() || lengths == turn.prompt_tokens,
             "the prompts have {lengths:?} tokens at {}, {:?} at elpis",
             self.name,
             turn.prompt_tokens
