@@ -37,7 +37,10 @@ pub fn run(run: &Run) -> Result<Outcome> {
     };
     // Elpis is the first of them and says how long the prompts are.
     for contestant in &mut contestants {
-        turn.prompt_tokens = contestant.serve(&turn)?.prompt_tokens;
+        let told = contestant.serve(&turn)?.prompt_tokens;
+        if turn.prompt_tokens.is_empty() {
+            turn.prompt_tokens = told;
+        }
     }
     let prompt_tokens = turn.prompt_tokens.first().copied();
     let mut rows: Vec<Vec<Row>> = counts
