@@ -174,6 +174,19 @@ pub fn devices_of(backend: BackendKind) -> Vec<Device> {
     }
 }
 
+/// The GPUs to test on, if `ELPIS_TEST_HARDWARE` asks for one; none: the processor.
+#[cfg(all(test, any(feature = "llama-cpp", feature = "transformers")))]
+fn tested_devices(backend: BackendKind) -> Vec<Device> {
+    let asked = std::env::var("ELPIS_TEST_HARDWARE").unwrap_or_default();
+    if matches!(asked.as_str(), "" | "cpu") {
+        return Vec::new();
+    }
+    let mut devices = devices_of(backend);
+    devices.retain(|device| device.kind.is_gpu());
+    assert!(!devices.is_empty(), "{backend} sees no GPU");
+    devices
+}
+
 /// Everything that a backend needs to load a model.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {

@@ -2,6 +2,8 @@
 
 #[path = "support/grammar.rs"]
 mod grammar;
+#[path = "support/hardware.rs"]
+mod hardware;
 #[path = "support/mood.rs"]
 mod mood;
 #[path = "support/task.rs"]
@@ -13,7 +15,7 @@ use elpis::backend::{
     Backend, BackendKind, Batch, BundledModel, LoadOptions, Token, create_backend,
 };
 use elpis::inference::{ChatTemplate, KvSnapshotError, SpecialTokens};
-use elpis::settings::{HardwareBackend, ModelSettings, ModelSource, TorchDtype};
+use elpis::settings::{ModelSettings, ModelSource, TorchDtype};
 use elpis::steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, VectorFormat,
 };
@@ -47,7 +49,7 @@ const APART_BEYOND: f32 = 5e-2;
 fn model(kind: BackendKind) -> ModelSettings {
     ModelSettings::default()
         .backend(kind)
-        .hardware_backend(HardwareBackend::Cpu)
+        .hardware_backend(hardware::hardware())
         .torch_dtype(TorchDtype::Float32)
 }
 
@@ -56,7 +58,7 @@ fn load(kind: BackendKind) -> Box<dyn Backend> {
         model: model(kind),
         source: ModelSource::Bundled,
         n_sequences: 4,
-        devices: Vec::new(),
+        devices: hardware::devices(kind),
         worker: None,
     })
     .unwrap()

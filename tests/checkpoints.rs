@@ -1,6 +1,9 @@
 //! Checkpoints that Hugging Face's transformers wrote compute here what they
 //! compute there, one small random model for each architecture.
 
+#[path = "support/hardware.rs"]
+mod hardware;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,7 +57,7 @@ fn load(folder: &Path, dtype: TorchDtype) -> Box<dyn Backend> {
             .torch_dtype(dtype),
         source: ModelSource::Folder(folder.to_owned()),
         n_sequences: 3,
-        devices: Vec::new(),
+        devices: hardware::devices(BackendKind::Transformers),
         worker: None,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))

@@ -1,6 +1,8 @@
 //! The suite of all backends on llama.cpp, and what only llama.cpp is asked:
 //! which GGUF files it refuses.
 
+#[path = "support/hardware.rs"]
+mod hardware;
 #[cfg(feature = "tools")]
 #[path = "support/schemas.rs"]
 mod schemas;

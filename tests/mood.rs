@@ -8,6 +8,8 @@
 
 #[path = "support/grammar.rs"]
 mod grammar;
+#[path = "support/hardware.rs"]
+mod hardware;
 #[path = "support/mood.rs"]
 mod mood;
 #[path = "support/task.rs"]

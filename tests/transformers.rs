@@ -1,6 +1,8 @@
 //! The suite of all backends on libtorch, and what only that backend is asked:
 //! which Hugging Face folders it refuses.
 
+#[path = "support/hardware.rs"]
+mod hardware;
 #[cfg(feature = "tools")]
 #[path = "support/schemas.rs"]
 mod schemas;

@@ -11,13 +11,14 @@ use elpis::{
 };
 
 use crate::BACKEND;
+use crate::hardware::hardware;
 
 const QUESTION: &str = "Tell me about trains.";
 
 pub fn settings() -> Settings {
     let model = ModelSettings::default()
         .backend(BACKEND)
-        .hardware_backend(HardwareBackend::Cpu);
+        .hardware_backend(hardware());
     let mut settings = Settings::default().model(model);
     // So that only what a test says moves its sessions.
     settings.emotion.response_analysis_enabled = false;

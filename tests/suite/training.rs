@@ -24,10 +24,11 @@ use mood::{Sizes, check_table};
 use std::fmt::Write as _;
 
 use crate::BACKEND;
+use crate::hardware::devices;
 
 fn load() -> (Box<dyn Backend>, ChatTemplate) {
     let settings = Settings::default().model(ModelSettings::default().backend(BACKEND));
-    let options = LoadOptions::new(&settings, ModelSource::Bundled, Vec::new());
+    let options = LoadOptions::new(&settings, ModelSource::Bundled, devices(BACKEND));
     let backend = create_backend(&options).unwrap();
     let facts = backend.facts();
     let special = SpecialTokens::new(&facts.bos_token, &facts.eos_token);

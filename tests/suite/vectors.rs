@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use elpis::backend::BundledModel;
-use elpis::settings::{HardwareBackend, ModelSettings};
+use elpis::settings::ModelSettings;
 use elpis::steering::{SteeringVector, VectorFormat, parse, write};
 use elpis::{Delivery, Elpis, Error, Event, Events, Settings};
 
 use crate::BACKEND;
+use crate::hardware::hardware;
 
 fn settings(folder: &Path) -> Settings {
     let model = ModelSettings::default()
         .backend(BACKEND)
-        .hardware_backend(HardwareBackend::Cpu)
+        .hardware_backend(hardware())
         .emotion_vectors_dir(folder);
     Settings::default().model(model)
 }

@@ -77,7 +77,7 @@ impl Bench {
             model: ModelSettings::default().backend(backend),
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
-            devices: Vec::new(),
+            devices: crate::hardware::devices(backend),
             worker: None,
         };
         let backend = create_backend(&options).unwrap();

@@ -12,11 +12,15 @@ use crate::workspace::Workspace;
 
 /// Shown by `cargo xtask help bench`.
 pub const HELP: &str = "\
-Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--list] [--record]
+Usage: cargo xtask bench [NAME…] [--rounds N] [--model MODEL] [--hardware NAME] [--list]
+                         [--record]
 
   NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, by default 7
-  --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
+  --model MODEL   run on this model alone: small, large, large-q4, huge, torch-f32, torch-bf16 or
+                  torch-large
+  --hardware NAME measure on this hardware, which llama.cpp is compiled for: cuda, rocm, vulkan,
+                  metal or cpu, the default; on a GPU also a model of 5.7 billion parameters
   --list          name the figures, each with what it must come to
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --record        keeps the lines in `benches/results.jsonl`, each in the place of an earlier one of
@@ -36,6 +40,9 @@ const SERVING: &str = "serving";
 
 /// Keeps what is measured in the repository.
 const RECORD: &str = "--record";
+
+/// Names what the models run on.
+const HARDWARE: &str = "--hardware";
 
 /// What git is asked for what is measured.
 const REVISION: &[&str] = &["describe", "--always", "--dirty", "--abbrev=12"];
@@ -65,7 +72,9 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     run.args(["--release", PACKAGE]);
     let record = args.iter().any(|arg| arg == RECORD);
     let args = args.iter().filter(|arg| *arg != RECORD);
-    run.args(features(workspace)).arg("--").args(args);
+    run.args(features(workspace));
+    run.args(gpu(args.clone()).map(|name| format!("--features={name}")));
+    run.arg("--").args(args);
     run.arg("--report")
         .arg(workspace.own_folder().join("bench"));
     for (variable, tool, arguments) in [
@@ -88,6 +97,20 @@ pub fn features(workspace: &Workspace) -> &'static [&'static str] {
         Some(_) if workspace.has_feature(setup::TRANSFORMERS) => &["--features=transformers"],
         _ => &[],
     }
+}
+
+/// The GPU's name, if the figures are to be measured on one.
+fn gpu<'a>(args: impl Iterator<Item = &'a OsString>) -> Option<&'a str> {
+    let mut args = args.filter_map(|arg| arg.to_str());
+    let mut name = None;
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix(HARDWARE) {
+            Some("") => name = args.next(),
+            Some(rest) => name = rest.strip_prefix('='),
+            None => {}
+        }
+    }
+    name.filter(|name| !matches!(*name, "cpu" | "auto"))
 }
 
 /// Tells whether figures whose names begin like this are asked for.
@@ -124,6 +147,20 @@ fn told(workspace: &Workspace, tool: &str, arguments: &[&str]) -> Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gpu_is_compiled_for_when_it_is_asked_for() {
+        for (args, expected) in [
+            (&["--hardware", "cuda", "prefix"][..], Some("cuda")),
+            (&["--rounds=3", "--hardware=vulkan"], Some("vulkan")),
+            (&["--hardware", "cpu"], None),
+            (&["--hardware"], None),
+            (&["prefix"], None),
+        ] {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            assert_eq!(gpu(args.iter()), expected, "{args:?}");
+        }
+    }
 
     #[test]
     fn the_figures_that_need_a_python_are_known_by_name() {

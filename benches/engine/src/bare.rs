@@ -26,6 +26,8 @@ pub struct BareOptions {
     /// Rows of a batch.
     pub batch: u32,
     pub threads: usize,
+    /// Whether all layers and the cache go to the GPUs.
+    pub offload: bool,
 }
 
 /// A model and a context.
@@ -38,7 +40,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Loads a model with the parameters that elpis loads it with on a processor.
+    /// Loads a model with the parameters that elpis loads it with.
     pub fn load(path: &Path, options: BareOptions) -> Result<Self> {
         let path = path.to_str().context("the path is not UTF-8")?;
         let path = CString::new(path)?;
@@ -46,8 +48,10 @@ impl Bare {
         let mut devices: [sys::ggml_backend_dev_t; 1] = [ptr::null_mut()];
         // SAFETY: returns a plain struct of defaults.
         let mut params = unsafe { sys::llama_model_default_params() };
-        params.devices = devices.as_mut_ptr();
-        params.n_gpu_layers = 0;
+        if !options.offload {
+            params.devices = devices.as_mut_ptr();
+        }
+        params.n_gpu_layers = if options.offload { -1 } else { 0 };
         params.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
         params.use_extra_bufts = true;
         // SAFETY: path and devices outlive the call.
@@ -181,8 +185,8 @@ fn context_params(options: BareOptions) -> sys::llama_context_params {
     params.n_threads = options.threads as i32;
     params.n_threads_batch = params.n_threads;
     params.flash_attn_type = sys::LLAMA_FLASH_ATTN_TYPE_AUTO;
-    params.offload_kqv = false;
-    params.op_offload = false;
+    params.offload_kqv = options.offload;
+    params.op_offload = options.offload;
     params.kv_unified = true;
     params.no_perf = true;
     params

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use elpis::settings::HardwareBackend;
 use lexopt::prelude::*;
 
 use crate::contender::Kind;
@@ -11,12 +12,14 @@ use crate::figures::{FIGURES, MODELS, Needs, PEERS};
 use crate::model::{ModelSpec, TINY, TORCH_SMALL, TORCH_TINY};
 
 const HELP: &str = "\
-Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--smoke] [--list] [--cache DIR] [--report DIR]
-                   [--record DIR]
+Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--hardware NAME] [--smoke] [--list]
+                   [--cache DIR] [--report DIR] [--record DIR]
 
   NAME…           run these figures alone; `peers` is all that need a Python or libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
-  --model MODEL   run on this model alone: small, large, large-q4, torch-f32, torch-bf16 or torch-large
+  --model MODEL   run on this model alone: small, large, large-q4, huge, torch-f32, torch-bf16 or
+                  torch-large
+  --hardware NAME what the models run on, as `model.hardware_backend` names it; by default cpu
   --smoke         a few tokens on a tiny model, to see that every figure runs
   --list          name the figures
   --cache DIR     where the models are kept
@@ -31,6 +34,8 @@ pub struct Options {
     pub names: Vec<&'static str>,
     /// The only model to measure on.
     pub model: Option<&'static str>,
+    /// What the models run on.
+    pub hardware: HardwareBackend,
     /// A quick pass whose numbers mean nothing.
     pub smoke: bool,
     /// Folder of the models.
@@ -61,6 +66,7 @@ impl Options {
         let mut options = Self {
             names: Vec::new(),
             model: None,
+            hardware: HardwareBackend::Cpu,
             smoke: false,
             cache: std::env::temp_dir().join("elpis-bench-models"),
             report: None,
@@ -91,6 +97,10 @@ impl Options {
                     options.rounds = Some(rounds);
                 }
                 Long("model") => options.model = Some(model(&parser.value()?.string()?)?.name),
+                Long("hardware") => {
+                    let name = parser.value()?.string()?;
+                    options.hardware = serde_json::from_value(name.into())?;
+                }
                 Long("smoke") => options.smoke = true,
                 Long("cache") => options.cache = parser.value()?.into(),
                 Long("record") => options.record = Some(parser.value()?.into()),
@@ -113,6 +123,9 @@ impl Options {
         typed.extend(options.names.iter().map(ToString::to_string));
         typed.extend(options.model.map(|model| format!("--model {model}")));
         typed.extend(options.rounds.map(|rounds| format!("--rounds {rounds}")));
+        if options.hardware != HardwareBackend::Cpu {
+            typed.push(format!("--hardware {}", options.hardware));
+        }
         options.command = typed.join(" ");
         Ok(Some(options))
     }
@@ -166,6 +179,10 @@ mod tests {
         assert_eq!(options.rounds(), 5);
         let typed = "cargo xtask bench reload prefix --model large --rounds 5";
         assert_eq!(options.command, typed);
+        assert_eq!(options.hardware, HardwareBackend::Cpu);
+        let gpu = parse(&["--hardware=cuda"]).unwrap().unwrap();
+        assert_eq!(gpu.hardware, HardwareBackend::Cuda);
+        assert_eq!(gpu.command, "cargo xtask bench --hardware cuda");
         assert_eq!(parse(&["--smoke"]).unwrap().unwrap().rounds(), 1);
         let peers = parse(&["peers"]).unwrap().unwrap().names;
         assert_eq!(peers.len(), 7, "{peers:?}");
@@ -177,6 +194,7 @@ mod tests {
         assert!(parse(&["relaod"]).is_err());
         assert!(parse(&["--rounds=0"]).is_err());
         assert!(parse(&["--model=huge"]).is_err());
+        assert!(parse(&["--hardware=abacus"]).is_err());
         assert!(parse(&["--fast"]).is_err());
     }
 }

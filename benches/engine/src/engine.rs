@@ -26,6 +26,7 @@ pub struct Engine {
     vectors: TempDir,
     facts: Arc<ModelFacts>,
     threads: usize,
+    offload: bool,
 }
 
 /// A generation to run.
@@ -92,7 +93,7 @@ impl Engine {
         let vectors = tempfile::tempdir()?;
         let model = ModelSettings::default()
             .path(run.path.display().to_string())
-            .hardware_backend(HardwareBackend::Cpu)
+            .hardware_backend(run.hardware)
             .context_length(context)
             .n_threads(run.threads)
             .emotion_vectors_dir(vectors.path());
@@ -120,6 +121,7 @@ impl Engine {
             vectors,
             facts,
             threads: run.threads,
+            offload: run.hardware != HardwareBackend::Cpu,
         })
     }
 
@@ -143,6 +145,7 @@ impl Engine {
             sequences: self.facts.n_sequences,
             batch: self.facts.batch_size as u32,
             threads: self.threads,
+            offload: self.offload,
         }
     }
 

@@ -18,10 +18,12 @@ mod steering;
 use std::fmt;
 
 use anyhow::Result;
+use elpis::settings::HardwareBackend;
 
 use crate::measure::{Outcome, Run};
 use crate::model::{
-    Format, LARGE, LARGE_Q4, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE, TORCH_TINY,
+    Format, HUGE, LARGE, LARGE_Q4, ModelSpec, SMALL, TINY, TORCH_BF16, TORCH_F32, TORCH_LARGE,
+    TORCH_TINY,
 };
 use crate::script;
 
@@ -36,6 +38,7 @@ pub const MODELS: &[&ModelSpec] = &[
     &SMALL,
     &LARGE,
     &LARGE_Q4,
+    &HUGE,
     &TORCH_F32,
     &TORCH_BF16,
     &TORCH_LARGE,
@@ -57,7 +60,11 @@ pub struct Figure {
 
 impl Figure {
     /// What is missing, where this figure cannot be measured.
-    pub fn missing(&self) -> Option<&'static str> {
+    pub fn missing(&self, hardware: HardwareBackend) -> Option<&'static str> {
+        let of_processors = self.needs != Needs::LlamaCpp || self.name == roofline::NAME;
+        if of_processors && hardware != HardwareBackend::Cpu {
+            return Some("its other side is measured on the processor alone");
+        }
         if self.needs == Needs::LlamaPython {
             let missing = script::interpreter(script::LLAMA).is_none();
             return missing
@@ -224,7 +231,7 @@ pub const FIGURES: &[Figure] = &[
         run: observed::scrape,
     },
     Figure {
-        name: "roofline",
+        name: roofline::NAME,
         about: "share of the memory bandwidth, measured on the spot, that decoding reaches",
         unit: "ratio",
         bound: Bound::None,

@@ -24,11 +24,12 @@ mod telemetry;
 mod vectors;
 
 use anyhow::{Context, Result, bail, ensure};
+use elpis::settings::HardwareBackend;
 
 use crate::cli::{Options, Part};
 use crate::figures::{FIGURES, Figure, memory};
 use crate::measure::Run;
-use crate::model::ModelSpec;
+use crate::model::{HUGE, LARGE, ModelSpec};
 
 fn main() -> Result<()> {
     elpis::worker::serve_if_asked();
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
     if let Some((part, spec)) = options.part {
         let start = process::peak();
         let path = model::ensure(spec, &options.cache)?;
-        let run = Run::new(spec, path, 1, options.smoke);
+        let run = Run::new(spec, path, 1, options.smoke).on(options.hardware);
         match part {
             Part::Footprint => println!("{}", memory::footprint(&run, start?)?),
             Part::Contender(kind) => contender::serve(kind, &run)?,
@@ -58,10 +59,10 @@ fn main() -> Result<()> {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
             let path = model::ensure(spec, &options.cache)
                 .with_context(|| format!("cannot make the model `{}`", spec.name))?;
-            let run = Run::new(spec, path, options.rounds(), options.smoke);
+            let run = Run::new(spec, path, options.rounds(), options.smoke).on(options.hardware);
             let outcome = (figure.run)(&run)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
-            let line = report::line(figure, &run, &outcome, &options.command);
+            let line = report::line(figure, &run, &outcome, &options.command)?;
             println!("{line}");
             lines.push(line.clone());
             if let Some(folder) = &options.report {
@@ -83,7 +84,7 @@ fn chosen(options: &Options) -> Result<Vec<&'static Figure>> {
         if !named && !options.names.is_empty() {
             continue;
         }
-        match figure.missing() {
+        match figure.missing(options.hardware) {
             None => chosen.push(figure),
             Some(missing) if named => bail!("`{}` cannot be measured: {missing}", figure.name),
             Some(missing) => eprintln!("-- {} is left out: {missing}", figure.name),
@@ -97,7 +98,10 @@ fn models(figure: &Figure, options: &Options) -> Vec<&'static ModelSpec> {
         return vec![figure.tiny()];
     }
     let models = figure.models.iter().copied();
+    // A GPU is made for more than the models that a processor is measured with.
+    let huge = figure.models.contains(&&LARGE) && options.hardware != HardwareBackend::Cpu;
     models
+        .chain(huge.then_some(&HUGE))
         .filter(|spec| options.model.is_none_or(|name| name == spec.name))
         .collect()
 }

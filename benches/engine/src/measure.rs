@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use elpis::actors::hardware::HardwareReport;
+use elpis::settings::{BackendKind, HardwareBackend, ModelSettings};
 use serde_json::{Map, Value};
 
-use crate::model::ModelSpec;
+use crate::model::{Format, ModelSpec};
 use crate::stats::median;
 
 /// A figure on a model.
@@ -17,6 +19,8 @@ pub struct Run {
     pub rounds: usize,
     /// Whether only the way to the numbers matters, not the numbers.
     pub smoke: bool,
+    /// What the model runs on, on both sides.
+    pub hardware: HardwareBackend,
     /// Threads that evaluate, on both sides.
     pub threads: usize,
     /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
@@ -64,9 +68,34 @@ impl Run {
             path,
             rounds,
             smoke,
+            hardware: HardwareBackend::Cpu,
             threads: num_cpus::get_physical().clamp(1, usable),
             turns: if smoke { 1 } else { 4 },
         }
+    }
+
+    /// The same on other hardware.
+    #[must_use]
+    pub fn on(mut self, hardware: HardwareBackend) -> Self {
+        self.hardware = hardware;
+        self
+    }
+
+    /// The GPU that the model runs on, in words; none: the processor.
+    pub fn gpu(&self) -> Result<Option<String>> {
+        let backend = match self.spec.format {
+            Format::Gguf => BackendKind::LlamaCpp,
+            Format::Folder => BackendKind::Transformers,
+        };
+        let model = ModelSettings::default()
+            .backend(backend)
+            .hardware_backend(self.hardware);
+        let mut selected = HardwareReport::take(&model)?.selected_devices();
+        selected.retain(|device| device.kind.is_gpu());
+        let mut gpus = selected.into_iter().map(|device| device.description);
+        Ok(gpus
+            .next()
+            .map(|first| gpus.fold(first, |all, gpu| format!("{all} + {gpu}"))))
     }
 
     /// Tells how a round went.

@@ -40,7 +40,7 @@ pub enum Format {
 }
 
 /// Size of a model.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ModelSpec {
     /// Its name on the command line.
     pub name: &'static str,
@@ -90,6 +90,19 @@ pub const LARGE_Q4: ModelSpec = ModelSpec {
     name: "large-q4",
     about: "486M q4_0, random weights",
     encoding: Encoding::Q4,
+    ..LARGE
+};
+
+/// 5.7 billion parameters in `q8_0`, for GPUs.
+pub const HUGE: ModelSpec = ModelSpec {
+    name: "huge",
+    about: "5.7B q8_0, random weights",
+    layers: 32,
+    width: 4096,
+    feed_forward: 11_008,
+    heads: 32,
+    kv_heads: 8,
+    tokens: 96,
     ..LARGE
 };
 

@@ -68,8 +68,9 @@ fn with_results(page: &str, lines: &[Value]) -> Result<String> {
 /// Where a line was measured.
 fn machine(line: &Value) -> String {
     let word = |name: &str| table::words(&line[name]).unwrap_or_else(|| "?".to_owned());
+    let gpu = table::words(&line["gpu"]).map_or_else(String::new, |gpu| format!("{gpu}, "));
     format!(
-        "{}, {} cores, {} GiB, {}",
+        "{gpu}{}, {} cores, {} GiB, {}",
         word("cpu"),
         word("cores"),
         word("memory_gib"),

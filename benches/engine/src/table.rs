@@ -45,6 +45,7 @@ pub fn markdown(lines: &[Value]) -> String {
     for (name, field) in [
         ("processor", "cpu"),
         ("cores", "cores"),
+        ("GPU", "gpu"),
         ("memory, GiB", "memory_gib"),
         ("system", "os"),
         ("kernel", "kernel"),

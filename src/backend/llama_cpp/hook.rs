@@ -12,6 +12,7 @@
 //! [`keeps_order`] asks. Whatever does not fit this is a fault of the whole
 //! evaluation: a row is never steered by guess, nor silently left out.
 
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
+use self::rows::RowView;
 use super::super::{BackendError, Batch};
 use crate::steering::SteeringPlan;
 
@@ -46,6 +48,8 @@ pub(super) struct Hook {
     /// Per row, the index of its plan.
     row_plans: Vec<Option<u32>>,
     captured: Option<Vec<Vec<f32>>>,
+    /// The rows that a layer shows and that are steered there, with their plans.
+    steered: Vec<(usize, u32)>,
     scratch: Vec<f32>,
     fault: Option<String>,
 }
@@ -64,6 +68,7 @@ impl Hook {
             plans: Vec::new(),
             row_plans: Vec::new(),
             captured: None,
+            steered: Vec::new(),
             scratch: Vec::new(),
             fault: None,
         }
@@ -196,28 +201,33 @@ impl Hook {
                 let before = rows.len();
                 rows.resize(before + view.n_rows * self.n_embd, 0.0);
                 let new = rows.get_mut(before..).unwrap_or_default();
-                for (index, row) in new.chunks_exact_mut(self.n_embd).enumerate() {
-                    // SAFETY: `index` is below the view's number of rows.
-                    unsafe { view.read(index, row) };
-                }
+                // SAFETY: `new` has room for the view's rows, and for no more.
+                unsafe { view.read(0, new) };
             }
             return Ok(());
         }
-        self.scratch.resize(self.n_embd, 0.0);
+        let vector_at = |plan: u32| {
+            let plan = self.plans.get(plan as usize)?;
+            let at = plan.layers.iter().find(|at| at.layer == layer)?;
+            Some(&*at.values)
+        };
+        self.steered.clear();
         for index in 0..view.n_rows {
             let row = match shown {
                 Shown::From(first) => Some(first + index),
                 Shown::Outputs => self.outputs.get(index).copied(),
             };
-            let vector = row
-                .and_then(|row| *self.row_plans.get(row)?)
-                .and_then(|plan| self.plans.get(plan as usize))
-                .and_then(|plan| plan.layers.iter().find(|l| l.layer == layer));
-            if let Some(vector) = vector {
-                // SAFETY: `index` is below the view's number of rows, and the
-                // vector's width was checked in `steer`.
-                unsafe { view.add(index, &vector.values, &mut self.scratch) };
+            let plan = row.and_then(|row| *self.row_plans.get(row)?);
+            if let Some(plan) = plan.filter(|&plan| vector_at(plan).is_some()) {
+                self.steered.push((index, plan));
             }
+        }
+        for run in self.steered.chunk_by(|a, b| a.0 + 1 == b.0) {
+            let first = run.first().map_or(0, |(index, _)| *index);
+            let vectors = run.iter().filter_map(|(_, plan)| vector_at(*plan));
+            // SAFETY: the rows of a run are rows of the view, and the vectors' width was checked
+            // in `steer`.
+            unsafe { view.add(first, run.len(), vectors, &mut self.scratch) };
         }
         Ok(())
     }
@@ -265,95 +275,6 @@ fn keeps_order(batch: &Batch) -> bool {
     let pairs = || batch.rows().windows(2);
     pairs().all(|pair| matches!(pair, [a, b] if a.sequence == b.sequence))
         || pairs().all(|pair| matches!(pair, [a, b] if a.sequence < b.sequence))
-}
-
-/// The rows of a float tensor `[n_embd, n_rows]` in host or device memory.
-struct RowView {
-    tensor: *mut sys::ggml_tensor,
-    n_rows: usize,
-    stride: usize,
-    host: bool,
-}
-
-impl RowView {
-    /// # Safety
-    /// `tensor` must be a computed tensor of the graph in evaluation.
-    unsafe fn of(tensor: *mut sys::ggml_tensor, n_embd: usize) -> Result<Self, String> {
-        // SAFETY: by the caller.
-        let t = unsafe { &*tensor };
-        if t.type_ != sys::GGML_TYPE_F32 || t.ne[0] != n_embd as i64 || t.ne[2] != 1 || t.ne[3] != 1
-        {
-            return Err(format!(
-                "the output of a layer has type {} and shape {:?}",
-                t.type_, t.ne
-            ));
-        }
-        // A view has no buffer of its own.
-        let buffer = if t.buffer.is_null() && !t.view_src.is_null() {
-            // SAFETY: a view's source outlives it.
-            unsafe { (*t.view_src).buffer }
-        } else {
-            t.buffer
-        };
-        let aligned = t.data.cast::<f32>().is_aligned() && t.nb[1] % align_of::<f32>() == 0;
-        if t.nb[0] != size_of::<f32>() || buffer.is_null() || t.data.is_null() || !aligned {
-            return Err("the output of a layer is not stored as contiguous rows".to_owned());
-        }
-        Ok(Self {
-            tensor,
-            n_rows: usize::try_from(t.ne[1]).unwrap_or_default(),
-            stride: t.nb[1],
-            // SAFETY: the buffer belongs to a live tensor.
-            host: unsafe { sys::ggml_backend_buffer_is_host(buffer) },
-        })
-    }
-
-    /// # Safety
-    /// `index < n_rows`.
-    unsafe fn read(&self, index: usize, row: &mut [f32]) {
-        // SAFETY: the row lies within the tensor, by the caller.
-        unsafe {
-            sys::ggml_backend_tensor_get(
-                self.tensor,
-                row.as_mut_ptr().cast(),
-                index * self.stride,
-                size_of_val(row),
-            );
-        }
-    }
-
-    /// # Safety
-    /// `index < n_rows`; `vector` and `scratch` have the width of a row.
-    unsafe fn add(&self, index: usize, vector: &[f32], scratch: &mut [f32]) {
-        let sum = |row: &mut [f32]| {
-            for (value, delta) in row.iter_mut().zip(vector) {
-                *value += delta;
-            }
-        };
-        if self.host {
-            // SAFETY: host memory of the tensor; the row lies within it and
-            // nobody else touches it while the graph waits for this callback.
-            sum(unsafe {
-                let row = (*self.tensor)
-                    .data
-                    .cast::<f32>()
-                    .byte_add(index * self.stride);
-                std::slice::from_raw_parts_mut(row, vector.len())
-            });
-            return;
-        }
-        // SAFETY: as in `read`; the range written is the range read.
-        unsafe {
-            self.read(index, scratch);
-            sum(scratch);
-            sys::ggml_backend_tensor_set(
-                self.tensor,
-                scratch.as_ptr().cast(),
-                index * self.stride,
-                size_of_val(scratch),
-            );
-        }
-    }
 }
 
 /// llama.cpp's evaluation callback.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use llama_cpp_sys_2 as sys;
 
 use super::*;
-use crate::backend::BundledModel;
+use crate::backend::{BundledModel, tested_devices};
 use crate::settings::ModelSettings;
 use crate::steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
@@ -33,7 +33,7 @@ fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
         model: ModelSettings::default().use_extra_bufts(false),
         source,
         n_sequences,
-        devices: Vec::new(),
+        devices: tested_devices(BackendKind::LlamaCpp),
         worker: None,
     };
     LlamaCpp::load(&options).unwrap()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::config::{Activation, DecoderConfig};
 use super::fields::Fields;
 use super::{Files, Transformers};
-use crate::backend::{Backend, BackendError, Batch, LoadOptions, Token};
+use crate::backend::{Backend, BackendError, Batch, LoadOptions, Token, tested_devices};
 use crate::settings::{BackendKind, ModelSettings, ModelSource};
 
 const PATH: &str = "config.json";
@@ -192,7 +192,7 @@ fn load() -> Transformers {
         model: ModelSettings::default().backend(BackendKind::Transformers),
         source: ModelSource::Bundled,
         n_sequences: 4,
-        devices: Vec::new(),
+        devices: tested_devices(BackendKind::Transformers),
         worker: None,
     })
     .unwrap()

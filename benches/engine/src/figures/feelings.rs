@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, KNOWN_EVENTS};
-use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings, StoreSettings};
+use elpis::settings::{ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::{Elpis, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -49,7 +49,7 @@ impl Feelings {
     fn start(run: &Run, sessions: usize, stored: bool) -> Result<Self> {
         let model = ModelSettings::default()
             .path(run.path.display().to_string())
-            .hardware_backend(HardwareBackend::Cpu);
+            .hardware_backend(run.hardware);
         let mut settings = Settings::default()
             .model(model)
             .runtime(RuntimeSettings::default().max_sessions(sessions));

@@ -9,7 +9,7 @@ use elpis::backend::{
     Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
     create_backend,
 };
-use elpis::settings::{HardwareBackend, ModelSettings, RuntimeSettings};
+use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::soak::{SoakOptions, soak};
 use elpis::{Elpis, Settings};
 
@@ -86,7 +86,7 @@ impl Backend for Brittle {
 fn settings(run: &Run) -> Settings {
     let model = ModelSettings::default()
         .path(run.path.display().to_string())
-        .hardware_backend(HardwareBackend::Cpu)
+        .hardware_backend(run.hardware)
         .context_length(512_u32)
         .n_threads(run.threads);
     let runtime = RuntimeSettings::default().restart_max(1000_u32);
@@ -112,12 +112,13 @@ pub fn run(run: &Run) -> Result<Outcome> {
     std::panic::set_hook(Box::new(|_| {}));
     let (mut rounds, mut loads) = (Vec::new(), Vec::new());
     runtime.block_on(async {
-        let elpis = Elpis::builder(settings(run))
-            .backend(factory)
-            .start()
-            .await?;
-        let session = elpis.session("a")?;
         for round in 0..run.rounds {
+            // A runtime waits longer after each restart of a series.
+            let elpis = Elpis::builder(settings(run))
+                .backend(factory.clone())
+                .start()
+                .await?;
+            let session = elpis.session("a")?;
             let chat = session.chat(words(8, round as u64)).max_tokens(300);
             let mut broken = chat.stream().await?;
             ensure!(broken.next().await.is_some_and(|event| event.is_ok()));
@@ -137,8 +138,8 @@ pub fn run(run: &Run) -> Result<Outcome> {
             );
             rounds.push(beyond);
             loads.push(load.as_secs_f64());
+            elpis.shutdown().await;
         }
-        elpis.shutdown().await;
         anyhow::Ok(())
     })?;
     std::panic::set_hook(hook);

@@ -12,6 +12,9 @@ use crate::engine::{Engine, rate};
 use crate::measure::{Outcome, Run};
 use crate::stats::median;
 
+/// Beside a processor's memory, that is.
+pub const NAME: &str = "roofline";
+
 const CONTEXT: u32 = 2048;
 
 /// Bytes that are read to measure the bandwidth: far more than any cache holds.
