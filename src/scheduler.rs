@@ -234,6 +234,17 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Whether [`rest`](Self::rest) has something to do.
+    pub fn wants_rest(&self) -> bool {
+        self.slots.is_empty() && self.cache.wants_copy()
+    }
+
+    /// Writes down, while nothing runs, what another session's turn would
+    /// otherwise wait for.
+    pub fn rest(&mut self) {
+        self.cache.copy(self.backend.as_mut());
+    }
+
     /// Evaluates one batch and samples from it.
     ///
     /// A generation that fails alone ends with its error. If the cache has no

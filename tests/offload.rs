@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use elpis::backend::{
-    Backend, BackendKind, Batch, Device, LoadOptions, Token, available_backends,
-    create_backend, devices_of,
+    Backend, BackendKind, Batch, Device, LoadOptions, Token, available_backends, create_backend,
+    devices_of,
 };
 use elpis::settings::{ModelSettings, ModelSource, TorchDtype};
 use elpis::steering::{

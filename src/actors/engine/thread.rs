@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::pulse::Pulse;
 use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
-use crate::backend::LoadOptions;
+use crate::backend::{LoadOptions, take_long_slices};
 use crate::error::EngineError;
 use crate::scheduler::{Outcome, PrefixOptions, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
@@ -21,6 +21,8 @@ use crate::telemetry::StepMetrics;
 /// How long the thread sleeps when every running generation waits for its
 /// reader.
 const READER_POLL: Duration = Duration::from_millis(2);
+/// How long nothing must have come before the thread does what can wait.
+const REST_AFTER: Duration = Duration::from_millis(5);
 /// How often an idle or stalled thread looks for timeouts.
 const RETIRE_POLL: Duration = Duration::from_millis(50);
 /// How often a stopping actor looks whether the thread has ended.
@@ -118,6 +120,7 @@ fn run(
     report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
+    take_long_slices();
     let loaded = guarded(|| load(options, wiring));
     let mut scheduler = match loaded {
         Ok((scheduler, model)) => {
@@ -257,7 +260,9 @@ fn serve(
             RETIRE_POLL
         };
         // Idle, the thread sleeps until something comes.
-        let timeout = if idle {
+        let timeout = if idle && scheduler.wants_rest() {
+            crossbeam_channel::after(REST_AFTER)
+        } else if idle {
             crossbeam_channel::never()
         } else {
             crossbeam_channel::after(wait)
@@ -286,7 +291,10 @@ fn serve(
                     order.carry_out(scheduler);
                 }
             }
-            recv(timeout) -> _ => {}
+            recv(timeout) -> _ => if idle {
+                pulse.work();
+                scheduler.rest();
+            },
         }
         // The step after a rest does not follow a token.
         last = Instant::now();
