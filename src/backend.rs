@@ -18,6 +18,8 @@ pub(crate) mod environment;
 mod error;
 mod facts;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
+mod memory;
+#[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod norms;
 #[cfg(unix)]
 mod process;

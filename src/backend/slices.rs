@@ -18,7 +18,7 @@ pub(crate) fn take_long_slices() {
 mod linux {
     use std::io;
 
-    /// In nanoseconds; the kernel's own limit (sched_setattr(2)).
+    /// In nanoseconds; the kernel's own limit (`sched_setattr(2)`).
     pub(super) const LONGEST: u64 = 100_000_000;
 
     const SIZE: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
