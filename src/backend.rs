@@ -181,8 +181,11 @@ pub fn devices_of(backend: BackendKind) -> Vec<Device> {
 /// The GPUs to test on, if `ELPIS_TEST_HARDWARE` asks for one; none: the processor.
 #[cfg(all(test, any(feature = "llama-cpp", feature = "transformers")))]
 fn tested_devices(backend: BackendKind) -> Vec<Device> {
-    let asked = std::env::var("ELPIS_TEST_HARDWARE").unwrap_or_default();
-    if matches!(asked.as_str(), "" | "cpu") {
+    use crate::settings::HardwareBackend;
+
+    let asked = std::env::var("ELPIS_TEST_HARDWARE").unwrap_or_else(|_| "cpu".to_owned());
+    let asked: HardwareBackend = serde_json::from_value(asked.into()).unwrap();
+    if asked == HardwareBackend::Cpu {
         return Vec::new();
     }
     let mut devices = devices_of(backend);

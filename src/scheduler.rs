@@ -129,7 +129,7 @@ impl Scheduler {
                 library,
                 clock,
                 options,
-                piece: Vec::with_capacity(64),
+                piece: Vec::with_capacity(256),
                 facts: Arc::clone(&facts),
             },
             slots: Vec::with_capacity(n as usize),
@@ -232,17 +232,6 @@ impl Scheduler {
             }
         }
         Ok(())
-    }
-
-    /// Whether [`rest`](Self::rest) has something to do.
-    pub fn wants_rest(&self) -> bool {
-        self.slots.is_empty() && self.cache.wants_copy()
-    }
-
-    /// Writes down, while nothing runs, what another session's turn would
-    /// otherwise wait for.
-    pub fn rest(&mut self) {
-        self.cache.copy(self.backend.as_mut());
     }
 
     /// Evaluates one batch and samples from it.

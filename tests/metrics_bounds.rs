@@ -15,7 +15,7 @@ use elpis::settings::{MetricsSettings, ModelSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
 use elpis::{Coefficients, Elpis, Settings};
 
-const RELOADS: u16 = 300;
+const RELOADS: u16 = 2000;
 
 /// Puts a vector into the folder at one stroke.
 fn put(folder: &Path, vectors: &Path, scale: f32) {

@@ -234,67 +234,6 @@ fn idle_pasts_leave_the_cache_when_another_begins() {
 }
 
 #[test]
-fn what_another_session_would_wait_for_is_written_down_while_nothing_runs() {
-    let (mut scheduler, probe) = scheduler(PrefixPolicy::Keep);
-    let saves = || probe.saves.load(Ordering::SeqCst);
-    let first = format!("{SYSTEM}1?");
-    say(&mut scheduler, "a", &first, None);
-    assert!(!scheduler.wants_rest(), "nobody else has spoken");
-    let other = say(&mut scheduler, "b", "something else", None).text();
-    assert_eq!(saves(), 1);
-    assert!(scheduler.wants_rest());
-    let before = scheduler.cache_usage();
-    scheduler.rest();
-    assert!(!scheduler.wants_rest());
-    let after = scheduler.cache_usage();
-    let length = before.used;
-    assert_eq!(after.used, length, "it stays where it is");
-    let copied = after.stored_bytes - before.stored_bytes;
-    assert_eq!((saves(), copied), (2, length * TOKEN_BYTES));
-
-    // Who goes on takes it over, and the copy is of no use.
-    let next = format!("something else{other} and more");
-    let report = say(&mut scheduler, "b", &next, None).report();
-    assert_eq!(report.cached_prompt_tokens as usize, length);
-    assert_eq!(scheduler.cache_usage().stored_bytes, before.stored_bytes);
-
-    // Another's first step writes nothing.
-    scheduler.rest();
-    assert_eq!(saves(), 3);
-    let running = submit(&mut scheduler, "c", "third", None);
-    assert!(!scheduler.wants_rest());
-    scheduler.step().unwrap();
-    assert_eq!(saves(), 3);
-    assert_eq!(scheduler.cache_usage().used, "third".len());
-    run(&mut scheduler, &[&running]);
-    for session in ["a", "b", "c"] {
-        let session = SessionId::new(session).unwrap();
-        scheduler.forget(&session).unwrap();
-    }
-    let usage = scheduler.cache_usage();
-    assert_eq!((usage.used, usage.stored_bytes, usage.entries), (0, 0, 0));
-}
-
-#[test]
-fn a_past_beyond_the_memory_is_not_written_down_again_and_again() {
-    let (mut scheduler, probe) = with(
-        Scripted::new(4, 32, 400, NO_END),
-        PrefixPolicy::Keep,
-        40 * TOKEN_BYTES,
-    );
-    say(&mut scheduler, "a", "short", None);
-    say(&mut scheduler, "b", &format!("{SYSTEM}1?"), None);
-    assert!(scheduler.wants_rest());
-    let saves = || probe.saves.load(Ordering::SeqCst);
-    let before = (saves(), scheduler.cache_usage().stored_bytes);
-    scheduler.rest();
-    assert!(!scheduler.wants_rest());
-    scheduler.rest();
-    let usage = scheduler.cache_usage();
-    assert_eq!((saves(), usage.stored_bytes), (before.0 + 1, before.1));
-}
-
-#[test]
 fn keep_leaves_the_past_as_it_was_felt() {
     let (mut scheduler, _) = scheduler(PrefixPolicy::Keep);
     let prompt = format!("{SYSTEM}one?");

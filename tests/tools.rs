@@ -22,7 +22,7 @@ fn weather() -> Value {
     }])
 }
 
-/// A recorded reply: format, reply, text outside of calls, calls.
+/// A reply as models of its family write it: format, reply, text outside of calls, calls.
 type Reply = (
     ToolFormat,
     &'static str,

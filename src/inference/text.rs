@@ -9,6 +9,9 @@ pub const MAX_STOPS: usize = 16;
 /// The longest stop string, in bytes of UTF-8.
 pub const MAX_STOP_BYTES: usize = 256;
 
+/// Bytes that a stream has room for from the start: more than a token of known vocabularies.
+const ROOM: usize = 256;
+
 /// Says why a set of stop strings was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -66,8 +69,8 @@ pub struct Pushed<'a> {
 /// The match that starts first wins; of two that start together, the longer; of two equal ones,
 /// the first in the list. The pieces joined are the same however the bytes were split.
 ///
-/// At most `MAX_STOP_BYTES - 1` bytes of text are held back. A push allocates only while the
-/// buffer still grows to the longest piece seen.
+/// At most `MAX_STOP_BYTES - 1` bytes of text are held back. A push allocates only if a
+/// piece is longer than any before it and than 256 bytes.
 #[derive(Debug)]
 pub struct TextStream {
     decoder: Decoder,
@@ -114,7 +117,7 @@ impl TextStream {
             decoder: UTF_8.new_decoder_without_bom_handling(),
             stops: stops.iter().map(|stop| stop.as_bytes().into()).collect(),
             starts,
-            buffer: String::new(),
+            buffer: String::with_capacity(ROOM),
             handed_out: 0,
             stopped: None,
             finished: false,

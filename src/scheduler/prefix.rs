@@ -2,9 +2,7 @@
 //!
 //! Cells of an idle past cost every decoding row its share of attention, so
 //! only the past of the very last generation stays in the key–value cache, and
-//! only until another one begins. The others are held as bytes. Since the next
-//! to speak may be another session, whose prompt should not wait for these
-//! bytes, they are written while nothing runs, where there is another session.
+//! only until another one begins. The others are held as bytes.
 
 use super::cells::Cells;
 use super::past::{Allowed, Past};
@@ -70,40 +68,10 @@ struct Entry {
 /// Where the keys and values of a past are.
 #[derive(Debug)]
 enum Home {
-    /// In a sequence of the cache, and perhaps in memory too.
-    Resident { sequence: SequenceId, copy: Copied },
+    /// In a sequence of the cache.
+    Resident(SequenceId),
     /// In memory, in the backend's own form.
     Stored(Vec<u8>),
-}
-
-/// What there is in memory of a past that is in the cache.
-#[derive(Debug)]
-enum Copied {
-    Not,
-    Whole(Vec<u8>),
-    /// It cannot be saved, or is larger than the memory for all.
-    Never,
-}
-
-impl Home {
-    /// Bytes in memory.
-    fn stored(&self) -> usize {
-        match self {
-            Self::Stored(bytes)
-            | Self::Resident {
-                copy: Copied::Whole(bytes),
-                ..
-            } => bytes.len(),
-            Self::Resident { .. } => 0,
-        }
-    }
-
-    fn resident(&self) -> Option<SequenceId> {
-        match self {
-            Self::Resident { sequence, .. } => Some(*sequence),
-            Self::Stored(_) => None,
-        }
-    }
 }
 
 /// Idle pasts, free sequences and free cells.
@@ -223,17 +191,19 @@ impl PrefixCache {
         entry.used = uses;
         let whole = length == entry.past.len();
         let goes_on = whole && (&entry.session == session || !self.rewinds);
-        if let Some(resident) = entry.home.resident() {
-            if goes_on {
+        match &entry.home {
+            Home::Resident(resident) if goes_on => {
                 self.free.push(*sequence);
-                *sequence = resident;
-                self.stored -= entry.home.stored();
+                *sequence = *resident;
                 past.take_over(self.entries.swap_remove(index).past);
-            } else {
-                backend.share_prefix(resident, *sequence, length as u32)?;
-                past.share(&entry.past, length, &mut self.cells);
+                return Ok(());
             }
-            return Ok(());
+            Home::Resident(resident) => {
+                backend.share_prefix(*resident, *sequence, length as u32)?;
+                past.share(&entry.past, length, &mut self.cells);
+                return Ok(());
+            }
+            Home::Stored(_) => {}
         }
         let entry = self.entries.swap_remove(index);
         let Home::Stored(bytes) = &entry.home else {
@@ -276,8 +246,7 @@ impl PrefixCache {
         self.drop_parts_of(backend, &session, &past)?;
         // One at most is resident.
         self.settle(backend)?;
-        let copy = Copied::Not;
-        self.insert(session, past, Home::Resident { sequence, copy });
+        self.insert(session, past, Home::Resident(sequence));
         if others_run {
             self.settle(backend)?;
         }
@@ -329,68 +298,18 @@ impl PrefixCache {
     /// Whether an idle past is in the key–value cache.
     pub(super) fn has_resident(&self) -> bool {
         let mut entries = self.entries.iter();
-        entries.any(|entry| entry.home.resident().is_some())
-    }
-
-    /// The resident past that is worth a copy: another session may speak next.
-    fn uncopied(&self) -> Option<usize> {
-        let uncopied = |entry: &Entry| {
-            matches!(
-                entry.home,
-                Home::Resident {
-                    copy: Copied::Not,
-                    ..
-                }
-            )
-        };
-        let index = self.entries.iter().position(uncopied)?;
-        let session = &self.entries.get(index)?.session;
-        let mut entries = self.entries.iter();
-        entries
-            .any(|other| &other.session != session)
-            .then_some(index)
-    }
-
-    /// Whether [`copy`](Self::copy) has something to do.
-    pub(super) fn wants_copy(&self) -> bool {
-        self.uncopied().is_some()
-    }
-
-    /// Writes the resident past down, which stays where it is.
-    pub(super) fn copy(&mut self, backend: &mut dyn Backend) {
-        let Some(entry) = self
-            .uncopied()
-            .and_then(|index| self.entries.get_mut(index))
-        else {
-            return;
-        };
-        let Home::Resident { sequence, copy } = &mut entry.home else {
-            return;
-        };
-        *copy = match backend.save_sequence(*sequence) {
-            Ok(bytes) if bytes.len() <= self.options.memory => {
-                self.stored += bytes.len();
-                Copied::Whole(bytes)
-            }
-            // It is tried again, and told, when it has to leave.
-            Ok(_) | Err(_) => Copied::Never,
-        };
-        self.keep_within_memory();
+        entries.any(|entry| matches!(entry.home, Home::Resident(_)))
     }
 
     /// Moves resident pasts out of the key–value cache.
     pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
-        let resident = |entry: &Entry| entry.home.resident().is_some();
+        let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));
         while let Some(index) = self.entries.iter().position(resident) {
             let entry = self.entries.swap_remove(index);
-            self.stored -= entry.home.stored();
-            let Home::Resident { sequence, copy } = entry.home else {
+            let Home::Resident(sequence) = entry.home else {
                 continue;
             };
-            let saved = match copy {
-                Copied::Whole(bytes) => Ok(bytes),
-                Copied::Not | Copied::Never => backend.save_sequence(sequence),
-            };
+            let saved = backend.save_sequence(sequence);
             let mut past = entry.past;
             past.leave(&mut self.cells);
             self.free.push(sequence);
@@ -461,12 +380,8 @@ impl PrefixCache {
             return Ok(None);
         };
         let bytes = match &entry.home {
-            Home::Resident {
-                copy: Copied::Whole(bytes),
-                ..
-            }
-            | Home::Stored(bytes) => bytes.clone(),
-            Home::Resident { sequence, .. } => backend.save_sequence(*sequence)?,
+            Home::Resident(sequence) => backend.save_sequence(*sequence)?,
+            Home::Stored(bytes) => bytes.clone(),
         };
         Ok(Some((&entry.past, bytes)))
     }
@@ -490,10 +405,12 @@ impl PrefixCache {
 
     fn evict(&mut self, backend: &mut dyn Backend, index: usize) -> Result<(), BackendError> {
         let entry = self.entries.swap_remove(index);
-        self.stored -= entry.home.stored();
-        match entry.home.resident() {
-            Some(sequence) => self.discard(backend, sequence, entry.past),
-            None => Ok(()),
+        match entry.home {
+            Home::Resident(sequence) => self.discard(backend, sequence, entry.past),
+            Home::Stored(bytes) => {
+                self.stored -= bytes.len();
+                Ok(())
+            }
         }
     }
 }

@@ -24,8 +24,6 @@ pub struct Probe {
     pub failures: Arc<Mutex<Vec<BackendError>>>,
     /// Tokens held in all sequences together.
     pub cached: Arc<AtomicUsize>,
-    /// Times that a sequence was written down.
-    pub saves: Arc<AtomicUsize>,
 }
 
 /// Letters as tokens: token `n` is the byte `n`, and so is token `n + 128`.
@@ -202,7 +200,6 @@ impl Backend for Scripted {
     }
 
     fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.probe.saves.fetch_add(1, Ordering::SeqCst);
         let rows = self.sequences[sequence as usize].iter();
         Ok(rows
             .flat_map(|(token, norm)| [token.to_le_bytes(), norm.to_le_bytes()])

@@ -100,6 +100,9 @@ impl Options {
                 Long("hardware") => {
                     let name = parser.value()?.string()?;
                     options.hardware = serde_json::from_value(name.into())?;
+                    if options.hardware == HardwareBackend::Auto {
+                        bail!("--hardware auto: name what is to be measured");
+                    }
                 }
                 Long("smoke") => options.smoke = true,
                 Long("cache") => options.cache = parser.value()?.into(),
@@ -193,7 +196,8 @@ mod tests {
     fn what_is_not_known_is_refused() {
         assert!(parse(&["relaod"]).is_err());
         assert!(parse(&["--rounds=0"]).is_err());
-        assert!(parse(&["--model=huge"]).is_err());
+        assert!(parse(&["--model=gigantic"]).is_err());
+        assert!(parse(&["--hardware=auto"]).is_err());
         assert!(parse(&["--hardware=abacus"]).is_err());
         assert!(parse(&["--fast"]).is_err());
     }

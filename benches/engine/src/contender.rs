@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use elpis::Coefficients;
-use elpis::settings::HardwareBackend;
 use serde_json::{Value, json};
 
 use crate::bare::{self, Bare, BareOptions};
@@ -104,7 +103,7 @@ impl Contender {
                 sequences: u32::try_from(clients)?,
                 batch: BATCH,
                 threads: run.threads,
-                offload: run.hardware != HardwareBackend::Cpu,
+                offload: false,
             };
             let bare = Box::new(Bare::load(&run.path, options)?);
             let answer = json!({"about": "bare llama.cpp", "threads": run.threads, "batch": BATCH});

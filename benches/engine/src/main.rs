@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     if let Some((part, spec)) = options.part {
         let start = process::peak();
         let path = model::ensure(spec, &options.cache)?;
-        let run = Run::new(spec, path, 1, options.smoke).on(options.hardware);
+        let run = Run::new(spec, path, 1, options.smoke);
         match part {
             Part::Footprint => println!("{}", memory::footprint(&run, start?)?),
             Part::Contender(kind) => contender::serve(kind, &run)?,
@@ -59,10 +59,10 @@ fn main() -> Result<()> {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
             let path = model::ensure(spec, &options.cache)
                 .with_context(|| format!("cannot make the model `{}`", spec.name))?;
-            let run = Run::new(spec, path, options.rounds(), options.smoke).on(options.hardware);
+            let run = Run::new(spec, path, options.rounds(), options.smoke).on(options.hardware)?;
             let outcome = (figure.run)(&run)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
-            let line = report::line(figure, &run, &outcome, &options.command)?;
+            let line = report::line(figure, &run, &outcome, &options.command);
             println!("{line}");
             lines.push(line.clone());
             if let Some(folder) = &options.report {

@@ -21,6 +21,8 @@ pub struct Run {
     pub smoke: bool,
     /// What the model runs on, on both sides.
     pub hardware: HardwareBackend,
+    /// The GPUs of it, in words.
+    pub gpu: Option<String>,
     /// Threads that evaluate, on both sides.
     pub threads: usize,
     /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
@@ -69,33 +71,30 @@ impl Run {
             rounds,
             smoke,
             hardware: HardwareBackend::Cpu,
+            gpu: None,
             threads: num_cpus::get_physical().clamp(1, usable),
             turns: if smoke { 1 } else { 4 },
         }
     }
 
     /// The same on other hardware.
-    #[must_use]
-    pub fn on(mut self, hardware: HardwareBackend) -> Self {
-        self.hardware = hardware;
-        self
-    }
-
-    /// The GPU that the model runs on, in words; none: the processor.
-    pub fn gpu(&self) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn on(mut self, hardware: HardwareBackend) -> Result<Self> {
         let backend = match self.spec.format {
             Format::Gguf => BackendKind::LlamaCpp,
             Format::Folder => BackendKind::Transformers,
         };
         let model = ModelSettings::default()
             .backend(backend)
-            .hardware_backend(self.hardware);
+            .hardware_backend(hardware);
         let mut selected = HardwareReport::take(&model)?.selected_devices();
         selected.retain(|device| device.kind.is_gpu());
-        let mut gpus = selected.into_iter().map(|device| device.description);
-        Ok(gpus
-            .next()
-            .map(|first| gpus.fold(first, |all, gpu| format!("{all} + {gpu}"))))
+        let names: Vec<_> = selected.into_iter().map(|gpu| gpu.description).collect();
+        self.gpu = (!names.is_empty()).then(|| names.join(" + "));
+        self.hardware = hardware;
+        Ok(self)
     }
 
     /// Tells how a round went.

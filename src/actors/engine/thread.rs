@@ -21,8 +21,6 @@ use crate::telemetry::StepMetrics;
 /// How long the thread sleeps when every running generation waits for its
 /// reader.
 const READER_POLL: Duration = Duration::from_millis(2);
-/// How long nothing must have come before the thread does what can wait.
-const REST_AFTER: Duration = Duration::from_millis(5);
 /// How often an idle or stalled thread looks for timeouts.
 const RETIRE_POLL: Duration = Duration::from_millis(50);
 /// How often a stopping actor looks whether the thread has ended.
@@ -120,7 +118,10 @@ fn run(
     report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
-    take_long_slices();
+    // A worker's process evaluates on a thread of its own.
+    if options.worker.is_none() {
+        take_long_slices();
+    }
     let loaded = guarded(|| load(options, wiring));
     let mut scheduler = match loaded {
         Ok((scheduler, model)) => {
@@ -260,9 +261,7 @@ fn serve(
             RETIRE_POLL
         };
         // Idle, the thread sleeps until something comes.
-        let timeout = if idle && scheduler.wants_rest() {
-            crossbeam_channel::after(REST_AFTER)
-        } else if idle {
+        let timeout = if idle {
             crossbeam_channel::never()
         } else {
             crossbeam_channel::after(wait)
@@ -291,10 +290,7 @@ fn serve(
                     order.carry_out(scheduler);
                 }
             }
-            recv(timeout) -> _ => if idle {
-                pulse.work();
-                scheduler.rest();
-            },
+            recv(timeout) -> _ => {}
         }
         // The step after a rest does not follow a token.
         last = Instant::now();

@@ -50,6 +50,7 @@ pub(super) struct Hook {
     captured: Option<Vec<Vec<f32>>>,
     /// The rows that a layer shows and that are steered there, with their plans.
     steered: Vec<(usize, u32)>,
+    /// Room for the rows of a batch, where they are in a device's memory.
     scratch: Vec<f32>,
     fault: Option<String>,
 }
@@ -222,13 +223,8 @@ impl Hook {
                 self.steered.push((index, plan));
             }
         }
-        for run in self.steered.chunk_by(|a, b| a.0 + 1 == b.0) {
-            let first = run.first().map_or(0, |(index, _)| *index);
-            let vectors = run.iter().filter_map(|(_, plan)| vector_at(*plan));
-            // SAFETY: the rows of a run are rows of the view, and the vectors' width was checked
-            // in `steer`.
-            unsafe { view.add(first, run.len(), vectors, &mut self.scratch) };
-        }
+        // SAFETY: the rows are rows of the view, and the vectors' width was checked in `steer`.
+        unsafe { view.add(&self.steered, vector_at, &mut self.scratch) };
         Ok(())
     }
 

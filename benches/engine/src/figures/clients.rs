@@ -36,6 +36,7 @@ pub fn eight(run: &Run) -> Result<Outcome> {
     // A turn takes half a minute.
     let run = Run {
         path: run.path.clone(),
+        gpu: run.gpu.clone(),
         turns: 1,
         ..*run
     };

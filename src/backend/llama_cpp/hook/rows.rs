@@ -2,13 +2,16 @@
 
 use llama_cpp_sys_2 as sys;
 
+/// Rows no further apart than this go in one copy with those between them.
+const CLOSE: usize = 8;
+
 /// The rows of a float tensor `[n_embd, n_rows]` in host or device memory.
 pub(super) struct RowView {
     tensor: *mut sys::ggml_tensor,
     n_embd: usize,
     pub(super) n_rows: usize,
     stride: usize,
-    pub(super) host: bool,
+    host: bool,
 }
 
 impl RowView {
@@ -89,20 +92,19 @@ impl RowView {
         }
     }
 
-    /// Adds a vector to each of `count` rows from `first` on. In a device's memory every copy
-    /// waits for the device, so they go there and back together.
+    /// Adds to each of the rows, whose indices ascend, its vector. In a device's memory every
+    /// copy waits for the device, so rows that are close go there and back together.
     ///
     /// # Safety
     /// The tensor has these rows; each vector has the width of a row.
     pub(super) unsafe fn add<'v>(
         &self,
-        first: usize,
-        count: usize,
-        vectors: impl Iterator<Item = &'v [f32]>,
+        rows: &[(usize, u32)],
+        vector: impl Fn(u32) -> Option<&'v [f32]>,
         scratch: &mut Vec<f32>,
     ) {
         if self.host {
-            for (index, vector) in (first..first + count).zip(vectors) {
+            for &(index, plan) in rows {
                 // SAFETY: host memory of the tensor; the row lies within it and nobody else
                 // touches it while the graph waits for this callback.
                 let row = unsafe {
@@ -110,25 +112,34 @@ impl RowView {
                     let row = row.byte_add(index * self.stride);
                     std::slice::from_raw_parts_mut(row, self.n_embd)
                 };
-                add_to(row, vector);
+                add_to(row, vector(plan));
             }
             return;
         }
-        scratch.clear();
-        scratch.resize(count * self.n_embd, 0.0);
-        // SAFETY: `scratch` holds `count` rows; what is written is what was read.
-        unsafe {
-            self.read(first, scratch);
-            for (row, vector) in scratch.chunks_exact_mut(self.n_embd).zip(vectors) {
-                add_to(row, vector);
+        for run in rows.chunk_by(|a, b| b.0 - a.0 <= CLOSE) {
+            let (Some(&(first, _)), Some(&(last, _))) = (run.first(), run.last()) else {
+                continue;
+            };
+            let length = (last + 1 - first) * self.n_embd;
+            if scratch.len() < length {
+                scratch.resize(length, 0.0);
             }
-            self.write(first, scratch);
+            let values = scratch.get_mut(..length).unwrap_or_default();
+            // SAFETY: rows from `first` to `last`; what is written is what was read.
+            unsafe {
+                self.read(first, values);
+                for &(index, plan) in run {
+                    let row = values.chunks_exact_mut(self.n_embd).nth(index - first);
+                    add_to(row.unwrap_or_default(), vector(plan));
+                }
+                self.write(first, values);
+            }
         }
     }
 }
 
-fn add_to(row: &mut [f32], vector: &[f32]) {
-    for (value, delta) in row.iter_mut().zip(vector) {
+fn add_to(row: &mut [f32], vector: Option<&[f32]>) {
+    for (value, delta) in row.iter_mut().zip(vector.unwrap_or_default()) {
         *value += delta;
     }
 }
@@ -138,10 +149,9 @@ mod tests {
     use super::*;
 
     const WIDTH: usize = 4;
-    const ROWS: usize = 6;
+    const ROWS: usize = 24;
 
-    /// A tensor of six rows, or a view of the left half of one twice as wide, whose values count
-    /// up from 0.
+    /// A tensor, or a view of the left half of one twice as wide, whose values count up from 0.
     fn with_tensor(tight: bool, check: impl FnOnce(RowView)) {
         let wide = if tight { WIDTH } else { 2 * WIDTH };
         let values: Vec<f32> = (0..ROWS * wide).map(|value| value as f32).collect();
@@ -174,36 +184,46 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_rows_are_read_and_added_to_the_same_on_host_and_device() {
+    fn rows_are_added_to_the_same_on_host_and_device() {
         let vectors: Vec<Vec<f32>> = (1..4).map(|v| vec![v as f32 * 100.0; WIDTH]).collect();
+        let vector = |plan: u32| vectors.get(plan as usize).map(Vec::as_slice);
+        let cases: [&[(usize, u32)]; 6] = [
+            &[],
+            &[(0, 2)],
+            &[(1, 0), (2, 1), (3, 2)],
+            &[(0, 1), (3, 0), (5, 2)],
+            &[(2, 0), (3, 1), (20, 2), (23, 0)],
+            &[(0, 9), (23, 1)],
+        ];
+        // One for all, as the hook has it: what an earlier use left must not matter.
+        let mut scratch = Vec::new();
         for (tight, host) in [(true, true), (true, false), (false, true), (false, false)] {
-            with_tensor(tight, |mut view| {
-                assert_eq!((view.host, view.n_rows), (true, ROWS));
-                // Host memory can be reached as a device's is.
-                view.host = host;
-                let (mut before, mut after) = (vec![0.0; ROWS * WIDTH], vec![0.0; ROWS * WIDTH]);
-                // SAFETY: the tensor has six rows of this width.
-                unsafe {
-                    view.read(0, &mut before);
-                    let vectors = vectors.iter().map(Vec::as_slice);
-                    view.add(2, 3, vectors, &mut Vec::new());
-                    view.read(0, &mut after);
-                }
-                let wide = if tight { WIDTH } else { 2 * WIDTH };
-                for index in 0..ROWS * WIDTH {
-                    let (row, column) = (index / WIDTH, index % WIDTH);
-                    let value = (row * wide + column) as f32;
-                    let delta = [0.0, 0.0, 100.0, 200.0, 300.0, 0.0][row];
-                    assert!(
-                        (before[index] - value).abs() < 1e-6,
-                        "{tight} {host} {index}"
-                    );
-                    assert!(
-                        (after[index] - value - delta).abs() < 1e-6,
-                        "{tight} {host} {index}"
-                    );
-                }
-            });
+            for rows in cases {
+                with_tensor(tight, |mut view| {
+                    assert_eq!((view.host, view.n_rows), (true, ROWS));
+                    // Host memory can be reached as a device's is.
+                    view.host = host;
+                    let (mut before, mut after) =
+                        (vec![0.0; ROWS * WIDTH], vec![0.0; ROWS * WIDTH]);
+                    // SAFETY: the tensor has these rows, of this width.
+                    unsafe {
+                        view.read(0, &mut before);
+                        view.add(rows, vector, &mut scratch);
+                        view.read(0, &mut after);
+                    }
+                    let wide = if tight { WIDTH } else { 2 * WIDTH };
+                    for index in 0..ROWS * WIDTH {
+                        let (row, column) = (index / WIDTH, index % WIDTH);
+                        let value = (row * wide + column) as f32;
+                        let plan = rows.iter().find(|(steered, _)| *steered == row);
+                        let delta = plan.and_then(|(_, plan)| vector(*plan));
+                        let delta = delta.map_or(0.0, |vector| vector[column]);
+                        let case = format!("{tight} {host} {rows:?} {index}");
+                        assert!((before[index] - value).abs() < 1e-6, "{case}");
+                        assert!((after[index] - value - delta).abs() < 1e-6, "{case}");
+                    }
+                });
+            }
         }
     }
 }
