@@ -123,12 +123,14 @@ fn run(
         take_long_slices();
     }
     let loaded = guarded(|| load(options, wiring));
-    let mut scheduler = match loaded {
+    let (mut scheduler, metrics) = match loaded {
         Ok((scheduler, model)) => {
+            // Whoever hears that the model is loaded finds its metrics.
+            let metrics = StepMetrics::new(&model.facts.name);
             if report.send(Ok(model)).is_err() {
                 return;
             }
-            scheduler
+            (scheduler, metrics)
         }
         Err(failure) => {
             let _ = report.send(Err(failure));
@@ -140,7 +142,7 @@ fn run(
         for rescued in wiring.intake.take_rescued() {
             scheduler.resume(rescued);
         }
-        serve(&mut scheduler, wiring, stopped, pulse)
+        serve(&mut scheduler, wiring, &metrics, stopped, pulse)
     });
     // Whatever breaks from here on, the actor hears of the end.
     let kept = guarded(|| {
@@ -217,11 +219,11 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
 fn serve(
     scheduler: &mut Scheduler,
     wiring: &Wiring,
+    metrics: &StepMetrics,
     stopped: &Receiver<()>,
     pulse: &Pulse,
 ) -> Result<(), EngineFailure> {
     let intake = &wiring.intake;
-    let metrics = StepMetrics::new(&scheduler.facts().name);
     let (death, died) = bounded(1);
     let tell = death.clone();
     scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
