@@ -142,6 +142,8 @@ fn run(
         for rescued in wiring.intake.take_rescued() {
             scheduler.resume(rescued);
         }
+        // Gauges go with what they show, before anyone hears of its end.
+        let metrics = metrics;
         serve(&mut scheduler, wiring, &metrics, stopped, pulse)
     });
     // Whatever breaks from here on, the actor hears of the end.
