@@ -23,14 +23,12 @@ mod memory;
 mod norms;
 #[cfg(unix)]
 mod process;
-mod slices;
 pub mod worker;
 
 pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
 pub use error::BackendError;
 pub use facts::{Device, DeviceKind, ModelFacts};
-pub(crate) use slices::take_long_slices;
 
 use std::fmt::Debug;
 use std::sync::Arc;

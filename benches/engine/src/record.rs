@@ -143,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_makes_another_machine() {
+        let processor = line("prefix", "large", "A", 0.1);
+        let mut gpu = processor.clone();
+        gpu["gpu"] = json!("Abacus 2000");
+        assert_eq!(
+            machine(&gpu),
+            format!("Abacus 2000, {}", machine(&processor))
+        );
+        assert_ne!(key(&gpu), key(&processor));
+    }
+
+    #[test]
     fn the_page_has_a_place_for_the_tables() {
         let page = include_str!("../../../BENCHMARKS.md");
         with_results(page, &[line("prefix", "small", "A", 0.1)]).unwrap();

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::pulse::Pulse;
 use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
-use crate::backend::{LoadOptions, take_long_slices};
+use crate::backend::LoadOptions;
 use crate::error::EngineError;
 use crate::scheduler::{Outcome, PrefixOptions, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
@@ -118,10 +118,6 @@ fn run(
     report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
-    // A worker's process evaluates on a thread of its own.
-    if options.worker.is_none() {
-        take_long_slices();
-    }
     let loaded = guarded(|| load(options, wiring));
     let (mut scheduler, metrics) = match loaded {
         Ok((scheduler, model)) => {

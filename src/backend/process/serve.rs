@@ -14,9 +14,7 @@ use super::frame::{Channel, invalid};
 use super::logits::SharedLogits;
 use super::plans::Plans;
 use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, push_floats};
-use crate::backend::{
-    Backend, BackendError, Batch, Token, Tokenizer, load_here, take_long_slices, worker,
-};
+use crate::backend::{Backend, BackendError, Batch, Token, Tokenizer, load_here, worker};
 
 /// Serves the runtime that started this process until it has enough.
 pub(in crate::backend) fn serve() -> ! {
@@ -37,7 +35,6 @@ pub(in crate::backend) fn serve() -> ! {
 }
 
 fn run() -> io::Result<()> {
-    take_long_slices();
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.write_all(&Hello::own().to_bytes())?;
     // Nothing that the native libraries read or print meets the runtime.
