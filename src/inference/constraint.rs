@@ -9,8 +9,10 @@
 mod absent;
 mod error;
 mod format;
+mod formats;
 #[cfg(feature = "tools")]
 mod guide;
+mod schema;
 #[cfg(feature = "tools")]
 mod vocabulary;
 
@@ -19,14 +21,14 @@ pub use absent::{Guide, Mask, Vocabulary};
 pub use error::ConstraintError;
 pub use format::{
     Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, MAX_REPETITIONS, ResponseFormat,
-    canonical_schema,
 };
 #[cfg(feature = "tools")]
 pub use guide::{Guide, Mask};
+pub use schema::canonical_schema;
 #[cfg(feature = "tools")]
 pub use vocabulary::Vocabulary;
 
-pub(crate) use format::check_patterns;
+pub(crate) use schema::check_patterns;
 
 use super::tools::{ControlToken, ToolFormat};
 

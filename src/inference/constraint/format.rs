@@ -1,12 +1,10 @@
 //! What a caller may ask of a reply's form.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ConstraintError;
-use crate::inference::tools::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, measure};
+use super::schema::{canonical_schema, check_schema};
 
 /// Longest regular expression or Lark grammar, in bytes.
 pub const MAX_GRAMMAR_BYTES: usize = 64 * 1024;
@@ -21,7 +19,7 @@ pub const MAX_REPETITIONS: usize = 1000;
 /// Most texts of a choice.
 pub const MAX_CHOICES: usize = 1024;
 
-const FIELD: &str = "response_format";
+pub(super) const FIELD: &str = "response_format";
 
 /// The form that a reply must have.
 ///
@@ -147,29 +145,7 @@ impl Grammar {
     }
 }
 
-/// The schema with JSON's spacing fixed to one space after `:` and `,`. Free white space would
-/// let a model write it for ever, and this is how Python writes what models have read.
-///
-/// Letters are written as they are, never as `\uXXXX`: an object that may have further properties
-/// is kept from repeating a declared name in that one spelling only.
-pub fn canonical_schema(schema: &Value) -> Value {
-    let mut fields = match schema {
-        Value::Object(fields) => fields.clone(),
-        // The other two schemas: everything and nothing.
-        Value::Bool(false) => Map::from_iter([("not".to_owned(), json!({}))]),
-        _ => Map::new(),
-    };
-    let writing = json!({
-        "item_separator": ", ",
-        "key_separator": ": ",
-        "whitespace_flexible": false,
-        "json_allowed_escapes": "nrbtf\\\"",
-    });
-    fields.insert("x-guidance".to_owned(), writing);
-    Value::Object(fields)
-}
-
-fn limit(field: &'static str, value: String, limit: &'static str) -> ConstraintError {
+pub(super) fn limit(field: &'static str, value: String, limit: &'static str) -> ConstraintError {
     ConstraintError::Limit {
         field,
         value,
@@ -177,96 +153,11 @@ fn limit(field: &'static str, value: String, limit: &'static str) -> ConstraintE
     }
 }
 
-fn check_schema(schema: &Value) -> Result<(), ConstraintError> {
-    let Measured { bytes, depth } = measure(schema);
-    if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
-        let value = "no schema".to_owned();
-        return Err(limit(FIELD, value, "a JSON schema: an object or a boolean"));
-    }
-    if bytes > MAX_SCHEMA_BYTES {
-        let value = format!("{bytes} bytes long");
-        return Err(limit(FIELD, value, "at most 262144 bytes"));
-    }
-    if depth > MAX_SCHEMA_DEPTH {
-        let value = format!("{depth} levels deep");
-        return Err(limit(FIELD, value, "at most 64 levels"));
-    }
-    check_patterns(FIELD, schema)
-}
-
-/// Keywords whose values are data and no schemas.
-const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
-
-/// Keywords whose values are schemas by names of the caller's choice.
-const NAMED: [&str; 5] = [
-    "properties",
-    "patternProperties",
-    "$defs",
-    "definitions",
-    "dependentSchemas",
-];
-
-/// Bounds the repetitions in all patterns of a schema, and refuses what the masks would let be
-/// broken.
-///
-/// # Errors
-/// [`ConstraintError::Limit`], [`ConstraintError::Refused`].
-pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), ConstraintError> {
-    let mut count = 0;
-    // Each with whether its keys are names and no keywords.
-    let mut open = vec![(schema, false)];
-    while let Some((value, names)) = open.pop() {
-        match value {
-            Value::Array(items) => open.extend(items.iter().map(|item| (item, false))),
-            Value::Object(fields) if names => {
-                open.extend(fields.values().map(|schema| (schema, false)));
-            }
-            Value::Object(fields) => {
-                let pattern = fields.get("pattern").and_then(Value::as_str);
-                count += pattern.map_or(0, repetitions);
-                let keys = fields.get("patternProperties").and_then(Value::as_object);
-                let keys = keys.into_iter().flat_map(Map::keys);
-                count += keys.map(|key| repetitions(key)).sum::<usize>();
-                check_least(field, fields)?;
-                let schemas = fields
-                    .iter()
-                    .filter(|(key, _)| !DATA.contains(&key.as_str()));
-                open.extend(schemas.map(|(key, value)| (value, NAMED.contains(&key.as_str()))));
-            }
-            _ => {}
-        }
-    }
-    check_repetitions(field, count)
-}
-
-/// Nothing keeps two free properties from having the same name, so no more than one of them can
-/// be asked for.
-fn check_least(field: &'static str, schema: &Map<String, Value>) -> Result<(), ConstraintError> {
-    let least = schema.get("minProperties").and_then(Value::as_u64);
-    let required = schema.get("required").and_then(Value::as_array);
-    let required: HashSet<&str> = required
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    match least {
-        Some(least) if least > required.len() as u64 + 1 => Err(ConstraintError::Refused {
-            field,
-            reason: format!(
-                "minProperties is {least} and {} are required: of the others only one can be \
-                 asked for, since names may repeat",
-                required.len()
-            ),
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn repetitions(text: &str) -> usize {
+pub(super) fn repetitions(text: &str) -> usize {
     text.bytes().filter(|byte| b"?*+{".contains(byte)).count()
 }
 
-fn check_repetitions(field: &'static str, count: usize) -> Result<(), ConstraintError> {
+pub(super) fn check_repetitions(field: &'static str, count: usize) -> Result<(), ConstraintError> {
     if count > MAX_REPETITIONS {
         let value = format!("a pattern of {count} repetitions");
         return Err(limit(field, value, "at most 1000 repetitions"));
