@@ -178,7 +178,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "set-modulation",
-        about: "from an event to the first token under it, less that token's time (p99)",
+        about: "from an event, told in a task, to the first token under it, less that token's time (p99)",
         unit: "ms",
         bound: Bound::AtMost(1.0),
         models: SMALL_AND_LARGE,

@@ -7,7 +7,7 @@ use elpis::inference::MODULATIONS_KEPT;
 use elpis::{Coefficients, ModulationTiming};
 
 use crate::arrivals::{Arrivals, read};
-use crate::engine::{Engine, Trace, sampled};
+use crate::engine::{Ask, Engine, Trace, sampled};
 use crate::measure::{Outcome, Run};
 use crate::model::Noise;
 use crate::stats::{median, percentile};
@@ -28,6 +28,15 @@ struct Sample {
     over: Vec<f64>,
 }
 
+/// Where the events come from.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    /// A task of the runtime, as an agent's code mostly is.
+    Task,
+    /// A thread that waits for the runtime and is woken each time.
+    Outside,
+}
+
 /// Runs generations and sends events at random moments.
 pub fn run(run: &Run) -> Result<Outcome> {
     let engine = Engine::start(run, 1024, 1)?;
@@ -36,8 +45,11 @@ pub fn run(run: &Run) -> Result<Outcome> {
     ensure!(events < MODULATIONS_KEPT);
     let (mut late, mut rounds) = (Vec::new(), Vec::new());
     let (mut latencies, mut tokens) = (Vec::new(), Vec::new());
+    let mut outside = Vec::new();
     for round in 0..=run.rounds {
-        let sample = sample(&engine, events, round as u64)?;
+        let seed = 2 * round as u64;
+        let sample = sample(&engine, events, seed, From::Task)?;
+        let other = self::sample(&engine, events, seed + 1, From::Outside)?;
         // The first round warms up.
         let Some(round) = round.checked_sub(1) else {
             continue;
@@ -50,6 +62,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         );
         rounds.push(worst);
         late.extend(sample.over);
+        outside.extend(other.over);
         latencies.extend(sample.latencies);
         tokens.push(token);
     }
@@ -57,47 +70,56 @@ pub fn run(run: &Run) -> Result<Outcome> {
     outcome.value = percentile(&late, 99.0);
     Ok(outcome
         .with("events", late.len())
+        .with("outside_ms", percentile(&outside, 99.0))
         .with("token_ms", median(&tokens))
         .with("latency_p50_ms", median(&latencies))
         .with("latency_p99_ms", percentile(&latencies, 99.0)))
 }
 
-fn sample(engine: &Engine, events: usize, seed: u64) -> Result<Sample> {
-    let noise = Noise::new(seed);
+fn sample(engine: &Engine, events: usize, seed: u64, from: From) -> Result<Sample> {
     let tokens = (events + 3) * PER_EVENT;
     let asks = engine.asks(1, tokens, seed, |_| Ok(Coefficients::new()))?;
     let ask = asks.into_iter().next().context("nothing is asked")?;
+    let told = told(ask, events, Noise::new(seed));
     let (trace, felt) = engine.block_on(async {
-        let session = ask.session.clone();
-        // The steering follows the emotion too: its vectors are blended anew at each event.
-        let chat = sampled(session.chat(ask.prompt), ask.tokens, ask.seed);
-        let stream = chat.timing(ModulationTiming::Live).stream().await?;
-        let arrivals = Arrivals::default();
-        let reader = tokio::spawn(read(stream, arrivals.clone()));
-        ensure!(arrivals.until(1).await, "no token arrived");
-        let start = Instant::now();
-        let mut felt = Vec::new();
-        for event in 0..events {
-            if !arrivals.until(arrivals.count() + SPACING).await {
-                break;
-            }
-            // Up to as long as a token takes: the event meets it anywhere in the making.
-            let token = start.elapsed() / (arrivals.count() as u32);
-            let share = (noise.bits(event as u64) % 100) as f64 / 100.0;
-            tokio::time::sleep(token.mul_f64(share)).await;
-            felt.push(Instant::now());
-            let name = if event % 2 == 0 { "success" } else { "blocked" };
-            session.feel(name).await?;
+        match from {
+            From::Task => tokio::spawn(told).await?,
+            From::Outside => told.await,
         }
-        let report = reader.await??;
-        let trace = Trace {
-            arrivals: arrivals.take(),
-            texts: arrivals.take_texts(),
-            report,
-        };
-        anyhow::Ok((trace, felt))
     })?;
     measured(&trace, &felt)
+}
+
+/// A reply during which events come, and when they came.
+async fn told(ask: Ask, events: usize, noise: Noise) -> Result<(Trace, Vec<Instant>)> {
+    let session = ask.session.clone();
+    // The steering follows the emotion too: its vectors are blended anew at each event.
+    let chat = sampled(session.chat(ask.prompt), ask.tokens, ask.seed);
+    let stream = chat.timing(ModulationTiming::Live).stream().await?;
+    let arrivals = Arrivals::default();
+    let reader = tokio::spawn(read(stream, arrivals.clone()));
+    ensure!(arrivals.until(1).await, "no token arrived");
+    let start = Instant::now();
+    let mut felt = Vec::new();
+    for event in 0..events {
+        if !arrivals.until(arrivals.count() + SPACING).await {
+            break;
+        }
+        // Up to as long as a token takes: the event meets it anywhere in the making.
+        let token = start.elapsed() / (arrivals.count() as u32);
+        let share = (noise.bits(event as u64) % 100) as f64 / 100.0;
+        tokio::time::sleep(token.mul_f64(share)).await;
+        felt.push(Instant::now());
+        let name = if event % 2 == 0 { "success" } else { "blocked" };
+        session.feel(name).await?;
+    }
+    let report = reader.await??;
+    let trace = Trace {
+        arrivals: arrivals.take(),
+        texts: arrivals.take_texts(),
+        report,
+    };
+    Ok((trace, felt))
 }
 
 fn measured(trace: &Trace, felt: &[Instant]) -> Result<Sample> {
