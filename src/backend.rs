@@ -17,6 +17,7 @@ mod bundled;
 pub(crate) mod environment;
 mod error;
 mod facts;
+mod layer;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod memory;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
@@ -29,6 +30,7 @@ pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
 pub use error::BackendError;
 pub use facts::{Device, DeviceKind, ModelFacts};
+pub use layer::BackendLayer;
 
 use std::fmt::Debug;
 use std::sync::Arc;

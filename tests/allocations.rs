@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
-    create_backend,
+    Backend, BackendError, BackendFactory, BackendLayer, Batch, Token, Tokenizer, create_backend,
 };
 use elpis::inference::TextStream;
 use elpis::settings::{ModelSettings, RuntimeSettings};
@@ -175,9 +174,13 @@ impl metrics::Recorder for Recorder {
     }
 }
 
-impl Backend for Counted {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
+impl BackendLayer for Counted {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut *self.inner
     }
 
     fn tokenizer(&self) -> Arc<dyn Tokenizer> {
@@ -213,40 +216,6 @@ impl Backend for Counted {
             return Ok(&self.longest);
         }
         self.inner.logits(row)
-    }
-
-    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        self.inner.truncate(sequence, from)
-    }
-
-    fn share_prefix(
-        &mut self,
-        from: SequenceId,
-        to: SequenceId,
-        length: u32,
-    ) -> Result<(), BackendError> {
-        self.inner.share_prefix(from, to, length)
-    }
-
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.inner.save_sequence(sequence)
-    }
-
-    fn restore_sequence(
-        &mut self,
-        sequence: SequenceId,
-        length: u32,
-        bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
     }
 }
 

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::{
-    Backend, BackendError, BackendFactory, Batch, DeathNotice, ModelFacts, SequenceId, Token,
-    Tokenizer,
+    Backend, BackendError, BackendFactory, BackendLayer, Batch, SequenceId, Token, Tokenizer,
 };
 
 /// Sequences that are over and still remembered.
@@ -99,13 +98,13 @@ impl Watched {
     }
 }
 
-impl Backend for Watched {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
+impl BackendLayer for Watched {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
     }
 
-    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        self.inner.tokenizer()
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut *self.inner
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
@@ -127,10 +126,6 @@ impl Backend for Watched {
             tokens.push(row.token);
         }
         Ok(())
-    }
-
-    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
-        self.inner.logits(row)
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
@@ -187,18 +182,6 @@ impl Backend for Watched {
             seen.running.insert(sequence, tokens);
         }
         self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
-    }
-
-    fn on_death(&mut self, tell: DeathNotice) {
-        self.inner.on_death(tell);
     }
 }
 

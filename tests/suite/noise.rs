@@ -1,10 +1,6 @@
 //! A random model: the real one evaluates, and then every token is as likely as any other.
 
-use std::sync::Arc;
-
-use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
-};
+use elpis::backend::{Backend, BackendError, BackendFactory, BackendLayer, Batch};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -26,18 +22,18 @@ pub fn factory(seed: u64) -> BackendFactory {
     })
 }
 
-impl Backend for Noise {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.real.facts()
+impl BackendLayer for Noise {
+    fn inner(&self) -> &dyn Backend {
+        &*self.real
     }
 
-    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        self.real.tokenizer()
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut *self.real
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
         self.real.decode(batch)?;
-        let tokens = self.facts().n_vocab;
+        let tokens = self.real.facts().n_vocab;
         let random = &mut self.random;
         let noise = |_| (random.next_u32() % 1000) as f32 / 100.0;
         let mut noise = std::iter::repeat_with(|| 0).map(noise);
@@ -55,39 +51,5 @@ impl Backend for Noise {
             Some(Some(logits)) => Ok(logits),
             _ => Err(BackendError::NoLogits { row }),
         }
-    }
-
-    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        self.real.truncate(sequence, from)
-    }
-
-    fn share_prefix(
-        &mut self,
-        from: SequenceId,
-        to: SequenceId,
-        length: u32,
-    ) -> Result<(), BackendError> {
-        self.real.share_prefix(from, to, length)
-    }
-
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.real.save_sequence(sequence)
-    }
-
-    fn restore_sequence(
-        &mut self,
-        sequence: SequenceId,
-        length: u32,
-        bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        self.real.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.real.residual_stream(tokens, layers)
     }
 }

@@ -10,8 +10,7 @@ mod task;
 use std::sync::Arc;
 
 use elpis::backend::{
-    Backend, BackendError, Batch, BundledModel, LoadOptions, ModelFacts, SequenceId, Token,
-    Tokenizer, create_backend,
+    Backend, BackendError, BackendLayer, Batch, BundledModel, LoadOptions, Token, create_backend,
 };
 use elpis::inference::{ChatTemplate, SpecialTokens};
 use elpis::settings::{ModelSettings, ModelSource, Settings};
@@ -363,13 +362,13 @@ struct Ending {
     end: Vec<f32>,
 }
 
-impl Backend for Ending {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
+impl BackendLayer for Ending {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
     }
 
-    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        self.inner.tokenizer()
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut *self.inner
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
@@ -389,40 +388,6 @@ impl Backend for Ending {
             return Ok(&self.end);
         }
         self.inner.logits(row)
-    }
-
-    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        self.inner.truncate(sequence, from)
-    }
-
-    fn share_prefix(
-        &mut self,
-        from: SequenceId,
-        to: SequenceId,
-        length: u32,
-    ) -> Result<(), BackendError> {
-        self.inner.share_prefix(from, to, length)
-    }
-
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.inner.save_sequence(sequence)
-    }
-
-    fn restore_sequence(
-        &mut self,
-        sequence: SequenceId,
-        length: u32,
-        bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
     }
 }
 

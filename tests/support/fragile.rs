@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, DeathNotice, ModelFacts, SequenceId, Token,
+    Backend, BackendError, BackendFactory, BackendLayer, Batch, DeathNotice, SequenceId, Token,
     Tokenizer,
 };
 
@@ -96,9 +96,13 @@ impl Tokenizer for FragileLetters {
     }
 }
 
-impl Backend for Fragile {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
+impl BackendLayer for Fragile {
+    fn inner(&self) -> &dyn Backend {
+        &self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut self.inner
     }
 
     fn tokenizer(&self) -> Arc<dyn Tokenizer> {
@@ -150,13 +154,5 @@ impl Backend for Fragile {
     ) -> Result<(), BackendError> {
         self.faults.at(Site::Restore)?;
         self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
     }
 }

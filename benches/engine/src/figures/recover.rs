@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use elpis::backend::{
-    Backend, BackendError, BackendFactory, Batch, ModelFacts, SequenceId, Token, Tokenizer,
-    create_backend,
-};
+use elpis::backend::{Backend, BackendError, BackendFactory, BackendLayer, Batch, create_backend};
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::soak::{SoakOptions, soak};
 use elpis::{Elpis, Settings};
@@ -30,56 +27,18 @@ struct Brittle {
     switch: Arc<Switch>,
 }
 
-impl Backend for Brittle {
-    fn facts(&self) -> &Arc<ModelFacts> {
-        self.inner.facts()
+impl BackendLayer for Brittle {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
     }
 
-    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
-        self.inner.tokenizer()
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut *self.inner
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
         assert!(!self.switch.armed.swap(false, Ordering::SeqCst), "a fault");
         self.inner.decode(batch)
-    }
-
-    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
-        self.inner.logits(row)
-    }
-
-    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
-        self.inner.truncate(sequence, from)
-    }
-
-    fn share_prefix(
-        &mut self,
-        from: SequenceId,
-        to: SequenceId,
-        length: u32,
-    ) -> Result<(), BackendError> {
-        self.inner.share_prefix(from, to, length)
-    }
-
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.inner.save_sequence(sequence)
-    }
-
-    fn restore_sequence(
-        &mut self,
-        sequence: SequenceId,
-        length: u32,
-        bytes: &[u8],
-    ) -> Result<(), BackendError> {
-        self.inner.restore_sequence(sequence, length, bytes)
-    }
-
-    fn residual_stream(
-        &mut self,
-        tokens: &[Token],
-        layers: &[usize],
-    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
-        self.inner.residual_stream(tokens, layers)
     }
 }
 
