@@ -27,12 +27,13 @@ mod task;
 
 pub use prefix::PrefixOptions;
 pub use queue::AdmissionQueue;
-pub use rescue::Rescued;
+pub use rescue::{Desk, Rescued};
 pub use task::{MoodSource, Outcome, Outlet, PromptAccount, Task};
 
 use std::sync::Arc;
 
 use prefix::PrefixCache;
+use rescue::LaidDown;
 use slot::Slot;
 
 use crate::backend::{Backend, BackendError, Batch, DeathNotice, ModelFacts, Tokenizer};
@@ -92,6 +93,7 @@ pub struct Scheduler {
     backend: Box<dyn Backend>,
     shared: Shared,
     slots: Vec<Slot>,
+    desk: Arc<Desk>,
     cache: PrefixCache,
     batch: Batch,
     /// The slots in the order in which they enter the batch.
@@ -133,6 +135,7 @@ impl Scheduler {
                 facts: Arc::clone(&facts),
             },
             slots: Vec::with_capacity(n as usize),
+            desk: Arc::default(),
             cache: PrefixCache::new(backend.as_ref(), prefix),
             backend,
             batch: Batch::with_capacity(facts.batch_size),
@@ -258,7 +261,7 @@ impl Scheduler {
                     _ => Ok(summary),
                 };
             }
-            let Err(error) = self.backend.decode(&self.batch) else {
+            let Err(error) = self.evaluate() else {
                 self.failures = 0;
                 break summary;
             };
@@ -302,6 +305,11 @@ impl Scheduler {
             }
         }
         Ok(summary)
+    }
+
+    fn evaluate(&mut self) -> Result<(), BackendError> {
+        let _laid_down = LaidDown::new(&self.desk, &mut self.slots);
+        self.backend.decode(&self.batch)
     }
 
     /// Makes room after a batch was refused, of which nothing was evaluated:

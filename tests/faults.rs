@@ -200,6 +200,46 @@ async fn a_resumed_generation_goes_on_as_if_nothing_had_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_generation_whose_engine_hangs_goes_on_in_the_next() {
+    let mut hanging = settings();
+    hanging.runtime = hanging
+        .runtime
+        .resume_generations(true)
+        // Longer than a step may take on a machine that is busy.
+        .watchdog_seconds(2.0)
+        .shutdown_timeout_seconds(0.5);
+    let elpis = start(settings(), sound()).await;
+    let undisturbed = four(&elpis).await;
+    elpis.shutdown().await;
+    // In a prompt, and in the replies; and the step comes to its end later, or breaks then.
+    for (hangs_at, breaks) in [(1, false), (12, false), (12, true)] {
+        let (release, held) = crossbeam_channel::bounded::<()>(0);
+        let factory = fragile::factory(move |site, number| {
+            if site == Site::Decode && number == hangs_at {
+                let _ = held.recv();
+                assert!(!breaks, "injected panic");
+            }
+            Ok(())
+        });
+        let elpis = start(hanging.clone(), factory).await;
+        let mut resumed = Vec::new();
+        for reply in four(&elpis).await {
+            resumed.push(reply.unwrap());
+        }
+        for (resumed, undisturbed) in resumed.iter().zip(&undisturbed) {
+            assert_eq!(resumed.text, undisturbed.as_ref().unwrap().text);
+        }
+        assert!(resumed.iter().any(|reply| reply.report.resumes == 1));
+        // The old thread wakes up and finds that its generations are elsewhere.
+        drop(release);
+        let session = elpis.session("s0").unwrap();
+        let reply = soon(session.chat("and now?").max_tokens(5).complete()).await;
+        assert_eq!(reply.unwrap().text.len(), 5);
+        elpis.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_generation_that_breaks_every_engine_is_given_up() {
     let mut resuming = settings();
     resuming.runtime = resuming.runtime.resume_generations(true);

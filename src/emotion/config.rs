@@ -77,7 +77,7 @@ pub struct EmotionConfig {
     /// Whether the user's messages are read for feelings; false.
     pub message_analysis_enabled: bool,
     /// Largest way of valence or arousal, each for itself, that texts can move a session in one
-    /// turn, in [0, 2]; 0.5.
+    /// turn, in [0, 2] and no more than `max_delta` either; 0.5.
     pub appraisal_max_delta: f64,
     /// Whether tool calls, generations and silence raise events; true.
     pub behavioral_monitoring_enabled: bool,

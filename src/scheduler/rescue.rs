@@ -1,8 +1,11 @@
 //! Generations that outlive their engine.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::slot::Slot;
 use super::{Outcome, Scheduler};
 use crate::error::EngineError;
+use crate::inference::RequestId;
 
 /// A generation that was taken out of a broken engine.
 ///
@@ -14,6 +17,11 @@ impl Rescued {
     /// Ends it instead.
     pub fn end(self, outcome: Outcome) {
         self.0.end(outcome);
+    }
+
+    /// Names the generation.
+    pub fn id(&self) -> RequestId {
+        self.0.id()
     }
 
     /// Ends it if its caller is gone or its time has run out at `now`.
@@ -34,7 +42,65 @@ impl std::fmt::Debug for Rescued {
     }
 }
 
+/// Where a scheduler lays its generations down while the backend evaluates.
+/// Then it does not need them, and they can be taken from one that hangs.
+#[derive(Default)]
+pub struct Desk(Mutex<Vec<Slot>>);
+
+impl Desk {
+    /// Takes the generations that can go on in another engine, and ends the
+    /// others with [`EngineError::EngineRestarted`]. Finds nothing unless the
+    /// backend is evaluating. When it comes back, its scheduler has none left.
+    pub fn seize(&self) -> Vec<Rescued> {
+        // Endings are told without the lock.
+        let slots = self.take();
+        let can_resume = |slot: Slot| {
+            if slot.can_resume() {
+                return Some(Rescued(slot));
+            }
+            slot.end(Outcome::Failed(EngineError::EngineRestarted));
+            None
+        };
+        slots.into_iter().filter_map(can_resume).collect()
+    }
+
+    fn take(&self) -> Vec<Slot> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+/// Generations on a desk; dropped, those that still lie there are back.
+pub(super) struct LaidDown<'a> {
+    desk: &'a Desk,
+    slots: &'a mut Vec<Slot>,
+}
+
+impl<'a> LaidDown<'a> {
+    pub(super) fn new(desk: &'a Desk, slots: &'a mut Vec<Slot>) -> Self {
+        let laid = std::mem::take(slots);
+        *desk.0.lock().unwrap_or_else(PoisonError::into_inner) = laid;
+        Self { desk, slots }
+    }
+}
+
+impl Drop for LaidDown<'_> {
+    fn drop(&mut self) {
+        *self.slots = self.desk.take();
+    }
+}
+
 impl Scheduler {
+    /// Where the generations lie while the backend evaluates.
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
+    }
+
     /// Takes out the generations that can go on in another engine. Their keys
     /// and values are lost; this one must not be used any more.
     pub fn rescue(&mut self) -> Vec<Rescued> {

@@ -13,7 +13,8 @@ use super::task::{Outcome, Task};
 use crate::backend::{Batch, SequenceId, Token};
 use crate::error::EngineError;
 use crate::inference::{
-    AppliedModulation, ConstrainedSpan, Guide, RequestError, Sampler, SessionId, TextStream,
+    AppliedModulation, ConstrainedSpan, Guide, RequestError, RequestId, Sampler, SessionId,
+    TextStream,
 };
 use crate::steering::SteeringPlan;
 
@@ -189,6 +190,10 @@ impl Slot {
         self.begun = false;
         self.pending = None;
         self.leave_batch();
+    }
+
+    pub(super) fn id(&self) -> RequestId {
+        self.task.id
     }
 
     pub(super) fn session(&self) -> &SessionId {

@@ -71,7 +71,7 @@ table! {
     response_analysis_enabled: bool;
     /// Whether the user's messages are read for feelings too, before they are answered.
     message_analysis_enabled: bool;
-    /// Largest way of valence or arousal, each for itself, that the texts of one turn can move a session.
+    /// Largest way of valence or arousal, each for itself, that the texts of one turn can move a session; no more than `max_delta` either.
     appraisal_max_delta: f64, in own("appraisal_max_delta");
     /// Whether tool calls, long generations and silence become events.
     behavioral_monitoring_enabled: bool;

@@ -82,7 +82,7 @@ section! {
     /// the largest batch on the slowest machine.
     watchdog_seconds: Option<f64> = Some(300.0), in above(0.0, 86_400.0), unset "no limit";
     /// Whether generations go on after a restart of the engine: prompt and reply so far are evaluated again, and
-    /// the same text continues. Otherwise they end with an error. Not after a hang.
+    /// the same text continues. Otherwise they end with an error.
     resume_generations: bool = false;
     /// Where the model runs: in this process, or in one of its own (Unix), so that a crash of the native code ends
     /// the running generations alone.

@@ -141,10 +141,13 @@ impl Lines {
         lock(&self.running).remove(&line.id);
     }
 
-    /// Ends every running line because its engine is given up.
-    pub fn cut(&self) {
-        let running = std::mem::take(&mut *lock(&self.running));
-        for line in running.into_values() {
+    /// Ends every running line because its engine is given up, but for those
+    /// that go on in another one.
+    pub fn cut(&self, goes_on: impl Fn(RequestId) -> bool) {
+        let mut running = lock(&self.running);
+        let cut: Vec<_> = running.extract_if(|&id, _| !goes_on(id)).collect();
+        drop(running);
+        for (_, line) in cut {
             line.finish(Outcome::Failed(EngineError::EngineRestarted));
         }
     }

@@ -14,7 +14,7 @@ use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
 use crate::backend::LoadOptions;
 use crate::error::EngineError;
-use crate::scheduler::{Outcome, PrefixOptions, Scheduler, SchedulerOptions};
+use crate::scheduler::{Desk, Outcome, PrefixOptions, Rescued, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
 use crate::telemetry::StepMetrics;
 
@@ -41,6 +41,7 @@ pub struct EngineThread {
     stop: Option<Sender<()>>,
     handle: Option<JoinHandle<()>>,
     pulse: Arc<Pulse>,
+    desk: Arc<Desk>,
 }
 
 impl EngineThread {
@@ -59,13 +60,18 @@ impl EngineThread {
             .name("elpis-engine".to_owned())
             .spawn(move || run(&options, &wiring, &stopped, &own, report, ended))
             .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
-        let thread = Self {
-            stop: Some(stop),
-            handle: Some(handle),
-            pulse,
-        };
+        // Dropped with this future, the thread is told to end.
+        let stop = Some(stop);
         match loaded.await {
-            Ok(Ok(model)) => Ok((thread, model)),
+            Ok(Ok((model, desk))) => {
+                let thread = Self {
+                    stop,
+                    handle: Some(handle),
+                    pulse,
+                    desk,
+                };
+                Ok((thread, model))
+            }
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(EngineFailure::Panic(
                 "while the model was loaded".to_owned(),
@@ -87,6 +93,12 @@ impl EngineThread {
     pub(super) fn leave_behind(&mut self) {
         self.stop = None;
         self.handle = None;
+    }
+
+    /// Takes the generations that can go on elsewhere from a thread that hangs
+    /// while the model evaluates.
+    pub(super) fn seize(&self) -> Vec<Rescued> {
+        self.desk.seize()
     }
 
     /// Tells the thread to stop and waits for it, at most `limit`.
@@ -115,7 +127,7 @@ fn run(
     wiring: &Wiring,
     stopped: &Receiver<()>,
     pulse: &Pulse,
-    report: oneshot::Sender<Result<LoadedModel, EngineFailure>>,
+    report: oneshot::Sender<Result<(LoadedModel, Arc<Desk>), EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
     let loaded = guarded(|| load(options, wiring));
@@ -123,7 +135,7 @@ fn run(
         Ok((scheduler, model)) => {
             // Whoever hears that the model is loaded finds its metrics.
             let metrics = StepMetrics::new(&model.facts.name);
-            if report.send(Ok(model)).is_err() {
+            if report.send(Ok((model, scheduler.desk()))).is_err() {
                 return;
             }
             (scheduler, metrics)
