@@ -12,6 +12,7 @@ mod format;
 mod formats;
 #[cfg(feature = "tools")]
 mod guide;
+mod letters;
 mod schema;
 #[cfg(feature = "tools")]
 mod vocabulary;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::format::{FIELD, check_repetitions, limit, repetitions};
+use super::letters::check_letters;
 use super::{ConstraintError, formats};
 use crate::inference::tools::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, measure};
 
@@ -106,6 +107,7 @@ pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), 
                     let keys = keys.into_iter().flat_map(Map::keys);
                     count += keys.map(|key| repetitions(key)).sum::<usize>();
                     check_least(field, fields)?;
+                    check_letters(field, fields)?;
                 }
                 let parts = fields.iter();
                 open.extend(parts.filter_map(|(key, value)| Some((value, holds(key, names)?))));
