@@ -1,0 +1,690 @@
+//! Replies of models with tool calls, and the reading of them: whole, in pieces and broken.
+
+#[path = "support/schemas.rs"]
+mod schemas;
+
+use elpis::inference::{TextStream, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet};
+use serde_json::{Value, json};
+
+/// A reply as models of its family write it: format, reply, text outside of calls, calls.
+type Reply = (
+    ToolFormat,
+    &'static str,
+    &'static str,
+    Vec<(&'static str, Value)>,
+);
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn replies() -> Vec<Reply> {
+    use ToolFormat::{FunctionGemma, Gemma, Hermes, Json, Llama3, Mistral, MistralV11, Qwen3Coder};
+    let paris = || ("get_weather", json!({"place": "Paris"}));
+    vec![
+        (
+            Hermes,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Hermes,
+            "Let me look – <b>now</b>.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Zürich \\\"HB\\\" {1}\"}}\n</tool_call>\n<tool_call>\n{\"arguments\": {}, \"name\": \"now\"}\n</tool_call>",
+            "Let me look – <b>now</b>.\n",
+            vec![
+                ("get_weather", json!({"place": "Zürich \"HB\" {1}"})),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            Hermes,
+            "<think>\nShould I <tool_call>? Yes.\n</think>\n\n<tool_call>\n{\"name\": \"now\"}\n</tool_call>\nDone, 5 < 6.",
+            "<think>\nShould I <tool_call>? Yes.\n</think>\n\nDone, 5 < 6.",
+            vec![("now", json!({}))],
+        ),
+        (
+            Hermes,
+            "No call: <tool_box> and 1 < 2 <",
+            "No call: <tool_box> and 1 < 2 <",
+            vec![],
+        ),
+        (
+            Llama3,
+            "{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "{\"type\": \"function\", \"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"add\", \"parameters\": {\"of\": [1, 2.5, [true, null]]}}",
+            "",
+            vec![paris(), ("add", json!({"of": [1, 2.5, [true, null]]}))],
+        ),
+        (
+            Llama3,
+            "The call would be {\"name\": \"get_weather\"}.",
+            "The call would be {\"name\": \"get_weather\"}.",
+            vec![],
+        ),
+        (
+            Mistral,
+            "[TOOL_CALLS] [{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}, \"id\": \"VvvODy9mT\"}]",
+            "",
+            vec![paris()],
+        ),
+        (
+            Mistral,
+            "I see [TOOLS].[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"now\", \"arguments\": {}}]",
+            "I see [TOOLS].",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Gemma,
+            "```json\n{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "```tool_code\n{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "```json\n{\"answer\": 42}\n```",
+            "```json\n{\"answer\": 42}\n```",
+            vec![],
+        ),
+        (
+            Json,
+            "[{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"get_weather\", \"arguments\": \"{\\\"place\\\": \\\"Paris\\\"}\"}]",
+            "",
+            vec![paris(), paris()],
+        ),
+        (Json, "[1, 2]", "[1, 2]", vec![]),
+        (
+            Llama3,
+            "{\"name\":\"get_weather\",\"parameters\":{\"place\":\"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "<|python_tag|>{\"type\" : \"function\",\n \"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "Let me see: <|python_tag|>{\"name\": \"get_weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"now\"}",
+            "Let me see: ",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Llama3,
+            "```json\n{\n  \"name\": \"get_weather\",\n  \"parameters\": {\n    \"place\": \"Paris\"\n  }\n}\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Llama3,
+            "<|python_tag >, {\"names\": 1}",
+            "<|python_tag >, {\"names\": 1}",
+            vec![],
+        ),
+        (
+            Gemma,
+            "```json\n[\n    {\n        \"name\": \"get_weather\",\n        \"parameters\": {\"place\": \"Paris\"}\n    }\n]\n```",
+            "",
+            vec![paris()],
+        ),
+        (
+            Gemma,
+            "\n```\n{\"name\":\t\"get_weather\",\"parameters\":{\"place\":\"Paris\"}}\n```",
+            "\n",
+            vec![paris()],
+        ),
+        (
+            Json,
+            "{\r\n  \"name\" : \"get_weather\",\r\n  \"arguments\" : {\"place\": \"Paris\"}\r\n}",
+            "",
+            vec![paris()],
+        ),
+        (
+            Json,
+            "<think>Which one?</think>\n```json\n[{\"name\":\"get_weather\",\"arguments\":{\"place\":\"Paris\"}},{\"name\":\"now\"}]\n```",
+            "<think>Which one?</think>\n",
+            vec![paris(), ("now", json!({}))],
+        ),
+        (
+            Json,
+            "{                 \"name\": \"too far\"}",
+            "{                 \"name\": \"too far\"}",
+            vec![],
+        ),
+        (
+            Json,
+            "```json\n{\"answer\":\"name\"}\n```",
+            "```json\n{\"answer\":\"name\"}\n```",
+            vec![],
+        ),
+        (Json, "{\"name\"", "{\"name\"", vec![]),
+        (
+            MistralV11,
+            "[TOOL_CALLS]get_weather[ARGS]{\"place\": \"Paris\"}",
+            "",
+            vec![paris()],
+        ),
+        (
+            MistralV11,
+            "One moment.[TOOL_CALLS]get_weather[CALL_ID]a1B2c3D4e[ARGS]{\"place\": \"Zürich \\\"[ARGS]\\\" }{\"}[TOOL_CALLS]a.b-c[ARGS] {}[TOOL_CALLS]now{\"of\": [{}, 1]}",
+            "One moment.",
+            vec![
+                ("get_weather", json!({"place": "Zürich \"[ARGS]\" }{"})),
+                ("a.b-c", json!({})),
+                ("now", json!({"of": [{}, 1]})),
+            ],
+        ),
+        (
+            MistralV11,
+            "[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}]",
+            "",
+            vec![paris()],
+        ),
+        (
+            MistralV11,
+            "[TOOL_CALLS]none of them[TOOLS]",
+            "none of them[TOOLS]",
+            vec![],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>call:get_weather{place:<escape>Paris<escape>}<end_function_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            FunctionGemma,
+            "Sure.<start_function_call>call:add{of:[1,-2.5e3,[true,null]],to:{größe:<escape>}, \"x\"\n<esc<escape>,x y:{}},last:[]}<end_function_call><start_function_call>call:now{}<end_function_call>",
+            "Sure.",
+            vec![
+                (
+                    "add",
+                    json!({"of": [1, -2500.0, [true, null]], "to": {"größe": "}, \"x\"\n<esc", "x y": {}}, "last": []}),
+                ),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>call:f{\"a,b\": {\"c\": \"d \\\" <escape>\", \"e\": [1, 2]}, unit: celsius, <escape>k<escape>:1}<end_function_call>",
+            "",
+            vec![(
+                "f",
+                json!({"a,b": {"c": "d \" <escape>", "e": [1, 2]}, "unit": "celsius", "k": 1}),
+            )],
+        ),
+        (
+            FunctionGemma,
+            "<start_function_call>calling you {back}",
+            "calling you {back}",
+            vec![],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call>\n<function=get_weather>\n<parameter=place>\nParis\n</parameter>\n</function>\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Qwen3Coder,
+            "I write it:\n<tool_call>\n<function=save>\n<parameter=text>\n\n<b>\"x\" </b>\n</param\n\n</parameter>\n<parameter=lines>\n[1, {\"a\": null}]\n</parameter>\n<parameter=empty>\n\n</parameter>\n<parameter=inline>7.5</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>",
+            "I write it:\n",
+            vec![
+                (
+                    "save",
+                    json!({"text": "\n<b>\"x\" </b>\n</param\n", "lines": [1, {"a": null}], "empty": "", "inline": 7.5}),
+                ),
+                ("now", json!({})),
+            ],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>",
+            "",
+            vec![paris()],
+        ),
+        (
+            Qwen3Coder,
+            "<tool_call> <functional> and <function=x y>",
+            "<functional> and <function=x y>",
+            vec![],
+        ),
+    ]
+}
+
+/// Joins neighbouring texts and pieces of arguments.
+fn joined(events: impl IntoIterator<Item = ToolEvent>) -> Vec<ToolEvent> {
+    let mut out: Vec<ToolEvent> = Vec::new();
+    for event in events {
+        match (out.last_mut(), event) {
+            (Some(ToolEvent::Text(before)), ToolEvent::Text(text)) => before.push_str(&text),
+            (
+                Some(ToolEvent::Arguments {
+                    index,
+                    json: before,
+                }),
+                ToolEvent::Arguments { index: next, json },
+            ) if *index == next => before.push_str(&json),
+            (_, event) => out.push(event),
+        }
+    }
+    out
+}
+
+/// Reads a reply whose bytes come in the given pieces.
+fn read<'a>(
+    format: ToolFormat,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<ToolEvent>, ToolParseError> {
+    read_by(ToolParser::new(format, 7, false), pieces)
+}
+
+fn read_by<'a>(
+    mut parser: ToolParser,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<ToolEvent>, ToolParseError> {
+    let mut text = TextStream::new(&[]).unwrap();
+    let mut events = Vec::new();
+    for piece in pieces {
+        events.extend(parser.push(text.push(piece).text)?);
+    }
+    events.extend(parser.push(text.finish().text)?);
+    events.extend(parser.finish()?);
+    Ok(joined(events))
+}
+
+/// Reads a reply whole, cut in two at every byte and byte by byte, which must come to the same.
+fn read_every_way(parser: impl Fn() -> ToolParser, reply: &str) -> Vec<ToolEvent> {
+    let bytes = reply.as_bytes();
+    let whole = read_by(parser(), [bytes]).unwrap_or_else(|error| panic!("{error}: {reply}"));
+    for cut in 0..=bytes.len() {
+        let (first, second) = bytes.split_at(cut);
+        let halves = read_by(parser(), [first, second]).unwrap();
+        assert_eq!(halves, whole, "{reply} at {cut}");
+    }
+    assert_eq!(
+        read_by(parser(), bytes.chunks(1)).unwrap(),
+        whole,
+        "{reply}"
+    );
+    whole
+}
+
+fn made(events: &[ToolEvent]) -> Vec<(&str, &Value)> {
+    let calls = events.iter().filter_map(|event| match event {
+        ToolEvent::Finished { call, .. } => Some((call.name.as_str(), &call.arguments)),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn said(events: &[ToolEvent]) -> String {
+    let texts = events.iter().filter_map(|event| match event {
+        ToolEvent::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn replies_in_every_format_are_read_and_cuts_change_nothing() {
+    for (format, reply, text, calls) in replies() {
+        let events = read_every_way(|| ToolParser::new(format, 7, false), reply);
+        assert_eq!(said(&events), text, "{format}: {reply}");
+        let calls: Vec<_> = calls.iter().map(|(name, value)| (*name, value)).collect();
+        assert_eq!(made(&events), calls, "{format}: {reply}");
+    }
+}
+
+/// Each line of the records is a reply of the bundled model, and the calls in it.
+#[test]
+fn recorded_replies_are_read_and_cuts_change_nothing() {
+    let tools = recorded_tools();
+    let mut seen = std::collections::HashMap::new();
+    for line in include_str!("data/tool_replies.jsonl").lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let named = |format: &ToolFormat| record["format"] == format.as_str();
+        let format = ToolFormat::ALL.into_iter().find(named).unwrap();
+        let parser = || ToolParser::new(format, 7, false).with_tools(&tools);
+        let events = read_every_way(parser, record["reply"].as_str().unwrap());
+        assert_eq!(said(&events), "", "{record}");
+        let calls: Vec<Value> = made(&events)
+            .into_iter()
+            .map(|(name, arguments)| json!({"name": name, "arguments": arguments}))
+            .collect();
+        assert_eq!(record["calls"], json!(calls), "{record}");
+        for (name, arguments) in made(&events) {
+            let tool = tools.tools().iter().find(|tool| tool.name == name);
+            schemas::check(&tool.unwrap().parameters, arguments);
+        }
+        *seen.entry(format).or_insert(0) += 1;
+    }
+    for format in ToolFormat::ALL {
+        assert!(
+            seen.get(&format).is_some_and(|&replies| replies >= 8),
+            "{format}"
+        );
+    }
+}
+
+/// Tools with every kind of value.
+fn recorded_tools() -> ToolSet {
+    ToolSet::from_json(&json!([
+        {"name": "get_weather", "parameters": {
+            "type": "object",
+            "properties": {
+                "place": {"type": "string", "minLength": 1, "maxLength": 24},
+                "unit": {"enum": ["celsius", "fahrenheit"]},
+                "day": {"type": "string", "format": "date"},
+            },
+            "required": ["place"],
+            "additionalProperties": false,
+        }},
+        {"name": "save_note", "parameters": {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "maxLength": 60},
+                "tags": {"type": "array", "items": {"type": "string", "maxLength": 8}, "maxItems": 3},
+                "weight": {"type": "number", "minimum": -2.5, "maximum": 2.5, "multipleOf": 0.25},
+                "about": {
+                    "type": "object",
+                    "properties": {"page": {"type": "integer", "minimum": 1, "maximum": 900},
+                        "author": {"type": ["string", "null"], "maxLength": 12}},
+                    "required": ["page", "author"],
+                    "additionalProperties": false,
+                },
+                "pinned": {"type": "boolean"},
+            },
+            "required": ["text", "tags", "about"],
+            "additionalProperties": false,
+        }},
+        {"name": "now"},
+    ]))
+    .unwrap()
+}
+
+#[test]
+fn events_of_a_call_come_in_their_order_and_say_the_same() {
+    for (format, reply, _, calls) in replies() {
+        let events = read(format, reply.as_bytes().chunks(3)).unwrap();
+        let mut open: Option<(usize, String, String, String)> = None;
+        let mut seen = Vec::new();
+        for event in events {
+            match event {
+                ToolEvent::Started { index, id, name } => {
+                    assert!(open.is_none());
+                    assert_eq!(id.len(), 9);
+                    open = Some((index, id, name, String::new()));
+                }
+                ToolEvent::Arguments { index, json } => {
+                    let open = open.as_mut().unwrap();
+                    assert_eq!(open.0, index);
+                    open.3.push_str(&json);
+                }
+                ToolEvent::Finished { index, call } => {
+                    let (at, id, name, json) = open.take().unwrap();
+                    assert_eq!((index, &call.id, &call.name), (at, &id, &name));
+                    let arguments = if json.is_empty() {
+                        json!({})
+                    } else {
+                        serde_json::from_str(&json).unwrap()
+                    };
+                    assert!(arguments == call.arguments || arguments.is_string());
+                    seen.push(call.id);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(seen.len(), calls.len());
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), calls.len(), "ids differ");
+    }
+}
+
+#[test]
+fn replies_that_break_off_end_with_a_typed_error_or_as_text() {
+    let reply = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1";
+    assert_eq!(
+        read(ToolFormat::Hermes, [reply.as_bytes()]),
+        Err(ToolParseError::Unfinished { name: "f".into() })
+    );
+    let broken = "<tool_call>\n{\"name\": \"f\", \"arguments\": 1, 2}\n</tool_call>";
+    assert!(matches!(
+        read(ToolFormat::Hermes, [broken.as_bytes()]),
+        Err(ToolParseError::Arguments { .. })
+    ));
+    let huge = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1e999}}\n</tool_call>";
+    assert!(matches!(
+        read(ToolFormat::Hermes, [huge.as_bytes()]),
+        Err(ToolParseError::Arguments { .. })
+    ));
+    for (reply, text) in [
+        ("<tool_call>\n{\"name\": \"f", "{\"name\": \"f"),
+        ("<tool_call>\nno JSON", "no JSON"),
+        ("<tool_call>{\"a\" 1}</tool_call>", "{\"a\" 1}</tool_call>"),
+        ("a<tool", "a<tool"),
+    ] {
+        let events = read(ToolFormat::Hermes, reply.as_bytes().chunks(1)).unwrap();
+        assert_eq!(events, [ToolEvent::Text(text.to_owned())], "{reply}");
+    }
+}
+
+#[test]
+fn broken_calls_in_the_newer_notations_end_with_a_typed_error() {
+    use ToolFormat::{FunctionGemma, MistralV11, Qwen3Coder};
+    let named = |reply: &str| ("f".to_owned(), reply.to_owned());
+    for (format, reply) in [
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\": 1"),
+        (FunctionGemma, "<start_function_call>call:f{a:<escape>1}"),
+        (
+            Qwen3Coder,
+            "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n",
+        ),
+    ] {
+        let (name, reply) = named(reply);
+        let unfinished = Err(ToolParseError::Unfinished { name });
+        assert_eq!(read(format, reply.as_bytes().chunks(1)), unfinished);
+    }
+    for (format, reply) in [
+        (MistralV11, "[TOOL_CALLS]f[ARGS]7"),
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\": 1e999}"),
+        (MistralV11, "[TOOL_CALLS]f[ARGS]{\"a\" 1}"),
+        (FunctionGemma, "<start_function_call>call:f{a}"),
+        (FunctionGemma, "<start_function_call>call:f{a:1]}"),
+        (FunctionGemma, "<start_function_call>call:f{a:,}"),
+        (FunctionGemma, "<start_function_call>call:f{a:1,}"),
+        (FunctionGemma, "<start_function_call>call:f{a:\"\n\"}"),
+        (Qwen3Coder, "<tool_call>\n<function=f>\nno parameter"),
+        (Qwen3Coder, "<tool_call>\n<function=f>\n<parameter=a\n>"),
+    ] {
+        let got = read(format, reply.as_bytes().chunks(1));
+        let broken = matches!(&got, Err(ToolParseError::Arguments { name, .. }) if name == "f");
+        assert!(broken, "{format}: {reply}: {got:?}");
+    }
+    for (format, reply, text) in [
+        (MistralV11, "[TOOL_CALLS]f[ARG", "f[ARG"),
+        (
+            MistralV11,
+            "[TOOL_CALLS]f[CALL_ID]x y[ARGS]{}",
+            "f[CALL_ID]x y[ARGS]{}",
+        ),
+        (FunctionGemma, "<start_function_call>call:f", "call:f"),
+        (
+            FunctionGemma,
+            "<start_function_call>{\"name\": \"f\"}",
+            "{\"name\": \"f\"}",
+        ),
+        (Qwen3Coder, "<tool_call>\n<function=f", "<function=f"),
+        (Qwen3Coder, "<tool_call>\n<function=>", "<function=>"),
+    ] {
+        let events = read(format, reply.as_bytes().chunks(1)).unwrap();
+        assert_eq!(events, [ToolEvent::Text(text.to_owned())], "{reply}");
+    }
+}
+
+#[test]
+fn ids_that_a_model_writes_are_kept_unless_they_repeat() {
+    let reply = "[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{}[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{}[TOOL_CALLS]f[CALL_ID]short[ARGS]{}";
+    let events = read(ToolFormat::MistralV11, reply.as_bytes().chunks(1)).unwrap();
+    let ids: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            ToolEvent::Finished { call, .. } => Some(call.id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ids.len(), ids[0]), (3, "abcdefghi"));
+    assert!(ids[1] != ids[0] && ids[1].len() == 9 && ids[2].len() == 9);
+}
+
+#[test]
+fn schemas_tell_texts_from_other_values() {
+    let tools = ToolSet::from_json(&json!([{"name": "f", "parameters": {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "either": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "none": {"type": ["string", "null"]},
+            "choice": {"enum": ["1", "2"]},
+            "date": {"type": "string", "format": "date"},
+            "n": {"type": "integer"},
+        },
+    }}]))
+    .unwrap();
+    let parameter =
+        |(key, value): (&str, &str)| format!("<parameter={key}>\n{value}\n</parameter>\n");
+    let call = |values: &[(&str, &str)]| {
+        let values: String = values.iter().copied().map(parameter).collect();
+        format!("<tool_call>\n<function=f>\n{values}</function>\n</tool_call>")
+    };
+    let read = |reply: &str| {
+        let mut events = Vec::new();
+        let mut parser = ToolParser::new(ToolFormat::Qwen3Coder, 1, false).with_tools(&tools);
+        for piece in reply.split_inclusive(|_| true) {
+            events.extend(parser.push(piece)?);
+        }
+        events.extend(parser.finish()?);
+        Ok::<_, ToolParseError>(joined(events))
+    };
+    let reply = call(&[
+        ("text", "12"),
+        ("either", "null"),
+        ("none", "\"x\""),
+        ("choice", "1"),
+        ("date", "\"2020-01-02\""),
+        ("n", "12"),
+    ]);
+    let events = read(&reply).unwrap();
+    let [
+        ToolEvent::Started { .. },
+        ToolEvent::Arguments { json, .. },
+        ToolEvent::Finished { call: made, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    let expected = json!({"text": "12", "either": null, "none": "\"x\"", "choice": "1",
+        "date": "2020-01-02", "n": 12});
+    assert_eq!(made.arguments, expected);
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap(), expected);
+    for wrong in [
+        ("n", "twelve"),
+        ("n", "1, \"m\": 2"),
+        ("date", "2020-01-02"),
+    ] {
+        let refused = read(&call(&[wrong]));
+        assert!(
+            matches!(refused, Err(ToolParseError::Arguments { .. })),
+            "{wrong:?}"
+        );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_parser(
+        reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\[ARGS\\]|\\[CALL_ID\\]|<start_function_call>|call:|<escape>|<function=|<parameter=|</parameter>|</function>|<think>|\\{\"name\": |\\{\"name\":|<\\|python_tag\\|>|  |\\n|\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
+        cut in 0_usize..64,
+    ) {
+        for format in ToolFormat::ALL {
+            let bytes = reply.as_bytes();
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            let whole = read(format, [bytes]);
+            proptest::prop_assert_eq!(&read(format, [first, second]), &whole);
+            proptest::prop_assert_eq!(&read(format, bytes.chunks(1)), &whole);
+        }
+    }
+}
+
+#[cfg(all(feature = "tools", feature = "llama-cpp", feature = "bundled-model"))]
+mod recording {
+    use elpis::settings::ModelSettings;
+    use elpis::{Elpis, ResponseFormat, Settings};
+
+    use super::*;
+
+    /// What the bundled model writes under the grammar of each format: nothing but the grammar
+    /// tells it what a call is, and the texts are its own.
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "writes tests/data/tool_replies.jsonl anew"]
+    async fn replies_are_recorded() {
+        let mut settings = Settings::default().model(ModelSettings::default());
+        settings.emotion.response_analysis_enabled = false;
+        let elpis = Elpis::start(settings).await.unwrap();
+        let session = elpis.session("recording").unwrap();
+        let tools = recorded_tools();
+        let mut lines = Vec::new();
+        for format in ToolFormat::ALL {
+            let mut kept = 0;
+            for round in 0.. {
+                if kept == 10 {
+                    break;
+                }
+                // All tools, or one of them: the model's own choice falls on the same one often.
+                let all = tools.tools();
+                let some = if round % 2 == 0 {
+                    all
+                } else {
+                    &all[kept % 3..=kept % 3]
+                };
+                let grammar = format.grammar(some, round % 4 < 2, &[]);
+                let question = ["Tell me about trains.", "What is it like outside?"][kept % 2];
+                let chat = session
+                    .chat(question)
+                    .response_format(ResponseFormat::lark(grammar))
+                    .temperature(0.9)
+                    .seed(round as u64)
+                    .max_tokens(400);
+                // A reply that goes on for too long is none.
+                let Ok(reply) = chat.complete().await else {
+                    assert!(round < 100, "{format}");
+                    continue;
+                };
+                kept += 1;
+                let reply = reply.text;
+                let parser = ToolParser::new(format, 7, false).with_tools(&tools);
+                let events = read_by(parser, [reply.as_bytes()]).unwrap();
+                let calls: Vec<Value> = made(&events)
+                    .into_iter()
+                    .map(|(name, arguments)| json!({"name": name, "arguments": arguments}))
+                    .collect();
+                let record = json!({"format": format.as_str(), "reply": reply, "calls": calls});
+                lines.push(record.to_string());
+            }
+        }
+        elpis.shutdown().await;
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tool_replies.jsonl");
+        std::fs::write(path, lines.join("\n") + "\n").unwrap();
+    }
+}
