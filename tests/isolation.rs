@@ -384,6 +384,33 @@ async fn a_model_that_hangs_is_replaced_within_the_watchdogs_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_hangs_ends_no_reply_that_may_resume() {
+    let program = Program::new();
+    let mut settings = program.settings();
+    settings.runtime = settings
+        .runtime
+        .stream_buffer(1_usize)
+        .resume_generations(true)
+        .watchdog_seconds(2.0);
+    let elpis = Elpis::start(settings).await.unwrap();
+    let session = elpis.session("a").unwrap();
+    let expected = greedy(&session, None).await;
+    let chat = session.chat(QUESTION).max_tokens(40).temperature(0.0);
+    let chat = chat.coefficients(Coefficients::new());
+    let mut stream = chat.stream().await.unwrap();
+    let Some(Ok(GenerationEvent::Text(mut text))) = stream.next().await else {
+        panic!("no text");
+    };
+    let process = program.process().await;
+    stop(process).await;
+    let rest = stream.completion().await.unwrap();
+    text.push_str(&rest.text);
+    assert_eq!((text, rest.report.resumes), (expected, 1));
+    gone(process).await;
+    elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_runtime_leaves_no_process() {
     let program = Program::new();
     let elpis = Elpis::start(program.settings()).await.unwrap();

@@ -290,6 +290,29 @@ async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_ends_what_hangs_although_no_watchdog_does() {
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let mut settings = settings(0);
+    settings.runtime = settings.runtime.shutdown_timeout_seconds(0.3);
+    settings.runtime.watchdog_seconds = None;
+    let elpis = start_with(settings, move |number| {
+        if number == 5 {
+            let _ = held.recv();
+        }
+    })
+    .await;
+    let session = elpis.session("a").unwrap();
+    let running = session.chat("one").max_tokens(50).stream().await.unwrap();
+    let waiting = session.chat("two").max_tokens(50).stream().await.unwrap();
+    soon(elpis.shutdown()).await;
+    for stream in [running, waiting] {
+        let error = soon(stream.completion()).await.unwrap_err();
+        assert!(matches!(error, EngineError::Stopped { .. }), "{error:?}");
+    }
+    drop(release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_last_handle_ends_what_runs_and_what_waits() {
     let elpis = start(0, |_| false).await;
     let session = elpis.session("a").unwrap();

@@ -218,7 +218,7 @@ impl EngineState {
                 return Ok(());
             }
             self.wiring.model.send_replace(None);
-            self.wiring.intake.lines().cut(|_| false);
+            self.wiring.intake.cut();
             return Err(EngineFailure::Panic("it ended without a word".to_owned()));
         }
         let bound = self.wiring.settings.runtime.watchdog();
@@ -227,15 +227,10 @@ impl EngineState {
             (Some(busy), Some(bound)) if busy > bound => {
                 self.thread.leave_behind();
                 self.wiring.model.send_replace(None);
-                let resumes = self.wiring.settings.runtime.resume_generations;
-                let rescued = if resumes {
-                    self.thread.seize()
-                } else {
-                    Vec::new()
-                };
-                let goes_on = |id| rescued.iter().any(|rescued| rescued.id() == id);
-                self.wiring.intake.lines().cut(goes_on);
-                self.wiring.intake.keep(rescued);
+                if self.wiring.settings.runtime.resume_generations {
+                    self.wiring.intake.keep(self.thread.seize());
+                }
+                self.wiring.intake.cut();
                 Err(EngineFailure::Hung {
                     seconds: busy.as_secs_f64(),
                 })

@@ -329,6 +329,8 @@ impl SupervisorState {
             }
         }
         self.stop_children(deadline).await;
+        // An engine that hangs ends nothing any more.
+        self.wiring.intake.end_running(&reason);
         self.roster.stop(&reason);
         self.wiring.bus.publish(Event::Stopped {
             reason: reason.to_string(),

@@ -48,20 +48,15 @@ impl std::fmt::Debug for Rescued {
 pub struct Desk(Mutex<Vec<Slot>>);
 
 impl Desk {
-    /// Takes the generations that can go on in another engine, and ends the
-    /// others with [`EngineError::EngineRestarted`]. Finds nothing unless the
-    /// backend is evaluating. When it comes back, its scheduler has none left.
+    /// Takes the generations that can go on in another engine and drops the
+    /// others. Finds nothing unless the backend is evaluating. When it comes
+    /// back, its scheduler has none left.
     pub fn seize(&self) -> Vec<Rescued> {
-        // Endings are told without the lock.
-        let slots = self.take();
-        let can_resume = |slot: Slot| {
-            if slot.can_resume() {
-                return Some(Rescued(slot));
-            }
-            slot.end(Outcome::Failed(EngineError::EngineRestarted));
-            None
-        };
-        slots.into_iter().filter_map(can_resume).collect()
+        // Those that are dropped tell of their end, without the lock.
+        let mut slots = self.take();
+        slots.retain(Slot::can_resume);
+        slots.iter_mut().for_each(Slot::take_chance);
+        slots.into_iter().map(Rescued).collect()
     }
 
     fn take(&self) -> Vec<Slot> {

@@ -18,8 +18,9 @@ use crate::inference::{
 };
 use crate::steering::SteeringPlan;
 
-/// Engines that one generation may outlive.
-const MOST_RESUMES: u32 = 2;
+/// Engines that one generation may outlive, if they broke; one that hung counts
+/// as two, since it takes long and leaves its model behind.
+const CHANCES: u32 = 2;
 
 /// What of a prompt was in the cache.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +61,8 @@ pub(super) struct Slot {
     prompt_tokens: usize,
     said: Vec<Token>,
     resumes: u32,
+    /// What is left of [`CHANCES`].
+    chances: u32,
     /// Whether a token is being chosen; a panic leaves this set.
     sampling: bool,
     sampler: Sampler,
@@ -120,6 +123,7 @@ impl Slot {
             prompt_tokens: task.prompt.len(),
             said: Vec::with_capacity(positions.saturating_sub(task.prompt.len()) + 1),
             resumes: 0,
+            chances: CHANCES,
             sampling: false,
             begun: false,
             taken_over: TakenOver::default(),
@@ -176,13 +180,19 @@ impl Slot {
     /// broke while choosing this one's token, nor if it was with it whenever
     /// one broke.
     pub(super) fn can_resume(&self) -> bool {
-        !self.sampling && self.resumes < MOST_RESUMES && !self.task.outlet.is_closed()
+        !self.sampling && self.chances > 0 && !self.task.outlet.is_closed()
+    }
+
+    /// Uses up one of its chances.
+    pub(super) fn take_chance(&mut self) {
+        self.chances = self.chances.saturating_sub(1);
     }
 
     /// Goes on in an empty sequence: the prompt and what was said are evaluated
     /// again, everything else is as it was.
     pub(super) fn resume(&mut self, sequence: SequenceId, shared: &Shared) {
         self.resumes += 1;
+        self.take_chance();
         self.task.prompt.truncate(self.prompt_tokens);
         self.task.prompt.extend_from_slice(&self.said);
         self.sequence = sequence;

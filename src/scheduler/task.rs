@@ -63,7 +63,7 @@ pub trait Outlet: Send {
     fn text(&mut self, text: &str);
 
     /// Tells how many tokens were generated, just before the end; not told if
-    /// the engine died.
+    /// the engine broke or was given up.
     fn generated(&mut self, _: u32) {}
 
     /// Hands on the end; nothing follows.

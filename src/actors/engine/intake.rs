@@ -199,6 +199,22 @@ impl Intake {
         &self.lines
     }
 
+    /// Ends the running generations of an engine that is given up, but for
+    /// those that are kept for the next one.
+    pub(super) fn cut(&self) {
+        let kept: Vec<_> = lock(&self.rescued).iter().map(Rescued::id).collect();
+        let outcome = Outcome::Failed(EngineError::EngineRestarted);
+        self.lines.end(|id| !kept.contains(&id), &outcome);
+    }
+
+    /// Ends what still runs on an engine that did not stop.
+    pub(in crate::actors) fn end_running(&self, reason: &str) {
+        let outcome = Outcome::Failed(EngineError::Stopped {
+            reason: reason.to_owned(),
+        });
+        self.lines.end(|_| true, &outcome);
+    }
+
     /// Refuses everything to come.
     pub fn refuse(&self, reason: &str) {
         lock(&self.refused).get_or_insert_with(|| reason.into());

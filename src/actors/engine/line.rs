@@ -141,14 +141,13 @@ impl Lines {
         lock(&self.running).remove(&line.id);
     }
 
-    /// Ends every running line because its engine is given up, but for those
-    /// that go on in another one.
-    pub fn cut(&self, goes_on: impl Fn(RequestId) -> bool) {
+    /// Ends the running lines that `goes` names.
+    pub fn end(&self, goes: impl Fn(RequestId) -> bool, outcome: &Outcome) {
         let mut running = lock(&self.running);
-        let cut: Vec<_> = running.extract_if(|&id, _| !goes_on(id)).collect();
+        let ended: Vec<_> = running.extract_if(|&id, _| goes(id)).collect();
         drop(running);
-        for (_, line) in cut {
-            line.finish(Outcome::Failed(EngineError::EngineRestarted));
+        for (_, line) in ended {
+            line.finish(outcome.clone());
         }
     }
 }

@@ -154,6 +154,8 @@ fn run(
         let metrics = metrics;
         serve(&mut scheduler, wiring, &metrics, stopped, pulse)
     });
+    // Unloading has a time of its own.
+    pulse.work();
     // Whatever breaks from here on, the actor hears of the end.
     let kept = guarded(|| {
         // Where the actor went first, the next engine may be at work already and
@@ -243,10 +245,8 @@ fn serve(
     library.mark_changed();
     loop {
         pulse.work();
-        match stopped.try_recv() {
-            Ok(()) => return stop(scheduler),
-            Err(TryRecvError::Disconnected) => return Err(EngineFailure::Deserted),
-            Err(TryRecvError::Empty) => {}
+        if told_to_stop(stopped)? {
+            return stop(scheduler);
         }
         collect(intake);
         // After what has arrived, which may have been asked for under this one.
@@ -260,6 +260,10 @@ fn serve(
         metrics.load(scheduler.running(), intake.queue().len());
         if scheduler.can_step() {
             let summary = scheduler.step()?;
+            // What a thread that was given up has done is no engine's step.
+            if told_to_stop(stopped)? {
+                return stop(scheduler);
+            }
             let took = last.elapsed();
             last = Instant::now();
             metrics.step(summary, took, scheduler.cache_usage());
@@ -306,6 +310,14 @@ fn serve(
         }
         // The step after a rest does not follow a token.
         last = Instant::now();
+    }
+}
+
+fn told_to_stop(stopped: &Receiver<()>) -> Result<bool, EngineFailure> {
+    match stopped.try_recv() {
+        Ok(()) => Ok(true),
+        Err(TryRecvError::Empty) => Ok(false),
+        Err(TryRecvError::Disconnected) => Err(EngineFailure::Deserted),
     }
 }
 
