@@ -44,6 +44,8 @@ pub type Token = u32;
 
 /// One loaded model with its key–value cache.
 ///
+/// What is added here, [`BackendLayer`] has to hand on.
+///
 /// A backend is driven by one thread; it is `Send` so that the thread can be
 /// given it. Positions count from 0 within a sequence.
 pub trait Backend: Send {

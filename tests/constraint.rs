@@ -155,6 +155,8 @@ fn strings_keep_to_their_format_by_the_letter() {
     // What a class leaves out is no matter.
     let schema = json!({"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]{3}$"});
     assert!(takes(&mut guide(&schema), &[], "\"a b\""));
+    let schema = json!({"type": "string", "pattern": "^[\\x00-\\x7f]{3}$"});
+    assert!(takes(&mut guide(&schema), &[], "\"a b\""));
     let schema = json!({"format": "email", "maxLength": 8, "pattern": "^x"});
     for (text, valid) in [("x@y.zz", true), ("y@y.zz", false), ("xxxxx@yyy", false)] {
         assert_eq!(
@@ -345,6 +347,8 @@ fn what_cannot_be_enforced_is_refused_in_time() {
         ResponseFormat::json_schema(json!({"properties": {"a\u{7f}": {}}})),
         ResponseFormat::json_schema(json!({"type": "string", "pattern": "^a\u{7}b$"})),
         ResponseFormat::json_schema(json!({"type": "string", "pattern": "^(x|a\\x00+)$"})),
+        ResponseFormat::json_schema(json!({"patternProperties": {"^\\u0007": {}}})),
+        ResponseFormat::json_schema(json!({"type": "string", "pattern": "[\\x07]$"})),
         ResponseFormat::json_schema(json!({"type": "string", "pattern": "^[\\x00-\\x07]$"})),
     ];
     let mut through = Vec::new();

@@ -363,6 +363,9 @@ fn recorded_replies_are_read_and_cuts_change_nothing() {
             .map(|(name, arguments)| json!({"name": name, "arguments": arguments}))
             .collect();
         assert_eq!(record["calls"], json!(calls), "{record}");
+        if let Some(plain) = read_plainly(format, record["reply"].as_str().unwrap()) {
+            assert_eq!(calls, plain, "{record}");
+        }
         for (name, arguments) in made(&events) {
             let tool = tools.tools().iter().find(|tool| tool.name == name);
             schemas::check(&tool.unwrap().parameters, arguments);
@@ -374,6 +377,43 @@ fn recorded_replies_are_read_and_cuts_change_nothing() {
             seen.get(&format).is_some_and(|&replies| replies >= 8),
             "{format}"
         );
+    }
+}
+
+/// What a reply says to one who knows that nothing stands between the calls; `None` for notations
+/// that are not JSON.
+fn read_plainly(format: ToolFormat, reply: &str) -> Option<Vec<Value>> {
+    let call = |name: &Value, arguments: Option<&Value>| {
+        let arguments = arguments.cloned().unwrap_or_else(|| json!({}));
+        json!({"name": name, "arguments": arguments})
+    };
+    match format {
+        ToolFormat::Qwen3Coder | ToolFormat::FunctionGemma => None,
+        ToolFormat::MistralV11 => {
+            let calls = reply.split("[TOOL_CALLS]").skip(1);
+            let read = |one: &str| {
+                let (name, arguments) = one.split_once("[ARGS]").unwrap();
+                let arguments = serde_json::from_str(arguments).unwrap();
+                call(&json!(name), Some(&arguments))
+            };
+            Some(calls.map(read).collect())
+        }
+        _ => {
+            let mut calls = Vec::new();
+            let mut rest = reply.strip_prefix("[TOOL_CALLS]").unwrap_or(reply);
+            while let Some(start) = rest.find(['{', '[']) {
+                let mut values = serde_json::Deserializer::from_str(&rest[start..]).into_iter();
+                let value: Value = values.next().unwrap().unwrap();
+                rest = &rest[start + values.byte_offset()..];
+                let list = value.as_array().cloned().unwrap_or_else(|| vec![value]);
+                calls.extend(
+                    list.iter().map(|one| {
+                        call(&one["name"], one.get("arguments").or(one.get("parameters")))
+                    }),
+                );
+            }
+            Some(calls)
+        }
     }
 }
 

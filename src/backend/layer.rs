@@ -7,6 +7,9 @@ use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, T
 /// A backend around another one that watches or changes some of its calls and hands on the rest:
 /// every method does so unless it is overridden.
 ///
+/// A layer is a [`Backend`] too, so methods called on `self` are ambiguous where both traits are in
+/// scope: call those of the backend within.
+///
 /// [`BackendFactory::map`](super::BackendFactory::map) puts one around the backend that the
 /// settings name.
 ///

@@ -17,7 +17,8 @@ pub fn reference_markdown() -> String {
         );
         for field in fields().filter(|field| field.section == section) {
             let default = match field.unset {
-                Some(meaning) => format!("unset: {meaning}"),
+                Some(meaning) if field.is_unset_by_default() => format!("unset: {meaning}"),
+                Some(meaning) => format!("`{}`; unset: {meaning}", field.default_text()),
                 None => format!("`{}`", field.default_text()),
             };
             let _ = writeln!(

@@ -79,10 +79,11 @@ section! {
     /// Longest wait before a restart, in milliseconds.
     restart_backoff_max_ms: u64 = 10_000, in between(0.0, 600_000.0);
     /// Seconds that one step of the engine may take before it counts as hung and is replaced; above the time of
-    /// the largest batch on the slowest machine.
+    /// the largest batch on the slowest machine. A thread that hangs cannot be stopped: it keeps its model's memory.
     watchdog_seconds: Option<f64> = Some(300.0), in above(0.0, 86_400.0), unset "no limit";
     /// Whether generations go on after a restart of the engine: prompt and reply so far are evaluated again, and
-    /// the same text continues. Otherwise they end with an error.
+    /// the same text continues. Otherwise they end with an error. After a hang, if it came while the model
+    /// evaluated, and once.
     resume_generations: bool = false;
     /// Where the model runs: in this process, or in one of its own (Unix), so that a crash of the native code ends
     /// the running generations alone.

@@ -1,6 +1,6 @@
 //! The table of all settings: one row drives reading, checking, naming and documentation.
 
-use super::value::{Fault, Raw};
+use super::value::{Fault, Raw, UNSET};
 use super::{Settings, emotion, metrics, model, runtime, store};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
@@ -178,9 +178,14 @@ impl Field {
     /// Returns the default as text; for an optional field, what happens when it is unset.
     pub fn default_text(&self) -> String {
         match self.unset {
-            Some(meaning) => format!("unset ({meaning})"),
-            None => self.show(&Settings::default()),
+            Some(meaning) if self.is_unset_by_default() => format!("unset ({meaning})"),
+            _ => self.show(&Settings::default()),
         }
+    }
+
+    /// Whether the default is to have no value.
+    pub(super) fn is_unset_by_default(&self) -> bool {
+        self.show(&Settings::default()) == UNSET
     }
 
     /// Returns the one-paragraph description.

@@ -184,6 +184,9 @@ impl<T: SettingValue> SettingValue for Vec<T> {
     }
 }
 
+/// How an optional setting without a value is shown.
+pub(super) const UNSET: &str = "unset";
+
 /// In an environment variable an empty text takes an optional setting back to unset.
 impl<T: SettingValue> SettingValue for Option<T> {
     fn type_name() -> String {
@@ -197,7 +200,7 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
     fn show(&self) -> String {
         self.as_ref()
-            .map_or_else(|| "unset".to_owned(), SettingValue::show)
+            .map_or_else(|| UNSET.to_owned(), SettingValue::show)
     }
     fn numbers(&self) -> Vec<f64> {
         self.as_ref().map(SettingValue::numbers).unwrap_or_default()

@@ -344,7 +344,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: "actor, cause",
         unit: None,
-        help: "Restarts of actors; the cause is `panic`, `error`, `thread_panic`, `hung`, `start` or `stopped`.",
+        help: "Restarts of actors; the cause is `panic`, `error`, `thread_panic`, `hung`, `worker_died`, `start` or `stopped`.",
     },
     Metric {
         name: MAILBOX,

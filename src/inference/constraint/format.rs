@@ -94,7 +94,7 @@ impl ResponseFormat {
     ///
     /// # Errors
     /// [`ConstraintError::Limit`] for what is too long, too deep or empty;
-    /// [`ConstraintError::Refused`] for a `minProperties` that cannot be enforced.
+    /// [`ConstraintError::Refused`] for a `minProperties` or a character that cannot be enforced.
     pub fn grammar(&self) -> Result<Option<Grammar>, ConstraintError> {
         let source = match self {
             Self::Text => return Ok(None),

@@ -15,7 +15,8 @@ const HOST: u64 = 253;
 /// Longest address in characters (RFC 5321: a path of 256 without its brackets).
 const EMAIL: u64 = 254;
 
-/// A label of a host name, at most 63 characters, that is no A-label or looks like one.
+/// A label of a host name, at most 63 characters, that neither is an A-label nor looks
+/// like one: whether one is valid, only Punycode can tell.
 const LABEL: &str = "(?:[^.@]{1,2}|[^.@]{2}(?:[^-.@][^.@]{0,60}|-[^-.@][^.@]{0,59}))";
 
 /// Adds to a schema's string of some format what its format demands further.
@@ -36,9 +37,11 @@ pub(super) fn tighten(schema: &mut Map<String, Value>) {
         _ => return,
     };
     if let Some(longest) = longest {
-        let asked = schema.get("maxLength").and_then(Value::as_u64);
-        let longest = asked.map_or(longest, |asked| asked.min(longest));
-        schema.insert("maxLength".to_owned(), longest.into());
+        // What is no length is left to the compiler to refuse.
+        let asked = schema.get("maxLength");
+        if asked.is_none_or(|asked| asked.as_u64().is_some_and(|asked| asked > longest)) {
+            schema.insert("maxLength".to_owned(), longest.into());
+        }
     }
     if schema.contains_key("pattern") {
         let further = json!({ "pattern": pattern });

@@ -1,10 +1,11 @@
-//! Characters that a schema asks for and JSON cannot spell without `\\uXXXX`, which is not
-//! written (see [`canonical_schema`](super::canonical_schema)).
-//!
-//! llguidance leaves them out of texts, which then break their schema.
+//! Characters that a schema asks for and llguidance spells as `\uXXXX`, which is not written (see
+//! [`canonical_schema`](super::canonical_schema)). It leaves them out of texts, which then break
+//! their schema.
 
 #[cfg(feature = "tools")]
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::ast::parse::Parser;
+#[cfg(feature = "tools")]
+use regex_syntax::ast::{Ast, ClassSet, ClassSetItem};
 use serde_json::{Map, Value};
 
 use super::ConstraintError;
@@ -17,11 +18,14 @@ pub(super) fn check_letters(
     let values = |key| schema.get(key).and_then(in_value);
     let names = schema.get("properties").and_then(Value::as_object);
     let names = names.and_then(|names| names.keys().find_map(|name| in_text(name)));
+    let patterns = schema.get("patternProperties").and_then(Value::as_object);
+    let patterns = patterns.and_then(|all| all.keys().find_map(|key| in_pattern(key)));
     let found = [
         ("enum", values("enum")),
         ("const", values("const")),
         ("required", values("required")),
         ("properties", names),
+        ("patternProperties", patterns),
         (
             "pattern",
             schema
@@ -73,27 +77,49 @@ fn in_value(value: &Value) -> Option<char> {
     None
 }
 
-/// One that every text of a part of the pattern has. What does not parse here is left to
-/// llguidance, which translates other dialects.
+/// One that a part of the pattern consists of; what a class has beside others it can do without.
+/// What does not parse here is left to llguidance, which translates other dialects.
 #[cfg(feature = "tools")]
 fn in_pattern(pattern: &str) -> Option<char> {
-    let whole = regex_syntax::parse(pattern).ok()?;
-    let mut open: Vec<&Hir> = vec![&whole];
+    let letter = in_text(pattern);
+    let spelled = ["\\x", "\\u", "\\U", "\\a", "\\v", "\\0"];
+    if letter.is_none() && !spelled.iter().any(|spelling| pattern.contains(spelling)) {
+        return None;
+    }
+    // The syntax alone: classes are not spelled out.
+    let whole = Parser::new().parse(pattern).ok()?;
+    let mut open = vec![&whole];
     while let Some(part) = open.pop() {
-        match part.kind() {
-            HirKind::Literal(literal) => {
-                let bytes = literal.0.iter();
-                let letter = bytes
-                    .map(|&byte| char::from(byte))
-                    .find(|&letter| unwritable(letter));
-                if letter.is_some() {
-                    return letter;
+        let literal = match part {
+            Ast::Literal(literal) => Some(literal.c),
+            Ast::ClassBracketed(class) if !class.negated => match &class.kind {
+                ClassSet::Item(ClassSetItem::Literal(literal)) => Some(literal.c),
+                ClassSet::Item(ClassSetItem::Range(range)) => {
+                    let all = (range.start.c..=range.end.c).all(unwritable);
+                    all.then_some(range.end.c)
                 }
+                _ => None,
+            },
+            Ast::Group(group) => {
+                open.push(&group.ast);
+                None
             }
-            HirKind::Capture(capture) => open.push(&capture.sub),
-            HirKind::Repetition(repetition) => open.push(&repetition.sub),
-            HirKind::Concat(parts) | HirKind::Alternation(parts) => open.extend(parts),
-            HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => {}
+            Ast::Repetition(repetition) => {
+                open.push(&repetition.ast);
+                None
+            }
+            Ast::Concat(concat) => {
+                open.extend(&concat.asts);
+                None
+            }
+            Ast::Alternation(alternation) => {
+                open.extend(&alternation.asts);
+                None
+            }
+            _ => None,
+        };
+        if let Some(letter) = literal.filter(|&letter| unwritable(letter)) {
+            return Some(letter);
         }
     }
     None
