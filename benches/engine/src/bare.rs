@@ -78,17 +78,7 @@ impl Bare {
     }
 
     /// Decodes `tokens` tokens behind prompts of the given lengths, one sequence for each, and
-    /// returns tokens per second from the first tokens to the last.
-    pub fn decode_rate(&mut self, prompts: &[usize], tokens: usize, seed: u64) -> Result<f64> {
-        let streams = self.streams(prompts, tokens, seed)?;
-        let firsts = streams.iter().filter_map(|times| times.first());
-        let lasts = streams.iter().filter_map(|times| times.last());
-        let (start, end) = firsts.max().zip(lasts.max()).context("no tokens")?;
-        Ok(((tokens - 1) * prompts.len()) as f64 / (*end - *start).as_secs_f64())
-    }
-
-    /// Decodes as [`decode_rate`](Self::decode_rate) does, and returns when each token of each
-    /// sequence was chosen.
+    /// returns when each token of each sequence was chosen.
     pub fn streams(
         &mut self,
         prompts: &[usize],
@@ -120,17 +110,6 @@ impl Bare {
             }
         }
         Ok(streams)
-    }
-
-    /// Evaluates a prompt and chooses the token after it; returns the seconds that this took.
-    pub fn first_token(&mut self, prompt: usize, seed: u64) -> Result<f64> {
-        let sampler = Sampler::new(seed)?;
-        let start = Instant::now();
-        // SAFETY: the context is valid.
-        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), false) };
-        self.prefill(0, prompt, seed)?;
-        self.sample(&sampler, -1);
-        Ok(start.elapsed().as_secs_f64())
     }
 
     fn prefill(&mut self, sequence: usize, length: usize, seed: u64) -> Result<()> {

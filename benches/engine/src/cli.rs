@@ -8,7 +8,7 @@ use elpis::settings::HardwareBackend;
 use lexopt::prelude::*;
 
 use crate::contender::Kind;
-use crate::figures::{FIGURES, MODELS, Needs, PEERS};
+use crate::figures::{FIGURES, Figure, MODELS, Needs, PEERS};
 use crate::model::{ModelSpec, TINY, TORCH_SMALL, TORCH_TINY};
 
 const HELP: &str = "\
@@ -46,14 +46,16 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// What was asked for, as it would be typed.
     pub command: String,
-    /// What a figure starts in a process of its own, and on which model.
+    /// What this process is started for, and on which model.
     pub part: Option<(Part, &'static ModelSpec)>,
     rounds: Option<usize>,
 }
 
-/// A part of a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is done in a process of its own.
+#[derive(Debug, Clone, Copy)]
 pub enum Part {
+    /// Is measured.
+    Figure(&'static Figure),
     /// Loads the model and tells the memory that it took.
     Footprint,
     /// Serves, asked line by line.
@@ -108,6 +110,13 @@ impl Options {
                 Long("cache") => options.cache = parser.value()?.into(),
                 Long("record") => options.record = Some(parser.value()?.into()),
                 Long("report") => options.report = Some(parser.value()?.into()),
+                Long("figure") => {
+                    let name = parser.value()?.string()?;
+                    let figure = FIGURES.iter().find(|figure| figure.name == name);
+                    let figure = figure.with_context(|| format!("no `{name}`"))?;
+                    let spec = any_model(&parser.value()?.string()?)?;
+                    options.part = Some((Part::Figure(figure), spec));
+                }
                 Long("footprint") => {
                     let spec = any_model(&parser.value()?.string()?)?;
                     options.part = Some((Part::Footprint, spec));

@@ -1,11 +1,13 @@
 //! Elpis and bare llama.cpp, each in a process of its own that is asked line by line, as the
 //! Python scripts beside them are: so that memory and processor time are theirs alone.
 //!
-//! `{"do": "load", "clients": 16}` is answered with the threads and rows of a batch,
+//! `{"do": "load", "clients": 16}`, for bare llama.cpp perhaps with `context`, `batch` and
+//! `offload`, is answered with the threads and rows of a batch,
 //! `{"do": "generate", "prompts": […], "tokens": 48, "seed": 1, "prompt_tokens": [40, …]}` with the
 //! seconds from the common start to each token of each client.
 
 use std::io::{Write, stdin, stdout};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use crate::bare::{self, Bare, BareOptions};
 use crate::engine::Engine;
 use crate::measure::Run;
+use crate::script::Script;
 use crate::vectors;
 
 /// Cells of the key–value cache for each client.
@@ -53,6 +56,15 @@ enum Contender {
     Bare(Box<Bare>),
 }
 
+/// Starts one.
+pub fn start(kind: Kind, run: &Run) -> Result<Script> {
+    let cache = run.path.parent().context("the model has no folder")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--contender", kind.name(), run.spec.name, "--cache"]);
+    command.arg(cache);
+    Script::start(kind.name(), &mut command)
+}
+
 /// Answers the lines of standard input until its end.
 pub fn serve(kind: Kind, run: &Run) -> Result<()> {
     let mut contender = None;
@@ -64,7 +76,7 @@ pub fn serve(kind: Kind, run: &Run) -> Result<()> {
         };
         let answer = match ask["do"].as_str() {
             Some("load") => {
-                let (loaded, answer) = Contender::load(kind, run, number("clients")?)?;
+                let (loaded, answer) = Contender::load(kind, run, number("clients")?, &ask)?;
                 contender = Some(loaded);
                 answer
             }
@@ -95,18 +107,26 @@ struct Ask {
 }
 
 impl Contender {
-    fn load(kind: Kind, run: &Run, clients: usize) -> Result<(Self, Value)> {
+    fn load(kind: Kind, run: &Run, clients: usize, ask: &Value) -> Result<(Self, Value)> {
         if kind == Kind::Bare {
             bare::silence();
+            let number = |name: &str, default: u32| match ask[name].as_u64() {
+                Some(number) => u32::try_from(number),
+                None => Ok(default),
+            };
             let options = BareOptions {
-                context: CONTEXT,
+                context: number("context", CONTEXT)?,
                 sequences: u32::try_from(clients)?,
-                batch: BATCH,
+                batch: number("batch", BATCH)?,
                 threads: run.threads,
-                offload: false,
+                offload: ask["offload"].as_bool().unwrap_or_default(),
             };
             let bare = Box::new(Bare::load(&run.path, options)?);
-            let answer = json!({"about": "bare llama.cpp", "threads": run.threads, "batch": BATCH});
+            let answer = json!({
+                "about": "bare llama.cpp",
+                "threads": run.threads,
+                "batch": options.batch,
+            });
             return Ok((Self::Bare(bare), answer));
         }
         // What is kept of conversations that are over would count as memory of these.

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
+use crate::apart::Apart;
 use crate::arrivals::{self, Arrivals, read};
-use crate::bare::{Bare, BareOptions, TEMPERATURE, TOP_K, TOP_P};
+use crate::bare::{BareOptions, TEMPERATURE, TOP_K, TOP_P};
 use crate::measure::Run;
 use crate::model::{Encoding, Format, Noise};
 use crate::vectors;
@@ -134,8 +135,8 @@ impl Engine {
     }
 
     /// The same model in bare llama.cpp, with a context of the same size.
-    pub fn bare(&self, run: &Run) -> Result<Bare> {
-        Bare::load(&run.path, self.bare_options())
+    pub fn bare(&self, run: &Run) -> Result<Apart> {
+        Apart::load(run, self.bare_options())
     }
 
     /// What makes a context of the same size.

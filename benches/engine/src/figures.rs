@@ -48,6 +48,7 @@ pub const MODELS: &[&ModelSpec] = &[
 pub const PEERS: &str = "peers";
 
 /// One figure.
+#[derive(Debug)]
 pub struct Figure {
     pub name: &'static str,
     pub about: &'static str,

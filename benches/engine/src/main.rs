@@ -5,6 +5,7 @@
 //! error. The models are made here, with random weights: speed does not depend on what a model
 //! says.
 
+mod apart;
 mod arrivals;
 mod bare;
 mod cli;
@@ -23,8 +24,11 @@ mod table;
 mod telemetry;
 mod vectors;
 
+use std::process::{Command, Stdio};
+
 use anyhow::{Context, Result, bail, ensure};
 use elpis::settings::HardwareBackend;
+use serde_json::Value;
 
 use crate::cli::{Options, Part};
 use crate::figures::{FIGURES, Figure, memory};
@@ -41,6 +45,12 @@ fn main() -> Result<()> {
         let path = model::ensure(spec, &options.cache)?;
         let run = Run::new(spec, path, 1, options.smoke);
         match part {
+            Part::Figure(figure) => {
+                let run = Run::new(spec, run.path, options.rounds(), options.smoke);
+                let run = run.on(options.hardware)?;
+                let outcome = (figure.run)(&run)?;
+                println!("{}", report::line(figure, &run, &outcome));
+            }
             Part::Footprint => println!("{}", memory::footprint(&run, start?)?),
             Part::Contender(kind) => contender::serve(kind, &run)?,
         }
@@ -57,12 +67,10 @@ fn main() -> Result<()> {
     for figure in figures {
         for spec in models(figure, &options) {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
-            let path = model::ensure(spec, &options.cache)
+            model::ensure(spec, &options.cache)
                 .with_context(|| format!("cannot make the model `{}`", spec.name))?;
-            let run = Run::new(spec, path, options.rounds(), options.smoke).on(options.hardware)?;
-            let outcome = (figure.run)(&run)
+            let line = alone(figure, spec, &options)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
-            let line = report::line(figure, &run, &outcome, &options.command);
             println!("{line}");
             lines.push(line.clone());
             if let Some(folder) = &options.report {
@@ -74,6 +82,22 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The line of a figure that is measured in a process of its own: what one leaves behind (a
+/// recorder of metrics, threads, memory in pieces) is nothing to the next.
+fn alone(figure: &Figure, spec: &ModelSpec, options: &Options) -> Result<Value> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--figure", figure.name, spec.name]);
+    command.args(["--rounds", &options.rounds().to_string()]);
+    command.args(["--hardware", &options.hardware.to_string()]);
+    command.args(options.smoke.then_some("--smoke"));
+    command.arg("--cache").arg(&options.cache);
+    let output = command.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "it ended with {}", output.status);
+    let mut line: Value = serde_json::from_slice(&output.stdout)?;
+    line["command"] = options.command.clone().into();
+    Ok(line)
 }
 
 /// The figures to measure: those that were asked for must be possible, the others need not.

@@ -17,7 +17,7 @@ const LLAMA_CPP: &str = "llama-cpp-sys-2 0.1.160";
 const LIBTORCH: &str = "tch 0.24.0 on torch 2.11";
 
 /// The line of a figure.
-pub fn line(figure: &Figure, run: &Run, outcome: &Outcome, command: &str) -> Value {
+pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
     let mut line = json!({
         "name": figure.name,
         "model": run.spec.name,
@@ -36,7 +36,6 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome, command: &str) -> Val
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
         "elpis": std::env::var(REVISION).ok(),
         "date": OffsetDateTime::now_utc().date().to_string(),
-        "command": command,
         "cpu": cpu(),
         "gpu": run.gpu,
         "cores": std::thread::available_parallelism().ok().map(std::num::NonZero::get),
@@ -112,9 +111,8 @@ mod tests {
         let run = Run::new(&crate::model::SMALL, "x".into(), 3, false);
         let outcome = Outcome::median(vec![0.99, 0.970_001, 1.0]).with("extra", 1.234_567_89);
         let figure = &FIGURES[0];
-        let line = line(figure, &run, &outcome, "elpis-bench");
+        let line = line(figure, &run, &outcome);
         assert_eq!(line["name"], figure.name);
-        assert_eq!(line["command"], "elpis-bench");
         assert_eq!(gib("24625348 kB"), Some(23));
         assert_eq!(
             (&line["value"], &line["holds"]),
@@ -127,6 +125,6 @@ mod tests {
             sound: false,
             ..outcome
         };
-        assert_eq!(super::line(figure, &run, &unsound, "x")["holds"], false);
+        assert_eq!(super::line(figure, &run, &unsound)["holds"], false);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use elpis::Coefficients;
 
-use crate::bare::Bare;
+use crate::apart::Apart;
 use crate::engine::{Engine, rate, sampled, words as words_of};
 use crate::measure::{Outcome, Run};
 
@@ -66,10 +66,10 @@ fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
     let start = |round: usize| {
         if round.is_multiple_of(2) {
             let engine = Engine::start(run, context, sessions)?;
-            let bare = Bare::load(&run.path, options)?;
+            let bare = Apart::load(run, options)?;
             Ok((engine, bare))
         } else {
-            let bare = Bare::load(&run.path, options)?;
+            let bare = Apart::load(run, options)?;
             Ok((Engine::start(run, context, sessions)?, bare))
         }
     };

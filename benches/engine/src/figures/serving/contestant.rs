@@ -1,12 +1,10 @@
 //! A process that serves the model.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bare::{TEMPERATURE, TOP_K, TOP_P};
-use crate::contender::{CONTEXT, Kind};
+use crate::contender::{self, CONTEXT, Kind};
 use crate::engine::prompts;
 use crate::figures::clients;
 use crate::measure::Run;
@@ -112,11 +110,7 @@ pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
 }
 
 fn own(name: &'static str, kind: Kind, run: &Run, clients: usize) -> Result<Contestant> {
-    let cache = run.path.parent().context("the model has no folder")?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--contender", kind.name(), run.spec.name, "--cache"]);
-    command.arg(cache);
-    let script = Script::start(name, &mut command)?;
+    let script = contender::start(kind, run)?;
     let load = json!({"do": "load", "clients": clients});
     let mut contestant = load_into(script, name, "generate", Value::Null, &load, run)?;
     contestant.python = false;
