@@ -134,11 +134,22 @@ impl Run {
     /// stay faster or slower by a tenth for as long as it lives, perhaps by where its memory lies.
     pub fn ratio_afresh<S>(
         &self,
+        start: impl FnMut(usize) -> Result<S>,
+        ours: impl FnMut(&mut S, u64) -> Result<f64>,
+        theirs: impl FnMut(&mut S, u64) -> Result<f64>,
+    ) -> Result<Outcome> {
+        self.ratio_afresh_of("tokens", start, ours, theirs)
+    }
+
+    /// As [`ratio_afresh`](Self::ratio_afresh), of other things than tokens.
+    pub fn ratio_afresh_of<S>(
+        &self,
+        things: &str,
         mut start: impl FnMut(usize) -> Result<S>,
         mut ours: impl FnMut(&mut S, u64) -> Result<f64>,
         mut theirs: impl FnMut(&mut S, u64) -> Result<f64>,
     ) -> Result<Outcome> {
-        let mut rounds = Rounds::new("tokens");
+        let mut rounds = Rounds::new(things);
         for round in 0..self.rounds {
             let sides = RefCell::new(start(round)?);
             let mut ours = |seed| ours(&mut sides.borrow_mut(), seed);
