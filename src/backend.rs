@@ -19,8 +19,6 @@ mod error;
 mod facts;
 mod layer;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
-mod memory;
-#[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod norms;
 #[cfg(unix)]
 mod process;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
-use super::super::memory::zeroed;
 use super::super::{BackendError, Batch, SequenceId};
 use super::hook::{self, Hook};
 use super::log;
@@ -259,7 +258,7 @@ impl Context {
         // SAFETY: the context is live; the buffer has the size that is passed.
         let (asked, written, bytes) = unsafe {
             let asked = sys::llama_state_seq_get_size(self.pointer.as_ptr(), id);
-            let mut bytes = zeroed(asked);
+            let mut bytes = vec![0_u8; asked];
             let written = sys::llama_state_seq_get_data(
                 self.pointer.as_ptr(),
                 bytes.as_mut_ptr(),

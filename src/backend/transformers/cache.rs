@@ -9,7 +9,6 @@ use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
 use super::native;
-use crate::backend::memory::zeroed;
 use crate::backend::{BackendError, SequenceId};
 
 /// Keys and values of one layer.
@@ -167,7 +166,7 @@ impl KvCache {
     pub fn save(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
         let length = *self.length_mut(sequence)?;
         let piece = length as usize * self.width * self.kind.elt_size_in_bytes();
-        let mut bytes = zeroed(piece * 2 * self.layers.len());
+        let mut bytes = vec![0; piece * 2 * self.layers.len()];
         if piece == 0 {
             return Ok(bytes);
         }
