@@ -18,8 +18,11 @@ pub(crate) mod environment;
 mod error;
 mod facts;
 mod layer;
+#[cfg(any(feature = "llama-cpp", feature = "transformers", feature = "cli"))]
+pub(crate) mod memory;
 #[cfg(any(feature = "llama-cpp", feature = "transformers"))]
 mod norms;
+pub(crate) mod part;
 #[cfg(unix)]
 mod process;
 pub mod worker;

@@ -20,6 +20,7 @@ use context::{Context, ContextOptions};
 use model::Model;
 use tokenizer::LlamaTokenizer;
 
+use super::memory::SystemMemory;
 use super::{
     Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
     SequenceId, Token, Tokenizer, context_length_of, default_threads, norms,
@@ -216,23 +217,33 @@ impl Backend for LlamaCpp {
 /// Lists what the linked llama.cpp reports.
 pub(crate) fn devices() -> Vec<Device> {
     log::install();
+    // Of the processor llama.cpp says that all memory is free.
+    let machine = SystemMemory::look();
     llama_cpp_2::list_llama_ggml_backend_devices()
         .into_iter()
-        .map(|device| Device {
-            backend: BackendKind::LlamaCpp,
-            kind: match device.backend.to_ascii_lowercase().as_str() {
+        .map(|device| {
+            let kind = match device.backend.to_ascii_lowercase().as_str() {
                 "cuda" => DeviceKind::Cuda,
                 "rocm" | "hip" => DeviceKind::Rocm,
                 "vulkan" => DeviceKind::Vulkan,
                 "metal" | "mtl" => DeviceKind::Metal,
                 "cpu" => DeviceKind::Cpu,
                 _ => DeviceKind::Other,
-            },
-            index: device.index,
-            name: device.name,
-            description: device.description,
-            memory_total: device.memory_total as u64,
-            memory_free: device.memory_free as u64,
+            };
+            let (total, free) = (device.memory_total as u64, device.memory_free as u64);
+            let (memory_total, memory_free) = match machine {
+                Some(machine) if kind == DeviceKind::Cpu => (machine.total, machine.available),
+                _ => (total, free),
+            };
+            Device {
+                backend: BackendKind::LlamaCpp,
+                kind,
+                index: device.index,
+                name: device.name,
+                description: device.description,
+                memory_total,
+                memory_free,
+            }
         })
         .collect()
 }

@@ -126,7 +126,8 @@ impl Transformers {
         let mut loader = Loader::new(
             &checkpoint,
             kind,
-            settings.mmap,
+            // Weights that are read in the layout of the file are used where they are.
+            settings.mmap.unwrap_or(true),
             settings.use_extra_bufts,
             threads,
         );

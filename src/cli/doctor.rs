@@ -14,11 +14,12 @@ use clap::Args;
 
 use self::checks::{ModelSeen, Seen};
 use self::report::Report;
-use self::surroundings::{Surroundings, available_memory};
+use self::surroundings::Surroundings;
 use self::template::TemplateSeen;
 use super::{Failure, load_settings, progress};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::ModelFacts;
+use crate::backend::memory::SystemMemory;
 use crate::settings::LoadedSettings;
 use crate::steering::SteeringLibrary;
 
@@ -104,7 +105,7 @@ fn look_at_model(loaded: &LoadedSettings, quiet: bool) -> Result<ModelView, Fail
         Ok(ModelView {
             template: TemplateSeen::of(&facts, chat_format)?,
             library: elpis.steering_library(),
-            memory: available_memory(),
+            memory: SystemMemory::look().map(|memory| memory.available),
             facts,
         })
     })

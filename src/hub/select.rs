@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::{HubError, ModelFormat};
+use crate::backend::part::Part;
 
 /// The quantisations that are taken, in this order, when a repository has several GGUF files and none is named.
 pub const QUANTISATION_PREFERENCE: [&str; 4] = ["Q4_K_M", "Q5_K_M", "Q8_0", "F16"];
@@ -40,7 +41,7 @@ fn models(files: &[String]) -> Vec<String> {
         let extension = Path::new(file).extension();
         extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
             && !file_name(file).to_ascii_lowercase().starts_with("mmproj")
-            && part(file).is_none_or(|part| part.number == 1)
+            && Part::of(file).is_none_or(|part| part.number == 1)
     };
     files.iter().filter(is_model).cloned().collect()
 }
@@ -79,32 +80,13 @@ fn has_quantisation(file: &str, quantisation: &str) -> bool {
         .any(|word| word.eq_ignore_ascii_case(quantisation))
 }
 
-/// One part of a split model, `stem-00001-of-00003.gguf`.
-struct Part<'a> {
-    stem: &'a str,
-    number: u32,
-    count: &'a str,
-}
-
-fn part(file: &str) -> Option<Part<'_>> {
-    let (rest, count) = file.strip_suffix(".gguf")?.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let all_digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (all_digits(number) && all_digits(count)).then_some(())?;
-    Some(Part {
-        stem,
-        number: number.parse().ok()?,
-        count,
-    })
-}
-
 /// Adds the other parts of a split model.
 fn with_parts(file: &str, files: &[String]) -> Vec<String> {
     let mut chosen = vec![file.to_owned()];
-    if let Some(own) = part(file) {
+    if let Some(own) = Part::of(file) {
         let sibling = |other: &&String| {
             *other != file
-                && part(other)
+                && Part::of(other)
                     .is_some_and(|other| other.stem == own.stem && other.count == own.count)
         };
         chosen.extend(files.iter().filter(sibling).cloned());

@@ -116,8 +116,10 @@ section! {
         unset "the bundled model's own vectors, otherwise none";
     /// Whether attention is computed by the fused kernel.
     flash_attention: FlashAttention = FlashAttention::Auto;
-    /// Whether the model file is mapped into memory instead of read.
-    mmap: bool = true;
+    /// Whether the model file is mapped into memory, which shares it with other processes and loads
+    /// faster, instead of read, which a processor computes faster with.
+    mmap: Option<bool> = None,
+        unset "`false` where the processor computes with a GGUF file and twice its size is free, otherwise `true`";
     /// Shares of the model that each GPU takes, in the order of the devices.
     tensor_split: Option<Vec<f32>> = None, in at_least(0.0), unset "by free memory";
     /// Whether weights may be repacked into the layout that the processor computes fastest in.

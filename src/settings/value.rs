@@ -304,7 +304,7 @@ macro_rules! into_optional {
     )+};
 }
 into_optional!(
-    u32 => u32, u64 => u64, usize => usize, f64 => f64,
+    bool => bool, u32 => u32, u64 => u64, usize => usize, f64 => f64,
     String => String, &str => String,
     PathBuf => PathBuf, &str => PathBuf, &std::path::Path => PathBuf,
     Vec<f32> => Vec<f32>,

@@ -52,7 +52,12 @@ impl Bare {
             params.devices = devices.as_mut_ptr();
         }
         params.n_gpu_layers = if options.offload { -1 } else { 0 };
-        params.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
+        // As elpis does where there is room: what a processor computes with is read.
+        params.load_mode = if options.offload {
+            sys::LLAMA_LOAD_MODE_MMAP
+        } else {
+            sys::LLAMA_LOAD_MODE_NONE
+        };
         params.use_extra_bufts = true;
         // SAFETY: path and devices outlive the call.
         let model = unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) };

@@ -8,6 +8,8 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
+use super::super::memory::SystemMemory;
+use super::super::part::Part;
 use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
 use super::log;
 
@@ -32,7 +34,15 @@ impl Model {
             || path.display().to_string(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        Self::load(path, &name, options, options.model.mmap)
+        let mmap = options.model.mmap.unwrap_or_else(|| {
+            let on_gpu = options.devices.iter().any(|d| d.kind.is_gpu());
+            let offloaded = on_gpu && options.model.gpu_layers != 0;
+            // Mapped pages of a file are slower to compute with, by a tenth on
+            // the machine of BENCHMARKS.md.
+            let room = |memory: SystemMemory| memory.has_room_for(size_of_parts(path));
+            offloaded || !SystemMemory::look().is_some_and(room)
+        });
+        Self::load(path, &name, options, mmap)
     }
 
     /// Loads a model from memory, by way of a temporary file: llama.cpp reads
@@ -218,6 +228,16 @@ fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, 
     Ok(Some(shares))
 }
 
+/// Bytes of a model file and of the parts beside it, which llama.cpp finds by
+/// their names.
+fn size_of_parts(path: &Path) -> u64 {
+    let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
+    match path.to_str().and_then(Part::of) {
+        Some(part) => part.all().map(|name| size(Path::new(&name))).sum(),
+        None => size(path),
+    }
+}
+
 fn check_magic(path: &Path) -> Result<(), BackendError> {
     let unreadable = |error: std::io::Error| BackendError::Unreadable {
         path: path.to_owned(),
@@ -237,4 +257,26 @@ fn check_magic(path: &Path) -> Result<(), BackendError> {
         expected: "GGUF",
         found: format!("it begins with {:?}", String::from_utf8_lossy(&head)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_as_large_as_its_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: usize| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, vec![0; bytes]).unwrap();
+            path
+        };
+        let first = file("m-00001-of-00003.gguf", 10);
+        file("m-00002-of-00003.gguf", 200);
+        file("m-00003-of-00003.gguf", 3000);
+        file("n-00002-of-00003.gguf", 40_000);
+        assert_eq!(size_of_parts(&first), 3210);
+        assert_eq!(size_of_parts(&file("m.gguf", 7)), 7);
+        assert_eq!(size_of_parts(&folder.path().join("none.gguf")), 0);
+    }
 }

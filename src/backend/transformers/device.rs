@@ -2,12 +2,14 @@
 
 use tch::{Cuda, Device as TorchDevice};
 
+use crate::backend::memory::SystemMemory;
 use crate::backend::{BackendError, BackendKind, Device, DeviceKind, LoadOptions};
 
 /// Lists what libtorch reports: the processor, and GPUs where its CUDA part can
 /// be loaded.
 pub(super) fn devices() -> Vec<Device> {
-    let (memory_free, memory_total) = system_memory();
+    let (memory_total, memory_free) =
+        SystemMemory::look().map_or((0, 0), |memory| (memory.total, memory.available));
     let mut found = vec![Device {
         backend: BackendKind::Transformers,
         kind: DeviceKind::Cpu,
@@ -90,25 +92,6 @@ fn divide(count: usize, shares: &[f64]) -> Vec<usize> {
                 .unwrap_or(shares.len().saturating_sub(1))
         })
         .collect()
-}
-
-/// Free and total memory of the machine in bytes, where the system tells.
-fn system_memory() -> (u64, u64) {
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: plain queries.
-        let (page, free, total) = unsafe {
-            (
-                libc::sysconf(libc::_SC_PAGESIZE),
-                libc::sysconf(libc::_SC_AVPHYS_PAGES),
-                libc::sysconf(libc::_SC_PHYS_PAGES),
-            )
-        };
-        let bytes = |pages: libc::c_long| (pages.max(0) as u64) * (page.max(0) as u64);
-        (bytes(free), bytes(total))
-    }
-    #[cfg(not(target_os = "linux"))]
-    (0, 0)
 }
 
 #[cfg(unix)]

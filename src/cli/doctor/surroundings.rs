@@ -1,11 +1,12 @@
 //! What the machine and the environment say, read once.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::backend::environment;
+use crate::backend::memory::SystemMemory;
 use crate::settings::{ModelSource, Settings};
 
 /// A maker of GPUs whose driver can be seen without its toolkit.
@@ -90,7 +91,7 @@ impl Surroundings {
             gpus: drivers(),
             spin_count: variable(environment::SPIN_COUNT),
             wait_policy: variable("OMP_WAIT_POLICY"),
-            memory: available_memory(),
+            memory: SystemMemory::look().map(|memory| memory.available),
             weights: match model {
                 Some(ModelSource::File(path)) => {
                     std::fs::metadata(path).ok().map(|file| file.len())
@@ -117,52 +118,6 @@ fn drivers() -> Vec<Gpu> {
         found.push(Gpu::Amd);
     }
     found
-}
-
-/// Bytes that this process can still take: of the machine, and of its control groups.
-pub(super) fn available_memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok();
-    let machine = machine.as_deref().and_then(mem_available)?;
-    Some(group_memory().map_or(machine, |group| group.min(machine)))
-}
-
-fn mem_available(meminfo: &str) -> Option<u64> {
-    let rest = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
-/// The least that a control group (version 2) of this process, or one above it, has left.
-fn group_memory() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let root = Path::new("/sys/fs/cgroup");
-    let own: PathBuf = root.join(path);
-    own.ancestors()
-        .take_while(|folder| folder.starts_with(root))
-        .filter_map(|folder| {
-            let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-            group_left(
-                &read("memory.max")?,
-                &read("memory.current")?,
-                &read("memory.stat").unwrap_or_default(),
-            )
-        })
-        .min()
-}
-
-/// What is left below a limit; pages of files can be given back.
-fn group_left(max: &str, current: &str, stat: &str) -> Option<u64> {
-    let max: u64 = max.trim().parse().ok()?; // Otherwise it says `max`.
-    let current: u64 = current.trim().parse().ok()?;
-    let files: u64 = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("inactive_file "))
-        .and_then(|bytes| bytes.trim().parse().ok())
-        .unwrap_or(0);
-    Some(max.saturating_sub(current.saturating_sub(files)))
 }
 
 fn store_place(file: &Path) -> StorePlace {
@@ -221,21 +176,6 @@ fn disk_of(_: &Path) -> Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read_as_linux_writes_it() {
-        let meminfo = "MemTotal:       32 kB\nMemFree: 1 kB\nMemAvailable:    20 kB\n";
-        assert_eq!(mem_available(meminfo), Some(20 * 1024));
-        assert_eq!(mem_available("MemFree: 1 kB\n"), None);
-    }
-
-    #[test]
-    fn a_group_without_a_limit_limits_nothing() {
-        let stat = "anon 5\ninactive_file 30\n";
-        assert_eq!(group_left("max\n", "50\n", stat), None);
-        assert_eq!(group_left("100\n", "50\n", stat), Some(80));
-        assert_eq!(group_left("100\n", "150\n", ""), Some(0));
-    }
 
     #[cfg(target_os = "linux")]
     #[test]

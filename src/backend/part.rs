@@ -1,0 +1,57 @@
+//! GGUF models that are split into several files.
+
+// Each feature uses a part of it.
+#![cfg_attr(not(all(feature = "hub", feature = "llama-cpp")), allow(dead_code))]
+
+/// One part of a split model, by its name: `stem-00001-of-00003.gguf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part<'a> {
+    /// What the parts have in common before their numbers, folders included.
+    pub(crate) stem: &'a str,
+    /// Its number, from 1.
+    pub(crate) number: u32,
+    /// How many there are, as five digits.
+    pub(crate) count: &'a str,
+}
+
+impl<'a> Part<'a> {
+    /// Reads a file's name or path; `None` for the name of a whole model.
+    pub(crate) fn of(file: &'a str) -> Option<Self> {
+        let (rest, count) = file.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        let all_digits =
+            |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        (all_digits(number) && all_digits(count)).then_some(())?;
+        Some(Self {
+            stem,
+            number: number.parse().ok()?,
+            count,
+        })
+    }
+
+    /// The names of all parts.
+    pub(crate) fn all(self) -> impl Iterator<Item = String> + 'a {
+        let Self { stem, count, .. } = self;
+        (1..=count.parse().unwrap_or(0)).map(move |n: u32| format!("{stem}-{n:05}-of-{count}.gguf"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_known_by_their_names() {
+        let part = Part::of("x/m-00002-of-00003.gguf").unwrap();
+        assert_eq!((part.stem, part.number, part.count), ("x/m", 2, "00003"));
+        for name in [
+            "m.gguf",
+            "state-of-the-art.gguf",
+            "m-1-of-3.gguf",
+            "-of-.gguf",
+            "m-00001-of-00003.gguf.txt",
+        ] {
+            assert_eq!(Part::of(name), None, "{name}");
+        }
+    }
+}
