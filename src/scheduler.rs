@@ -342,6 +342,11 @@ impl Scheduler {
         for index in 0..self.slots.len() {
             self.begin(index)?;
         }
+        // Moving a past takes longer than a prompt may take to its first token.
+        let prompt_waits = self.slots.iter().any(|slot| slot.wants_prefill() > 0);
+        if !prompt_waits && self.slots.iter().any(Slot::wants_decode) {
+            self.cache.settle(self.backend.as_mut())?;
+        }
         let Self {
             backend,
             slots,
@@ -453,7 +458,7 @@ impl Scheduler {
         } else {
             slot.begin();
         }
-        cache.settle(backend.as_mut())
+        Ok(())
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {
