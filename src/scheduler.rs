@@ -342,6 +342,11 @@ impl Scheduler {
         for index in 0..self.slots.len() {
             self.begin(index)?;
         }
+        // Moving a past takes longer than a prompt may take to its first token.
+        let prompt_waits = self.slots.iter().any(|slot| slot.wants_prefill() > 0);
+        if !prompt_waits && self.slots.iter().any(Slot::wants_decode) {
+            self.cache.settle(self.backend.as_mut())?;
+        }
         let Self {
             backend,
             slots,
@@ -375,7 +380,6 @@ impl Scheduler {
             }
         }
         let decode_rows = batch.len();
-        cache.charge(backend.as_mut(), decode_rows)?;
         for slot in slots.iter_mut().filter(|_| prompts) {
             let count = slot.wants_prefill().min(capacity - batch.len());
             if count > 0 && (mixes || batch.is_empty()) {

@@ -211,7 +211,7 @@ fn shared_cells_are_counted_once() {
 }
 
 #[test]
-fn idle_pasts_leave_the_cache_when_another_takes_their_place() {
+fn idle_pasts_leave_the_cache_when_another_has_its_first_token() {
     let (mut scheduler, _) = scheduler(PrefixPolicy::Keep);
     let length = SYSTEM.len() + 2 + 11;
     say(&mut scheduler, "a", &format!("{SYSTEM}1?"), None);
@@ -221,36 +221,21 @@ fn idle_pasts_leave_the_cache_when_another_takes_their_place() {
         (length, 0),
         "it may go on"
     );
-    // Nobody who comes next waits for it to be moved.
-    say(&mut scheduler, "b", "something else", None);
+    let running = submit(&mut scheduler, "b", "something else", None);
+    // No first token waits for the past of somebody else to be moved.
+    let first = scheduler.step().unwrap();
     let usage = scheduler.cache_usage();
-    assert_eq!(usage.stored_bytes, length * TOKEN_BYTES, "two do not stay");
-    assert_eq!(usage.used, "something else".len() + 11);
+    assert_eq!((first.sampled, usage.stored_bytes), (1, 0));
+    assert_eq!(usage.used, length + "something else".len());
+    scheduler.step().unwrap();
+    let usage = scheduler.cache_usage();
+    assert_eq!(usage.stored_bytes, length * TOKEN_BYTES);
+    assert_eq!(usage.used, "something else".len() + 1);
+    run(&mut scheduler, &[&running]);
     // And comes back when it goes on.
     let next = format!("{SYSTEM}1?{}", "abc");
     let report = say(&mut scheduler, "a", &next, None).report();
     assert_eq!(report.cached_prompt_tokens as usize, SYSTEM.len() + 2);
-}
-
-#[test]
-fn an_idle_past_does_not_stay_beside_a_long_reply() {
-    let (mut scheduler, _) = scheduler(PrefixPolicy::Keep);
-    say(&mut scheduler, "a", SYSTEM, None);
-    let (task, reply) = task("b", "something else", 60);
-    scheduler.admit(task).unwrap();
-    let kept = scheduler.cache_usage();
-    let mut beside = 0;
-    while scheduler.cache_usage().stored_bytes == 0 {
-        assert!(scheduler.cache_usage().used >= kept.used);
-        beside += scheduler.step().unwrap().generated;
-    }
-    assert_eq!(beside, 33, "the first needs no row of its own");
-    assert!(!reply.ended());
-    assert_eq!(
-        scheduler.cache_usage().used,
-        "something else".len() + beside - 1
-    );
-    run(&mut scheduler, &[&reply]);
 }
 
 #[test]

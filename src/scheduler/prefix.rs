@@ -1,10 +1,8 @@
 //! The prefix cache: pasts that finished generations leave behind.
 //!
-//! Cells of an idle past cost every decoding row its share of attention, and
-//! moving them out costs time once. So only the past of the very last
-//! generation stays in the key–value cache, until the next one ends, or until
-//! so many rows were decoded beside it that moving it would have been cheaper.
-//! The others are held as bytes.
+//! Cells of an idle past cost every decoding row its share of attention, so
+//! only the past of the very last generation stays in the key–value cache, and
+//! only until another one has its first token. The others are held as bytes.
 
 use super::cells::Cells;
 use super::past::{Allowed, Past};
@@ -22,12 +20,6 @@ pub struct PrefixOptions {
     /// none.
     pub memory: usize,
 }
-
-/// Rows that are decoded beside an idle past before it is moved. On a processor
-/// attention over a cell that is not one's own took a 30th to a 100th of the
-/// time in which its keys and values were copied. So what is paid is at most
-/// about twice the least.
-const ROWS_BESIDE: usize = 32;
 
 /// Shorter prefixes of other sessions are not worth the copy.
 pub(super) const MIN_FOREIGN: usize = 16;
@@ -93,8 +85,6 @@ pub(super) struct PrefixCache {
     free: Vec<SequenceId>,
     cells: Cells,
     uses: u64,
-    /// Rows that were decoded beside the resident past.
-    beside: usize,
 }
 
 impl PrefixCache {
@@ -109,7 +99,6 @@ impl PrefixCache {
             free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
             uses: 0,
-            beside: 0,
         }
     }
 
@@ -258,7 +247,6 @@ impl PrefixCache {
         // One at most is resident.
         self.settle(backend)?;
         self.insert(session, past, Home::Resident(sequence));
-        self.beside = 0;
         if others_run {
             self.settle(backend)?;
         }
@@ -313,22 +301,8 @@ impl PrefixCache {
         entries.any(|entry| matches!(entry.home, Home::Resident(_)))
     }
 
-    /// Has a resident past pay for rows that are decoded beside it.
-    pub(super) fn charge(
-        &mut self,
-        backend: &mut dyn Backend,
-        rows: usize,
-    ) -> Result<(), BackendError> {
-        self.beside += rows;
-        if self.beside >= ROWS_BESIDE {
-            self.settle(backend)?;
-        }
-        Ok(())
-    }
-
     /// Moves resident pasts out of the key–value cache.
     pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
-        self.beside = 0;
         let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));
         while let Some(index) = self.entries.iter().position(resident) {
             let entry = self.entries.swap_remove(index);
