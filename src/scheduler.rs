@@ -342,11 +342,6 @@ impl Scheduler {
         for index in 0..self.slots.len() {
             self.begin(index)?;
         }
-        // Moving a past takes longer than a prompt may take to its first token.
-        let prompt_waits = self.slots.iter().any(|slot| slot.wants_prefill() > 0);
-        if !prompt_waits && self.slots.iter().any(Slot::wants_decode) {
-            self.cache.settle(self.backend.as_mut())?;
-        }
         let Self {
             backend,
             slots,
@@ -458,7 +453,7 @@ impl Scheduler {
         } else {
             slot.begin();
         }
-        Ok(())
+        cache.settle(backend.as_mut())
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {

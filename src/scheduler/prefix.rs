@@ -2,7 +2,7 @@
 //!
 //! Cells of an idle past cost every decoding row its share of attention, so
 //! only the past of the very last generation stays in the key–value cache, and
-//! only until another one has its first token. The others are held as bytes.
+//! only until another one begins. The others are held as bytes.
 
 use super::cells::Cells;
 use super::past::{Allowed, Past};
