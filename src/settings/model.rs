@@ -119,7 +119,7 @@ section! {
     /// Whether the model file is mapped into memory, which shares it with other processes and loads
     /// faster, instead of read, which a processor computes faster with.
     mmap: Option<bool> = None,
-        unset "`false` where the processor computes with a GGUF file and twice its size is free, otherwise `true`";
+        unset "on Linux `false` where the processor computes with a GGUF file and three times its size is free, otherwise `true`";
     /// Shares of the model that each GPU takes, in the order of the devices.
     tensor_split: Option<Vec<f32>> = None, in at_least(0.0), unset "by free memory";
     /// Whether weights may be repacked into the layout that the processor computes fastest in.

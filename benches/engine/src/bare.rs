@@ -52,7 +52,7 @@ impl Bare {
             params.devices = devices.as_mut_ptr();
         }
         params.n_gpu_layers = if options.offload { -1 } else { 0 };
-        // As elpis does where there is room: what a processor computes with is read.
+        // As elpis by itself where there is room: what a processor computes with is read.
         params.load_mode = if options.offload {
             sys::LLAMA_LOAD_MODE_MMAP
         } else {

@@ -34,14 +34,12 @@ impl Model {
             || path.display().to_string(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        let mmap = options.model.mmap.unwrap_or_else(|| {
-            let on_gpu = options.devices.iter().any(|d| d.kind.is_gpu());
-            let offloaded = on_gpu && options.model.gpu_layers != 0;
-            // Mapped pages of a file are slower to compute with, by a tenth on
-            // the machine of BENCHMARKS.md.
-            let room = |memory: SystemMemory| memory.has_room_for(size_of_parts(path));
-            offloaded || !SystemMemory::look().is_some_and(room)
-        });
+        let room = || {
+            let memory = SystemMemory::look();
+            memory.is_some_and(|memory| memory.has_room_for(size_of_parts(path)))
+        };
+        let mmap = is_mapped(options, room);
+        tracing::info!(path = %path.display(), mapped = mmap, "loading the model");
         Self::load(path, &name, options, mmap)
     }
 
@@ -228,6 +226,16 @@ fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, 
     Ok(Some(shares))
 }
 
+/// Whether a model file is mapped. Mapped pages of a file are slower to compute
+/// with than memory of one's own, by a tenth on the machine of BENCHMARKS.md;
+/// what goes to a GPU is only copied from them.
+fn is_mapped(options: &LoadOptions, room: impl FnOnce() -> bool) -> bool {
+    options.model.mmap.unwrap_or_else(|| {
+        let on_gpu = options.devices.iter().any(|d| d.kind.is_gpu());
+        (on_gpu && options.model.gpu_layers != 0) || !room()
+    })
+}
+
 /// Bytes of a model file and of the parts beside it, which llama.cpp finds by
 /// their names.
 fn size_of_parts(path: &Path) -> u64 {
@@ -262,6 +270,42 @@ fn check_magic(path: &Path) -> Result<(), BackendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::{Device, DeviceKind};
+    use crate::settings::{ModelSettings, ModelSource};
+
+    #[test]
+    fn weights_are_read_for_the_processor_where_there_is_room() {
+        let device = |kind| Device {
+            backend: BackendKind::LlamaCpp,
+            kind,
+            index: 0,
+            name: String::new(),
+            description: String::new(),
+            memory_total: 0,
+            memory_free: 0,
+        };
+        let mapped = |mmap: Option<bool>, kind, gpu_layers, room| {
+            let mut model = ModelSettings::default().gpu_layers(gpu_layers);
+            model.mmap = mmap;
+            let options = LoadOptions {
+                model,
+                source: ModelSource::Bundled,
+                n_sequences: 1,
+                devices: vec![device(kind)],
+                worker: None,
+            };
+            is_mapped(&options, || room)
+        };
+        let (cpu, gpu) = (DeviceKind::Cpu, DeviceKind::Cuda);
+        assert!(!mapped(None, cpu, -1, true));
+        assert!(mapped(None, cpu, -1, false));
+        assert!(mapped(None, gpu, -1, true));
+        assert!(!mapped(None, gpu, 0, true));
+        for said in [true, false] {
+            assert_eq!(mapped(Some(said), cpu, -1, said), said);
+            assert_eq!(mapped(Some(said), gpu, -1, !said), said);
+        }
+    }
 
     #[test]
     fn a_model_is_as_large_as_its_parts() {
