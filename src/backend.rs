@@ -75,14 +75,16 @@ pub trait Backend: Send {
     /// Removes the positions `from..` of a sequence from the cache.
     ///
     /// # Errors
-    /// [`BackendError::Native`] if the cache cannot be cut there.
+    /// [`BackendError::Native`] if the cache cannot be cut there,
+    /// [`BackendError::PastGone`] if the sequence could not go on from there.
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError>;
 
     /// Makes the empty sequence `to` begin with the first `length` positions
     /// of `from`, which it shares or copies.
     ///
     /// # Errors
-    /// [`BackendError::Limit`] for a sequence that does not exist.
+    /// [`BackendError::Limit`] for a sequence that does not exist,
+    /// [`BackendError::PastGone`] if `to` could not go on from there.
     fn share_prefix(
         &mut self,
         from: SequenceId,

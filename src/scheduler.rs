@@ -442,8 +442,9 @@ impl Scheduler {
         if let Some((length, donor)) = donor {
             let (from, past) = (donor.sequence(), donor.past());
             slot.begin_with(policy, |_, sequence, own| {
-                backend.share_prefix(from, *sequence, length as u32)?;
-                own.share(past, length, cache.cells());
+                if prefix::done(backend.share_prefix(from, *sequence, length as u32))? {
+                    own.share(past, length, cache.cells());
+                }
                 Ok(())
             })?;
         } else if let Some((entry, length)) = kept {

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use backend::{Probe, Scripted};
 use elpis::EngineError;
+use elpis::backend::{Backend, BackendError, BackendLayer, SequenceId};
 use elpis::clock::ManualClock;
 use elpis::inference::{KvSnapshotError, SessionId};
 use elpis::scheduler::{PrefixOptions, Scheduler, SchedulerOptions};
@@ -32,17 +33,20 @@ const SYSTEM: &str = "You are a helpful assistant who answers every question at 
 
 fn with(backend: Scripted, policy: PrefixPolicy, memory: usize) -> (Scheduler, Probe) {
     let probe = backend.probe.clone();
+    (over(backend, policy, memory), probe)
+}
+
+fn over(backend: impl Backend + 'static, policy: PrefixPolicy, memory: usize) -> Scheduler {
     let options = SchedulerOptions {
         prefix: PrefixOptions { policy, memory },
         ..SchedulerOptions::default()
     };
-    let scheduler = Scheduler::new(
+    Scheduler::new(
         Box::new(backend),
         library([0.1, 0.2, 0.3, 0.4]),
         Arc::new(ManualClock::new(100.0)),
         options,
-    );
-    (scheduler, probe)
+    )
 }
 
 fn scheduler(policy: PrefixPolicy) -> (Scheduler, Probe) {
@@ -247,6 +251,79 @@ fn keep_leaves_the_past_as_it_was_felt() {
         report.cached_prompt_tokens
     );
     assert_ne!(second.text(), alone(&next, DEPLETED), "the past is another");
+}
+
+/// Like a model with sliding windows whose cells were given to others: no sequence can go on from
+/// anywhere but its end.
+struct Windowed(Scripted);
+
+impl BackendLayer for Windowed {
+    fn inner(&self) -> &dyn Backend {
+        &self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut self.0
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        match from {
+            0 => self.0.truncate(sequence, 0),
+            length => Err(gone(sequence, length)),
+        }
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        _: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        Err(gone(from, length))
+    }
+}
+
+fn gone(sequence: SequenceId, length: u32) -> BackendError {
+    BackendError::PastGone {
+        sequence,
+        length,
+        first: length,
+    }
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_evaluated_again() {
+    let backend = Scripted::new(4, 32, 400, NO_END);
+    let probe = backend.probe.clone();
+    let mut scheduler = over(Windowed(backend), PrefixPolicy::Keep, AMPLE);
+    let asked = |name: &str| format!("{SYSTEM}{name}?");
+    let evaluated = |collected: &Collected, name: &str| {
+        assert_eq!(collected.report().cached_prompt_tokens, 0, "{name}");
+        assert_eq!(collected.text(), alone(&asked(name), None), "{name}");
+    };
+    // Of a past that is resident, and of one that is being evaluated.
+    let first = say(&mut scheduler, "a", &asked("a"), None);
+    evaluated(&say(&mut scheduler, "b", &asked("b"), None), "b");
+    let both = ["c", "d"].map(|name| submit(&mut scheduler, name, &asked(name), None));
+    run(&mut scheduler, &both.iter().collect::<Vec<_>>());
+    for (collected, name) in both.iter().zip(["c", "d"]) {
+        evaluated(collected, name);
+    }
+    // Of one that is stored: the first, with which most is in common.
+    evaluated(&say(&mut scheduler, "e", &asked("a"), None), "a");
+    // A session that goes on from the end of its past still does.
+    let next = format!("{}{} two?", asked("a"), first.text());
+    let before = rows(&probe);
+    let second = say(&mut scheduler, "a", &next, None);
+    assert!(second.report().cached_prompt_tokens as usize >= SYSTEM.len());
+    assert!(rows(&probe) - before < SYSTEM.len());
+    assert_eq!(second.text(), alone(&next, None));
+    // All that was taken is given back.
+    for name in ["a", "b", "c", "d", "e"] {
+        scheduler.forget(&SessionId::new(name).unwrap()).unwrap();
+    }
+    assert_eq!(scheduler.cache_usage().used, 0);
+    assert_eq!(probe.cached.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::BackendKind;
+use super::{BackendKind, SequenceId};
 
 /// Errors of loading and evaluating a model.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -75,6 +75,19 @@ pub enum BackendError {
         /// Rows of the refused batch.
         rows: usize,
     },
+    /// A model with sliding windows cannot go on from there, since what the
+    /// window holds has left the cache; what was asked for was not done.
+    #[error(
+        "sequence {sequence} cannot go on after {length} positions: of its window the cache holds only what follows position {first}"
+    )]
+    PastGone {
+        /// The sequence.
+        sequence: SequenceId,
+        /// Positions that were to be kept.
+        length: u32,
+        /// The first position that is held in every layer.
+        first: u32,
+    },
     /// The evaluation was aborted.
     #[error("evaluation aborted")]
     Aborted,
@@ -141,6 +154,7 @@ impl BackendError {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Limit { .. } => "limit",
             Self::CacheFull { .. } => "cache_full",
+            Self::PastGone { .. } => "past_gone",
             Self::Aborted => "aborted",
             Self::NoLogits { .. } => "no_logits",
             Self::Native { .. } => "native",

@@ -56,6 +56,19 @@ impl Ask<'_> {
     }
 }
 
+/// Whether a prefix could be taken over; if what it would go on from is gone, it
+/// is evaluated instead.
+pub(super) fn done(taken: Result<(), BackendError>) -> Result<bool, BackendError> {
+    match taken {
+        Ok(()) => Ok(true),
+        Err(error @ BackendError::PastGone { .. }) => {
+            tracing::debug!(%error, "a prefix is evaluated again");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A past that waits for its next turn.
 #[derive(Debug)]
 struct Entry {
@@ -165,9 +178,10 @@ impl PrefixCache {
         };
         let candidates = self.entries.iter().enumerate();
         candidates
-            .map(|(index, entry)| (index, usable(entry), entry.used))
+            .map(|(index, entry)| (index, usable(entry), entry))
             .filter(|&(_, usable, _)| usable > 0)
-            .max_by_key(|&(_, usable, used)| (usable, used))
+            // One's own may be taken over as it is, without a copy.
+            .max_by_key(|&(_, usable, entry)| (usable, &entry.session == ask.session, entry.used))
             .map(|(index, usable, _)| (index, usable))
     }
 
@@ -199,8 +213,9 @@ impl PrefixCache {
                 return Ok(());
             }
             Home::Resident(resident) => {
-                backend.share_prefix(*resident, *sequence, length as u32)?;
-                past.share(&entry.past, length, &mut self.cells);
+                if done(backend.share_prefix(*resident, *sequence, length as u32))? {
+                    past.share(&entry.past, length, &mut self.cells);
+                }
                 return Ok(());
             }
             Home::Stored(_) => {}
@@ -217,10 +232,11 @@ impl PrefixCache {
                 self.stored -= bytes.len();
                 return Ok(());
             }
-            if !whole {
-                backend.truncate(*sequence, length as u32)?;
+            if whole || done(backend.truncate(*sequence, length as u32))? {
+                past.repeat(&entry.past, length, &mut self.cells);
+            } else {
+                backend.truncate(*sequence, 0)?;
             }
-            past.repeat(&entry.past, length, &mut self.cells);
         }
         if goes_on && past.len() == length {
             self.stored -= bytes.len();

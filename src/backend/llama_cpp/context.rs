@@ -43,6 +43,8 @@ pub(super) struct Context {
     n_vocab: usize,
     n_batch: usize,
     n_seq_max: u32,
+    /// Positions that a window of the model sees; 0: everything.
+    n_window: u32,
     native: NativeBatch,
     logits_rows: Vec<bool>,
     _model: Arc<Model>,
@@ -103,6 +105,7 @@ impl Context {
             n_vocab,
             n_batch: options.n_batch as usize,
             n_seq_max: options.n_seq_max,
+            n_window: model.window(),
             native: NativeBatch::default(),
             logits_rows: Vec::new(),
             _model: model,
@@ -235,6 +238,26 @@ impl Context {
         })
     }
 
+    /// Whether a sequence that is cut to `length` positions can go on.
+    ///
+    /// llama.cpp gives cells that the latest window of a sequence no longer
+    /// sees to other sequences, and does not notice if the sequence is then
+    /// cut back to where they were seen.
+    fn check_window(&self, sequence: SequenceId, length: u32) -> Result<(), BackendError> {
+        // SAFETY: the memory belongs to the live context; the id was checked.
+        let first = unsafe { sys::llama_memory_seq_pos_min(self.memory, sequence as i32) };
+        match u32::try_from(first) {
+            Ok(first) if first > window_start(length, self.n_window) => {
+                Err(BackendError::PastGone {
+                    sequence,
+                    length,
+                    first,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Shares the first `length` positions of a sequence with another; in a
     /// unified cache no data moves.
     pub(super) fn share_prefix(
@@ -245,6 +268,7 @@ impl Context {
     ) -> Result<(), BackendError> {
         self.check_sequence(from)?;
         self.check_sequence(to)?;
+        self.check_window(from, length)?;
         let length = i32::try_from(length).unwrap_or(i32::MAX);
         // SAFETY: the memory belongs to the live context; ids were checked.
         unsafe { sys::llama_memory_seq_cp(self.memory, from as i32, to as i32, 0, length) };
@@ -312,6 +336,9 @@ impl Context {
     /// Removes positions `from..` of a sequence.
     pub(super) fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         self.check_sequence(sequence)?;
+        if from > 0 {
+            self.check_window(sequence, from)?;
+        }
         let from = i32::try_from(from).unwrap_or(i32::MAX);
         // SAFETY: the memory belongs to the live context; ids were checked.
         let removed = unsafe { sys::llama_memory_seq_rm(self.memory, sequence as i32, from, -1) };
@@ -334,6 +361,14 @@ impl Drop for Context {
             sys::llama_free(self.pointer.as_ptr());
             drop(Box::from_raw(self.hook.as_ptr()));
         }
+    }
+}
+
+/// The first position that a token at position `length` sees.
+fn window_start(length: u32, n_window: u32) -> u32 {
+    match n_window {
+        0 => 0,
+        seen => (length + 1).saturating_sub(seen),
     }
 }
 
@@ -381,6 +416,26 @@ impl NativeBatch {
             n_seq_id: self.sequence_counts.as_mut_ptr(),
             seq_id: self.sequence_pointers.as_mut_ptr(),
             logits: self.logits.as_mut_ptr(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::window_start;
+
+    #[test]
+    fn a_window_holds_the_token_itself_and_those_before_it() {
+        for (length, n_window, start) in [
+            (0, 0, 0),
+            (5000, 0, 0),
+            (0, 512, 0),
+            (511, 512, 0),
+            (512, 512, 1),
+            (5000, 512, 4489),
+            (5, 1, 5),
+        ] {
+            assert_eq!(window_start(length, n_window), start, "{length} {n_window}");
         }
     }
 }

@@ -185,6 +185,14 @@ impl Model {
         }
     }
 
+    /// Positions that a sliding window sees, in those layers that have one; 0:
+    /// no layer has.
+    pub(super) fn window(&self) -> u32 {
+        // SAFETY: a plain query of a live model.
+        let positions = unsafe { sys::llama_model_n_swa(self.as_ptr()) };
+        u32::try_from(positions).unwrap_or(0)
+    }
+
     /// Whether a sequence can be cut anywhere, since its memory holds every
     /// position and not the last one's state.
     pub(super) fn rewinds(&self) -> bool {

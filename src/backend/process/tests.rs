@@ -72,6 +72,11 @@ fn errors() -> Vec<BackendError> {
             limit: "2".to_owned(),
         },
         BackendError::CacheFull { rows: 7 },
+        BackendError::PastGone {
+            sequence: 2,
+            length: 600,
+            first: 400,
+        },
         BackendError::Aborted,
         BackendError::NoLogits { row: 3 },
         BackendError::Native {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::{BackendError, BackendKind, ModelFacts};
+use super::super::{BackendError, BackendKind, ModelFacts, SequenceId};
 use crate::settings::ModelSource;
 
 /// Texts of errors that are constants where they arise.
@@ -52,6 +52,11 @@ pub(super) enum ErrorDef {
     },
     CacheFull {
         rows: usize,
+    },
+    PastGone {
+        sequence: SequenceId,
+        length: u32,
+        first: u32,
     },
     Aborted,
     NoLogits {

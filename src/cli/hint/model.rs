@@ -41,6 +41,7 @@ pub(super) fn backend(error: &BackendError) -> Hint {
         BackendError::NoBundledModel
         | BackendError::WorkerUnusable { .. }
         | BackendError::Aborted
+        | BackendError::PastGone { .. }
         | BackendError::NoLogits { .. } => None,
     }
 }
