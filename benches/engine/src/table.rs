@@ -70,27 +70,40 @@ pub fn markdown(lines: &[Value]) -> String {
         "\n| figure | model | value | least to greatest | rounds | bound | held | date | revision |\n\
          |---|---|---|---|---|---|---|---|---|\n",
     );
-    for line in lines {
-        let word = |field: &str| words(&line[field]).unwrap_or_default();
-        let held = match line["holds"].as_bool() {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "not measured",
-        };
-        let _ = writeln!(
-            text,
-            "| `{}` | {} | {} {} | {} – {} | {} | {} | {held} | {} | {} |",
-            word("name"),
-            word("model"),
-            word("value"),
-            word("unit"),
-            word("min"),
-            word("max"),
-            word("rounds"),
-            word("bound"),
-            word("date"),
-            word("elpis"),
-        );
+    for lines in lines.chunk_by(|a, b| a["name"] == b["name"]) {
+        let mean = Mean::of(lines);
+        for line in lines {
+            let word = |field: &str| words(&line[field]).unwrap_or_default();
+            let held = match line["holds"].as_bool() {
+                Some(true) if mean.is_some() => "",
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "not measured",
+            };
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} {} | {} – {} | {} | {} | {held} | {} | {} |",
+                word("name"),
+                word("model"),
+                word("value"),
+                word("unit"),
+                word("min"),
+                word("max"),
+                word("rounds"),
+                word("bound"),
+                word("date"),
+                word("elpis"),
+            );
+        }
+        if let Some(Mean { value, least }) = mean {
+            let name = words(&lines[0]["name"]).unwrap_or_default();
+            let held = if value >= least { "yes" } else { "no" };
+            let models = lines.len();
+            let _ = writeln!(
+                text,
+                "| `{name}` | mean of {models} | {value:.4} ratio | | | >= {least} | {held} | | |"
+            );
+        }
     }
     for line in lines {
         if let Some(rows) = line["rows"].as_array() {
@@ -100,6 +113,23 @@ pub fn markdown(lines: &[Value]) -> String {
         }
     }
     text
+}
+
+/// The geometric mean over models of a figure that is bound by it.
+struct Mean {
+    value: f64,
+    least: f64,
+}
+
+impl Mean {
+    fn of(lines: &[Value]) -> Option<Self> {
+        let bound = lines.first()?["bound"].as_str()?;
+        let least = bound.strip_prefix("mean >= ")?.parse().ok()?;
+        let values: Option<Vec<f64>> = lines.iter().map(|line| line["value"].as_f64()).collect();
+        let logarithms: Vec<f64> = values?.iter().map(|value| value.ln()).collect();
+        let value = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
+        Some(Self { value, least })
+    }
 }
 
 /// A table of objects with the same fields.
@@ -154,6 +184,17 @@ mod tests {
             text.ends_with("| not measured | 2026-01-02 |  |\n"),
             "{text}"
         );
+        let ratio = |model: &str, value: f64| {
+            let mut line = line("peer", json!(true));
+            line["model"] = json!(model);
+            line["value"] = json!(value);
+            line["bound"] = json!("mean >= 1.03");
+            line
+        };
+        let text = markdown(&[ratio("small", 1.21), ratio("large", 1.0)]);
+        assert!(text.contains("| mean >= 1.03 |  |"), "{text}");
+        let mean = "| `peer` | mean of 2 | 1.1000 ratio | | | >= 1.03 | yes | | |\n";
+        assert!(text.ends_with(mean), "{text}");
         let rows = json!([{"who": "us", "peak_mb": 7}, {"who": "them", "peak_mb": null}]);
         let rows = table(rows.as_array().unwrap());
         assert_eq!(
