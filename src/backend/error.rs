@@ -78,7 +78,7 @@ pub enum BackendError {
     /// A model with sliding windows cannot go on from there, since what the
     /// window holds has left the cache; what was asked for was not done.
     #[error(
-        "sequence {sequence} cannot go on after {length} positions: of its window the cache holds only what follows position {first}"
+        "sequence {sequence} cannot go on after {length} positions: the cache holds it from position {first} on, and its window begins before"
     )]
     PastGone {
         /// The sequence.

@@ -41,8 +41,8 @@ impl SystemMemory {
     }
 
     /// Whether a copy of so many bytes costs nobody anything: twice as much is
-    /// left over, for the key–value cache, the pasts that are kept, and a second
-    /// copy beside the first, when an engine is replaced that hangs.
+    /// left over, for the key–value cache, for the pasts that are kept and for
+    /// others.
     #[cfg(feature = "llama-cpp")]
     pub(crate) fn has_room_for(self, bytes: u64) -> bool {
         bytes <= self.available / 3
@@ -56,8 +56,8 @@ struct Version {
     root: &'static str,
     limits: &'static [&'static str],
     usage: &'static str,
-    /// The part of the usage that is pages of files, which can be given back.
-    files: &'static str,
+    /// The parts of the usage that are pages of files, which can be given back.
+    files: [&'static str; 2],
 }
 
 const VERSIONS: [Version; 2] = [
@@ -66,14 +66,19 @@ const VERSIONS: [Version; 2] = [
         root: "/sys/fs/cgroup",
         limits: &["memory.max", "memory.high"],
         usage: "memory.current",
-        files: "inactive_file ",
+        files: ["inactive_file ", "active_file "],
     },
     Version {
-        mark: |line| Some(line.split_once(":memory:/")?.1),
+        // Several controllers may be mounted as one: `4:cpu,memory:/path`.
+        mark: |line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(":/")?;
+            let mut controllers = controllers.split(',');
+            controllers.any(|name| name == "memory").then_some(path)
+        },
         root: "/sys/fs/cgroup/memory",
         limits: &["memory.limit_in_bytes"],
         usage: "memory.usage_in_bytes",
-        files: "total_inactive_file ",
+        files: ["total_inactive_file ", "total_active_file "],
     },
 ];
 
@@ -113,13 +118,13 @@ impl Group {
     }
 }
 
-fn below(limit: u64, usage: &str, stat: &str, files: &str) -> Option<SystemMemory> {
+fn below(limit: u64, usage: &str, stat: &str, files: [&str; 2]) -> Option<SystemMemory> {
     let usage: u64 = usage.trim().parse().ok()?;
-    let files: u64 = stat
-        .lines()
-        .find_map(|line| line.strip_prefix(files))
-        .and_then(|bytes| bytes.trim().parse().ok())
-        .unwrap_or(0);
+    let bytes = |name: &str| -> Option<u64> {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    let files: u64 = files.into_iter().filter_map(bytes).sum();
     Some(SystemMemory {
         available: limit.saturating_sub(usage.saturating_sub(files)),
         total: limit,
@@ -142,13 +147,13 @@ mod tests {
     #[test]
     fn pages_of_files_are_no_use_of_a_group() {
         let left = |usage, stat| {
-            let memory = below(100, usage, stat, "inactive_file ").unwrap();
+            let memory = below(100, usage, stat, VERSIONS[0].files).unwrap();
             (memory.available, memory.total)
         };
-        let stat = "anon 5\ninactive_file 30\n";
+        let stat = "anon 5\ninactive_file 20\nactive_file 10\n";
         assert_eq!(left("50\n", stat), (80, 100));
         assert_eq!(left("150\n", ""), (0, 100));
-        assert_eq!(below(100, "max", stat, "inactive_file "), None);
+        assert_eq!(below(100, "max", stat, VERSIONS[0].files), None);
     }
 
     #[test]
@@ -165,7 +170,7 @@ mod tests {
                 "/sys/fs/cgroup",
             ]
         );
-        let first = "12:cpuset:/\n4:memory:/docker/1f\n1:name=systemd:/docker/1f\n";
+        let first = "12:cpuset:/\n4:cpu,memory:/docker/1f\n1:name=systemd:/docker/2f\n";
         assert_eq!(
             folders(first),
             [

@@ -76,6 +76,8 @@ struct Entry {
     past: Past,
     home: Home,
     used: u64,
+    /// Whether a part of it was asked for in vain.
+    whole_only: bool,
 }
 
 /// Where the keys and values of a past are.
@@ -170,7 +172,7 @@ impl PrefixCache {
         let usable = |entry: &Entry| {
             let usable = ask.usable(&entry.session, &entry.past, self.options.policy);
             // What cannot be cut is taken over whole or not at all.
-            if self.rewinds || usable == entry.past.len() {
+            if (self.rewinds && !entry.whole_only) || usable == entry.past.len() {
                 usable
             } else {
                 0
@@ -220,7 +222,7 @@ impl PrefixCache {
             }
             Home::Stored(_) => {}
         }
-        let entry = self.entries.swap_remove(index);
+        let mut entry = self.entries.swap_remove(index);
         let Home::Stored(bytes) = &entry.home else {
             return Ok(());
         };
@@ -235,6 +237,8 @@ impl PrefixCache {
             if whole || done(backend.truncate(*sequence, length as u32))? {
                 past.repeat(&entry.past, length, &mut self.cells);
             } else {
+                // What its window does not see was not saved.
+                entry.whole_only = true;
                 backend.truncate(*sequence, 0)?;
             }
         }
@@ -291,6 +295,7 @@ impl PrefixCache {
             past,
             home,
             used: self.uses,
+            whole_only: false,
         });
     }
 
@@ -338,6 +343,7 @@ impl PrefixCache {
                         past,
                         home: Home::Stored(bytes),
                         used: entry.used,
+                        whole_only: entry.whole_only,
                     });
                     self.keep_within_memory();
                 }

@@ -148,13 +148,12 @@ impl BackendLayer for Watched {
         to: SequenceId,
         length: u32,
     ) -> Result<(), BackendError> {
-        {
-            let mut seen = self.witness.lock();
-            let mut tokens = seen.running.get(&from).cloned().unwrap_or_default();
-            tokens.truncate(length as usize);
-            seen.running.insert(to, tokens);
-        }
-        self.inner.share_prefix(from, to, length)
+        self.inner.share_prefix(from, to, length)?;
+        let mut seen = self.witness.lock();
+        let mut tokens = seen.running.get(&from).cloned().unwrap_or_default();
+        tokens.truncate(length as usize);
+        seen.running.insert(to, tokens);
+        Ok(())
     }
 
     fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {

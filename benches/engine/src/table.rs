@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::figures::FIGURES;
+
 /// Writes `figures.jsonl` and `figures.md` into a folder. Called after each figure, so that a
 /// run that is cut off has left what it came to.
 pub fn write(folder: &Path, lines: &[Value]) -> Result<()> {
@@ -75,7 +77,13 @@ pub fn markdown(lines: &[Value]) -> String {
         for line in lines {
             let word = |field: &str| words(&line[field]).unwrap_or_default();
             let held = match line["holds"].as_bool() {
-                Some(true) if mean.is_some() => "",
+                Some(true)
+                    if line["bound"]
+                        .as_str()
+                        .is_some_and(|b| b.starts_with("mean")) =>
+                {
+                    ""
+                }
                 Some(true) => "yes",
                 Some(false) => "no",
                 None => "not measured",
@@ -122,9 +130,15 @@ struct Mean {
 }
 
 impl Mean {
+    /// `None` where a model is missing, or was measured under another bound or in vain.
     fn of(lines: &[Value]) -> Option<Self> {
-        let bound = lines.first()?["bound"].as_str()?;
-        let least = bound.strip_prefix("mean >= ")?.parse().ok()?;
+        let (name, bound) = (&lines.first()?["name"], &lines.first()?["bound"]);
+        let figure = FIGURES.iter().find(|figure| name == figure.name)?;
+        let least = bound.as_str()?.strip_prefix("mean >= ")?.parse().ok()?;
+        let sound = |line: &Value| line["holds"] == true && &line["bound"] == bound;
+        if lines.len() < figure.models.len() || !lines.iter().all(sound) {
+            return None;
+        }
         let values: Option<Vec<f64>> = lines.iter().map(|line| line["value"].as_f64()).collect();
         let logarithms: Vec<f64> = values?.iter().map(|value| value.ln()).collect();
         let value = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
@@ -185,16 +199,25 @@ mod tests {
             "{text}"
         );
         let ratio = |model: &str, value: f64| {
-            let mut line = line("peer", json!(true));
+            let mut line = line("peer-llama-cpp-python", json!(true));
             line["model"] = json!(model);
             line["value"] = json!(value);
             line["bound"] = json!("mean >= 1.03");
             line
         };
-        let text = markdown(&[ratio("small", 1.21), ratio("large", 1.0)]);
+        let mut models = [
+            ratio("small", 1.21),
+            ratio("large", 1.1),
+            ratio("large-q4", 1.0),
+        ];
+        let text = markdown(&models);
         assert!(text.contains("| mean >= 1.03 |  |"), "{text}");
-        let mean = "| `peer` | mean of 2 | 1.1000 ratio | | | >= 1.03 | yes | | |\n";
+        let mean = "mean of 3 | 1.1000 ratio | | | >= 1.03 | yes | | |\n";
         assert!(text.ends_with(mean), "{text}");
+        assert!(!markdown(&models[..2]).contains("mean of"));
+        models[1]["holds"] = json!(false);
+        let text = markdown(&models);
+        assert!(!text.contains("mean of") && text.contains("| mean >= 1.03 | no |"));
         let rows = json!([{"who": "us", "peak_mb": 7}, {"who": "them", "peak_mb": null}]);
         let rows = table(rows.as_array().unwrap());
         assert_eq!(

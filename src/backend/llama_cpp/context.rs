@@ -43,8 +43,9 @@ pub(super) struct Context {
     n_vocab: usize,
     n_batch: usize,
     n_seq_max: u32,
-    /// Positions that a window of the model sees; 0: everything.
-    n_window: u32,
+    /// Positions that a window of the model sees, 0: everything; `None` for a
+    /// model whose memory is no list of positions.
+    n_window: Option<u32>,
     native: NativeBatch,
     logits_rows: Vec<bool>,
     _model: Arc<Model>,
@@ -105,7 +106,7 @@ impl Context {
             n_vocab,
             n_batch: options.n_batch as usize,
             n_seq_max: options.n_seq_max,
-            n_window: model.window(),
+            n_window: model.rewinds().then(|| model.window()),
             native: NativeBatch::default(),
             logits_rows: Vec::new(),
             _model: model,
@@ -244,16 +245,17 @@ impl Context {
     /// sees to other sequences, and does not notice if the sequence is then
     /// cut back to where they were seen.
     fn check_window(&self, sequence: SequenceId, length: u32) -> Result<(), BackendError> {
+        let Some(n_window) = self.n_window else {
+            return Ok(());
+        };
         // SAFETY: the memory belongs to the live context; the id was checked.
         let first = unsafe { sys::llama_memory_seq_pos_min(self.memory, sequence as i32) };
         match u32::try_from(first) {
-            Ok(first) if first > window_start(length, self.n_window) => {
-                Err(BackendError::PastGone {
-                    sequence,
-                    length,
-                    first,
-                })
-            }
+            Ok(first) if first > window_start(length, n_window) => Err(BackendError::PastGone {
+                sequence,
+                length,
+                first,
+            }),
             _ => Ok(()),
         }
     }
@@ -368,7 +370,7 @@ impl Drop for Context {
 fn window_start(length: u32, n_window: u32) -> u32 {
     match n_window {
         0 => 0,
-        seen => (length + 1).saturating_sub(seen),
+        seen => length.saturating_add(1).saturating_sub(seen),
     }
 }
 
