@@ -132,7 +132,9 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
+            let shown = self.shown.0.lock().unwrap();
+            let shown = String::from_utf8_lossy(&shown);
+            assert!(start.elapsed() < PATIENCE, "it does not end: {shown:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -197,6 +197,16 @@ fn a_conversation_is_suspended_and_goes_on() {
 }
 
 #[test]
+fn lines_that_are_typed_ahead_are_all_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::start(&["chat", "--no-history"], folder.path(), &[]);
+    terminal.prompt();
+    // At once, so that one read has both.
+    terminal.press("Tell me about databases.\r/quit\r");
+    assert!(terminal.end().success());
+}
+
+#[test]
 fn a_reply_that_is_suspended_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(&["chat", "--no-history"], folder.path(), &[]);
