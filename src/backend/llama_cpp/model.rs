@@ -235,8 +235,9 @@ fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, 
 }
 
 /// Whether a model file is mapped. Mapped pages of a file are slower to compute
-/// with than memory of one's own, by up to a tenth where the system keeps them
-/// in small folios (BENCHMARKS.md); what goes to a GPU is only copied from them.
+/// with than memory of one's own, by up to a tenth, depending on how the file
+/// came into the page cache (BENCHMARKS.md); what goes to a GPU is only copied
+/// from them.
 fn is_mapped(options: &LoadOptions, room: impl FnOnce() -> bool) -> bool {
     options.model.mmap.unwrap_or_else(|| {
         let on_gpu = options.devices.iter().any(|d| d.kind.is_gpu());
