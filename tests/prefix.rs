@@ -10,7 +10,7 @@ mod set_mood;
 mod task;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backend::{Probe, Scripted};
 use elpis::EngineError;
@@ -255,7 +255,7 @@ fn keep_leaves_the_past_as_it_was_felt() {
 
 /// Like a model with sliding windows whose cells were given to others: no sequence can go on from
 /// anywhere but its end.
-struct Windowed(Scripted);
+struct Windowed(Scripted, Arc<AtomicUsize>);
 
 impl BackendLayer for Windowed {
     fn inner(&self) -> &dyn Backend {
@@ -264,6 +264,16 @@ impl BackendLayer for Windowed {
 
     fn inner_mut(&mut self) -> &mut dyn Backend {
         &mut self.0
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.restore_sequence(sequence, length, bytes)
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
@@ -295,7 +305,12 @@ fn gone(sequence: SequenceId, length: u32) -> BackendError {
 fn what_cannot_be_gone_on_from_is_evaluated_again() {
     let backend = Scripted::new(4, 32, 400, NO_END);
     let probe = backend.probe.clone();
-    let mut scheduler = over(Windowed(backend), PrefixPolicy::Keep, AMPLE);
+    let restored = Arc::<AtomicUsize>::default();
+    let mut scheduler = over(
+        Windowed(backend, Arc::clone(&restored)),
+        PrefixPolicy::Keep,
+        AMPLE,
+    );
     let asked = |name: &str| format!("{SYSTEM}{name}?");
     let evaluated = |collected: &Collected, name: &str| {
         assert_eq!(collected.report().cached_prompt_tokens, 0, "{name}");
@@ -324,6 +339,23 @@ fn what_cannot_be_gone_on_from_is_evaluated_again() {
     }
     assert_eq!(scheduler.cache_usage().used, 0);
     assert_eq!(probe.cached.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn what_cannot_be_cut_is_restored_in_vain_once() {
+    let restored = Arc::<AtomicUsize>::default();
+    let backend = Windowed(Scripted::new(4, 32, 400, NO_END), Arc::clone(&restored));
+    let mut scheduler = over(backend, PrefixPolicy::Keep, AMPLE);
+    let prompt = format!("{SYSTEM}one?");
+    say(&mut scheduler, "a", &prompt, None);
+    for aside in ["x", "y", "z"] {
+        // It leaves the cache, and is asked for by another.
+        say(&mut scheduler, aside, "something else", None);
+        let other = say(&mut scheduler, "b", &prompt, None);
+        assert_eq!(other.report().cached_prompt_tokens, 0);
+        scheduler.forget(&SessionId::new("b").unwrap()).unwrap();
+        assert_eq!(restored.load(Ordering::SeqCst), 1);
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ section! {
     /// Whether attention is computed by the fused kernel.
     flash_attention: FlashAttention = FlashAttention::Auto;
     /// Whether the model file is mapped into memory, which shares it with other processes and loads
-    /// faster, instead of read, which a processor computes faster with.
+    /// faster, instead of read, which a processor may compute faster with.
     mmap: Option<bool> = None,
         unset "on Linux `false` where the processor computes with a GGUF file and three times its size is free, otherwise `true`";
     /// Shares of the model that each GPU takes, in the order of the devices.

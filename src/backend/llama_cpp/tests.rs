@@ -248,6 +248,31 @@ fn the_last_layer_is_steered_beside_rows_without_logits() {
 }
 
 #[test]
+fn a_model_that_is_read_says_what_a_mapped_one_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    std::fs::write(&file, BundledModel::gguf().unwrap()).unwrap();
+    let said = [Some(true), Some(false), None].map(|mmap| {
+        let mut model = ModelSettings::default().n_threads(1);
+        model.mmap = mmap;
+        let mut backend = LlamaCpp::load(&LoadOptions {
+            model,
+            source: ModelSource::File(file.clone()),
+            n_sequences: 1,
+            devices: tested_devices(BackendKind::LlamaCpp),
+            worker: None,
+        })
+        .unwrap();
+        let mut batch = Batch::default();
+        batch.push(0, 0, &prompt(&backend, 0), true, None);
+        backend.decode(&batch).unwrap();
+        backend.logits(batch.len() - 1).unwrap().to_vec()
+    });
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[0], said[2]);
+}
+
+#[test]
 fn a_shared_prefix_is_as_good_as_an_evaluated_one() {
     let mut backend = load(ModelSource::Bundled, 2);
     let prompt = prompt(&backend, 0);
