@@ -10,6 +10,7 @@ mod deploy;
 mod fuzz;
 mod mood;
 mod process;
+mod room;
 mod setup;
 mod steps;
 mod tool;

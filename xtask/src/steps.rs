@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, book, demo, deny, deploy, fuzz, process, setup};
+use crate::{bench, book, demo, deny, deploy, fuzz, process, room, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -171,6 +171,9 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     println!("features left out: {}", left_out(workspace, &without));
     workspace.features.retain(|name| !without.contains(name));
+    if let Some(note) = room::note(&workspace.target) {
+        println!("note: {note}");
+    }
     setup::adopt(workspace);
     let start = Instant::now();
     let started_at = SystemTime::now();
@@ -184,8 +187,9 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
                 format!("; {}", step.hint)
             };
             format!(
-                "step `{}` failed (`cargo xtask test --only {0}` repeats it{hint})",
-                step.name
+                "step `{}` failed{} (`cargo xtask test --only {0}` repeats it{hint})",
+                step.name,
+                room::hint(&workspace.target)
             )
         })?;
         println!("   ok, {}", seconds(step_start.elapsed()));
