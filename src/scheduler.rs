@@ -2,7 +2,8 @@
 //!
 //! One step evaluates one batch for all running generations: a row for each
 //! generation that decodes, then as much of the waiting prompts as fits, so
-//! that a long prompt holds no running stream up for longer than one batch.
+//! that a long prompt holds no running stream up for longer than one batch, and
+//! no short prompt for much longer than that.
 //! Every row carries its own generation's steering vector, every generation is
 //! sampled with its own parameters. Generations join and leave between steps.
 //!
@@ -15,11 +16,13 @@
 //! tests drive it without any actor.
 
 mod applied;
+mod batching;
 mod cells;
 mod past;
 mod prefix;
 mod queue;
 mod rescue;
+mod shares;
 mod slot;
 mod snapshot;
 mod spelling;
@@ -34,17 +37,13 @@ use std::sync::Arc;
 
 use prefix::PrefixCache;
 use rescue::LaidDown;
+use shares::Share;
 use slot::Slot;
 
 use crate::backend::{Backend, BackendError, Batch, DeathNotice, ModelFacts, Tokenizer};
 use crate::clock::Clock;
 use crate::error::EngineError;
-use crate::settings::PrefixPolicy;
 use crate::steering::{BlendOptions, SteeringLibrary};
-
-/// A generation waits for another that is about to evaluate the same prefix if
-/// that saves at least this many tokens.
-const WORTH_WAITING: usize = 32;
 
 /// Evaluations that may fail in a row before the backend is given up.
 const MOST_FAILURES: u32 = 8;
@@ -71,6 +70,8 @@ pub struct CacheUsage {
     pub entries: usize,
     /// Bytes of those that are kept outside the cache.
     pub stored_bytes: usize,
+    /// Bytes of one that was, for the next; within the same bound.
+    pub spare_bytes: usize,
 }
 
 /// What one step did.
@@ -98,6 +99,10 @@ pub struct Scheduler {
     batch: Batch,
     /// The slots in the order in which they enter the batch.
     order: Vec<usize>,
+    /// The prompts of a step.
+    waiting: Vec<Share>,
+    /// Whether the next prompt that is evaluated alone is the oldest.
+    oldest_prompt: bool,
     /// Whether the last batch held no decoding row.
     prompt_alone: bool,
     /// Evaluations that failed since one did not.
@@ -140,6 +145,8 @@ impl Scheduler {
             backend,
             batch: Batch::with_capacity(facts.batch_size),
             order: Vec::with_capacity(n as usize),
+            waiting: Vec::with_capacity(n as usize),
+            oldest_prompt: true,
             prompt_alone: false,
             failures: 0,
         }
@@ -173,6 +180,7 @@ impl Scheduler {
             capacity,
             entries: self.cache.len(),
             stored_bytes: self.cache.stored(),
+            spare_bytes: self.cache.spare(),
         }
     }
 
@@ -330,131 +338,6 @@ impl Scheduler {
             Some(index) => self.release(index, Outcome::Failed(error.into())),
             None => Ok(()),
         }
-    }
-
-    /// Fills the batch: decoding generations first, then prompts.
-    fn build(&mut self) -> Result<StepSummary, BackendError> {
-        self.batch.clear();
-        for slot in &mut self.slots {
-            slot.leave_batch();
-            slot.follow_events(false, &self.shared);
-        }
-        for index in 0..self.slots.len() {
-            self.begin(index)?;
-        }
-        let Self {
-            backend,
-            slots,
-            cache,
-            batch,
-            order,
-            prompt_alone,
-            shared,
-            ..
-        } = self;
-        let capacity = shared.facts.batch_size;
-        let mixes = shared.facts.rewinds;
-        order.clear();
-        order.extend(0..slots.len());
-        let mut decodes = true;
-        let mut prompts = true;
-        if !mixes {
-            order.sort_unstable_by_key(|&index| slots.get(index).map(Slot::sequence));
-            let decode_waits = slots.iter().any(Slot::wants_decode);
-            let prompt_waits = slots.iter().any(|slot| slot.wants_prefill() > 0);
-            prompts = prompt_waits && !(decode_waits && *prompt_alone);
-            decodes = !prompts;
-        }
-        for &index in order.iter().filter(|_| decodes) {
-            let Some(slot) = slots.get_mut(index) else {
-                continue;
-            };
-            if batch.len() < capacity && slot.wants_decode() {
-                cache.make_room(backend.as_mut(), 1)?;
-                slot.push_decode(batch, cache.cells());
-            }
-        }
-        let decode_rows = batch.len();
-        for slot in slots.iter_mut().filter(|_| prompts) {
-            let count = slot.wants_prefill().min(capacity - batch.len());
-            if count > 0 && (mixes || batch.is_empty()) {
-                cache.make_room(backend.as_mut(), count)?;
-                slot.push_prefill(batch, count, cache.policy(), cache.cells());
-            }
-        }
-        *prompt_alone = decode_rows == 0;
-        Ok(StepSummary {
-            rows: batch.len(),
-            prefill_rows: batch.len() - decode_rows,
-            steered_rows: (0..batch.len())
-                .filter(|&row| batch.plan_index_of(row).is_some())
-                .count(),
-            sampled: 0,
-            generated: 0,
-        })
-    }
-
-    /// Decides what of a new generation's prompt need not be evaluated. If
-    /// another is just evaluating the same prefix, that is waited for: the
-    /// generation then does not begin yet.
-    fn begin(&mut self, index: usize) -> Result<(), BackendError> {
-        let Self {
-            backend,
-            slots,
-            cache,
-            shared,
-            ..
-        } = self;
-        let policy = cache.policy();
-        let rewinds = cache.rewinds();
-        let (before, rest) = slots.split_at_mut(index);
-        let Some((slot, after)) = rest.split_first_mut() else {
-            return Ok(());
-        };
-        if slot.has_begun() {
-            return Ok(());
-        }
-        if policy != PrefixPolicy::Exact {
-            let session = slot.session().clone();
-            slot.spell_like(cache.pasts_of(&session), rewinds, shared);
-        }
-        let ask = slot.ask(policy);
-        let kept = cache.find(&ask);
-        let at_hand = kept.map_or(0, |(_, length)| length);
-        let running = || {
-            before
-                .iter()
-                .chain(after.iter())
-                .filter(|s| s.has_begun() && rewinds)
-        };
-        let donor = running()
-            .map(|donor| (ask.usable(donor.session(), donor.past(), policy), donor))
-            .filter(|(length, _)| *length > 0 && *length >= at_hand)
-            .max_by_key(|(length, _)| *length);
-        let best = donor.as_ref().map_or(at_hand, |(length, _)| *length);
-        let soon = running()
-            .filter(|donor| donor.wants_prefill() > 0)
-            .map(|donor| donor.will_offer(&ask, policy))
-            .max();
-        if soon.is_some_and(|soon| soon >= best + WORTH_WAITING) {
-            return Ok(());
-        }
-        if let Some((length, donor)) = donor {
-            let (from, past) = (donor.sequence(), donor.past());
-            slot.begin_with(policy, |_, sequence, own| {
-                if prefix::done(backend.share_prefix(from, *sequence, length as u32))? {
-                    own.share(past, length, cache.cells());
-                }
-                Ok(())
-            })?;
-        } else if let Some((entry, length)) = kept {
-            slot.begin_with(policy, |session, sequence, own| {
-                cache.adopt(backend.as_mut(), entry, length, session, sequence, own)
-            })?;
-        } else {
-            slot.begin();
-        }
-        cache.settle(backend.as_mut())
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {

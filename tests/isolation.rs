@@ -118,7 +118,7 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
         assert_eq!(none, BackendError::NoLogits { row: row - 2 });
     }
     backend.share_prefix(1, 3, 2).unwrap();
-    let kept = backend.save_sequence(0).unwrap();
+    let kept = backend.save_sequence(0, Vec::new()).unwrap();
     backend.truncate(0, 0).unwrap();
     let half = kept.len() / 2;
     backend.restore_sequence(0, 9, &kept[..half]).unwrap_err();

@@ -11,6 +11,7 @@ mod suite;
 use elpis::backend::{BackendError, BackendKind, BundledModel};
 use elpis::{Elpis, Error};
 use suite::runtime::{say, settings, start};
+use suite::turns::pasts_belong_to_weights;
 
 const BACKEND: BackendKind = BackendKind::LlamaCpp;
 
@@ -67,4 +68,22 @@ async fn models_that_cannot_be_loaded_say_why() {
     let elpis = start(good).await;
     assert!(!say(&elpis, "a", 1).await.is_empty());
     elpis.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pasts_of_a_file_with_other_weights_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let mut bytes = BundledModel::gguf().unwrap().to_vec();
+    std::fs::write(&path, &bytes).unwrap();
+    pasts_belong_to_weights(&path, || {
+        // The lowest bit of some weights of the last tensor.
+        let end = bytes.len() - 100;
+        bytes[end - 200..end]
+            .iter_mut()
+            .step_by(2)
+            .for_each(|byte| *byte ^= 1);
+        std::fs::write(&path, &bytes).unwrap();
+    })
+    .await;
 }

@@ -133,6 +133,49 @@ fn a_long_prompt_does_not_hold_running_streams_up() {
     assert!(probe.batches.lock().unwrap().iter().all(|b| b.len() <= 16));
 }
 
+/// Steps until a reply begins, how many.
+fn steps_until(scheduler: &mut Scheduler, reply: &Collected) -> usize {
+    for steps in 1..1000 {
+        scheduler.step().unwrap();
+        if !reply.text().is_empty() {
+            return steps;
+        }
+    }
+    panic!("no reply");
+}
+
+#[test]
+fn a_short_prompt_does_not_wait_for_a_long_one() {
+    for recurrent in [false, true] {
+        let backend = Scripted::new(3, 16, 1000, NO_END);
+        let backend = if recurrent {
+            backend.recurrent()
+        } else {
+            backend
+        };
+        let (mut scheduler, ..) = scheduler(backend);
+        let (long, last) = task("a", &"p".repeat(320), 5);
+        scheduler.admit(long).unwrap();
+        scheduler.step().unwrap();
+        let (short, first) = task("b", "a question", 1);
+        scheduler.admit(short).unwrap();
+        // Ten rows: 8 beside the long one, then the rest; or all at their turn.
+        let expected = if recurrent { 1 } else { 2 };
+        assert_eq!(steps_until(&mut scheduler, &first), expected, "{recurrent}");
+        // Nor does the long one wait for short ones that keep coming.
+        let mut steps = 3;
+        while last.text().is_empty() {
+            if scheduler.free_slots() > 0 {
+                let (another, _) = task(&steps.to_string(), &"q".repeat(40), 1);
+                scheduler.admit(another).unwrap();
+            }
+            scheduler.step().unwrap();
+            steps += 1;
+        }
+        assert!(steps <= 42, "{recurrent}: {steps}");
+    }
+}
+
 /// llama.cpp goes through a mixed batch of a recurrent model in another order.
 #[test]
 fn batches_of_a_recurrent_model_hold_alike_rows() {

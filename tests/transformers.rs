@@ -20,6 +20,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use suite::runtime::{say, settings, start};
+use suite::turns::pasts_belong_to_weights;
 use tempfile::TempDir;
 
 const BACKEND: BackendKind = BackendKind::Transformers;
@@ -207,6 +208,19 @@ async fn a_snapshot_of_another_number_type_is_refused() {
     assert!(held > 10, "{held}");
     half.shutdown().await;
     brain.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pasts_of_a_folder_with_other_weights_are_refused() {
+    let folder = Folder::tiny();
+    let path = folder.folder.path().to_owned();
+    pasts_belong_to_weights(&path, || {
+        folder.weights(|tensors| {
+            let (_, _, last) = tensors.values_mut().next_back().unwrap();
+            last[0] ^= 1;
+        });
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

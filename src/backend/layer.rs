@@ -84,8 +84,12 @@ pub trait BackendLayer: Send {
     }
 
     /// [`Backend::save_sequence`].
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.inner_mut().save_sequence(sequence)
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        self.inner_mut().save_sequence(sequence, memory)
     }
 
     /// [`Backend::restore_sequence`].
@@ -143,8 +147,12 @@ impl<L: BackendLayer> Backend for L {
         BackendLayer::share_prefix(self, from, to, length)
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        BackendLayer::save_sequence(self, sequence)
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        BackendLayer::save_sequence(self, sequence, memory)
     }
 
     fn restore_sequence(

@@ -167,8 +167,12 @@ impl Backend for LlamaCpp {
         self.context.share_prefix(from, to, length)
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        self.context.save_sequence(sequence)
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        self.context.save_sequence(sequence, memory)
     }
 
     fn restore_sequence(

@@ -153,6 +153,7 @@ impl Transformers {
             kind,
         )?;
         let (n_params, size_bytes) = checkpoint.size();
+        let weights_digest = checkpoint.digest(files)?;
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
         let facts = ModelFacts {
             name: files.name(),
@@ -169,6 +170,7 @@ impl Transformers {
             n_vocab: config.vocab,
             n_params,
             size_bytes,
+            weights_digest,
             context_trained: trained,
             context_length: context,
             n_sequences: options.n_sequences,
@@ -281,9 +283,13 @@ impl Backend for Transformers {
         self.cache.share(from, to, length)
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
         let _no_grad = tch::no_grad_guard();
-        self.cache.save(sequence)
+        self.cache.save(sequence, memory)
     }
 
     fn restore_sequence(

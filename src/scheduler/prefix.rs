@@ -96,7 +96,10 @@ pub(super) struct PrefixCache {
     /// Whether a sequence can be cut and shared in the middle.
     rewinds: bool,
     entries: Vec<Entry>,
+    /// Memory of the stored pasts, in bytes.
     stored: usize,
+    /// Memory of a past that is no longer stored, for the next one.
+    spare: Vec<u8>,
     free: Vec<SequenceId>,
     cells: Cells,
     uses: u64,
@@ -110,6 +113,7 @@ impl PrefixCache {
             rewinds: facts.rewinds,
             entries: Vec::new(),
             stored: 0,
+            spare: Vec::new(),
             // One for each running generation, one for a resident past.
             free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
@@ -143,6 +147,11 @@ impl PrefixCache {
     /// Bytes of the pasts that are stored.
     pub(super) fn stored(&self) -> usize {
         self.stored
+    }
+
+    /// Bytes that are kept for the next past that is stored.
+    pub(super) fn spare(&self) -> usize {
+        self.spare.capacity()
     }
 
     /// Most bytes of the pasts that are stored.
@@ -231,7 +240,7 @@ impl PrefixCache {
             if let Err(error) = backend.restore_sequence(*sequence, all as u32, bytes) {
                 // It is evaluated instead.
                 tracing::warn!(session = %entry.session, %error, "a kept past is not usable");
-                self.stored -= bytes.len();
+                self.give_up(entry.home);
                 return Ok(());
             }
             if whole || done(backend.truncate(*sequence, length as u32))? {
@@ -243,7 +252,7 @@ impl PrefixCache {
             }
         }
         if goes_on && past.len() == length {
-            self.stored -= bytes.len();
+            self.give_up(entry.home);
         } else {
             self.entries.push(entry);
         }
@@ -282,7 +291,7 @@ impl PrefixCache {
         bytes: Vec<u8>,
     ) -> Result<(), BackendError> {
         self.drop_parts_of(backend, &session, &past)?;
-        self.stored += bytes.len();
+        self.stored += bytes.capacity();
         self.insert(session, past, Home::Stored(bytes));
         self.keep_within_memory();
         Ok(())
@@ -330,14 +339,15 @@ impl PrefixCache {
             let Home::Resident(sequence) = entry.home else {
                 continue;
             };
-            let saved = backend.save_sequence(sequence);
+            let memory = std::mem::take(&mut self.spare);
+            let saved = backend.save_sequence(sequence, memory);
             let mut past = entry.past;
             past.leave(&mut self.cells);
             self.free.push(sequence);
             backend.truncate(sequence, 0)?;
             match saved {
                 Ok(bytes) => {
-                    self.stored += bytes.len();
+                    self.stored += bytes.capacity();
                     self.entries.push(Entry {
                         session: entry.session,
                         past,
@@ -388,6 +398,7 @@ impl PrefixCache {
         while let Some(index) = self.entries.iter().position(|e| &e.session == session) {
             self.evict(backend, index)?;
         }
+        self.spare = Vec::new();
         Ok(())
     }
 
@@ -402,7 +413,7 @@ impl PrefixCache {
             return Ok(None);
         };
         let bytes = match &entry.home {
-            Home::Resident(sequence) => backend.save_sequence(*sequence)?,
+            Home::Resident(sequence) => backend.save_sequence(*sequence, Vec::new())?,
             Home::Stored(bytes) => bytes.clone(),
         };
         Ok(Some((&entry.past, bytes)))
@@ -410,6 +421,9 @@ impl PrefixCache {
 
     /// Drops the least recently used of the stored pasts until the others fit.
     fn keep_within_memory(&mut self) {
+        if self.stored + self.spare.capacity() > self.options.memory {
+            self.spare = Vec::new();
+        }
         while self.stored > self.options.memory {
             let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
             let entries = self.entries.iter().enumerate();
@@ -419,9 +433,21 @@ impl PrefixCache {
             let Some((oldest, _)) = oldest else {
                 return;
             };
-            if let Home::Stored(bytes) = self.entries.swap_remove(oldest).home {
-                self.stored -= bytes.len();
-            }
+            let oldest = self.entries.swap_remove(oldest);
+            self.give_up(oldest.home);
+        }
+    }
+
+    /// Stores a past no longer; keeps the memory that it was stored in if it
+    /// is the largest and within the bound.
+    fn give_up(&mut self, home: Home) {
+        let Home::Stored(bytes) = home else {
+            return;
+        };
+        let size = bytes.capacity();
+        self.stored -= size;
+        if size > self.spare.capacity() && self.stored + size <= self.options.memory {
+            self.spare = bytes;
         }
     }
 
@@ -429,8 +455,8 @@ impl PrefixCache {
         let entry = self.entries.swap_remove(index);
         match entry.home {
             Home::Resident(sequence) => self.discard(backend, sequence, entry.past),
-            Home::Stored(bytes) => {
-                self.stored -= bytes.len();
+            stored @ Home::Stored(_) => {
+                self.give_up(stored);
                 Ok(())
             }
         }

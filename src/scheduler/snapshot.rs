@@ -75,12 +75,10 @@ impl Scheduler {
     }
 }
 
-/// What a state belongs to; the description names the type of its numbers. Two
-/// models that agree in all of this and differ in their weights are not told
-/// apart.
+/// What a state belongs to; the description names the type of its numbers.
 fn fingerprint(facts: &ModelFacts) -> String {
     format!(
-        "{} ({}, {}, {} layers of {}, {} tokens, {} parameters, {} bytes)",
+        "{} ({}, {}, {} layers of {}, {} tokens, {} parameters, {} bytes, weights {})",
         facts.name,
         facts.backend,
         facts.description,
@@ -88,6 +86,7 @@ fn fingerprint(facts: &ModelFacts) -> String {
         facts.n_embd,
         facts.n_vocab,
         facts.n_params,
-        facts.size_bytes
+        facts.size_bytes,
+        facts.weights_digest
     )
 }

@@ -156,8 +156,12 @@ impl BackendLayer for Watched {
         Ok(())
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        let bytes = self.inner.save_sequence(sequence)?;
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        let bytes = self.inner.save_sequence(sequence, memory)?;
         let mut seen = self.witness.lock();
         let tokens = seen.running.get(&sequence).cloned().unwrap_or_default();
         if seen.saved.len() == REMEMBERED {

@@ -12,5 +12,5 @@ mod steering_rows;
 #[cfg(feature = "tools")]
 mod tools;
 mod training;
-mod turns;
+pub mod turns;
 mod vectors;

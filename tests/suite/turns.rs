@@ -1,8 +1,11 @@
 //! What a session's next turn takes over of the last.
 
+use std::path::Path;
+
+use elpis::inference::KvSnapshotError;
 use elpis::{ChatMessage, EngineError, Error};
 
-use super::runtime::{settings, start};
+use super::runtime::{say, settings, start};
 
 const QUESTION: &str = "Tell me about trains.";
 
@@ -45,4 +48,33 @@ async fn the_next_turn_goes_on_from_the_last_also_after_a_restart() {
     session.forget().await.unwrap();
     assert_eq!(session.save_kv().await.unwrap(), None);
     elpis.shutdown().await;
+}
+
+/// A past goes on with the model at `path`, and not any more when `change` has
+/// put other weights in its place.
+pub async fn pasts_belong_to_weights(path: &Path, change: impl FnOnce()) {
+    let mut settings = settings();
+    settings.model.path = Some(path.display().to_string());
+    let elpis = start(settings.clone()).await;
+    say(&elpis, "a", 1).await;
+    let bytes = elpis.session("a").unwrap().save_kv().await.unwrap();
+    elpis.shutdown().await;
+    let restored = async || {
+        let elpis = start(settings.clone()).await;
+        let session = elpis.session("b").unwrap();
+        let restored = session.restore_kv(bytes.clone().unwrap()).await;
+        assert!(!say(&elpis, "b", 1).await.is_empty());
+        elpis.shutdown().await;
+        restored
+    };
+    assert!(restored().await.unwrap() > 10);
+    change();
+    let error = restored().await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            Error::Engine(EngineError::KvSnapshot(KvSnapshotError::OtherModel { .. }))
+        ),
+        "{error:?}"
+    );
 }

@@ -24,6 +24,8 @@ pub struct Probe {
     pub failures: Arc<Mutex<Vec<BackendError>>>,
     /// Tokens held in all sequences together.
     pub cached: Arc<AtomicUsize>,
+    /// Sequences that were saved into memory of earlier ones.
+    pub used_again: Arc<AtomicUsize>,
 }
 
 /// Letters as tokens: token `n` is the byte `n`, and so is token `n + 128`.
@@ -73,6 +75,7 @@ impl Scripted {
                 n_vocab: 256,
                 n_params: 0,
                 size_bytes: 0,
+                weights_digest: String::new(),
                 context_trained: context,
                 context_length: context,
                 n_sequences,
@@ -199,12 +202,21 @@ impl Backend for Scripted {
         Ok(())
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
-        let rows = self.sequences[sequence as usize].iter();
-        Ok(rows
-            .flat_map(|(token, norm)| [token.to_le_bytes(), norm.to_le_bytes()])
-            .flatten()
-            .collect())
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        mut memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        self.probe
+            .used_again
+            .fetch_add(usize::from(memory.capacity() > 0), Ordering::SeqCst);
+        memory.clear();
+        for (token, norm) in &self.sequences[sequence as usize] {
+            memory.extend(token.to_le_bytes());
+            memory.extend(norm.to_le_bytes());
+        }
+        memory.shrink_to_fit();
+        Ok(memory)
     }
 
     fn restore_sequence(

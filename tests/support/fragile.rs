@@ -141,9 +141,13 @@ impl BackendLayer for Fragile {
         self.inner.share_prefix(from, to, length)
     }
 
-    fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
         self.faults.at(Site::Save)?;
-        self.inner.save_sequence(sequence)
+        self.inner.save_sequence(sequence, memory)
     }
 
     fn restore_sequence(

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
-use super::super::{BackendError, Batch, SequenceId};
+use super::super::{BackendError, Batch, SequenceId, sized};
 use super::hook::{self, Hook};
 use super::log;
 use super::model::Model;
@@ -278,13 +278,17 @@ impl Context {
     }
 
     /// The keys and values of a sequence, as llama.cpp writes them.
-    pub(super) fn save_sequence(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+    pub(super) fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
         self.check_sequence(sequence)?;
         let id = sequence as i32;
         // SAFETY: the context is live; the buffer has the size that is passed.
         let (asked, written, bytes) = unsafe {
             let asked = sys::llama_state_seq_get_size(self.pointer.as_ptr(), id);
-            let mut bytes = vec![0_u8; asked];
+            let mut bytes = sized(memory, asked);
             let written = sys::llama_state_seq_get_data(
                 self.pointer.as_ptr(),
                 bytes.as_mut_ptr(),

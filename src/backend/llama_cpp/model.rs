@@ -1,13 +1,14 @@
 //! Owner of a loaded GGUF model.
 
 use std::ffi::{CStr, CString};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::{Cursor, Read, Write};
+use std::path::{Path, PathBuf};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
+use super::super::digest::WeightsDigest;
 use super::super::memory::SystemMemory;
 use super::super::part::Part;
 use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
@@ -18,8 +19,10 @@ const GGUF_MAGIC: [u8; 4] = *b"GGUF";
 /// A model that stays loaded until the last owner is dropped.
 #[derive(Debug)]
 pub(super) struct Model {
-    model: LlamaModel,
+    loaded: LlamaModel,
     name: String,
+    /// See [`ModelFacts::weights_digest`].
+    digest: String,
 }
 
 // `LlamaModel` is `repr(transparent)` over its pointer (its crate is pinned to
@@ -40,7 +43,14 @@ impl Model {
         };
         let mmap = is_mapped(options, room);
         tracing::info!(path = %path.display(), mapped = mmap, "loading the model");
-        Self::load(path, &name, options, mmap)
+        let model = Self::load(path, &name, options, mmap)?;
+        let mut digest = WeightsDigest::default();
+        for part in parts(path) {
+            std::fs::File::open(&part)
+                .and_then(|mut file| digest.add(&mut file))
+                .map_err(|error| unreadable(&part, &error))?;
+        }
+        Ok(model.with_digest(digest))
     }
 
     /// Loads a model from memory, by way of a temporary file: llama.cpp reads
@@ -50,7 +60,7 @@ impl Model {
         bytes: &[u8],
         options: &LoadOptions,
     ) -> Result<Self, BackendError> {
-        let unreadable = |error: std::io::Error| BackendError::Unreadable {
+        let unwritable = |error: std::io::Error| BackendError::Unreadable {
             path: name.into(),
             reason: format!("cannot write it to a temporary file: {error}"),
         };
@@ -58,10 +68,20 @@ impl Model {
             .prefix(name)
             .suffix(".gguf")
             .tempfile()
-            .map_err(unreadable)?;
-        file.write_all(bytes).map_err(unreadable)?;
-        file.flush().map_err(unreadable)?;
-        Self::load(file.path(), name, options, false)
+            .map_err(unwritable)?;
+        file.write_all(bytes).map_err(unwritable)?;
+        file.flush().map_err(unwritable)?;
+        let mut digest = WeightsDigest::default();
+        digest
+            .add(&mut Cursor::new(bytes))
+            .map_err(|error| unreadable(Path::new(name), &error))?;
+        let model = Self::load(file.path(), name, options, false)?;
+        Ok(model.with_digest(digest))
+    }
+
+    fn with_digest(mut self, digest: WeightsDigest) -> Self {
+        self.digest = digest.finish();
+        self
     }
 
     fn load(
@@ -124,28 +144,32 @@ impl Model {
             .ok()
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| name.to_owned());
-        Ok(Self { model, name })
+        Ok(Self {
+            loaded: model,
+            name,
+            digest: String::new(),
+        })
     }
 
     /// The raw pointer, valid as long as `self`.
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
         // SAFETY: as in `load`, the wrapper is its pointer.
-        unsafe { std::mem::transmute_copy(&self.model) }
+        unsafe { std::mem::transmute_copy(&self.loaded) }
     }
 
     /// The crate's safe view of the model.
     pub(super) fn inner(&self) -> &LlamaModel {
-        &self.model
+        &self.loaded
     }
 
     /// Context length the model was trained for, in tokens.
     pub(super) fn context_trained(&self) -> u32 {
-        self.model.n_ctx_train()
+        self.loaded.n_ctx_train()
     }
 
     /// What is known of the model; what a context decides is 0.
     pub(super) fn facts(&self) -> ModelFacts {
-        let model = &self.model;
+        let model = &self.loaded;
         let vocab = model.vocab();
         let text = |token: LlamaToken| {
             if token.0 < 0 {
@@ -168,6 +192,7 @@ impl Model {
             n_vocab: usize::try_from(model.n_vocab()).unwrap_or_default(),
             n_params: model.n_params(),
             size_bytes: model.size(),
+            weights_digest: self.digest.clone(),
             context_trained: self.context_trained(),
             context_length: 0,
             n_sequences: 0,
@@ -245,27 +270,32 @@ fn is_mapped(options: &LoadOptions, room: impl FnOnce() -> bool) -> bool {
     })
 }
 
-/// Bytes of a model file and of the parts beside it, which llama.cpp finds by
-/// their names.
-fn size_of_parts(path: &Path) -> u64 {
-    let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
+/// A model file and the parts beside it, which llama.cpp finds by their names.
+fn parts(path: &Path) -> Box<dyn Iterator<Item = PathBuf> + '_> {
     match path.to_str().and_then(Part::of) {
-        Some(part) => part.all().map(|name| size(Path::new(&name))).sum(),
-        None => size(path),
+        Some(part) => Box::new(part.all().map(PathBuf::from)),
+        None => Box::new(std::iter::once(path.to_owned())),
+    }
+}
+
+/// Bytes of a model file with its parts.
+fn size_of_parts(path: &Path) -> u64 {
+    let size = |path: PathBuf| path.metadata().map_or(0, |file| file.len());
+    parts(path).map(size).sum()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> BackendError {
+    BackendError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
     }
 }
 
 fn check_magic(path: &Path) -> Result<(), BackendError> {
-    let unreadable = |error: std::io::Error| BackendError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
     let mut head = Vec::new();
     std::fs::File::open(path)
-        .map_err(unreadable)?
-        .take(4)
-        .read_to_end(&mut head)
-        .map_err(unreadable)?;
+        .and_then(|file| file.take(4).read_to_end(&mut head))
+        .map_err(|error| unreadable(path, &error))?;
     if head == GGUF_MAGIC {
         return Ok(());
     }

@@ -30,7 +30,7 @@ const TOPICS: [&str; ROWS as usize] = [
 fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
     let options = LoadOptions {
         // Small quantised models do not fit the tiles of repacked weights.
-        model: ModelSettings::default().use_extra_bufts(false),
+        model: ModelSettings::default().n_threads(1).use_extra_bufts(false),
         source,
         n_sequences,
         devices: tested_devices(BackendKind::LlamaCpp),
@@ -113,26 +113,36 @@ fn prompt(backend: &LlamaCpp, topic: usize) -> Vec<Token> {
 }
 
 /// The logits after the prompts of these topics, each in a sequence of its own,
-/// and those after one more token of each.
+/// and those after one more token of each, all in one batch.
 fn logits(
     backend: &mut LlamaCpp,
     rows: &[(usize, Option<&Arc<SteeringPlan>>)],
 ) -> Vec<[Vec<f32>; 2]> {
     let prompts: Vec<_> = rows.iter().map(|row| prompt(backend, row.0)).collect();
     let tokens: Vec<_> = prompts.iter().map(|prompt| vec![prompt[5]]).collect();
-    let mut evaluate = |tokens: &[Vec<Token>], first: u32| -> Vec<Vec<f32>> {
-        let mut batch = Batch::default();
-        let mut last = Vec::new();
-        for ((sequence, (_, plan)), tokens) in (0..).zip(rows).zip(tokens) {
-            batch.push(sequence, first, tokens, true, *plan);
-            last.push(batch.len() - 1);
+    // Recurrent models evaluate prompts one by one.
+    let rewinds = backend.facts().rewinds;
+    let mut evaluate = |tokens: &[Vec<Token>], first: u32, at_once: usize| -> Vec<Vec<f32>> {
+        let mut logits = Vec::new();
+        let sequences: Vec<_> = (0..).zip(rows).zip(tokens).collect();
+        for sequences in sequences.chunks(at_once) {
+            let mut batch = Batch::default();
+            let mut last = Vec::new();
+            for ((sequence, (_, plan)), tokens) in sequences {
+                batch.push(*sequence, first, tokens, true, *plan);
+                last.push(batch.len() - 1);
+            }
+            backend.decode(&batch).unwrap();
+            logits.extend(
+                last.into_iter()
+                    .map(|row| backend.logits(row).unwrap().to_vec()),
+            );
         }
-        backend.decode(&batch).unwrap();
-        let logits = last.into_iter().map(|row| backend.logits(row).unwrap());
-        logits.map(<[f32]>::to_vec).collect()
+        logits
     };
-    let after_prompts = evaluate(&prompts, 0);
-    let after_tokens = evaluate(&tokens, prompts[0].len() as u32);
+    let prompts_at_once = if rewinds { rows.len() } else { 1 };
+    let after_prompts = evaluate(&prompts, 0, prompts_at_once);
+    let after_tokens = evaluate(&tokens, prompts[0].len() as u32, rows.len());
     for sequence in 0..rows.len() as u32 {
         backend.truncate(sequence, 0).unwrap();
     }
@@ -158,8 +168,9 @@ fn layer_sets(n_layers: usize) -> Vec<Vec<usize>> {
 }
 
 /// Each row of a batch with 8 vectors against a context that has that vector
-/// alone, over a prompt and over a batch of one row each.
-fn rows_equal_dedicated_contexts(source: ModelSource) {
+/// alone, over a prompt and over a batch of one row each; they may be apart by
+/// `slack` times what unsteered rows are.
+fn rows_equal_dedicated_contexts(source: ModelSource, slack: f32) {
     let mut shared = load(source.clone(), ROWS);
     let n_layers = shared.facts().n_layers;
     let plans: Vec<_> = (0..)
@@ -190,7 +201,7 @@ fn rows_equal_dedicated_contexts(source: ModelSource) {
             let moved = distance(&dedicated[part], &unsteered[topic][part]);
             println!("layers {layers:?}, {what}: apart {apart}, noise {noise}, moved {moved}");
             assert!(
-                apart <= 1.5 * noise && moved > 5.0 * noise,
+                apart <= slack * noise && moved > 5.0 * apart.max(noise),
                 "row {topic}, layers {layers:?}, {what}: {apart} apart with a noise of {noise}, \
                  moved by {moved}"
             );
@@ -200,13 +211,30 @@ fn rows_equal_dedicated_contexts(source: ModelSource) {
 
 #[test]
 fn rows_equal_contexts_with_that_control_vector_f16() {
-    rows_equal_dedicated_contexts(ModelSource::Bundled);
+    rows_equal_dedicated_contexts(ModelSource::Bundled, 1.5);
 }
 
 #[test]
 fn rows_equal_contexts_with_that_control_vector_q8_0() {
     let folder = tempfile::tempdir().unwrap();
-    rows_equal_dedicated_contexts(quantise(folder.path()));
+    rows_equal_dedicated_contexts(quantise(folder.path()), 1.5);
+}
+
+#[test]
+fn rows_equal_contexts_with_that_control_vector_on_other_architectures() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gguf");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 10, "{paths:?}");
+    for path in paths {
+        println!("{}", path.display());
+        // So small are the models that few sums are rounded: 8 prompts do not
+        // show the most that it can come to.
+        rows_equal_dedicated_contexts(ModelSource::File(path), 4.0);
+    }
 }
 
 /// Tokens of a sequence, whether their logits are asked for, and their plan.
@@ -296,7 +324,7 @@ fn a_shared_prefix_is_as_good_as_an_evaluated_one() {
     let shared = last(&mut backend, 1, true);
     assert!(distance(&evaluated, &shared) < 0.02);
 
-    let bytes = backend.save_sequence(0).unwrap();
+    let bytes = backend.save_sequence(0, Vec::new()).unwrap();
     backend.truncate(0, 0).unwrap();
     backend.truncate(1, 0).unwrap();
     let length = prompt.len() as u32;

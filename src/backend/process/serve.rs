@@ -160,7 +160,7 @@ impl Worker {
             Request::SharePrefix { from, to, length } => {
                 backend.share_prefix(from, to, length).map(nothing)
             }
-            Request::Save { sequence } => backend.save_sequence(sequence),
+            Request::Save { sequence } => backend.save_sequence(sequence, Vec::new()),
             Request::Restore { sequence, length } => backend
                 .restore_sequence(sequence, length, blob)
                 .map(nothing),

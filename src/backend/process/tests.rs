@@ -175,6 +175,7 @@ fn a_loaded_model_crosses_without_loss() {
         n_vocab: 3,
         n_params: u64::MAX,
         size_bytes: 5,
+        weights_digest: "0f".to_owned(),
         context_trained: 6,
         context_length: 7,
         n_sequences: 8,

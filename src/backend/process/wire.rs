@@ -89,6 +89,7 @@ pub(super) struct FactsDef {
     n_vocab: usize,
     n_params: u64,
     size_bytes: u64,
+    weights_digest: String,
     context_trained: u32,
     context_length: u32,
     n_sequences: u32,

@@ -9,7 +9,7 @@ use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
 use super::native;
-use crate::backend::{BackendError, SequenceId};
+use crate::backend::{BackendError, SequenceId, sized};
 
 /// Keys and values of one layer.
 #[derive(Debug)]
@@ -163,10 +163,10 @@ impl KvCache {
     }
 
     /// The bytes of a sequence: for each layer its keys, then its values.
-    pub fn save(&mut self, sequence: SequenceId) -> Result<Vec<u8>, BackendError> {
+    pub fn save(&mut self, sequence: SequenceId, memory: Vec<u8>) -> Result<Vec<u8>, BackendError> {
         let length = *self.length_mut(sequence)?;
         let piece = length as usize * self.width * self.kind.elt_size_in_bytes();
-        let mut bytes = vec![0; piece * 2 * self.layers.len()];
+        let mut bytes = sized(memory, piece * 2 * self.layers.len());
         if piece == 0 {
             return Ok(bytes);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Cursor;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
+use super::CONFIG;
+use crate::backend::digest::WeightsDigest;
 use crate::backend::{BackendError, BundledModel};
 
 const SINGLE: &str = "model.safetensors";
@@ -237,6 +240,26 @@ impl Checkpoint {
         }
         self.shards.push((path, bytes));
         Ok(())
+    }
+
+    /// A digest of samples of the weights, and of the settings they are computed with.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreadable`].
+    pub fn digest(&self, files: &Files) -> Result<String, BackendError> {
+        let mut digest = WeightsDigest::default();
+        let config = files.read(CONFIG)?.unwrap_or_default();
+        let shards = self.shards.iter();
+        let shards = shards.map(|(path, bytes)| (path.clone(), bytes.as_slice()));
+        for (path, bytes) in shards.chain([(files.path(CONFIG), config.as_slice())]) {
+            digest
+                .add(&mut Cursor::new(bytes))
+                .map_err(|error| BackendError::Unreadable {
+                    path,
+                    reason: error.to_string(),
+                })?;
+        }
+        Ok(digest.finish())
     }
 
     /// The names of all tensors.

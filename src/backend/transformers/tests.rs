@@ -239,7 +239,7 @@ fn pieces_of_a_prompt_shared_copied_or_restored_give_the_same_logits() {
     );
 
     backend.truncate(0, half as u32).unwrap();
-    let saved = backend.save_sequence(0).unwrap();
+    let saved = backend.save_sequence(0, Vec::new()).unwrap();
     assert!(
         backend
             .restore_sequence(3, half as u32 + 1, &saved)
