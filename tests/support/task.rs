@@ -1,4 +1,5 @@
 //! Generations whose text a test collects.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
