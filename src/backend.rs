@@ -95,9 +95,9 @@ pub trait Backend: Send {
 
     /// The keys and values of a sequence, in the backend's own form.
     ///
-    /// They may be written over what `memory` holds, which is often that of an
-    /// earlier call: memory that was used before takes a large copy several
-    /// times faster than fresh pages do.
+    /// They may be written over `memory`, which holds the bytes of another
+    /// conversation that is no longer kept, or nothing: pages that were used
+    /// before take a large copy several times faster than fresh ones do.
     ///
     /// # Errors
     /// [`BackendError::Native`] if the backend cannot give them.
@@ -149,7 +149,7 @@ fn sized(mut memory: Vec<u8>, size: usize) -> Vec<u8> {
         drop(memory);
         return vec![0; size];
     }
-    // Conversations grow. Large memory grows without being copied.
+    // Conversations grow; glibc grows large memory without copying it.
     memory.reserve_exact(size.saturating_sub(memory.len()));
     memory.resize(size, 0);
     memory

@@ -28,7 +28,8 @@ pub struct ModelFacts {
     /// Size of the weights in bytes.
     pub size_bytes: u64,
     /// Digest of samples of the model's files (32 hexadecimal digits), which tells it from models
-    /// that agree in all else and have other weights. Empty: the backend does not tell.
+    /// that agree in all else and have other weights; changes of a few small tensors alone can go
+    /// unseen. Empty: the backend does not tell.
     pub weights_digest: String,
     /// Context length that the model was trained for, in tokens.
     pub context_trained: u32,

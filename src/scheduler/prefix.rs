@@ -100,6 +100,8 @@ pub(super) struct PrefixCache {
     stored: usize,
     /// Memory of a past that is no longer stored, for the next one.
     spare: Vec<u8>,
+    /// Bytes of the past that was stored last.
+    latest_size: usize,
     free: Vec<SequenceId>,
     cells: Cells,
     uses: u64,
@@ -114,6 +116,7 @@ impl PrefixCache {
             entries: Vec::new(),
             stored: 0,
             spare: Vec::new(),
+            latest_size: 0,
             // One for each running generation, one for a resident past.
             free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
@@ -291,6 +294,7 @@ impl PrefixCache {
         bytes: Vec<u8>,
     ) -> Result<(), BackendError> {
         self.drop_parts_of(backend, &session, &past)?;
+        let bytes = fitted(bytes);
         self.stored += bytes.capacity();
         self.insert(session, past, Home::Stored(bytes));
         self.keep_within_memory();
@@ -339,14 +343,20 @@ impl PrefixCache {
             let Home::Resident(sequence) = entry.home else {
                 continue;
             };
+            let mut past = entry.past;
+            self.make_way();
             let memory = std::mem::take(&mut self.spare);
             let saved = backend.save_sequence(sequence, memory);
-            let mut past = entry.past;
             past.leave(&mut self.cells);
             self.free.push(sequence);
             backend.truncate(sequence, 0)?;
             match saved {
+                Ok(bytes) if bytes.len() > self.options.memory => {
+                    tracing::debug!(session = %entry.session, "a past is larger than the memory for all");
+                }
                 Ok(bytes) => {
+                    let bytes = fitted(bytes);
+                    self.latest_size = bytes.capacity();
                     self.stored += bytes.capacity();
                     self.entries.push(Entry {
                         session: entry.session,
@@ -395,11 +405,14 @@ impl PrefixCache {
         backend: &mut dyn Backend,
         session: &SessionId,
     ) -> Result<(), BackendError> {
-        while let Some(index) = self.entries.iter().position(|e| &e.session == session) {
-            self.evict(backend, index)?;
+        let mut forgotten = Ok(());
+        while forgotten.is_ok()
+            && let Some(index) = self.entries.iter().position(|e| &e.session == session)
+        {
+            forgotten = self.evict(backend, index);
         }
         self.spare = Vec::new();
-        Ok(())
+        forgotten
     }
 
     /// The latest past of a session with its keys and values.
@@ -419,23 +432,34 @@ impl PrefixCache {
         Ok(Some((&entry.past, bytes)))
     }
 
+    /// Drops what the next past to be stored is likely to push out, so that it
+    /// can have its memory.
+    fn make_way(&mut self) {
+        let limit = self.options.memory.saturating_sub(self.latest_size);
+        while self.stored > limit && self.drop_oldest() {}
+    }
+
     /// Drops the least recently used of the stored pasts until the others fit.
     fn keep_within_memory(&mut self) {
         if self.stored + self.spare.capacity() > self.options.memory {
             self.spare = Vec::new();
         }
-        while self.stored > self.options.memory {
-            let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
-            let entries = self.entries.iter().enumerate();
-            let oldest = entries
-                .filter(|(_, entry)| stored(entry))
-                .min_by_key(|(_, entry)| entry.used);
-            let Some((oldest, _)) = oldest else {
-                return;
-            };
-            let oldest = self.entries.swap_remove(oldest);
-            self.give_up(oldest.home);
-        }
+        while self.stored > self.options.memory && self.drop_oldest() {}
+    }
+
+    /// Drops the least recently used of the stored pasts, if there is one.
+    fn drop_oldest(&mut self) -> bool {
+        let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
+        let entries = self.entries.iter().enumerate();
+        let oldest = entries
+            .filter(|(_, entry)| stored(entry))
+            .min_by_key(|(_, entry)| entry.used);
+        let Some((oldest, _)) = oldest else {
+            return false;
+        };
+        let oldest = self.entries.swap_remove(oldest);
+        self.give_up(oldest.home);
+        true
     }
 
     /// Stores a past no longer; keeps the memory that it was stored in if it
@@ -461,4 +485,13 @@ impl PrefixCache {
             }
         }
     }
+}
+
+/// Gives back what a vector holds more than it needs; a little is left to it,
+/// since conversations grow.
+fn fitted(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.capacity() - bytes.len() > bytes.len() / 4 {
+        bytes.shrink_to_fit();
+    }
+    bytes
 }

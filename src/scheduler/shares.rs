@@ -11,9 +11,14 @@ pub(super) struct Share {
     pub(super) rows: usize,
 }
 
+/// A prompt passes the oldest if it needs so many times fewer rows: of two that
+/// are alike the later would gain little and the earlier lose as much.
+const FAR_SHORTER: usize = 4;
+
 /// Shares `room` rows between prompts, the oldest first in `waiting`: half of
-/// them are the oldest's, the others go to those that need least. So a short
-/// prompt does not wait for a long one to be over, and none waits for ever.
+/// them are the oldest's, the others go to those that are far shorter, the
+/// shortest first. So a short prompt does not wait for a long one to be over,
+/// and none waits for ever.
 pub(super) fn share(waiting: &mut [Share], room: usize) {
     let (half, mut room) = (room.div_ceil(2), room);
     let mut give = |share: &mut Share, most: usize| {
@@ -21,25 +26,30 @@ pub(super) fn share(waiting: &mut [Share], room: usize) {
         share.rows += rows;
         room -= rows;
     };
-    if let Some(oldest) = waiting.first_mut() {
-        give(oldest, half);
-    }
-    waiting.sort_unstable_by_key(|share| (share.wants - share.rows, share.index));
-    for share in waiting.iter_mut() {
+    let Some(oldest) = waiting.first_mut() else {
+        return;
+    };
+    give(oldest, half);
+    let short = oldest.wants / FAR_SHORTER;
+    waiting.sort_unstable_by_key(|share| (share.wants, share.index));
+    for share in waiting.iter_mut().filter(|share| share.wants <= short) {
         give(share, usize::MAX);
     }
     waiting.sort_unstable_by_key(|share| share.index);
+    for share in waiting.iter_mut() {
+        give(share, usize::MAX);
+    }
 }
 
 /// Gives `room` rows to one prompt, where a step has room for one alone: to the
-/// oldest, and every other time to that which needs least.
+/// oldest, and every other time to the shortest that is far shorter.
 pub(super) fn give_one(waiting: &mut [Share], room: usize, oldest: bool) {
-    let chosen = if oldest {
-        waiting.first_mut()
-    } else {
-        waiting.iter_mut().min_by_key(|share| share.wants)
-    };
-    if let Some(share) = chosen {
+    let short = waiting.first().map_or(0, |first| first.wants / FAR_SHORTER);
+    let shorter = waiting.iter().enumerate();
+    let shorter = shorter.filter(|(_, share)| !oldest && share.wants <= short);
+    let shortest = shorter.min_by_key(|(_, share)| share.wants);
+    let chosen = shortest.map_or(0, |(index, _)| index);
+    if let Some(share) = waiting.get_mut(chosen) {
         share.rows = share.wants.min(room);
     }
 }
@@ -78,7 +88,9 @@ mod tests {
             (&[100, 9, 2], 8, &[4, 2, 2]),
             // Alike: one after the other.
             (&[100, 100], 8, &[8, 0]),
-            (&[2, 100, 3], 8, &[2, 3, 3]),
+            (&[100, 90], 8, &[8, 0]),
+            (&[100, 26, 90, 25], 8, &[4, 0, 0, 4]),
+            (&[2, 100, 3], 8, &[2, 6, 0]),
             (&[100, 3], 1, &[1, 0]),
             (&[100, 3], 0, &[0, 0]),
         ] {
@@ -88,11 +100,15 @@ mod tests {
 
     #[test]
     fn where_there_is_room_for_one_they_take_turns() {
-        for (oldest, expected) in [(true, [8, 0, 0]), (false, [0, 0, 2])] {
-            let mut shares = waiting(&[100, 9, 2]);
+        for (wants, oldest, expected) in [
+            ([100, 9, 2], true, [8, 0, 0]),
+            ([100, 9, 2], false, [0, 0, 2]),
+            ([100, 30, 26], false, [8, 0, 0]),
+        ] {
+            let mut shares = waiting(&wants);
             give_one(&mut shares, 8, oldest);
             let rows: Vec<_> = shares.iter().map(|share| share.rows).collect();
-            assert_eq!(rows, expected);
+            assert_eq!(rows, expected, "{wants:?}");
         }
         give_one(&mut [], 8, true);
     }
@@ -110,11 +126,13 @@ mod tests {
             if let (Some(rows), Some(wants)) = (rows.first(), wants.first()) {
                 prop_assert!(*rows >= room.div_ceil(2).min(*wants));
             }
-            // Whoever gets less than it wants needs no less than those who got all.
-            let unmet = wants.iter().zip(&rows).skip(1).filter(|(wants, rows)| rows < wants);
-            let least = unmet.map(|(wants, _)| *wants).min().unwrap_or(usize::MAX);
-            let met = wants.iter().zip(&rows).skip(1).filter(|(wants, rows)| rows == wants);
-            prop_assert!(met.map(|(wants, _)| *wants).all(|wants| wants <= least));
+            // Whoever gets something passes only those that want much more.
+            let all = || wants.iter().zip(&rows).enumerate();
+            for (index, (wanted, got)) in all().filter(|(_, (_, got))| **got > 0) {
+                for (_, (other, least)) in all().take(index).skip(1) {
+                    prop_assert!(least == other || wanted < other, "{wanted} {got}");
+                }
+            }
         }
     }
 }

@@ -75,7 +75,8 @@ impl Scheduler {
     }
 }
 
-/// What a state belongs to; the description names the type of its numbers.
+/// What a state belongs to; the description names the type of its numbers, the
+/// digest is of samples of the weights.
 fn fingerprint(facts: &ModelFacts) -> String {
     format!(
         "{} ({}, {}, {} layers of {}, {} tokens, {} parameters, {} bytes, weights {})",

@@ -1,4 +1,4 @@
-"""Makes small random GGUF models, one for each of several architectures, with the `gguf` package.
+"""Makes small random GGUF models, one for each of several architectures, with the `gguf` package (requirements.txt).
 
 Usage: python architectures.py OUTPUT [--seed N]
 

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 const GIGABYTE: u64 = 1_000_000_000;
-/// What a full run leaves in a new target folder.
-const FULL_RUN: u64 = 18 * GIGABYTE;
+/// What a full run leaves in a new target folder, incremental files among it.
+const FULL_RUN: u64 = 19 * GIGABYTE;
 /// With less than that a linker is likely to have failed for it.
 const NEARLY_FULL: u64 = GIGABYTE / 2;
 
-/// What to know before a run.
-pub fn note(target: &Path) -> Option<String> {
-    let (free, folder) = free(target)?;
-    (free < FULL_RUN).then(|| {
+/// What to know before the first run, which makes `own_folder`.
+pub fn note(own_folder: &Path) -> Option<String> {
+    let (free, folder) = free(own_folder)?;
+    (free < FULL_RUN && !own_folder.exists()).then(|| {
         format!(
-            "{} free in {folder}; a first run of everything takes {}",
+            "{} free in {folder}; a run of everything takes {}",
             size(free),
             size(FULL_RUN)
         )

@@ -171,7 +171,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     println!("features left out: {}", left_out(workspace, &without));
     workspace.features.retain(|name| !without.contains(name));
-    if let Some(note) = room::note(&workspace.target) {
+    if let Some(note) = room::note(&workspace.own_folder()) {
         println!("note: {note}");
     }
     setup::adopt(workspace);

@@ -208,6 +208,15 @@ pub const FIGURES: &[Figure] = &[
         run: prefix::run,
     },
     Figure {
+        name: "alternating",
+        about: "time to the first token of a turn after another conversation's over that after its own",
+        unit: "ratio",
+        bound: Bound::None,
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: prefix::alternating,
+    },
+    Figure {
         name: "ttft",
         about: "time to the first token over that of bare llama.cpp, a prompt of 512 tokens",
         unit: "ratio",

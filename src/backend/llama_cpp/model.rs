@@ -46,9 +46,12 @@ impl Model {
         let model = Self::load(path, &name, options, mmap)?;
         let mut digest = WeightsDigest::default();
         for part in parts(path) {
-            std::fs::File::open(&part)
-                .and_then(|mut file| digest.add(&mut file))
-                .map_err(|error| unreadable(&part, &error))?;
+            match std::fs::File::open(&part).and_then(|mut file| digest.add(&mut file)) {
+                Ok(()) => {}
+                // A whole model may have a name like that too.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unreadable(&part, &error)),
+            }
         }
         Ok(model.with_digest(digest))
     }

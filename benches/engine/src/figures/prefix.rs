@@ -1,9 +1,10 @@
-//! A long chat: what every turn repeats should be evaluated once.
+//! Long chats: what every turn repeats should be evaluated once, also if another
+//! conversation came in between.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use elpis::{ChatMessage, Coefficients, GenerationEvent};
+use elpis::{ChatMessage, Coefficients, GenerationEvent, Session};
 
 use crate::engine::{Engine, sampled, words};
 use crate::measure::{Outcome, Run};
@@ -40,15 +41,79 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("context_length", CONTEXT))
 }
 
+/// Has two conversations, two turns of each by turns.
+pub fn alternating(run: &Run) -> Result<Outcome> {
+    let (system_words, turns) = if run.smoke { (300, 1) } else { (1500, 4) };
+    let engine = Engine::start(run, CONTEXT, 2)?;
+    let (mut ratios, mut after_other_seconds, mut after_own_seconds) =
+        (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..run.rounds {
+        let mut chats = Vec::new();
+        for one in 0..2 {
+            let mut chat = Conversation::new(&engine, system_words, round as u64 * 2 + one)?;
+            chat.turn(&engine)?;
+            chats.push(chat);
+        }
+        let (mut after_other, mut after_own) = (Vec::new(), Vec::new());
+        for _ in 0..turns {
+            for chat in &mut chats {
+                after_other.push(chat.turn(&engine)?);
+                after_own.push(chat.turn(&engine)?);
+            }
+        }
+        let (switched, stayed) = (median(&after_other), median(&after_own));
+        run.tell(
+            round,
+            &format!(
+                "{:.1} ms / {:.1} ms = {:.4}",
+                switched * 1e3,
+                stayed * 1e3,
+                switched / stayed
+            ),
+        );
+        ratios.push(switched / stayed);
+        after_other_seconds.push(switched);
+        after_own_seconds.push(stayed);
+    }
+    Ok(Outcome::median(ratios)
+        .with("after_other_seconds", median(&after_other_seconds))
+        .with("after_own_seconds", median(&after_own_seconds))
+        .with("turns", turns)
+        .with("system_tokens", system_words)
+        .with("context_length", CONTEXT))
+}
+
 /// Seconds from the call to the first token that reaches its caller, for each turn.
 fn chat(engine: &Engine, system_words: usize, turns: usize, round: u64) -> Result<Vec<f64>> {
-    let session = engine.elpis.session(format!("chat {round}"))?;
-    let seed = |turn: usize| round << 8 | turn as u64;
-    let mut messages = vec![ChatMessage::system(words(system_words, seed(0)))];
-    let mut seconds = Vec::new();
-    for turn in 1..=turns {
-        messages.push(ChatMessage::user(words(QUESTION_WORDS, seed(turn))));
-        let chat = sampled(session.chat(&messages), REPLY_TOKENS, seed(turn));
+    let mut chat = Conversation::new(engine, system_words, round)?;
+    (0..turns).map(|_| chat.turn(engine)).collect()
+}
+
+/// A chat behind a system prompt of its own.
+struct Conversation {
+    session: Session,
+    messages: Vec<ChatMessage>,
+    number: u64,
+    turns: u64,
+}
+
+impl Conversation {
+    fn new(engine: &Engine, system_words: usize, number: u64) -> Result<Self> {
+        Ok(Self {
+            session: engine.elpis.session(format!("chat {number}"))?,
+            messages: vec![ChatMessage::system(words(system_words, number << 8))],
+            number,
+            turns: 0,
+        })
+    }
+
+    /// Has a turn; returns the seconds from the call to the first token that reaches its caller.
+    fn turn(&mut self, engine: &Engine) -> Result<f64> {
+        self.turns += 1;
+        let seed = self.number << 8 | self.turns;
+        self.messages
+            .push(ChatMessage::user(words(QUESTION_WORDS, seed)));
+        let chat = sampled(self.session.chat(&self.messages), REPLY_TOKENS, seed);
         let start = Instant::now();
         let (first, text) = engine.block_on(async {
             let mut stream = chat.stream().await?;
@@ -62,8 +127,7 @@ fn chat(engine: &Engine, system_words: usize, turns: usize, round: u64) -> Resul
             }
             anyhow::Ok((first.context("no token came")?, text))
         })?;
-        seconds.push(first);
-        messages.push(ChatMessage::assistant(text));
+        self.messages.push(ChatMessage::assistant(text));
+        Ok(first)
     }
-    Ok(seconds)
 }
