@@ -86,7 +86,7 @@ async fn a_worker_of_another_build_is_refused() {
 async fn a_worker_that_breaks_the_protocol_is_ended() {
     let version = env!("CARGO_PKG_VERSION");
     let padding = "\\000".repeat(20 - version.len());
-    let hello = format!("printf 'elpis-wk\\002\\000\\000\\000{version}{padding}' >&0");
+    let hello = format!("printf 'elpis-wk\\003\\000\\000\\000{version}{padding}' >&0");
     for (rest, told) in [
         ("yes >&0", "broke the protocol"),
         ("exit 3", "exited with code 3"),
