@@ -456,6 +456,64 @@ fn the_memory_of_a_past_is_used_again() {
     assert_eq!(scheduler.cache_usage().spare_bytes, 0);
 }
 
+/// A backend that asks for more memory than it fills.
+struct Wasteful(Scripted);
+
+impl BackendLayer for Wasteful {
+    fn inner(&self) -> &dyn Backend {
+        &self.0
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        &mut self.0
+    }
+
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        let mut bytes = self.inner_mut().save_sequence(sequence, memory)?;
+        bytes.reserve_exact(8 * bytes.len());
+        Ok(bytes)
+    }
+}
+
+#[test]
+fn memory_that_is_not_filled_takes_no_room_from_others() {
+    let prompt = |name: &str| format!("{name} {SYSTEM}");
+    let bytes = (prompt("a").len() + 11) * TOKEN_BYTES;
+    let backend = Wasteful(Scripted::new(1, 32, 400, NO_END));
+    let mut scheduler = over(backend, PrefixPolicy::Keep, 2 * bytes);
+    for name in ["a", "b", "c"] {
+        say(&mut scheduler, name, &prompt(name), None);
+    }
+    let usage = scheduler.cache_usage();
+    assert_eq!((usage.entries, usage.stored_bytes), (3, 2 * bytes));
+}
+
+#[test]
+fn a_past_that_is_larger_than_all_memory_does_not_empty_it() {
+    let short = |name: &str| format!("{name} has a few words of its own to ask about");
+    let bytes = (short("a").len() + 11) * TOKEN_BYTES;
+    let backend = Scripted::new(1, 32, 400, NO_END);
+    let (mut scheduler, _) = with(backend, PrefixPolicy::Keep, 2 * bytes);
+    let cached = |scheduler: &mut Scheduler, name: &str, prompt: &str| {
+        let report = say(scheduler, name, prompt, None).report();
+        report.cached_prompt_tokens as usize
+    };
+    let long = SYSTEM.repeat(3);
+    for (name, prompt) in [("a", &short("a")), ("b", &long), ("c", &short("c"))] {
+        assert_eq!(cached(&mut scheduler, name, prompt), 0);
+    }
+    assert_eq!(scheduler.cache_usage().stored_bytes, bytes, "that of a");
+    assert_eq!(
+        cached(&mut scheduler, "a", &short("a")),
+        short("a").len() - 1
+    );
+    assert_eq!(cached(&mut scheduler, "b", &long), 0);
+}
+
 #[test]
 fn memory_and_cells_stay_within_their_bounds() {
     let backend = Scripted::new(2, 32, 100, NO_END);

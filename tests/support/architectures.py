@@ -39,8 +39,8 @@ def bytes_as_letters():
     return [letters[byte] for byte in range(256)]
 
 
-# Each layer's tensors as (name, shape, kind): `w` are
-# weights, `f` those in 32 bits, `n` factors of norms, `b` biases, `-` rates of decay.
+# Each layer's tensors as (name, shape, kind): `w` are weights, `f` those in 32 bits, `n` factors of
+# norms, `b` biases, `-` rates of decay.
 def attention(i, head=HEAD, bias=False, out_bias=False):
     width, kv = HEADS * head, KV_HEADS * head
     yield from [("attn_q.weight", (EMBD, width), "w"), ("attn_k.weight", (EMBD, kv), "w")]
