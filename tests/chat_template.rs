@@ -371,3 +371,145 @@ fn messages_are_checked_and_read() {
         json!({"role": "tool", "content": "x"})
     );
 }
+
+/// A line of the oracle's answer, and what we make of the same.
+struct Compared {
+    of: String,
+    expected: Value,
+    got: Result<String, TemplateError>,
+}
+
+impl Compared {
+    /// Whether both agree; where Jinja2 itself fails, anything but a panic will do.
+    fn agrees(&self) -> bool {
+        if self.expected["failed"].is_string() || self.expected["broken"].is_string() {
+            return true;
+        }
+        match &self.got {
+            Ok(text) => self.expected["text"] == *text,
+            Err(TemplateError::Raised { message, .. }) => self.expected["raised"] == *message,
+            Err(_) => false,
+        }
+    }
+
+    fn report(&self) {
+        let text = |key: &str| self.expected[key].as_str().unwrap_or_default();
+        let expected = format!("{}{}", text("text"), text("raised"));
+        eprintln!("--- {}", self.of);
+        match &self.got {
+            Err(error) => eprintln!("  got {error}\n  not {expected:.90?}"),
+            Ok(got) => {
+                let same = got.bytes().zip(expected.bytes());
+                let at = same.take_while(|(a, b)| a == b).count();
+                let around = |text: &str| {
+                    let bytes = text.as_bytes();
+                    let part = &bytes[at.saturating_sub(60)..bytes.len().min(at + 80)];
+                    String::from_utf8_lossy(part).into_owned()
+                };
+                eprintln!("  got {:?}\n  not {:?}", around(got), around(&expected));
+            }
+        }
+    }
+}
+
+fn compare(lines: &[u8], mut render: impl FnMut(&Value) -> Option<Compared>) -> usize {
+    let (mut cases, mut wrong) = (0, 0);
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Value = serde_json::from_slice(line).expect("JSON");
+        let Some(compared) = render(&line) else {
+            continue;
+        };
+        cases += 1;
+        if !compared.agrees() {
+            wrong += 1;
+            if wrong <= 40 {
+                compared.report();
+            }
+        }
+    }
+    assert_eq!(wrong, 0, "of {cases} cases");
+    cases
+}
+
+fn render_conversation(
+    template: &ChatTemplate,
+    conversation: &Value,
+) -> Result<String, TemplateError> {
+    let options = RenderOptions {
+        add_generation_prompt: conversation["generate"] != false,
+        tools: conversation.get("tools").filter(|tools| !tools.is_null()),
+        variables: conversation["variables"].as_object(),
+        now: CivilDateTime::new(2025, 3, 4, 5, 6, 7),
+        ..RenderOptions::default()
+    };
+    template.render_json(conversation["messages"].as_array().expect("messages"), &options)
+}
+
+/// Real templates are not stored here: `ELPIS_TEMPLATES` names a folder with those that llama.cpp
+/// publishes, `ELPIS_PYTHON` a Python with jinja2.
+#[test]
+fn renders_as_jinja2_does() {
+    let (Some(folder), Some(python)) = (
+        std::env::var_os("ELPIS_TEMPLATES"),
+        std::env::var_os("ELPIS_PYTHON"),
+    ) else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "ELPIS_TEMPLATES must name a folder of templates and ELPIS_PYTHON a Python with jinja2"
+        );
+        println!("skipped: ELPIS_TEMPLATES or ELPIS_PYTHON is not set");
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let data = root.join("tests/data/templates");
+    let output = std::process::Command::new(python)
+        .arg(root.join("tests/support/chat_templates.py"))
+        .args([
+            Path::new(&folder),
+            &data.join("conversations.json"),
+            &data.join("snippets.json"),
+        ])
+        .output()
+        .expect("Python starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = std::fs::read_to_string(data.join("conversations.json")).expect("conversations");
+    let conversations: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let conversation = |line: &Value| {
+        let name = &line["conversation"];
+        let found = conversations.iter().find(|one| one["name"] == *name);
+        found.cloned().unwrap_or(Value::Null)
+    };
+    let tokens = || SpecialTokens::new("<s>", "</s>");
+
+    let snippets = compare(&output.stdout, |line| {
+        let source = line["snippet"].as_str()?;
+        let template = ChatTemplate::from_source("snippet", source, tokens());
+        let got = template.and_then(|template| render_conversation(&template, &conversation(line)));
+        Some(Compared {
+            of: source.to_owned(),
+            expected: line.clone(),
+            got,
+        })
+    });
+    assert!(snippets > 400, "{snippets} snippets");
+
+    let mut templates = std::collections::BTreeMap::new();
+    let cases = compare(&output.stdout, |line| {
+        let name = line["template"].as_str()?;
+        let template = templates.entry(name.to_owned()).or_insert_with(|| {
+            let source = std::fs::read_to_string(Path::new(&folder).join(name)).expect("a source");
+            ChatTemplate::from_source(name, &source, tokens())
+        });
+        let got = match template {
+            Ok(template) => render_conversation(template, &conversation(line)),
+            Err(error) => Err(error.clone()),
+        };
+        Some(Compared {
+            of: format!("{name} on {}", line["conversation"]),
+            expected: line.clone(),
+            got,
+        })
+    });
+    assert!(cases >= 60 * conversations.len(), "{cases} cases");
+}

@@ -5,9 +5,17 @@
 //! token where the template writes it: tokenize it with special tokens parsed and none added.
 
 mod civil;
+mod cost;
 mod error;
+mod expression;
+mod filters;
 mod jinja;
+mod lexer;
+mod methods;
+mod operators;
 mod python;
+mod source;
+mod strings;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +26,8 @@ use serde_json::Value as Json;
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
 use super::tools::ToolFormat;
+use cost::Given;
+use expression::PREFIX;
 
 pub use civil::CivilDateTime;
 pub use error::TemplateError;
@@ -32,6 +42,9 @@ pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 const BASE_FUEL: u64 = 1_000_000;
 const FUEL_PER_MESSAGE: u64 = 1_000;
 const FUEL_PER_BYTE: u64 = 4;
+
+/// How deep messages, tools and variables may nest, for a template to be able to add to them.
+const MAX_INPUT_DEPTH: usize = cost::MAX_VALUE_DEPTH / 2;
 
 const SOURCE_NAME: &str = "chat_template";
 const RESERVED: [&str; 5] = [
@@ -115,18 +128,14 @@ impl ChatTemplate {
                 bytes: source.len(),
             });
         }
-        if let Some(line) = jinja::overlong_tag(source) {
-            let message = "a tag holds too much code, or there are too many elif tags".to_owned();
-            return Err(TemplateError::Syntax {
-                template: name,
-                line,
-                message,
-            });
-        }
+        let rewritten = source::rewrite(source).map_err(|error| TemplateError::Syntax {
+            template: name.clone(),
+            line: error.line,
+            message: error.message,
+        })?;
         let compile = || {
             let mut environment = jinja::environment()?;
-            let source = jinja::without_generation_tags(source).into_owned();
-            environment.add_template_owned(SOURCE_NAME, source)?;
+            environment.add_template_owned(SOURCE_NAME, rewritten)?;
             Ok(environment)
         };
         match compile() {
@@ -187,6 +196,19 @@ impl ChatTemplate {
         messages: &[ChatMessage],
         options: &RenderOptions<'_>,
     ) -> Result<String, TemplateError> {
+        let messages: Vec<Json> = messages.iter().map(ChatMessage::to_template_json).collect();
+        self.render_json(&messages, options)
+    }
+
+    /// Renders messages as a template sees them: objects with whatever keys they have.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_json(
+        &self,
+        messages: &[Json],
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
         let (context, fuel) = self.context(messages, options)?;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
@@ -209,7 +231,7 @@ impl ChatTemplate {
 
     fn context(
         &self,
-        messages: &[ChatMessage],
+        messages: &[Json],
         options: &RenderOptions<'_>,
     ) -> Result<(BTreeMap<String, Value>, u64), TemplateError> {
         let mut context = BTreeMap::new();
@@ -226,27 +248,32 @@ impl ChatTemplate {
             }
         }
         let mut bytes = 0;
+        let mut add = |context: &mut BTreeMap<String, Value>, name: &str, json: &Json| {
+            bytes += weight(json) + name.len() as u64;
+            let value = self.value(json)?;
+            context.insert(name.to_owned(), value);
+            Ok(())
+        };
         for (name, value) in options.variables.into_iter().flatten() {
-            if RESERVED.contains(&name.as_str()) {
+            if RESERVED.contains(&name.as_str()) || name.starts_with(PREFIX) {
                 return Err(TemplateError::ReservedVariable { name: name.clone() });
             }
-            bytes += weight(value) + name.len() as u64;
-            context.insert(name.clone(), from_json(value));
+            add(&mut context, name, value)?;
         }
         for (name, value) in [("tools", options.tools), ("documents", options.documents)] {
-            bytes += value.map_or(0, weight);
-            context.insert(name.to_owned(), value.map_or(Value::from(()), from_json));
+            add(&mut context, name, value.unwrap_or(&Json::Null))?;
         }
+        let mut list = Vec::with_capacity(messages.len());
         for message in messages {
-            bytes += message.content.len() as u64;
-            bytes += message
-                .reasoning_content
-                .as_ref()
-                .map_or(0, |text| text.len() as u64);
-            bytes += message.tool_calls.as_ref().map_or(0, weight);
+            bytes += weight(message);
+            let value = self.value(message)?;
+            list.push(if message.is_object() {
+                Given::wrap(value)
+            } else {
+                value
+            });
         }
-        let messages_value: Value = messages.iter().map(template_message).collect();
-        context.insert("messages".to_owned(), messages_value);
+        context.insert("messages".to_owned(), Value::from(list));
         context.insert(
             "add_generation_prompt".to_owned(),
             options.add_generation_prompt.into(),
@@ -259,6 +286,15 @@ impl ChatTemplate {
             .saturating_add(FUEL_PER_MESSAGE.saturating_mul(messages.len() as u64))
             .saturating_add(FUEL_PER_BYTE.saturating_mul(bytes));
         Ok((context, fuel))
+    }
+
+    /// Turns JSON into a value of the engine.
+    fn value(&self, json: &Json) -> Result<Value, TemplateError> {
+        from_json(json, 0).ok_or_else(|| TemplateError::Render {
+            template: self.name.clone(),
+            line: 0,
+            message: format!("a value is nested more than {MAX_INPUT_DEPTH} deep"),
+        })
     }
 
     fn render_error(&self, error: &minijinja::Error) -> TemplateError {
@@ -287,36 +323,12 @@ impl ChatTemplate {
     }
 }
 
-/// A message as templates see it: absent fields are undefined, and the reasoning stands under both
-/// of the names in use, as in transformers.
-fn template_message(message: &ChatMessage) -> Value {
-    let ChatMessage {
-        role,
-        content,
-        reasoning_content,
-        tool_calls,
-        name,
-        tool_call_id,
-    } = message;
-    let text = |text: &Option<String>| text.as_deref().map(Value::from);
-    let fields = [
-        ("thinking", text(reasoning_content)),
-        ("role", Some(Value::from(role.as_str()))),
-        ("content", Some(Value::from(content.as_str()))),
-        ("reasoning_content", text(reasoning_content)),
-        ("tool_calls", tool_calls.as_ref().map(from_json)),
-        ("name", text(name)),
-        ("tool_call_id", text(tool_call_id)),
-    ];
-    Value::from_pairs(
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    )
-}
-
-fn from_json(json: &Json) -> Value {
-    match json {
+/// Nothing where the value is nested too deeply for a template.
+fn from_json(json: &Json, depth: usize) -> Option<Value> {
+    if depth > MAX_INPUT_DEPTH {
+        return None;
+    }
+    Some(match json {
         Json::Null => Value::from(()),
         Json::Bool(flag) => Value::from(*flag),
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
@@ -325,13 +337,17 @@ fn from_json(json: &Json) -> Value {
             (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(from_json).collect(),
-        Json::Object(fields) => Value::from_pairs(
-            fields
+        Json::Array(items) => {
+            let items = items.iter().map(|item| from_json(item, depth + 1));
+            Value::from(items.collect::<Option<Vec<_>>>()?)
+        }
+        Json::Object(fields) => {
+            let pairs = fields
                 .iter()
-                .map(|(key, value)| (key.as_str(), from_json(value))),
-        ),
-    }
+                .map(|(key, value)| Some((key.as_str(), from_json(value, depth + 1)?)));
+            Value::from_pairs(pairs.collect::<Option<Vec<_>>>()?)
+        }
+    })
 }
 
 /// Whether a template names the variable `tools`.

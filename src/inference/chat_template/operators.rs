@@ -1,0 +1,488 @@
+//! Python's operators and look-ups, as functions that rewritten templates call.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, Rest, Tuple, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::cost::{check_kept, is_container, weigh};
+use super::expression::{DICT_CHANGES, DICT_METHODS, PREFIX};
+use super::methods::{self, AnyArguments};
+use super::python;
+
+/// Makes the functions known to an environment.
+pub(super) fn register(env: &mut Environment<'_>) {
+    let mut add = |name: &str, function: Value| env.add_global(format!("{PREFIX}{name}"), function);
+    add("sum", Value::from_function(sum));
+    add("concat", Value::from_function(concat));
+    add("product", Value::from_function(product));
+    add("power", Value::from_function(powers));
+    add("positive", Value::from_function(positive));
+    add("in", Value::from_function(is_in));
+    add("call", Value::from_function(call));
+    add("item", Value::from_function(item));
+    add("attribute", Value::from_function(attribute));
+    add("eq", Value::from_function(equal));
+    add("sameas", Value::from_function(equal));
+    add(
+        "ne",
+        Value::from_function(|state: &State, a: &Value, b: &Value| equal(state, a, b).map(|it| !it)),
+    );
+    type Holds = fn(Ordering) -> bool;
+    let orders: [(&str, Holds); 4] = [
+        ("lt", Ordering::is_lt),
+        ("le", Ordering::is_le),
+        ("gt", Ordering::is_gt),
+        ("ge", Ordering::is_ge),
+    ];
+    for (name, holds) in orders {
+        add(
+            name,
+            Value::from_function(move |state: &State, a: &Value, b: &Value| {
+                order(state, a, b).map(holds)
+            }),
+        );
+    }
+    add(
+        "weighed",
+        Value::from_function(|state: &State, value: Value| weigh(state, &value).map(|()| value)),
+    );
+    for (name, into_namespace) in [("new", false), ("kept", false), ("stored", true)] {
+        add(
+            name,
+            Value::from_function(move |state: &State, value: Value| {
+                check_kept(state, &value, into_namespace).map(|()| value)
+            }),
+        );
+    }
+    add("key", Value::from_function(key));
+}
+
+pub(super) fn invalid(words: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, words)
+}
+
+/// A number of Python; booleans count as 0 and 1.
+#[derive(Clone, Copy)]
+pub(super) enum Number {
+    Int(i128),
+    Float(f64),
+}
+
+impl Number {
+    pub fn of(value: &Value) -> Option<Self> {
+        match value.kind() {
+            ValueKind::Bool => Some(Self::Int(value.is_true().into())),
+            ValueKind::Number => match python::float_of(value) {
+                Some(number) => Some(Self::Float(number)),
+                None => i128::try_from(value.clone()).ok().map(Self::Int),
+            },
+            _ => None,
+        }
+    }
+
+    pub fn float(self) -> f64 {
+        match self {
+            Self::Int(number) => number as f64,
+            Self::Float(number) => number,
+        }
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::Int(number) => match i64::try_from(number) {
+                Ok(small) => Self::from(small),
+                Err(_) => Self::from(number),
+            },
+            Number::Float(number) => Self::from(number),
+        }
+    }
+}
+
+fn unsupported(sign: &str, a: &Value, b: &Value) -> Error {
+    if a.is_undefined() || b.is_undefined() {
+        return Error::from(ErrorKind::UndefinedError);
+    }
+    let (a, b) = (a.kind(), b.kind());
+    invalid(format!("unsupported operands for {sign}: {a} and {b}"))
+}
+
+fn too_large() -> Error {
+    invalid("an integer has more than 127 bits")
+}
+
+/// Applies operators of one precedence from left to right. `signs` says which, separated by
+/// spaces.
+fn fold(
+    state: &State,
+    signs: &str,
+    operands: &[Value],
+    apply: fn(&State, &str, &Value, &Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    let Some((first, rest)) = operands.split_first() else {
+        return Ok(Value::UNDEFINED);
+    };
+    let mut result = first.clone();
+    for (sign, operand) in signs.split(' ').zip(rest) {
+        result = apply(state, sign, &result, operand)?;
+    }
+    Ok(result)
+}
+
+type Operands = Rest<Value>;
+
+fn sum(state: &State, signs: &str, operands: Operands) -> Result<Value, Error> {
+    fold(state, signs, &operands, |state, sign, a, b| {
+        if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+            return add_numbers(sign, a, b);
+        }
+        match (a.as_str(), b.as_str(), sign) {
+            (Some(left), Some(right), "+") => add_texts(state, a, left, b, right),
+            (None, None, "+") if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq => {
+                add_lists(state, a, b)
+            }
+            _ => Err(unsupported(sign, a, b)),
+        }
+    })
+}
+
+fn add_numbers(sign: &str, a: Number, b: Number) -> Result<Value, Error> {
+    let add = sign == "+";
+    match (a, b) {
+        (Number::Int(a), Number::Int(b)) => {
+            let result = if add { a.checked_add(b) } else { a.checked_sub(b) };
+            Ok(Number::Int(result.ok_or_else(too_large)?).into())
+        }
+        (a, b) if add => Ok(Value::from(a.float() + b.float())),
+        (a, b) => Ok(Value::from(a.float() - b.float())),
+    }
+}
+
+/// Joins texts. One that is marked as safe has the other escaped, as in Jinja2.
+fn add_texts(
+    state: &State,
+    a: &Value,
+    left: &str,
+    b: &Value,
+    right: &str,
+) -> Result<Value, Error> {
+    pay_for(state, left.len() + right.len())?;
+    if a.is_safe() || b.is_safe() {
+        let part = |text: &str, value: &Value| {
+            if value.is_safe() {
+                text.to_owned()
+            } else {
+                escape(text)
+            }
+        };
+        return Ok(Value::from_safe_string(part(left, a) + &part(right, b)));
+    }
+    Ok(Value::from(format!("{left}{right}")))
+}
+
+/// Escapes as `MarkupSafe` does.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+fn add_lists(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
+    if a.is_tuple() != b.is_tuple() {
+        return Err(unsupported("+", a, b));
+    }
+    let length = a.len().unwrap_or(0) + b.len().unwrap_or(0);
+    pay_for(state, length * size_of::<Value>())?;
+    let items: Vec<Value> = a.try_iter()?.chain(b.try_iter()?).collect();
+    Ok(if a.is_tuple() {
+        Value::from(Tuple::from(items))
+    } else {
+        Value::from(items)
+    })
+}
+
+/// Pays for bytes before they are made.
+pub(super) fn pay_for(state: &State, bytes: usize) -> Result<(), Error> {
+    state.consume_fuel(bytes as u64 / 64)
+}
+
+fn concat(state: &State, _signs: &str, operands: Operands) -> Result<Value, Error> {
+    let mut out = String::new();
+    for operand in operands.iter() {
+        match operand.as_str() {
+            Some(text) => {
+                pay_for(state, text.len())?;
+                out.push_str(text);
+            }
+            None => out.push_str(&python::text(state, operand)?),
+        }
+    }
+    Ok(Value::from(out))
+}
+
+fn product(state: &State, signs: &str, operands: Operands) -> Result<Value, Error> {
+    fold(state, signs, &operands, |state, sign, a, b| {
+        if sign == "%"
+            && let Some(text) = a.as_str()
+        {
+            return methods::percent(state, text, b);
+        }
+        if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+            return multiply(sign, a, b);
+        }
+        match (sign, Number::of(a), Number::of(b)) {
+            ("*", Some(Number::Int(times)), None) => repeat(state, b, times),
+            ("*", None, Some(Number::Int(times))) => repeat(state, a, times),
+            _ => Err(unsupported(sign, a, b)),
+        }
+    })
+}
+
+fn multiply(sign: &str, a: Number, b: Number) -> Result<Value, Error> {
+    let zero = match b {
+        Number::Int(number) => number == 0,
+        Number::Float(number) => number == 0.0,
+    };
+    if zero && sign != "*" {
+        return Err(invalid("division by zero"));
+    }
+    match (sign, a, b) {
+        ("/", a, b) => Ok(Value::from(a.float() / b.float())),
+        (_, Number::Int(a), Number::Int(b)) => {
+            let result = match sign {
+                "*" => a.checked_mul(b),
+                "//" => a.checked_div(b).map(|quotient| {
+                    let inexact = a % b != 0 && (a < 0) != (b < 0);
+                    quotient - i128::from(inexact)
+                }),
+                _ => a.checked_rem(b).map(|rest| {
+                    // Python's remainder has the sign of the divisor.
+                    if rest != 0 && (rest < 0) != (b < 0) {
+                        rest + b
+                    } else {
+                        rest
+                    }
+                }),
+            };
+            Ok(Number::Int(result.ok_or_else(too_large)?).into())
+        }
+        ("*", a, b) => Ok(Value::from(a.float() * b.float())),
+        ("//", a, b) => Ok(Value::from((a.float() / b.float()).floor())),
+        (_, a, b) => {
+            let (a, b) = (a.float(), b.float());
+            let rest = a % b;
+            let wrong_sign = rest != 0.0 && (rest < 0.0) != (b < 0.0);
+            Ok(Value::from(if wrong_sign { rest + b } else { rest }))
+        }
+    }
+}
+
+fn repeat(state: &State, value: &Value, times: i128) -> Result<Value, Error> {
+    let times = usize::try_from(times.max(0)).map_err(|_| too_large())?;
+    if let Some(text) = value.as_str() {
+        pay_for(state, text.len().saturating_mul(times))?;
+        return Ok(Value::from(text.repeat(times)));
+    }
+    if value.kind() != ValueKind::Seq {
+        return Err(unsupported("*", value, &Value::from(times)));
+    }
+    let length = value.len().unwrap_or(0).saturating_mul(times);
+    pay_for(state, length.saturating_mul(size_of::<Value>()))?;
+    let once: Vec<Value> = value.try_iter()?.collect();
+    let items: Vec<Value> = std::iter::repeat_n(once, times).flatten().collect();
+    Ok(if value.is_tuple() {
+        Value::from(Tuple::from(items))
+    } else {
+        Value::from(items)
+    })
+}
+
+fn powers(state: &State, signs: &str, operands: Operands) -> Result<Value, Error> {
+    fold(state, signs, &operands, |_, sign, a, b| {
+        match (Number::of(a), Number::of(b)) {
+            (Some(Number::Int(base)), Some(Number::Int(exponent))) if exponent >= 0 => {
+                let exponent = u32::try_from(exponent).map_err(|_| too_large())?;
+                let power = base.checked_pow(exponent).ok_or_else(too_large)?;
+                Ok(Number::Int(power).into())
+            }
+            (Some(base), Some(exponent)) => Ok(Value::from(base.float().powf(exponent.float()))),
+            _ => Err(unsupported(sign, a, b)),
+        }
+    })
+}
+
+fn positive(value: &Value) -> Result<Value, Error> {
+    let number = Number::of(value).ok_or_else(|| invalid("unary + needs a number"))?;
+    Ok(number.into())
+}
+
+pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        return Ok(match (a, b) {
+            (Number::Int(a), Number::Int(b)) => a == b,
+            (a, b) => a.float() == b.float(),
+        });
+    }
+    if a.kind() != b.kind() && !(is_container(a) && is_container(b)) {
+        return Ok(false);
+    }
+    weigh(state, a)?;
+    weigh(state, b)?;
+    Ok(a == b)
+}
+
+fn order(state: &State, a: &Value, b: &Value) -> Result<Ordering, Error> {
+    if let (Some(left), Some(right)) = (Number::of(a), Number::of(b)) {
+        return match (left, right) {
+            (Number::Int(a), Number::Int(b)) => Ok(a.cmp(&b)),
+            (a, b) => {
+                let order = a.float().partial_cmp(&b.float());
+                order.ok_or_else(|| invalid("NaN has no order"))
+            }
+        };
+    }
+    let alike = a.kind() == b.kind() && matches!(a.kind(), ValueKind::String | ValueKind::Seq);
+    if !alike {
+        return Err(unsupported("<", a, b));
+    }
+    weigh(state, a)?;
+    weigh(state, b)?;
+    Ok(a.cmp(b))
+}
+
+pub(super) fn is_in(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    match b.kind() {
+        ValueKind::Undefined => Ok(false),
+        ValueKind::String => {
+            weigh(state, b)?;
+            match (b.as_str(), a.as_str()) {
+                (Some(text), Some(part)) => Ok(text.contains(part)),
+                _ => Err(unsupported("in", a, b)),
+            }
+        }
+        ValueKind::Map => {
+            weigh(state, a)?;
+            let found = b.as_object().and_then(|object| object.get_value(a));
+            Ok(found.is_some_and(|value| !value.is_undefined()))
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for item in b.try_iter()? {
+                state.consume_fuel(1)?;
+                if equal(state, a, &item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Err(unsupported("in", a, b)),
+    }
+}
+
+/// What may be a key of a mapping.
+fn key(state: &State, value: Value) -> Result<Value, Error> {
+    if is_container(&value) && !value.is_tuple() {
+        return Err(invalid(format!("a {} is no key", value.kind())));
+    }
+    weigh(state, &value)?;
+    Ok(value)
+}
+
+/// A method that was looked up and not called: true to a test, as every function.
+#[derive(Debug)]
+struct BoundMethod {
+    of: Value,
+    name: String,
+}
+
+impl Object for BoundMethod {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State, args: &[Value]) -> Result<Value, Error> {
+        methods::call(state, &self.of, &self.name, args)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.of.as_str().is_some() {
+            "str"
+        } else {
+            "dict"
+        };
+        write!(f, "<built-in method {} of {kind} object>", self.name)
+    }
+}
+
+fn is_dict(value: &Value) -> bool {
+    let Some(object) = value.as_object() else {
+        return false;
+    };
+    object.repr() == ObjectRepr::Map && !object.type_name().ends_with("Namespace")
+}
+
+fn bound(of: &Value, name: &str) -> Value {
+    Value::from_object(BoundMethod {
+        of: of.clone(),
+        name: name.to_owned(),
+    })
+}
+
+/// `value.name`, where Python has a method of that name.
+fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    if is_dict(value) && DICT_CHANGES.contains(&name) {
+        return Ok(Value::UNDEFINED);
+    }
+    let text_method = value.as_str().is_some() && !DICT_METHODS.contains(&name);
+    if text_method || is_dict(value) && DICT_METHODS.contains(&name) {
+        return Ok(bound(value, name));
+    }
+    value.get_attr(name)
+}
+
+/// `value[key]`.
+fn item(state: &State, value: &Value, key: &Value) -> Result<Value, Error> {
+    weigh(state, key)?;
+    if let Some(text) = value.as_str() {
+        let Some(Number::Int(index)) = Number::of(key) else {
+            return Ok(Value::UNDEFINED);
+        };
+        weigh(state, value)?;
+        let letter = if index < 0 {
+            let back = usize::try_from(-index - 1).unwrap_or(usize::MAX);
+            text.chars().rev().nth(back)
+        } else {
+            text.chars().nth(usize::try_from(index).unwrap_or(usize::MAX))
+        };
+        return Ok(letter.map_or(Value::UNDEFINED, |letter| Value::from(letter.to_string())));
+    }
+    let found = value.get_item(key)?;
+    match key.as_str() {
+        Some(name) if found.is_undefined() && is_dict(value) && DICT_METHODS.contains(&name) => {
+            Ok(bound(value, name))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// `value.name(…)`.
+fn call(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    arguments: AnyArguments,
+) -> Result<Value, Error> {
+    methods::call(state, value, name, &methods::plain(arguments))
+}
