@@ -15,6 +15,7 @@ mod methods;
 mod operators;
 mod python;
 mod source;
+mod stack;
 mod strings;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
-const BASE_FUEL: u64 = 1_000_000;
+const BASE_FUEL: u64 = 500_000;
 const FUEL_PER_MESSAGE: u64 = 1_000;
 const FUEL_PER_BYTE: u64 = 4;
 
@@ -128,6 +129,15 @@ impl ChatTemplate {
                 bytes: source.len(),
             });
         }
+        stack::with_room(|| Self::compile(name.clone(), source, special_tokens))
+            .unwrap_or_else(|error| Err(no_thread(name, &error)))
+    }
+
+    fn compile(
+        name: String,
+        source: &str,
+        special_tokens: SpecialTokens,
+    ) -> Result<Self, TemplateError> {
         let rewritten = source::rewrite(source).map_err(|error| TemplateError::Syntax {
             template: name.clone(),
             line: error.line,
@@ -205,6 +215,15 @@ impl ChatTemplate {
     /// # Errors
     /// As [`render`](Self::render).
     pub fn render_json(
+        &self,
+        messages: &[Json],
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
+        stack::with_room(|| self.render_here(messages, options))
+            .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
+    }
+
+    fn render_here(
         &self,
         messages: &[Json],
         options: &RenderOptions<'_>,
@@ -376,6 +395,14 @@ impl io::Write for Bounded {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn no_thread(template: String, error: &io::Error) -> TemplateError {
+    TemplateError::Render {
+        template,
+        line: 0,
+        message: format!("no thread could be started: {error}"),
     }
 }
 

@@ -13,7 +13,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 /// How deep values may nest.
 pub(super) const MAX_VALUE_DEPTH: usize = 64;
 /// Items that are walked for one unit of fuel.
-const ITEMS_PER_FUEL: u64 = 16;
+const ITEMS_PER_FUEL: u64 = 4;
 /// Bytes of text that are read for one unit of fuel.
 const BYTES_PER_FUEL: u64 = 256;
 

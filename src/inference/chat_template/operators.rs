@@ -205,7 +205,7 @@ fn add_lists(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
         return Err(unsupported("+", a, b));
     }
     let length = a.len().unwrap_or(0) + b.len().unwrap_or(0);
-    pay_for(state, length * size_of::<Value>())?;
+    pay_for_items(state, length)?;
     let items: Vec<Value> = a.try_iter()?.chain(b.try_iter()?).collect();
     Ok(if a.is_tuple() {
         Value::from(Tuple::from(items))
@@ -217,6 +217,11 @@ fn add_lists(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
 /// Pays for bytes before they are made.
 pub(super) fn pay_for(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel(bytes as u64 / 64)
+}
+
+/// Pays for the items of a list before it is made: with its parts an item takes more than itself.
+pub(super) fn pay_for_items(state: &State, items: usize) -> Result<(), Error> {
+    pay_for(state, items.saturating_mul(2 * size_of::<Value>()))
 }
 
 fn concat(state: &State, _signs: &str, operands: Operands) -> Result<Value, Error> {
@@ -300,7 +305,7 @@ fn repeat(state: &State, value: &Value, times: i128) -> Result<Value, Error> {
         return Err(unsupported("*", value, &Value::from(times)));
     }
     let length = value.len().unwrap_or(0).saturating_mul(times);
-    pay_for(state, length.saturating_mul(size_of::<Value>()))?;
+    pay_for_items(state, length)?;
     let once: Vec<Value> = value.try_iter()?.collect();
     let items: Vec<Value> = std::iter::repeat_n(once, times).flatten().collect();
     Ok(if value.is_tuple() {

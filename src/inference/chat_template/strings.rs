@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::lexer::is_space;
 use super::methods::{Arguments, check_size};
-use super::operators::{invalid, pay_for};
+use super::operators::{invalid, pay_for, pay_for_items};
 
 /// Calls a method of a text, other than `format` and `join`.
 ///
@@ -38,11 +38,12 @@ pub(super) fn method(
             Value::from(text.strip_suffix(&*suffix).unwrap_or(text))
         }
         "split" | "rsplit" => {
-            let parts = split(text, name == "rsplit", arguments)?;
-            pay_for(state, parts.len() * size_of::<Value>())?;
-            Value::from(parts)
+            Value::from(split(state, text, name == "rsplit", arguments)?)
         }
-        "splitlines" => lines(text, arguments.flag(0, "keepends")?),
+        "splitlines" => {
+            pay_for_items(state, split_lines(text).count())?;
+            lines(text, arguments.flag(0, "keepends")?)
+        }
         "partition" | "rpartition" => partition(text, name, &arguments.text(0, "sep")?)?,
         "replace" => {
             let (old, new) = (arguments.text(0, "old")?, arguments.text(1, "new")?);
@@ -124,10 +125,20 @@ pub(super) fn strip<'a>(text: &'a str, name: &str, letters: Option<&str>) -> &'a
     }
 }
 
-fn split(text: &str, from_right: bool, arguments: &Arguments<'_>) -> Result<Vec<Value>, Error> {
+fn split(
+    state: &State,
+    text: &str,
+    from_right: bool,
+    arguments: &Arguments<'_>,
+) -> Result<Vec<Value>, Error> {
     let separator = arguments.text_or_none(0, "sep")?;
     let most = arguments.int(1, "maxsplit", -1)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX - 1);
+    let pieces = match &separator {
+        Some(separator) if !separator.is_empty() => text.matches(separator.as_str()).count(),
+        _ => text.split(is_space).count(),
+    };
+    pay_for_items(state, pieces.min(most))?;
     let parts: Vec<&str> = match &separator {
         Some(separator) if separator.is_empty() => {
             return Err(invalid("split: the separator is empty"));
