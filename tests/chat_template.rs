@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use elpis::inference::{
-    ChatFormat, ChatFormatError, ChatMessage, ChatTemplate, CivilDateTime, MAX_RENDERED_BYTES,
-    MessageError, RenderOptions, Role, SpecialTokens, TemplateError, validate_messages,
+    ChatFormat, ChatFormatError, ChatMessage, ChatTemplate, CivilDateTime, ControlTexts,
+    MAX_RENDERED_BYTES, MessageError, RenderOptions, Role, SpecialTokens, TemplateError, ToolSet,
+    validate_messages,
 };
 use serde_json::{Value, json};
 
@@ -353,7 +354,10 @@ impl Compared {
 
 fn compare(lines: &[u8], mut render: impl FnMut(&Value) -> Option<Compared>) -> usize {
     let (mut cases, mut wrong) = (0, 0);
-    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in lines
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let line: Value = serde_json::from_slice(line).expect("JSON");
         let Some(compared) = render(&line) else {
             continue;
@@ -381,7 +385,10 @@ fn render_conversation(
         now: CivilDateTime::new(2025, 3, 4, 5, 6, 7),
         ..RenderOptions::default()
     };
-    template.render_json(conversation["messages"].as_array().expect("messages"), &options)
+    template.render_json(
+        conversation["messages"].as_array().expect("messages"),
+        &options,
+    )
 }
 
 /// Real templates are not stored here: `ELPIS_TEMPLATES` names a folder with those that llama.cpp
@@ -451,4 +458,408 @@ fn renders_as_jinja2_does() {
         })
     });
     assert!(cases >= 60 * conversations.len(), "{cases} cases");
+}
+
+/// The real templates, each with its name; none where `ELPIS_TEMPLATES` is not set.
+fn real_templates() -> Vec<(String, String)> {
+    let Some(folder) = std::env::var_os("ELPIS_TEMPLATES") else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "ELPIS_TEMPLATES is not set"
+        );
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "jinja"))
+        .collect();
+    paths.sort();
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    paths
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).expect("a source")))
+        .collect()
+}
+
+fn compiled(name: &str, source: &str) -> ChatTemplate {
+    ChatTemplate::from_source(name, source, SpecialTokens::new("<s>", "</s>")).expect(name)
+}
+
+fn weather_tools() -> ToolSet {
+    ToolSet::from_json(&json!([
+        {"type": "function", "function": {
+            "name": "qnweather", "description": "qnforecast",
+            "parameters": {"type": "object", "properties": {"qncity": {"type": "string"}}, "required": ["qncity"]},
+        }},
+    ]))
+    .expect("tools")
+}
+
+fn calls(list: &[(&str, &str, Value)]) -> Option<Value> {
+    let call = |(id, name, arguments): &(&str, &str, Value)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+    Some(list.iter().map(call).collect())
+}
+
+fn result_of(id: &str, name: &str, content: &str) -> ChatMessage {
+    ChatMessage {
+        name: Some(name.to_owned()),
+        tool_call_id: Some(id.to_owned()),
+        ..ChatMessage::tool(content)
+    }
+}
+
+/// Conversations that many templates refuse or show in part, with the words that have to be seen.
+fn demanding_conversations() -> Vec<(&'static str, Vec<ChatMessage>, bool, Vec<&'static str>)> {
+    let system = || ChatMessage::system("qnsystem");
+    let user = |text: &str| ChatMessage::user(text);
+    let assistant = |text: &str| ChatMessage::assistant(text);
+    let calling = |text: &str, list: &[(&str, &str, Value)]| ChatMessage {
+        tool_calls: calls(list),
+        ..ChatMessage::assistant(text)
+    };
+    let one = || [("qnid00001", "qnweather", json!({"qncity": "qnparis"}))];
+    let two = || {
+        [
+            ("qnid00001", "qnweather", json!({"qncity": "qnparis"})),
+            ("qnid00002", "qnweather", json!({"qncity": "qnrome"})),
+        ]
+    };
+    vec![
+        ("one turn", vec![user("qnone")], false, vec!["qnone"]),
+        (
+            "system",
+            vec![system(), user("qnone")],
+            false,
+            vec!["qnsystem", "qnone"],
+        ),
+        (
+            "two systems",
+            vec![system(), ChatMessage::system("qnsecond"), user("qnone")],
+            false,
+            vec!["qnsystem", "qnsecond", "qnone"],
+        ),
+        (
+            "late system",
+            vec![user("qnone"), assistant("qntwo"), system(), user("qnthree")],
+            false,
+            vec!["qnone", "qntwo", "qnsystem", "qnthree"],
+        ),
+        (
+            "system alone at the end",
+            vec![user("qnone"), assistant("qntwo"), system()],
+            false,
+            vec!["qnone", "qnsystem"],
+        ),
+        (
+            "two users",
+            vec![user("qnone"), user("qntwo")],
+            false,
+            vec!["qnone", "qntwo"],
+        ),
+        (
+            "two assistants",
+            vec![
+                user("qnone"),
+                assistant("qntwo"),
+                assistant("qnthree"),
+                user("qnfour"),
+            ],
+            false,
+            vec!["qnone", "qntwo", "qnthree", "qnfour"],
+        ),
+        (
+            "tools",
+            vec![user("qnone")],
+            true,
+            vec!["qnone", "qnweather", "qncity"],
+        ),
+        (
+            "tools, system",
+            vec![system(), user("qnone")],
+            true,
+            vec!["qnsystem", "qnone", "qnweather"],
+        ),
+        (
+            "tools after talk",
+            vec![system(), user("qnone"), assistant("qntwo"), user("qnthree")],
+            true,
+            vec!["qnsystem", "qnone", "qntwo", "qnthree", "qnweather"],
+        ),
+        (
+            "call",
+            vec![
+                user("qnone"),
+                calling("", &one()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+            ],
+            true,
+            vec!["qnone", "qnweather", "qncity", "qnparis", "qnsunny"],
+        ),
+        (
+            "call, answered",
+            vec![
+                system(),
+                user("qnone"),
+                calling("", &one()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+                assistant("qntwo"),
+                user("qnthree"),
+            ],
+            true,
+            vec![
+                "qnsystem",
+                "qnone",
+                "qnweather",
+                "qnparis",
+                "qnsunny",
+                "qntwo",
+                "qnthree",
+            ],
+        ),
+        (
+            "call beside text",
+            vec![
+                user("qnone"),
+                calling("qntwo", &one()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+                assistant("qnthree"),
+                user("qnfour"),
+            ],
+            true,
+            vec!["qnone", "qntwo", "qnparis", "qnsunny", "qnthree", "qnfour"],
+        ),
+        (
+            "parallel calls",
+            vec![
+                user("qnone"),
+                calling("", &two()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+                result_of("qnid00002", "qnweather", "qnrainy"),
+            ],
+            true,
+            vec!["qnone", "qnparis", "qnrome", "qnsunny", "qnrainy"],
+        ),
+        (
+            "call, tools gone",
+            vec![
+                user("qnone"),
+                calling("", &one()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+                assistant("qntwo"),
+                user("qnthree"),
+            ],
+            false,
+            vec![
+                "qnone",
+                "qnweather",
+                "qnparis",
+                "qnsunny",
+                "qntwo",
+                "qnthree",
+            ],
+        ),
+        (
+            "arguments as text",
+            vec![
+                user("qnone"),
+                calling(
+                    "",
+                    &[("qnid00001", "qnweather", json!("{\"qncity\": \"qnparis\"}"))],
+                ),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+            ],
+            true,
+            vec!["qnparis", "qnsunny"],
+        ),
+        (
+            "no arguments",
+            vec![
+                user("qnone"),
+                calling("", &[("qnid00001", "qnweather", json!(""))]),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+            ],
+            true,
+            vec!["qnone", "qnsunny"],
+        ),
+        (
+            "null arguments",
+            vec![
+                user("qnone"),
+                calling("", &[("qnid00001", "qnweather", Value::Null)]),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+            ],
+            true,
+            vec!["qnone", "qnsunny"],
+        ),
+        (
+            "an empty list of calls",
+            vec![user("qnone"), calling("qntwo", &[]), user("qnthree")],
+            true,
+            vec!["qnone", "qntwo", "qnthree"],
+        ),
+        (
+            "a result and a question",
+            vec![
+                user("qnone"),
+                calling("", &one()),
+                result_of("qnid00001", "qnweather", "qnsunny"),
+                user("qntwo"),
+            ],
+            true,
+            vec!["qnone", "qnparis", "qnsunny", "qntwo"],
+        ),
+    ]
+}
+
+#[test]
+fn no_template_loses_a_part_of_a_conversation() {
+    let tools = weather_tools();
+    let mut lost = 0;
+    for (name, source) in real_templates() {
+        let template = compiled(&name, &source);
+        for (what, messages, with_tools, words) in demanding_conversations() {
+            let options = RenderOptions {
+                add_generation_prompt: true,
+                now: CivilDateTime::new(2025, 3, 4, 5, 6, 7),
+                ..RenderOptions::default()
+            };
+            let text = template.render_adapted(&messages, with_tools.then_some(&tools), &options);
+            let missing: Vec<_> = match &text {
+                Ok(text) => words.iter().filter(|word| !text.contains(**word)).collect(),
+                Err(_) => words.iter().collect(),
+            };
+            if !missing.is_empty() {
+                lost += 1;
+                eprintln!("{name}, {what}: {missing:?}, {:?}", text.err());
+            }
+        }
+    }
+    assert_eq!(lost, 0);
+}
+
+/// What a template's source names that looks like a control token.
+fn control_like(source: &str) -> Vec<String> {
+    let pairs = [("<|", "|>"), ("<｜", "｜>"), ("[", "]"), ("<", ">")];
+    let mut found = std::collections::BTreeSet::new();
+    for (open, close) in pairs {
+        for (at, _) in source.match_indices(open) {
+            let rest = &source[at + open.len()..];
+            let Some(length) = rest.find(close).filter(|length| *length < 40) else {
+                continue;
+            };
+            let inside = &rest[..length];
+            let upper = open != "["
+                || inside
+                    .trim_start_matches('/')
+                    .chars()
+                    .all(|c| c.is_ascii_uppercase() || c == '_');
+            let word = |c: char| c.is_alphanumeric() || "_/▁ -".contains(c);
+            if !inside.trim().is_empty() && inside.chars().all(word) && upper {
+                found.insert(format!("{open}{inside}{close}"));
+            }
+        }
+    }
+    found.extend(["<s>".to_owned(), "</s>".to_owned()]);
+    found.into_iter().collect()
+}
+
+/// Conversations with a text in every place that an outsider can fill.
+fn filled_with(text: &str) -> Vec<ChatMessage> {
+    let call = json!([{"id": format!("id{text}"), "type": "function", "function": {
+        "name": format!("f{text}"),
+        "arguments": {"city": text, format!("k{text}"): [text, {"deep": text}]},
+    }}]);
+    vec![
+        ChatMessage::system(format!("rules {text}")),
+        ChatMessage::user(format!("{text}{text} hello {text}system\nobey{text}\n")),
+        ChatMessage {
+            reasoning_content: Some(format!("I think {text}")),
+            ..ChatMessage::assistant(format!("well {text} so"))
+        },
+        ChatMessage::user(text),
+        ChatMessage {
+            tool_calls: Some(call),
+            ..ChatMessage::assistant("")
+        },
+        ChatMessage {
+            name: Some(format!("f{text}")),
+            tool_call_id: Some(format!("id{text}")),
+            ..ChatMessage::tool(format!("{{\"r\": \"{text}\"}}"))
+        },
+        ChatMessage::user(format!("<{text}|{text}>")),
+    ]
+}
+
+fn tools_with(text: &str) -> ToolSet {
+    ToolSet::from_json(&json!([{"type": "function", "function": {
+        "name": "lookup",
+        "description": format!("finds {text}"),
+        "parameters": {"type": "object", "properties": {
+            format!("p{text}"): {"type": "string", "description": text, "enum": [text]},
+        }},
+    }}]))
+    .expect("tools")
+}
+
+#[test]
+fn contents_never_become_control_tokens() {
+    let mut wrong = 0;
+    let mut checked = 0;
+    for (name, source) in real_templates() {
+        let template = compiled(&name, &source);
+        let tokens = control_like(&source);
+        let controls = ControlTexts::new(tokens.iter().map(String::as_str));
+        let options = RenderOptions {
+            add_generation_prompt: true,
+            now: CivilDateTime::new(2025, 3, 4, 5, 6, 7),
+            ..RenderOptions::default()
+        };
+        let count = |text: &str, token: &str| text.matches(token).count();
+        let render = |text: &str, tools: bool| {
+            let tools = tools.then(|| tools_with(text));
+            template.render_marked(&filled_with(text), tools.as_ref(), &options, &controls)
+        };
+        for tools in [false, true] {
+            // Neutral contents of the same length, in the same places.
+            let Ok(neutral) = render("xqx", tools) else {
+                continue;
+            };
+            for token in &tokens {
+                let Ok(prompt) = render(token, tools) else {
+                    continue;
+                };
+                checked += 1;
+                let seen = match &prompt.marked {
+                    Some(marked) => {
+                        assert_eq!(marked.unmarked(&marked.text), prompt.text, "{name} {token}");
+                        &marked.text
+                    }
+                    None => &prompt.text,
+                };
+                for each in &tokens {
+                    let (here, there) = (count(seen, each), count(&neutral.text, each));
+                    if here > there {
+                        wrong += 1;
+                        eprintln!("{name}, {token} in contents: {each} {here} times, not {there}");
+                    }
+                }
+                let as_is = template.render_adapted(
+                    &filled_with(token),
+                    tools.then(|| tools_with(token)).as_ref(),
+                    &options,
+                );
+                if as_is.as_ref() != Ok(&prompt.text) {
+                    eprintln!("{name}, {token}: taken apart");
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, 0, "of {checked}");
+    println!("{checked} conversations");
 }

@@ -355,8 +355,27 @@ fn sources_that_strain_the_parser() -> Vec<String> {
         }
     }
     for link in [
-        " ~ 1", " + 1", " * 1", " ** 1", " % 2", " // 1", " == 1", " < 2", " and 1", " or 1", ".b", "[0]", "()",
-        "|e", "|string", " is defined", " in [1]", " if 1 else 1", ", 1", ".a()", " is eq 1",
+        " ~ 1",
+        " + 1",
+        " * 1",
+        " ** 1",
+        " % 2",
+        " // 1",
+        " == 1",
+        " < 2",
+        " and 1",
+        " or 1",
+        ".b",
+        "[0]",
+        "()",
+        "|e",
+        "|string",
+        " is defined",
+        " in [1]",
+        " if 1 else 1",
+        ", 1",
+        ".a()",
+        " is eq 1",
     ] {
         for count in [30, 250, 50_000] {
             sources.push(format!("{{{{ a{} }}}}", link.repeat(count)));
@@ -371,13 +390,19 @@ fn check(sources: &[String]) {
     let mut largest = (0, String::new());
     let mut over = 0;
     for source in sources {
-        if std::env::var_os("SHOW").is_some() { let from = source.char_indices().rev().nth(100).map_or(0, |(at, _)| at); eprintln!("{} {:?}", source.len(), &source[from..]); }
+        if std::env::var_os("SHOW").is_some() {
+            let from = source.char_indices().rev().nth(100).map_or(0, |(at, _)| at);
+            eprintln!("{} {:?}", source.len(), &source[from..]);
+        }
         let start = worked();
         let (result, bytes) = allocator::peak_of_all(|| render(source));
         let seconds = (worked() - start).as_secs_f64();
         let from = source.char_indices().rev().nth(70).map_or(0, |(at, _)| at);
         let shown = &source[from..];
-        let outcome = result.as_ref().map(String::len).map_err(TemplateError::kind);
+        let outcome = result
+            .as_ref()
+            .map(String::len)
+            .map_err(TemplateError::kind);
         if seconds >= MOST_SECONDS || bytes >= MOST_BYTES {
             eprintln!("{seconds:.2} s, {} MB, {outcome:?}: …{shown}", bytes >> 20);
             over += 1;
@@ -390,7 +415,10 @@ fn check(sources: &[String]) {
         }
     }
     assert_eq!(over, 0, "of {} templates", sources.len());
-    println!("{} templates; slowest {slowest:?}, largest {largest:?}", sources.len());
+    println!(
+        "{} templates; slowest {slowest:?}, largest {largest:?}",
+        sources.len()
+    );
 }
 
 #[test]

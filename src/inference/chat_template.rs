@@ -4,6 +4,8 @@
 //! (`tokenizer.chat_template`, GGUF `tokenizer.chat_template`). The text holds the begin-of-text
 //! token where the template writes it: tokenize it with special tokens parsed and none added.
 
+mod adapt;
+mod capabilities;
 mod civil;
 mod cost;
 mod error;
@@ -11,6 +13,7 @@ mod expression;
 mod filters;
 mod jinja;
 mod lexer;
+mod marks;
 mod methods;
 mod operators;
 mod python;
@@ -26,12 +29,14 @@ use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
-use super::tools::ToolFormat;
+use super::tools::{ToolFormat, ToolSet};
 use cost::Given;
 use expression::PREFIX;
 
+pub use capabilities::{ArgumentsForm, TemplateCapabilities};
 pub use civil::CivilDateTime;
 pub use error::TemplateError;
+pub use marks::{ControlTexts, MarkedText, PromptText};
 
 /// The longest template source, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
@@ -109,7 +114,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     special_tokens: SpecialTokens,
     tool_format: ToolFormat,
-    takes_tools: bool,
+    capabilities: TemplateCapabilities,
 }
 
 impl ChatTemplate {
@@ -148,16 +153,16 @@ impl ChatTemplate {
             environment.add_template_owned(SOURCE_NAME, rewritten)?;
             Ok(environment)
         };
-        match compile() {
-            Ok(environment) => Ok(Self {
-                name,
-                takes_tools: takes_tools(source),
-                environment,
-                special_tokens,
-                tool_format: ToolFormat::of_template(source),
-            }),
-            Err(error) => Err(syntax_error(name, &error)),
-        }
+        let environment = compile().map_err(|error| syntax_error(name.clone(), &error))?;
+        let mut template = Self {
+            name,
+            environment,
+            special_tokens,
+            tool_format: ToolFormat::of_template(source),
+            capabilities: TemplateCapabilities::UNKNOWN,
+        };
+        template.capabilities = TemplateCapabilities::of(&template);
+        Ok(template)
     }
 
     /// Returns the built-in template of a format, with that format's special tokens.
@@ -183,9 +188,9 @@ impl ChatTemplate {
         self.tool_format
     }
 
-    /// Returns whether the template describes tools to the model by itself.
-    pub fn takes_tools(&self) -> bool {
-        self.takes_tools
+    /// Returns what the template can show of a conversation.
+    pub fn capabilities(&self) -> &TemplateCapabilities {
+        &self.capabilities
     }
 
     /// Replaces the special tokens, for instance by those of the loaded model.
@@ -208,6 +213,104 @@ impl ChatTemplate {
     ) -> Result<String, TemplateError> {
         let messages: Vec<Json> = messages.iter().map(ChatMessage::to_template_json).collect();
         self.render_json(&messages, options)
+    }
+
+    /// Renders a conversation after it was made to fit the template: what the template cannot show
+    /// is put where it can ([`capabilities`](Self::capabilities)). A system message goes into the
+    /// first user turn, tools are described in the system message, calls and results of the history
+    /// become text, neighbours of one role are joined. `tools` of the options are not looked at.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_adapted(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
+        stack::with_room(|| {
+            let (_, text) = self.adapted(messages, tools, options)?;
+            Ok(text)
+        })
+        .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
+    }
+
+    /// Adapts a conversation, further where the template refuses it, and renders it.
+    fn adapted(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        options: &RenderOptions<'_>,
+    ) -> Result<(adapt::Adapted, String), TemplateError> {
+        let mut first_error = None;
+        for can in self.capabilities.and_smaller() {
+            let adapted = adapt::adapt(messages, tools, self.tool_format, &can);
+            match self.render_conversation(&adapted, options) {
+                Ok(text) => return Ok((adapted, text)),
+                Err(error @ (TemplateError::Raised { .. } | TemplateError::Render { .. })) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| TemplateError::TooMuchWork {
+            template: self.name.clone(),
+        }))
+    }
+
+    fn render_conversation(
+        &self,
+        adapted: &adapt::Adapted,
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
+        let tools = adapted.tools.as_ref();
+        let mut variables = options.variables.cloned();
+        if self.capabilities.functions_variable {
+            let own = capabilities::functions_variables(tools, options.now);
+            let given = variables.unwrap_or_default();
+            variables = Some(own.into_iter().chain(given).collect());
+        }
+        let options = RenderOptions {
+            tools,
+            variables: variables.as_ref(),
+            ..*options
+        };
+        self.render_here(&adapted.messages, &options)
+    }
+
+    /// Renders as [`render_adapted`](Self::render_adapted) and tells the control tokens of the
+    /// template from texts in the contents that look like some.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_marked(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        options: &RenderOptions<'_>,
+        controls: &ControlTexts,
+    ) -> Result<PromptText, TemplateError> {
+        let render = |adapted: &adapt::Adapted| self.render_conversation(adapted, options);
+        stack::with_room(|| {
+            let (adapted, text) = self.adapted(messages, tools, options)?;
+            marks::prompt(&adapted, text, controls, render)
+        })
+        .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
+    }
+
+    /// Finds the first control token in the contents of a conversation: where it is, in words, and
+    /// how it is written.
+    pub fn find_control(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        controls: &ControlTexts,
+    ) -> Option<(String, String)> {
+        let as_they_are = adapt::Adapted {
+            messages: messages.iter().map(ChatMessage::to_template_json).collect(),
+            tools: tools.map(ToolSet::to_json),
+        };
+        marks::find(&as_they_are, controls)
     }
 
     /// Renders messages as a template sees them: objects with whatever keys they have.
@@ -367,14 +470,6 @@ fn from_json(json: &Json, depth: usize) -> Option<Value> {
             Value::from_pairs(pairs.collect::<Option<Vec<_>>>()?)
         }
     })
-}
-
-/// Whether a template names the variable `tools`.
-fn takes_tools(source: &str) -> bool {
-    let part_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-    source
-        .split(|letter| !part_of_name(letter))
-        .any(|word| word == "tools")
 }
 
 #[derive(Default)]

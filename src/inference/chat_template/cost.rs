@@ -68,11 +68,7 @@ pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
 
 /// Checks a value that a template keeps under a name: it must not nest too deeply, and one that
 /// goes into a namespace must not hold a namespace, since it could be the same.
-pub(super) fn check_kept(
-    state: &State,
-    value: &Value,
-    into_namespace: bool,
-) -> Result<(), Error> {
+pub(super) fn check_kept(state: &State, value: &Value, into_namespace: bool) -> Result<(), Error> {
     if !is_container(value) {
         return Ok(());
     }

@@ -725,10 +725,8 @@ impl<'a> Parser<'a> {
 
     fn starts_test_argument(&self) -> bool {
         match self.peek() {
-            Some(Token::Name(name)) => {
-                !["else", "or", "and", "is", "if", "in", "not", "recursive"]
-                    .contains(&name.as_str())
-            }
+            Some(Token::Name(name)) => !["else", "or", "and", "is", "if", "in", "not", "recursive"]
+                .contains(&name.as_str()),
             Some(Token::Text(_) | Token::Int(_) | Token::Float(_)) => true,
             Some(Token::Op(operator)) => ["[", "{"].contains(operator),
             None => false,

@@ -18,7 +18,11 @@ pub(super) fn register(env: &mut Environment<'_>) {
         }
         python::text(state, value).map(Value::from)
     });
-    for (name, method) in [("upper", "upper"), ("lower", "lower"), ("capitalize", "capitalize")] {
+    for (name, method) in [
+        ("upper", "upper"),
+        ("lower", "lower"),
+        ("capitalize", "capitalize"),
+    ] {
         text_filter(env, name, move |state, text, arguments| {
             strings::method(state, text, method, arguments)
         });
@@ -26,7 +30,11 @@ pub(super) fn register(env: &mut Environment<'_>) {
     text_filter(env, "title", |_, text, _| Ok(Value::from(title(text))));
     text_filter(env, "trim", |_, text, arguments| {
         let letters = arguments.text_or_none(0, "chars")?;
-        Ok(Value::from(strings::strip(text, "strip", letters.as_deref())))
+        Ok(Value::from(strings::strip(
+            text,
+            "strip",
+            letters.as_deref(),
+        )))
     });
     text_filter(env, "replace", |state, text, arguments| {
         let part = |index, name| python::text(state, &arguments.needed(index, name)?);
@@ -36,7 +44,9 @@ pub(super) fn register(env: &mut Environment<'_>) {
     text_filter(env, "center", |state, text, arguments| {
         strings::pad(state, text, "center", arguments.int(0, "width", 80)?, " ")
     });
-    text_filter(env, "wordcount", |_, text, _| Ok(Value::from(word_count(text))));
+    text_filter(env, "wordcount", |_, text, _| {
+        Ok(Value::from(word_count(text)))
+    });
     text_filter(env, "indent", indent);
     text_filter(env, "truncate", truncate);
     env.add_filter("urlencode", url_encode);
@@ -50,14 +60,17 @@ pub(super) fn register(env: &mut Environment<'_>) {
             Ok::<_, Error>(Value::from_safe_string(escape(&text)))
         });
     }
-    env.add_filter("format", |state: &State, text: &Value, rest: AnyArguments| {
-        let text = python::text(state, text)?;
-        let arguments = match &plain(rest)[..] {
-            [named] if named.is_kwargs() => Value::from_pairs(pairs_of(named)?),
-            many => Value::from(minijinja::value::Tuple::from(many.to_vec())),
-        };
-        methods::percent(state, &text, &arguments)
-    });
+    env.add_filter(
+        "format",
+        |state: &State, text: &Value, rest: AnyArguments| {
+            let text = python::text(state, text)?;
+            let arguments = match &plain(rest)[..] {
+                [named] if named.is_kwargs() => Value::from_pairs(pairs_of(named)?),
+                many => Value::from(minijinja::value::Tuple::from(many.to_vec())),
+            };
+            methods::percent(state, &text, &arguments)
+        },
+    );
     env.add_filter("join", join);
     env.add_filter("int", int);
     env.add_filter("float", |value: &Value, rest: AnyArguments| {
@@ -106,13 +119,16 @@ fn text_filter<F>(env: &mut Environment<'_>, name: &'static str, filter: F)
 where
     F: Fn(&State, &str, &Arguments<'_>) -> Result<Value, Error> + Send + Sync + 'static,
 {
-    env.add_filter(name, move |state: &State, value: &Value, rest: AnyArguments| {
-        let rest = plain(rest);
-        let arguments = Arguments::new(name, &rest)?;
-        let text = python::text(state, value)?;
-        pay_for(state, text.len())?;
-        filter(state, &text, &arguments)
-    });
+    env.add_filter(
+        name,
+        move |state: &State, value: &Value, rest: AnyArguments| {
+            let rest = plain(rest);
+            let arguments = Arguments::new(name, &rest)?;
+            let text = python::text(state, value)?;
+            pay_for(state, text.len())?;
+            filter(state, &text, &arguments)
+        },
+    );
 }
 
 fn pairs_of(named: &Value) -> Result<Vec<(Value, Value)>, Error> {
@@ -242,7 +258,9 @@ fn join(state: &State, value: &Value, rest: AnyArguments) -> Result<Value, Error
     };
     let attribute = arguments.get(1, "attribute")?;
     let mut items: Vec<Value> = if let Some(text) = value.as_str() {
-        text.chars().map(|letter| Value::from(letter.to_string())).collect()
+        text.chars()
+            .map(|letter| Value::from(letter.to_string()))
+            .collect()
     } else {
         value.try_iter()?.collect()
     };
@@ -275,9 +293,13 @@ fn int(value: &Value, rest: AnyArguments) -> Result<Value, Error> {
                 2 => text.trim_start_matches("0b"),
                 _ => text.as_str(),
             };
-            let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
+            let base = u32::try_from(base)
+                .ok()
+                .filter(|base| (2..=36).contains(base));
             let whole = base.and_then(|base| i128::from_str_radix(digits, base).ok());
-            whole.map(Number::Int).or_else(|| python_float(&text).map(Number::Float))
+            whole
+                .map(Number::Int)
+                .or_else(|| python_float(&text).map(Number::Float))
         }
         None => Number::of(value),
     };
@@ -301,8 +323,7 @@ fn round(value: &Value, rest: AnyArguments) -> Result<Value, Error> {
     let Some(number) = Number::of(value) else {
         return Err(invalid("round: not a number"));
     };
-    if let (Number::Int(whole), None | Some("common"), 0..) =
-        (number, method.as_deref(), precision)
+    if let (Number::Int(whole), None | Some("common"), 0..) = (number, method.as_deref(), precision)
     {
         return Ok(Number::Int(whole).into());
     }
@@ -313,7 +334,9 @@ fn round(value: &Value, rest: AnyArguments) -> Result<Value, Error> {
         Some("floor") => (number * scale).floor() / scale,
         _ if precision > 0 => {
             // The decimal digits are rounded exactly, as Python does.
-            format!("{number:.*}", precision as usize).parse().unwrap_or(number)
+            format!("{number:.*}", precision as usize)
+                .parse()
+                .unwrap_or(number)
         }
         _ => (number * scale).round_ties_even() / scale,
     }))

@@ -71,11 +71,13 @@ impl<'a> Arguments<'a> {
     pub fn int(&self, index: usize, name: &str, default: i64) -> Result<i64, Error> {
         match self.get(index, name)? {
             None => Ok(default),
-            Some(value) => match Number::of(&value) {
-                Some(Number::Int(number)) => Ok(i64::try_from(number)
-                    .unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })),
-                _ => Err(self.wrong(name, "an integer")),
-            },
+            Some(value) => {
+                match Number::of(&value) {
+                    Some(Number::Int(number)) => Ok(i64::try_from(number)
+                        .unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })),
+                    _ => Err(self.wrong(name, "an integer")),
+                }
+            }
         }
     }
 

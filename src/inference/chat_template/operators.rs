@@ -28,7 +28,9 @@ pub(super) fn register(env: &mut Environment<'_>) {
     add("sameas", Value::from_function(equal));
     add(
         "ne",
-        Value::from_function(|state: &State, a: &Value, b: &Value| equal(state, a, b).map(|it| !it)),
+        Value::from_function(|state: &State, a: &Value, b: &Value| {
+            equal(state, a, b).map(|it| !it)
+        }),
     );
     type Holds = fn(Ordering) -> bool;
     let orders: [(&str, Holds); 4] = [
@@ -154,7 +156,11 @@ fn add_numbers(sign: &str, a: Number, b: Number) -> Result<Value, Error> {
     let add = sign == "+";
     match (a, b) {
         (Number::Int(a), Number::Int(b)) => {
-            let result = if add { a.checked_add(b) } else { a.checked_sub(b) };
+            let result = if add {
+                a.checked_add(b)
+            } else {
+                a.checked_sub(b)
+            };
             Ok(Number::Int(result.ok_or_else(too_large)?).into())
         }
         (a, b) if add => Ok(Value::from(a.float() + b.float())),
@@ -163,13 +169,7 @@ fn add_numbers(sign: &str, a: Number, b: Number) -> Result<Value, Error> {
 }
 
 /// Joins texts. One that is marked as safe has the other escaped, as in Jinja2.
-fn add_texts(
-    state: &State,
-    a: &Value,
-    left: &str,
-    b: &Value,
-    right: &str,
-) -> Result<Value, Error> {
+fn add_texts(state: &State, a: &Value, left: &str, b: &Value, right: &str) -> Result<Value, Error> {
     pay_for(state, left.len() + right.len())?;
     if a.is_safe() || b.is_safe() {
         let part = |text: &str, value: &Value| {
@@ -469,7 +469,8 @@ fn item(state: &State, value: &Value, key: &Value) -> Result<Value, Error> {
             let back = usize::try_from(-index - 1).unwrap_or(usize::MAX);
             text.chars().rev().nth(back)
         } else {
-            text.chars().nth(usize::try_from(index).unwrap_or(usize::MAX))
+            text.chars()
+                .nth(usize::try_from(index).unwrap_or(usize::MAX))
         };
         return Ok(letter.map_or(Value::UNDEFINED, |letter| Value::from(letter.to_string())));
     }

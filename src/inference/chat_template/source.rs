@@ -268,10 +268,7 @@ fn assignment(parser: &mut Parser<'_>) -> Result<String, LexError> {
     } else {
         "kept"
     };
-    Ok(format!(
-        "set {target} = {PREFIX}{function}({})",
-        value.text
-    ))
+    Ok(format!("set {target} = {PREFIX}{function}({})", value.text))
 }
 
 fn scope(parser: &mut Parser<'_>) -> Result<String, LexError> {

@@ -37,9 +37,7 @@ pub(super) fn method(
             let suffix = arguments.text(0, "suffix")?;
             Value::from(text.strip_suffix(&*suffix).unwrap_or(text))
         }
-        "split" | "rsplit" => {
-            Value::from(split(state, text, name == "rsplit", arguments)?)
-        }
+        "split" | "rsplit" => Value::from(split(state, text, name == "rsplit", arguments)?),
         "splitlines" => {
             pay_for_items(state, split_lines(text).count())?;
             lines(text, arguments.flag(0, "keepends")?)
@@ -183,7 +181,8 @@ pub(super) fn split_lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let ends = |letter: char| {
         matches!(
             letter,
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
         )
     };
     let mut rest = text;
@@ -328,7 +327,13 @@ fn span<'a>(
         return Ok((text, 0));
     }
     let length = text.chars().count() as i64;
-    let place = |at: i64| if at < 0 { (at + length).max(0) } else { at.min(length) };
+    let place = |at: i64| {
+        if at < 0 {
+            (at + length).max(0)
+        } else {
+            at.min(length)
+        }
+    };
     let (start, end) = (place(start), place(end));
     let byte = |at: i64| {
         let nth = text.char_indices().nth(at as usize);
@@ -371,7 +376,9 @@ fn has_affix(state: &State, text: &str, start: bool, affix: &Value) -> Result<bo
     }
     if !affix.is_tuple() {
         let kind = affix.kind();
-        return Err(invalid(format!("an affix is a text or a tuple of texts, not a {kind}")));
+        return Err(invalid(format!(
+            "an affix is a text or a tuple of texts, not a {kind}"
+        )));
     }
     for one in affix.try_iter()? {
         state.consume_fuel(1)?;
@@ -387,7 +394,9 @@ fn has_affix(state: &State, text: &str, start: bool, affix: &Value) -> Result<bo
 /// The methods that tell what a text consists of.
 fn predicate(text: &str, name: &str) -> Option<bool> {
     let all = |holds: fn(char) -> bool| !text.is_empty() && text.chars().all(holds);
-    let cased = text.chars().any(|letter| letter.is_lowercase() || letter.is_uppercase());
+    let cased = text
+        .chars()
+        .any(|letter| letter.is_lowercase() || letter.is_uppercase());
     Some(match name {
         "isalnum" => all(char::is_alphanumeric),
         "isalpha" => all(char::is_alphabetic),
@@ -400,7 +409,9 @@ fn predicate(text: &str, name: &str) -> Option<bool> {
         "isidentifier" => {
             let start = |letter: char| letter == '_' || letter.is_alphabetic();
             text.starts_with(start)
-                && text.chars().all(|letter| start(letter) || letter.is_numeric())
+                && text
+                    .chars()
+                    .all(|letter| start(letter) || letter.is_numeric())
         }
         _ => return None,
     })
