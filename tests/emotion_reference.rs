@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use elpis::emotion::{
-    BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, LexicalAppraiser,
-    SamplingBase, replay_line,
+    BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EmotionalState,
+    LexicalAppraiser, Modulation, SamplingBase, replay_line,
 };
 use serde_json::{Value, json};
 
@@ -446,8 +446,9 @@ fn the_base_of_sampling_is_respected_and_bounded() {
     let tracker = EmotionTracker::new(Arc::new(EmotionConfig::default()), 0.0).unwrap();
     for (base, temperature, top_p) in [
         (SamplingBase::default(), 0.7, 0.9),
-        (SamplingBase::new(0.0, 0.0).unwrap(), 0.1, 0.5),
-        (SamplingBase::new(2.0, 1.0).unwrap(), 1.5, 1.0),
+        (SamplingBase::new(0.0, 0.0).unwrap(), 0.0, 0.001),
+        (SamplingBase::new(0.05, 0.3).unwrap(), 0.05, 0.3),
+        (SamplingBase::new(2.0, 1.0).unwrap(), 2.0, 1.0),
         (
             SamplingBase {
                 temperature: f64::NAN,
@@ -468,4 +469,34 @@ fn the_base_of_sampling_is_respected_and_bounded() {
         "temperature"
     );
     assert_eq!(SamplingBase::new(0.7, 1.1).unwrap_err().field(), "top_p");
+}
+
+#[test]
+fn greedy_stays_greedy_and_the_mood_moves_around_what_the_user_has_set() {
+    let at = |temperature, top_p, valence, arousal| {
+        let base = SamplingBase::new(temperature, top_p).unwrap();
+        let state = EmotionalState::new(valence, arousal).unwrap();
+        let modulation = Modulation::new(state, base, 1.0);
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        (round(modulation.temperature), round(modulation.top_p))
+    };
+    for (base, mood, expected) in [
+        ((0.0, 0.9), (-1.0, -1.0), (0.0, 0.8)),
+        ((0.0, 0.9), (1.0, 1.0), (0.0, 1.0)),
+        ((0.05, 0.3), (-1.0, 1.0), (0.025, 0.2)),
+        ((0.05, 0.3), (1.0, -1.0), (0.25, 0.4)),
+        ((0.05, 0.1), (-1.0, 0.0), (0.05, 0.05)),
+        ((0.1, 0.5), (-1.0, 1.0), (0.1, 0.5)),
+        ((1.5, 1.0), (1.0, -1.0), (1.5, 1.0)),
+        ((1.7, 0.9), (0.0, 0.5), (1.6, 0.9)),
+        ((1.7, 0.9), (0.0, -0.5), (1.8, 0.9)),
+        ((2.0, 0.9), (0.0, -1.0), (2.0, 0.9)),
+        ((2.0, 0.9), (0.0, 1.0), (1.8, 0.9)),
+    ] {
+        assert_eq!(
+            at(base.0, base.1, mood.0, mood.1),
+            expected,
+            "{base:?} {mood:?}"
+        );
+    }
 }

@@ -52,9 +52,9 @@ pub struct Modulation {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
-    /// Sampling temperature, in [0.1, 1.5].
+    /// Sampling temperature, in [0, 2]; 0 is greedy, and only if the base is 0.
     pub temperature: f64,
-    /// Nucleus mass, in [0.5, 1].
+    /// Nucleus mass, above 0, to 1.
     pub top_p: f64,
     /// Coefficients of the steering vectors; they include the strength.
     pub coefficients: Coefficients,
@@ -71,6 +71,11 @@ impl Modulation {
     /// Computes `temperature = clamp(T − 0.2·a, 0.1, 1.5)`, `top_p = clamp(P + 0.1·v, 0.5, 1)` and
     /// the [bilinear](Coefficients::bilinear) coefficients.
     ///
+    /// What the user has set outside those bounds is respected. A temperature of 0 stays 0
+    /// whatever the mood. Another base outside the bounds widens them, so that the mood acts
+    /// around it: the lower one becomes `T/2` for a `T` below 0.1, the upper one `min(T + 0.2, 2)`
+    /// for a `T` above 1.5, and the lower one `P/2` for a `P` below 0.5.
+    ///
     /// A base or strength that is not finite counts as its default; the strength is clamped to
     /// [0, 3].
     pub fn new(state: EmotionalState, base: SamplingBase, strength: f64) -> Self {
@@ -78,18 +83,40 @@ impl Modulation {
         let finite = |value: f64, default: f64| if value.is_finite() { value } else { default };
         let strength = finite(strength, 1.0).clamp(0.0, 3.0);
         let (valence, arousal) = (state.valence(), state.arousal());
-        let temperature = finite(base.temperature, default.temperature) - 0.2 * arousal;
-        let top_p = finite(base.top_p, default.top_p) + 0.1 * valence;
+        let temperature = temperature(finite(base.temperature, default.temperature), arousal);
+        let top_p = top_p(finite(base.top_p, default.top_p), valence);
         Self {
             valence,
             arousal,
             quadrant: state.quadrant(),
-            temperature: temperature.clamp(0.1, 1.5),
-            top_p: top_p.clamp(0.5, 1.0),
+            temperature,
+            top_p,
             coefficients: Coefficients::bilinear(valence, arousal, strength),
             strength,
         }
     }
+}
+
+/// The temperature at an arousal. Greedy sampling has no temperature that a mood could move.
+fn temperature(base: f64, arousal: f64) -> f64 {
+    let base = base.clamp(0.0, 2.0);
+    if base == 0.0 {
+        return 0.0;
+    }
+    let (least, most) = match base {
+        ..0.1 => (base / 2.0, 1.5),
+        0.1..=1.5 => (0.1, 1.5),
+        _ => (0.1, (base + 0.2).min(2.0)),
+    };
+    (base - 0.2 * arousal).clamp(least, most)
+}
+
+/// The nucleus mass at a valence.
+fn top_p(base: f64, valence: f64) -> f64 {
+    // Sampling takes no mass of 0.
+    let base = base.clamp(0.001, 1.0);
+    let least = if base < 0.5 { base / 2.0 } else { 0.5 };
+    (base + 0.1 * valence).clamp(least, 1.0)
 }
 
 /// Coefficients of steering vectors by emotion, in order of name; all finite.
