@@ -45,6 +45,93 @@ fn tools_are_read_from_either_form_and_given_defaults() {
 }
 
 #[test]
+fn tools_of_every_api_are_taken_and_unknown_forms_are_refused() {
+    let schema = json!({
+        "type": "object",
+        "properties": {"place": {"type": "string"}},
+        "required": ["place"],
+    });
+    let tools = ToolSet::from_json(&json!([
+        // OpenAI's responses.
+        {"type": "function", "name": "responses", "description": "d", "parameters": schema, "strict": true},
+        // MCP's tools/list.
+        {"name": "mcp.list-items_2", "title": "T", "description": "d", "inputSchema": schema,
+            "outputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true},
+            "icons": [], "_meta": {"a": 1}, "execution": {"taskSupport": "optional"}},
+        // Anthropic's messages.
+        {"name": "messages", "description": "d", "input_schema": schema,
+            "cache_control": {"type": "ephemeral"}, "type": "custom"},
+        // Hugging Face's get_json_schema.
+        {"type": "function", "function": {"name": "hf", "description": "d", "parameters": schema,
+            "return": {"type": "string"}}},
+        {"name": "either", "description": "d", "inputSchema": {"type": ["object", "null"],
+            "properties": {"place": {"type": "string"}}, "required": ["place"]}},
+        {"name": "long".repeat(32), "description": "d", "inputSchema": schema, "x-internal": 1},
+    ]))
+    .unwrap();
+    assert_eq!(tools.tools().len(), 6);
+    for tool in tools.tools() {
+        assert_eq!(
+            (&tool.parameters, tool.description.as_str()),
+            (&schema, "d"),
+            "{}",
+            tool.name
+        );
+    }
+    for (entry, words) in [
+        (
+            json!({"name": "f", "params": schema}),
+            ["\"params\"", "\"inputSchema\""],
+        ),
+        (
+            json!({"name": "f", "schema": schema}),
+            ["\"schema\"", "\"input_schema\""],
+        ),
+        (
+            json!({"name": "f", "arguments": schema}),
+            ["\"arguments\"", "\"parameters\""],
+        ),
+        (
+            json!({"function_declarations": []}),
+            ["name", "\"parameters\""],
+        ),
+        (
+            json!({"toolSpec": {"name": "f"}}),
+            ["name", "\"inputSchema\""],
+        ),
+        (
+            json!({"type": "web_search_20250305", "name": "web_search"}),
+            ["type", "web_search_20250305"],
+        ),
+        (
+            json!({"type": "custom", "custom": {"name": "f"}}),
+            ["type", "\"custom\""],
+        ),
+        (
+            json!({"name": "f", "inputSchema": schema, "parameters": schema}),
+            ["parameters", "inputSchema"],
+        ),
+        (
+            json!({"name": "f", "input_schema": {"type": "array"}}),
+            ["input_schema", "\"object\""],
+        ),
+        (
+            json!({"name": "f", "inputSchema": "x"}),
+            ["inputSchema", "is not a JSON schema"],
+        ),
+        (json!("f"), ["not an object", "\"parameters\""]),
+    ] {
+        let error = ToolSet::from_json(&json!([entry])).unwrap_err();
+        let text = error.to_string();
+        let told = words.iter().all(|word| text.contains(word));
+        assert!(
+            told && text.starts_with("tool 0: "),
+            "{text} lacks {words:?}"
+        );
+    }
+}
+
+#[test]
 fn bad_tools_are_refused_with_field_value_and_limit() {
     let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
     let cases = [
@@ -58,7 +145,7 @@ fn bad_tools_are_refused_with_field_value_and_limit() {
         (json!([{"function": 1}]), "function"),
         (json!([{"type": "function"}]), "name"),
         (json!([{"name": "with space"}]), "with space"),
-        (json!([{"name": "x".repeat(65)}]), "1 to 64"),
+        (json!([{"name": "x".repeat(129)}]), "1 to 128"),
         (json!([{"name": "f", "description": 1}]), "description"),
         (json!([{"name": "f", "parameters": []}]), "JSON schema"),
         (

@@ -6,6 +6,7 @@
 
 mod call;
 mod definition;
+mod entry;
 mod format;
 mod grammar;
 mod opening;

@@ -1,17 +1,19 @@
-//! The tools on offer, read from `OpenAI`'s JSON form.
+//! The tools on offer, read from JSON.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use thiserror::Error;
+
+use super::entry::definition;
 
 /// Most tools of one request.
 pub const MAX_TOOLS: usize = 128;
 
-/// Longest name of a tool, in bytes.
-pub const MAX_TOOL_NAME: usize = 64;
+/// Longest name of a tool, in bytes, as MCP has it.
+pub const MAX_TOOL_NAME: usize = 128;
 
 /// Most bytes of one JSON schema, and of all tools of a request together.
 pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -163,8 +165,14 @@ pub struct ToolSet {
 }
 
 impl ToolSet {
-    /// Reads a list of `{"type": "function", "function": {"name", "description", "parameters"}}`;
-    /// the inner object alone is taken too. Without `parameters` a tool takes none.
+    /// Reads a list of tools, each in one of these forms:
+    ///
+    /// - `{"type": "function", "function": {"name", "description", "parameters"}}`, as in
+    ///   `OpenAI`'s chat completions, or the inner object alone, as in its responses;
+    /// - `{"name", "description", "inputSchema"}`, as MCP servers list them;
+    /// - `{"name", "description", "input_schema"}`, as in Anthropic's messages.
+    ///
+    /// Without a schema a tool takes no arguments.
     ///
     /// Whether the schemas can be enforced shows when they are compiled.
     ///
@@ -240,69 +248,6 @@ impl ToolSet {
         };
         self.tools.iter().map(function).collect()
     }
-}
-
-fn definition(index: usize, entry: &Value) -> Result<ToolDefinition, ToolError> {
-    let wrong = |field, reason: &str| ToolError::Field {
-        index,
-        field,
-        reason: reason.to_owned(),
-    };
-    let fields = entry.as_object();
-    let fields = fields.ok_or_else(|| wrong("the entry", "is not an object"))?;
-    if let Some(kind) = fields.get("type")
-        && kind != "function"
-        && fields.contains_key("function")
-    {
-        return Err(wrong("type", "is not \"function\""));
-    }
-    let function = match fields.get("function") {
-        Some(function) => function
-            .as_object()
-            .ok_or_else(|| wrong("function", "is not an object"))?,
-        None => fields,
-    };
-    let name = function.get("name").and_then(Value::as_str);
-    let name = name.ok_or_else(|| wrong("name", "is missing or not a string"))?;
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if name.is_empty() || name.len() > MAX_TOOL_NAME || !name.bytes().all(fits) {
-        let name: String = name.chars().take(80).collect();
-        let reason =
-            format!("is {name:?}, but must be 1 to 64 letters, digits, \"_\", \"-\" or \".\"");
-        return Err(wrong("name", &reason));
-    }
-    let description = match function.get("description") {
-        None | Some(Value::Null) => "",
-        Some(Value::String(text)) => text,
-        Some(_) => return Err(wrong("description", "is not a string")),
-    };
-    Ok(ToolDefinition {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        parameters: parameters(function.get("parameters"))
-            .map_err(|reason| wrong("parameters", reason))?,
-    })
-}
-
-/// A schema whose instances are objects.
-fn parameters(given: Option<&Value>) -> Result<Value, &'static str> {
-    let mut schema = match given {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(schema)) => schema.clone(),
-        Some(_) => return Err("is not a JSON schema"),
-    };
-    if schema.is_empty() {
-        schema.insert("properties".to_owned(), json!({}));
-        schema.insert("additionalProperties".to_owned(), json!(false));
-    }
-    match schema.get("type") {
-        None => {
-            schema.insert("type".to_owned(), json!("object"));
-        }
-        Some(kind) if kind == "object" => {}
-        Some(_) => return Err("is not of type \"object\""),
-    }
-    Ok(Value::Object(schema))
 }
 
 /// Size of a JSON value.
