@@ -13,6 +13,7 @@ mod kv_snapshot;
 mod message;
 mod request;
 mod sampling;
+mod schema;
 mod text;
 mod tools;
 
@@ -24,7 +25,7 @@ pub use chat_template::{
 };
 pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
-    MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary, canonical_schema,
+    MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary,
 };
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,

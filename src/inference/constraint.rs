@@ -9,10 +9,8 @@
 mod absent;
 mod error;
 mod format;
-mod formats;
 #[cfg(feature = "tools")]
 mod guide;
-mod letters;
 mod schema;
 #[cfg(feature = "tools")]
 mod vocabulary;
@@ -25,11 +23,10 @@ pub use format::{
 };
 #[cfg(feature = "tools")]
 pub use guide::{Guide, Mask};
-pub use schema::canonical_schema;
 #[cfg(feature = "tools")]
 pub use vocabulary::Vocabulary;
 
-pub(crate) use schema::check_patterns;
+pub(crate) use schema::check_tools;
 
 use super::tools::{ControlToken, ToolFormat};
 

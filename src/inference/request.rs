@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::constraint::{ConstraintError, ResponseFormat, check_patterns};
+use super::constraint::{ConstraintError, ResponseFormat, check_tools};
 use super::sampling::{SamplingError, SamplingParams};
 use super::tools::{ToolChoice, ToolError, ToolSet};
 use crate::emotion::Coefficients;
@@ -195,7 +195,7 @@ impl GenerationOptions {
             };
         };
         let tools = ToolSet::from_json(list)?;
-        check_patterns("tools", list)?;
+        check_tools(tools.tools())?;
         tools.chosen(&choice)?;
         Ok((choice != ToolChoice::None).then_some((tools, choice)))
     }

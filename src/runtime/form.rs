@@ -102,10 +102,10 @@ impl Form {
         let compile = move || model.vocabulary()?.compile(&grammar, extent);
         let compiled = tokio::task::spawn_blocking(compile).await;
         let compiled = compiled.unwrap_or_else(|error| {
-            Err(ConstraintError::Refused {
-                field: "the constraint",
-                reason: error.to_string(),
-            })
+            Err(ConstraintError::refused(
+                "the constraint",
+                error.to_string(),
+            ))
         });
         Ok(Some(compiled?))
     }

@@ -21,11 +21,15 @@ pub enum ConstraintError {
         limit: &'static str,
     },
     /// A schema, regular expression or grammar that cannot be enforced.
-    #[error("{field} cannot be enforced: {reason}")]
+    #[error("{field} cannot be enforced: {}{}{reason}", of_tool(tool.as_ref()), at(path.as_ref()))]
     Refused {
         /// The field.
         field: &'static str,
-        /// The compiler's reason.
+        /// The tool whose schema it is.
+        tool: Option<String>,
+        /// The place in the schema: a URI fragment with a JSON pointer, as `$ref` has it.
+        path: Option<String>,
+        /// The whole reason.
         reason: String,
     },
     /// The build cannot enforce anything.
@@ -67,7 +71,42 @@ pub enum ConstraintError {
     Call(#[from] ToolParseError),
 }
 
+fn of_tool(tool: Option<&String>) -> String {
+    tool.map_or_else(String::new, |tool| format!("tool {tool:?}: "))
+}
+
+fn at(path: Option<&String>) -> String {
+    path.map_or_else(String::new, |path| format!("{path}: "))
+}
+
 impl ConstraintError {
+    /// What cannot be enforced.
+    pub(crate) fn refused(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused {
+            field,
+            tool: None,
+            path: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// Names the place in the schema.
+    #[cfg(feature = "tools")]
+    pub(crate) fn at(mut self, place: String) -> Self {
+        if let Self::Refused { path, .. } = &mut self {
+            *path = Some(place);
+        }
+        self
+    }
+
+    /// Names the tool whose schema is refused.
+    pub(crate) fn of_tool(mut self, name: &str) -> Self {
+        if let Self::Refused { tool, .. } = &mut self {
+            *tool = Some(name.to_owned());
+        }
+        self
+    }
+
     /// Returns a short constant label for metrics.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ConstraintError;
-use super::schema::{canonical_schema, check_schema};
+use super::schema::{json_grammar, unwrapped};
 
 /// Longest regular expression or Lark grammar, in bytes.
 pub const MAX_GRAMMAR_BYTES: usize = 64 * 1024;
@@ -64,7 +64,7 @@ pub struct NamedSchema {
 }
 
 impl ResponseFormat {
-    /// JSON that is valid under a schema.
+    /// JSON that is valid under a schema, which may stand in the wrapping of `OpenAI`'s API.
     pub fn json_schema(schema: Value) -> Self {
         Self::JsonSchema {
             json_schema: NamedSchema { schema },
@@ -94,14 +94,14 @@ impl ResponseFormat {
     ///
     /// # Errors
     /// [`ConstraintError::Limit`] for what is too long, too deep or empty;
-    /// [`ConstraintError::Refused`] for a `minProperties` or a character that cannot be enforced.
+    /// [`ConstraintError::Refused`] for a schema that cannot be enforced, with the place in it;
+    /// [`ConstraintError::NotBuilt`] for a schema in a build without the feature `tools`.
     pub fn grammar(&self) -> Result<Option<Grammar>, ConstraintError> {
         let source = match self {
             Self::Text => return Ok(None),
-            Self::JsonObject => Source::Schema(canonical_schema(&json!({"type": "object"}))),
+            Self::JsonObject => Source::Lark(json_grammar(&json!({"type": "object"}))?),
             Self::JsonSchema { json_schema } => {
-                check_schema(&json_schema.schema)?;
-                Source::Schema(canonical_schema(&json_schema.schema))
+                Source::Lark(json_grammar(unwrapped(&json_schema.schema))?)
             }
             Self::Regex { regex } => {
                 check_text(regex)?;
@@ -130,7 +130,6 @@ pub struct Grammar {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Source {
-    Schema(Value),
     Regex(String),
     Lark(String),
 }

@@ -1,57 +1,95 @@
-//! JSON schemas: what is refused of them, and how they are put to the compiler of grammars.
+//! JSON schemas of requests: what is refused of them, and their grammars.
 
-use std::collections::HashSet;
+use serde_json::{Map, Value};
 
-use serde_json::{Map, Value, json};
-
+use super::ConstraintError;
 use super::format::{FIELD, check_repetitions, limit, repetitions};
-use super::letters::check_letters;
-use super::{ConstraintError, formats};
-use crate::inference::tools::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, measure};
+use crate::inference::schema::{Holds, holds};
+use crate::inference::tools::{
+    MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, ToolDefinition, measure,
+};
 
-/// The schema with JSON's spacing fixed to one space after `:` and `,`. Free white space would
-/// let a model write it for ever, and this is how Python writes what models have read.
-///
-/// Letters are written as they are, never as `\uXXXX`: an object that may have further properties
-/// is kept from repeating a declared name in that one spelling only.
-///
-/// Strings of a `format` keep to it by the letter, down to the 29th of February.
-pub fn canonical_schema(schema: &Value) -> Value {
-    let fields = match schema {
-        Value::Object(fields) => fields.clone(),
-        // The other two schemas: everything and nothing.
-        Value::Bool(false) => Map::from_iter([("not".to_owned(), json!({}))]),
-        _ => Map::new(),
-    };
-    let writing = json!({
-        "item_separator": ", ",
-        "key_separator": ": ",
-        "whitespace_flexible": false,
-        "json_allowed_escapes": "nrbtf\\\"",
-    });
-    let mut schema = Value::Object(fields);
-    let mut open = vec![(&mut schema, false)];
-    while let Some((value, names)) = open.pop() {
-        match value {
-            Value::Array(items) => open.extend(items.iter_mut().map(|item| (item, false))),
-            Value::Object(fields) => {
-                if !names {
-                    formats::tighten(fields);
-                }
-                open.extend(
-                    fields
-                        .iter_mut()
-                        .filter_map(|(key, value)| Some((value, holds(key, names)?))),
-                );
-            }
-            _ => {}
+/// Keywords of JSON Schema of which a schema that says anything has one.
+const KEYWORDS: [&str; 24] = [
+    "type",
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "required",
+    "items",
+    "prefixItems",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "not",
+    "if",
+    "$ref",
+    "$defs",
+    "definitions",
+    "$schema",
+    "$id",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "propertyNames",
+];
+
+/// The schema of a response format, whether it was given alone or in the wrapping of `OpenAI`'s
+/// API: `{"type": "json_schema", "json_schema": {"schema": …}}`, `{"name": …, "schema": …}` or
+/// what an API has around these (`response_format`, `format`).
+pub(super) fn unwrapped(given: &Value) -> &Value {
+    let mut schema = given;
+    // Within `json_schema` a schema needs no name.
+    let mut inside_format = false;
+    // Each form is within the one before it.
+    for _ in 0..3 {
+        let Value::Object(fields) = schema else {
+            return schema;
+        };
+        let inner = |key: &str| fields.get(key).filter(|inner| inner.is_object());
+        let is_format = fields.get("type").is_some_and(|kind| kind == "json_schema");
+        let says = KEYWORDS.iter().any(|key| match fields.get(*key) {
+            None => false,
+            Some(_) if *key == "type" => !is_format,
+            // A format of a string is a name.
+            Some(value) => *key != "format" || value.is_string(),
+        });
+        let named = || {
+            let name = fields.get("name").is_some_and(Value::is_string);
+            let strict = fields.get("strict").is_some_and(Value::is_boolean);
+            let schema = fields.get("schema");
+            schema.filter(|schema| {
+                (schema.is_object() || schema.is_boolean())
+                    && (name || strict || is_format || inside_format)
+            })
+        };
+        let wrapped = if says {
+            None
+        } else {
+            let inside = inner("json_schema").filter(|_| is_format || fields.len() == 1);
+            let wrapped = inside.or_else(named);
+            inside_format = inside.is_some();
+            wrapped
+                .or_else(|| inner("response_format").filter(|_| fields.len() == 1))
+                .or_else(|| inner("format").filter(|_| fields.len() == 1))
+        };
+        match wrapped {
+            Some(inner) => schema = inner,
+            None => return schema,
         }
     }
-    schema["x-guidance"] = writing;
     schema
 }
 
-pub(super) fn check_schema(schema: &Value) -> Result<(), ConstraintError> {
+/// The grammar of the JSON that is valid under a schema.
+///
+/// # Errors
+/// [`ConstraintError::Limit`] for what is no schema, too long or too deep,
+/// [`ConstraintError::Refused`] for what cannot be enforced, [`ConstraintError::NotBuilt`].
+pub(super) fn json_grammar(schema: &Value) -> Result<String, ConstraintError> {
     let Measured { bytes, depth } = measure(schema);
     if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
         let value = "no schema".to_owned();
@@ -65,52 +103,68 @@ pub(super) fn check_schema(schema: &Value) -> Result<(), ConstraintError> {
         let value = format!("{depth} levels deep");
         return Err(limit(FIELD, value, "at most 64 levels"));
     }
-    check_patterns(FIELD, schema)
+    check_repeated(FIELD, schema)?;
+    written(FIELD, schema, false)
 }
 
-/// Keywords whose values are data and no schemas.
-const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
-
-/// Keywords whose values are schemas by names of the caller's choice.
-const NAMED: [&str; 5] = [
-    "properties",
-    "patternProperties",
-    "$defs",
-    "definitions",
-    "dependentSchemas",
-];
-
-/// Whether the value of a key is schemas by name; `None` if it is data. `names` tells that the
-/// key is such a name itself.
-fn holds(key: &str, names: bool) -> Option<bool> {
-    let data = !names && DATA.contains(&key);
-    (!data).then(|| !names && NAMED.contains(&key))
-}
-
-/// Bounds the repetitions in all patterns of a schema, and refuses what the masks would let be
-/// broken.
+/// Checks that the schemas of tools can be enforced.
 ///
 /// # Errors
-/// [`ConstraintError::Limit`], [`ConstraintError::Refused`].
-pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), ConstraintError> {
+/// [`ConstraintError::Limit`], [`ConstraintError::Refused`] with the tool and the place.
+pub(crate) fn check_tools(tools: &[ToolDefinition]) -> Result<(), ConstraintError> {
+    for tool in tools {
+        check_repeated("tools", &tool.parameters)?;
+        if cfg!(feature = "tools") {
+            let checked = written("tools", &tool.parameters, true);
+            checked.map_err(|error| error.of_tool(&tool.name))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "tools")]
+fn written(field: &'static str, schema: &Value, kept: bool) -> Result<String, ConstraintError> {
+    use crate::inference::schema::{Document, Lark, Style, Writer};
+
+    let document = Document::new(schema);
+    let mut lark = Lark::default();
+    let mut writer = Writer::new(&mut lark, &document, Style::Json, kept);
+    let start = writer.value(&[document.root()]);
+    let refused = |path, reason| ConstraintError::refused(field, reason).at(path);
+    writer
+        .finish()
+        .map_err(|error| refused(error.path, error.reason))?;
+    let text = lark.text(vec![start]);
+    text.ok_or_else(|| refused("#".to_owned(), "nothing fulfils it".to_owned()))
+}
+
+#[cfg(not(feature = "tools"))]
+fn written(field: &'static str, _: &Value, _: bool) -> Result<String, ConstraintError> {
+    Err(ConstraintError::NotBuilt { field })
+}
+
+/// Bounds the repetitions in all patterns of a schema.
+fn check_repeated(field: &'static str, schema: &Value) -> Result<(), ConstraintError> {
     let mut count = 0;
-    // Each with whether its keys are names and no keywords.
-    let mut open = vec![(schema, false)];
-    while let Some((value, names)) = open.pop() {
+    let mut open = vec![(schema, Holds::Schemas)];
+    while let Some((value, kind)) = open.pop() {
         match value {
-            Value::Array(items) => open.extend(items.iter().map(|item| (item, false))),
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, kind))),
             Value::Object(fields) => {
+                let names = kind == Holds::Names;
                 if !names {
                     let pattern = fields.get("pattern").and_then(Value::as_str);
                     count += pattern.map_or(0, repetitions);
                     let keys = fields.get("patternProperties").and_then(Value::as_object);
                     let keys = keys.into_iter().flat_map(Map::keys);
                     count += keys.map(|key| repetitions(key)).sum::<usize>();
-                    check_least(field, fields)?;
-                    check_letters(field, fields)?;
                 }
-                let parts = fields.iter();
-                open.extend(parts.filter_map(|(key, value)| Some((value, holds(key, names)?))));
+                for (key, value) in fields {
+                    let inside = holds(key, names);
+                    if inside != Holds::Data {
+                        open.push((value, inside));
+                    }
+                }
             }
             _ => {}
         }
@@ -118,25 +172,38 @@ pub(crate) fn check_patterns(field: &'static str, schema: &Value) -> Result<(), 
     check_repetitions(field, count)
 }
 
-/// Nothing keeps two free properties from having the same name, so no more than one of them can
-/// be asked for.
-fn check_least(field: &'static str, schema: &Map<String, Value>) -> Result<(), ConstraintError> {
-    let least = schema.get("minProperties").and_then(Value::as_u64);
-    let required = schema.get("required").and_then(Value::as_array);
-    let required: HashSet<&str> = required
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    match least {
-        Some(least) if least > required.len() as u64 + 1 => Err(ConstraintError::Refused {
-            field,
-            reason: format!(
-                "minProperties is {least} and {} are required: of the others only one can be \
-                 asked for, since names may repeat",
-                required.len()
-            ),
-        }),
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_wrapping_of_a_response_format_is_recognised() {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        for wrapped in [
+            json!({"name": "city", "strict": true, "schema": schema}),
+            json!({"name": "city", "description": "d", "schema": schema}),
+            json!({"strict": true, "schema": schema}),
+            json!({"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}),
+            json!({"type": "json_schema", "json_schema": {"schema": schema}}),
+            json!({"type": "json_schema", "name": "city", "schema": schema, "strict": false}),
+            json!({"json_schema": {"name": "city", "schema": schema}}),
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "c", "schema": schema}}}),
+            json!({"format": {"type": "json_schema", "name": "city", "schema": schema}}),
+        ] {
+            assert_eq!(*unwrapped(&wrapped), schema, "{wrapped}");
+        }
+        for bare in [
+            schema,
+            json!({"properties": {"name": {"type": "string"}, "schema": {"type": "object"}}}),
+            json!({"type": "object", "name": "x", "schema": {}}),
+            json!({"title": "x", "schema": {"type": "object"}}),
+            json!({"name": "x"}),
+            json!({}),
+            json!(true),
+        ] {
+            assert_eq!(*unwrapped(&bare), bare);
+        }
     }
 }

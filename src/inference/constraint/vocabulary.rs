@@ -149,10 +149,7 @@ impl Vocabulary {
     }
 
     fn matcher(self: &Arc<Self>, grammar: &Grammar) -> Result<Matcher, ConstraintError> {
-        let refused = |reason: String| ConstraintError::Refused {
-            field: grammar.field,
-            reason,
-        };
+        let refused = |reason: String| ConstraintError::refused(grammar.field, reason);
         if self.left_behind().len() >= LEFT_BEHIND {
             let reason = "grammars that took too long are still being compiled, try again later";
             return Err(refused(reason.to_owned()));
@@ -192,7 +189,6 @@ impl Vocabulary {
 
     fn compile_source(&self, source: Source) -> Result<Matcher, String> {
         let grammar = match source {
-            Source::Schema(schema) => GrammarWithLexer::from_json_schema(schema),
             Source::Regex(regex) => GrammarWithLexer::from_regex(&regex),
             Source::Lark(lark) => GrammarWithLexer::from_lark(lark),
         };

@@ -14,7 +14,6 @@ use super::definition::{MAX_SCHEMA_BYTES, ToolDefinition, measure};
 use super::format::{ControlToken, ToolFormat};
 use super::opening::MAX_GAP;
 use super::schema::{Text, part};
-use crate::inference::constraint::canonical_schema;
 
 impl ToolFormat {
     /// The grammar of a reply, from the beginning of the first call on, in llguidance's dialect
@@ -214,4 +213,10 @@ fn spaced_out(parts: &[&str]) -> String {
 /// A Lark string is written as in JSON.
 fn quote(text: &str) -> String {
     json!(text).to_string()
+}
+
+fn canonical_schema(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    schema["x-guidance"] = json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false, "json_allowed_escapes": "nrbtf\\\""});
+    schema
 }

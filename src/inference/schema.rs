@@ -1,0 +1,52 @@
+//! JSON Schema: what a schema says, to the digit, and grammars for the values that it allows.
+//!
+//! A [`Document`] knows all schemas in a schema and what refers to what. The rest needs the cargo
+//! feature `tools`: [`Cases`](branch::Cases) takes schemas that hold together apart into cases
+//! without a choice in them, and a [`Writer`] makes the rules of a grammar of these.
+
+#[cfg(feature = "tools")]
+mod branch;
+#[cfg(feature = "tools")]
+mod check;
+mod decimal;
+#[cfg(feature = "tools")]
+mod digits;
+mod document;
+mod exact;
+#[cfg(feature = "tools")]
+mod formats;
+mod keywords;
+#[cfg(feature = "tools")]
+mod language;
+#[cfg(feature = "tools")]
+mod lark;
+#[cfg(feature = "tools")]
+mod number;
+#[cfg(feature = "tools")]
+mod object;
+#[cfg(feature = "tools")]
+mod pattern;
+#[cfg(feature = "tools")]
+mod patterns;
+#[cfg(feature = "tools")]
+mod regex;
+#[cfg(feature = "tools")]
+mod style;
+mod uri;
+#[cfg(feature = "tools")]
+mod writer;
+
+pub(crate) use document::{Document, NodeId};
+pub(crate) use exact::{LIMIT, first_rounded};
+pub(crate) use keywords::{Holds, holds};
+
+#[cfg(feature = "tools")]
+pub(crate) use branch::SchemaError;
+#[cfg(feature = "tools")]
+pub(crate) use lark::{Lark, RuleId, Symbol};
+#[cfg(feature = "tools")]
+pub(crate) use regex::{Codec, Regex};
+#[cfg(feature = "tools")]
+pub(crate) use style::{Style, is_bare};
+#[cfg(feature = "tools")]
+pub(crate) use writer::Writer;

@@ -1,0 +1,320 @@
+//! Grammars in llguidance's dialect of Lark, built rule by rule.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::language::Language;
+use super::regex::Regex;
+
+/// Most rules and terminals of a grammar.
+const MAX_PARTS: usize = 100_000;
+
+/// Longest text of a grammar, in bytes.
+const MAX_TEXT: usize = 16 << 20;
+
+/// A part of a rule.
+///
+/// Literals and terminals are read to their longest, and what was read is never given back. So
+/// none may begin like another in the same place and end before it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Symbol {
+    Rule(RuleId),
+    Terminal(TerminalId),
+    Literal(String),
+    /// A token of the model without text.
+    Token(u32),
+    /// What llguidance makes of a schema.
+    Json(Value),
+    /// As often as this; without a bound if there is no most.
+    Repeat(Vec<Symbol>, u64, Option<u64>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RuleId(usize);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TerminalId(usize);
+
+/// One of several sequences; `None` until it is defined.
+type Ways = Option<Vec<Vec<Symbol>>>;
+
+/// A grammar that is being built.
+#[derive(Debug, Default)]
+pub(crate) struct Lark {
+    rules: Vec<Ways>,
+    /// Their expressions; one without a text is not among them.
+    terminals: Vec<String>,
+    known: HashMap<String, Option<TerminalId>>,
+    bytes: usize,
+}
+
+impl Lark {
+    /// A rule that is to be defined.
+    pub fn rule(&mut self) -> RuleId {
+        self.rules.push(None);
+        RuleId(self.rules.len() - 1)
+    }
+
+    pub fn define(&mut self, rule: RuleId, ways: Vec<Vec<Symbol>>) {
+        self.bytes += ways.iter().flatten().map(size).sum::<usize>() + 16;
+        self.rules[rule.0] = Some(ways);
+    }
+
+    /// A rule with these ways.
+    pub fn choice(&mut self, ways: Vec<Vec<Symbol>>) -> Symbol {
+        let rule = self.rule();
+        self.define(rule, ways);
+        Symbol::Rule(rule)
+    }
+
+    /// A terminal for an expression; `None` if it has no text.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn terminal(&mut self, regex: &Regex) -> Result<Option<Symbol>, String> {
+        Ok(self.named(regex, true)?.map(Symbol::Terminal))
+    }
+
+    fn named(&mut self, regex: &Regex, checked: bool) -> Result<Option<TerminalId>, String> {
+        if *regex == Regex::Nothing {
+            return Ok(None);
+        }
+        let body = self.expression(regex)?;
+        let Some(body) = body else { return Ok(None) };
+        if let Some(known) = self.known.get(&body) {
+            return Ok(*known);
+        }
+        let empty = checked && regex.plain().is_none() && Language::new(regex)?.is_empty();
+        let id = (!empty).then(|| {
+            self.bytes += body.len();
+            self.terminals.push(body.clone());
+            TerminalId(self.terminals.len() - 1)
+        });
+        if checked || id.is_some() {
+            self.known.insert(body, id);
+        }
+        Ok(id)
+    }
+
+    /// The text of an expression, whose parts get names where they cannot stand in it.
+    fn expression(&mut self, regex: &Regex) -> Result<Option<String>, String> {
+        if let Some(plain) = regex.plain() {
+            return Ok(Some(format!("/{plain}/")));
+        }
+        let mut part = |regex: &Regex| -> Result<String, String> {
+            let plain = regex.plain().map(|plain| format!("/{plain}/"));
+            if let Some(plain) = plain {
+                return Ok(plain);
+            }
+            match regex {
+                Regex::Not(inner) => {
+                    let inner = match inner.plain() {
+                        Some(plain) => format!("/{plain}/"),
+                        None => self.name(inner)?,
+                    };
+                    Ok(format!("~{inner}"))
+                }
+                regex => self.name(regex),
+            }
+        };
+        Ok(Some(match regex {
+            Regex::And(parts) => {
+                let parts: Result<Vec<_>, _> = parts.iter().map(part).collect();
+                parts?.join(" & ")
+            }
+            Regex::Alt(ways) => {
+                let ways: Result<Vec<_>, _> = ways.iter().map(part).collect();
+                ways?.join(" | ")
+            }
+            Regex::Concat(parts) => {
+                let parts: Result<Vec<_>, _> = parts.iter().map(part).collect();
+                parts?.join(" ")
+            }
+            Regex::Repeat(inner, least, most) => {
+                let most = most.map(|most| most.to_string()).unwrap_or_default();
+                format!("{}{{{least},{most}}}", part(inner)?)
+            }
+            other => part(other)?,
+        }))
+    }
+
+    /// The name of a part of an expression, whether it has a text or not.
+    fn name(&mut self, regex: &Regex) -> Result<String, String> {
+        let id = self.named(regex, false)?;
+        // Only what is nothing has no name, and that is no part of anything.
+        Ok(id.map_or_else(|| "/[^\\s\\S]/".to_owned(), |id| format!("T{}", id.0)))
+    }
+
+    /// Whether it has become too large.
+    pub fn is_too_large(&self) -> bool {
+        self.rules.len() + self.terminals.len() > MAX_PARTS || self.bytes > MAX_TEXT
+    }
+
+    /// Whether something of finite length is written by each rule.
+    fn productive(&self) -> Vec<bool> {
+        let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
+        for (at, ways) in self.rules.iter().enumerate() {
+            for symbol in ways.iter().flatten().flatten() {
+                each_rule(symbol, &mut |used| users[used.0].push(at));
+            }
+        }
+        let mut productive = vec![false; self.rules.len()];
+        let mut open: Vec<usize> = (0..self.rules.len()).collect();
+        while let Some(at) = open.pop() {
+            let writes = |ways: &Vec<Vec<Symbol>>| {
+                ways.iter()
+                    .any(|way| way.iter().all(|symbol| is_productive(symbol, &productive)))
+            };
+            if !productive[at] && self.rules[at].as_ref().is_some_and(writes) {
+                productive[at] = true;
+                open.extend(&users[at]);
+            }
+        }
+        productive
+    }
+
+    /// Whether a rule writes anything.
+    pub fn writes(&self, symbol: &Symbol) -> bool {
+        is_productive(symbol, &self.productive())
+    }
+
+    /// The text of the grammar; `None` if it writes nothing.
+    pub fn text(&self, start: Vec<Symbol>) -> Option<String> {
+        let productive = self.productive();
+        if !start
+            .iter()
+            .all(|symbol| is_productive(symbol, &productive))
+        {
+            return None;
+        }
+        let mut printer = Printer {
+            out: String::new(),
+            open: Vec::new(),
+            seen: vec![false; self.rules.len()],
+            terminals: vec![false; self.terminals.len()],
+            productive: &productive,
+        };
+        printer.out.push_str("start: ");
+        printer.way(&start);
+        printer.out.push('\n');
+        while let Some(rule) = printer.open.pop() {
+            // Writing to a string does not fail.
+            let _ = write!(printer.out, "r{rule}: ");
+            let ways = self.rules[rule].iter().flatten();
+            let whole =
+                |way: &&Vec<Symbol>| way.iter().all(|symbol| is_productive(symbol, &productive));
+            for (at, way) in ways.filter(whole).enumerate() {
+                printer.out.push_str(if at == 0 { "" } else { " | " });
+                printer.way(way);
+            }
+            printer.out.push('\n');
+        }
+        let Printer {
+            mut out, terminals, ..
+        } = printer;
+        // Terminals have others in them; those that nothing uses do no harm.
+        if terminals.contains(&true) {
+            for (at, body) in self.terminals.iter().enumerate() {
+                let _ = writeln!(out, "T{at}: {body}");
+            }
+        }
+        Some(out)
+    }
+}
+
+struct Printer<'a> {
+    out: String,
+    open: Vec<usize>,
+    seen: Vec<bool>,
+    terminals: Vec<bool>,
+    productive: &'a [bool],
+}
+
+impl Printer<'_> {
+    fn way(&mut self, way: &[Symbol]) {
+        let is_empty = |symbol: &Symbol| match symbol {
+            Symbol::Literal(text) => text.is_empty(),
+            Symbol::Repeat(way, _, most) => {
+                *most == Some(0)
+                    || !way
+                        .iter()
+                        .all(|symbol| is_productive(symbol, self.productive))
+            }
+            _ => false,
+        };
+        let way: Vec<&Symbol> = way.iter().filter(|symbol| !is_empty(symbol)).collect();
+        if way.is_empty() {
+            self.out.push_str("\"\"");
+        }
+        for (at, symbol) in way.into_iter().enumerate() {
+            self.out.push_str(if at == 0 { "" } else { " " });
+            self.symbol(symbol);
+        }
+    }
+
+    fn symbol(&mut self, symbol: &Symbol) {
+        // Writing to a string does not fail.
+        let _ = match symbol {
+            Symbol::Rule(RuleId(rule)) => {
+                if !self.seen[*rule] {
+                    self.seen[*rule] = true;
+                    self.open.push(*rule);
+                }
+                write!(self.out, "r{rule}")
+            }
+            Symbol::Terminal(TerminalId(terminal)) => {
+                self.terminals[*terminal] = true;
+                write!(self.out, "T{terminal}")
+            }
+            Symbol::Literal(text) => write!(self.out, "{}", quote(text)),
+            Symbol::Token(id) => write!(self.out, "<[{id}]>"),
+            Symbol::Json(schema) => write!(self.out, "%json {schema}"),
+            Symbol::Repeat(way, least, most) => {
+                self.out.push('(');
+                self.way(way);
+                let most = most.map(|most| most.to_string()).unwrap_or_default();
+                match (least, most.as_str()) {
+                    (0, "") => write!(self.out, ")*"),
+                    (0, "1") => write!(self.out, ")?"),
+                    (1, "") => write!(self.out, ")+"),
+                    (least, most) => write!(self.out, "){{{least},{most}}}"),
+                }
+            }
+        };
+    }
+}
+
+fn is_productive(symbol: &Symbol, productive: &[bool]) -> bool {
+    match symbol {
+        Symbol::Rule(rule) => productive[rule.0],
+        Symbol::Repeat(way, least, _) => {
+            *least == 0 || way.iter().all(|symbol| is_productive(symbol, productive))
+        }
+        _ => true,
+    }
+}
+
+fn each_rule(symbol: &Symbol, then: &mut impl FnMut(RuleId)) {
+    match symbol {
+        Symbol::Rule(rule) => then(*rule),
+        Symbol::Repeat(way, ..) => way.iter().for_each(|symbol| each_rule(symbol, then)),
+        _ => {}
+    }
+}
+
+/// Roughly the bytes of its text.
+fn size(symbol: &Symbol) -> usize {
+    match symbol {
+        Symbol::Literal(text) => text.len() + 3,
+        Symbol::Json(_) => 200,
+        Symbol::Repeat(way, ..) => way.iter().map(size).sum::<usize>() + 8,
+        _ => 8,
+    }
+}
+
+/// A Lark string is written as in JSON.
+fn quote(text: &str) -> String {
+    json!(text).to_string()
+}

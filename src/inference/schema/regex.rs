@@ -1,0 +1,408 @@
+//! Regular expressions over characters, with intersection and complement, as llguidance has them.
+
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+
+/// Texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Regex {
+    /// No text at all.
+    Nothing,
+    /// The empty text.
+    Empty,
+    /// One of these characters.
+    Class(ClassUnicode),
+    /// An expression of ASCII in the syntax of the crate `regex`, which no [`Codec`] changes.
+    Raw(String),
+    Concat(Vec<Regex>),
+    Alt(Vec<Regex>),
+    And(Vec<Regex>),
+    /// Every other text.
+    Not(Box<Regex>),
+    /// As often as this; without a bound if there is no most.
+    Repeat(Box<Regex>, u32, Option<u32>),
+}
+
+impl Regex {
+    /// Every text.
+    pub fn any() -> Self {
+        Self::Repeat(Box::new(Self::Class(every())), 0, None)
+    }
+
+    /// Every text of a length, in characters.
+    pub fn of_length(least: u32, most: Option<u32>) -> Self {
+        Self::Class(every()).repeated(least, most)
+    }
+
+    pub fn is_any(&self) -> bool {
+        matches!(self, Self::Repeat(inner, 0, None)
+            if matches!(inner.as_ref(), Self::Class(class) if *class == every()))
+    }
+
+    /// This text alone.
+    pub fn literal(text: &str) -> Self {
+        Self::concat(
+            text.chars().map(|letter| {
+                Self::Class(ClassUnicode::new([ClassUnicodeRange::new(letter, letter)]))
+            }),
+        )
+    }
+
+    pub fn concat(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Vec::new();
+        for part in parts {
+            match part {
+                Self::Nothing => return Self::Nothing,
+                Self::Empty => {}
+                Self::Concat(parts) => all.extend(parts),
+                part if part.is_any() && all.last().is_some_and(Self::is_any) => {}
+                part => all.push(part),
+            }
+        }
+        match all.len() {
+            0 => Self::Empty,
+            1 => all.remove(0),
+            _ => Self::Concat(all),
+        }
+    }
+
+    pub fn alt(ways: impl IntoIterator<Item = Self>) -> Self {
+        let mut all: Vec<Self> = Vec::new();
+        for way in ways {
+            match way {
+                Self::Nothing => {}
+                way if way.is_any() => return way,
+                Self::Alt(ways) => all.extend(ways),
+                way if all.contains(&way) => {}
+                way => all.push(way),
+            }
+        }
+        match all.len() {
+            0 => Self::Nothing,
+            1 => all.remove(0),
+            _ => Self::Alt(all),
+        }
+    }
+
+    pub fn and(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all: Vec<Self> = Vec::new();
+        for part in parts {
+            match part {
+                Self::Nothing => return Self::Nothing,
+                part if part.is_any() => {}
+                Self::And(parts) => all.extend(parts),
+                part if all.contains(&part) => {}
+                part => all.push(part),
+            }
+        }
+        match all.len() {
+            0 => Self::any(),
+            1 => all.remove(0),
+            _ => Self::And(all),
+        }
+    }
+
+    pub fn not(self) -> Self {
+        match self {
+            Self::Nothing => Self::any(),
+            Self::Not(inner) => *inner,
+            part if part.is_any() => Self::Nothing,
+            part => Self::Not(Box::new(part)),
+        }
+    }
+
+    pub fn repeated(self, least: u32, most: Option<u32>) -> Self {
+        match (self, least, most) {
+            (_, least, Some(most)) if least > most => Self::Nothing,
+            (_, 0, Some(0)) | (Self::Empty | Self::Nothing, 0, _) | (Self::Empty, ..) => {
+                Self::Empty
+            }
+            (Self::Nothing, ..) => Self::Nothing,
+            (part, 1, Some(1)) => part,
+            (part, least, most) => Self::Repeat(Box::new(part), least, most),
+        }
+    }
+
+    /// Texts that have one of these in them.
+    pub fn containing(self) -> Self {
+        Self::concat([Self::any(), self, Self::any()])
+    }
+
+    /// Whether the empty text is among them.
+    pub fn is_nullable(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Class(_) | Self::Raw(_) => false,
+            Self::Empty => true,
+            Self::Concat(parts) | Self::And(parts) => parts.iter().all(Self::is_nullable),
+            Self::Alt(ways) => ways.iter().any(Self::is_nullable),
+            Self::Not(inner) => !inner.is_nullable(),
+            Self::Repeat(inner, least, _) => *least == 0 || inner.is_nullable(),
+        }
+    }
+
+    /// These texts as a codec writes them.
+    pub fn coded(&self, codec: &Codec) -> Self {
+        let all =
+            |parts: &[Self]| -> Vec<Self> { parts.iter().map(|part| part.coded(codec)).collect() };
+        match self {
+            Self::Class(class) => codec.class(class),
+            Self::Concat(parts) => Self::concat(all(parts)),
+            Self::Alt(ways) => Self::alt(all(ways)),
+            Self::And(parts) => Self::and(all(parts)),
+            // A complement has texts in it that no codec writes.
+            Self::Not(inner) => {
+                let every = codec.class(&every()).repeated(0, None);
+                Self::and([every, inner.coded(codec).not()])
+            }
+            Self::Repeat(inner, least, most) => inner.coded(codec).repeated(*least, *most),
+            other => other.clone(),
+        }
+    }
+
+    /// The expression in the syntax of the crate `regex`; `None` if that has none.
+    pub fn plain(&self) -> Option<String> {
+        let mut out = String::new();
+        self.write(&mut out, Place::Whole).then_some(out)
+    }
+
+    fn write(&self, out: &mut String, place: Place) -> bool {
+        match self {
+            Self::Nothing | Self::And(_) | Self::Not(_) => return false,
+            Self::Empty => out.push_str("(?:)"),
+            Self::Class(class) => write_class(out, class),
+            Self::Raw(text) => {
+                out.push_str("(?:");
+                out.push_str(text);
+                out.push(')');
+            }
+            Self::Concat(parts) => {
+                let grouped = place == Place::Repeated;
+                out.push_str(if grouped { "(?:" } else { "" });
+                if !parts.iter().all(|part| part.write(out, Place::Part)) {
+                    return false;
+                }
+                out.push_str(if grouped { ")" } else { "" });
+            }
+            Self::Alt(ways) => {
+                let grouped = place != Place::Whole;
+                out.push_str(if grouped { "(?:" } else { "" });
+                for (at, way) in ways.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { "|" });
+                    if !way.write(out, Place::Whole) {
+                        return false;
+                    }
+                }
+                out.push_str(if grouped { ")" } else { "" });
+            }
+            Self::Repeat(inner, least, most) => {
+                // A repetition of one is read as its laziness.
+                let grouped = matches!(inner.as_ref(), Self::Repeat(..));
+                out.push_str(if grouped { "(?:" } else { "" });
+                if !inner.write(out, Place::Repeated) {
+                    return false;
+                }
+                out.push_str(if grouped { ")" } else { "" });
+                match (least, most) {
+                    (0, None) => out.push('*'),
+                    (1, None) => out.push('+'),
+                    (0, Some(1)) => out.push('?'),
+                    (least, None) => out.push_str(&format!("{{{least},}}")),
+                    (least, Some(most)) if least == most => out.push_str(&format!("{{{least}}}")),
+                    (least, Some(most)) => out.push_str(&format!("{{{least},{most}}}")),
+                }
+            }
+        }
+        true
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Whole,
+    Part,
+    Repeated,
+}
+
+/// Every character.
+pub(crate) fn every() -> ClassUnicode {
+    ClassUnicode::new([ClassUnicodeRange::new('\0', char::MAX)])
+}
+
+fn write_class(out: &mut String, class: &ClassUnicode) {
+    let letter = |out: &mut String, letter: char| {
+        if letter.is_ascii_alphanumeric() {
+            out.push(letter);
+        } else {
+            out.push_str(&format!("\\x{{{:X}}}", u32::from(letter)));
+        }
+    };
+    if let [range] = class.ranges()
+        && range.start() == range.end()
+    {
+        letter(out, range.start());
+        return;
+    }
+    out.push('[');
+    for range in class.ranges() {
+        letter(out, range.start());
+        if range.end() != range.start() {
+            out.push('-');
+            letter(out, range.end());
+        }
+    }
+    out.push(']');
+}
+
+/// How a notation writes the characters of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Codec {
+    /// What stands as it is.
+    plain: ClassUnicode,
+    /// What is written otherwise.
+    spelled: Vec<(char, &'static str)>,
+}
+
+impl Codec {
+    /// Characters as they are.
+    pub fn raw() -> Self {
+        Self {
+            plain: every(),
+            spelled: Vec::new(),
+        }
+    }
+
+    /// Within quotes, with a backslash before what is not plain. Control characters without a
+    /// spelling of one letter are not written.
+    pub fn quoted(quote: char) -> Self {
+        let spelled = match quote {
+            '\'' => ('\'', "\\'"),
+            _ => ('"', "\\\""),
+        };
+        let spelled = [
+            spelled,
+            ('\\', "\\\\"),
+            ('\u{8}', "\\b"),
+            ('\u{c}', "\\f"),
+            ('\n', "\\n"),
+            ('\r', "\\r"),
+            ('\t', "\\t"),
+        ];
+        let mut plain = every();
+        let control = [('\0', '\x1f'), ('\x7f', '\x7f')];
+        let control = control.map(|(start, end)| ClassUnicodeRange::new(start, end));
+        plain.difference(&ClassUnicode::new(control));
+        plain.difference(&only(spelled.iter().map(|(letter, _)| *letter)));
+        Self {
+            plain,
+            spelled: spelled.to_vec(),
+        }
+    }
+
+    /// A text as it is written; `None` if it has a character that is not.
+    pub fn text(&self, text: &str) -> Option<String> {
+        let mut out = String::with_capacity(text.len());
+        for letter in text.chars() {
+            match self.spelled.iter().find(|(other, _)| *other == letter) {
+                Some((_, spelling)) => out.push_str(spelling),
+                None if self.writes(letter) => out.push(letter),
+                None => return None,
+            }
+        }
+        Some(out)
+    }
+
+    /// Whether a character is written at all.
+    pub fn writes(&self, letter: char) -> bool {
+        let plain = self.plain.ranges().iter();
+        plain
+            .clone()
+            .any(|range| range.start() <= letter && letter <= range.end())
+            || self.spelled.iter().any(|(other, _)| *other == letter)
+    }
+
+    fn class(&self, class: &ClassUnicode) -> Regex {
+        let mut plain = class.clone();
+        plain.intersect(&self.plain);
+        let mut last = String::new();
+        for (letter, spelling) in &self.spelled {
+            let mut one = only([*letter]);
+            one.intersect(class);
+            if !one.ranges().is_empty() {
+                last.push_str(&format!("\\x{:02X}", spelling.as_bytes()[1]));
+            }
+        }
+        let plain = if plain.ranges().is_empty() {
+            Regex::Nothing
+        } else {
+            Regex::Class(plain)
+        };
+        let spelled = if last.is_empty() {
+            Regex::Nothing
+        } else {
+            Regex::Raw(format!("\\\\[{last}]"))
+        };
+        Regex::alt([plain, spelled])
+    }
+}
+
+/// The class of these characters.
+fn only(letters: impl IntoIterator<Item = char>) -> ClassUnicode {
+    let range = |letter| ClassUnicodeRange::new(letter, letter);
+    ClassUnicode::new(letters.into_iter().map(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(regex: &Regex, text: &str) -> bool {
+        let plain = regex.plain().unwrap();
+        regex::Regex::new(&format!("^(?:{plain})$"))
+            .unwrap()
+            .is_match(text)
+    }
+
+    #[test]
+    fn texts_are_spelled_in_one_way() {
+        let json = Codec::quoted('"');
+        let text = "é\"\\\n\t/'🚄";
+        assert_eq!(json.text(text).unwrap(), "é\\\"\\\\\\n\\t/'🚄");
+        assert_eq!(Codec::quoted('\'').text("'\"").unwrap(), "\\'\"");
+        assert_eq!((json.text("\u{7}"), json.text("\u{7f}")), (None, None));
+        let exact = Regex::literal(text).coded(&json);
+        assert!(fits(&exact, &json.text(text).unwrap()) && !fits(&exact, text));
+        let any = Regex::any().coded(&json);
+        assert!(fits(&any, &json.text(text).unwrap()));
+        for broken in ["\"", "\\", "\\u0041", "\n", "\u{7f}"] {
+            assert!(!fits(&any, broken), "{broken:?}");
+        }
+        assert_eq!(Regex::literal("a\u{7}").coded(&json), Regex::Nothing);
+        assert!(fits(
+            &Regex::literal("a\u{7}").coded(&Codec::raw()),
+            "a\u{7}"
+        ));
+    }
+
+    #[test]
+    fn expressions_are_grouped_where_they_must_be() {
+        let ab = Regex::alt([Regex::literal("a"), Regex::literal("bc")]);
+        for (regex, yes, no) in [
+            (ab.clone().repeated(2, Some(3)), "abca", "ab c"),
+            (
+                Regex::concat([ab.clone(), Regex::literal("|")]),
+                "bc|",
+                "bc",
+            ),
+            (Regex::literal("ab").repeated(0, None), "abab", "abb"),
+            (
+                Regex::literal("a").repeated(2, None).repeated(2, Some(2)),
+                "aaaa",
+                "aaa",
+            ),
+            (Regex::Empty, "", "a"),
+            (Regex::of_length(1, Some(2)), "é🚄", ""),
+        ] {
+            assert!(fits(&regex, yes) && !fits(&regex, no), "{regex:?}");
+        }
+        assert_eq!(Regex::any().plain().unwrap(), "[\\x{0}-\\x{10FFFF}]*");
+    }
+}
