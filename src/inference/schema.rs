@@ -20,6 +20,7 @@ mod keywords;
 mod language;
 #[cfg(feature = "tools")]
 mod lark;
+mod notation;
 #[cfg(feature = "tools")]
 mod number;
 #[cfg(feature = "tools")]
@@ -32,6 +33,7 @@ mod patterns;
 mod regex;
 #[cfg(feature = "tools")]
 mod style;
+mod types;
 mod uri;
 #[cfg(feature = "tools")]
 mod writer;
@@ -39,6 +41,8 @@ mod writer;
 pub(crate) use document::{Document, NodeId};
 pub(crate) use exact::{LIMIT, first_rounded};
 pub(crate) use keywords::{Holds, holds};
+pub(crate) use notation::{Arguments, Kind, Middle, Params, Style};
+pub(crate) use types::{Types, property_types};
 
 #[cfg(feature = "tools")]
 pub(crate) use branch::SchemaError;
@@ -47,6 +51,6 @@ pub(crate) use lark::{Lark, RuleId, Symbol};
 #[cfg(feature = "tools")]
 pub(crate) use regex::{Codec, Regex};
 #[cfg(feature = "tools")]
-pub(crate) use style::{Style, is_bare};
+pub(crate) use style::{is_bare, split};
 #[cfg(feature = "tools")]
 pub(crate) use writer::Writer;

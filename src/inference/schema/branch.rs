@@ -11,6 +11,7 @@ use super::keywords::{ANNOTATIONS, unsupported};
 use super::language::Language;
 use super::number::Numbers;
 use super::regex::Regex;
+use super::types::Types;
 use super::uri::pointer_part;
 use super::{exact, formats, object};
 
@@ -30,64 +31,6 @@ pub(crate) struct SchemaError {
     pub path: String,
     /// The whole reason.
     pub reason: String,
-}
-
-/// The types that a value may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Types(u8);
-
-impl Types {
-    pub const NULL: Self = Self(1);
-    pub const BOOLEAN: Self = Self(2);
-    pub const NUMBER: Self = Self(4);
-    pub const STRING: Self = Self(8);
-    pub const ARRAY: Self = Self(16);
-    pub const OBJECT: Self = Self(32);
-    pub const ALL: Self = Self(63);
-
-    /// The type that a schema names; integers are numbers.
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "null" => Self::NULL,
-            "boolean" => Self::BOOLEAN,
-            "number" | "integer" => Self::NUMBER,
-            "string" => Self::STRING,
-            "array" => Self::ARRAY,
-            "object" => Self::OBJECT,
-            _ => return None,
-        })
-    }
-
-    pub fn of(value: &Value) -> Self {
-        match value {
-            Value::Null => Self::NULL,
-            Value::Bool(_) => Self::BOOLEAN,
-            Value::Number(_) => Self::NUMBER,
-            Value::String(_) => Self::STRING,
-            Value::Array(_) => Self::ARRAY,
-            Value::Object(_) => Self::OBJECT,
-        }
-    }
-
-    pub fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    fn intersect(&mut self, other: Self) {
-        self.0 &= other.0;
-    }
-
-    fn remove(&mut self, other: Self) {
-        self.0 &= !other.0;
-    }
-
-    fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
 }
 
 /// What strings have to be.
@@ -275,7 +218,7 @@ impl<'d, 'a> Cases<'d, 'a> {
                 let mut without = branch.clone();
                 without.absent.push(name);
                 self.expand(without, Vec::new(), choices.clone(), depth + 1)?;
-                branch.types.intersect(Types::OBJECT);
+                branch.types = branch.types.and(Types::OBJECT);
                 branch.require(Some(name));
                 for other in others {
                     branch.require(Some(other));
@@ -311,7 +254,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         };
         for name in self.common_properties(branch, options)? {
             let mut required = branch.clone();
-            required.types.intersect(Types::OBJECT);
+            required.types = required.types.and(Types::OBJECT);
             required.require(Some(name));
             let mut apart = branch.types == Types::OBJECT || options.len() < 2;
             for (at, one) in options.iter().enumerate() {
@@ -409,7 +352,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         let schema = match self.document.value(node) {
             Value::Bool(true) => return Ok(()),
             Value::Bool(false) => {
-                branch.types = Types(0);
+                branch.types = Types::NONE;
                 return Ok(());
             }
             Value::Object(schema) => schema,
@@ -494,17 +437,17 @@ impl<'d, 'a> Cases<'d, 'a> {
                 Value::Array(names) => names.iter().collect(),
                 one => vec![one],
             };
-            let mut types = Types(0);
+            let mut types = Types::NONE;
             let mut integers = true;
             for name in names {
                 let text = name.as_str();
                 let Some(kind) = text.and_then(Types::named) else {
                     return self.error(node, "type", format!("{name} is no type of JSON"));
                 };
-                types = types.union(kind);
+                types = types.or(kind);
                 integers &= text != Some("number");
             }
-            branch.types.intersect(types);
+            branch.types = branch.types.and(types);
             branch.numbers.integer |= integers && types.has(Types::NUMBER);
         }
         let values = match (schema.get("enum"), schema.get("const")) {
@@ -700,7 +643,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         let not = match not {
             Value::Bool(false) => return Ok(true),
             Value::Bool(true) => {
-                branch.types = Types(0);
+                branch.types = Types::NONE;
                 return Ok(true);
             }
             Value::Object(not) => not,
@@ -709,7 +652,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         let says = |(key, _): &(&String, &Value)| !ANNOTATIONS.contains(&key.as_str());
         let mut keywords = not.iter().filter(says);
         let Some((key, value)) = keywords.next() else {
-            branch.types = Types(0);
+            branch.types = Types::NONE;
             return Ok(true);
         };
         if keywords.next().is_some() {
@@ -811,7 +754,7 @@ impl<'a> Branch<'a> {
     /// Takes a type away; `false` for one that is a part of another.
     fn remove_type(&mut self, name: &str) -> bool {
         match Types::named(name) {
-            Some(kind) if name != "integer" => self.types.remove(kind),
+            Some(kind) if name != "integer" => self.types = self.types.without(kind),
             _ => return false,
         }
         true
@@ -838,21 +781,21 @@ impl<'a> Branch<'a> {
         let counts = |counts: &Count| counts.most.is_some_and(|most| most < counts.least);
         let mut types = self.types;
         if self.numbers.is_empty() {
-            types.remove(Types::NUMBER);
+            types = types.without(Types::NUMBER);
         }
         let strings = &self.strings;
         if strings.most.is_some_and(|most| most < strings.least)
             || types.has(Types::STRING) && self.has_no_string(document)?
         {
-            types.remove(Types::STRING);
+            types = types.without(Types::STRING);
         }
         if counts(&self.items) {
-            types.remove(Types::ARRAY);
+            types = types.without(Types::ARRAY);
         }
         if counts(&self.properties)
             || types.has(Types::OBJECT) && self.has_no_object(document, depth)?
         {
-            types.remove(Types::OBJECT);
+            types = types.without(Types::OBJECT);
         }
         Ok(types.is_empty())
     }

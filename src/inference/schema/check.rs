@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::branch::{Branch, SchemaError, Types, error};
+use super::branch::{Branch, SchemaError, error};
 use super::document::{Document, NodeId};
+use super::types::Types;
 use super::{exact, formats, object};
 
 /// Most schemas within each other, references included.

@@ -3,19 +3,8 @@
 use serde_json::Value;
 
 use super::lark::{Lark, Symbol};
+use super::notation::Style;
 use super::regex::{Codec, Regex};
-
-/// A notation for values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
-    /// JSON with one space after `:` and `,`, as Python writes it.
-    Json,
-    /// Literals of Python; those of JSON for true, false and nothing as well.
-    Python,
-    /// Texts between markers, keys without quotes, no spaces: `{key:<|"|>text<|"|>,n:1}`. The
-    /// marker and, where the model has one for it, its token.
-    Marked(&'static str, Option<u32>),
-}
 
 /// A value of a schema that no notation writes: the first such character.
 pub(super) struct Unwritable(pub char);
@@ -210,4 +199,26 @@ fn written(value: &Value, simple: &impl Fn(&Value) -> String) -> Result<String, 
 pub(crate) fn is_bare(key: &str) -> bool {
     let sign = |letter: char| letter.is_control() || "{}[],:\"<>".contains(letter);
     !key.is_empty() && key.trim() == key && !key.contains(sign)
+}
+
+/// A text out of literals and of tokens of the model that have no text.
+pub(crate) fn split(text: &str, control: &[(&'static str, u32)]) -> Vec<Symbol> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let found = control
+            .iter()
+            .filter_map(|(mark, id)| Some((rest.find(mark)?, mark, id)))
+            .min_by_key(|(at, mark, _)| (*at, usize::MAX - mark.len()));
+        let Some((at, mark, id)) = found else {
+            out.push(Symbol::Literal(rest.to_owned()));
+            break;
+        };
+        if at > 0 {
+            out.push(Symbol::Literal(rest[..at].to_owned()));
+        }
+        out.push(Symbol::Token(*id));
+        rest = &rest[at + mark.len()..];
+    }
+    out
 }

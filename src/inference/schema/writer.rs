@@ -1,21 +1,24 @@
 //! From schemas to the rules of a grammar.
 
+mod arguments;
+mod properties;
+
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
-use super::branch::{Branch, Cases, Count, SchemaError, Types, error};
+use self::arguments::Level;
+use super::branch::{Branch, Cases, Count, SchemaError, error};
 use super::document::{Document, NodeId};
 use super::keywords::ANNOTATIONS;
 use super::lark::{Lark, RuleId, Symbol};
+use super::notation::Style;
 use super::number::Written;
 use super::object::{self, Goal};
 use super::regex::{Codec, Regex};
-use super::style::{Style, Unwritable};
+use super::style::Unwritable;
+use super::types::Types;
 use super::{exact, formats};
-
-/// Most rules for counting the properties of one object.
-const MAX_COUNTED: u64 = 20_000;
 
 /// A length that no text of a model reaches.
 const ENDLESS: u64 = 1 << 24;
@@ -27,8 +30,30 @@ pub(crate) struct Writer<'w, 'd, 'a> {
     style: Style,
     /// Whether every number has to be one that a [`Value`] keeps.
     kept: bool,
-    rules: HashMap<Goal, RuleId>,
-    open: VecDeque<(RuleId, Goal)>,
+    /// Texts that are tokens of the model without text.
+    control: &'w [(&'static str, u32)],
+    /// What stands before each tag of an element.
+    mark: Option<&'static str>,
+    rules: HashMap<Wanted, RuleId>,
+    open: VecDeque<(RuleId, Wanted)>,
+}
+
+/// A rule that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Wanted {
+    goal: Goal,
+    form: Form,
+}
+
+/// How the value of a rule is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Form {
+    /// In the notation.
+    Value,
+    /// In the notation, but no text.
+    NoText,
+    /// Between elements, up to the end of the one with this name.
+    Element(String),
 }
 
 type Ways = Vec<Vec<Symbol>>;
@@ -43,31 +68,40 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             document,
             style,
             kept,
+            control: &[],
+            mark: None,
             rules: HashMap::new(),
             open: VecDeque::new(),
         }
     }
 
-    /// The grammar that the rules go to.
-    pub fn lark(&mut self) -> &mut Lark {
-        self.lark
+    /// Takes note of texts that are tokens of the model without text.
+    #[must_use]
+    pub fn with_control(mut self, control: &'w [(&'static str, u32)]) -> Self {
+        self.control = control;
+        self
     }
 
     /// A value that all of these schemas hold for. Its rules are written by
     /// [`finish`](Self::finish).
     pub fn value(&mut self, goal: &[NodeId]) -> Symbol {
+        self.wanted(goal, Form::Value)
+    }
+
+    fn wanted(&mut self, goal: &[NodeId], form: Form) -> Symbol {
         let says = |node: &&NodeId| match self.document.value(**node) {
             Value::Bool(true) => false,
             Value::Object(schema) => !schema.keys().all(|key| ANNOTATIONS.contains(&key.as_str())),
             _ => true,
         };
         let goal: Goal = goal.iter().filter(says).copied().collect();
-        if let Some(rule) = self.rules.get(&goal) {
+        let wanted = Wanted { goal, form };
+        if let Some(rule) = self.rules.get(&wanted) {
             return Symbol::Rule(*rule);
         }
         let rule = self.lark.rule();
-        self.rules.insert(goal.clone(), rule);
-        self.open.push_back((rule, goal));
+        self.rules.insert(wanted.clone(), rule);
+        self.open.push_back((rule, wanted));
         Symbol::Rule(rule)
     }
 
@@ -76,8 +110,12 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
     /// # Errors
     /// What cannot be enforced, or is no schema.
     pub fn finish(&mut self) -> Found<()> {
-        while let Some((rule, goal)) = self.open.pop_front() {
-            let ways = self.ways(&goal)?;
+        while let Some((rule, Wanted { goal, form })) = self.open.pop_front() {
+            let ways = match form {
+                Form::Value => self.ways(&goal, true)?,
+                Form::NoText => self.ways(&goal, false)?,
+                Form::Element(name) => self.element(&goal, &name)?,
+            };
             self.lark.define(rule, ways);
             if self.lark.is_too_large() || self.document.is_exhausted() {
                 let node = goal.first().copied().unwrap_or(self.document.root());
@@ -87,9 +125,14 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         Ok(())
     }
 
-    fn ways(&mut self, goal: &[NodeId]) -> Found<Ways> {
+    fn ways(&mut self, goal: &[NodeId], texts: bool) -> Found<Ways> {
         let mut ways = Ways::new();
-        for case in Cases::of(self.document, goal)? {
+        for mut case in Cases::of(self.document, goal)? {
+            if !texts {
+                case.types = case.types.without(Types::STRING);
+                let values = case.values.iter_mut();
+                values.for_each(|values| values.retain(|value| !value.is_string()));
+            }
             self.case(&case, &mut ways)?;
         }
         Ok(ways)
@@ -123,7 +166,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             ways.extend(items.map(|items| [literal("["), items, literal("]")].concat()));
         }
         if case.types.has(Types::OBJECT) {
-            let properties = self.properties(case)?;
+            let properties = self.properties(case, Level::Value)?;
             ways.extend(properties.map(|inside| [literal("{"), inside, literal("}")].concat()));
         }
         let composed = |value: &&&Value| value.is_array() || value.is_object();
@@ -272,13 +315,23 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
 
     /// The items of a list. `None` if there can be no list.
     fn items(&mut self, case: &Branch<'a>) -> Found<Option<Vec<Symbol>>> {
+        let comma = self.style.comma();
+        self.list(case, comma, |writer, goal| vec![writer.value(goal)])
+    }
+
+    /// The items of a list, each as it is told. `None` if there can be no list.
+    fn list(
+        &mut self,
+        case: &Branch<'a>,
+        comma: &str,
+        item: impl Fn(&mut Self, &[NodeId]) -> Vec<Symbol>,
+    ) -> Found<Option<Vec<Symbol>>> {
         let Count { least, most } = case.items;
         if most.is_some_and(|most| most < least) {
             return Ok(None);
         }
         let most = most.filter(|most| *most < ENDLESS);
         let first = object::first_items(self.document, &case.nodes);
-        let comma = || Symbol::Literal(self.style.comma().to_owned());
         let first = most.map_or(first, |most| {
             first.min(usize::try_from(most).unwrap_or(first))
         });
@@ -287,18 +340,17 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         // What follows the first items, from the last one on backwards: at the beginning of the
         // list and behind another item.
         let mut head: Option<Vec<Symbol>> = None;
-        let (comma_text, rest) = (comma(), object::item(self.document, &case.nodes, first));
-        let rest = self.value(&rest);
-        let following = vec![comma_text.clone(), rest.clone()];
+        let comma = vec![Symbol::Literal(comma.to_owned())];
+        let rest = object::item(self.document, &case.nodes, first);
+        let rest = item(self, &rest);
+        let following = [comma.clone(), rest.clone()].concat();
         let mut tail = vec![Symbol::Repeat(following.clone(), more, room)];
         if room == Some(0) {
             tail = Vec::new();
         } else {
             let room = room.map(|room| room - 1);
-            let some = vec![
-                rest,
-                Symbol::Repeat(following, more.saturating_sub(1), room),
-            ];
+            let others = Symbol::Repeat(following, more.saturating_sub(1), room);
+            let some = [rest, vec![others]].concat();
             head = Some(if more == 0 {
                 vec![Symbol::Repeat(some, 0, Some(1))]
             } else {
@@ -308,9 +360,9 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         let mut head = head.unwrap_or_default();
         for at in (0..first).rev() {
             let goal = object::item(self.document, &case.nodes, at);
-            let item = self.value(&goal);
-            let own = [vec![item.clone()], tail.clone()].concat();
-            let behind = [vec![comma_text.clone(), item], tail].concat();
+            let item = item(self, &goal);
+            let own = [item.clone(), tail.clone()].concat();
+            let behind = [comma.clone(), item, tail].concat();
             if (at as u64) < least {
                 head = own;
                 tail = behind;
@@ -323,213 +375,4 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         }
         Ok(Some(head))
     }
-
-    /// The properties of an object, between its braces. `None` if there can be no object.
-    fn properties(&mut self, case: &Branch<'a>) -> Found<Option<Vec<Symbol>>> {
-        let fields = self.fields(case)?;
-        let Some(fields) = fields else {
-            return Ok(None);
-        };
-        let free = self.free(case)?;
-        let required = fields.iter().filter(|field| field.required).count() as u64;
-        let Count { least, most } = case.properties;
-        if most.is_some_and(|most| most < least.max(required)) {
-            return Ok(None);
-        }
-        let optional = fields.len() as u64 - required;
-        let least = least.saturating_sub(required);
-        let most = most.map(|most| most - required);
-        // What the declared properties cannot bring, free ones have to.
-        let missing = least.saturating_sub(optional);
-        if free.is_none() && missing > 0 {
-            return Ok(None);
-        }
-        if free.is_some() && least > 1 {
-            let reason = format!(
-                "is {} and {required} are required: of the others only one can be asked for, \
-                 since names may repeat",
-                case.properties.least
-            );
-            return self.error(case, "minProperties", reason);
-        }
-        let counted = least > 0 || most.is_some_and(|most| most < optional || free.is_some());
-        if counted {
-            return self.counted(case, &fields, free, least, most).map(Some);
-        }
-        let comma = || Symbol::Literal(self.style.comma().to_owned());
-        let (mut head, mut tail) = match free {
-            None => (Vec::new(), Vec::new()),
-            Some(free) => {
-                let more = Symbol::Repeat(vec![comma(), free.clone()], 0, None);
-                let head = Symbol::Repeat(vec![free, more.clone()], 0, Some(1));
-                (vec![head], vec![more])
-            }
-        };
-        for field in fields.into_iter().rev() {
-            let own = [field.symbols.clone(), tail.clone()].concat();
-            let behind = [
-                vec![Symbol::Literal(self.style.comma().to_owned())],
-                own.clone(),
-            ]
-            .concat();
-            if field.required {
-                head = own;
-                tail = behind;
-            } else {
-                head = vec![self.lark.choice(vec![own, head])];
-                tail = vec![self.lark.choice(vec![behind, tail])];
-                continue;
-            }
-            tail = vec![self.lark.choice(vec![tail])];
-        }
-        Ok(Some(head))
-    }
-
-    /// The properties that are declared and can be there, in their order. `None` if one that has
-    /// to be there cannot.
-    fn fields(&mut self, case: &Branch<'a>) -> Found<Option<Vec<Field>>> {
-        let names_goal = object::name_goal(self.document, &case.nodes);
-        let mut fields = Vec::new();
-        for name in object::names(self.document, case) {
-            let required = case.required.contains(&name);
-            let mut possible = !case.absent.contains(&name);
-            for node in &names_goal {
-                possible = possible && self.document.allows(*node, &Value::from(name))?;
-            }
-            if !possible {
-                if required {
-                    return Ok(None);
-                }
-                continue;
-            }
-            let goal = object::property(self.document, &case.nodes, name)?;
-            if self.is_never(&goal) {
-                if required {
-                    return Ok(None);
-                }
-                continue;
-            }
-            let value = self.value(&goal);
-            let key = self.style.key(name);
-            let mut symbols = key.or_else(|letter| self.unwritable(case, "properties", &letter))?;
-            symbols.push(value);
-            fields.push(Field { symbols, required });
-        }
-        Ok(Some(fields))
-    }
-
-    fn is_never(&self, goal: &[NodeId]) -> bool {
-        let never = |node: &NodeId| *self.document.value(*node) == Value::Bool(false);
-        goal.iter().any(never)
-    }
-
-    /// A property that is not declared. `None` if there is none.
-    fn free(&mut self, case: &Branch<'a>) -> Found<Option<Symbol>> {
-        let declared = object::names(self.document, case);
-        let names_goal = object::name_goal(self.document, &case.nodes);
-        let allowed = if names_goal.is_empty() {
-            Regex::any()
-        } else {
-            self.strings(&names_goal)?
-        };
-        let mut ways = Ways::new();
-        for (names, goal) in object::free_names(self.document, case, &declared)? {
-            if self.is_never(&goal) {
-                continue;
-            }
-            let names = Regex::and([names, allowed.clone()]);
-            let key = self.style.free_key(self.lark, &names);
-            let key = key.or_else(|reason| self.error(case, "patternProperties", reason))?;
-            if let Some(mut way) = key {
-                let value = self.value(&goal);
-                way.push(value);
-                ways.push(way);
-            }
-        }
-        Ok((!ways.is_empty()).then(|| self.lark.choice(ways)))
-    }
-
-    /// Properties of which a number of optional ones has to be there.
-    fn counted(
-        &mut self,
-        case: &Branch<'a>,
-        fields: &[Field],
-        free: Option<Symbol>,
-        least: u64,
-        most: Option<u64>,
-    ) -> Found<Vec<Symbol>> {
-        let cap = most
-            .unwrap_or(least)
-            .max(least)
-            .min(fields.len() as u64 + 1);
-        if (fields.len() as u64 + 1) * (cap + 1) * 2 > MAX_COUNTED {
-            let reason = format!("cannot be counted over {} properties", fields.len());
-            return self.error(case, "maxProperties", reason);
-        }
-        let comma = Symbol::Literal(self.style.comma().to_owned());
-        // The end: free properties for what is missing and what is left.
-        let end = |count: u64, first: bool| -> Option<Vec<Symbol>> {
-            let missing = least.saturating_sub(count);
-            let room = most.map(|most| most.saturating_sub(count));
-            match &free {
-                None if missing > 0 => None,
-                _ if room == Some(0) => Some(Vec::new()),
-                None => Some(Vec::new()),
-                Some(free) => {
-                    let following = vec![comma.clone(), free.clone()];
-                    if !first {
-                        return Some(vec![Symbol::Repeat(following, missing, room)]);
-                    }
-                    let rest = Symbol::Repeat(
-                        following,
-                        missing.saturating_sub(1),
-                        room.map(|room| room - 1),
-                    );
-                    let some = vec![free.clone(), rest];
-                    Some(if missing > 0 {
-                        some
-                    } else {
-                        vec![Symbol::Repeat(some, 0, Some(1))]
-                    })
-                }
-            }
-        };
-        // By how many optional properties there are so far, and whether any is.
-        let states: Vec<(u64, bool)> = (0..=cap)
-            .flat_map(|count| [(count, true), (count, false)])
-            .collect();
-        let mut next: HashMap<(u64, bool), Option<Vec<Symbol>>> = states
-            .iter()
-            .map(|&(count, first)| ((count, first), end(count, first)))
-            .collect();
-        for field in fields.iter().rev() {
-            let mut now = HashMap::new();
-            for &(count, first) in &states {
-                let counted = if field.required { count } else { count + 1 };
-                let full = most.is_some_and(|most| counted > most);
-                let behind = next.get(&(counted.min(cap), false)).cloned().flatten();
-                let with = behind.filter(|_| !full).map(|behind| {
-                    let comma = (!first).then(|| comma.clone());
-                    let own = comma.into_iter().chain(field.symbols.iter().cloned());
-                    own.chain(behind).collect::<Vec<_>>()
-                });
-                let without = next.get(&(count, first)).cloned().flatten();
-                let without = without.filter(|_| !field.required);
-                let ways: Ways = [with, without].into_iter().flatten().collect();
-                let symbols = (!ways.is_empty()).then(|| vec![self.lark.choice(ways)]);
-                now.insert((count, first), symbols);
-            }
-            next = now;
-        }
-        let start = next.remove(&(0, true)).flatten();
-        // Nothing at all is a rule without a way.
-        Ok(start.unwrap_or_else(|| vec![self.lark.choice(Vec::new())]))
-    }
-}
-
-/// A property that is declared: its key and its value.
-#[derive(Debug, Clone)]
-struct Field {
-    symbols: Vec<Symbol>,
-    required: bool,
 }

@@ -1,0 +1,96 @@
+//! How families of models write values and arguments.
+
+use super::types::Types;
+
+/// A notation for values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// JSON with one space after `:` and `,`, as Python writes it.
+    Json,
+    /// Literals of Python; those of JSON for true, false and nothing as well.
+    Python,
+    /// Texts between markers, keys without quotes, no spaces: `{key:<|"|>text<|"|>,n:1}`. The
+    /// marker and, where the model has one for it, its token.
+    Marked(&'static str, Option<u32>),
+}
+
+/// How the arguments of a call are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    /// As an object in the notation for values.
+    Object,
+    /// `name=value, …` as Python has it.
+    Keywords,
+    /// One after the other, texts as they are and all else as JSON.
+    Params(&'static Params),
+    /// As elements within each other, behind this mark: `<key>text</key>`.
+    Elements(&'static str),
+}
+
+/// Parameters that are written one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Params {
+    /// Before the key.
+    pub open: &'static str,
+    /// Between the key and a value.
+    pub middle: Middle,
+    /// Behind the value.
+    pub close: &'static str,
+}
+
+/// What stands between a key and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Middle {
+    Same(&'static str),
+    /// For texts and for others.
+    ByText(&'static str, &'static str),
+    /// Around the name of the type.
+    ByType(&'static str, &'static str),
+}
+
+/// A kind of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Boolean,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    /// Every kind with its type.
+    pub const ALL: [(Self, Types); 6] = [
+        (Self::Null, Types::NULL),
+        (Self::Boolean, Types::BOOLEAN),
+        (Self::Number, Types::NUMBER),
+        (Self::String, Types::STRING),
+        (Self::Array, Types::ARRAY),
+        (Self::Object, Types::OBJECT),
+    ];
+
+    /// The name of the type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+}
+
+impl Middle {
+    /// The text for a kind of value.
+    pub fn text(self, kind: Kind) -> String {
+        match self {
+            Self::Same(text) => text.to_owned(),
+            Self::ByText(text, _) if kind == Kind::String => text.to_owned(),
+            Self::ByText(_, other) => other.to_owned(),
+            Self::ByType(before, behind) => format!("{before}{}{behind}", kind.name()),
+        }
+    }
+}

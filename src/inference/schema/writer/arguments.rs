@@ -1,0 +1,349 @@
+//! Arguments of calls in the notations that families of models have for them.
+
+use super::{Form, Found, Ways, Writer};
+use crate::inference::schema::branch::{Branch, Cases};
+use crate::inference::schema::document::NodeId;
+use crate::inference::schema::lark::Symbol;
+use crate::inference::schema::notation::{Arguments, Kind, Middle, Params};
+use crate::inference::schema::regex::{Codec, Regex};
+use crate::inference::schema::style::{is_bare, quoted, split};
+use crate::inference::schema::types::Types;
+
+const PATTERNS: &str = "patternProperties";
+
+/// Where a property stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// In an object of the notation.
+    Value,
+    Keywords,
+    Params(&'static Params),
+    Elements(&'static str),
+}
+
+/// How a text is taken for something else where texts have no quotes.
+fn mistaken(types: Types) -> Regex {
+    let mut ways = Vec::new();
+    for (kind, text) in [
+        (Types::NULL, "(?i:null|none)"),
+        (Types::BOOLEAN, "(?i:true|false)"),
+        (
+            Types::NUMBER,
+            "-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?",
+        ),
+        (Types::ARRAY, "\\[[\\s\\S]*"),
+        (Types::OBJECT, "\\{[\\s\\S]*"),
+    ] {
+        if types.has(kind) {
+            ways.push(Regex::Raw(format!("\\s*{text}\\s*")));
+        }
+    }
+    Regex::alt(ways)
+}
+
+impl<'a> Writer<'_, '_, 'a> {
+    /// The arguments of a call under a schema. `None` if there are none that fulfil it.
+    ///
+    /// # Errors
+    /// What cannot be enforced.
+    pub fn arguments(&mut self, goal: &[NodeId], form: Arguments) -> Found<Option<Symbol>> {
+        let level = match form {
+            Arguments::Object => return Ok(Some(self.value(goal))),
+            Arguments::Keywords => Level::Keywords,
+            Arguments::Params(params) => Level::Params(params),
+            Arguments::Elements(mark) => {
+                self.mark = Some(mark);
+                Level::Elements(mark)
+            }
+        };
+        let mut ways = Ways::new();
+        for case in Cases::of(self.document, goal)? {
+            if case.values.is_some() {
+                return self.error(
+                    &case,
+                    "enum",
+                    "cannot be enforced for all arguments at once",
+                );
+            }
+            if case.types.has(Types::OBJECT) {
+                ways.extend(self.properties(&case, level)?);
+            }
+        }
+        Ok((!ways.is_empty()).then(|| self.lark.choice(ways)))
+    }
+
+    /// What stands between two properties.
+    pub(super) fn comma(&self, level: Level) -> &'static str {
+        match level {
+            Level::Value => self.style.comma(),
+            Level::Keywords => ", ",
+            Level::Params(_) | Level::Elements(_) => "",
+        }
+    }
+
+    /// A property with its key.
+    pub(super) fn field(
+        &mut self,
+        case: &Branch<'a>,
+        level: Level,
+        name: &str,
+        goal: &[NodeId],
+    ) -> Found<Vec<Symbol>> {
+        let unfit = |signs: &str| {
+            name.is_empty()
+                || name.contains(|letter: char| letter.is_control() || signs.contains(letter))
+        };
+        let refused = |writer: &Self| {
+            let reason = format!("has the name {name:?}, which this model's notation cannot write");
+            writer.error(case, "properties", reason)
+        };
+        let key = match level {
+            Level::Value => {
+                let key = self.style.key(name);
+                key.or_else(|letter| self.unwritable(case, "properties", &letter))?
+            }
+            Level::Keywords if is_bare(name) && !unfit("=() '") => {
+                vec![Symbol::Literal(format!("{name}="))]
+            }
+            Level::Keywords => {
+                let quoted = quoted(name);
+                let quoted =
+                    quoted.or_else(|letter| self.unwritable(case, "properties", &letter))?;
+                vec![Symbol::Literal(format!("{quoted}="))]
+            }
+            Level::Params(_) if unfit("<>\"") || name.trim() != name => return refused(self),
+            Level::Params(params) => {
+                let key = [
+                    split(params.open, self.control),
+                    vec![Symbol::Literal(name.to_owned())],
+                ];
+                return self.parameter(case, params, &key.concat(), goal);
+            }
+            Level::Elements(_) if unfit("<>\"/ &=[]{}") => return refused(self),
+            Level::Elements(mark) => {
+                let open = split(mark, self.control);
+                let tag = vec![Symbol::Literal(format!("<{name}>"))];
+                let value = self.wanted(goal, Form::Element(name.to_owned()));
+                return Ok([open, tag, vec![value]].concat());
+            }
+        };
+        let value = self.value(goal);
+        Ok([key, vec![value]].concat())
+    }
+
+    /// A property that is not declared, with its key out of these.
+    pub(super) fn free_field(
+        &mut self,
+        case: &Branch<'a>,
+        level: Level,
+        names: &Regex,
+        goal: &[NodeId],
+    ) -> Found<Option<Vec<Symbol>>> {
+        match level {
+            Level::Value => {
+                let key = self.style.free_key(self.lark, names);
+                let Some(key) = key.or_else(|reason| self.error(case, PATTERNS, reason))? else {
+                    return Ok(None);
+                };
+                let value = self.value(goal);
+                Ok(Some([key, vec![value]].concat()))
+            }
+            Level::Keywords | Level::Params(_) => {
+                let bare = Regex::Raw("[A-Za-z_][A-Za-z0-9_.-]*".to_owned());
+                let names = Regex::and([names.coded(&Codec::raw()), bare]);
+                let key = self
+                    .lark
+                    .terminal(&names)
+                    .or_else(|reason| self.error(case, PATTERNS, reason))?;
+                let Some(key) = key else { return Ok(None) };
+                if let Level::Params(params) = level {
+                    let key = [split(params.open, self.control), vec![key]].concat();
+                    return self.parameter(case, params, &key, goal).map(Some);
+                }
+                let value = self.value(goal);
+                Ok(Some(vec![key, Symbol::Literal("=".to_owned()), value]))
+            }
+            // The end of an element would have to repeat its name.
+            Level::Elements(_) => Ok(None),
+        }
+    }
+
+    /// A parameter with its key, by what kind of value it has.
+    fn parameter(
+        &mut self,
+        case: &Branch<'a>,
+        params: &'static Params,
+        key: &[Symbol],
+        goal: &[NodeId],
+    ) -> Found<Vec<Symbol>> {
+        let mut types = Types::NONE;
+        for case in Cases::of(self.document, goal)? {
+            types = types.or(match &case.values {
+                None => case.types,
+                Some(values) => {
+                    let kinds = values.iter().map(|value| Types::of(value));
+                    kinds.fold(Types::NONE, Types::or)
+                }
+            });
+        }
+        let close = split(params.close, self.control);
+        let mut ways = Ways::new();
+        if types.has(Types::STRING) {
+            let others = types.without(Types::STRING);
+            let mut texts = self.strings(goal)?;
+            // What is written between key and value tells them apart, or the text itself has to.
+            if matches!(params.middle, Middle::Same(_)) && !others.is_empty() {
+                texts = Regex::and([texts, mistaken(others).not()]);
+            }
+            let middle = split(&params.middle.text(Kind::String), self.control);
+            for value in self.raw(case, &texts, params.close)? {
+                ways.push([key, &middle, &value].concat());
+            }
+        }
+        if types.without(Types::STRING).is_empty() {
+            // Texts alone.
+        } else if let Middle::ByType(..) = params.middle {
+            for (kind, own) in Kind::ALL {
+                if own != Types::STRING && types.has(own) {
+                    let value = self.of_kind(goal, own)?;
+                    let middle = split(&params.middle.text(kind), self.control);
+                    ways.push([key, &middle, &[value], &close].concat());
+                }
+            }
+        } else {
+            let value = self.wanted(goal, Form::NoText);
+            let middle = split(&params.middle.text(Kind::Null), self.control);
+            ways.push([key, &middle, &[value], &close].concat());
+        }
+        Ok(vec![self.lark.choice(ways)])
+    }
+
+    /// A value of one type.
+    fn of_kind(&mut self, goal: &[NodeId], kind: Types) -> Found<Symbol> {
+        let mut ways = Ways::new();
+        for mut case in Cases::of(self.document, goal)? {
+            case.types = case.types.and(kind);
+            let values = case.values.iter_mut();
+            values.for_each(|values| values.retain(|value| Types::of(value) == kind));
+            self.case(&case, &mut ways)?;
+        }
+        Ok(self.lark.choice(ways))
+    }
+
+    /// A text as it is, with what ends it.
+    fn raw(&mut self, case: &Branch<'a>, texts: &Regex, close: &str) -> Found<Ways> {
+        let mark = close.trim();
+        let mark = mark.split_inclusive('>').next().unwrap_or(mark);
+        let outside = Regex::literal(mark).containing().not();
+        let texts = Regex::and([texts.clone(), outside]);
+        let close = split(close, self.control);
+        let token = close
+            .iter()
+            .position(|symbol| matches!(symbol, Symbol::Token(_)));
+        let (text, rest) = close.split_at(token.unwrap_or(close.len()));
+        // Only the end says how long a text is, so that they are one terminal.
+        let ending = text.iter().map(|symbol| match symbol {
+            Symbol::Literal(text) => Regex::literal(text),
+            _ => Regex::Empty,
+        });
+        let whole = Regex::concat([texts.clone()].into_iter().chain(ending)).coded(&Codec::raw());
+        let nullable = whole.is_nullable();
+        let some = if nullable {
+            Regex::and([whole, Regex::of_length(1, None)])
+        } else {
+            whole
+        };
+        let terminal = self.lark.terminal(&some);
+        let terminal = terminal.or_else(|reason| self.string_error(case, reason))?;
+        let mut ways: Ways = terminal
+            .map(|terminal| vec![terminal])
+            .into_iter()
+            .collect();
+        ways.extend(nullable.then(Vec::new));
+        Ok(ways
+            .into_iter()
+            .map(|way| [way, rest.to_vec()].concat())
+            .collect())
+    }
+
+    /// The inside of an element and its end.
+    pub(super) fn element(&mut self, goal: &[NodeId], name: &str) -> Found<Ways> {
+        let Some(mark) = self.mark else {
+            return Ok(Ways::new());
+        };
+        let end = format!("{mark}</{name}>");
+        let close = split(&end, self.control);
+        let mut ways = Ways::new();
+        let mut types = Types::NONE;
+        let cases = Cases::of(self.document, goal)?;
+        for case in &cases {
+            types = types.or(match &case.values {
+                None => case.types,
+                Some(values) => values
+                    .iter()
+                    .fold(Types::NONE, |all, value| all.or(Types::of(value))),
+            });
+        }
+        let scalars = types.without(Types::ARRAY).without(Types::OBJECT);
+        for case in &cases {
+            let composed = case
+                .values
+                .iter()
+                .flatten()
+                .any(|value| value.is_array() || value.is_object());
+            if composed {
+                return self.error(
+                    case,
+                    "enum",
+                    "has lists or objects, which this model's notation cannot write",
+                );
+            }
+            if case.values.is_none() && case.types.has(Types::OBJECT) {
+                let inside = self.properties(case, Level::Elements(mark))?;
+                ways.extend(inside.map(|inside| [inside, close.clone()].concat()));
+            }
+            if case.values.is_none() && case.types.has(Types::ARRAY) {
+                let items = self.element_items(case, mark)?;
+                ways.extend(items.map(|items| [items, close.clone()].concat()));
+            }
+        }
+        if scalars.has(Types::STRING)
+            && let Some(case) = cases.first()
+        {
+            let others = types.without(Types::STRING);
+            let texts = Regex::and([self.strings(goal)?, mistaken(others).not()]);
+            // An element without a text is one without items or properties.
+            let texts = if others.has(Types::ARRAY) || others.has(Types::OBJECT) {
+                Regex::and([texts, Regex::of_length(1, None)])
+            } else {
+                texts
+            };
+            ways.extend(self.raw(case, &texts, &end)?);
+        }
+        for kind in [Types::NULL, Types::BOOLEAN, Types::NUMBER] {
+            if scalars.has(kind) {
+                let value = self.of_kind(goal, kind)?;
+                ways.push([vec![value], close.clone()].concat());
+            }
+        }
+        Ok(ways)
+    }
+
+    /// The items of a list as elements.
+    fn element_items(
+        &mut self,
+        case: &Branch<'a>,
+        mark: &'static str,
+    ) -> Found<Option<Vec<Symbol>>> {
+        let open = [
+            split(mark, self.control),
+            vec![Symbol::Literal("<item>".to_owned())],
+        ]
+        .concat();
+        let item = |writer: &mut Self, goal: &[NodeId]| {
+            let value = writer.wanted(goal, Form::Element("item".to_owned()));
+            [open.clone(), vec![value]].concat()
+        };
+        self.list(case, "", item)
+    }
+}
