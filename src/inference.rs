@@ -40,6 +40,6 @@ pub use sampling::{
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
 pub use tools::{
     ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
-    MAX_TOOL_NAME, MAX_TOOLS, Opening, ToolChoice, ToolDefinition, ToolError, ToolEvent,
+    MAX_TOOL_NAME, MAX_TOOLS, Preface, ToolChoice, ToolDefinition, ToolError, ToolEvent,
     ToolFormat, ToolParseError, ToolParser, ToolSet,
 };

@@ -9,11 +9,13 @@ mod intake;
 mod line;
 mod outlet;
 mod pulse;
+mod reader;
 mod thread;
 
 pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
 pub use outlet::{GenerationEvent, GenerationStream, Sequel, SequelFuture};
 pub(crate) use outlet::{StreamParts, stream};
+pub(crate) use reader::{AnswerReader, ReplyReader};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -66,7 +68,7 @@ impl LoadedModel {
 
     /// The markers of the model's tool format that are tokens without text.
     pub fn control_tokens(&self) -> Vec<ControlToken> {
-        let markers = self.template.tool_format().markers().iter();
+        let markers = self.template.tool_format().markers();
         let mut piece = Vec::new();
         let mut control = |text: &'static str| {
             let tokens = self.tokenizer.encode(text, true).ok()?;

@@ -21,6 +21,7 @@ mod source;
 mod stack;
 mod strings;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -29,7 +30,7 @@ use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
-use super::tools::{ToolFormat, ToolSet};
+use super::tools::{ToolFormat, ToolSet, recognise};
 use cost::Given;
 use expression::PREFIX;
 
@@ -158,11 +159,39 @@ impl ChatTemplate {
             name,
             environment,
             special_tokens,
-            tool_format: ToolFormat::of_template(source),
+            tool_format: ToolFormat::Json,
             capabilities: TemplateCapabilities::UNKNOWN,
         };
         template.capabilities = TemplateCapabilities::of(&template);
+        template.tool_format = template.recognised(source);
         Ok(template)
+    }
+
+    /// How the models of this template write calls, by what it writes itself.
+    fn recognised(&self, source: &str) -> ToolFormat {
+        let spent = Cell::new(false);
+        recognise(source, |messages, tools, add_generation_prompt| {
+            if spent.get() {
+                return None;
+            }
+            let messages = messages.iter().cloned();
+            let adapted = adapt::Adapted {
+                messages: if self.capabilities.parts {
+                    messages.map(capabilities::in_parts).collect()
+                } else {
+                    messages.collect()
+                },
+                tools: Some(tools.clone()),
+            };
+            let options = RenderOptions {
+                add_generation_prompt,
+                ..RenderOptions::default()
+            };
+            let rendered = self.render_conversation(&adapted, &options);
+            // A template that used up its budget once gets no further one.
+            spent.set(matches!(rendered, Err(TemplateError::TooMuchWork { .. })));
+            rendered.ok()
+        })
     }
 
     /// Returns the built-in template of a format, with that format's special tokens.

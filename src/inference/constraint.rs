@@ -32,15 +32,30 @@ use super::tools::{ControlToken, ToolFormat};
 
 /// When a constraint holds.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Extent {
     /// For the whole reply, which is an answer.
     Answer,
     /// For the whole reply, which is tool calls.
     Calls(Vec<ControlToken>),
+    /// From where the model's thinking ends, or what else it writes before an answer; until there
+    /// the reply is free, but does not end.
+    AfterThinking {
+        /// How the models of this template write.
+        format: ToolFormat,
+        /// Markers of the format that are control tokens of the model.
+        control: Vec<ControlToken>,
+        /// Whether the reply begins inside the model's thinking.
+        thinking: bool,
+        /// Whether tool calls follow, or else an answer.
+        calls: bool,
+    },
     /// From the opening of the first tool call on; before it the reply is free text.
     FromOpening {
         /// How calls begin.
         format: ToolFormat,
+        /// The names of the tools on offer.
+        names: Vec<String>,
         /// Markers of the format that are control tokens of the model.
         control: Vec<ControlToken>,
         /// Whether the reply begins inside the model's thinking.
@@ -51,7 +66,8 @@ pub enum Extent {
 /// What a token did to a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// The token completed the opening of a tool call: from here on the reply is constrained.
+    /// The token completed the opening of a tool call, or the thinking: from here on the reply is
+    /// constrained.
     pub entered: bool,
     /// Nothing can follow any more.
     pub complete: bool,

@@ -155,6 +155,10 @@ impl GenerationReport {
 pub struct Completion {
     /// The reply's text; tool calls are no part of it.
     pub text: String,
+    /// What the model thought before an answer that has to be of a form; in all other replies,
+    /// thinking is a part of the text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub thinking: String,
     /// The tools that the model calls, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<FunctionCall>,

@@ -20,6 +20,7 @@ mod keywords;
 mod language;
 #[cfg(feature = "tools")]
 mod lark;
+mod lookup;
 mod notation;
 #[cfg(feature = "tools")]
 mod number;
@@ -38,16 +39,15 @@ mod uri;
 #[cfg(feature = "tools")]
 mod writer;
 
-pub(crate) use document::{Document, NodeId};
+pub(crate) use document::Document;
 pub(crate) use exact::{LIMIT, first_rounded};
 pub(crate) use keywords::{Holds, holds};
+pub(crate) use lookup::Lookup;
 pub(crate) use notation::{Arguments, Kind, Middle, Params, Style};
-pub(crate) use types::{Types, property_types};
+pub(crate) use types::Types;
 
 #[cfg(feature = "tools")]
-pub(crate) use branch::SchemaError;
-#[cfg(feature = "tools")]
-pub(crate) use lark::{Lark, RuleId, Symbol};
+pub(crate) use lark::{Lark, Symbol};
 #[cfg(feature = "tools")]
 pub(crate) use regex::{Codec, Regex};
 #[cfg(feature = "tools")]

@@ -2,17 +2,24 @@
 //! back while they are being written.
 //!
 //! A [`ToolFormat`] is chosen from the chat template. It says how calls look in the reply
-//! ([`ToolFormat::grammar`] makes that binding) and how a [`ToolParser`] finds them there.
+//! ([`ToolFormat::grammar`] makes that binding) and how a [`ToolParser`] finds them there. All
+//! that is known of a family's notation stands in one table, `family`.
 
 mod call;
+mod declared;
 mod definition;
 mod entry;
+mod family;
 mod format;
 mod grammar;
 mod opening;
 mod parser;
+mod pattern;
+mod preface;
+mod recognise;
 mod scan;
-mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use call::{FunctionCall, MAX_PARALLEL_CALLS};
@@ -21,7 +28,9 @@ pub use definition::{
     ToolError, ToolSet,
 };
 pub use format::{ControlToken, ToolFormat};
-pub use opening::{Finder, Opening};
+pub use opening::Finder;
 pub use parser::{ToolEvent, ToolParseError, ToolParser};
+pub use preface::Preface;
 
 pub(crate) use definition::{Measured, measure};
+pub(crate) use recognise::recognise;

@@ -11,11 +11,11 @@ use thiserror::Error;
 
 use super::{BoxFuture, Elpis, Session};
 use crate::actors::emotion::{Feeling, Observation};
-use crate::actors::engine::{Sequel, SequelFuture};
+use crate::actors::engine::{ReplyReader, Sequel, SequelFuture};
 use crate::emotion::{EmotionEvent, LexicalAppraiser};
 use crate::error::Error;
 use crate::event::{Event, EventSource};
-use crate::inference::{ChatMessage, Role, SessionId, ToolEvent, ToolParser};
+use crate::inference::{ChatMessage, Role, SessionId};
 use crate::telemetry;
 
 /// Longest that an appraiser may take over a text.
@@ -137,8 +137,8 @@ pub(super) async fn message(session: &Session, messages: &[ChatMessage], turn: &
 /// What is known of a reply before it is written.
 #[derive(Debug)]
 pub(super) struct ReplyForm {
-    /// Reads calls out of it, if tools are on offer.
-    pub tools: Option<ToolParser>,
+    /// Reads calls out of it, or makes text of it.
+    pub reader: Option<ReplyReader>,
     /// Whether it begins inside the model's thinking.
     pub thinking: bool,
     /// Whether it is text that may tell feelings; the settings may still say
@@ -178,17 +178,9 @@ pub(super) fn sequel(session: &Session, form: ReplyForm, turn: Turn) -> Option<S
 /// The reply without thinking and calls. Thinking that was cut off has no
 /// reply behind it.
 fn prose(reply: String, form: ReplyForm) -> String {
-    let text = match form.tools {
+    let text = match form.reader {
         None => reply,
-        Some(mut tools) => {
-            let mut events = tools.push(&reply).unwrap_or_default();
-            events.extend(tools.finish().unwrap_or_default());
-            let texts = events.into_iter().filter_map(|event| match event {
-                ToolEvent::Text(text) => Some(text),
-                _ => None,
-            });
-            texts.collect()
-        }
+        Some(reader) => reader.text(&reply),
     };
     let [begin, end] = THINKING;
     let answer = match text.rsplit_once(end) {
@@ -285,14 +277,14 @@ pub(super) fn own_session() -> Result<SessionId, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::ToolFormat;
+    use crate::inference::{ToolFormat, ToolParser};
 
     #[test]
     fn neither_thinking_nor_calls_are_read_whether_they_end_or_not() {
         let read = |reply: &str, thinking, tools: bool| {
-            let parser = || ToolParser::new(ToolFormat::Hermes, 1, thinking);
+            let parser = || ReplyReader::Calls(ToolParser::new(ToolFormat::Hermes, 1, thinking));
             let form = ReplyForm {
-                tools: tools.then(parser),
+                reader: tools.then(parser),
                 thinking,
                 read: true,
             };

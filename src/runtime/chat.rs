@@ -9,13 +9,13 @@ use super::prompt;
 use super::session::Session;
 use crate::actors::Wiring;
 use crate::actors::emotion::FollowedMood;
-use crate::actors::engine::{GenerationStream, Permit, Sequel, StreamParts, stream};
+use crate::actors::engine::{GenerationStream, Permit, ReplyReader, Sequel, StreamParts, stream};
 use crate::backend::Token;
 use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, Completion, GenerationOptions, Guide, ModulationTiming, RequestId, ResponseFormat,
-    SamplingParams, SessionId, ToolChoice, ToolParser,
+    ChatMessage, Completion, ControlToken, GenerationOptions, Guide, ModulationTiming, RequestId,
+    ResponseFormat, SamplingParams, SessionId, ToolChoice,
 };
 use crate::scheduler::{MoodSource, Task};
 use crate::telemetry::RequestWatch;
@@ -243,19 +243,22 @@ impl Chat {
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
         watch.model(&model.facts.name);
-        let reader = form.reader(&model, prompt.thinking);
+        let control = model.control_tokens();
+        let thinking = prompt.thinking;
+        let reader = form.reader(&model, &control, thinking);
         // What has to be of a form is data and tells no feelings.
         let sequel = turn.and_then(|turn| {
-            let reader = form.reader(&model, prompt.thinking);
+            let reader = form.reader(&model, &control, thinking);
             let form = ReplyForm {
-                tools: reader.map(|reader| reader(0)),
-                thinking: form.may_think(prompt.thinking),
+                reader: reader.map(|reader| reader(0)),
+                thinking,
                 read: !form.is_answer(),
             };
             appraisal::sequel(&session, form, turn)
         });
         let parallel = options.parallel_tool_calls != Some(false);
-        let guide = form.guide(&model, parallel, prompt.thinking).await?;
+        let visible = form.visible(&model, &control);
+        let guide = form.guide(&model, control, parallel, thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if emotional {
             let tracker = elpis.inner.emotion.follow(session.id()).await?;
@@ -268,7 +271,7 @@ impl Chat {
             .or(model_settings.seed)
             .unwrap_or_else(rand::random);
         // A seed that is fixed for a conversation must not repeat its ids.
-        let tools = reader.map(|reader| reader(seed ^ id.0.rotate_left(32)));
+        let reader = reader.map(|reader| reader(seed ^ id.0.rotate_left(32)));
         watch.queued(|| prompt.text.clone());
         Ok(Prepared {
             session: session.id().clone(),
@@ -277,10 +280,11 @@ impl Chat {
             max_tokens,
             seed,
             guide,
+            visible,
             mood,
             permit,
             sequel,
-            tools,
+            reader,
         })
     }
 }
@@ -293,10 +297,11 @@ struct Prepared {
     max_tokens: u32,
     seed: u64,
     guide: Option<Guide>,
+    visible: Vec<ControlToken>,
     mood: Option<Box<dyn MoodSource>>,
     permit: Permit,
     sequel: Option<Sequel>,
-    tools: Option<ToolParser>,
+    reader: Option<ReplyReader>,
 }
 
 impl Prepared {
@@ -317,8 +322,8 @@ impl Prepared {
             permit: self.permit,
         };
         let (outlet, mut stream) = stream(parts, &wiring.intake, self.sequel);
-        if let Some(tools) = self.tools {
-            stream = stream.with_tools(tools);
+        if let Some(reader) = self.reader {
+            stream = stream.with_reader(reader);
         }
         let task = Task {
             id,
@@ -326,6 +331,7 @@ impl Prepared {
             prompt: self.prompt,
             max_tokens: self.max_tokens,
             guide: self.guide,
+            visible: self.visible,
             sampling: SamplingParams {
                 temperature: settings.model.temperature as f32,
                 top_p: settings.model.top_p as f32,

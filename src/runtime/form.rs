@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::actors::engine::LoadedModel;
+use crate::actors::engine::{AnswerReader, LoadedModel, ReplyReader};
 use crate::error::EngineError;
 use crate::inference::{
-    ConstraintError, Extent, GenerationOptions, Grammar, Guide, RequestError, ResponseFormat,
-    ToolChoice, ToolParser, ToolSet,
+    ConstraintError, ControlToken, Extent, GenerationOptions, Grammar, Guide, Preface,
+    ResponseFormat, ToolChoice, ToolDefinition, ToolParser, ToolSet,
 };
 
 /// The form of a reply.
@@ -39,35 +39,45 @@ impl Form {
         }
     }
 
+    /// Control tokens that say something of a free reply: what is thought, and what is said.
+    pub fn visible(&self, model: &LoadedModel, control: &[ControlToken]) -> Vec<ControlToken> {
+        let format = model.template.tool_format();
+        match self {
+            Self::Free => {
+                let marks = control.iter().filter(|token| format.marks(token.text));
+                marks.copied().collect()
+            }
+            Self::Calls(..) | Self::Answer(_) => Vec::new(),
+        }
+    }
+
     /// Whether the whole reply is of a form that was asked for.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Answer(_))
     }
 
-    /// Whether the reply begins inside the model's thinking if the template has opened it. One
-    /// that has to be of a form does not think.
-    pub fn may_think(&self, opened: bool) -> bool {
-        let free = match self {
-            Self::Free => true,
-            Self::Calls(_, choice) => *choice == ToolChoice::Auto,
-            Self::Answer(_) => false,
-        };
-        opened && free
-    }
-
-    /// What reads calls out of the reply, once it is given a seed for their ids.
+    /// What reads the reply, once it is given a seed for the ids of calls. `thinking` tells whether
+    /// the template has opened the model's thinking.
     pub fn reader(
         &self,
         model: &LoadedModel,
+        control: &[ControlToken],
         thinking: bool,
-    ) -> Option<impl FnOnce(u64) -> ToolParser + use<>> {
-        let Self::Calls(tools, _) = self else {
-            return None;
-        };
+    ) -> Option<impl FnOnce(u64) -> ReplyReader + use<>> {
         let format = model.template.tool_format();
-        let thinking = self.may_think(thinking);
-        let tools = tools.clone();
-        Some(move |seed| ToolParser::new(format, seed, thinking).with_tools(&tools))
+        let reader = match self {
+            Self::Calls(tools, _) => Reader::Calls(tools.clone()),
+            Self::Answer(_) => Reader::Answer(Preface::new(format, control, thinking)?),
+            Self::Free if self.visible(model, control).is_empty() => return None,
+            Self::Free => Reader::Texts,
+        };
+        Some(move |seed| match reader {
+            Reader::Calls(tools) => {
+                ReplyReader::Calls(ToolParser::new(format, seed, thinking).with_tools(&tools))
+            }
+            Reader::Texts => ReplyReader::Calls(ToolParser::of_texts(format, thinking)),
+            Reader::Answer(preface) => ReplyReader::Answer(AnswerReader::new(preface)),
+        })
     }
 
     /// Compiles the guide of the reply. Takes a thread of its own, since grammars and
@@ -75,31 +85,15 @@ impl Form {
     pub async fn guide(
         self,
         model: &Arc<LoadedModel>,
+        control: Vec<ControlToken>,
         parallel: bool,
         thinking: bool,
     ) -> Result<Option<Guide>, EngineError> {
-        let (grammar, extent) = match self {
-            Self::Free => return Ok(None),
-            Self::Answer(grammar) => (grammar, Extent::Answer),
-            Self::Calls(tools, choice) => {
-                let format = model.template.tool_format();
-                let control = model.control_tokens();
-                let chosen = tools.chosen(&choice).map_err(RequestError::from)?;
-                let parallel = parallel && !matches!(choice, ToolChoice::Named(_));
-                let grammar = Grammar::of_tools(format.grammar(chosen, parallel, &control));
-                let extent = match choice {
-                    ToolChoice::Auto => Extent::FromOpening {
-                        format,
-                        control,
-                        thinking,
-                    },
-                    _ => Extent::Calls(control),
-                };
-                (grammar, extent)
-            }
-        };
+        if matches!(self, Self::Free) {
+            return Ok(None);
+        }
         let model = Arc::clone(model);
-        let compile = move || model.vocabulary()?.compile(&grammar, extent);
+        let compile = move || self.compile(&model, control, parallel, thinking);
         let compiled = tokio::task::spawn_blocking(compile).await;
         let compiled = compiled.unwrap_or_else(|error| {
             Err(ConstraintError::refused(
@@ -107,6 +101,71 @@ impl Form {
                 error.to_string(),
             ))
         });
-        Ok(Some(compiled?))
+        Ok(compiled?)
     }
+
+    fn compile(
+        self,
+        model: &LoadedModel,
+        control: Vec<ControlToken>,
+        parallel: bool,
+        thinking: bool,
+    ) -> Result<Option<Guide>, ConstraintError> {
+        let format = model.template.tool_format();
+        let vocabulary = model.vocabulary()?;
+        let (tools, choice) = match self {
+            Self::Free => return Ok(None),
+            Self::Answer(grammar) => {
+                let extent = Extent::AfterThinking {
+                    format,
+                    control,
+                    thinking,
+                    calls: false,
+                };
+                return vocabulary.compile(&grammar, extent).map(Some);
+            }
+            Self::Calls(tools, choice) => (tools, choice),
+        };
+        // The choice was checked against the tools.
+        let chosen = tools.chosen(&choice).unwrap_or(tools.tools());
+        let parallel = parallel && !matches!(choice, ToolChoice::Named(_));
+        let grammar = |tools: &[ToolDefinition]| -> Result<Grammar, ConstraintError> {
+            let lark = format.grammar(tools, parallel, &control)?;
+            Ok(Grammar::of_tools(lark))
+        };
+        let extent = match choice {
+            ToolChoice::Auto => Extent::FromOpening {
+                format,
+                names: tools.names().map(str::to_owned).collect(),
+                control: control.clone(),
+                thinking,
+            },
+            _ => Extent::AfterThinking {
+                format,
+                control: control.clone(),
+                thinking,
+                calls: true,
+            },
+        };
+        let compiled = vocabulary.compile(&grammar(chosen)?, extent);
+        let Err(refused @ ConstraintError::Refused { .. }) = compiled else {
+            return compiled.map(Some);
+        };
+        // The compiler does not know whose fault it is.
+        for tool in chosen {
+            let alone = vocabulary.compile(
+                &grammar(std::slice::from_ref(tool))?,
+                Extent::Calls(Vec::new()),
+            );
+            alone.map_err(|error| error.of_tool(&tool.name))?;
+        }
+        Err(refused)
+    }
+}
+
+/// How a reply is read.
+enum Reader {
+    Calls(ToolSet),
+    Texts,
+    Answer(Preface),
 }

@@ -150,7 +150,7 @@ fn render(
         return Err(RequestError::EmptyPrompt.into());
     }
     let text = rendered.text;
-    let thinking = text.trim_end().ends_with("<think>");
+    let thinking = template.tool_format().opens_thinking(&text);
     Ok(Prompt {
         tokens,
         text,

@@ -97,7 +97,7 @@ impl Slot {
             Err(error) => return Err(Box::new((task, RequestError::Stop(error).into()))),
         };
         let constrained = task.guide.as_ref().is_some_and(Guide::is_active);
-        if constrained {
+        if task.guide.as_ref().is_some_and(Guide::is_binding) {
             text.ignore_stops();
         }
         let modulation = task

@@ -4,8 +4,8 @@ use crate::backend::Token;
 use crate::emotion::Modulation;
 use crate::error::EngineError;
 use crate::inference::{
-    AppliedModulation, GenerationOptions, GenerationReport, Guide, ModulationTiming, RequestId,
-    SamplingParams, SessionId,
+    AppliedModulation, ControlToken, GenerationOptions, GenerationReport, Guide, ModulationTiming,
+    RequestId, SamplingParams, SessionId,
 };
 use crate::steering::SteeringLibrary;
 
@@ -89,6 +89,8 @@ pub struct Task {
     pub timing: ModulationTiming,
     /// Keeps the reply to a form; `None`: any text.
     pub guide: Option<Guide>,
+    /// Control tokens whose texts are a part of the reply where no guide says so.
+    pub visible: Vec<ControlToken>,
     /// The session's emotion; `None`: no modulation.
     pub mood: Option<Box<dyn MoodSource>>,
     /// When it was submitted, in seconds of the scheduler's clock.

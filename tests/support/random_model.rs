@@ -36,7 +36,7 @@ pub const PIECES: [&str; 22] = [
     "\n{\"",
     "<tool_call>\n{",
     "{\"name\": \"",
-    "<tool_call> no",
+    "<tool_call>{no",
     "null",
     "<escape>",
     "<escape>}",

@@ -190,7 +190,7 @@ pub fn replies() -> Vec<Reply> {
         (
             MistralV11,
             "[TOOL_CALLS]none of them[TOOLS]",
-            "none of them[TOOLS]",
+            "[TOOL_CALLS]none of them[TOOLS]",
             vec![],
         ),
         (
@@ -223,7 +223,7 @@ pub fn replies() -> Vec<Reply> {
         (
             FunctionGemma,
             "<start_function_call>calling you {back}",
-            "calling you {back}",
+            "<start_function_call>calling you {back}",
             vec![],
         ),
         (
@@ -253,7 +253,7 @@ pub fn replies() -> Vec<Reply> {
         (
             Qwen3Coder,
             "<tool_call> <functional> and <function=x y>",
-            "<functional> and <function=x y>",
+            "<tool_call> <functional> and <function=x y>",
             vec![],
         ),
     ]

@@ -11,12 +11,13 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::line::{Line, Lines};
+use super::reader::ReplyReader;
 use super::{Intake, Permit};
 use crate::bus::EventBus;
 use crate::error::EngineError;
 use crate::inference::{
     AppliedModulation, Completion, ConstraintError, FunctionCall, GenerationReport, RequestId,
-    SessionId, ToolEvent, ToolParser,
+    SessionId, ToolEvent,
 };
 use crate::scheduler::{Outcome, Outlet, PromptAccount};
 use crate::steering::SteeringLibrary;
@@ -79,7 +80,7 @@ pub(crate) fn stream(
         id,
         receiver,
         line,
-        tools: None,
+        reader: None,
         ready: VecDeque::new(),
         over: false,
     };
@@ -196,6 +197,9 @@ impl Drop for StreamOutlet {
 pub enum GenerationEvent {
     /// The next piece of the reply: whole characters, at least one.
     Text(String),
+    /// The next piece of what the model thinks before an answer that has to be of a form. In all
+    /// other replies, thinking is a part of the text.
+    Thinking(String),
     /// The model calls a tool; its arguments follow.
     ToolCallStarted {
         /// The call's place in the reply, from 0.
@@ -239,17 +243,17 @@ pub struct GenerationStream {
     id: RequestId,
     receiver: mpsc::Receiver<CompactString>,
     line: Arc<Line>,
-    /// Reads tool calls out of the texts.
-    tools: Option<ToolParser>,
+    /// Makes events of the texts; without one, each is an event.
+    reader: Option<ReplyReader>,
     /// What was read and not yielded yet.
     ready: VecDeque<GenerationEvent>,
     over: bool,
 }
 
 impl GenerationStream {
-    /// Reads tool calls out of the reply.
-    pub(crate) fn with_tools(mut self, parser: ToolParser) -> Self {
-        self.tools = Some(parser);
+    /// Reads the reply.
+    pub(crate) fn with_reader(mut self, reader: ReplyReader) -> Self {
+        self.reader = Some(reader);
         self
     }
 
@@ -269,16 +273,19 @@ impl GenerationStream {
     /// The error that ended the generation.
     pub async fn completion(mut self) -> Result<Completion, EngineError> {
         let mut text = String::new();
+        let mut thinking = String::new();
         let mut tool_calls = Vec::new();
         while let Some(event) = self.next().await {
             match event? {
                 GenerationEvent::Text(piece) => text.push_str(&piece),
+                GenerationEvent::Thinking(piece) => thinking.push_str(&piece),
                 GenerationEvent::ToolCall(call) => tool_calls.push(call),
                 GenerationEvent::ToolCallStarted { .. }
                 | GenerationEvent::ToolCallArguments { .. } => {}
                 GenerationEvent::Finished(report) => {
                     return Ok(Completion {
                         text,
+                        thinking,
                         tool_calls,
                         report: Arc::unwrap_or_clone(report),
                     });
@@ -292,13 +299,12 @@ impl GenerationStream {
 impl GenerationStream {
     /// Makes events of the next text, or of the end.
     fn take(&mut self, text: Option<CompactString>) -> Result<(), EngineError> {
-        let Self { tools, ready, .. } = self;
+        let Self { reader, ready, .. } = self;
         if let Some(text) = text {
-            match tools {
+            match reader {
                 None => ready.push_back(GenerationEvent::Text(text.into())),
-                Some(tools) => {
-                    let events = tools.push(&text).map_err(ConstraintError::from)?;
-                    ready.extend(events.into_iter().map(GenerationEvent::from));
+                Some(reader) => {
+                    ready.extend(reader.push(&text).map_err(ConstraintError::from)?);
                 }
             }
             return Ok(());
@@ -306,9 +312,8 @@ impl GenerationStream {
         self.over = true;
         let ending = self.line.ending().cloned();
         let report = ending.unwrap_or(Err(EngineError::EngineRestarted))?;
-        if let Some(tools) = tools {
-            let events = tools.finish().map_err(ConstraintError::from)?;
-            ready.extend(events.into_iter().map(GenerationEvent::from));
+        if let Some(reader) = reader {
+            ready.extend(reader.finish().map_err(ConstraintError::from)?);
         }
         ready.push_back(GenerationEvent::Finished(report));
         Ok(())

@@ -59,6 +59,10 @@ impl Guide {
         match *self {}
     }
 
+    pub fn is_binding(&self) -> bool {
+        match *self {}
+    }
+
     pub fn is_accepting(&mut self) -> bool {
         match *self {}
     }

@@ -1,5 +1,6 @@
 //! A constraint in force on one reply.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,21 +11,34 @@ use llguidance::toktrie::SimpleVob;
 use super::vocabulary::{Vocabulary, reason};
 use super::{ConstraintError, Extent, Progress};
 use crate::inference::sampling::Sampler;
-use crate::inference::tools::{ControlToken, Finder};
+use crate::inference::tools::{ControlToken, Finder, Preface};
 
 /// A grammar that takes longer for the mask of one token ends its reply: the other replies of a
 /// batch wait for it.
 const MASK_LIMIT: Duration = Duration::from_secs(2);
 
+/// Most white space between thinking and what follows it, in bytes. It is no part of either.
+const MAX_SPACE: usize = 16;
+
 /// Says before every token of one reply which ones may follow.
 pub struct Guide {
     vocabulary: Arc<Vocabulary>,
     matcher: Matcher,
-    /// Looks for the opening while the reply is free.
-    watch: Option<Finder>,
+    watch: Watch,
     control: Vec<ControlToken>,
+    /// The last tokens, as far as what is held back for an opening goes.
+    recent: Recent,
     calls: bool,
+    /// How much white space may still stand before what is constrained.
+    space: usize,
     tokens: u32,
+}
+
+/// What is waited for while the reply is free.
+enum Watch {
+    Nothing,
+    Opening(Finder),
+    Thinking(Preface),
 }
 
 /// The tokens that may follow, as [`Sampler::sample_masked`] takes them.
@@ -48,42 +62,67 @@ impl fmt::Debug for Mask {
 /// What a token would do to a reply that is still free.
 enum Outlook {
     Free,
-    /// Opens a call and goes on with what may stand there.
-    Opens,
-    /// Opens a call and goes on with what may not stand there.
+    /// Begins what is constrained and goes on with what may stand there.
+    Enters,
+    /// Begins what is constrained and goes on with what may not stand there.
     Breaks,
 }
 
 impl Guide {
     pub(super) fn new(vocabulary: Arc<Vocabulary>, matcher: Matcher, extent: Extent) -> Self {
-        let calls = extent != Extent::Answer;
-        let (watch, control) = match extent {
-            Extent::Answer => (None, Vec::new()),
-            Extent::Calls(control) => (None, control),
-            Extent::FromOpening {
+        let (watch, control, calls) = match extent {
+            Extent::Answer => (Watch::Nothing, Vec::new(), false),
+            Extent::Calls(control) => (Watch::Nothing, control, true),
+            Extent::AfterThinking {
                 format,
                 control,
                 thinking,
-            } => (Some(format.finder(thinking)), control),
+                calls,
+            } => {
+                let preface = Preface::new(format, &control, thinking);
+                let watch = preface.map_or(Watch::Nothing, Watch::Thinking);
+                (watch, control, calls)
+            }
+            Extent::FromOpening {
+                format,
+                names,
+                control,
+                thinking,
+            } => {
+                let names = names.iter().map(String::as_str);
+                let finder = format.finder(names, &control, thinking);
+                (Watch::Opening(finder), control, true)
+            }
         };
         Self {
             vocabulary,
             matcher,
             watch,
             control,
+            recent: Recent::default(),
             calls,
+            space: 0,
             tokens: 0,
         }
     }
 
     /// Whether the reply is constrained at this point.
     pub fn is_active(&self) -> bool {
-        self.watch.is_none()
+        matches!(self.watch, Watch::Nothing)
+    }
+
+    /// Whether the reply has to come to what is constrained, however free it still is.
+    pub fn is_binding(&self) -> bool {
+        !matches!(self.watch, Watch::Opening(_))
     }
 
     /// Whether the reply would be whole if it ended here.
     pub fn is_accepting(&mut self) -> bool {
-        self.watch.is_some() || self.matcher.is_accepting().unwrap_or(false)
+        match self.watch {
+            Watch::Nothing => self.matcher.is_accepting().unwrap_or(false),
+            Watch::Opening(_) => true,
+            Watch::Thinking(_) => false,
+        }
     }
 
     /// Whether what is constrained is tool calls.
@@ -98,9 +137,14 @@ impl Guide {
     pub fn mask(&mut self) -> Result<Mask, ConstraintError> {
         let start = Instant::now();
         let mask = self.matcher.compute_mask_or_eos();
-        let mask = mask.map_err(|error| self.failed(&error))?;
+        let mut mask = mask.map_err(|error| self.failed(&error))?;
         if start.elapsed() > MASK_LIMIT {
             return Err(self.failed(&"the grammar takes too long for a token"));
+        }
+        if self.space > 0 {
+            let spaces = self.vocabulary.spaces().iter();
+            let short = spaces.filter(|(_, length)| *length <= self.space);
+            short.for_each(|(token, _)| mask.allow_token(*token));
         }
         Ok(Mask(mask))
     }
@@ -121,7 +165,7 @@ impl Guide {
         }
         let token = sampler.sample(logits)?;
         match self.outlook(token)? {
-            Outlook::Free | Outlook::Opens => Ok(token),
+            Outlook::Free | Outlook::Enters => Ok(token),
             Outlook::Breaks => {
                 let mask = self.unbroken(logits.len())?;
                 Ok(sampler.sample_masked(logits, &mask)?)
@@ -130,66 +174,125 @@ impl Guide {
     }
 
     /// Takes note of the token that was chosen. `piece` holds its bytes; a marker of the tool
-    /// format that is a control token, and therefore has none, gets its text.
+    /// format that is a control token, and therefore has none, gets its text. White space between
+    /// thinking and what follows it is taken out.
     ///
     /// # Errors
     /// [`ConstraintError::Failed`].
     pub fn accept(&mut self, token: u32, piece: &mut Vec<u8>) -> Result<Progress, ConstraintError> {
         self.tokens += 1;
-        if let Some(control) = self.control.iter().find(|control| control.id == token) {
+        let control = self.control.iter().find(|control| control.id == token);
+        if let Some(control) = control {
             piece.clear();
             piece.extend_from_slice(control.text.as_bytes());
         }
+        let is_control = control.is_some();
         let mut progress = Progress::default();
-        let consumed = match &mut self.watch {
-            None => self.matcher.consume_token(token),
-            Some(watch) => {
-                if !watch.push(piece, &mut Vec::new()) {
+        let following = match &mut self.watch {
+            Watch::Nothing => {
+                if self.space > 0 && self.is_space(token, piece)? {
+                    self.space -= piece.len();
+                    piece.clear();
                     return Ok(progress);
                 }
-                progress.entered = true;
-                let tokens =
-                    opening_tokens(&self.vocabulary, &self.control, token, watch.pending());
-                self.watch = None;
-                let Some(tokens) = tokens else {
-                    return Err(self.failed(&"a call cannot begin so"));
+                self.space = 0;
+                Some(vec![token])
+            }
+            Watch::Opening(finder) => {
+                self.recent.push(token, piece, is_control);
+                if !finder.push(piece, &mut Vec::new()) {
+                    self.recent.keep(finder.pending().len());
+                    return Ok(progress);
+                }
+                self.recent.keep(finder.pending().len());
+                let recent = std::mem::take(&mut self.recent);
+                recent.tokens(&self.vocabulary, finder.pending())
+            }
+            Watch::Thinking(preface) => {
+                let Some(behind) = preface.push(piece, &mut Vec::new()) else {
+                    return Ok(progress);
                 };
-                self.matcher.consume_tokens(&tokens)
+                self.space = MAX_SPACE;
+                let rest = behind.trim_ascii_start();
+                let space = behind.len() - rest.len();
+                let from = piece.len().saturating_sub(behind.len());
+                piece.drain(from..(from + space).min(piece.len()));
+                if rest.is_empty() {
+                    Some(Vec::new())
+                } else {
+                    self.space = 0;
+                    spelled(&self.vocabulary, rest)
+                }
             }
         };
+        progress.entered = !self.is_active();
+        self.watch = Watch::Nothing;
+        let Some(tokens) = following else {
+            return Err(self.failed(&"what is constrained cannot begin so"));
+        };
+        let consumed = self.matcher.consume_tokens(&tokens);
         consumed.map_err(|error| self.failed(&error))?;
         progress.complete = self.matcher.is_stopped();
         Ok(progress)
     }
 
+    /// Whether a token is white space in front of what is constrained, and no part of it.
+    fn is_space(&mut self, token: u32, piece: &[u8]) -> Result<bool, ConstraintError> {
+        let blank = !piece.is_empty() && piece.iter().all(u8::is_ascii_whitespace);
+        if !blank || piece.len() > self.space {
+            return Ok(false);
+        }
+        let valid = self.matcher.validate_tokens(&[token]);
+        Ok(valid.map_err(|error| self.failed(&error))? == 0)
+    }
+
     fn outlook(&mut self, token: u32) -> Result<Outlook, ConstraintError> {
-        let Some(watch) = &self.watch else {
-            return Ok(Outlook::Free);
-        };
         let control = self.control.iter().find(|control| control.id == token);
+        let is_control = control.is_some();
         let piece = match control {
             Some(control) => control.text.as_bytes(),
             None => self.vocabulary.trie().token(token),
         };
-        let mut watch = watch.clone();
-        if !watch.push(piece, &mut Vec::new()) {
-            return Ok(Outlook::Free);
-        }
-        let tokens = opening_tokens(&self.vocabulary, &self.control, token, watch.pending());
+        let tokens = match &self.watch {
+            Watch::Nothing => return Ok(Outlook::Free),
+            Watch::Opening(finder) => {
+                let mut finder = finder.clone();
+                if !finder.push(piece, &mut Vec::new()) {
+                    return Ok(Outlook::Free);
+                }
+                let mut recent = self.recent.clone();
+                recent.push(token, piece, is_control);
+                recent.keep(finder.pending().len());
+                recent.tokens(&self.vocabulary, finder.pending())
+            }
+            Watch::Thinking(_) if self.vocabulary.is_end(token) => return Ok(Outlook::Breaks),
+            Watch::Thinking(preface) => {
+                let mut preface = preface.clone();
+                let Some(behind) = preface.push(piece, &mut Vec::new()) else {
+                    return Ok(Outlook::Free);
+                };
+                let rest = behind.trim_ascii_start();
+                if rest.is_empty() && behind.len() <= MAX_SPACE {
+                    return Ok(Outlook::Enters);
+                }
+                spelled(&self.vocabulary, rest)
+            }
+        };
         let Some(tokens) = tokens else {
             return Ok(Outlook::Breaks);
         };
         let valid = self.matcher.validate_tokens(&tokens);
         let valid = valid.map_err(|error| self.failed(&error))?;
         if valid == tokens.len() {
-            Ok(Outlook::Opens)
+            Ok(Outlook::Enters)
         } else {
             Ok(Outlook::Breaks)
         }
     }
 
-    /// Every token but those that open a call and go on with what may not stand there. Slow, and
-    /// rare: a model would have to write half a call in one token.
+    /// Every token but those that begin what is constrained and go on with what may not stand
+    /// there, and those that end a reply too early. Slow, and rare: a model would have to write
+    /// half a call in one token.
     fn unbroken(&mut self, vocabulary: usize) -> Result<Vec<u32>, ConstraintError> {
         let mut mask = vec![u32::MAX; vocabulary.div_ceil(32)];
         let known = vocabulary.min(self.vocabulary.trie().vocab_size());
@@ -218,18 +321,56 @@ impl fmt::Debug for Guide {
     }
 }
 
-/// Tokens that say what stands from the opening on, for the matcher alone: it looks at bytes, so
-/// any that spell them will do. `None` if no tokens spell them.
-fn opening_tokens(
-    vocabulary: &Vocabulary,
-    control: &[ControlToken],
-    token: u32,
-    bytes: &[u8],
-) -> Option<Vec<u32>> {
-    // A control token always stands alone.
-    if control.iter().any(|control| control.id == token) {
-        return Some(vec![token]);
+/// The last tokens of a reply with their bytes.
+#[derive(Debug, Clone, Default)]
+struct Recent(VecDeque<(Vec<u8>, Option<u32>)>);
+
+impl Recent {
+    /// Adds a token; of a control token, its number is kept as well.
+    fn push(&mut self, token: u32, piece: &[u8], is_control: bool) {
+        self.0
+            .push_back((piece.to_vec(), is_control.then_some(token)));
     }
+
+    /// Keeps those that the last `length` bytes lie in.
+    fn keep(&mut self, length: usize) {
+        let mut bytes: usize = self.0.iter().map(|(piece, _)| piece.len()).sum();
+        while let Some((piece, _)) = self.0.front()
+            && bytes - piece.len() >= length
+        {
+            bytes -= piece.len();
+            self.0.pop_front();
+        }
+    }
+
+    /// Tokens that say these bytes, which are the last ones, for the matcher alone: it looks at
+    /// bytes, so any that spell them will do. `None` if no tokens spell them.
+    fn tokens(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<Vec<u32>> {
+        let all: usize = self.0.iter().map(|(piece, _)| piece.len()).sum();
+        let mut outside = all.checked_sub(bytes.len())?;
+        let mut tokens = Vec::new();
+        let mut text = Vec::new();
+        for (piece, control) in &self.0 {
+            let from = outside.min(piece.len());
+            outside -= from;
+            match control {
+                // A control token always stands alone.
+                Some(id) if from == 0 => {
+                    tokens.extend(spelled(vocabulary, &text)?);
+                    text.clear();
+                    tokens.push(*id);
+                }
+                Some(_) => return None,
+                None => text.extend_from_slice(&piece[from..]),
+            }
+        }
+        tokens.extend(spelled(vocabulary, &text)?);
+        Some(tokens)
+    }
+}
+
+/// Tokens that spell these bytes.
+fn spelled(vocabulary: &Vocabulary, bytes: &[u8]) -> Option<Vec<u32>> {
     let trie = vocabulary.trie();
     let tokens = trie.greedy_tokenize(bytes);
     (trie.decode_raw(&tokens) == bytes).then_some(tokens)

@@ -51,6 +51,10 @@ const REASON: usize = 400;
 pub struct Vocabulary {
     factory: ParserFactory,
     trie: TokEnv,
+    /// The tokens that end a reply, in order.
+    ends: Vec<u32>,
+    /// The tokens that are white space, with their lengths.
+    spaces: Vec<(u32, usize)>,
     compiled: Mutex<VecDeque<(blake3::Hash, Matcher)>>,
     /// Held by the compilations that were given up.
     left_behind: Mutex<Vec<Weak<()>>>,
@@ -88,6 +92,10 @@ impl Vocabulary {
                 if usable { bytes } else { Vec::new() }
             })
             .collect();
+        let spaces = (0..count)
+            .zip(&words)
+            .filter(|(_, bytes)| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_whitespace));
+        let spaces = spaces.map(|(token, bytes)| (token, bytes.len())).collect();
         let trie = TokTrie::from(&TokRxInfo::new(count, first_end), &words).with_eos_tokens(&ends);
         let trie: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
         let slices = SLICES.map(str::to_owned);
@@ -104,6 +112,8 @@ impl Vocabulary {
         Ok(Self {
             factory,
             trie,
+            ends,
+            spaces,
             compiled: Mutex::default(),
             left_behind: Mutex::default(),
         })
@@ -136,6 +146,15 @@ impl Vocabulary {
 
     pub(super) fn trie(&self) -> &TokTrie {
         self.trie.tok_trie()
+    }
+
+    pub(super) fn is_end(&self, token: u32) -> bool {
+        self.ends.binary_search(&token).is_ok()
+    }
+
+    /// The tokens that are white space, with their lengths in bytes.
+    pub(super) fn spaces(&self) -> &[(u32, usize)] {
+        &self.spaces
     }
 
     /// A copy of its own: a shared one would share what it learns, and with it its bound.

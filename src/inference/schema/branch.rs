@@ -719,6 +719,17 @@ fn rounded(value: &Value) -> Option<(String, String)> {
 }
 
 impl<'a> Branch<'a> {
+    /// The types of the values that it allows.
+    pub fn kinds(&self) -> Types {
+        match &self.values {
+            None => self.types,
+            Some(values) => {
+                let kinds = values.iter().map(|value| Types::of(value));
+                kinds.fold(Types::NONE, Types::or)
+            }
+        }
+    }
+
     fn new() -> Self {
         Self {
             types: Types::ALL,

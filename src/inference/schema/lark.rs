@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::language::Language;
-use super::regex::Regex;
+use super::regex::{Codec, Regex};
 
 /// Most rules and terminals of a grammar.
 const MAX_PARTS: usize = 100_000;
@@ -77,67 +77,100 @@ impl Lark {
         Ok(self.named(regex, true)?.map(Symbol::Terminal))
     }
 
+    /// A literal or terminal with what ends it, as one terminal; `None` for other symbols.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn ended(&mut self, symbol: &Symbol, end: &Regex) -> Result<Option<Symbol>, String> {
+        let body = match symbol {
+            Symbol::Literal(text) => {
+                let text = Regex::literal(text).coded(&Codec::raw());
+                return self.terminal(&Regex::concat([text, end.clone()]));
+            }
+            Symbol::Terminal(TerminalId(id)) if *end == Regex::Empty => format!("T{id}"),
+            Symbol::Terminal(TerminalId(id)) => format!("T{id} {}", self.part(end)?),
+            _ => return Ok(None),
+        };
+        let id = match self.known.get(&body) {
+            Some(known) => *known,
+            None => Some(self.add(body)),
+        };
+        Ok(id.map(Symbol::Terminal))
+    }
+
+    fn add(&mut self, body: String) -> TerminalId {
+        self.bytes += body.len();
+        let id = TerminalId(self.terminals.len());
+        self.known.insert(body.clone(), Some(id));
+        self.terminals.push(body);
+        id
+    }
+
     fn named(&mut self, regex: &Regex, checked: bool) -> Result<Option<TerminalId>, String> {
         if *regex == Regex::Nothing {
             return Ok(None);
         }
         let body = self.expression(regex)?;
-        let Some(body) = body else { return Ok(None) };
         if let Some(known) = self.known.get(&body) {
             return Ok(*known);
         }
         let empty = checked && regex.plain().is_none() && Language::new(regex)?.is_empty();
-        let id = (!empty).then(|| {
-            self.bytes += body.len();
-            self.terminals.push(body.clone());
-            TerminalId(self.terminals.len() - 1)
-        });
-        if checked || id.is_some() {
-            self.known.insert(body, id);
+        if !empty {
+            return Ok(Some(self.add(body)));
         }
-        Ok(id)
+        self.known.insert(body, None);
+        Ok(None)
     }
 
     /// The text of an expression, whose parts get names where they cannot stand in it.
-    fn expression(&mut self, regex: &Regex) -> Result<Option<String>, String> {
+    fn expression(&mut self, regex: &Regex) -> Result<String, String> {
         if let Some(plain) = regex.plain() {
-            return Ok(Some(format!("/{plain}/")));
+            return Ok(format!("/{plain}/"));
         }
-        let mut part = |regex: &Regex| -> Result<String, String> {
-            let plain = regex.plain().map(|plain| format!("/{plain}/"));
-            if let Some(plain) = plain {
-                return Ok(plain);
-            }
-            match regex {
-                Regex::Not(inner) => {
-                    let inner = match inner.plain() {
-                        Some(plain) => format!("/{plain}/"),
-                        None => self.name(inner)?,
-                    };
-                    Ok(format!("~{inner}"))
-                }
-                regex => self.name(regex),
-            }
-        };
-        Ok(Some(match regex {
-            Regex::And(parts) => {
-                let parts: Result<Vec<_>, _> = parts.iter().map(part).collect();
-                parts?.join(" & ")
-            }
+        Ok(match regex {
+            Regex::Not(_) => self.all_of(std::slice::from_ref(regex))?,
+            Regex::And(parts) => self.all_of(parts)?,
             Regex::Alt(ways) => {
-                let ways: Result<Vec<_>, _> = ways.iter().map(part).collect();
+                let ways: Result<Vec<_>, _> = ways.iter().map(|way| self.part(way)).collect();
                 ways?.join(" | ")
             }
             Regex::Concat(parts) => {
-                let parts: Result<Vec<_>, _> = parts.iter().map(part).collect();
-                parts?.join(" ")
+                let mut all = Vec::new();
+                let is_plain = |one: &Regex| one.plain().is_some();
+                // Neighbours without a name are one.
+                for group in parts.chunk_by(|one, other| is_plain(one) && is_plain(other)) {
+                    all.push(self.part(&Regex::concat(group.iter().cloned()))?);
+                }
+                all.join(" ")
             }
             Regex::Repeat(inner, least, most) => {
                 let most = most.map(|most| most.to_string()).unwrap_or_default();
-                format!("{}{{{least},{most}}}", part(inner)?)
+                format!("{}{{{least},{most}}}", self.part(inner)?)
             }
-            other => part(other)?,
-        }))
+            other => self.part(other)?,
+        })
+    }
+
+    fn part(&mut self, regex: &Regex) -> Result<String, String> {
+        match regex.plain() {
+            Some(plain) => Ok(format!("/{plain}/")),
+            None => self.name(regex),
+        }
+    }
+
+    /// What all of these take. The complement of a text is any bytes, also such as are no text.
+    fn all_of(&mut self, parts: &[Regex]) -> Result<String, String> {
+        let mut all = Vec::with_capacity(parts.len() + 1);
+        if parts.iter().all(|part| matches!(part, Regex::Not(_))) {
+            all.push(self.part(&Regex::any())?);
+        }
+        for part in parts {
+            all.push(match part {
+                Regex::Not(inner) => format!("~{}", self.part(inner)?),
+                other => self.part(other)?,
+            });
+        }
+        Ok(all.join(" & "))
     }
 
     /// The name of a part of an expression, whether it has a text or not.

@@ -3,7 +3,7 @@
 use super::types::Types;
 
 /// A notation for values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
     /// JSON with one space after `:` and `,`, as Python writes it.
     Json,
@@ -15,7 +15,7 @@ pub(crate) enum Style {
 }
 
 /// How the arguments of a call are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Arguments {
     /// As an object in the notation for values.
     Object,
@@ -28,7 +28,7 @@ pub(crate) enum Arguments {
 }
 
 /// Parameters that are written one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Params {
     /// Before the key.
     pub open: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Params {
 }
 
 /// What stands between a key and its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Middle {
     Same(&'static str),
     /// For texts and for others.
@@ -69,6 +69,18 @@ impl Kind {
         (Self::Array, Types::ARRAY),
         (Self::Object, Types::OBJECT),
     ];
+
+    pub fn of(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::Array,
+            Value::Object(_) => Self::Object,
+        }
+    }
 
     /// The name of the type.
     pub const fn name(self) -> &'static str {

@@ -119,48 +119,6 @@ fn at_depth(document: &Document<'_>, node: NodeId, depth: usize) -> Types {
     all
 }
 
-/// The types of a property of an object, `None` if the schema does not declare it.
-pub(crate) fn property_types(document: &Document<'_>, node: NodeId, name: &str) -> Option<Types> {
-    property_at(document, node, name, 0)
-}
-
-fn property_at(document: &Document<'_>, node: NodeId, name: &str, depth: usize) -> Option<Types> {
-    let schema = document.value(node).as_object()?;
-    if depth > MAX_DEPTH {
-        return None;
-    }
-    let mut found = document
-        .child(node, &["properties", name])
-        .map(|property| types(document, property));
-    let mut also = |other: Option<Types>, together: bool| {
-        found = match (found, other) {
-            (Some(one), Some(other)) if together => Some(one.and(other)),
-            (Some(one), Some(other)) => Some(one.or(other)),
-            (one, other) => one.or(other),
-        };
-    };
-    if let Some(reference) = schema.get("$ref").and_then(Value::as_str)
-        && let Ok(target) = document.resolve(node, reference)
-    {
-        also(property_at(document, target, name, depth + 1), true);
-    }
-    for key in ["allOf", "anyOf", "oneOf"] {
-        let options = schema
-            .get(key)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        for at in 0..options {
-            if let Some(option) = document.child(node, &[key, &at.to_string()]) {
-                also(
-                    property_at(document, option, name, depth + 1),
-                    key == "allOf",
-                );
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -196,17 +154,8 @@ mod tests {
             let whole = json!({"properties": {"a": schema}, "$defs": {"e": {"type": ["string", "null"]},
                 "own": {"$ref": "#/$defs/own"}}});
             let document = Document::new(&whole);
-            let found = property_types(&document, document.root(), "a");
-            assert_eq!(found, Some(expected), "{schema}");
-            assert_eq!(property_types(&document, document.root(), "b"), None);
+            let a = document.child(document.root(), &["properties", "a"]);
+            assert_eq!(types(&document, a.unwrap()), expected, "{schema}");
         }
-        let split = json!({"$ref": "#/$defs/e", "allOf": [{"properties": {"b": {"type": "null"}}}],
-            "$defs": {"e": {"properties": {"a": {"type": "string"}}}}});
-        let document = Document::new(&split);
-        assert_eq!(property_types(&document, document.root(), "a"), Some(text));
-        assert_eq!(
-            property_types(&document, document.root(), "b"),
-            Some(Types::NULL)
-        );
     }
 }

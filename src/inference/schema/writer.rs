@@ -12,6 +12,7 @@ use super::branch::{Branch, Cases, Count, SchemaError, error};
 use super::document::{Document, NodeId};
 use super::keywords::ANNOTATIONS;
 use super::lark::{Lark, RuleId, Symbol};
+use super::lookup::Lookup;
 use super::notation::Style;
 use super::number::Written;
 use super::object::{self, Goal};
@@ -34,6 +35,9 @@ pub(crate) struct Writer<'w, 'd, 'a> {
     control: &'w [(&'static str, u32)],
     /// What stands before each tag of an element.
     mark: Option<&'static str>,
+    /// The arguments as a whole, and whether they are one of several cases.
+    whole: Option<Lookup>,
+    several: bool,
     rules: HashMap<Wanted, RuleId>,
     open: VecDeque<(RuleId, Wanted)>,
 }
@@ -70,6 +74,8 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             kept,
             control: &[],
             mark: None,
+            whole: None,
+            several: false,
             rules: HashMap::new(),
             open: VecDeque::new(),
         }

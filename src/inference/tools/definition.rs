@@ -218,6 +218,11 @@ impl ToolSet {
         &self.tools
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tools.iter().map(|tool| tool.name.as_str())
+    }
+
     /// Those that a choice leaves: all of them, or the one that it names.
     ///
     /// # Errors

@@ -1,76 +1,198 @@
 //! Where in a reply a tool call begins.
 
-const THINK: &[u8] = b"<think>";
-const THOUGHT: &[u8] = b"</think>";
+use std::sync::Arc;
 
-/// Most white space between two parts of an opening, in bytes.
-pub(super) const MAX_GAP: usize = 16;
+use super::family::{Family, Layout, Mark, Part, Role};
+use super::format::{ControlToken, ToolFormat};
+use super::pattern::{Fit, Names, fit};
 
-/// How a tool call begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
-    /// What stands there, with up to 16 bytes of white space between one part and the next.
-    pub parts: &'static [&'static str],
-    /// Whether it counts only at the beginning of the reply or of what follows its thinking,
-    /// apart from white space.
-    pub anchored: bool,
-}
+pub(super) const THINK: &str = "<think>";
+pub(super) const THOUGHT: &str = "</think>";
 
-/// How far a text is an opening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    No,
-    /// All of the text may be the beginning of one.
-    Partly,
-    Whole,
+/// The marks of thinking that every family has.
+const MARKS: [Mark; 2] = [
+    Mark {
+        parts: &[Part::Text(THINK)],
+        anchored: false,
+        role: Role::Think,
+    },
+    Mark {
+        parts: &[Part::Text(THOUGHT)],
+        anchored: false,
+        role: Role::Thought,
+    },
+];
+
+/// How a call begins: up to where it is a call and nothing else.
+#[derive(Debug, Clone)]
+struct Opening {
+    parts: [&'static [Part]; 2],
+    anchored: bool,
 }
 
 impl Opening {
-    fn fit(&self, mut text: &[u8]) -> Fit {
-        for (place, part) in self.parts.iter().enumerate() {
-            if place > 0 {
-                let gap = text.iter().take_while(|byte| is_space(**byte)).count();
-                if gap > MAX_GAP {
-                    return Fit::No;
+    /// All openings of a family, each once.
+    fn all(family: &'static Family, control: &[ControlToken]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for layout in family.layouts {
+            for around in layout.around {
+                for call in layout.calls {
+                    let opening = Self::of(family, layout, [around.before, call], control);
+                    if !all.iter().any(|known| known.parts == opening.parts) {
+                        all.push(opening);
+                    }
                 }
-                text = &text[gap..];
-            }
-            match text.strip_prefix(part.as_bytes()) {
-                Some(rest) => text = rest,
-                None if part.as_bytes().starts_with(text) => return Fit::Partly,
-                None => return Fit::No,
             }
         }
-        Fit::Whole
+        all
+    }
+
+    fn of(
+        family: &Family,
+        layout: &Layout,
+        [before, call]: [&'static [Part]; 2],
+        control: &[ControlToken],
+    ) -> Self {
+        let up_to = |parts: &'static [Part]| {
+            let here = parts.iter().position(|part| *part == Part::Here);
+            here.map(|here| &parts[..here])
+        };
+        let mut parts = match up_to(before) {
+            Some(before) => [before, &[]],
+            None => [before, up_to(call).unwrap_or(call)],
+        };
+        // A token that announces nothing but calls needs no more.
+        let first = if before.is_empty() { call } else { before };
+        if let Some(Part::Text(text)) = first.first()
+            && !family.framed
+            && control.iter().any(|token| token.text == *text)
+        {
+            parts = [&first[..1], &[]];
+        }
+        Self {
+            parts,
+            anchored: layout.anchored,
+        }
+    }
+
+    fn fit(&self, text: &[u8], names: &Names) -> Fit {
+        fit(&self.parts, text, names)
+    }
+
+    fn first_byte(&self) -> Option<u8> {
+        first_byte(self.parts.iter().copied().flatten())
     }
 }
 
-/// White space as JSON has it.
-fn is_space(byte: u8) -> bool {
-    b" \t\r\n".contains(&byte)
+/// The byte that these parts begin with, if they all begin with one.
+fn first_byte<'a>(mut parts: impl Iterator<Item = &'a Part>) -> Option<u8> {
+    match parts.next() {
+        Some(Part::Text(text)) => text.bytes().next(),
+        _ => None,
+    }
+}
+
+/// What is looked for in a reply.
+#[derive(Debug)]
+struct Sought {
+    openings: Vec<Opening>,
+    marks: Vec<Mark>,
+    names: Names,
+    while_thinking: bool,
+    /// By byte, whether anything may begin with it.
+    starts: [bool; 256],
+}
+
+impl Sought {
+    fn new(format: ToolFormat, names: Names, control: &[ControlToken], calls: bool) -> Self {
+        let family = Family::of(format);
+        let openings = if calls {
+            Opening::all(family, control)
+        } else {
+            Vec::new()
+        };
+        let marks: Vec<Mark> = MARKS.iter().chain(family.marks).copied().collect();
+        let mut starts = [false; 256];
+        let firsts = openings.iter().map(Opening::first_byte);
+        let firsts = firsts.chain(marks.iter().map(|mark| first_byte(mark.parts.iter())));
+        for first in firsts {
+            match first {
+                Some(byte) => starts[usize::from(byte)] = true,
+                None => starts = [true; 256],
+            }
+        }
+        Self {
+            openings,
+            marks,
+            names,
+            while_thinking: family.calls_while_thinking,
+            starts,
+        }
+    }
 }
 
 /// Looks for the opening of a tool call in a reply that comes in pieces.
 ///
-/// What a reasoning model thinks (between `<think>` and `</think>`) is passed over. Holds at most
-/// the longest opening back.
+/// What a reasoning model thinks is passed over, unless its family makes calls while it thinks.
+/// The marks of the thinking become `<think>` and `</think>` where a family has others, and what
+/// frames the text is left out. Holds at most the longest opening back.
 #[derive(Debug, Clone)]
 pub struct Finder {
-    openings: &'static [Opening],
+    sought: Arc<Sought>,
     at_start: bool,
     thinking: bool,
+    /// The mark in front of an answer was read.
+    answered: bool,
+    /// Marks of thinking are left out.
+    quiet: bool,
+    /// No opening is looked for at the very next byte.
+    refused: bool,
     pending: Vec<u8>,
 }
 
+/// What stands at a place of a reply.
+enum Here {
+    Text,
+    /// More has to be read to tell.
+    Perhaps,
+    Opening,
+    /// A mark with this many bytes.
+    Mark(Role, usize),
+}
+
 impl Finder {
-    /// Makes a finder for openings. With `thinking`, the reply begins inside the model's thinking.
-    pub fn new(openings: &'static [Opening], thinking: bool) -> Self {
+    pub(super) fn new(
+        format: ToolFormat,
+        names: Names,
+        control: &[ControlToken],
+        thinking: bool,
+    ) -> Self {
+        Self::seeking(Sought::new(format, names, control, true), thinking)
+    }
+
+    /// Looks for marks alone.
+    pub(super) fn of_marks(format: ToolFormat, thinking: bool) -> Self {
+        let names = Names::any(&[]);
+        Self::seeking(Sought::new(format, names, &[], false), thinking)
+    }
+
+    fn seeking(sought: Sought, thinking: bool) -> Self {
         Self {
-            openings,
+            sought: Arc::new(sought),
             at_start: true,
             thinking,
+            answered: false,
+            quiet: false,
+            refused: false,
             pending: Vec::new(),
         }
+    }
+
+    /// Leaves marks of thinking out as well.
+    #[must_use]
+    pub(super) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// Adds bytes and moves those to `text` that are certainly no part of an opening. Tells
@@ -81,34 +203,91 @@ impl Finder {
         let mut at = 0;
         let mut found = false;
         while at < self.pending.len() {
-            let rest = &self.pending[at..];
-            let mark = if self.thinking { THOUGHT } else { THINK };
-            if rest.starts_with(mark) {
-                at += mark.len();
-                self.thinking = !self.thinking;
-                self.at_start = true;
+            match self.look(&self.pending[at..]) {
+                Here::Opening => {
+                    found = true;
+                    break;
+                }
+                Here::Perhaps => break,
+                Here::Mark(role, length) => {
+                    let mark = &self.pending[at..at + length];
+                    text.extend_from_slice(self.told(role, mark));
+                    match role {
+                        Role::Think => self.thinking = true,
+                        Role::Thought => self.thinking = false,
+                        Role::Answer => (self.thinking, self.answered) = (false, true),
+                        Role::Frame => {}
+                    }
+                    self.at_start = true;
+                    at += length;
+                }
+                Here::Text => {
+                    text.push(self.pending[at]);
+                    self.at_start &= self.pending[at].is_ascii_whitespace();
+                    at += 1;
+                }
+            }
+            self.refused = false;
+        }
+        self.pending.drain(..at);
+        found
+    }
+
+    fn look(&self, rest: &[u8]) -> Here {
+        let sought = &*self.sought;
+        if !sought.starts[usize::from(rest[0])] {
+            return Here::Text;
+        }
+        let mut perhaps = false;
+        let mut longest: Option<(Role, usize)> = None;
+        for mark in &sought.marks {
+            let counts = match mark.role {
+                Role::Think => !self.thinking,
+                Role::Thought => self.thinking || mark.parts != MARKS[1].parts,
+                Role::Frame | Role::Answer => true,
+            };
+            if !counts || mark.anchored && !self.at_start {
                 continue;
             }
-            let looked_for = |opening: &&Opening| self.at_start || !opening.anchored;
-            let openings = self.openings.iter().filter(|_| !self.thinking);
-            let fits = openings
-                .filter(looked_for)
-                .map(|opening| opening.fit(rest))
-                .filter(|fit| *fit != Fit::No);
-            let (mut held, mut whole) = (mark.starts_with(rest), false);
-            for fit in fits {
-                held = true;
-                whole |= fit == Fit::Whole;
+            match fit(&[mark.parts], rest, &sought.names) {
+                Fit::Whole(found) if longest.is_none_or(|(_, most)| found.length > most) => {
+                    longest = Some((mark.role, found.length));
+                }
+                Fit::Partly => perhaps = true,
+                _ => {}
             }
-            found = whole;
-            if held {
-                break;
-            }
-            self.at_start &= rest[0].is_ascii_whitespace();
-            at += 1;
         }
-        text.extend(self.pending.drain(..at));
-        found
+        if perhaps {
+            return Here::Perhaps;
+        }
+        if let Some((role, length)) = longest {
+            return Here::Mark(role, length);
+        }
+        if self.refused || self.thinking && !sought.while_thinking {
+            return Here::Text;
+        }
+        for opening in &sought.openings {
+            if opening.anchored && (!self.at_start || self.thinking) {
+                continue;
+            }
+            match opening.fit(rest, &sought.names) {
+                Fit::Whole(_) => return Here::Opening,
+                Fit::Partly => perhaps = true,
+                Fit::No => {}
+            }
+        }
+        if perhaps { Here::Perhaps } else { Here::Text }
+    }
+
+    /// What a reader of the reply is told of a mark.
+    fn told(&self, role: Role, mark: &[u8]) -> &'static [u8] {
+        match role {
+            _ if self.quiet => b"",
+            Role::Think => THINK.as_bytes(),
+            Role::Thought | Role::Answer if self.thinking => THOUGHT.as_bytes(),
+            Role::Thought if mark == THOUGHT.as_bytes() => THOUGHT.as_bytes(),
+            Role::Thought | Role::Answer | Role::Frame => b"",
+        }
     }
 
     /// Removes and returns what was held back.
@@ -120,5 +299,20 @@ impl Finder {
     /// What is held back because an opening may begin or does begin there.
     pub fn pending(&self) -> &[u8] {
         &self.pending
+    }
+
+    /// Whether the mark in front of an answer was read.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the reply is inside the model's thinking.
+    pub fn is_thinking(&self) -> bool {
+        self.thinking
+    }
+
+    /// Looks for no opening at the very next byte, since what stands there turned out to be none.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
     }
 }

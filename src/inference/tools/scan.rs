@@ -1,29 +1,26 @@
-//! Reads one call character by character, whatever its notation, and says its arguments in JSON.
+//! Reads one call letter by letter, whatever its notation, and says its arguments in JSON.
 
-mod function;
-mod named;
+mod elements;
+mod keywords;
+mod marked;
 mod object;
-mod xml;
+mod params;
+mod text;
+mod value;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use self::function::FunctionScan;
-use self::named::NamedScan;
-use self::object::ObjectScan;
-use self::xml::XmlScan;
-use super::format::ToolFormat;
-use super::schema::Notations;
+use self::elements::ElementsScan;
+use self::keywords::KeywordScan;
+use self::marked::MarkedScan;
+use self::object::{ObjectScan, unwrapped};
+use self::params::ParamsScan;
+use self::value::ValueScan;
+use super::declared::Declared;
+use super::family::Body;
+use crate::inference::schema::{LIMIT, first_rounded};
 
-/// What a character brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The call goes on.
-    Open,
-    /// The call is complete.
-    Closed,
-    /// This is no call.
-    Broken,
-}
+pub(super) use self::value::Step;
 
 /// What is known of a call that is being read.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +29,8 @@ pub(super) struct Draft {
     pub name: Option<String>,
     /// The id that the model gave the call.
     pub id: Option<String>,
+    /// The number that the model gave the call.
+    pub index: Option<u32>,
     /// The arguments as far as they are known, as JSON.
     pub arguments: String,
 }
@@ -39,81 +38,100 @@ pub(super) struct Draft {
 #[derive(Debug, Clone)]
 enum Notation {
     Object(ObjectScan),
-    Named(NamedScan),
-    Function(FunctionScan),
-    Xml(XmlScan),
+    Json(ValueScan),
+    Marked(MarkedScan),
+    Params(ParamsScan),
+    Keywords(KeywordScan),
+    Elements(ElementsScan),
 }
 
 /// A call that is being read.
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
-    raw: String,
+    /// Everything that was read until it was certain that this is a call.
+    pub raw: String,
+    certain: bool,
     pub draft: Draft,
     notation: Notation,
 }
 
 impl Scan {
-    /// Begins a call if this is all of a beginning of one.
-    pub fn begin(format: ToolFormat, head: &str, notations: &Notations) -> Option<Self> {
-        let name = format == ToolFormat::MistralV11 && head.chars().all(is_name);
-        let scan = |notation| Self {
-            raw: head.to_owned(),
-            draft: Draft::default(),
-            notation,
-        };
-        Some(match (format, head) {
-            (ToolFormat::FunctionGemma, "call:") => scan(Notation::Function(FunctionScan::new())),
-            (ToolFormat::Qwen3Coder, "<function=") => {
-                scan(Notation::Xml(XmlScan::new(notations.clone())))
+    /// Begins behind the head of a call.
+    pub fn new(head: &str, draft: Draft, body: Body, declared: &Declared) -> Self {
+        let declared = || declared.clone();
+        let notation = match body {
+            Body::Object => Notation::Object(ObjectScan::new(false)),
+            Body::Keyed => Notation::Object(ObjectScan::new(true)),
+            Body::Json => Notation::Json(ValueScan::new()),
+            Body::Marked(mark) => Notation::Marked(MarkedScan::new(mark)),
+            Body::Params(params, ends) => {
+                Notation::Params(ParamsScan::new(params, ends, declared()))
             }
-            (ToolFormat::FunctionGemma, _) => return None,
-            (_, "{") => scan(Notation::Object(ObjectScan::new())),
-            _ if name => scan(Notation::Named(NamedScan::new(head))),
-            _ => return None,
-        })
-    }
-
-    /// Everything that was read.
-    pub fn raw(&self) -> &str {
-        &self.raw
+            Body::Keywords => Notation::Keywords(KeywordScan::new()),
+            Body::Elements(mark, around) => {
+                Notation::Elements(ElementsScan::new(mark, around, declared()))
+            }
+        };
+        Self {
+            raw: head.to_owned(),
+            certain: false,
+            draft,
+            notation,
+        }
     }
 
     pub fn push(&mut self, letter: char) -> Step {
-        self.raw.push(letter);
+        if !self.certain {
+            self.raw.push(letter);
+        }
         let draft = &mut self.draft;
         match &mut self.notation {
             Notation::Object(scan) => scan.push(draft, letter),
-            Notation::Named(scan) => scan.push(draft, letter),
-            Notation::Function(scan) => scan.push(draft, letter),
-            Notation::Xml(scan) => scan.push(draft, letter),
+            Notation::Json(scan) => {
+                let before = draft.arguments.is_empty() && !letter.is_whitespace();
+                if before && !matches!(letter, '{' | '"' | '\'') {
+                    return Step::Broken;
+                }
+                scan.push(&mut draft.arguments, letter)
+            }
+            Notation::Marked(scan) => scan.push(draft, letter),
+            Notation::Params(scan) => scan.push(draft, letter),
+            Notation::Keywords(scan) => scan.push(draft, letter),
+            Notation::Elements(scan) => scan.push(draft, letter),
         }
     }
 
-    /// The arguments of a complete call; some models write them as a string of JSON.
+    /// Whether this is a call: its name is known, and its arguments have begun.
+    pub fn is_certain(&self) -> bool {
+        self.draft.name.is_some() && !self.draft.arguments.is_empty()
+    }
+
+    /// Keeps what was read no longer.
+    pub fn forget_raw(&mut self) {
+        self.certain = true;
+        self.raw = String::new();
+    }
+
+    /// The arguments of a complete call; some models write them as a text of JSON.
     ///
     /// # Errors
     /// Why they cannot be read.
-    pub fn arguments(&self) -> Result<Value, serde_json::Error> {
-        if self.draft.arguments.is_empty() {
+    pub fn arguments(&self) -> Result<Value, String> {
+        let text = self.draft.arguments.as_str();
+        if text.is_empty() {
             return Ok(Value::Object(Map::new()));
         }
-        let value: Value = serde_json::from_str(&self.draft.arguments)?;
-        match &value {
-            Value::String(text) => Ok(serde_json::from_str(text).unwrap_or(value)),
-            _ => Ok(value),
+        let inner = if text.starts_with('"') {
+            unwrapped(text)
+        } else {
+            None
+        };
+        let text = inner.as_deref().unwrap_or(text);
+        if let Some((path, number)) = first_rounded(text) {
+            return Err(format!("{number} at {path:?} cannot be kept: {LIMIT}"));
         }
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
-}
-
-/// Whether a letter can stand in a tool's name.
-pub(super) fn is_name(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || "_-.".contains(letter)
-}
-
-/// Adds a piece of a JSON string, without quotes.
-fn escape_into(out: &mut String, text: &str) {
-    let quoted = json!(text).to_string();
-    out.push_str(&quoted[1..quoted.len() - 1]);
 }
 
 /// How many bytes at the end of `text` may be the beginning of `mark`, less than all of it.

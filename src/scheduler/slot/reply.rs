@@ -91,6 +91,9 @@ impl Slot {
         self.said.push(token);
         shared.piece.clear();
         shared.tokenizer.append_piece(token, &mut shared.piece);
+        if let Some(control) = self.task.visible.iter().find(|control| control.id == token) {
+            shared.piece.extend_from_slice(control.text.as_bytes());
+        }
         let mut complete = false;
         if let Some(guide) = &mut self.task.guide {
             match guide.accept(token, &mut shared.piece) {
@@ -127,14 +130,14 @@ impl Slot {
     }
 
     fn finish(&mut self, mut reason: FinishReason, shared: &Shared) -> Outcome {
-        if let Some(guide) = self.task.guide.as_mut().filter(|guide| guide.is_active()) {
+        if let Some(guide) = &mut self.task.guide {
             if !guide.is_accepting() {
                 return Outcome::Failed(EngineError::Constraint(ConstraintError::Unfinished {
                     finish_reason: reason,
                     tokens: self.generated,
                 }));
             }
-            if guide.writes_calls() {
+            if guide.is_active() && guide.writes_calls() {
                 reason = FinishReason::ToolCalls;
             }
         }

@@ -1,9 +1,10 @@
 //! Arguments of calls in the notations that families of models have for them.
 
 use super::{Form, Found, Ways, Writer};
-use crate::inference::schema::branch::{Branch, Cases};
+use crate::inference::schema::branch::{Branch, Cases, error};
 use crate::inference::schema::document::NodeId;
 use crate::inference::schema::lark::Symbol;
+use crate::inference::schema::lookup::Lookup;
 use crate::inference::schema::notation::{Arguments, Kind, Middle, Params};
 use crate::inference::schema::regex::{Codec, Regex};
 use crate::inference::schema::style::{is_bare, quoted, split};
@@ -41,6 +42,25 @@ fn mistaken(types: Types) -> Regex {
     Regex::alt(ways)
 }
 
+/// What of the end of a text tells that it is one.
+fn end_mark(close: &str) -> &str {
+    let mark = close.trim();
+    mark.split_inclusive('>').next().unwrap_or(mark)
+}
+
+/// What ends a value, up to the first token without text, and the rest.
+fn ending(close: &[Symbol]) -> (Regex, &[Symbol]) {
+    let token = close
+        .iter()
+        .position(|symbol| matches!(symbol, Symbol::Token(_)));
+    let (texts, rest) = close.split_at(token.unwrap_or(close.len()));
+    let texts = texts.iter().map(|symbol| match symbol {
+        Symbol::Literal(text) => Regex::literal(text),
+        _ => Regex::Empty,
+    });
+    (Regex::concat(texts).coded(&Codec::raw()), rest)
+}
+
 impl<'a> Writer<'_, '_, 'a> {
     /// The arguments of a call under a schema. `None` if there are none that fulfil it.
     ///
@@ -57,7 +77,10 @@ impl<'a> Writer<'_, '_, 'a> {
             }
         };
         let mut ways = Ways::new();
-        for case in Cases::of(self.document, goal)? {
+        let cases = Cases::of(self.document, goal)?;
+        self.whole = Some(Lookup::of(goal));
+        self.several = cases.len() > 1;
+        for case in cases {
             if case.values.is_some() {
                 return self.error(
                     &case,
@@ -117,7 +140,7 @@ impl<'a> Writer<'_, '_, 'a> {
                     split(params.open, self.control),
                     vec![Symbol::Literal(name.to_owned())],
                 ];
-                return self.parameter(case, params, &key.concat(), goal);
+                return self.parameter(case, params, (Some(name), &key.concat()), goal);
             }
             Level::Elements(_) if unfit("<>\"/ &=[]{}") => return refused(self),
             Level::Elements(mark) => {
@@ -158,7 +181,7 @@ impl<'a> Writer<'_, '_, 'a> {
                 let Some(key) = key else { return Ok(None) };
                 if let Level::Params(params) = level {
                     let key = [split(params.open, self.control), vec![key]].concat();
-                    return self.parameter(case, params, &key, goal).map(Some);
+                    return self.parameter(case, params, (None, &key), goal).map(Some);
                 }
                 let value = self.value(goal);
                 Ok(Some(vec![key, Symbol::Literal("=".to_owned()), value]))
@@ -173,30 +196,35 @@ impl<'a> Writer<'_, '_, 'a> {
         &mut self,
         case: &Branch<'a>,
         params: &'static Params,
-        key: &[Symbol],
+        (name, key): (Option<&str>, &[Symbol]),
         goal: &[NodeId],
     ) -> Found<Vec<Symbol>> {
         let mut types = Types::NONE;
         for case in Cases::of(self.document, goal)? {
-            types = types.or(match &case.values {
-                None => case.types,
-                Some(values) => {
-                    let kinds = values.iter().map(|value| Types::of(value));
-                    kinds.fold(Types::NONE, Types::or)
-                }
-            });
+            types = types.or(case.kinds());
         }
+        // What reads the reply does not know the case.
+        let all = match name {
+            Some(name) => {
+                let of_name = |arguments: &Lookup| arguments.property(self.document, name);
+                let known = self.whole.as_ref().and_then(of_name);
+                known.map_or(Types::ALL, |known| known.types(self.document))
+            }
+            None if self.several => Types::ALL,
+            None => types,
+        };
         let close = split(params.close, self.control);
         let mut ways = Ways::new();
         if types.has(Types::STRING) {
-            let others = types.without(Types::STRING);
+            let others = all.without(Types::STRING);
             let mut texts = self.strings(goal)?;
             // What is written between key and value tells them apart, or the text itself has to.
             if matches!(params.middle, Middle::Same(_)) && !others.is_empty() {
                 texts = Regex::and([texts, mistaken(others).not()]);
             }
             let middle = split(&params.middle.text(Kind::String), self.control);
-            for value in self.raw(case, &texts, params.close)? {
+            let listed = self.listed(goal, params)?;
+            for value in self.raw(case, &texts, params.close, listed)? {
                 ways.push([key, &middle, &value].concat());
             }
         }
@@ -206,20 +234,49 @@ impl<'a> Writer<'_, '_, 'a> {
             for (kind, own) in Kind::ALL {
                 if own != Types::STRING && types.has(own) {
                     let value = self.of_kind(goal, own)?;
+                    let value = self.lark.choice(value);
                     let middle = split(&params.middle.text(kind), self.control);
                     ways.push([key, &middle, &[value], &close].concat());
                 }
             }
         } else {
-            let value = self.wanted(goal, Form::NoText);
             let middle = split(&params.middle.text(Kind::Null), self.control);
-            ways.push([key, &middle, &[value], &close].concat());
+            let beside_text = matches!(params.middle, Middle::Same(_)) && types.has(Types::STRING);
+            let values = if beside_text {
+                let values = self.ways(goal, false)?;
+                self.beside_text(goal, values, &close)?
+            } else {
+                vec![[vec![self.wanted(goal, Form::NoText)], close].concat()]
+            };
+            ways.extend(values.iter().map(|value| [key, &middle, value].concat()));
         }
         Ok(vec![self.lark.choice(ways)])
     }
 
+    /// Every value that is no text with what ends it, where a text may stand in its place. What
+    /// is one terminal has its end in it, as a text has, for both are read to their longest.
+    fn beside_text(&mut self, goal: &[NodeId], ways: Ways, close: &[Symbol]) -> Found<Ways> {
+        let (end, rest) = ending(close);
+        let mut values = Ways::new();
+        for way in ways {
+            let whole = match way.as_slice() {
+                [one] => self.lark.ended(one, &end),
+                _ => Ok(None),
+            };
+            let whole = whole.or_else(|reason| {
+                let node = goal.first().copied().unwrap_or(self.document.root());
+                Err(error(self.document, node, "", reason))
+            })?;
+            values.push(match whole {
+                Some(whole) => [vec![whole], rest.to_vec()].concat(),
+                None => [way, close.to_vec()].concat(),
+            });
+        }
+        Ok(values)
+    }
+
     /// A value of one type.
-    fn of_kind(&mut self, goal: &[NodeId], kind: Types) -> Found<Symbol> {
+    fn of_kind(&mut self, goal: &[NodeId], kind: Types) -> Found<Ways> {
         let mut ways = Ways::new();
         for mut case in Cases::of(self.document, goal)? {
             case.types = case.types.and(kind);
@@ -227,26 +284,47 @@ impl<'a> Writer<'_, '_, 'a> {
             values.for_each(|values| values.retain(|value| Types::of(value) == kind));
             self.case(&case, &mut ways)?;
         }
-        Ok(self.lark.choice(ways))
+        Ok(ways)
     }
 
-    /// A text as it is, with what ends it.
-    fn raw(&mut self, case: &Branch<'a>, texts: &Regex, close: &str) -> Found<Ways> {
-        let mark = close.trim();
-        let mark = mark.split_inclusive('>').next().unwrap_or(mark);
+    /// The texts of a choice that have in them what ends a text, and yet are read as they are.
+    fn listed(&self, goal: &[NodeId], params: &Params) -> Found<Regex> {
+        let mark = end_mark(params.close);
+        let mut listed = Vec::new();
+        for case in Cases::of(self.document, goal)? {
+            let texts = case.values.iter().flatten();
+            for text in texts.filter_map(|value| value.as_str()) {
+                let ended = format!("{text}{}", params.close);
+                let mut behind = ended.split(mark).skip(1).map(str::trim_start);
+                if behind.clone().count() < 2 {
+                    continue;
+                }
+                // A tag behind it would make it the end; nothing is what stands before another.
+                if behind.any(|rest| rest.starts_with('<')) {
+                    let reason =
+                        format!("has the text {text:?}, which this model's notation cannot write");
+                    return self.error(&case, "enum", reason);
+                }
+                listed.push(Regex::literal(text));
+            }
+        }
+        Ok(Regex::alt(listed))
+    }
+
+    /// A text as it is, with what ends it. Such as have that in them are only those `listed`.
+    fn raw(&mut self, case: &Branch<'a>, texts: &Regex, close: &str, listed: Regex) -> Found<Ways> {
+        let mark = end_mark(close);
         let outside = Regex::literal(mark).containing().not();
-        let texts = Regex::and([texts.clone(), outside]);
+        let mut parts = vec![texts.clone(), Regex::alt([outside, listed])];
+        // Line breaks at both ends are taken for the notation's, see the reading of parameters.
+        if !close.starts_with('\n') {
+            parts.push(Regex::Raw("\n[\\s\\S]*\n|\n".to_owned()).not());
+        }
+        let texts = Regex::and(parts);
         let close = split(close, self.control);
-        let token = close
-            .iter()
-            .position(|symbol| matches!(symbol, Symbol::Token(_)));
-        let (text, rest) = close.split_at(token.unwrap_or(close.len()));
         // Only the end says how long a text is, so that they are one terminal.
-        let ending = text.iter().map(|symbol| match symbol {
-            Symbol::Literal(text) => Regex::literal(text),
-            _ => Regex::Empty,
-        });
-        let whole = Regex::concat([texts.clone()].into_iter().chain(ending)).coded(&Codec::raw());
+        let (end, rest) = ending(&close);
+        let whole = Regex::concat([texts.coded(&Codec::raw()), end]);
         let nullable = whole.is_nullable();
         let some = if nullable {
             Regex::and([whole, Regex::of_length(1, None)])
@@ -277,12 +355,7 @@ impl<'a> Writer<'_, '_, 'a> {
         let mut types = Types::NONE;
         let cases = Cases::of(self.document, goal)?;
         for case in &cases {
-            types = types.or(match &case.values {
-                None => case.types,
-                Some(values) => values
-                    .iter()
-                    .fold(Types::NONE, |all, value| all.or(Types::of(value))),
-            });
+            types = types.or(case.kinds());
         }
         let scalars = types.without(Types::ARRAY).without(Types::OBJECT);
         for case in &cases {
@@ -318,12 +391,17 @@ impl<'a> Writer<'_, '_, 'a> {
             } else {
                 texts
             };
-            ways.extend(self.raw(case, &texts, &end)?);
+            ways.extend(self.raw(case, &texts, &end, Regex::Nothing)?);
         }
         for kind in [Types::NULL, Types::BOOLEAN, Types::NUMBER] {
             if scalars.has(kind) {
-                let value = self.of_kind(goal, kind)?;
-                ways.push([vec![value], close.clone()].concat());
+                let values = self.of_kind(goal, kind)?;
+                ways.extend(if scalars.has(Types::STRING) {
+                    self.beside_text(goal, values, &close)?
+                } else {
+                    let value = self.lark.choice(values);
+                    vec![[vec![value], close.clone()].concat()]
+                });
             }
         }
         Ok(ways)

@@ -1,42 +1,49 @@
 //! Reads a call that is a JSON object.
 
-use super::{Draft, Step};
+use serde_json::Value;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use super::Draft;
+use super::text::TextScan;
+use super::value::{Step, ValueScan, whole};
+
+#[derive(Debug, Clone)]
 enum Place {
-    /// Before or within a key.
+    /// Before a key or the end.
     Key,
+    /// Within a key.
+    Text(TextScan),
     /// Between a key and its value.
     Colon,
-    Value,
+    Value(ValueScan),
+    /// Behind a value.
+    After,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Name,
     Arguments,
+    Id,
+    /// An object with the name and the arguments, as `OpenAI`'s API has it.
+    Function,
     Other,
 }
 
-/// A JSON object with the name and the arguments of a call.
+/// A JSON object with the name and the arguments of a call, or with the name as its only key.
 #[derive(Debug, Clone)]
 pub(super) struct ObjectScan {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
+    keyed: bool,
     place: Place,
     field: Field,
-    /// The key or the value at the first level that is being read.
+    /// The key or the value that is being read, unless it is the arguments.
     token: String,
 }
 
 impl ObjectScan {
     /// The opening brace was read already.
-    pub fn new() -> Self {
+    pub fn new(keyed: bool) -> Self {
         Self {
-            depth: 1,
-            in_string: false,
-            escaped: false,
+            keyed,
             place: Place::Key,
             field: Field::Other,
             token: String::new(),
@@ -44,93 +51,108 @@ impl ObjectScan {
     }
 
     pub fn push(&mut self, draft: &mut Draft, letter: char) -> Step {
-        if self.in_string {
-            self.write(draft, letter);
-            if self.escaped {
-                self.escaped = false;
-            } else if letter == '\\' {
-                self.escaped = true;
-            } else if letter == '"' {
-                self.in_string = false;
-                return self.string_ended(draft);
+        match &mut self.place {
+            Place::Text(scan) => {
+                if scan.push(&mut self.token, letter) {
+                    self.token.push('"');
+                    return self.key(draft);
+                }
             }
-            return Step::Open;
-        }
-        match (letter, self.depth) {
-            (',', 1) if self.place == Place::Value => {
-                self.place = Place::Key;
-                Step::Open
+            Place::Value(scan) => {
+                let out = if self.field == Field::Arguments {
+                    &mut draft.arguments
+                } else {
+                    &mut self.token
+                };
+                match scan.push(out, letter) {
+                    Step::Open => {}
+                    Step::Broken => return Step::Broken,
+                    step @ (Step::Closed | Step::Beyond) => {
+                        self.place = Place::After;
+                        if !self.value(draft) {
+                            return Step::Broken;
+                        }
+                        if step == Step::Beyond {
+                            return self.push(draft, letter);
+                        }
+                    }
+                }
             }
-            ('}', 1) if self.place != Place::Colon => Step::Closed,
-            (':', 1) if self.place == Place::Colon => {
-                self.place = Place::Value;
-                self.token.clear();
-                Step::Open
-            }
-            (letter, 1) if letter.is_ascii_whitespace() => Step::Open,
-            ('"', 1) if self.place == Place::Key => {
-                self.in_string = true;
+            _ if letter.is_whitespace() => {}
+            Place::Key if matches!(letter, '"' | '\'') => {
                 self.token.clear();
                 self.token.push('"');
-                Step::Open
+                self.place = Place::Text(TextScan::new(letter));
             }
-            (_, 1) if self.place != Place::Value => Step::Broken,
-            // Nothing is open that it could close.
-            (']', 1) => Step::Broken,
-            _ => {
-                self.write(draft, letter);
-                match letter {
-                    '"' => self.in_string = true,
-                    '{' | '[' => self.depth += 1,
-                    '}' | ']' => self.depth -= 1,
-                    _ => {}
-                }
-                Step::Open
+            Place::Colon if letter == ':' => {
+                self.token.clear();
+                self.place = Place::Value(ValueScan::new());
             }
-        }
-    }
-
-    fn write(&mut self, draft: &mut Draft, letter: char) {
-        match (self.place, self.field) {
-            (Place::Value, Field::Arguments) => draft.arguments.push(letter),
-            _ => self.token.push(letter),
-        }
-    }
-
-    fn string_ended(&mut self, draft: &mut Draft) -> Step {
-        if self.depth != 1 {
-            return Step::Open;
-        }
-        let text = || serde_json::from_str::<String>(&self.token).ok();
-        match (self.place, self.field) {
-            (Place::Key, _) => {
-                let Some(key) = text() else {
-                    return Step::Broken;
-                };
-                self.field = match key.as_str() {
-                    "name" => Field::Name,
-                    "arguments" | "parameters" => Field::Arguments,
-                    _ => Field::Other,
-                };
-                self.place = Place::Colon;
-            }
-            (Place::Value, Field::Name) => draft.name = text(),
-            _ => {}
+            Place::After if letter == ',' && !self.keyed => self.place = Place::Key,
+            Place::Key | Place::After if letter == '}' => return Step::Closed,
+            _ => return Step::Broken,
         }
         Step::Open
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn key(&mut self, draft: &mut Draft) -> Step {
+        let Ok(key) = serde_json::from_str::<String>(&self.token) else {
+            return Step::Broken;
+        };
+        self.place = Place::Colon;
+        if self.keyed {
+            draft.name = Some(key);
+            self.field = Field::Arguments;
+            return Step::Open;
+        }
+        self.field = match key.as_str() {
+            "name" | "tool_name" if draft.name.is_none() => Field::Name,
+            "arguments" | "parameters" if draft.arguments.is_empty() => Field::Arguments,
+            "id" | "tool_call_id" => Field::Id,
+            "function" if draft.name.is_none() => Field::Function,
+            _ => Field::Other,
+        };
+        Step::Open
+    }
 
-    #[test]
-    fn a_bracket_that_closes_nothing_breaks_the_call() {
-        for rest in ["\"name\": ]", "\"name\": ]]", "\"arguments\": [1]]}"] {
-            let (mut scan, mut draft) = (ObjectScan::new(), Draft::default());
-            let mut steps = rest.chars().map(|letter| scan.push(&mut draft, letter));
-            assert!(steps.any(|step| matches!(step, Step::Broken)), "{rest}");
+    /// Takes a complete value; tells whether it can be what it has to be.
+    fn value(&self, draft: &mut Draft) -> bool {
+        let text = || serde_json::from_str::<String>(&self.token).ok();
+        match self.field {
+            Field::Name => {
+                draft.name = text();
+                draft.name.is_some()
+            }
+            Field::Id => {
+                draft.id = text();
+                true
+            }
+            Field::Function => match serde_json::from_str(&self.token) {
+                Ok(Value::String(name)) => {
+                    draft.name = Some(name);
+                    true
+                }
+                Ok(Value::Object(inner)) => {
+                    let name = inner.get("name").and_then(Value::as_str);
+                    draft.name = name.map(str::to_owned);
+                    let arguments = inner.get("arguments").or(inner.get("parameters"));
+                    if let Some(arguments) = arguments {
+                        draft.arguments = arguments.to_string();
+                    }
+                    true
+                }
+                _ => true,
+            },
+            Field::Arguments | Field::Other => true,
         }
     }
+}
+
+/// The arguments as the object that they are, where a model wrote it as a text.
+pub(super) fn unwrapped(arguments: &str) -> Option<String> {
+    let text: String = serde_json::from_str(arguments).ok()?;
+    if text.trim().is_empty() {
+        return Some("{}".to_owned());
+    }
+    whole(&text).filter(|inner| inner.starts_with('{'))
 }

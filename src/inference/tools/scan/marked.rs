@@ -1,14 +1,15 @@
-//! Reads a call as `FunctionGemma` writes it.
+//! Reads arguments whose texts stand between marks: `{key:<escape>text<escape>,n:1}`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Draft, Step, escape_into, is_name, overlap};
+use super::text::{TextScan, escape_into};
+use super::value::{Step, whole};
+use super::{Draft, overlap};
 
-const ESCAPE: &str = "<escape>";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Place {
-    Name,
+    /// Before the object.
+    Start,
     /// Before a key or the end of an object.
     Key,
     /// Within a key without quotes.
@@ -18,17 +19,18 @@ enum Place {
     Value,
     /// Within a value without quotes.
     Bare,
-    /// Between markers.
-    Escaped,
-    /// Within a JSON string, and whether a backslash was just read.
-    Quoted(bool),
+    /// Between marks.
+    Between,
+    /// Within a string in quotes.
+    Quoted(TextScan),
     /// Behind a value.
     After,
 }
 
-/// `name{key:value,…}`.
+/// An object of this notation.
 #[derive(Debug, Clone)]
-pub(super) struct FunctionScan {
+pub(super) struct MarkedScan {
+    mark: &'static str,
     place: Place,
     /// Objects (`{`) and lists (`[`) that are open.
     open: Vec<char>,
@@ -39,11 +41,11 @@ pub(super) struct FunctionScan {
     told: usize,
 }
 
-impl FunctionScan {
-    /// `call:` was read already.
-    pub fn new() -> Self {
+impl MarkedScan {
+    pub fn new(mark: &'static str) -> Self {
         Self {
-            place: Place::Name,
+            mark,
+            place: Place::Start,
             open: Vec::new(),
             text: String::new(),
             key: false,
@@ -52,13 +54,9 @@ impl FunctionScan {
     }
 
     pub fn push(&mut self, draft: &mut Draft, letter: char) -> Step {
-        match self.place {
-            Place::Name if letter == '{' && !self.text.is_empty() => {
-                draft.name = Some(std::mem::take(&mut self.text));
-                self.enter(draft, letter);
-            }
-            Place::Name if is_name(letter) => self.text.push(letter),
-            Place::Key | Place::Value | Place::Colon | Place::After
+        match &mut self.place {
+            Place::Start if letter == '{' => self.enter(draft, letter),
+            Place::Start | Place::Key | Place::Value | Place::Colon | Place::After
                 if letter.is_ascii_whitespace() => {}
             Place::Key | Place::Value => return self.begin(draft, letter),
             Place::BareKey if letter == ':' => {
@@ -68,30 +66,29 @@ impl FunctionScan {
                 self.place = Place::Colon;
                 return self.push(draft, letter);
             }
-            Place::BareKey if "{}[],\"".contains(letter) => return Step::Broken,
+            Place::BareKey if "{}[],".contains(letter) => return Step::Broken,
+            Place::BareKey if letter == '"' && !self.mark.contains('"') => return Step::Broken,
             Place::Colon if letter == ':' => {
                 draft.arguments.push_str(": ");
                 self.key = false;
                 self.place = Place::Value;
             }
-            Place::Name | Place::Colon => return Step::Broken,
+            Place::Start | Place::Colon => return Step::Broken,
             Place::Bare if "}],".contains(letter) => {
                 self.bare(draft);
                 return self.after(draft, letter);
             }
             Place::BareKey | Place::Bare => {
                 self.text.push(letter);
-                if self.text == ESCAPE {
-                    self.begin_string(draft, Place::Escaped);
+                if self.text == self.mark {
+                    self.begin_string(draft, Place::Between);
                 }
             }
-            Place::Escaped => self.escaped(draft, letter),
-            Place::Quoted(escaped) => {
-                draft.arguments.push(letter);
-                if letter == '"' && !escaped {
+            Place::Between => self.between(draft, letter),
+            Place::Quoted(scan) => {
+                if scan.push(&mut draft.arguments, letter) {
+                    draft.arguments.push('"');
                     self.end_string();
-                } else {
-                    self.place = Place::Quoted(letter == '\\' && !escaped);
                 }
             }
             Place::After => return self.after(draft, letter),
@@ -101,10 +98,10 @@ impl FunctionScan {
 
     /// The first letter of a key or a value.
     fn begin(&mut self, draft: &mut Draft, letter: char) -> Step {
-        self.key = self.place == Place::Key;
+        self.key = matches!(self.place, Place::Key);
         self.text.clear();
         match letter {
-            '"' => self.begin_string(draft, Place::Quoted(false)),
+            '"' => self.begin_string(draft, Place::Quoted(TextScan::new('"'))),
             '}' | ']' if draft.arguments.ends_with(['{', '[']) => {
                 return self.after(draft, letter);
             }
@@ -133,13 +130,13 @@ impl FunctionScan {
         self.place = if self.key { Place::Colon } else { Place::After };
     }
 
-    fn escaped(&mut self, draft: &mut Draft, letter: char) {
+    fn between(&mut self, draft: &mut Draft, letter: char) {
         self.text.push(letter);
-        let ended = self.text.ends_with(ESCAPE);
+        let ended = self.text.ends_with(self.mark);
         let held = if ended {
-            ESCAPE.len()
+            self.mark.len()
         } else {
-            overlap(&self.text, ESCAPE)
+            overlap(&self.text, self.mark)
         };
         let to = self.text.len() - held;
         if self.told < to {
@@ -152,16 +149,11 @@ impl FunctionScan {
         }
     }
 
-    /// A value without quotes; text if it is none that JSON has.
+    /// A value without quotes; text if it is none of JSON or Python.
     fn bare(&self, draft: &mut Draft) {
         let text = self.text.trim();
-        let json = serde_json::from_str::<Value>(text).is_ok();
-        let text = if json {
-            text.to_owned()
-        } else {
-            json!(text).to_string()
-        };
-        draft.arguments.push_str(&text);
+        let value = whole(text).unwrap_or_else(|| json!(text).to_string());
+        draft.arguments.push_str(&value);
     }
 
     fn enter(&mut self, draft: &mut Draft, letter: char) {

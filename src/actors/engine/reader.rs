@@ -1,0 +1,94 @@
+//! Makes events of the text of a reply.
+
+use super::outlet::GenerationEvent;
+use crate::inference::{Preface, ToolEvent, ToolParseError, ToolParser};
+
+/// What reads a reply.
+#[derive(Debug)]
+pub(crate) enum ReplyReader {
+    /// Looks for tool calls.
+    Calls(ToolParser),
+    /// Tells an answer from the thinking in front of it.
+    Answer(AnswerReader),
+}
+
+impl ReplyReader {
+    /// Reads the next piece.
+    pub fn push(&mut self, text: &str) -> Result<Vec<GenerationEvent>, ToolParseError> {
+        match self {
+            Self::Calls(parser) => Ok(events(parser.push(text)?)),
+            Self::Answer(reader) => Ok(reader.push(text)),
+        }
+    }
+
+    /// Reads the end.
+    pub fn finish(&mut self) -> Result<Vec<GenerationEvent>, ToolParseError> {
+        match self {
+            Self::Calls(parser) => Ok(events(parser.finish()?)),
+            Self::Answer(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The text of a whole reply, apart from calls.
+    pub fn text(mut self, reply: &str) -> String {
+        let mut events = self.push(reply).unwrap_or_default();
+        events.extend(self.finish().unwrap_or_default());
+        let texts = events.into_iter().filter_map(|event| match event {
+            GenerationEvent::Text(text) => Some(text),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+fn events(events: Vec<ToolEvent>) -> Vec<GenerationEvent> {
+    events.into_iter().map(GenerationEvent::from).collect()
+}
+
+/// Tells an answer from the thinking in front of it. A reply that never comes to an answer ends
+/// with an error of its own.
+#[derive(Debug)]
+pub(crate) struct AnswerReader {
+    /// Nothing once the answer has begun.
+    preface: Option<Preface>,
+    /// Bytes of a character that has not ended yet.
+    open: Vec<u8>,
+}
+
+impl AnswerReader {
+    pub fn new(preface: Preface) -> Self {
+        Self {
+            preface: Some(preface),
+            open: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, text: &str) -> Vec<GenerationEvent> {
+        let Some(preface) = &mut self.preface else {
+            return vec![GenerationEvent::Text(text.to_owned())];
+        };
+        let behind = preface.push(text.as_bytes(), &mut self.open);
+        let mut events = Vec::new();
+        if behind.is_some() {
+            self.preface = None;
+        }
+        let thought = std::mem::take(&mut self.open);
+        let thought = match String::from_utf8(thought) {
+            Ok(thought) => thought,
+            Err(error) => {
+                let whole = error.utf8_error().valid_up_to();
+                let mut bytes = error.into_bytes();
+                self.open = bytes.split_off(whole);
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+        };
+        if !thought.is_empty() {
+            events.push(GenerationEvent::Thinking(thought));
+        }
+        let behind = String::from_utf8(behind.unwrap_or_default()).unwrap_or_default();
+        if !behind.is_empty() {
+            events.push(GenerationEvent::Text(behind));
+        }
+        events
+    }
+}
