@@ -1,7 +1,7 @@
 //! Says what a long build is doing where nobody sees cargo's own progress bar.
 
 use std::io::{IsTerminal, Read};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
