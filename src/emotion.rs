@@ -33,6 +33,7 @@
 //! the rate of events.
 
 mod appraisal;
+mod arithmetic;
 mod behavior;
 mod config;
 mod dynamics;
@@ -49,6 +50,7 @@ mod tracker;
 mod trajectory;
 
 pub use appraisal::LexicalAppraiser;
+pub use arithmetic::DYNAMICS;
 pub use behavior::BehaviorMonitor;
 pub use config::{EmotionConfig, MIN_STREAK_FACTOR};
 pub use dynamics::decay;

@@ -155,6 +155,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             }
             "number" => ("0.25", "0.25".to_owned()),
             "whole number" if field.name() == "context_length" => ("1024", "1_024".to_owned()),
+            "whole number" if field.name() == "dynamics" => ("1", "0x1".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),
             "port, or address:port" => ("127.0.0.1:9464", "9464".to_owned()),
             choices => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::{DYNAMICS, SYSTEM};
 use super::error::EmotionError;
 use super::limits::SafetyLimits;
 use super::ranges::{self, Range};
@@ -15,10 +16,16 @@ pub const MIN_STREAK_FACTOR: f64 = 0.01;
 
 /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
 ///
-/// Fields left out take their defaults; unknown fields are refused.
+/// Fields left out take their defaults, except for [`dynamics`](Self::dynamics); unknown fields are
+/// refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmotionConfig {
+    /// Version of the dynamics' arithmetic, 1 or 2; 2, which gives the same bits on every machine.
+    /// Version 1 is the arithmetic of the system's math library. A serialised form without this
+    /// field was made under version 1.
+    #[serde(default = "unnumbered", skip_serializing_if = "is_unnumbered")]
+    pub dynamics: u32,
     /// Valence that the state decays to, in [-1, 1]; 0.
     pub baseline_valence: f64,
     /// Arousal that the state decays to, in [-1, 1]; 0.
@@ -94,6 +101,7 @@ pub struct EmotionConfig {
 impl Default for EmotionConfig {
     fn default() -> Self {
         Self {
+            dynamics: DYNAMICS,
             baseline_valence: 0.0,
             baseline_arousal: 0.0,
             decay_rate: 0.1,
@@ -224,6 +232,17 @@ impl EmotionConfig {
         }
         Ok(())
     }
+}
+
+/// The version of what names none.
+fn unnumbered() -> u32 {
+    SYSTEM
+}
+
+/// Leaves out what was not there, so that old records stay as they are written.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_unnumbered(dynamics: &u32) -> bool {
+    *dynamics == SYSTEM
 }
 
 /// Checks a steering strength, in [0, 3].

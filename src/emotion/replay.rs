@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::arithmetic::DYNAMICS;
 use super::config::EmotionConfig;
 use super::error::EmotionError;
 use super::event::{EmotionEvent, event_from_parts};
@@ -48,8 +49,7 @@ impl Recording {
     fn from_object(object: &Map<String, Value>) -> Result<Self, EmotionError> {
         let config = match object.get("settings") {
             None => EmotionConfig::default(),
-            Some(settings) => EmotionConfig::deserialize(settings)
-                .map_err(|error| malformed("settings", &error.to_string()))?,
+            Some(settings) => config_of(settings)?,
         };
         config.validate()?;
         let Some(Value::Array(steps)) = object.get("steps") else {
@@ -62,6 +62,16 @@ impl Recording {
             .collect::<Result<_, _>>()?;
         Ok(Self { config, steps })
     }
+}
+
+/// Settings of a recording: without a number, the dynamics are those of now.
+fn config_of(settings: &Value) -> Result<EmotionConfig, EmotionError> {
+    let mut config = EmotionConfig::deserialize(settings)
+        .map_err(|error| malformed("settings", &error.to_string()))?;
+    if settings.get("dynamics").is_none() {
+        config.dynamics = DYNAMICS;
+    }
+    Ok(config)
 }
 
 fn object(line: &str) -> Result<Map<String, Value>, EmotionError> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::{self, DYNAMICS};
 use super::error::{EmotionError, in_range};
 
 /// Largest magnitude of a time, in seconds (about 31,700 years).
@@ -70,7 +71,13 @@ impl EmotionalState {
 
     /// Euclidean distance on the plane, in [0, 2√2].
     pub fn distance(self, other: Self) -> f64 {
-        (self.valence - other.valence).hypot(self.arousal - other.arousal)
+        self.distance_under(DYNAMICS, other)
+    }
+
+    /// The distance as a version of the dynamics computes it.
+    pub(super) fn distance_under(self, dynamics: u32, other: Self) -> f64 {
+        let (valence, arousal) = (self.valence - other.valence, self.arousal - other.arousal);
+        arithmetic::hypot(dynamics, valence, arousal)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::SYSTEM;
 use super::config::{EmotionConfig, check_strength};
 use super::dynamics::decay;
 use super::error::{EmotionError, in_range};
@@ -60,6 +61,14 @@ pub struct EmotionSnapshot {
     pub trajectory: Trajectory,
     /// Number of events since the start or the last reset.
     pub events_applied: u64,
+    /// Version of the dynamics that the state was computed under.
+    #[serde(default = "unnumbered")]
+    pub dynamics: u32,
+}
+
+/// The version of snapshots that name none.
+fn unnumbered() -> u32 {
+    SYSTEM
 }
 
 impl EmotionTracker {
@@ -207,6 +216,7 @@ impl EmotionTracker {
             modulation,
             trajectory: self.trajectory_at(at),
             events_applied: self.events_applied,
+            dynamics: self.config.dynamics,
         }
     }
 

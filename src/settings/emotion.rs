@@ -15,6 +15,8 @@ const fn own(field: &str) -> Limit {
 table! {
     Emotion, emotion, "emotion", EmotionConfig;
 
+    /// Version of the dynamics' arithmetic: 2 gives the same bits on every machine, 1 is the arithmetic of the system's math library.
+    dynamics: u32, in own("dynamics");
     /// Valence that a state decays toward.
     baseline_valence: f64, in own("baseline_valence");
     /// Arousal that a state decays toward.
