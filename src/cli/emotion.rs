@@ -1,5 +1,6 @@
 //! `elpis emotion …`
 
+mod appraise;
 mod path;
 mod plot;
 mod replay;
@@ -37,6 +38,7 @@ pub(super) enum Command {
         sessions: Vec<String>,
     },
     Plot(plot::Options),
+    Appraise(appraise::Options),
 }
 
 pub(super) fn run(command: Command) -> Result<(), Failure> {
@@ -45,6 +47,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         Command::Replay { sessions, .. } if !sessions.is_empty() => Err(NO_SESSIONS.into()),
         Command::Replay { file, .. } => replay::log(&file),
         Command::Plot(options) => plot::run(&options),
+        Command::Appraise(options) => appraise::run(&options),
     }
 }
 

@@ -28,6 +28,18 @@ pub enum EmotionError {
         /// What is allowed.
         limit: &'static str,
     },
+    /// A name is no known event, and no event of one's own was declared under it.
+    #[error(
+        "no event is named {name:?}{}; own events are declared in `emotion.events`, or made with a \
+         shift by `EmotionEvent::custom`",
+        nearest.as_ref().map(|nearest| format!(", did you mean {nearest:?}?")).unwrap_or_default()
+    )]
+    UnknownEvent {
+        /// The name that was given.
+        name: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+    },
     /// Text or an object does not have the expected form.
     #[error("{field} is malformed: {reason}")]
     Malformed {
@@ -52,6 +64,7 @@ impl EmotionError {
         match self {
             Self::OutOfRange { .. } => "out_of_range",
             Self::InvalidName { .. } => "invalid_name",
+            Self::UnknownEvent { .. } => "unknown_event",
             Self::Malformed { .. } => "malformed",
             Self::Step { source, .. } => source.kind(),
         }
@@ -63,6 +76,7 @@ impl EmotionError {
             Self::OutOfRange { field, .. }
             | Self::InvalidName { field, .. }
             | Self::Malformed { field, .. } => field,
+            Self::UnknownEvent { .. } => "event",
             Self::Step { source, .. } => source.field(),
         }
     }

@@ -144,8 +144,10 @@ const RANGES: &[Range] = ranges! {
     decay_multiplier_calm: 0.0, 10.0;
     decay_multiplier_depleted: 0.0, 10.0;
     spiral_damping: 0.0, 1.0;
+    neutral_radius: 0.0, 1.0;
     response_analysis_threshold: 0.0, 1.0;
     long_generation_seconds: SHORTEST, LONGEST;
+    long_generation_factor: 1.0, 1000.0;
     idle_period_seconds: SHORTEST, LONGEST;
     steering_strength: 0.0, 3.0;
     valence_limit: 0.0, 1.0;

@@ -14,7 +14,7 @@ use super::config::EmotionConfig;
 use super::error::EmotionError;
 use super::event::{EmotionEvent, event_from_parts};
 use super::modulation::{Coefficients, SamplingBase};
-use super::state::{Quadrant, check_time};
+use super::state::{Mood, Quadrant, check_time};
 use super::tracker::EmotionTracker;
 use super::trajectory::Trajectory;
 
@@ -87,6 +87,9 @@ pub struct ReplayedStep {
     pub arousal: f64,
     /// The quadrant of the state.
     pub quadrant: Quadrant,
+    /// What the state is called: its quadrant, or neutral near the baseline.
+    #[serde(default)]
+    pub mood: Mood,
     /// Sampling temperature, from a base of 0.7.
     pub temperature: f64,
     /// Nucleus mass, from a base of 0.9.
@@ -125,6 +128,7 @@ pub fn replay(
             valence: modulation.valence,
             arousal: modulation.arousal,
             quadrant: modulation.quadrant,
+            mood: modulation.mood,
             temperature: modulation.temperature,
             top_p: modulation.top_p,
             coefficients: modulation.coefficients,

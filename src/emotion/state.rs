@@ -135,6 +135,67 @@ impl fmt::Display for Quadrant {
     }
 }
 
+/// What a state is called: by its quadrant, or neutral near the baseline.
+///
+/// For people, logs and metrics. What acts on a generation is the point on the plane.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    /// Within [`EmotionConfig::neutral_radius`](super::EmotionConfig::neutral_radius) of the
+    /// baseline.
+    #[default]
+    Neutral,
+    /// Beyond it, with valence ≥ 0 and arousal ≥ 0.
+    Excited,
+    /// Beyond it, with valence < 0 and arousal ≥ 0.
+    Frustrated,
+    /// Beyond it, with valence ≥ 0 and arousal < 0.
+    Calm,
+    /// Beyond it, with valence < 0 and arousal < 0.
+    Depleted,
+}
+
+impl Mood {
+    /// All moods.
+    pub const ALL: [Self; 5] = [
+        Self::Neutral,
+        Self::Excited,
+        Self::Frustrated,
+        Self::Calm,
+        Self::Depleted,
+    ];
+
+    /// The name, in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Neutral => "neutral",
+            Self::Excited => "excited",
+            Self::Frustrated => "frustrated",
+            Self::Calm => "calm",
+            Self::Depleted => "depleted",
+        }
+    }
+}
+
+impl From<Quadrant> for Mood {
+    fn from(quadrant: Quadrant) -> Self {
+        match quadrant {
+            Quadrant::Excited => Self::Excited,
+            Quadrant::Frustrated => Self::Frustrated,
+            Quadrant::Calm => Self::Calm,
+            Quadrant::Depleted => Self::Depleted,
+        }
+    }
+}
+
+impl fmt::Display for Mood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Checks a time in seconds.
 pub(super) fn check_time(field: &'static str, at: f64) -> Result<f64, EmotionError> {
     if at.abs() <= MAX_TIME_SECONDS {

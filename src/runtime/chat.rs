@@ -235,7 +235,7 @@ impl Chat {
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
-        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis));
+        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis, &messages));
         if let Some(turn) = &turn {
             appraisal::message(&session, &messages, turn).await;
         }
