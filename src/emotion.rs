@@ -65,6 +65,8 @@ pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
 pub(crate) use ranges::Range;
 pub use replay::{Recording, ReplayStep, ReplayedStep, replay, replay_line};
+#[cfg(feature = "cli")]
+pub(crate) use replay::{config_of, parse_step};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};

@@ -11,6 +11,9 @@ mod process;
 #[cfg(target_os = "linux")]
 #[path = "terminal/progress.rs"]
 mod progress;
+#[cfg(unix)]
+#[path = "terminal/talking.rs"]
+mod talking;
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -58,6 +61,7 @@ impl Terminal {
         command.env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu");
         command.env("XDG_STATE_HOME", folder.join("state"));
         command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
         command.env_remove("NO_COLOR");
         for (name, value) in variables {
             command.env(name, value);

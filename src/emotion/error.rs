@@ -30,9 +30,11 @@ pub enum EmotionError {
     },
     /// A name is no known event, and no event of one's own was declared under it.
     #[error(
-        "no event is named {name:?}{}; own events are declared in `emotion.events`, or made with a \
-         shift by `EmotionEvent::custom`",
-        nearest.as_ref().map(|nearest| format!(", did you mean {nearest:?}?")).unwrap_or_default()
+        "no event is named {name:?}; {}",
+        nearest.as_ref().map_or_else(
+            || "declare it in `emotion.events`, or give it a shift (`EmotionEvent::custom`)".to_owned(),
+            |nearest| format!("did you mean {nearest:?}?"),
+        )
     )]
     UnknownEvent {
         /// The name that was given.

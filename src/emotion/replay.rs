@@ -2,7 +2,7 @@
 //!
 //! A line of a recording is a JSON object with `settings` (any subset of [`EmotionConfig`]) and
 //! `steps`, each with `at` (seconds), `event`, `intensity` (1 if left out) and, for custom events,
-//! `delta_valence` and `delta_arousal`. Replaying adds to each step what the event led to.
+//! `delta_valence` and `delta_arousal`; `source` and `words` may say where it comes from. Replaying adds to each step what the event led to.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::arithmetic::DYNAMICS;
+use super::cause::EventSource;
 use super::config::EmotionConfig;
 use super::error::EmotionError;
 use super::event::{EmotionEvent, event_from_parts};
@@ -64,8 +65,8 @@ impl Recording {
     }
 }
 
-/// Settings of a recording: without a number, the dynamics are those of now.
-fn config_of(settings: &Value) -> Result<EmotionConfig, EmotionError> {
+/// Settings of a log: without a number, the dynamics are those of now.
+pub(crate) fn config_of(settings: &Value) -> Result<EmotionConfig, EmotionError> {
     let mut config = EmotionConfig::deserialize(settings)
         .map_err(|error| malformed("settings", &error.to_string()))?;
     if settings.get("dynamics").is_none() {
@@ -161,7 +162,8 @@ pub fn replay_line(line: &str) -> Result<Value, EmotionError> {
     Ok(Value::Object(object))
 }
 
-fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
+/// Reads an event with its time and, if they are known, its source and words.
+pub(crate) fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
     let Value::Object(step) = step else {
         return Err(malformed("steps", "a step is not an object"));
     };
@@ -185,6 +187,12 @@ fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
         number("delta_valence")?,
         number("delta_arousal")?,
     )?;
+    let source = step.get("source").map(EventSource::deserialize);
+    let source = source.transpose();
+    let source = source.map_err(|error| malformed("source", &error.to_string()))?;
+    let words = step.get("words").and_then(Value::as_str);
+    let event = source.into_iter().fold(event, EmotionEvent::with_source);
+    let event = words.into_iter().fold(event, EmotionEvent::with_words);
     Ok(ReplayStep { at, event })
 }
 

@@ -93,7 +93,7 @@ fn a_window_may_change_while_a_reply_is_written() {
             };
             assert!(prompt.starts_with('>'), "{screen}");
             assert!(
-                mood.contains("valence") || mood.starts_with("excited"),
+                mood.contains("valence") || mood.starts_with("neutral"),
                 "{screen}"
             );
             let reply = reply.concat();
@@ -138,10 +138,8 @@ fn the_end_of_input_may_come_while_a_reply_is_written() {
     terminal.press("Tell me about databases.\r");
     terminal.reply_begins("databases.");
     terminal.press("\u{4}");
-    // The reply is not cut short by it.
+    // The reply is not cut short by it, and the key is not lost.
     terminal.wait_for("> ");
-    // The terminal may have thrown that key away with its change to single keys.
-    terminal.press("\u{4}");
     assert!(terminal.end().success());
 }
 
@@ -159,7 +157,7 @@ fn a_terminal_that_goes_away_ends_the_program_in_good_order() {
         terminal.press(&format!("{typed}\r"));
         if typed.starts_with('/') {
             terminal.wait_for(typed);
-            terminal.wait_for("trend");
+            terminal.wait_for("lately");
             terminal.prompt();
         } else {
             terminal.reply_begins("databases.");
