@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Elpis;
 use crate::actors::engine::LoadedModel;
-use crate::backend::Token;
+use crate::backend::{Token, prompt_tokens};
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, ToolSet, validate_messages,
-    with_tools,
+    ChatMessage, CivilDateTime, PromptText, RenderOptions, RequestError, Role, ToolSet,
+    validate_messages,
 };
-use crate::settings::{ContextOverflow, Isolation};
+use crate::settings::{ContextOverflow, ControlTokens};
 
-/// Makes a prompt for the loaded model; if the model's process dies over it,
-/// for the one that takes its place.
+/// Makes a prompt for the loaded model; if the model's process dies over it, for the one that
+/// takes its place. The work is done on a thread for blocking work: rendering takes time, and a
+/// tokenizer in another process may hang.
 pub(super) async fn prepare(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
@@ -23,18 +25,24 @@ pub(super) async fn prepare(
     max_tokens: u32,
     now: f64,
 ) -> Result<(Arc<LoadedModel>, Prompt), Error> {
-    let settings = elpis.settings();
-    let overflow = settings.model.context_overflow;
+    let settings = &elpis.settings().model;
+    let (overflow, control_tokens) = (settings.context_overflow, settings.control_tokens);
+    let tools = tools.cloned().map(Arc::new);
+    let messages = Arc::new(messages);
     loop {
         let model = elpis.loaded().await?;
-        if settings.runtime.isolation == Isolation::None {
-            let prompt = fit(&model, messages, tools, overflow, max_tokens, now)?;
-            return Ok((model, prompt));
-        }
-        // A process may hang, and no other task must wait for it too.
-        let (asked, messages) = (Arc::clone(&model), messages.clone());
-        let tools = tools.cloned();
-        let work = move || fit(&asked, messages, tools.as_ref(), overflow, max_tokens, now);
+        let (asked, messages) = (Arc::clone(&model), Arc::clone(&messages));
+        let tools = tools.clone();
+        let work = move || {
+            let request = Request {
+                tools: tools.as_deref(),
+                overflow,
+                control_tokens,
+                max_tokens,
+                now,
+            };
+            fit(&asked, messages.to_vec(), &request)
+        };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(prompt)) => return Ok((model, prompt)),
             Ok(Err(EngineError::Backend(error))) if error.is_fatal() => {
@@ -53,6 +61,16 @@ pub(super) async fn prepare(
     }
 }
 
+/// What a prompt is made for, beside the messages.
+struct Request<'a> {
+    tools: Option<&'a ToolSet>,
+    overflow: ContextOverflow,
+    control_tokens: ControlTokens,
+    max_tokens: u32,
+    /// Seconds since 1970.
+    now: f64,
+}
+
 /// A prompt that fits.
 #[derive(Debug)]
 pub(super) struct Prompt {
@@ -68,28 +86,26 @@ pub(super) struct Prompt {
 fn fit(
     model: &LoadedModel,
     mut messages: Vec<ChatMessage>,
-    tools: Option<&ToolSet>,
-    overflow: ContextOverflow,
-    max_tokens: u32,
-    now: f64,
+    request: &Request<'_>,
 ) -> Result<Prompt, EngineError> {
     validate_messages(&messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
     loop {
-        let prompt = render(model, &messages, tools, now)?;
+        let prompt = render(model, &messages, request)?;
         let tokens = &prompt.tokens;
         // Dropping turns makes room for the reply too; refusing does not
         // refuse what could still be answered in part.
-        let fits = match overflow {
+        let fits = match request.overflow {
             ContextOverflow::Error => tokens.len() < context,
             ContextOverflow::DropOldest => {
-                tokens.len().saturating_add(max_tokens as usize) <= context
+                tokens.len().saturating_add(request.max_tokens as usize) <= context
             }
         };
         if fits {
             return Ok(prompt);
         }
-        let dropped = overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
+        let dropped =
+            request.overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
         if !dropped {
             if tokens.len() < context {
                 return Ok(prompt);
@@ -106,24 +122,34 @@ fn fit(
 fn render(
     model: &LoadedModel,
     messages: &[ChatMessage],
-    tools: Option<&ToolSet>,
-    now: f64,
+    request: &Request<'_>,
 ) -> Result<Prompt, EngineError> {
     let template = &model.template;
-    let native = template.takes_tools();
-    let messages = with_tools(messages, tools, template.tool_format(), native);
-    let tools = tools.filter(|_| native).map(ToolSet::to_json);
+    let tools = request.tools;
     let options = RenderOptions {
         add_generation_prompt: true,
-        tools: tools.as_ref(),
-        now: civil(now),
+        now: local_time(request.now),
         ..RenderOptions::default()
     };
-    let text = template.render(&messages, &options)?;
-    let tokens = model.tokenizer.encode(&text, true)?;
+    if request.control_tokens == ControlTokens::Refuse
+        && let Some((place, token)) = template.find_control(messages, tools, &model.controls)
+    {
+        return Err(RequestError::ControlToken { place, token }.into());
+    }
+    let rendered = match request.control_tokens {
+        ControlTokens::Parse => PromptText {
+            text: template.render_adapted(messages, tools, &options)?,
+            marked: None,
+        },
+        ControlTokens::Text | ControlTokens::Refuse => {
+            template.render_marked(messages, tools, &options, &model.controls)?
+        }
+    };
+    let tokens = prompt_tokens(model.tokenizer.as_ref(), &rendered)?;
     if tokens.is_empty() {
         return Err(RequestError::EmptyPrompt.into());
     }
+    let text = rendered.text;
     let thinking = text.trim_end().ends_with("<think>");
     Ok(Prompt {
         tokens,
@@ -132,16 +158,18 @@ fn render(
     })
 }
 
-/// The date and time in UTC, for templates that ask for it.
-fn civil(unix_seconds: f64) -> Option<CivilDateTime> {
-    let now = OffsetDateTime::from_unix_timestamp(unix_seconds as i64).ok()?;
+/// The date and time on the wall, for templates that ask for it.
+fn local_time(unix_seconds: f64) -> Option<CivilDateTime> {
+    let now = Timestamp::from_second(unix_seconds as i64).ok()?;
+    let now = now.to_zoned(TimeZone::system());
+    let small = |number: i8| u8::try_from(number).ok();
     CivilDateTime::new(
         u16::try_from(now.year()).ok()?,
-        now.month().into(),
-        now.day(),
-        now.hour(),
-        now.minute(),
-        now.second(),
+        small(now.month())?,
+        small(now.day())?,
+        small(now.hour())?,
+        small(now.minute())?,
+        small(now.second())?,
     )
 }
 
