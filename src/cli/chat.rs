@@ -110,6 +110,8 @@ struct Conversation<'a> {
     meter: Option<Meter>,
     terminal: Option<Quiet>,
     quiet: bool,
+    /// Messages that no longer fit into the context.
+    dropped: usize,
     /// Messages that were not answered.
     failed: usize,
     /// Whether anything was typed, or was in the pipe.
@@ -156,6 +158,7 @@ impl<'a> Conversation<'a> {
             meter: None,
             terminal,
             quiet,
+            dropped: 0,
             failed: 0,
             begun: false,
         })

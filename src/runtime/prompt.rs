@@ -79,6 +79,8 @@ pub(super) struct Prompt {
     pub text: String,
     /// Whether the template has opened the model's thinking.
     pub thinking: bool,
+    /// Messages that were left out, because they did not fit.
+    pub dropped: usize,
 }
 
 /// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
@@ -90,8 +92,13 @@ fn fit(
 ) -> Result<Prompt, EngineError> {
     validate_messages(&messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
+    let all = messages.len();
     loop {
-        let prompt = render(model, &messages, request)?;
+        let dropped = all - messages.len();
+        let prompt = Prompt {
+            dropped,
+            ..render(model, &messages, request)?
+        };
         let tokens = &prompt.tokens;
         // Dropping turns makes room for the reply too; refusing does not
         // refuse what could still be answered in part.
@@ -104,9 +111,9 @@ fn fit(
         if fits {
             return Ok(prompt);
         }
-        let dropped =
+        let shorter =
             request.overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
-        if !dropped {
+        if !shorter {
             if tokens.len() < context {
                 return Ok(prompt);
             }
@@ -155,6 +162,7 @@ fn render(
         tokens,
         text,
         thinking,
+        dropped: 0,
     })
 }
 

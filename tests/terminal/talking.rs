@@ -31,6 +31,14 @@ fn at_prompt(terminal: &mut Terminal, text: &str, columns: u16) -> String {
     on_screen(&shown, columns)
 }
 
+/// Gives the window another width, of which the next prompt knows.
+fn widen(terminal: &mut Terminal, columns: u16) {
+    terminal.master.resize(size(columns)).unwrap();
+    terminal.press("\r");
+    terminal.wait_for("valence");
+    terminal.prompt();
+}
+
 /// Discards what stands at the prompt, and waits for the next one.
 fn discard(terminal: &mut Terminal) {
     terminal.press("\u{3}");
@@ -48,7 +56,7 @@ fn what_is_typed_ahead_neither_lands_in_the_reply_nor_is_lost() {
     // At several moments of a reply, and right behind the line that it answers.
     for pause in [0, 1, 5, 20, 60, 150, 400] {
         let (_folder, mut terminal) = chat(&["--max-tokens=60"], &[]);
-        terminal.press("Tell me about databases.\r");
+        terminal.press("Tell me of databases, Zoe.\r");
         std::thread::sleep(Duration::from_millis(pause));
         for keys in ["Xyzzy", " and", " Plugh"] {
             terminal.press(keys);
@@ -56,7 +64,7 @@ fn what_is_typed_ahead_neither_lands_in_the_reply_nor_is_lost() {
         }
         let screen = at_prompt(&mut terminal, "Xyzzy and Plugh", 100);
         let (above, _) = screen.trim_end().rsplit_once('\n').unwrap();
-        let reply = above.rsplit_once("databases.").unwrap().1;
+        let reply = above.rsplit_once("Zoe.").unwrap().1;
         for word in ["Xyz", "and Pl", "Plugh"] {
             assert!(!reply.contains(word), "after {pause} ms: {screen}");
         }
@@ -71,8 +79,8 @@ fn what_is_typed_ahead_neither_lands_in_the_reply_nor_is_lost() {
 #[test]
 fn a_reply_that_is_stopped_leaves_what_was_typed_ahead() {
     let (_folder, mut terminal) = chat(&[], &[]);
-    terminal.press("Tell me about databases.\r");
-    terminal.reply_begins("databases.");
+    terminal.press("Tell me of databases, Zoe.\r");
+    terminal.reply_begins("Zoe.");
     terminal.press("/state");
     terminal.press("\u{3}");
     at_prompt(&mut terminal, "/state", 100);
@@ -110,12 +118,12 @@ fn words_stay_whole_at_the_edge() {
     for columns in [30, 47] {
         let (_folder, mut terminal) = chat(&["--max-tokens=96"], &[]);
         terminal.master.resize(size(columns)).unwrap();
-        terminal.press("Tell me about databases.\r");
+        terminal.press("Tell me of databases, Zoe.\r");
         let shown = terminal.prompt();
         let wide = on_screen(&shown, 400);
         let narrow = on_screen(&shown, columns);
         let words = |screen: &str| {
-            let (_, reply) = screen.rsplit_once("databases.").unwrap();
+            let (_, reply) = screen.rsplit_once("Zoe.").unwrap();
             let reply = reply.split_whitespace().map(str::to_owned);
             reply.collect::<Vec<_>>()
         };
@@ -245,7 +253,7 @@ fn the_first_line_says_what_to_try_and_moods_last() {
 fn the_context_is_metered_and_what_no_longer_fits_is_told() {
     let variables = [("ELPIS_MODEL_CONTEXT_LENGTH", "512")];
     let (_folder, mut terminal) = chat(&["--max-tokens=40"], &variables);
-    terminal.master.resize(size(600)).unwrap();
+    widen(&mut terminal, 600);
     let long = "word ".repeat(40);
     let mut told = false;
     for number in 0..12 {
@@ -402,8 +410,8 @@ fn logs_have_colours_on_a_terminal_alone() {
 #[test]
 fn a_paste_during_a_reply_is_one_message() {
     let (_folder, mut terminal) = chat(&["--max-tokens=60"], &[]);
-    terminal.press("Tell me about databases.\r");
-    terminal.reply_begins("databases.");
+    terminal.press("Tell me of databases, Zoe.\r");
+    terminal.reply_begins("Zoe.");
     terminal.press("\u{1b}[200~one\rtwo 漢字\u{1b}[201~");
     at_prompt(&mut terminal, "one\ntwo 漢字", 100);
     terminal.press("\r");
@@ -417,8 +425,8 @@ fn a_paste_during_a_reply_is_one_message() {
 #[test]
 fn many_keys_arrive_in_order() {
     let (_folder, mut terminal) = chat(&["--max-tokens=60"], &[]);
-    terminal.master.resize(size(1000)).unwrap();
-    terminal.press("Tell me about databases.\r");
+    widen(&mut terminal, 1000);
+    terminal.press("Tell me of databases, Zoe.\r");
     let shown = terminal.wait_for(BELOW);
     assert!(!shown.is_empty());
     let typed: String = ('a'..='z').cycle().take(600).collect();

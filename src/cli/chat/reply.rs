@@ -76,6 +76,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// Tells what the model no longer sees, when that grows.
+    fn tell_dropped(&mut self, dropped: usize) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.dropped, dropped) < dropped && !self.quiet {
+            let told = match dropped {
+                1 => "the oldest message no longer fits the context and was left out".to_owned(),
+                many => format!(
+                    "the oldest {many} messages no longer fit the context and were left out"
+                ),
+            };
+            self.screen.tell(&told)?;
+        }
+        Ok(())
+    }
+
     fn measure(&self, report: &GenerationReport) -> Option<Meter> {
         let context = self.elpis.model()?.context_length;
         let seconds = report.total_seconds - report.first_token_seconds;
@@ -128,6 +142,7 @@ impl Conversation<'_> {
         };
         // What the message has changed stands above its answer.
         self.tell_changes()?;
+        self.tell_dropped(stream.dropped_messages())?;
         let mut ending = Ending::default();
         loop {
             let width = self.screen.columns();
