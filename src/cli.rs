@@ -15,6 +15,7 @@ mod hint;
 mod library;
 mod lines;
 mod pages;
+mod people;
 mod progress;
 mod signal;
 mod soak;
@@ -86,6 +87,8 @@ pub fn main() -> ExitCode {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Escape codes are for people who look.
+        .with_ansi(console::colors_enabled_stderr())
         .with_writer(std::io::stderr)
         .init();
     worker::serve_if_asked();

@@ -49,6 +49,7 @@ impl EmotionState {
                 return;
             }
         }
+        let event = event.with_source(source);
         let event = match self.within(&session, event, bound).await {
             Ok(Some(event)) => event,
             nothing => {
