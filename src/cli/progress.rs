@@ -11,7 +11,7 @@ use super::signal::{Signals, second_ends_at_once, unless};
 use crate::Elpis;
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::hub::{DownloadProgress, NoProgress};
+use crate::hub::{DownloadProgress, HubError, NoProgress};
 use crate::runtime::{ElpisBuilder, load_backend};
 use crate::settings::Settings;
 
@@ -157,5 +157,10 @@ impl DownloadProgress for Bars {
                 name != file
             });
         });
+    }
+
+    fn repeating(&self, error: &HubError) {
+        self.with(|_| {});
+        self.spinner.set_message(format!("{error}; trying again"));
     }
 }

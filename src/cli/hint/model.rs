@@ -110,6 +110,18 @@ pub(super) fn hub(error: &HubError) -> Hint {
             say("wait some minutes; with a token in HF_TOKEN the Hub allows more")
         }
         HubError::Server { .. } => say("try again later; a download goes on where it ended"),
+        HubError::BadAnswer { .. } => {
+            say("check HF_ENDPOINT; a mirror may be faulty, or not to be trusted")
+        }
+        HubError::BadEndpoint { .. } => say("correct HF_ENDPOINT, or unset it for the public Hub"),
+        HubError::BadToken => say("correct HF_TOKEN, or the file that HF_TOKEN_PATH names"),
+        HubError::NoCache => say("set HF_HOME to a folder for the files of the Hub"),
+        HubError::Oversize { .. } => say(
+            "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty",
+        ),
+        HubError::LfsPointer { .. } => {
+            say("fetch from the public Hub by unsetting HF_ENDPOINT, or name another file")
+        }
         HubError::Incomplete { .. } => say("run the same command again"),
         HubError::Checksum { .. } => say("run the same command again: it is fetched anew"),
         HubError::Io { .. } => {
