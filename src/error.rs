@@ -1,5 +1,7 @@
 //! Errors that reach a caller.
 
+use std::sync::Arc;
+
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
@@ -212,15 +214,37 @@ pub enum Error {
         /// The actor.
         actor: &'static str,
     },
+    /// A part of the runtime failed, which has nothing to do with what it was asked.
+    #[error("{part} failed: {source}")]
+    Failed {
+        /// The part, such as `the engine`.
+        part: &'static str,
+        /// Why.
+        source: Cause,
+    },
     /// The runtime has shut down or given up.
     #[error("the runtime is stopped: {reason}")]
     Stopped {
         /// Why it stopped.
         reason: String,
+        /// The failure that made it give up; none after a shutdown.
+        source: Option<Cause>,
     },
 }
 
+/// An error that others share.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
 impl Error {
+    /// Makes the error of a part of the runtime that failed.
+    pub(crate) fn failed(
+        part: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source = Cause::from(source.into());
+        Self::Failed { part, source }
+    }
+
     /// A short name for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -237,6 +261,7 @@ impl Error {
             Self::Metrics { .. } => "metrics",
             Self::TooManySessions { .. } => "too_many_sessions",
             Self::Uncertain { .. } => "uncertain",
+            Self::Failed { .. } => "failed",
             Self::Stopped { .. } => "stopped",
         }
     }

@@ -29,7 +29,7 @@ use crate::actors::observer::Observer;
 use crate::actors::probe::Probe;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
-use crate::actors::{Handle, Wiring};
+use crate::actors::{Handle, StopReason, Wiring};
 use crate::backend::{
     self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts, Tokenizer,
 };
@@ -372,9 +372,7 @@ impl Elpis {
     /// Waits until a model is loaded.
     async fn loaded(&self) -> Result<Arc<LoadedModel>, Error> {
         let model = self.model_that(Option::is_some).await?;
-        model.ok_or_else(|| Error::Stopped {
-            reason: "the runtime is gone".to_owned(),
-        })
+        model.ok_or_else(|| gone(None))
     }
 
     /// Waits until a model that failed is no longer the one in use.
@@ -395,12 +393,9 @@ impl Elpis {
         let mut stopped = self.inner.roster.stopped.subscribe();
         tokio::select! {
             biased;
-            reason = stopped.wait_for(Option::is_some) => Err(Error::Stopped {
-                reason: reason
-                    .ok()
-                    .and_then(|reason| reason.as_deref().map(str::to_owned))
-                    .unwrap_or_else(|| "the runtime is gone".to_owned()),
-            }),
+            reason = stopped.wait_for(Option::is_some) => {
+                Err(gone(reason.ok().and_then(|reason| reason.clone())))
+            }
             model = model.wait_for(fits) => Ok(model.ok().and_then(|model| model.clone())),
         }
     }
@@ -460,6 +455,12 @@ fn listen(settings: &Settings) -> Result<(), Error> {
     })
 }
 
+/// The error of a runtime that has stopped.
+fn gone(reason: Option<StopReason>) -> Error {
+    let reason = reason.unwrap_or_else(|| StopReason::new("the runtime is gone"));
+    reason.into()
+}
+
 /// Tells everyone if the supervisor itself fails, which nobody restarts.
 async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
     let _ = supervisor.await;
@@ -467,7 +468,7 @@ async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
         let reason = "the supervisor failed";
         tracing::error!(reason, "the runtime gives up");
         wiring.intake.close(reason);
-        roster.stop(&reason.into());
+        roster.stop(&StopReason::new(reason));
         wiring.bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
@@ -475,7 +476,7 @@ async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
 }
 
 /// Ends what waits too long for an engine, which may be none.
-async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<Arc<str>>>) {
+async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>) {
     let mut ticks = interval(RETIRE_POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -496,9 +497,7 @@ async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<Arc<str>>>) 
 async fn open_store(settings: &Settings) -> Result<Option<Arc<dyn StateStore>>, Error> {
     let settings = settings.store.clone();
     let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
-    Ok(opened.map_err(|error| Error::Stopped {
-        reason: format!("opening the store failed: {error}"),
-    })??)
+    Ok(opened.map_err(|error| Error::failed("opening the store", error))??)
 }
 
 /// Finds the model, fetching it from the hub if it is named there.
@@ -516,9 +515,7 @@ async fn resolve(
     };
     let located = tokio::task::spawn_blocking(move || hub::locate(&source, format, progress))
         .await
-        .map_err(|error| Error::Stopped {
-            reason: format!("the download failed: {error}"),
-        })??;
+        .map_err(|error| Error::failed("the download", error))??;
     Ok(match located {
         Some(path) if path.is_dir() => ModelSource::Folder(path),
         Some(path) => ModelSource::File(path),

@@ -137,7 +137,9 @@ fn read(file: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(variables: &[(&str, &str)]) -> Environment<impl Fn(&str) -> Option<OsString>> {
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+
+    fn of(variables: Variables<'_>) -> Environment<impl Fn(&str) -> Option<OsString>> {
         let variables: Vec<(String, OsString)> = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
@@ -151,7 +153,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_cache_lies_where_other_tools_have_it() {
-        let table: [(&[(&str, &str)], Option<&str>); 8] = [
+        let table: [(Variables<'_>, Option<&str>); 8] = [
             (&[], None),
             (&[("HOME", "/h")], Some("/h/.cache/huggingface/hub")),
             (
@@ -187,11 +189,11 @@ mod tests {
         std::fs::write(folder.path().join("other"), "named\n").unwrap();
         let other = folder.path().join("other");
         let other = other.to_str().unwrap();
-        let reveal = |variables: &[(&str, &str)]| {
+        let reveal = |variables: Variables<'_>| {
             let token = of(variables).token().unwrap();
             token.map(|token| token.reveal().to_owned())
         };
-        let table: [(&[(&str, &str)], Option<&str>); 5] = [
+        let table: [(Variables<'_>, Option<&str>); 5] = [
             (&[("HF_HOME", home)], Some("stored")),
             (
                 &[("HF_HOME", home), ("HF_TOKEN_PATH", other)],

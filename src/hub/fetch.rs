@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_crawl_is_noticed_and_a_slow_line_is_not() {
-        let window = Duration::from_secs(60);
+        let window = Duration::from_mins(1);
         for (per_second, expected) in [(1, false), (1000, false), (1100, true), (1 << 20, true)] {
             let mut pace = Pace::new(window);
             let start = pace.begun;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub(super) const MAX_FILES: usize = 100_000;
 
 /// Most pages of a listing; the Hub puts 1,000 files on a page.
-pub(super) const MAX_PAGES: usize = 1_000;
+pub(super) const MAX_PAGES: usize = 200;
 
 /// Longest page of a listing in bytes.
 pub(super) const MAX_PAGE_BYTES: u64 = 16 << 20;

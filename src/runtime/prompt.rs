@@ -46,6 +46,7 @@ pub(super) async fn prepare(
                 Err(_) => {
                     return Err(Error::Stopped {
                         reason: "the program is ending".to_owned(),
+                        source: None,
                     });
                 }
             },

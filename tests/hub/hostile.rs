@@ -182,7 +182,7 @@ fn a_commit_never_becomes_a_path() {
         &format!("{COMMIT}{}", &COMMIT[..24]),
     ] {
         let outcomes = attack(commit, &place, |faults| {
-            faults.commit = Some(commit.to_owned())
+            faults.commit = Some(commit.to_owned());
         });
         assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"], "{commit}");
     }
@@ -232,7 +232,7 @@ fn names_in_a_listing_stay_inside() {
     for name in names {
         let listing = format!(r#"[{{"type":"file","path":"{name}","size":3}}]"#);
         let outcomes = attack(name, &place, |faults| {
-            faults.listing = Some(listing.clone())
+            faults.listing = Some(listing.clone());
         });
         assert_eq!(kinds(&outcomes), ["no-model", "no-model"], "{name}");
     }
@@ -245,7 +245,7 @@ fn listings_that_are_none_or_never_end_are_refused() {
     let deep = "[".repeat(100_000);
     for listing in ["", "<html>", "null", "[1]", &long, &deep] {
         let outcomes = attack("listing", &place, |faults| {
-            faults.listing = Some(listing.to_owned())
+            faults.listing = Some(listing.to_owned());
         });
         assert_eq!(
             kinds(&outcomes),
@@ -257,18 +257,18 @@ fn listings_that_are_none_or_never_end_are_refused() {
     let hash = r#"[{"type":"file","path":"m.gguf","size":3,"lfs":{"oid":"../../../victim"}}]"#;
     for listing in [missing, hash] {
         let outcomes = attack("entry", &place, |faults| {
-            faults.listing = Some(listing.to_owned())
+            faults.listing = Some(listing.to_owned());
         });
         assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"], "{listing}");
     }
     let own = "/api/models/org/name/tree/main?again=1".to_owned();
     let outcomes = attack("pages", &place, |faults| {
-        faults.next_page = Some(own.clone())
+        faults.next_page = Some(own.clone());
     });
     assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"]);
     for next in ["file:///etc/passwd", "x", "//"] {
         let outcomes = attack(next, &place, |faults| {
-            faults.next_page = Some(next.to_owned())
+            faults.next_page = Some(next.to_owned());
         });
         assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"], "{next}");
     }
@@ -338,12 +338,12 @@ fn redirects_end() {
     let place = Place::new();
     let loops = "/org/name/resolve/main/m.gguf";
     let outcomes = attack("loop", &place, |faults| {
-        faults.location = Some(loops.to_owned())
+        faults.location = Some(loops.to_owned());
     });
     assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"]);
     for location in ["file:///etc/passwd", "", "ftp://127.0.0.1/x", "http://"] {
         let outcomes = attack(location, &place, |faults| {
-            faults.location = Some(location.to_owned())
+            faults.location = Some(location.to_owned());
         });
         assert_eq!(kinds(&outcomes), ["bad-answer", "bad-answer"], "{location}");
     }
@@ -367,7 +367,7 @@ fn a_file_is_as_long_as_it_is_listed() {
             {{"type":"file","path":"model.safetensors","size":500}}]"#
     );
     let outcomes = attack("shorter", &place, |faults| {
-        faults.listing = Some(listing.clone())
+        faults.listing = Some(listing.clone());
     });
     assert_eq!(kinds(&outcomes), ["incomplete", "incomplete"]);
 }
@@ -376,7 +376,7 @@ fn a_file_is_as_long_as_it_is_listed() {
 fn a_download_that_crawls_or_trickles_is_given_up() {
     let place = Place::new();
     let outcomes = attack("crawl", &place, |faults| {
-        faults.dribble = Some(Duration::from_millis(50))
+        faults.dribble = Some(Duration::from_millis(50));
     });
     assert_eq!(kinds(&outcomes), ["unreachable", "unreachable"]);
     // A few bytes for each request are no progress.

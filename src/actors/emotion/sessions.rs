@@ -9,13 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::table::{Ack, Keeping, Table};
 use crate::bus::EventBus;
 use crate::event::Event;
+use crate::inference::SessionId;
 use crate::settings::{Durability, StoreSettings};
-use crate::store::{SessionChange, StateStore, StoreError};
+use crate::store::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::telemetry;
 
 /// Changes that may wait to be written; more wait to be made.
@@ -28,7 +29,10 @@ const MANY_WAITING: usize = MOST_WAITING / 8;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Longest time that anybody waits for the store's answer.
-pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(30);
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most that read from the store at once.
+const MAX_READERS: usize = 32;
 
 /// Sessions of a refused batch that are tried alone before the store itself is
 /// to blame.
@@ -42,6 +46,8 @@ const JOIN_POLL: Duration = Duration::from_millis(2);
 pub struct Sessions {
     shared: Arc<Shared>,
     limit: usize,
+    /// Places for those who read from the store.
+    readers: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -100,6 +106,7 @@ impl Sessions {
         Ok(Self {
             shared,
             limit,
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
             writer: Mutex::new(writer),
         })
     }
@@ -123,8 +130,51 @@ impl Sessions {
         self.shared.keeping
     }
 
-    pub(super) fn store(&self) -> Option<Arc<dyn StateStore>> {
-        wait(self.shared.store.lock()).clone()
+    /// Reads a session from the store, if there is one and it has it.
+    ///
+    /// # Errors
+    /// What the store says; [`StoreError::Slow`] if it does not answer.
+    pub(super) async fn load(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<StoredSession>, StoreError> {
+        let loaded = self.ask(move |store| store.load(&session)).await?;
+        Ok(loaded.flatten())
+    }
+
+    /// Names the sessions of the store; without one, none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) async fn stored_names(&self) -> Result<Vec<SessionId>, StoreError> {
+        let names = self.ask(|store| store.sessions()).await?;
+        Ok(names.unwrap_or_default())
+    }
+
+    /// Asks the store away from the threads that serve events; a few at a time,
+    /// so that one that hangs does not take all threads.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn StateStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(store) = wait(self.shared.store.lock()).clone() else {
+            return Ok(None);
+        };
+        let readers = Arc::clone(&self.readers);
+        let asked = async move {
+            // It is never closed.
+            let reader = readers.acquire_owned().await;
+            let work = move || {
+                let _reader = reader;
+                work(store.as_ref())
+            };
+            tokio::task::spawn_blocking(work).await
+        };
+        match tokio::time::timeout(MOST_PATIENCE, asked).await {
+            Ok(Ok(result)) => result.map(Some),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(slow()),
+        }
     }
 
     /// Tells the writer of new work; while it gathers, only of much.
@@ -434,7 +484,7 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
     format!("it panicked: {}", text.unwrap_or_default())
 }
 
-pub(super) fn failed(reason: String) -> StoreError {
+fn failed(reason: String) -> StoreError {
     StoreError::Failed {
         file: "of the runtime".to_owned(),
         reason,
@@ -442,7 +492,7 @@ pub(super) fn failed(reason: String) -> StoreError {
 }
 
 /// The store has not answered in time.
-pub(super) fn slow() -> StoreError {
+fn slow() -> StoreError {
     StoreError::Slow {
         seconds: MOST_PATIENCE.as_secs(),
     }
