@@ -103,7 +103,7 @@ pub fn main() -> ExitCode {
         Command::Emotion(command) => emotion::run(command),
         Command::Man(options) => pages::man(Cli::command(), &options),
         Command::Soak(options) => soak::run(cli.config, &options, cli.quiet),
-        Command::Store(command) => store::run(cli.config, command),
+        Command::Store(command) => store::run(cli.config, command, cli.quiet),
         Command::Vectors(command) => vectors::run(cli.config, command, cli.quiet),
         Command::EngineWorker => Err(NoWorker.into()),
     };
@@ -151,6 +151,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 fn complain(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A number with the word for that many.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Whether a reader such as `head` has had enough.

@@ -1,5 +1,6 @@
 //! Errors that reach a caller.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use crate::backend::BackendError;
@@ -232,16 +233,34 @@ pub enum Error {
     },
 }
 
-/// An error that others share.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+/// An error that others share. What it leads to as a source is the error itself.
+#[derive(Debug, Clone)]
+pub struct Cause(Arc<dyn StdError + Send + Sync>);
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Cause {
+    fn from(error: E) -> Self {
+        Self(error.into().into())
+    }
+}
+
+impl std::ops::Deref for Cause {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl Error {
     /// Makes the error of a part of the runtime that failed.
-    pub(crate) fn failed(
-        part: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        let source = Cause::from(source.into());
+    pub(crate) fn failed(part: &'static str, source: impl Into<Cause>) -> Self {
+        let source = source.into();
         Self::Failed { part, source }
     }
 

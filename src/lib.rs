@@ -144,6 +144,7 @@ pub use inference::{
     Role, SessionId, ToolChoice,
 };
 pub use runtime::{
-    Appraiser, Capabilities, ChatRequest, Elpis, InferenceEngine, Session, create_backend,
+    Appraiser, Capabilities, ChatRequest, Elpis, InferenceEngine, Session, ShutdownReport,
+    create_backend,
 };
 pub use settings::Settings;

@@ -42,7 +42,7 @@ use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::inference::{RequestId, SessionId};
 use crate::settings::{BackendKind, ModelSource, Settings};
 use crate::steering::SteeringLibrary;
-use crate::store::{self, StateStore};
+use crate::store::{self, StateStore, StoreError};
 use crate::telemetry;
 
 /// What everything after the running generations gets at a shutdown.
@@ -89,6 +89,15 @@ impl Drop for Inner {
         self.wiring.sessions.begin_closing();
         self.supervisor.stop(None);
     }
+}
+
+/// How a runtime ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Whether everything that was acknowledged is in the store;
+    /// [`StoreError::Lost`] if not. Without a store there is nothing to lose.
+    pub store: Result<(), StoreError>,
 }
 
 /// Prepares a runtime whose parts are not the usual ones.
@@ -207,7 +216,8 @@ impl ElpisBuilder {
             Err(error) => {
                 // Whoever tries again finds the store free.
                 let limit = wiring.settings.runtime.shutdown_timeout();
-                wiring.sessions.close(limit).await;
+                // Nothing has happened yet that could be lost.
+                let _ = wiring.sessions.close(limit).await;
                 telemetry::runtime_gone();
                 return Err(error);
             }
@@ -342,7 +352,9 @@ impl Elpis {
     /// the store has not got yet, which together gets the same time once more,
     /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
     /// wait for the same end.
-    pub async fn shutdown(&self) {
+    ///
+    /// The report tells whether the store has everything.
+    pub async fn shutdown(&self) -> ShutdownReport {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
         wiring.intake.refuse("it was shut down");
@@ -363,10 +375,11 @@ impl Elpis {
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
         // An actor that hangs must not cost a sound store its last changes.
-        wiring.sessions.close(left.max(LEAST_GRACE)).await;
+        let store = wiring.sessions.close(left.max(LEAST_GRACE)).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
+        ShutdownReport { store }
     }
 
     /// Waits until a model is loaded.

@@ -11,7 +11,7 @@ mod sqlite;
 
 pub use error::StoreError;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Access, SqliteStore};
+pub use sqlite::{Access, FoundSession, SqliteStore};
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;
@@ -78,6 +78,16 @@ pub trait StateStore: Send + Sync + Debug {
         session: &SessionId,
         visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Sees that what is written would be found again after a restart. Called
+    /// about once a second while nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store is gone, has been replaced, or may not be
+    /// written any more.
+    fn verify(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Opens the store that the settings name; `None` if they name none.

@@ -220,7 +220,7 @@ impl Actor for Supervisor {
                 state.starts.remove(&name);
                 let failure = Failed {
                     kind: FailureKind::Start,
-                    cause: Arc::new(error),
+                    cause: error.into(),
                 };
                 state.failed(name, failure, &myself).await;
             }
@@ -247,7 +247,6 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 let reason = reason.unwrap_or_else(|| "it stopped without a reason".to_owned());
-                let reason: ActorProcessingErr = reason.into();
                 (cell, FailureKind::Stopped, Cause::from(reason))
             }
             _ => return Ok(()),

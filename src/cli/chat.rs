@@ -23,7 +23,7 @@ use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
-use crate::{Elpis, GenerationEvent, Session};
+use crate::{Delivery, Elpis, Event, Events, GenerationEvent, Session};
 
 /// Talks with the model, and shows how it feels.
 ///
@@ -80,8 +80,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         // Keys are signals again.
         drop(restored);
         second_ends_at_once(&result);
-        elpis.shutdown().await;
-        result
+        progress::kept(elpis.shutdown().await, result)
     });
     // A thread that waits for a line is left behind.
     runtime.shutdown_background();
@@ -122,6 +121,7 @@ struct Conversation<'a> {
     input: Input,
     screen: Screen,
     signals: Signals,
+    events: Events,
     terminal: bool,
     quiet: bool,
     /// Messages that were not answered.
@@ -160,6 +160,7 @@ impl<'a> Conversation<'a> {
             input: Input::open(terminal, history)?,
             screen: Screen::new(terminal),
             signals,
+            events: elpis.events(),
             terminal,
             quiet,
             failed: 0,
@@ -177,6 +178,7 @@ impl<'a> Conversation<'a> {
         }
         let mut warned = false;
         loop {
+            self.tell_of_the_store()?;
             if !self.quiet {
                 self.screen.mood(&self.session.state().await?)?;
             }
@@ -202,6 +204,14 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// Tells what has become of the store since the last time.
+    fn tell_of_the_store(&mut self) -> Result<(), Failure> {
+        while let Some(delivery) = self.events.try_next() {
+            store_news(&self.screen, &delivery)?;
+        }
+        Ok(())
+    }
+
     /// Waits for a line. Ctrl-C comes as a key while a line is edited, and as a signal before.
     async fn line(&mut self, warned: &mut bool) -> Result<Typed, Failure> {
         let Self {
@@ -209,12 +219,17 @@ impl<'a> Conversation<'a> {
             signals,
             screen,
             terminal,
+            events,
             ..
         } = self;
         let typed = input.next("> ");
         tokio::pin!(typed);
         loop {
             let interrupted = tokio::select! {
+                Some(delivery) = events.next() => {
+                    store_news(screen, &delivery)?;
+                    continue;
+                }
                 typed = &mut typed => match typed? {
                     Typed::Interrupted => Typed::Interrupted,
                     other => return Ok(other),
@@ -377,6 +392,21 @@ impl<'a> Conversation<'a> {
             }
         }
     }
+}
+
+/// Tells of a store that fails, or works again.
+fn store_news(screen: &Screen, delivery: &Delivery) -> Result<(), Failure> {
+    let Delivery::Event(event) = delivery else {
+        return Ok(());
+    };
+    match event.as_ref() {
+        Event::StoreFailing { reason } => Screen::error(&format!(
+            "the store fails; what happens now is in memory alone until it works again: {reason}"
+        )),
+        Event::StoreRecovered => screen.tell("the store works again")?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What a conversation begins with.

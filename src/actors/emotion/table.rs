@@ -139,6 +139,8 @@ pub(super) struct Table {
     silences: Silences,
     /// Why the store does not take anything at the moment.
     pub(super) failing: Option<String>,
+    /// Whether it was a look at the store that told so; then another one tells when it works again.
+    pub(super) verifiable: bool,
     pub(super) closing: bool,
     /// Whether the writer waits for something to do.
     pub(super) idle: bool,

@@ -30,7 +30,7 @@ pub(super) fn error(error: &Error) -> Hint {
             source: Some(source),
             ..
         } => {
-            let hints = super::hints(source.as_ref());
+            let hints = super::hints(&**source);
             hints.into_iter().next().or_else(stopped)
         }
         Error::Stopped { source: None, .. } => stopped(),

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
+use crate::cli::{Failure, counted};
 use crate::emotion::{EmotionTracker, Happening, JournalEntry, relive};
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
@@ -46,20 +46,8 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
     };
     let mut out = BufWriter::new(out);
     for session in sessions {
-        let Some(kept) = store.load(&session)? else {
-            return Err(Fault::NoSession {
-                file: file.display().to_string(),
-                session: session.to_string(),
-            }
-            .into());
-        };
-        let (mut left, mut fault) = (kept.entries, None);
+        let mut fault = None;
         let visit = &mut |JournalEntry { at, what }| {
-            // The owner may have gone on meanwhile.
-            let Some(rest) = left.checked_sub(1) else {
-                return ControlFlow::Break(());
-            };
-            left = rest;
             let session = session.clone();
             match write(&mut out, &Line::Entry { session, at, what }) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -69,10 +57,21 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
                 }
             }
         };
-        store.journal(&session, visit)?;
+        let kept = store.whole(&session, visit)?;
         if let Some(error) = fault {
             return Err(error.into());
         }
+        let Some(kept) = kept else {
+            // One that is not named was forgotten meanwhile.
+            if wanted.is_empty() {
+                continue;
+            }
+            return Err(Fault::NoSession {
+                file: file.display().to_string(),
+                session: session.to_string(),
+            }
+            .into());
+        };
         let state = Box::new(kept.tracker);
         write(&mut out, &Line::State { session, state })?;
     }
@@ -140,6 +139,11 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
         }
         .into());
     }
-    writeln!(stdout(), "{}: {taken} sessions taken over", file.display())?;
+    writeln!(
+        stdout(),
+        "{}: {} taken over",
+        file.display(),
+        counted(taken, "session", "sessions")
+    )?;
     Ok(())
 }

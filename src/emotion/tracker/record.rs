@@ -28,6 +28,36 @@ pub(super) struct TrackerRecord {
     events_applied: u64,
 }
 
+/// A tracker without its settings, which many sessions share.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrackerState {
+    steering_strength: f64,
+    #[serde(default)]
+    limits: SafetyLimits,
+    state: EmotionalState,
+    last_at: f64,
+    history: Vec<HistoryPoint>,
+    quadrant_since: f64,
+    streaks: BTreeMap<String, Vec<f64>>,
+    events_applied: u64,
+}
+
+impl From<&EmotionTracker> for TrackerState {
+    fn from(tracker: &EmotionTracker) -> Self {
+        Self {
+            steering_strength: tracker.strength,
+            limits: tracker.limits,
+            state: tracker.state,
+            last_at: tracker.last,
+            history: tracker.history.clone(),
+            quadrant_since: tracker.quadrant_since,
+            streaks: tracker.streaks.to_record(),
+            events_applied: tracker.events_applied,
+        }
+    }
+}
+
 impl From<EmotionTracker> for TrackerRecord {
     fn from(tracker: EmotionTracker) -> Self {
         Self {
@@ -48,7 +78,29 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
     type Error = EmotionError;
 
     fn try_from(record: TrackerRecord) -> Result<Self, EmotionError> {
-        let config = record.config;
+        let state = TrackerState {
+            steering_strength: record.steering_strength,
+            limits: record.limits,
+            state: record.state,
+            last_at: record.last_at,
+            history: record.history,
+            quadrant_since: record.quadrant_since,
+            streaks: record.streaks,
+            events_applied: record.events_applied,
+        };
+        Self::restore(Arc::new(record.config), state)
+    }
+}
+
+impl EmotionTracker {
+    /// Puts a tracker together again.
+    ///
+    /// # Errors
+    /// [`EmotionError`] for what no tracker can be.
+    pub(crate) fn restore(
+        config: Arc<EmotionConfig>,
+        record: TrackerState,
+    ) -> Result<Self, EmotionError> {
         config.validate()?;
         let last = check_time("last_at", record.last_at)?;
         let quadrant_since = check_time("quadrant_since", record.quadrant_since)?;
@@ -77,7 +129,7 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
             quadrant_since,
             streaks: Streaks::from_record(record.streaks, config.streak_capacity(), last)?,
             events_applied: record.events_applied,
-            config: Arc::new(config),
+            config,
         })
     }
 }
