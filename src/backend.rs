@@ -18,6 +18,11 @@ mod digest;
 pub(crate) mod environment;
 mod error;
 mod facts;
+#[cfg_attr(
+    not(any(feature = "llama-cpp", feature = "transformers")),
+    allow(dead_code)
+)]
+mod heartbeat;
 mod layer;
 #[cfg(any(feature = "llama-cpp", feature = "transformers", feature = "cli"))]
 pub(crate) mod memory;
@@ -31,6 +36,8 @@ pub mod worker;
 pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
 pub use error::BackendError;
+#[cfg(feature = "cli")]
+pub(crate) use error::WorkerEnd;
 pub use facts::{Device, DeviceKind, ModelFacts};
 pub use layer::BackendLayer;
 

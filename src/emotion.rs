@@ -61,6 +61,6 @@ pub(crate) use ranges::Range;
 pub use replay::{Recording, ReplayStep, ReplayedStep, replay, replay_line};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
-pub(crate) use tracker::TrackerState;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};
+pub(crate) use tracker::{MoodRecord, TrackerState};
 pub use trajectory::{HistoryPoint, Momentum, Spiral, Trajectory, Trend};

@@ -179,7 +179,7 @@ impl ElpisBuilder {
         let settings = self.settings;
         settings.validate()?;
         listen(&settings)?;
-        telemetry::describe();
+        telemetry::describe(settings.model.backend.as_str());
         let appraiser = self
             .appraiser
             .unwrap_or_else(|| Arc::new(LexicalAppraiser::new(&settings.emotion)));
@@ -352,9 +352,12 @@ impl Elpis {
     /// the store has not got yet, which together gets the same time once more,
     /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
     /// wait for the same end.
-    ///
-    /// The report tells whether the store has everything.
-    pub async fn shutdown(&self) -> ShutdownReport {
+    pub async fn shutdown(&self) {
+        let _ = self.shutdown_and_report().await;
+    }
+
+    /// As [`shutdown`](Self::shutdown), and tells whether the store has everything.
+    pub async fn shutdown_and_report(&self) -> ShutdownReport {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
         wiring.intake.refuse("it was shut down");

@@ -126,7 +126,8 @@ impl Observer {
     fn note_model(&self) -> bool {
         let model = self.wiring.model.borrow();
         if let Some(model) = &*model {
-            self.shown().model.clone_from(&model.facts.name);
+            let label = self.wiring.settings.metrics.model_label(&model.facts.name);
+            label.clone_into(&mut self.shown().model);
         }
         model.is_some()
     }

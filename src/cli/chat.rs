@@ -16,6 +16,7 @@ use self::commands::Command;
 use self::input::{Input, Typed};
 use self::live::Live;
 use self::screen::Screen;
+use super::doctor::Notices;
 use super::fault::Fault;
 use super::library::vector_line;
 use super::progress;
@@ -54,6 +55,7 @@ pub(super) struct Options {
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let loaded = load_settings(config)?;
+    let notices = Notices::of_settings(&loaded, quiet);
     let mut settings = loaded.settings;
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
@@ -70,8 +72,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         if terminal {
             signals = signals.and_hang_ups();
         }
-        let starting = async { Ok(progress::start(Elpis::builder(settings), quiet).await?) };
+        let starting = progress::start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
+        notices.of_model(&elpis);
         let chat = Conversation::open(&elpis, options, signals, terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
@@ -80,7 +83,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         // Keys are signals again.
         drop(restored);
         second_ends_at_once(&result);
-        progress::kept(elpis.shutdown().await, result)
+        progress::kept(elpis.shutdown_and_report().await, result)
     });
     // A thread that waits for a line is left behind.
     runtime.shutdown_background();

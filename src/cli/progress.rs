@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::fault::Fault;
 use super::signal::{Signals, second_ends_at_once, unless};
 use super::{Failure, complain, told};
 use crate::backend::Backend;
-use crate::error::Error;
+use crate::error::{Error, SteeringError};
 use crate::hub::{DownloadProgress, HubError, NoProgress};
 use crate::runtime::{ElpisBuilder, load_backend};
 use crate::settings::Settings;
@@ -24,11 +25,11 @@ pub(super) fn with_elpis<T>(
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen();
-        let starting = async { Ok(start(Elpis::builder(settings), quiet).await?) };
+        let starting = start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
         let result = unless(&mut signals, work(&elpis)).await;
         second_ends_at_once(&result);
-        kept(elpis.shutdown().await, result)
+        kept(elpis.shutdown_and_report().await, result)
     });
     // What nobody waits for any more, such as a download, must not hold up the end.
     runtime.shutdown_background();
@@ -45,6 +46,21 @@ pub(super) fn kept<T>(report: ShutdownReport, result: Result<T, Failure>) -> Res
         }
         (Ok(()), result) => result,
     }
+}
+
+/// Starts a runtime of some settings. Of vectors that do not fit, it tells where they lie and for which model.
+pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<Elpis, Failure> {
+    let folder = settings.model.emotion_vectors_dir.clone();
+    let model = settings.model_source();
+    let started = start(Elpis::builder(settings), quiet).await;
+    started.map_err(|error| match (error, folder, model) {
+        (Error::Steering(SteeringError::Library(error)), Some(folder), Ok(model)) => {
+            let place = format!("{}, for {model}", folder.display());
+            let source = error.into();
+            Fault::At { place, source }.into()
+        }
+        (error, ..) => error.into(),
+    })
 }
 
 /// Starts a runtime, and shows that it is being done.

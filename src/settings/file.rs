@@ -144,7 +144,7 @@ pub(super) fn read_dotenv(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<(
     let mut pairs = Vec::new();
     for (index, entry) in entries.enumerate() {
         match entry {
-            Ok((name, value)) if is_ours(&name) => pairs.push((name, value)),
+            Ok((name, value)) if names::is_ours(&name, Some(&value)) => pairs.push((name, value)),
             Ok(_) => {}
             Err(dotenvy::Error::Io(source)) => {
                 errors.push(unreadable(source));
@@ -157,11 +157,4 @@ pub(super) fn read_dotenv(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<(
         }
     }
     pairs
-}
-
-/// Tells whether a variable belongs to the settings: other tools share the environment and `.env`.
-pub(super) fn is_ours(variable: &str) -> bool {
-    Section::ALL
-        .into_iter()
-        .any(|section| variable.starts_with(section.prefix()))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::SettingsError;
-use super::file::{is_ours, read_dotenv, read_toml};
+use super::file::{read_dotenv, read_toml};
 use super::origin::{Origin, Origins};
 use super::schema::{Field, Section, fields};
 use super::value::{Fault, Raw};
@@ -167,7 +167,8 @@ impl SettingsLoader {
             }
         }
         for (variable, value) in self.env.unwrap_or_else(|| std::env::vars_os().collect()) {
-            let Some(variable) = variable.to_str().filter(|name| is_ours(name)) else {
+            let is_ours = |name: &&str| names::is_ours(name, value.to_str());
+            let Some(variable) = variable.to_str().filter(is_ours) else {
                 continue;
             };
             let variable = variable.to_owned();
@@ -214,7 +215,14 @@ impl Layers {
         let part = Section::ALL
             .into_iter()
             .find_map(|section| Some((section, variable.strip_prefix(section.prefix())?)));
-        let Some((section, name)) = part else { return };
+        let Some((section, name)) = part else {
+            self.errors.push(SettingsError::Unknown {
+                name: variable.to_owned(),
+                place: place.to_owned(),
+                suggestion: names::nearest_variable(variable),
+            });
+            return;
+        };
         let field = fields().find(|field| field.section == section && field.variable() == variable);
         match field {
             Some(field) => self.set(field, &Raw::Text(value), origin),

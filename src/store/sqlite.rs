@@ -37,9 +37,11 @@ use rusqlite::{Connection, OpenFlags};
 use self::claim::Claim;
 use self::faults::Faults;
 use self::owner::Owner;
-use self::rows::{COLUMNS, Configs, SessionRow, column_fault, read_journal, session_id};
+use self::rows::{
+    COLUMNS, Configs, SessionRow, column_fault, read_journal, read_moods, session_id,
+};
 use super::{SessionChange, StateStore, StoreError, StoredSession};
-use crate::emotion::{EmotionTracker, JournalEntry};
+use crate::emotion::{EmotionTracker, EmotionalState, JournalEntry};
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
 
@@ -87,15 +89,15 @@ pub enum Access {
 type Work<'a> = dyn FnMut(&Connection, &str, Result<SessionRow<'_>, StoreError>, &mut Configs) -> ControlFlow<()>
     + 'a;
 
-/// A session as [`SqliteStore::each`] finds it.
+/// A session as [`SqliteStore::moods`] and [`SqliteStore::check_each`] find it.
 #[derive(Debug)]
-pub struct FoundSession {
+pub struct FoundSession<T> {
     /// Its name as it is kept.
     pub name: String,
     /// Number of entries of its journal.
     pub entries: u64,
     /// Its state, or what is wrong with it.
-    pub tracker: Result<EmotionTracker, StoreError>,
+    pub state: Result<T, StoreError>,
 }
 
 impl SqliteStore {
@@ -175,23 +177,24 @@ impl SqliteStore {
             .map_err(|error| self.faults.sqlite(&error))
     }
 
-    /// Visits every session in the order in which they came, without their
-    /// journals; `visit` may break it off.
+    /// Visits every session in the order in which they came, with how it feels
+    /// at a time in seconds; `visit` may break it off. Nothing is checked that
+    /// is not read.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read. What is wrong with a session
     /// is told with it.
-    pub fn each(
+    pub fn moods(
         &self,
-        visit: &mut dyn FnMut(FoundSession) -> ControlFlow<()>,
+        now: f64,
+        visit: &mut dyn FnMut(FoundSession<EmotionalState>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.rows(&mut |_, name, row, configs| {
-            visit(FoundSession {
-                name: name.to_owned(),
-                entries: row.as_ref().map_or(0, |row| row.entries),
-                tracker: row.and_then(|row| row.tracker(configs, &self.faults)),
-            })
-        })
+        let mut reader = held(&self.reader);
+        let Reader {
+            connection,
+            configs,
+        } = &mut *reader;
+        read_moods(connection, configs, now, &self.faults, visit)
     }
 
     /// Visits every session in the order in which they came, and checks it: its
@@ -199,16 +202,16 @@ impl SqliteStore {
     /// journal leads to the state that is kept, bit for bit.
     ///
     /// # Errors
-    /// As [`each`](Self::each).
+    /// As [`moods`](Self::moods).
     pub fn check_each(
         &self,
-        visit: &mut dyn FnMut(FoundSession) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(FoundSession<EmotionTracker>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.rows(&mut |connection, name, row, configs| {
             visit(FoundSession {
                 name: name.to_owned(),
                 entries: row.as_ref().map_or(0, |row| row.entries),
-                tracker: row.and_then(|row| self.checked(connection, &row, configs)),
+                state: row.and_then(|row| self.checked(connection, &row, configs)),
             })
         })
     }

@@ -362,10 +362,9 @@ fn a_file_is_as_long_as_it_is_listed() {
         assert_eq!(entries(&blobs), [""; 0]);
     }
     // Shorter: what came is kept, for the next attempt to go on from.
-    let listing = format!(
-        r#"[{{"type":"file","path":"m.gguf","size":9000}},{{"type":"file","path":"config.json","size":3}},
-            {{"type":"file","path":"model.safetensors","size":500}}]"#
-    );
+    let listing = r#"[{"type":"file","path":"m.gguf","size":9000},{"type":"file","path":"config.json","size":3},
+            {"type":"file","path":"model.safetensors","size":500}]"#
+    .to_owned();
     let outcomes = attack("shorter", &place, |faults| {
         faults.listing = Some(listing.clone());
     });
@@ -381,7 +380,7 @@ fn a_download_that_crawls_or_trickles_is_given_up() {
     assert_eq!(kinds(&outcomes), ["unreachable", "unreachable"]);
     // A few bytes for each request are no progress.
     let [model, _] = attack("trickle", &place, |faults| {
-        faults.cut_after = vec![1; 10_000]
+        faults.cut_after = vec![1; 10_000];
     });
     assert!(
         matches!(model, Err(HubError::Incomplete { found: 3, .. })),
@@ -422,10 +421,10 @@ fn links_in_the_cache_are_not_written_through() {
             (|root, outside| symlink(outside, root.join("blobs")).unwrap()) as fn(&Path, &Path),
         ),
         ("snapshots", |root, outside| {
-            symlink(outside, root.join("snapshots")).unwrap()
+            symlink(outside, root.join("snapshots")).unwrap();
         }),
         ("refs", |root, outside| {
-            symlink(outside, root.join("refs")).unwrap()
+            symlink(outside, root.join("refs")).unwrap();
         }),
         ("commit", |root, outside| {
             fs::create_dir(root.join("snapshots")).unwrap();

@@ -43,7 +43,7 @@ fn is_found(path: &Path) -> bool {
     };
     let mut wrong = store.check_file().is_err();
     let checked = store.check_each(&mut |found| {
-        wrong |= found.tracker.is_err();
+        wrong |= found.state.is_err();
         ControlFlow::Continue(())
     });
     wrong || checked.is_err()

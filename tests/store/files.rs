@@ -164,7 +164,7 @@ async fn nothing_is_acknowledged_that_a_restart_would_not_find() {
             let stranger = store.elpis.session("stranger").unwrap();
             assert!(stranger.state().await.is_err(), "{case}");
         }
-        let _ = store.elpis.shutdown().await;
+        store.elpis.shutdown().await;
     }
 }
 
@@ -187,7 +187,7 @@ async fn it_is_noticed_within_seconds_though_nothing_is_written() {
             "{case}: {:?}",
             start.elapsed()
         );
-        let _ = store.elpis.shutdown().await;
+        store.elpis.shutdown().await;
     }
 }
 
@@ -201,7 +201,7 @@ async fn a_file_that_comes_back_is_gone_on_with() {
     ada.feel("success").await.unwrap();
     std::fs::rename(&aside, &own).unwrap();
     assert_eq!(store.told().await.unwrap(), "recovered");
-    let report = store.elpis.shutdown().await;
+    let report = store.elpis.shutdown_and_report().await;
     assert_eq!(report.store, Ok(()));
     assert_eq!(events_of(&own, "ada"), 2);
 }
@@ -217,14 +217,14 @@ async fn changes_that_cannot_be_written_at_the_end_are_told() {
         .feel("success")
         .await
         .unwrap();
-    let report = store.elpis.shutdown().await;
+    let report = store.elpis.shutdown_and_report().await;
     let Err(StoreError::Lost { changes: 1, reason }) = report.store else {
         panic!("{report:?}");
     };
     assert!(reason.contains("removed or replaced"), "{reason}");
     // A store that has everything has nothing to tell.
     let store = InUse::start(Durability::Relaxed).await;
-    assert_eq!(store.elpis.shutdown().await.store, Ok(()));
+    assert_eq!(store.elpis.shutdown_and_report().await.store, Ok(()));
 }
 
 /// Every other name of the file is the same store; what lies beside it is no lock.

@@ -223,15 +223,14 @@ impl State {
     fn reply(&self, request: &Request, faults: &mut Faults) -> Reply {
         let path = request.path.as_str();
         if path == "/api/models/org/name/tree/main" {
-            return match faults.listing_status {
-                Some((status, code)) => Reply::error(status, code),
-                None => {
-                    let listing = faults.listing.clone().unwrap_or_else(|| self.listing());
-                    let next = faults.next_page.as_ref();
-                    let link = next.map(|next| format!("Link: <{next}>; rel=\"next\""));
-                    let headers: Vec<&str> = link.iter().map(String::as_str).collect();
-                    Reply::new(200, &headers, listing.into_bytes())
-                }
+            return if let Some((status, code)) = faults.listing_status {
+                Reply::error(status, code)
+            } else {
+                let listing = faults.listing.clone().unwrap_or_else(|| self.listing());
+                let next = faults.next_page.as_ref();
+                let link = next.map(|next| format!("Link: <{next}>; rel=\"next\""));
+                let headers: Vec<&str> = link.iter().map(String::as_str).collect();
+                Reply::new(200, &headers, listing.into_bytes())
             };
         }
         if let Some(file) = path.strip_prefix("/cdn/") {

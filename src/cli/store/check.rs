@@ -20,7 +20,7 @@ pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
     let (mut sessions, mut entries, mut wrong) = (0_usize, 0_u64, 0_usize);
     store.check_each(&mut |found| {
         sessions += 1;
-        match found.tracker {
+        match found.state {
             Ok(_) => entries += found.entries,
             Err(error) => {
                 if wrong < MAX_NAMED {

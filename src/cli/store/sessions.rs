@@ -17,10 +17,10 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
     let now = SystemClock::default().now();
     let mut lines = Vec::new();
     let (mut all, mut wrong) = (0_usize, 0_usize);
-    store.each(&mut |found| {
+    store.moods(now, &mut |found| {
         all += 1;
-        match found.tracker {
-            Ok(tracker) => lines.push((found.name, tracker.state_at(now), found.entries)),
+        match found.state {
+            Ok(mood) => lines.push((found.name, mood, found.entries)),
             Err(error) => {
                 complain(&format!("elpis: {error}"));
                 wrong += 1;

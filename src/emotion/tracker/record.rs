@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EmotionTracker;
 use crate::emotion::config::{EmotionConfig, check_strength};
+use crate::emotion::dynamics::decay;
 use crate::emotion::error::EmotionError;
 use crate::emotion::limits::SafetyLimits;
 use crate::emotion::state::{EmotionalState, check_time};
@@ -41,6 +42,24 @@ pub(crate) struct TrackerState {
     quadrant_since: f64,
     streaks: BTreeMap<String, Vec<f64>>,
     events_applied: u64,
+}
+
+/// As much of a [`TrackerState`] as tells how the session feels.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MoodRecord {
+    #[serde(default)]
+    limits: SafetyLimits,
+    state: EmotionalState,
+    last_at: f64,
+}
+
+impl MoodRecord {
+    /// As [`EmotionTracker::state_at`], for a finite time.
+    pub(crate) fn state_at(&self, config: &EmotionConfig, at: f64) -> EmotionalState {
+        let seconds = at.max(self.last_at) - self.last_at;
+        let limits = self.limits.tightest(config.limits());
+        limits.within(decay(self.state, config, seconds))
+    }
 }
 
 impl From<&EmotionTracker> for TrackerState {
@@ -131,5 +150,32 @@ impl EmotionTracker {
             events_applied: record.events_applied,
             config,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emotion::EmotionEvent;
+
+    #[test]
+    fn a_mood_is_read_as_the_whole_tracker_has_it() {
+        let config = Arc::new(EmotionConfig {
+            valence_limit: 0.4,
+            ..EmotionConfig::default()
+        });
+        let mut tracker = EmotionTracker::new(Arc::clone(&config), 10.0).unwrap();
+        for (name, at) in [("success", 11.0), ("insight", 12.5), ("failure", 13.0)] {
+            tracker
+                .apply(&EmotionEvent::named(name).unwrap(), at)
+                .unwrap();
+        }
+        let text = serde_json::to_string(&TrackerState::from(&tracker)).unwrap();
+        let mood: MoodRecord = serde_json::from_str(&text).unwrap();
+        for at in [0.0, 13.0, 14.0, 1e6] {
+            assert_eq!(mood.state_at(&config, at), tracker.state_at(at), "{at}");
+        }
+        let whole: TrackerState = serde_json::from_str(&text).unwrap();
+        assert_eq!(EmotionTracker::restore(config, whole).unwrap(), tracker);
     }
 }

@@ -1,6 +1,8 @@
 //! How sessions are rows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
@@ -8,9 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::faults::Faults;
 use super::seal::{Chain, Hash, seal};
-use crate::emotion::{EmotionConfig, EmotionTracker, JournalEntry, TrackerState};
+use crate::emotion::{
+    EmotionConfig, EmotionTracker, EmotionalState, JournalEntry, MoodRecord, TrackerState,
+};
 use crate::inference::SessionId;
-use crate::store::{SessionChange, StoreError, StoredSession};
+use crate::store::{FoundSession, SessionChange, StoreError, StoredSession};
 
 /// The columns of a session, as [`SessionRow::read`] reads them.
 pub(super) const COLUMNS: &str =
@@ -154,6 +158,83 @@ pub(super) fn read_journal(
         return Err(damaged("its journal is not the one that was written"));
     }
     Ok(())
+}
+
+/// Reads how every session feels at a time, some in each transaction.
+pub(super) fn read_moods(
+    connection: &mut Connection,
+    configs: &mut Configs,
+    now: f64,
+    faults: &Faults,
+    visit: &mut dyn FnMut(FoundSession<EmotionalState>) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    const AT_ONCE: usize = 10_000;
+    let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
+    let mut last = i64::MIN;
+    loop {
+        let transaction = connection.transaction().map_err(sqlite)?;
+        let mut select = transaction
+            .prepare_cached(&format!(
+                "SELECT id, name, entries, state, config FROM session WHERE id > ?1 ORDER BY id LIMIT {AT_ONCE}"
+            ))
+            .map_err(sqlite)?;
+        let mut rows = select.query([last]).map_err(sqlite)?;
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            count += 1;
+            last = row.get(0).map_err(sqlite)?;
+            let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
+            let name = name.unwrap_or("without a name");
+            let found = FoundSession {
+                name: name.to_owned(),
+                entries: row.get(2).unwrap_or_default(),
+                state: mood(&transaction, row, name, configs, now, faults),
+            };
+            if visit(found).is_break() {
+                return Ok(());
+            }
+        }
+        if count < AT_ONCE {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads how the session of a row feels at a time.
+fn mood(
+    connection: &Connection,
+    row: &Row<'_>,
+    name: &str,
+    configs: &mut Configs,
+    now: f64,
+    faults: &Faults,
+) -> Result<EmotionalState, StoreError> {
+    let fault = |error: rusqlite::Error| column_fault(name, &error, faults);
+    let damaged = |error: serde_json::Error| faults.session(name, &error.to_string());
+    let state = row.get_ref(3).map_err(fault)?;
+    let state = state
+        .as_str()
+        .map_err(|error| faults.session(name, &error.to_string()))?;
+    let mood: MoodRecord = serde_json::from_str(state).map_err(damaged)?;
+    let id: i64 = row.get(4).map_err(fault)?;
+    let config = match configs.entry(id) {
+        Entry::Occupied(known) => Arc::clone(&known.get().1),
+        Entry::Vacant(place) => {
+            let text: String = connection
+                .prepare_cached("SELECT json FROM config WHERE id = ?1")
+                .and_then(|mut select| select.query_row([id], |row| row.get(0)))
+                .map_err(|error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => {
+                        faults.session(name, "its settings are missing")
+                    }
+                    error => column_fault(name, &error, faults),
+                })?;
+            let config: Arc<EmotionConfig> = serde_json::from_str(&text).map_err(damaged)?;
+            place.insert((text, Arc::clone(&config)));
+            config
+        }
+    };
+    Ok(mood.state_at(&config, now))
 }
 
 /// A change as it will be written, and how much of the file it may touch.
