@@ -18,6 +18,9 @@ mod digest;
 pub(crate) mod environment;
 mod error;
 mod facts;
+#[cfg(all(feature = "_fuzz", not(feature = "transformers")))]
+#[path = "backend/transformers/fuzzed.rs"]
+mod fuzzed;
 #[cfg_attr(
     not(any(feature = "llama-cpp", feature = "transformers")),
     allow(dead_code)
@@ -371,4 +374,11 @@ fn context_length_of(settings: &ModelSettings, trained: u32) -> Result<u32, Back
         }),
         _ => Ok(settings.context_length_for(trained)),
     }
+}
+
+/// Reads the texts of a Hugging Face folder, for fuzzing.
+#[cfg(all(feature = "_fuzz", not(feature = "transformers")))]
+#[doc(hidden)]
+pub fn read_folder(folder: &std::path::Path) {
+    fuzzed::read_folder(folder);
 }

@@ -299,6 +299,14 @@ fn fetch_from_hub(
     Err(HubError::FeatureMissing { id })
 }
 
+/// Reads bytes as the answers of a Hub, for fuzzing: four lines of headers, then a page of a listing. Panics if
+/// something in them could lead out of the cache.
+#[cfg(feature = "hub")]
+#[doc(hidden)]
+pub fn read_answers(bytes: &[u8]) {
+    protocol::read_answers(bytes);
+}
+
 fn list(intro: &str, items: &[String]) -> String {
     const SHOWN: usize = 12;
     if items.is_empty() {

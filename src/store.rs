@@ -6,12 +6,14 @@
 //! Without a store, states live in memory alone.
 
 mod error;
+mod import;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use error::StoreError;
+pub use import::{ExportedLine, Import, ImportError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Access, FoundSession, SqliteStore};
+pub use sqlite::{Access, FoundSession, SqliteStore, read_rows};
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::address::Address;
+
 /// Most files of a repository.
 pub(super) const MAX_FILES: usize = 100_000;
 
@@ -150,6 +152,33 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
 pub(super) fn range_start(header: &str) -> Option<u64> {
     let range = header.trim().strip_prefix("bytes")?.trim_start();
     range.split_once('-')?.0.parse().ok()
+}
+
+/// Reads bytes as every kind of answer.
+pub(super) fn read_answers(bytes: &[u8]) {
+    let mut parts = bytes.splitn(5, |byte| *byte == b'\n');
+    let mut line = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let (etag, commit, link, range) = (line(), line(), line(), line());
+    let is_plain = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(id) = ContentId::from_etag(&etag) {
+        assert!(is_plain(id.as_str()) && matches!(id.as_str().len(), 40 | 64));
+    }
+    if let Some(commit) = Commit::parse(&commit) {
+        assert!(is_plain(commit.as_str()) && commit.as_str().len() == 40);
+    }
+    if let (Some(next), Some(hub)) = (next_page(&link), Address::parse("https://hub/prefix"))
+        && let Ok(next) = hub.follow(next)
+    {
+        assert!(next.is_https());
+    }
+    let _ = range_start(&range);
+    for file in page(parts.next().unwrap_or_default()).unwrap_or_default() {
+        let joined = std::path::Path::new("/cache").join(&file.path);
+        let mut below = joined.components().skip(2);
+        let inside = below.all(|part| matches!(part, std::path::Component::Normal(_)));
+        assert!(joined.starts_with("/cache") && inside, "{joined:?}");
+        assert!(file.sha256.is_none_or(|id| id.is_sha256()));
+    }
 }
 
 #[cfg(test)]

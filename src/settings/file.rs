@@ -30,6 +30,11 @@ pub(super) fn read_toml(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Ent
             return Vec::new();
         }
     };
+    parse_toml(&text, path, errors)
+}
+
+/// Reads the text of a settings file.
+pub(super) fn parse_toml(text: &str, path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Entry> {
     let line_of = |span: Range<usize>| {
         1 + text
             .bytes()
@@ -37,7 +42,7 @@ pub(super) fn read_toml(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Ent
             .filter(|byte| *byte == b'\n')
             .count()
     };
-    let document = match DeTable::parse(&text) {
+    let document = match DeTable::parse(text) {
         Ok(document) => document.into_inner(),
         Err(error) => {
             errors.push(SettingsError::Syntax {

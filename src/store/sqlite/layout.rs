@@ -146,12 +146,18 @@ pub(super) fn quick_check(connection: &Connection, faults: &Faults) -> Result<()
     check(connection, "quick_check(1)", faults)
 }
 
+/// Makes an empty store that is no file.
+pub(super) fn in_memory(faults: &Faults) -> Result<Connection, StoreError> {
+    let mut fresh = Connection::open_in_memory().map_err(|error| faults.sqlite(&error))?;
+    bring_up(&mut fresh, Access::Own, faults, &STEPS)?;
+    Ok(fresh)
+}
+
 /// Looks for damage within the pages and between tables and indices, and in what describes them.
 pub(super) fn integrity_check(connection: &Connection, faults: &Faults) -> Result<(), StoreError> {
     check(connection, "integrity_check(1)", faults)?;
     let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
-    let mut fresh = Connection::open_in_memory().map_err(sqlite)?;
-    bring_up(&mut fresh, Access::Own, faults, &STEPS)?;
+    let fresh = in_memory(faults)?;
     if tables(connection).map_err(sqlite)? != tables(&fresh).map_err(sqlite)? {
         return Err(faults.damaged("its tables are not those of this version"));
     }

@@ -397,3 +397,32 @@ fn json(value: &impl serde::Serialize, faults: &Faults) -> Result<String, StoreE
 pub(super) fn session_id(name: &str, faults: &Faults) -> Result<SessionId, StoreError> {
     SessionId::new(name).map_err(|error| faults.session(name, &error.to_string()))
 }
+
+/// Writes a session whose texts are whatever is given, with hashes that fit.
+pub(super) fn insert_raw(
+    connection: &Connection,
+    name: &str,
+    state: &str,
+    config: &str,
+    entries: &[&str],
+) -> rusqlite::Result<()> {
+    connection.execute("INSERT INTO config (id, json) VALUES (1, ?1)", [config])?;
+    let mut chain = Chain::new(name);
+    for (number, what) in entries.iter().enumerate() {
+        chain.add(number as f64, what);
+    }
+    let count = entries.len() as u64;
+    let seal = seal(name, count, chain.as_bytes(), state, config);
+    connection.execute(
+        "INSERT INTO session (id, name, entries, state, config, chain, seal)
+         VALUES (1, ?1, ?2, ?3, 1, ?4, ?5)",
+        (name, count, state, chain.as_bytes(), seal),
+    )?;
+    for (number, what) in entries.iter().enumerate() {
+        connection.execute(
+            "INSERT INTO journal (session, number, at, what) VALUES (1, ?1, ?2, ?3)",
+            (number as u64, number as f64, what),
+        )?;
+    }
+    Ok(())
+}
