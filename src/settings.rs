@@ -28,7 +28,8 @@ pub use error::SettingsError;
 pub use loader::{LoadedSettings, SettingsLoader, read_settings};
 pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{
-    BackendKind, ContextOverflow, FlashAttention, HardwareBackend, ModelSettings, TorchDtype,
+    BackendKind, ContextOverflow, ControlTokens, FlashAttention, HardwareBackend, ModelSettings,
+    TorchDtype,
 };
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;

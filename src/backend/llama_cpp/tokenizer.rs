@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 
-use super::super::{BackendError, Token, Tokenizer};
+use super::super::{BackendError, ControlToken, Token, Tokenizer};
 use super::model::Model;
 
 /// Room for the longest piece; longer ones make the vector grow once.
@@ -14,12 +15,17 @@ const PIECE_CAPACITY: usize = 64;
 #[derive(Debug)]
 pub(super) struct LlamaTokenizer {
     model: Arc<Model>,
+    control_tokens: Vec<ControlToken>,
 }
 
 impl LlamaTokenizer {
     /// Makes a tokenizer that keeps the model loaded.
     pub(super) fn new(model: Arc<Model>) -> Self {
-        Self { model }
+        let control_tokens = control_tokens(&model);
+        Self {
+            model,
+            control_tokens,
+        }
     }
 
     fn known(&self, token: Token) -> Option<LlamaToken> {
@@ -42,6 +48,25 @@ impl Tokenizer for LlamaTokenizer {
             .collect())
     }
 
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        _first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        // llama.cpp tokenises what stands between special tokens by itself anyway.
+        let vocab = self.model.inner().vocab();
+        let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
+        let tokens = tokens.into_iter();
+        Ok(tokens
+            .filter_map(|token| Token::try_from(token.0).ok())
+            .collect())
+    }
+
+    fn control_tokens(&self) -> &[ControlToken] {
+        &self.control_tokens
+    }
+
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
         let Some(token) = self.known(token) else {
             return;
@@ -57,4 +82,24 @@ impl Tokenizer for LlamaTokenizer {
         self.known(token)
             .is_some_and(|token| self.model.inner().vocab().is_eog(token))
     }
+}
+
+/// The tokens that llama.cpp recognises only where special tokens are parsed.
+fn control_tokens(model: &Model) -> Vec<ControlToken> {
+    let vocab = model.inner().vocab();
+    let control = |token: LlamaToken| {
+        let attributes = vocab.attr(token);
+        let special = LlamaTokenAttr::Control | LlamaTokenAttr::Unknown;
+        if !attributes.intersects(special) {
+            return None;
+        }
+        let text = vocab.text(token)?.to_str().ok()?;
+        Some(ControlToken {
+            token: Token::try_from(token.0).ok()?,
+            text: (!text.is_empty()).then(|| text.to_owned())?,
+            strips_left: attributes.contains(LlamaTokenAttr::LStrip),
+            strips_right: attributes.contains(LlamaTokenAttr::RStrip),
+        })
+    };
+    vocab.tokens().filter_map(control).collect()
 }

@@ -8,7 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{BackendError, Device, LoadOptions, ModelFacts, Row, SequenceId, Token};
+use super::super::{
+    BackendError, ControlToken, Device, LoadOptions, ModelFacts, Row, SequenceId, Token,
+};
 use super::wire::{ErrorDef, FactsDef, SourceDef};
 use crate::settings::{ModelSettings, ModelSource};
 use crate::steering::{LayerSteering, PlanKey, SteeringPlan};
@@ -114,6 +116,8 @@ pub(super) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Encode {
     pub(super) parse_special: bool,
+    /// None for a whole text; for a part, whether it is the first.
+    pub(super) part: Option<bool>,
 }
 
 /// What [`LoadOptions`] hold.
@@ -160,6 +164,7 @@ pub(super) struct Loaded {
     pub(super) piece_ends: Vec<u32>,
     /// The tokens that end a generation, ascending.
     pub(super) end_tokens: Vec<Token>,
+    pub(super) control_tokens: Vec<ControlToken>,
 }
 
 /// A batch.
