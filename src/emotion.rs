@@ -70,4 +70,5 @@ pub(crate) use replay::{config_of, parse_step};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};
+pub(crate) use tracker::{MoodRecord, TrackerState};
 pub use trajectory::{HistoryPoint, Momentum, Spiral, Trajectory, Trend};

@@ -147,6 +147,6 @@ pub use inference::{
 };
 pub use runtime::{
     Appraiser, Capabilities, ChatRequest, ContextUse, Elpis, InferenceEngine, Session,
-    create_backend,
+    ShutdownReport, create_backend,
 };
 pub use settings::Settings;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::doctor::Notices;
 use super::events::{Felt, FeltParser};
 use super::fault::Fault;
 use super::{Failure, complain, load_settings, people, progress};
@@ -70,6 +71,7 @@ struct Answer<'a> {
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let mut loaded = load_settings(config)?;
     people::settle(&mut loaded);
+    let notices = Notices::of_settings(&loaded, quiet);
     let mut settings = loaded.settings;
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
@@ -81,6 +83,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     let format = options.format()?;
     let text = options.text()?;
     progress::with_elpis(settings, quiet, async |elpis| {
+        notices.of_model(elpis);
         let session = elpis.session(&options.session)?;
         options.answer(&session, text, format, quiet).await
     })

@@ -19,6 +19,7 @@ use self::commands::Command;
 use self::input::{Input, Typed};
 use self::quiet::Quiet;
 use self::screen::{Acting, Meter, Screen};
+use super::doctor::Notices;
 use super::events;
 use super::fault::Fault;
 use super::library::vector_line;
@@ -59,6 +60,7 @@ pub(super) struct Options {
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let mut loaded = load_settings(config)?;
     people::settle(&mut loaded);
+    let notices = Notices::of_settings(&loaded, quiet);
     let mut settings = loaded.settings;
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
@@ -76,8 +78,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         if terminal {
             signals = signals.and_hang_ups();
         }
-        let starting = async { Ok(progress::start(Elpis::builder(settings), quiet).await?) };
+        let starting = progress::start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
+        notices.of_model(&elpis);
         let chat = Conversation::open(&elpis, options, signals, quiet_terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
@@ -86,8 +89,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         // Keys are signals again.
         drop(restored);
         second_ends_at_once(&result);
-        elpis.shutdown().await;
-        result
+        progress::kept(elpis.shutdown_and_report().await, result)
     });
     // A thread that waits for a line is left behind.
     runtime.shutdown_background();
@@ -213,12 +215,17 @@ impl<'a> Conversation<'a> {
             signals,
             screen,
             terminal,
+            changes,
             ..
         } = self;
         let typed = input.next("> ");
         tokio::pin!(typed);
         loop {
             let at_prompt = tokio::select! {
+                news = changes.store_news() => {
+                    screen.show(&news)?;
+                    continue;
+                }
                 typed = &mut typed => match typed? {
                     Typed::Interrupted { typing: true } => {
                         *warned = false;
@@ -254,9 +261,9 @@ impl<'a> Conversation<'a> {
 
     /// Tells what changed the mood since it was last told.
     fn tell_changes(&mut self) -> Result<(), Failure> {
-        for line in self.changes.news() {
-            if !self.quiet && self.terminal.is_some() {
-                self.screen.tell(&line)?;
+        for news in self.changes.news() {
+            if news.is_of_store || (!self.quiet && self.terminal.is_some()) {
+                self.screen.show(&news)?;
             }
         }
         Ok(())

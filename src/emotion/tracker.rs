@@ -20,6 +20,7 @@ use super::streak::Streaks;
 use super::trajectory::{HistoryPoint, Spiral, Trajectory};
 pub use applied::{AppliedEvent, AppliedRules};
 use record::TrackerRecord;
+pub(crate) use record::{MoodRecord, TrackerState};
 use rules::changed;
 
 /// The emotional state of one session: it starts at the baseline, moves with events and decays

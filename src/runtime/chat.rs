@@ -201,7 +201,7 @@ impl Chat {
         let watched = &wiring.settings.metrics;
         let mut watch = RequestWatch::submitted(id, self.session.id(), watched, clock);
         if let Some(model) = elpis.model() {
-            watch.model(&model.name);
+            watch.model(watched.model_label(&model.name));
         }
         let seconds = self.options.timeout_seconds;
         let seconds = seconds.or(wiring.settings.runtime.request_timeout_seconds);
@@ -242,7 +242,7 @@ impl Chat {
         let now = watch.submitted_at();
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
-        watch.model(&model.facts.name);
+        watch.model(elpis.settings().metrics.model_label(&model.facts.name));
         let reader = form.reader(&model, prompt.thinking);
         // What has to be of a form is data and tells no feelings.
         let sequel = turn.and_then(|turn| {

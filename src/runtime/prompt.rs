@@ -135,6 +135,7 @@ async fn on_model<T: Send + 'static>(
                 Err(_) => {
                     return Err(Error::Stopped {
                         reason: "the program is ending".to_owned(),
+                        source: None,
                     });
                 }
             },

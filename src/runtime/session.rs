@@ -235,10 +235,7 @@ impl Session {
                     return Err(EngineError::EngineRestarted.into());
                 }
                 reason = stopped.wait_for(Option::is_some) => {
-                    let reason = reason.ok().and_then(|reason| reason.clone());
-                    return Err(Error::Stopped {
-                        reason: reason.map_or_else(|| "the runtime is gone".to_owned(), |r| r.to_string()),
-                    });
+                    return Err(super::gone(reason.ok().and_then(|reason| reason.clone())));
                 }
                 changed = model.changed() => {
                     if changed.is_err() {

@@ -20,12 +20,23 @@ struct Change {
     after: Option<EmotionalState>,
 }
 
+/// What is told beside the conversation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct News {
+    pub text: String,
+    pub is_error: bool,
+    /// Whether the store is what it tells of; it is told in a pipe too, and at once.
+    pub is_of_store: bool,
+}
+
 /// Follows a session on the bus.
 #[derive(Debug)]
 pub(super) struct Changes {
     events: Events,
     session: SessionId,
     last: VecDeque<Change>,
+    /// What came while only the store's news was waited for.
+    untold: Vec<News>,
 }
 
 impl Changes {
@@ -34,19 +45,33 @@ impl Changes {
             events,
             session,
             last: VecDeque::new(),
+            untold: Vec::new(),
         }
     }
 
     /// Takes in what came meanwhile; returns a line for each change that nobody asked for.
-    pub fn news(&mut self) -> Vec<String> {
-        let mut news = Vec::new();
+    pub fn news(&mut self) -> Vec<News> {
+        let mut news = std::mem::take(&mut self.untold);
         while let Some(delivery) = self.events.try_next() {
             news.extend(self.take(delivery));
         }
         news
     }
 
-    fn take(&mut self, delivery: Delivery) -> Option<String> {
+    /// Waits until the store fails or works again. Cancel safe.
+    pub async fn store_news(&mut self) -> News {
+        loop {
+            let Some(delivery) = self.events.next().await else {
+                return std::future::pending().await;
+            };
+            match self.take(delivery) {
+                Some(news) if news.is_of_store => return news,
+                news => self.untold.extend(news),
+            }
+        }
+    }
+
+    fn take(&mut self, delivery: Delivery) -> Option<News> {
         let event = match delivery {
             Delivery::Event(event) => event,
             Delivery::Lagged(missed) => {
@@ -67,8 +92,24 @@ impl Changes {
             } if session == self.session => {
                 let line = people::felt(&event, source);
                 self.note(line.clone(), Some(after));
-                (source != EventSource::Caller).then_some(line)
+                (source != EventSource::Caller).then_some(News {
+                    text: line,
+                    is_error: false,
+                    is_of_store: false,
+                })
             }
+            Event::StoreFailing { reason } => Some(News {
+                text: format!(
+                    "the store fails; what happens now is in memory alone until it works again: {reason}"
+                ),
+                is_error: true,
+                is_of_store: true,
+            }),
+            Event::StoreRecovered => Some(News {
+                text: "the store works again".to_owned(),
+                is_error: false,
+                is_of_store: true,
+            }),
             Event::EmotionReset { session } if session == self.session => {
                 self.note("back to the baseline".to_owned(), None);
                 None
@@ -152,14 +193,17 @@ mod tests {
         bus.publish(felt(&SessionId::new("bob").unwrap(), EventSource::Reply));
         bus.publish(felt(&ada, EventSource::Caller));
         // What the user did is remembered, and not told again.
+        let told = |changes: &mut Changes| -> Vec<String> {
+            changes.news().into_iter().map(|news| news.text).collect()
+        };
         assert_eq!(
-            changes.news(),
+            told(&mut changes),
             ["felt frustration 1: its own reply, \"stuck\""]
         );
         bus.publish(Event::EmotionReset {
             session: ada.clone(),
         });
-        assert_eq!(changes.news(), [""; 0]);
+        assert_eq!(told(&mut changes), [""; 0]);
         let listed = changes.listed();
         assert_eq!(listed.lines().count(), 3, "{listed}");
         assert!(listed.ends_with("now  back to the baseline"), "{listed}");

@@ -7,6 +7,7 @@ use std::io::Write;
 use console::{Style, Term};
 
 pub(super) use self::mood::{Acting, Meter, state};
+use super::changes::News;
 use super::wrap::wrapped;
 use crate::cli::complain;
 use crate::emotion::EmotionSnapshot;
@@ -77,6 +78,15 @@ impl Screen {
             }
             None => writeln!(std::io::stdout(), "{text}"),
         }
+    }
+
+    /// Tells what happened beside the conversation.
+    pub fn show(&self, news: &News) -> std::io::Result<()> {
+        if news.is_error {
+            Self::error(&news.text);
+            return Ok(());
+        }
+        self.tell(&news.text)
     }
 
     /// Tells what went wrong.

@@ -24,7 +24,16 @@ pub(super) fn error(error: &Error) -> Hint {
         Error::TooManySessions { .. } => say(
             "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
         ),
-        Error::Stopped { .. } => stopped(),
+        // What led to it may know.
+        Error::Failed { source, .. }
+        | Error::Stopped {
+            source: Some(source),
+            ..
+        } => {
+            let hints = super::hints(&**source);
+            hints.into_iter().next().or_else(stopped)
+        }
+        Error::Stopped { source: None, .. } => stopped(),
         Error::Uncertain { .. } => say("look at the state, and send it again if it is missing"),
         // They name what is allowed.
         Error::Emotion(_) | Error::ChatFormat { .. } => None,
