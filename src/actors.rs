@@ -21,11 +21,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ractor::{ActorRef, Message, RpcReplyPort};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::backend::{BackendFactory, ModelFacts};
 use crate::bus::EventBus;
 use crate::clock::Clock;
+use crate::error::{Cause, Error};
 use crate::settings::{ModelSource, Settings};
 
 /// What all actors of a runtime share.
@@ -66,6 +67,41 @@ impl Wiring {
     }
 }
 
+/// Why a runtime has stopped.
+#[derive(Debug, Clone)]
+pub struct StopReason {
+    text: Arc<str>,
+    cause: Option<Cause>,
+}
+
+impl StopReason {
+    /// Makes a reason that no failure led to.
+    pub fn new(text: &str) -> Self {
+        let text = text.into();
+        Self { text, cause: None }
+    }
+
+    /// Makes a reason out of the failure that led to it.
+    pub fn failure(text: &str, cause: Option<Cause>) -> Self {
+        let text = text.into();
+        Self { text, cause }
+    }
+
+    /// The reason in words.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<StopReason> for Error {
+    fn from(reason: StopReason) -> Self {
+        Self::Stopped {
+            reason: reason.text.to_string(),
+            source: reason.cause,
+        }
+    }
+}
+
 /// Where an actor stands.
 #[derive(Debug)]
 pub enum Presence<M> {
@@ -74,7 +110,7 @@ pub enum Presence<M> {
     /// It works.
     Live(ActorRef<M>),
     /// It is gone for good.
-    Stopped(Arc<str>),
+    Stopped(StopReason),
 }
 
 impl<M> Clone for Presence<M> {
@@ -82,7 +118,7 @@ impl<M> Clone for Presence<M> {
         match self {
             Self::Starting => Self::Starting,
             Self::Live(actor) => Self::Live(actor.clone()),
-            Self::Stopped(reason) => Self::Stopped(Arc::clone(reason)),
+            Self::Stopped(reason) => Self::Stopped(reason.clone()),
         }
     }
 }
@@ -97,6 +133,10 @@ pub struct Handle<M> {
     waiting: Arc<AtomicUsize>,
     places: Arc<Semaphore>,
 }
+
+/// A message's place in a mailbox; dropped once the message has left it.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 /// Counts a call for as long as it waits.
 struct Waiting<'a>(&'a AtomicUsize);
@@ -125,12 +165,12 @@ impl<M> Clone for Handle<M> {
 }
 
 /// Why a call did not come back with an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum CallError {
     /// The actor failed before it answered.
     Unanswered,
     /// The actor is gone for good.
-    Stopped(Arc<str>),
+    Stopped(StopReason),
 }
 
 impl<M: Message> Handle<M> {
@@ -159,10 +199,10 @@ impl<M: Message> Handle<M> {
             .await;
         match found.as_deref() {
             Ok(Presence::Live(actor)) => Ok(actor.clone()),
-            Ok(Presence::Stopped(reason)) => Err(CallError::Stopped(Arc::clone(reason))),
-            Ok(Presence::Starting) | Err(_) => {
-                Err(CallError::Stopped("the supervisor is gone".into()))
-            }
+            Ok(Presence::Stopped(reason)) => Err(CallError::Stopped(reason.clone())),
+            Ok(Presence::Starting) | Err(_) => Err(CallError::Stopped(StopReason::new(
+                "the supervisor is gone",
+            ))),
         }
     }
 
@@ -176,12 +216,33 @@ impl<M: Message> Handle<M> {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> M,
     ) -> Result<T, CallError> {
+        let mut kept = None;
+        self.call_from(|reply, place| {
+            kept = Some(place);
+            message(reply)
+        })
+        .await
+    }
+
+    /// As [`call`](Self::call), but the message takes its place in the mailbox along: an actor that
+    /// puts it aside gives the place to another.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_from<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>, Option<Place>) -> M,
+    ) -> Result<T, CallError> {
         let _waiting = Waiting::new(&self.waiting);
-        // It is never closed.
-        let _place = self.places.acquire().await;
+        // An error would say that it was closed, which it never is.
+        let place = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .ok()
+            .map(Place);
         let actor = self.live().await?;
         let (sender, receiver) = ractor::concurrency::oneshot();
-        if actor.send_message(message(sender.into())).is_err() {
+        if actor.send_message(message(sender.into(), place)).is_err() {
             self.wait_for_news(&actor).await;
             return Err(CallError::Unanswered);
         }
@@ -276,7 +337,7 @@ mod tests {
         assert!(arrived.try_recv().is_err(), "the others wait outside");
         assert_eq!(handle.waiting(), MOST_CALLS + 100);
         // Nobody waits for ever once the actor is gone.
-        presence.send_replace(Presence::Stopped("it was stopped".into()));
+        presence.send_replace(Presence::Stopped(StopReason::new("it was stopped")));
         actor.stop(None);
         ended.await.unwrap();
         let outcomes = calls.join_all().await;

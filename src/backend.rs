@@ -18,6 +18,14 @@ mod digest;
 pub(crate) mod environment;
 mod error;
 mod facts;
+#[cfg(all(feature = "_fuzz", not(feature = "transformers")))]
+#[path = "backend/transformers/fuzzed.rs"]
+mod fuzzed;
+#[cfg_attr(
+    not(any(feature = "llama-cpp", feature = "transformers")),
+    allow(dead_code)
+)]
+mod heartbeat;
 mod layer;
 #[cfg(any(feature = "llama-cpp", feature = "transformers", feature = "cli"))]
 pub(crate) mod memory;
@@ -32,6 +40,8 @@ pub mod worker;
 pub use batch::{Batch, Row, SequenceId};
 pub use bundled::BundledModel;
 pub use error::BackendError;
+#[cfg(feature = "cli")]
+pub(crate) use error::WorkerEnd;
 pub use facts::{Device, DeviceKind, ModelFacts};
 pub use layer::BackendLayer;
 pub use prompt::prompt_tokens;
@@ -402,4 +412,11 @@ fn context_length_of(settings: &ModelSettings, trained: u32) -> Result<u32, Back
         }),
         _ => Ok(settings.context_length_for(trained)),
     }
+}
+
+/// Reads the texts of a Hugging Face folder, for fuzzing.
+#[cfg(all(feature = "_fuzz", not(feature = "transformers")))]
+#[doc(hidden)]
+pub fn read_folder(folder: &std::path::Path) {
+    fuzzed::read_folder(folder);
 }

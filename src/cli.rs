@@ -15,15 +15,18 @@ mod hint;
 mod library;
 mod lines;
 mod pages;
+mod people;
 mod progress;
 mod signal;
 mod soak;
 mod store;
 mod vectors;
 
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +89,8 @@ pub fn main() -> ExitCode {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Escape codes are for people who look.
+        .with_ansi(console::colors_enabled_stderr())
         .with_writer(std::io::stderr)
         .init();
     worker::serve_if_asked();
@@ -93,7 +98,10 @@ pub fn main() -> ExitCode {
     if let Some(reason) = ignored {
         complain(&format!("elpis: ELPIS_LOG: {reason}; it is left out"));
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let result = match cli.command {
         Command::Ask(options) => ask::run(cli.config, &options, cli.quiet),
         Command::Bench(options) => bench::run(cli.config, &options, cli.quiet),
@@ -103,7 +111,7 @@ pub fn main() -> ExitCode {
         Command::Emotion(command) => emotion::run(command),
         Command::Man(options) => pages::man(Cli::command(), &options),
         Command::Soak(options) => soak::run(cli.config, &options, cli.quiet),
-        Command::Store(command) => store::run(cli.config, command),
+        Command::Store(command) => store::run(cli.config, command, cli.quiet),
         Command::Vectors(command) => vectors::run(cli.config, command, cli.quiet),
         Command::EngineWorker => Err(NoWorker.into()),
     };
@@ -117,6 +125,40 @@ pub fn main() -> ExitCode {
             complain(&format!("elpis: {}", told(error.as_ref())));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether standard error shows colours rather than their codes.
+fn has_colours() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stderr().is_terminal() && !unwanted
+}
+
+/// Tells of wrong usage, or what was asked for, such as help.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told if this fails.
+    let _ = error.print();
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+        let commands: Vec<String> = Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        complain(&format!("hint: {}", meant(word, &commands)));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What was probably meant by a word that is no command.
+fn meant(word: &str, commands: &[String]) -> String {
+    let nearest = commands
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= (known.len() / 3).max(1));
+    match nearest {
+        Some((_, known)) => format!("did you mean `elpis {known}`?"),
+        None => format!("`elpis ask \"{word}\"` asks a model, `elpis help` lists the commands"),
     }
 }
 
@@ -153,6 +195,11 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A number with the word for that many.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Whether a reader such as `head` has had enough.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error
@@ -167,4 +214,26 @@ fn load_settings(config: Option<PathBuf>) -> Result<LoadedSettings, SettingsErro
         None => loader,
     }
     .load()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_command_leads_to_one() {
+        let commands = ["ask", "chat", "doctor", "store"].map(str::to_owned);
+        for (word, hint) in [
+            ("aks", "did you mean `elpis ask`?"),
+            ("ask2", "did you mean `elpis ask`?"),
+            ("docter", "did you mean `elpis doctor`?"),
+            ("Stor", "`elpis ask \"Stor\"` asks"),
+            ("hi", "`elpis ask \"hi\"` asks a model"),
+        ] {
+            let told = meant(word, &commands);
+            assert!(told.starts_with(hint), "{word}: {told}");
+        }
+        assert_eq!(counted(1, "session", "sessions"), "1 session");
+        assert_eq!(counted(0, "session", "sessions"), "0 sessions");
+    }
 }

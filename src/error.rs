@@ -1,5 +1,8 @@
 //! Errors that reach a caller.
 
+use std::error::Error as StdError;
+use std::sync::Arc;
+
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
@@ -212,15 +215,55 @@ pub enum Error {
         /// The actor.
         actor: &'static str,
     },
+    /// A part of the runtime failed, which has nothing to do with what it was asked.
+    #[error("{part} failed: {source}")]
+    Failed {
+        /// The part, such as `the engine`.
+        part: &'static str,
+        /// Why.
+        source: Cause,
+    },
     /// The runtime has shut down or given up.
     #[error("the runtime is stopped: {reason}")]
     Stopped {
         /// Why it stopped.
         reason: String,
+        /// The failure that made it give up; none after a shutdown.
+        source: Option<Cause>,
     },
 }
 
+/// An error that others share. What it leads to as a source is the error itself.
+#[derive(Debug, Clone)]
+pub struct Cause(Arc<dyn StdError + Send + Sync>);
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Cause {
+    fn from(error: E) -> Self {
+        Self(error.into().into())
+    }
+}
+
+impl std::ops::Deref for Cause {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Error {
+    /// Makes the error of a part of the runtime that failed.
+    pub(crate) fn failed(part: &'static str, source: impl Into<Cause>) -> Self {
+        let source = source.into();
+        Self::Failed { part, source }
+    }
+
     /// A short name for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -237,6 +280,7 @@ impl Error {
             Self::Metrics { .. } => "metrics",
             Self::TooManySessions { .. } => "too_many_sessions",
             Self::Uncertain { .. } => "uncertain",
+            Self::Failed { .. } => "failed",
             Self::Stopped { .. } => "stopped",
         }
     }

@@ -1,8 +1,13 @@
 //! Finds the model that the settings name: on disk, or on the Hugging Face Hub (feature `hub`).
 //!
-//! Downloads go through `hf-hub` into the cache that all Hugging Face tools share, so a model that another tool
-//! has fetched is not fetched again. The usual variables apply: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`,
-//! `HF_TOKEN_PATH`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`. They are read from the process environment, not from `.env`.
+//! Downloads go into the cache that all Hugging Face tools share, so a model that another tool has fetched is not
+//! fetched again. The usual variables apply: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT`,
+//! `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and those of proxies (`HTTPS_PROXY`, `NO_PROXY`). They are read
+//! from the process environment, not from `.env`.
+//!
+//! A Hub is not trusted: it may be a mirror. It cannot choose a path outside the repository's folder in the cache,
+//! sends no more than it lists, gets the token only at its own address, and content whose SHA-256 it names is
+//! checked.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,11 +16,19 @@ use std::sync::Arc;
 use crate::settings::ModelSource;
 
 #[cfg(feature = "hub")]
+mod address;
+#[cfg(feature = "hub")]
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
 #[cfg(feature = "hub")]
+mod environment;
+#[cfg(feature = "hub")]
 mod fetch;
+#[cfg(feature = "hub")]
+mod http;
+#[cfg(feature = "hub")]
+mod protocol;
 mod select;
 
 #[cfg(feature = "hub")]
@@ -42,6 +55,9 @@ pub trait DownloadProgress: Send + Sync {
 
     /// The file is complete and checked.
     fn finished(&self, file: &str);
+
+    /// A request failed, and is repeated soon.
+    fn repeating(&self, _error: &HubError) {}
 }
 
 /// Hears nothing.
@@ -134,13 +150,53 @@ pub enum HubError {
         /// The repository.
         repo: String,
     },
-    /// The Hub answered with an error or with something that is not its protocol.
+    /// The Hub answered with an error.
     #[error("the Hub failed on {repo}: {message}")]
     Server {
         /// The repository.
         repo: String,
         /// What it said.
         message: String,
+    },
+    /// The Hub answered with something that is not its protocol, or that no Hub should send.
+    #[error("the answer of {endpoint} for {repo} is refused: {message}")]
+    BadAnswer {
+        /// The Hub's address.
+        endpoint: String,
+        /// The repository.
+        repo: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The Hub's address is none.
+    #[error("{endpoint} is not an address of a Hub, which begins with https:// or http://")]
+    BadEndpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// The token cannot be sent.
+    #[error("the token of the Hub has characters that no token has")]
+    BadToken,
+    /// There is no place for the cache.
+    #[error(
+        "there is no folder for the cache of the Hub: none of HF_HUB_CACHE, HF_HOME and HOME is set"
+    )]
+    NoCache,
+    /// A download is longer than the Hub lists it; it was removed.
+    #[error("{file} is longer than the {listed} bytes that the Hub lists; it was removed")]
+    Oversize {
+        /// The file.
+        file: String,
+        /// Its listed size in bytes.
+        listed: u64,
+    },
+    /// The Hub gave a Git LFS pointer in the place of a file.
+    #[error(
+        "{file} is a Git LFS pointer, not the file itself: its content was never uploaded, or a mirror lacks it"
+    )]
+    LfsPointer {
+        /// The file.
+        file: String,
     },
     /// A download ended early; the next attempt goes on from where it ended.
     #[error(
@@ -189,6 +245,12 @@ impl HubError {
             Self::Unreachable { .. } => "unreachable",
             Self::RateLimited { .. } => "rate-limited",
             Self::Server { .. } => "server",
+            Self::BadAnswer { .. } => "bad-answer",
+            Self::BadEndpoint { .. } => "bad-endpoint",
+            Self::BadToken => "bad-token",
+            Self::NoCache => "no-cache",
+            Self::Oversize { .. } => "oversize",
+            Self::LfsPointer { .. } => "lfs-pointer",
             Self::Incomplete { .. } => "incomplete",
             Self::Checksum { .. } => "checksum",
             Self::Io { .. } => "io",
@@ -235,6 +297,14 @@ fn fetch_from_hub(
 ) -> Result<PathBuf, HubError> {
     let id = file.map_or_else(|| repo.to_owned(), |file| format!("{repo}:{file}"));
     Err(HubError::FeatureMissing { id })
+}
+
+/// Reads bytes as the answers of a Hub, for fuzzing: four lines of headers, then a page of a listing. Panics if
+/// something in them could lead out of the cache.
+#[cfg(feature = "hub")]
+#[doc(hidden)]
+pub fn read_answers(bytes: &[u8]) {
+    protocol::read_answers(bytes);
 }
 
 fn list(intro: &str, items: &[String]) -> String {

@@ -8,6 +8,7 @@
 mod chat_format;
 mod chat_template;
 mod constraint;
+mod conversation;
 mod generation;
 mod kv_snapshot;
 mod message;
@@ -27,6 +28,8 @@ pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
     MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary,
 };
+pub use conversation::Conversation;
+pub(crate) use conversation::{least_that_fits, turn_starts, without_oldest};
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,
     GenerationReport, MODULATIONS_KEPT, RequestId,

@@ -2,6 +2,7 @@
 
 mod appraisal;
 mod chat;
+mod conversation;
 mod form;
 mod interface;
 mod prompt;
@@ -9,6 +10,7 @@ mod session;
 
 pub use appraisal::{AppraisalError, AppraisedText, Appraiser, ModelAppraiser};
 pub use chat::{Chat, IntoMessages};
+pub use conversation::ContextUse;
 pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
 
@@ -29,20 +31,19 @@ use crate::actors::observer::Observer;
 use crate::actors::probe::Probe;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
-use crate::actors::{Handle, Wiring};
+use crate::actors::{Handle, StopReason, Wiring};
 use crate::backend::{
     self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts, Tokenizer,
 };
 use crate::bus::{EventBus, Events};
 use crate::clock::{Clock, SystemClock};
-use crate::emotion::LexicalAppraiser;
 use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::inference::{RequestId, SessionId};
 use crate::settings::{BackendKind, ModelSource, Settings};
 use crate::steering::SteeringLibrary;
-use crate::store::{self, StateStore};
+use crate::store::{self, StateStore, StoreError};
 use crate::telemetry;
 
 /// What everything after the running generations gets at a shutdown.
@@ -65,6 +66,8 @@ pub struct Elpis {
 struct Inner {
     wiring: Wiring,
     appraiser: Arc<dyn Appraiser>,
+    /// Sessions whose programs tell what came of their tasks.
+    told: appraisal::Told,
     roster: Roster,
     supervisor: ActorRef<SupervisorMessage>,
     emotion: EmotionHandle,
@@ -89,6 +92,15 @@ impl Drop for Inner {
         self.wiring.sessions.begin_closing();
         self.supervisor.stop(None);
     }
+}
+
+/// How a runtime ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Whether everything that was acknowledged is in the store;
+    /// [`StoreError::Lost`] if not. Without a store there is nothing to lose.
+    pub store: Result<(), StoreError>,
 }
 
 /// Prepares a runtime whose parts are not the usual ones.
@@ -136,7 +148,7 @@ impl ElpisBuilder {
     }
 
     /// Reads feelings from texts with an appraiser of one's own, or with
-    /// [`ModelAppraiser`], instead of by their words. Which texts are read is
+    /// [`ModelAppraiser`], instead of the one of the setting `emotion.appraiser`. Which texts are read is
     /// up to the settings `emotion.response_analysis_enabled` and
     /// `emotion.message_analysis_enabled`.
     #[must_use]
@@ -170,10 +182,10 @@ impl ElpisBuilder {
         let settings = self.settings;
         settings.validate()?;
         listen(&settings)?;
-        telemetry::describe();
+        telemetry::describe(settings.model.backend.as_str());
         let appraiser = self
             .appraiser
-            .unwrap_or_else(|| Arc::new(LexicalAppraiser::new(&settings.emotion)));
+            .unwrap_or_else(|| appraisal::chosen(&settings.emotion));
         let source = resolve(&settings, self.progress).await?;
         let store = match self.store {
             Some(store) => Some(store),
@@ -207,7 +219,8 @@ impl ElpisBuilder {
             Err(error) => {
                 // Whoever tries again finds the store free.
                 let limit = wiring.settings.runtime.shutdown_timeout();
-                wiring.sessions.close(limit).await;
+                // Nothing has happened yet that could be lost.
+                let _ = wiring.sessions.close(limit).await;
                 telemetry::runtime_gone();
                 return Err(error);
             }
@@ -235,6 +248,7 @@ impl ElpisBuilder {
                 hardware,
                 wiring,
                 appraiser,
+                told: appraisal::Told::default(),
                 roster,
                 supervisor,
                 observed,
@@ -343,6 +357,11 @@ impl Elpis {
     /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
     /// wait for the same end.
     pub async fn shutdown(&self) {
+        let _ = self.shutdown_and_report().await;
+    }
+
+    /// As [`shutdown`](Self::shutdown), and tells whether the store has everything.
+    pub async fn shutdown_and_report(&self) -> ShutdownReport {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
         wiring.intake.refuse("it was shut down");
@@ -363,18 +382,17 @@ impl Elpis {
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
         // An actor that hangs must not cost a sound store its last changes.
-        wiring.sessions.close(left.max(LEAST_GRACE)).await;
+        let store = wiring.sessions.close(left.max(LEAST_GRACE)).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
+        ShutdownReport { store }
     }
 
     /// Waits until a model is loaded.
     async fn loaded(&self) -> Result<Arc<LoadedModel>, Error> {
         let model = self.model_that(Option::is_some).await?;
-        model.ok_or_else(|| Error::Stopped {
-            reason: "the runtime is gone".to_owned(),
-        })
+        model.ok_or_else(|| gone(None))
     }
 
     /// Waits until a model that failed is no longer the one in use.
@@ -395,12 +413,9 @@ impl Elpis {
         let mut stopped = self.inner.roster.stopped.subscribe();
         tokio::select! {
             biased;
-            reason = stopped.wait_for(Option::is_some) => Err(Error::Stopped {
-                reason: reason
-                    .ok()
-                    .and_then(|reason| reason.as_deref().map(str::to_owned))
-                    .unwrap_or_else(|| "the runtime is gone".to_owned()),
-            }),
+            reason = stopped.wait_for(Option::is_some) => {
+                Err(gone(reason.ok().and_then(|reason| reason.clone())))
+            }
             model = model.wait_for(fits) => Ok(model.ok().and_then(|model| model.clone())),
         }
     }
@@ -460,6 +475,12 @@ fn listen(settings: &Settings) -> Result<(), Error> {
     })
 }
 
+/// The error of a runtime that has stopped.
+fn gone(reason: Option<StopReason>) -> Error {
+    let reason = reason.unwrap_or_else(|| StopReason::new("the runtime is gone"));
+    reason.into()
+}
+
 /// Tells everyone if the supervisor itself fails, which nobody restarts.
 async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
     let _ = supervisor.await;
@@ -467,7 +488,7 @@ async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
         let reason = "the supervisor failed";
         tracing::error!(reason, "the runtime gives up");
         wiring.intake.close(reason);
-        roster.stop(&reason.into());
+        roster.stop(&StopReason::new(reason));
         wiring.bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
@@ -475,7 +496,7 @@ async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
 }
 
 /// Ends what waits too long for an engine, which may be none.
-async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<Arc<str>>>) {
+async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>) {
     let mut ticks = interval(RETIRE_POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -496,9 +517,7 @@ async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<Arc<str>>>) 
 async fn open_store(settings: &Settings) -> Result<Option<Arc<dyn StateStore>>, Error> {
     let settings = settings.store.clone();
     let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
-    Ok(opened.map_err(|error| Error::Stopped {
-        reason: format!("opening the store failed: {error}"),
-    })??)
+    Ok(opened.map_err(|error| Error::failed("opening the store", error))??)
 }
 
 /// Finds the model, fetching it from the hub if it is named there.
@@ -516,9 +535,7 @@ async fn resolve(
     };
     let located = tokio::task::spawn_blocking(move || hub::locate(&source, format, progress))
         .await
-        .map_err(|error| Error::Stopped {
-            reason: format!("the download failed: {error}"),
-        })??;
+        .map_err(|error| Error::failed("the download", error))??;
     Ok(match located {
         Some(path) if path.is_dir() => ModelSource::Folder(path),
         Some(path) => ModelSource::File(path),

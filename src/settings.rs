@@ -25,7 +25,7 @@ mod value;
 use crate::emotion::EmotionConfig;
 
 pub use error::SettingsError;
-pub use loader::{LoadedSettings, SettingsLoader};
+pub use loader::{LoadedSettings, SettingsLoader, read_settings};
 pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{
     BackendKind, ContextOverflow, ControlTokens, FlashAttention, HardwareBackend, ModelSettings,

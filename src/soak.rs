@@ -215,9 +215,9 @@ pub async fn soak(
         .probe(actors.probe())
         .start()
         .await?;
-    let facts = elpis.model().ok_or_else(|| Error::Stopped {
-        reason: "the model is gone".to_owned(),
-    })?;
+    let facts = elpis
+        .model()
+        .ok_or_else(|| Error::failed("the start of the trial", "the model is gone"))?;
     folder.fill(&facts)?;
 
     let tally = Arc::new(Tally::default());
@@ -271,9 +271,7 @@ pub async fn soak(
             Ok(Ok(missing)) => lost += missing,
             Ok(Err(error)) => failure = Some(error),
             Err(panic) => {
-                failure = Some(Error::Stopped {
-                    reason: panic.to_string(),
-                });
+                failure = Some(Error::failed("a session of the trial", panic));
             }
         }
     }

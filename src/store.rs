@@ -6,12 +6,14 @@
 //! Without a store, states live in memory alone.
 
 mod error;
+mod import;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use error::StoreError;
+pub use import::{ExportedLine, Import, ImportError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Access, SqliteStore};
+pub use sqlite::{Access, FoundSession, SqliteStore, read_rows};
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;
@@ -78,6 +80,16 @@ pub trait StateStore: Send + Sync + Debug {
         session: &SessionId,
         visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Sees that what is written would be found again after a restart. Called
+    /// about once a second while nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store is gone, has been replaced, or may not be
+    /// written any more.
+    fn verify(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Opens the store that the settings name; `None` if they name none.

@@ -30,15 +30,15 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
 use names::{
-    APPRAISALS, AROUSAL, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS,
-    LIBRARY_VERSION, MAILBOX, RESTARTS, SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS,
-    SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT,
-    STORE_ENTRIES, STORE_FAILURES, VALENCE,
+    APPRAISALS, AROUSAL, BUILD_INFO, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL,
+    EMOTION_EVENTS, LIBRARY_VERSION, MAILBOX, RESTARTS, SAFETY_LIMITS, SESSION_AROUSAL,
+    SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME, STEERING_RELOADS,
+    STORE_COMMIT, STORE_ENTRIES, STORE_FAILURES, VALENCE,
 };
 
 use crate::backend::Device;
 use crate::emotion::{
-    AppliedEvent, EmotionEvent, EmotionalState, KNOWN_EVENTS, SafetyLimit, Spiral,
+    AppliedEvent, EmotionEvent, EmotionalState, KNOWN_EVENTS, READ_EVENTS, SafetyLimit, Spiral,
 };
 use crate::error::SteeringError;
 use crate::event::{ActorName, EventSource, FailureKind};
@@ -48,7 +48,7 @@ use crate::store::{SessionChange, StoreError};
 
 /// Tells the recorder what each metric means, and shows what is counted from
 /// the start.
-pub(crate) fn describe() {
+pub(crate) fn describe(backend: &'static str) {
     let process = if cfg!(feature = "prometheus") {
         PROCESS
     } else {
@@ -63,6 +63,48 @@ pub(crate) fn describe() {
         }
     }
     known::register();
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("backend", backend.to_owned()),
+        ("features", features()),
+    ];
+    gauge!(BUILD_INFO, &labels).set(1.0);
+}
+
+/// The cargo features of this build, in order.
+fn features() -> String {
+    let known = [
+        ("bundled-model", cfg!(feature = "bundled-model")),
+        ("cli", cfg!(feature = "cli")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("hub", cfg!(feature = "hub")),
+        ("llama-cpp", cfg!(feature = "llama-cpp")),
+        ("metal", cfg!(feature = "metal")),
+        ("prometheus", cfg!(feature = "prometheus")),
+        ("rocm", cfg!(feature = "rocm")),
+        ("sqlite", cfg!(feature = "sqlite")),
+        ("tools", cfg!(feature = "tools")),
+        ("transformers", cfg!(feature = "transformers")),
+        ("vulkan", cfg!(feature = "vulkan")),
+    ];
+    let built = known.into_iter().filter(|(_, built)| *built);
+    built.map(|(name, _)| name).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+#[test]
+fn every_cargo_feature_is_told() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, rest) = manifest.split_once("\n[features]\n").unwrap();
+    let section = rest.split("\n[").next().unwrap();
+    let own = include_str!("telemetry.rs");
+    for line in section.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        let told = own.contains(&format!("cfg!(feature = \"{name}\")"));
+        assert!(told || name == "default" || name.starts_with('_'), "{name}");
+    }
 }
 
 pub(crate) fn store_written(changes: &[SessionChange], took: Duration) {
@@ -80,7 +122,8 @@ pub(crate) fn sessions(held: usize) {
 }
 
 pub(crate) fn emotion_event(event: &EmotionEvent, applied: &AppliedEvent) {
-    let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());
+    let mut known = KNOWN_EVENTS.iter().chain(&READ_EVENTS);
+    let known = known.find(|known| known.name == event.name());
     let name = known.map_or("custom", |known| known.name);
     counter!(EMOTION_EVENTS, "event" => name).increment(1);
     histogram!(VALENCE).record(applied.after.valence());

@@ -6,6 +6,8 @@ mod asking;
 mod hints;
 #[path = "support/hub_server.rs"]
 mod hub_server;
+#[path = "cli/notices.rs"]
+mod notices;
 #[cfg(target_os = "linux")]
 #[path = "support/process.rs"]
 mod process;

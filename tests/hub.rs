@@ -1,5 +1,7 @@
 //! Fetching models, against a server on loopback that speaks the Hub's routes.
 
+#[path = "hub/hostile.rs"]
+mod hostile;
 #[path = "support/hub_server.rs"]
 mod hub_server;
 

@@ -86,13 +86,17 @@ async fn a_worker_of_another_build_is_refused() {
 async fn a_worker_that_breaks_the_protocol_is_ended() {
     let version = env!("CARGO_PKG_VERSION");
     let padding = "\\000".repeat(20 - version.len());
-    let hello = format!("printf 'elpis-wk\\003\\000\\000\\000{version}{padding}' >&0");
+    let hello = format!("printf 'elpis-wk\\004\\000\\000\\000{version}{padding}' >&0");
     for (rest, told) in [
         ("yes >&0", "broke the protocol"),
         ("exit 3", "exited with code 3"),
+        // It hangs instead of loading the model.
+        ("sleep 60", "gave no answer for 2 s"),
     ] {
         let program = Program::script(&format!("{hello}; {rest}"));
-        let error = Elpis::start(program.settings()).await.unwrap_err();
+        let mut settings = program.settings();
+        settings.runtime.watchdog_seconds = Some(2.0);
+        let error = Elpis::start(settings).await.unwrap_err();
         let Error::Backend(BackendError::WorkerDied { reason }) = &error else {
             panic!("{error:?}")
         };

@@ -3,6 +3,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "persistence/loading.rs"]
+mod loading;
 #[path = "support/store.rs"]
 mod store;
 

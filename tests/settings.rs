@@ -147,6 +147,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             "text" | "path" => ("x/y", "\"x/y\"".to_owned()),
             "list of numbers" => ("0.5,1.0", "[0.5, 1]".to_owned()),
             "list of texts" => ("a,b", "[\"a\", \"b\"]".to_owned()),
+            "number" if field.name() == "long_generation_factor" => ("2.5", "2.5".to_owned()),
             "number"
                 if field.name().ends_with("negative_threshold")
                     || field.name().ends_with("declining_threshold") =>
@@ -155,6 +156,11 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             }
             "number" => ("0.25", "0.25".to_owned()),
             "whole number" if field.name() == "context_length" => ("1024", "1_024".to_owned()),
+            "list of events" => (
+                "a -0.3 0.2,b b 0 1",
+                "[\"a -0.3 0.2\", \"b b 0 1\"]".to_owned(),
+            ),
+            "whole number" if field.name() == "dynamics" => ("1", "0x1".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),
             "port, or address:port" => ("127.0.0.1:9464", "9464".to_owned()),
             choices => {
@@ -220,12 +226,67 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
         ("ELPIS_MODEL_TEMPRATURE", "ELPIS_MODEL_TEMPERATURE"),
         ("ELPIS_EMOTION_DECAY_RAET", "ELPIS_EMOTION_DECAY_RATE"),
         ("ELPIS_RUNTIME_QUEUELIMIT", "ELPIS_RUNTIME_QUEUE_LIMIT"),
+        // Of no section that there is.
+        ("ELPIS_MODLE_PATH", "ELPIS_MODEL_PATH"),
+        ("ELPIS_MODELPATH", "ELPIS_MODEL_PATH"),
+        ("ELPIS_EMOTIONS_DECAY_RATE", "ELPIS_EMOTION_DECAY_RATE"),
+        ("ELPIS_STOR_PATH", "ELPIS_STORE_PATH"),
+        ("ELPIS_LGO", "ELPIS_LOG"),
     ];
     for (wrong, right) in table {
         let expected = format!("unknown setting {wrong} in the environment; did you mean {right}?");
         assert_eq!(message("", &[(wrong, "1")]), expected);
     }
-    load("", &[("ELPIS_LOG", "debug"), ("ELPISTLE", "1")]).unwrap();
+    for wrong in ["ELPIS_", "ELPIS_NOTHING_LIKE_IT", "ELPIS_PORT", "ELPIS_é"] {
+        let expected = format!("unknown setting {wrong} in the environment");
+        assert_eq!(message("", &[(wrong, "1")]), expected);
+    }
+}
+
+#[test]
+fn unknown_names_are_refused_in_dotenv_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".env");
+    fs::write(
+        &file,
+        "OTHER_TOKEN=x\nELPIS_MODLE_PATH=m.gguf\nELPIS_LOG=info\n",
+    )
+    .unwrap();
+    let loader = SettingsLoader::new().directory(folder.path());
+    let error = loader.env([("A", "1")]).load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "unknown setting ELPIS_MODLE_PATH in {}; did you mean ELPIS_MODEL_PATH?",
+            file.display()
+        )
+    );
+}
+
+#[test]
+fn variables_that_are_no_settings_are_left_alone() {
+    let others = [
+        ("ELPIS_LOG", "debug"),
+        ("ELPIS_TEST_SEED", "1"),
+        ("ELPISTLE", "1"),
+        ("elpis_model_path", "x"),
+        // Of a cluster with services `elpis` and `elpis-metrics`.
+        ("ELPIS_SERVICE_HOST", "10.0.0.1"),
+        ("ELPIS_SERVICE_PORT", "80"),
+        ("ELPIS_SERVICE_PORT_HTTP", "80"),
+        ("ELPIS_PORT", "tcp://10.0.0.1:80"),
+        ("ELPIS_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("ELPIS_PORT_80_TCP_PROTO", "tcp"),
+        ("ELPIS_PORT_80_TCP_PORT", "80"),
+        ("ELPIS_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("ELPIS_METRICS_SERVICE_HOST", "10.0.0.1"),
+        ("ELPIS_METRICS_PORT", "tcp://10.0.0.1:9464"),
+        ("ELPIS_METRICS_PORT_9464_TCP_ADDR", "10.0.0.1"),
+    ];
+    load("", &others).unwrap();
+    for (name, value) in [("ELPIS_METRICS_PORT", "9464"), ("ELPIS_PORT_80_TCB", "x")] {
+        assert!(load("", &[(name, value)]).is_err(), "{name}");
+    }
 }
 
 #[test]

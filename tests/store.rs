@@ -3,6 +3,11 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "store/damage.rs"]
+mod damage;
+#[cfg(unix)]
+#[path = "store/files.rs"]
+mod files;
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
@@ -13,9 +18,11 @@ use std::time::Duration;
 
 use backend::Scripted;
 use elpis::backend::BackendFactory;
-use elpis::emotion::{EmotionTracker, relive};
+use elpis::emotion::{
+    EmotionConfig, EmotionEvent, EmotionTracker, Happening, JournalEntry, relive,
+};
 use elpis::settings::{Durability, ModelSettings, StoreSettings};
-use elpis::store::{SqliteStore, StateStore, StoreError};
+use elpis::store::{SessionChange, SqliteStore, StateStore, StoreError};
 use elpis::{Elpis, Error, SessionId, Settings};
 use rusqlite::Connection;
 
@@ -31,6 +38,30 @@ async fn start(store: StoreSettings) -> Result<Elpis, Error> {
         .backend(factory)
         .start()
         .await
+}
+
+/// A change of a session whose journal is: its start, then one success each second.
+fn change(session: &SessionId, first: u64, count: usize) -> SessionChange {
+    let entry = |number: u64| JournalEntry {
+        at: 1e9 + number as f64,
+        what: if number == 0 {
+            Happening::Started(Arc::new(EmotionConfig::default()))
+        } else {
+            Happening::Felt(EmotionEvent::named("success").unwrap())
+        },
+    };
+    let last = first + count as u64;
+    let mut after = None;
+    for number in 0..last {
+        relive(&mut after, &entry(number)).unwrap();
+    }
+    SessionChange {
+        session: session.clone(),
+        forgotten: false,
+        first,
+        entries: (first..last).map(entry).collect(),
+        after,
+    }
 }
 
 /// The state that a session's journal leads to, which must be the one kept.
@@ -442,4 +473,65 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     }
     let all: u64 = acknowledged.iter().sum();
     assert!(all > u64::from(KILLS), "{all} events were acknowledged");
+}
+
+/// Takes minutes and gigabytes: `cargo test --release --features sqlite --test store -- --ignored million --nocapture`.
+#[test]
+#[ignore = "takes minutes and gigabytes"]
+fn a_million_sessions_are_listed_and_checked_in_time() {
+    const SESSIONS: u64 = 1_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moods.db");
+    let store = SqliteStore::open(&path, &settings(&path, Durability::Relaxed)).unwrap();
+    let start = std::time::Instant::now();
+    let like = change(&SessionId::new("like").unwrap(), 0, 4);
+    let mut number = 0_u64;
+    while number < SESSIONS {
+        let next = || {
+            number += 1;
+            // Names come in no order.
+            let name = format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let session = SessionId::new(name).unwrap();
+            Some(SessionChange {
+                session,
+                ..like.clone()
+            })
+        };
+        let changes: Vec<_> = std::iter::from_fn(next).take(1000).collect();
+        store.commit(&changes).unwrap();
+    }
+    drop(store);
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    println!("written in {:?}, {bytes} bytes", start.elapsed());
+
+    let start = std::time::Instant::now();
+    let store = SqliteStore::open_to_read(&path).unwrap();
+    let mut seen = 0_u64;
+    let mut moods = 0.0;
+    store
+        .moods(2e9, &mut |found| {
+            moods += found.state.unwrap().valence();
+            seen += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let listed = start.elapsed();
+    assert_eq!(seen, SESSIONS);
+
+    let start = std::time::Instant::now();
+    store.check_file().unwrap();
+    let pages = start.elapsed();
+    seen = 0;
+    store
+        .check_each(&mut |found| {
+            found.state.unwrap();
+            seen += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let checked = start.elapsed();
+    println!("listed in {listed:?}; checked in {checked:?}, {pages:?} of it for the pages");
+    assert_eq!(seen, SESSIONS);
+    assert!(listed < Duration::from_secs(5), "{listed:?}");
+    assert!(checked < Duration::from_mins(2), "{checked:?}");
 }

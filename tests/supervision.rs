@@ -5,16 +5,20 @@ mod backend;
 #[path = "support/fragile.rs"]
 mod fragile;
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use backend::Scripted;
+use elpis::actors::engine::EngineFailure;
 use elpis::actors::probe::Probe;
 use elpis::backend::{BackendError, BackendFactory};
 use elpis::event::{ActorName, FailureKind};
+use elpis::runtime::ModulationKind;
 use elpis::settings::{ModelSettings, RuntimeSettings};
-use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, Settings};
+use elpis::steering::{SteeringVector, VectorFormat, write};
+use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, InferenceEngine, Settings};
 use fragile::Site;
 
 fn settings(restarts: u32) -> Settings {
@@ -211,10 +215,11 @@ async fn past_the_intensity_the_runtime_stops_with_the_cause() {
     }
     let refused = session.chat("x").stream().await.unwrap_err();
     assert!(refused.to_string().contains("injected panic"), "{refused}");
-    assert!(matches!(
-        session.feel("success").await,
-        Err(Error::Stopped { .. })
-    ));
+    // What led to it is there by its type.
+    let error = session.feel("success").await.unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    assert!(matches!(cause, Some(EngineFailure::Panic(_))), "{error:?}");
     elpis.shutdown().await;
 }
 
@@ -598,4 +603,35 @@ async fn an_engine_that_dies_as_the_runtime_starts_leaves_nobody_waiting() {
             Err(error) => assert!(error.to_string().contains("engine"), "{error}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn capabilities_are_those_of_the_vectors_that_are_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = ModelSettings::default()
+        .chat_format("chatml")
+        .emotion_vectors_dir(folder.path());
+    let elpis = start_with(settings(5).model(model), |_| {}).await;
+    let capabilities = elpis.capabilities().await.unwrap();
+    assert!(!capabilities.supports_steering);
+    assert_eq!(capabilities.modulation, ModulationKind::Sampling);
+    assert_eq!(capabilities.supports_tools, cfg!(feature = "tools"));
+
+    let vector = SteeringVector::bare(vec![0.1, 0.2, 0.0, 0.1]).unwrap();
+    let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
+    std::fs::write(folder.path().join("calm.safetensors"), &bytes).unwrap();
+    elpis.reload_vectors().await.unwrap();
+    let capabilities = elpis.capabilities().await.unwrap();
+    assert!(capabilities.supports_steering);
+    assert_eq!(capabilities.modulation, ModulationKind::Both);
+
+    // One that may not act is none.
+    std::fs::write(
+        folder.path().join("vectors.toml"),
+        "[emotions.calm]\ncap = 0.0\n",
+    )
+    .unwrap();
+    elpis.reload_vectors().await.unwrap();
+    assert!(!elpis.capabilities().await.unwrap().supports_steering);
+    elpis.shutdown().await;
 }

@@ -1,9 +1,8 @@
 //! Tool definitions, tool formats and how templates get them, without a model.
 
 use elpis::inference::{
-    ChatFormat, ChatMessage, ChatTemplate, FunctionCall, GenerationOptions, MAX_TOOLS,
-    RequestError, ResponseFormat, Role, SpecialTokens, ToolChoice, ToolError, ToolEvent,
-    ToolFormat, ToolParser, ToolSet,
+    ChatFormat, ChatTemplate, GenerationOptions, MAX_TOOLS, RequestError, ResponseFormat,
+    SpecialTokens, ToolChoice, ToolError, ToolFormat, ToolSet,
 };
 use serde_json::{Value, json};
 

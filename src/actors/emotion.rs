@@ -9,8 +9,14 @@
 //! With a store, what changes a session is written down by a thread of its
 //! own: soon after (`relaxed`), or before it is in force (`sync`). Sessions
 //! that are not used leave memory and come back when they are.
+//!
+//! The actor never waits for the store. Calls of a session that is being read
+//! are put aside and handled, in their order, once it is there; so are calls
+//! that need more memory than there is. All other sessions go on meanwhile.
 
+mod call;
 mod census;
+mod deferred;
 mod handle;
 mod mood;
 mod sessions;
@@ -18,6 +24,7 @@ mod state;
 mod table;
 mod watching;
 
+pub use call::Reply;
 pub use handle::EmotionHandle;
 pub use mood::FollowedMood;
 pub use sessions::Sessions;
@@ -27,15 +34,15 @@ pub use watching::Observation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use self::table::Keeping;
 use super::{Wiring, tick};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
-use crate::error::Error;
 use crate::event::EventSource;
 use crate::inference::SessionId;
+use crate::store::{StoreError, StoredSession};
 
 /// How often within their bound idle sessions are looked for.
 const SWEEPS_PER_BOUND: f64 = 8.0;
@@ -69,34 +76,38 @@ pub struct Feeling {
     pub bound: Option<f64>,
 }
 
-type Reply<T> = RpcReplyPort<Result<T, Error>>;
+/// What the emotion actor is asked of a session.
+#[derive(Debug)]
+pub enum SessionCall {
+    /// Applies an event.
+    Feel(Feeling, Arc<Ticket>, Reply<Option<AppliedEvent>>),
+    /// Notes what the session did; answers with the events that it led to.
+    Observe(Observation, Arc<Ticket>, Reply<Vec<AppliedEvent>>),
+    /// Asks for the state at this moment.
+    Snapshot(Reply<EmotionSnapshot>),
+    /// Asks for the session's tracker as it changes.
+    Follow(Reply<watch::Receiver<Arc<EmotionTracker>>>),
+    /// Sets the session back to its baseline.
+    Reset(Reply<()>),
+    /// Changes the session's steering strength.
+    SetStrength(f64, Reply<()>),
+    /// Changes the session's own safety limits.
+    SetLimits(SafetyLimits, Reply<()>),
+    /// Forgets the session; tells whether there was one.
+    Forget(Reply<bool>),
+}
 
 /// What the emotion actor understands.
 #[derive(Debug)]
 pub enum EmotionMessage {
-    /// Applies an event.
-    Feel(SessionId, Feeling, Arc<Ticket>, Reply<Option<AppliedEvent>>),
-    /// Notes what a session did; answers with the events that it led to.
-    Observe(
-        SessionId,
-        Observation,
-        Arc<Ticket>,
-        Reply<Vec<AppliedEvent>>,
-    ),
-    /// Asks for the state at this moment.
-    Snapshot(SessionId, Reply<EmotionSnapshot>),
-    /// Asks for the session's tracker as it changes.
-    Follow(SessionId, Reply<watch::Receiver<Arc<EmotionTracker>>>),
-    /// Sets the session back to its baseline.
-    Reset(SessionId, Reply<()>),
-    /// Changes the session's steering strength.
-    SetStrength(SessionId, f64, Reply<()>),
-    /// Changes the session's own safety limits.
-    SetLimits(SessionId, SafetyLimits, Reply<()>),
-    /// Forgets the session; tells whether there was one.
-    Forget(SessionId, Reply<bool>),
+    /// Asks something of a session.
+    Call(SessionId, SessionCall),
     /// Lists the sessions.
     List(Reply<Vec<SessionId>>),
+    /// What the store says of a session that was asked for.
+    Loaded(SessionId, Box<Result<Option<StoredSession>, StoreError>>),
+    /// The store has taken something, or failed to.
+    Progress,
     /// Lets idle sessions leave memory.
     Sweep,
     /// Lets silent sessions feel it.
@@ -131,7 +142,7 @@ impl Actor for EmotionActor {
             let every = watching::tick_time(emotion);
             timers.push(tick(&myself, every, || EmotionMessage::ReportIdle));
         }
-        Ok(EmotionState::new(wiring, timers))
+        Ok(EmotionState::new(myself, wiring, timers))
     }
 
     async fn handle(
@@ -141,34 +152,7 @@ impl Actor for EmotionActor {
         state: &mut EmotionState,
     ) -> Result<(), ActorProcessingErr> {
         state.probe(&message);
-        // A caller that has gone away does not need its answer.
-        match message {
-            EmotionMessage::Feel(session, feeling, ticket, reply) => {
-                state.feel(session, feeling, &ticket, reply).await;
-            }
-            EmotionMessage::Observe(session, what, ticket, reply) => {
-                state.observe(session, what, &ticket, reply).await;
-            }
-            EmotionMessage::Snapshot(session, reply) => {
-                let _ = reply.send(state.snapshot(&session).await);
-            }
-            EmotionMessage::Follow(session, reply) => {
-                let _ = reply.send(state.follow(&session).await);
-            }
-            EmotionMessage::Reset(session, reply) => state.reset(session, reply).await,
-            EmotionMessage::SetStrength(session, strength, reply) => {
-                state.set_strength(session, strength, reply).await;
-            }
-            EmotionMessage::SetLimits(session, limits, reply) => {
-                state.set_limits(session, limits, reply).await;
-            }
-            EmotionMessage::Forget(session, reply) => state.forget(session, reply).await,
-            EmotionMessage::List(reply) => {
-                let _ = reply.send(state.list().await);
-            }
-            EmotionMessage::Sweep => state.sweep(),
-            EmotionMessage::ReportIdle => state.report_idle(),
-        }
+        state.handle(message);
         Ok(())
     }
 }

@@ -158,11 +158,7 @@ impl HardwareHandle {
             match self.actor.call(HardwareMessage::Refresh).await {
                 Ok(result) => return result,
                 Err(CallError::Unanswered) => {}
-                Err(CallError::Stopped(reason)) => {
-                    return Err(Error::Stopped {
-                        reason: reason.to_string(),
-                    });
-                }
+                Err(CallError::Stopped(reason)) => return Err(reason.into()),
             }
         }
     }
@@ -173,9 +169,7 @@ async fn refresh(wiring: &Wiring) -> Result<Arc<HardwareReport>, Error> {
     // Asking drivers may take a while.
     let report = tokio::task::spawn_blocking(move || HardwareReport::take(&model))
         .await
-        .map_err(|error| Error::Stopped {
-            reason: format!("the hardware query failed: {error}"),
-        })??;
+        .map_err(|error| Error::failed("the hardware query", error))??;
     tracing::info!(selected = %report.selected, devices = report.devices.len(), "hardware");
     let report = Arc::new(report);
     wiring.hardware.send_replace(Some(Arc::clone(&report)));

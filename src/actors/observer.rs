@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::Wiring;
 use super::emotion::EmotionHandle;
 use super::steering::SteeringHandle;
+use super::{StopReason, Wiring};
 use crate::backend::{self, Device};
 use crate::event::ActorName;
 use crate::inference::SessionId;
@@ -42,7 +42,7 @@ impl Observer {
     /// that it has. `_watching` is dropped at the end.
     pub async fn watch(
         self,
-        mut stopped: watch::Receiver<Option<Arc<str>>>,
+        mut stopped: watch::Receiver<Option<StopReason>>,
         _watching: watch::Sender<()>,
     ) {
         let every = self.wiring.settings.metrics.interval();
@@ -126,7 +126,8 @@ impl Observer {
     fn note_model(&self) -> bool {
         let model = self.wiring.model.borrow();
         if let Some(model) = &*model {
-            self.shown().model.clone_from(&model.facts.name);
+            let label = self.wiring.settings.metrics.model_label(&model.facts.name);
+            label.clone_into(&mut self.shown().model);
         }
         model.is_some()
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::emotion::EmotionMessage;
+use super::emotion::{EmotionMessage, SessionCall};
 use super::engine::EngineMessage;
 use super::hardware::HardwareMessage;
 use super::steering::SteeringMessage;
@@ -84,15 +84,19 @@ impl Kind for EmotionMessage {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Feel(..) => "feel",
-            Self::Observe(..) => "observe",
-            Self::Snapshot(..) => "snapshot",
-            Self::Follow(..) => "follow",
-            Self::Reset(..) => "reset",
-            Self::SetStrength(..) => "set_strength",
-            Self::SetLimits(..) => "set_limits",
-            Self::Forget(..) => "forget",
+            Self::Call(_, call) => match call {
+                SessionCall::Feel(..) => "feel",
+                SessionCall::Observe(..) => "observe",
+                SessionCall::Snapshot(_) => "snapshot",
+                SessionCall::Follow(_) => "follow",
+                SessionCall::Reset(_) => "reset",
+                SessionCall::SetStrength(..) => "set_strength",
+                SessionCall::SetLimits(..) => "set_limits",
+                SessionCall::Forget(_) => "forget",
+            },
             Self::List(_) => "list",
+            Self::Loaded(..) => "loaded",
+            Self::Progress => "progress",
             Self::Sweep => "sweep",
             Self::ReportIdle => "report_idle",
         }

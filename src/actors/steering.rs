@@ -334,11 +334,7 @@ impl SteeringHandle {
             match self.actor.call(SteeringMessage::Reload).await {
                 Ok(result) => return Ok(result?),
                 Err(CallError::Unanswered) => {}
-                Err(CallError::Stopped(reason)) => {
-                    return Err(Error::Stopped {
-                        reason: reason.to_string(),
-                    });
-                }
+                Err(CallError::Stopped(reason)) => return Err(reason.into()),
             }
         }
     }

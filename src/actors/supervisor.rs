@@ -18,9 +18,9 @@ use super::engine::{EngineActor, EngineFailure, EngineMessage};
 use super::hardware::{HardwareActor, HardwareMessage};
 use super::restart::{Decision, Failure, RestartHistory, RestartPolicy};
 use super::steering::{SteeringActor, SteeringMessage};
-use super::{Presence, Wiring};
+use super::{Presence, StopReason, Wiring};
 use crate::backend::BackendError;
-use crate::error::{EngineError, Error, SteeringError};
+use crate::error::{Cause, EngineError, Error, SteeringError};
 use crate::event::{ActorName, Event, FailureKind};
 use crate::settings::RuntimeSettings;
 use crate::telemetry;
@@ -51,7 +51,7 @@ pub struct Roster {
     /// The emotion actor.
     pub emotion: Arc<watch::Sender<Presence<EmotionMessage>>>,
     /// Why the runtime has stopped, once it has.
-    pub stopped: Arc<watch::Sender<Option<Arc<str>>>>,
+    pub stopped: Arc<watch::Sender<Option<StopReason>>>,
 }
 
 impl Default for Roster {
@@ -80,15 +80,15 @@ impl Roster {
     }
 
     /// Tells everyone that all actors are gone.
-    pub fn stop(&self, reason: &Arc<str>) {
-        fn stop<M>(presence: &watch::Sender<Presence<M>>, reason: &Arc<str>) {
-            presence.send_replace(Presence::Stopped(Arc::clone(reason)));
+    pub fn stop(&self, reason: &StopReason) {
+        fn stop<M>(presence: &watch::Sender<Presence<M>>, reason: &StopReason) {
+            presence.send_replace(Presence::Stopped(reason.clone()));
         }
         stop(&self.hardware, reason);
         stop(&self.engine, reason);
         stop(&self.steering, reason);
         stop(&self.emotion, reason);
-        self.stopped.send_replace(Some(Arc::clone(reason)));
+        self.stopped.send_replace(Some(reason.clone()));
     }
 }
 
@@ -107,6 +107,13 @@ pub enum SupervisorMessage {
 #[derive(Debug)]
 pub struct Supervisor;
 
+/// How and why an actor failed.
+#[derive(Debug)]
+struct Failed {
+    kind: FailureKind,
+    cause: Cause,
+}
+
 /// State of a working supervisor.
 #[derive(Debug)]
 pub struct SupervisorState {
@@ -114,7 +121,7 @@ pub struct SupervisorState {
     roster: Roster,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
     /// How actors failed that had not been told of as started yet.
-    early: HashMap<ActorId, Failure>,
+    early: HashMap<ActorId, Failed>,
     histories: HashMap<ActorName, RestartHistory>,
     /// Starts that are under way, ended when everything stops.
     starts: HashMap<ActorName, JoinHandle<Option<ActorCell>>>,
@@ -159,9 +166,10 @@ impl Actor for Supervisor {
             // One that waits for another would wait for ever if that one died.
             let started = tokio::select! {
                 biased;
-                dead = state.first_death() => Err(Error::Stopped {
-                    reason: format!("the {} actor failed as the runtime was started", dead.as_str()),
-                }),
+                dead = state.first_death() => {
+                    let reason = format!("the {} actor failed meanwhile", dead.as_str());
+                    Err(Error::failed("the start of the runtime", reason))
+                }
                 started = starting => started,
             };
             match started {
@@ -210,14 +218,16 @@ impl Actor for Supervisor {
             }
             SupervisorMessage::Started(name, Err(error)) => {
                 state.starts.remove(&name);
-                let failure = Failure {
+                let failure = Failed {
                     kind: FailureKind::Start,
-                    cause: error.to_string(),
+                    cause: error.into(),
                 };
                 state.failed(name, failure, &myself).await;
             }
             SupervisorMessage::Shutdown(deadline, reply) => {
-                state.stop("it was shut down", deadline).await;
+                state
+                    .stop(&StopReason::new("it was shut down"), deadline)
+                    .await;
                 let _ = reply.send(());
                 myself.stop(None);
             }
@@ -233,15 +243,15 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, kind, cause) = match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                (cell, kind_of(&error), error.to_string())
+                (cell, kind_of(&error), Cause::from(error))
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 let reason = reason.unwrap_or_else(|| "it stopped without a reason".to_owned());
-                (cell, FailureKind::Stopped, reason)
+                (cell, FailureKind::Stopped, Cause::from(reason))
             }
             _ => return Ok(()),
         };
-        let failure = Failure { kind, cause };
+        let failure = Failed { kind, cause };
         match state.children.remove(&cell.get_id()) {
             Some((name, _)) => state.failed(name, failure, &myself).await,
             // It failed as soon as it was started: the news of its start is on the way.
@@ -260,7 +270,8 @@ impl Actor for Supervisor {
         if !state.stopping {
             let limit = state.wiring.settings.runtime.shutdown_timeout();
             let deadline = Instant::now() + limit;
-            state.stop("the last handle was dropped", deadline).await;
+            let reason = StopReason::new("the last handle was dropped");
+            state.stop(&reason, deadline).await;
         }
         Ok(())
     }
@@ -271,7 +282,7 @@ impl SupervisorState {
     async fn failed(
         &mut self,
         actor: ActorName,
-        failure: Failure,
+        failure: Failed,
         myself: &ActorRef<SupervisorMessage>,
     ) {
         if self.stopping {
@@ -282,9 +293,12 @@ impl SupervisorState {
         let Some(history) = self.histories.get_mut(&actor) else {
             return;
         };
+        let Failed { kind, cause: error } = failure;
+        let cause = error.to_string();
+        let failure = Failure { kind, cause };
         let decision = history.fail(now, rand::random::<f64>(), &failure);
         let story = history.story();
-        let Failure { kind, cause } = failure;
+        let Failure { cause, .. } = failure;
         telemetry::restart(actor, kind);
         let (name, how) = (actor.as_str(), kind.as_str());
         match decision {
@@ -309,6 +323,7 @@ impl SupervisorState {
                 let event = Event::ActorGivenUp { actor, kind, cause };
                 self.wiring.bus.publish(event);
                 let limit = self.wiring.settings.runtime.shutdown_timeout();
+                let reason = StopReason::failure(&reason, Some(error));
                 self.stop(&reason, Instant::now() + limit).await;
                 myself.stop(None);
             }
@@ -317,10 +332,9 @@ impl SupervisorState {
 
     /// Stops everything by a deadline, from the actors that others do not need
     /// on.
-    async fn stop(&mut self, reason: &str, deadline: Instant) {
+    async fn stop(&mut self, reason: &StopReason, deadline: Instant) {
         self.stopping = true;
-        let reason: Arc<str> = reason.into();
-        self.wiring.intake.close(&reason);
+        self.wiring.intake.close(reason.as_str());
         for (name, starting) in std::mem::take(&mut self.starts) {
             starting.abort();
             // It may have come to its end before.
@@ -330,10 +344,10 @@ impl SupervisorState {
         }
         self.stop_children(deadline).await;
         // An engine that hangs ends nothing any more.
-        self.wiring.intake.end_running(&reason);
-        self.roster.stop(&reason);
+        self.wiring.intake.end_running(reason.as_str());
+        self.roster.stop(reason);
         self.wiring.bus.publish(Event::Stopped {
-            reason: reason.to_string(),
+            reason: reason.as_str().to_owned(),
         });
     }
 
@@ -423,9 +437,7 @@ fn restart_policy(settings: &RuntimeSettings) -> RestartPolicy {
 /// Finds the typed error inside of what an actor's start reported.
 pub(crate) fn startup_error(error: SpawnErr) -> Error {
     let SpawnErr::StartupFailed(inner) = error else {
-        return Error::Stopped {
-            reason: error.to_string(),
-        };
+        return Error::failed("the start of the runtime", error);
     };
     let inner = match inner.downcast::<Error>() {
         Ok(error) => return *error,
@@ -445,12 +457,8 @@ pub(crate) fn startup_error(error: SpawnErr) -> Error {
             EngineFailure::TemplateFile { .. } => Error::ChatFormat {
                 reason: failure.to_string(),
             },
-            other => Error::Stopped {
-                reason: other.to_string(),
-            },
+            other => Error::failed("the engine", other),
         },
-        Err(other) => Error::Stopped {
-            reason: other.to_string(),
-        },
+        Err(other) => Error::failed("the start of the runtime", other),
     }
 }

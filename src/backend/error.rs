@@ -127,6 +127,31 @@ pub enum BackendError {
     },
 }
 
+/// How the process of a model ended, as far as its reason tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerEnd {
+    /// The system, or somebody, killed it.
+    Killed,
+    /// Native code gave up on an assertion.
+    Aborted,
+    /// Native code crashed.
+    Crashed,
+    /// The watchdog killed it.
+    Silent,
+    /// Otherwise.
+    Other,
+}
+
+/// What the reasons of workers' ends hold, each where it is made.
+pub(crate) const WORKER_ENDS: [(&str, WorkerEnd); 6] = [
+    ("SIGKILL", WorkerEnd::Killed),
+    ("SIGABRT", WorkerEnd::Aborted),
+    ("SIGSEGV", WorkerEnd::Crashed),
+    ("SIGBUS", WorkerEnd::Crashed),
+    ("SIGILL", WorkerEnd::Crashed),
+    ("gave no answer", WorkerEnd::Silent),
+];
+
 fn built() -> String {
     let names: Vec<_> = super::available_backends()
         .iter()
@@ -149,6 +174,16 @@ fn advice(backend: BackendKind) -> &'static str {
 }
 
 impl BackendError {
+    /// How the model's process ended; `None` for every other error.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn worker_end(&self) -> Option<WorkerEnd> {
+        let Self::WorkerDied { reason } = self else {
+            return None;
+        };
+        let known = WORKER_ENDS.iter().find(|(words, _)| reason.contains(words));
+        Some(known.map_or(WorkerEnd::Other, |(_, end)| *end))
+    }
+
     /// A short name for metric labels.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ use tokenizer::LlamaTokenizer;
 use super::memory::SystemMemory;
 use super::{
     Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
-    SequenceId, Token, Tokenizer, context_length_of, default_threads, norms,
+    SequenceId, Token, Tokenizer, context_length_of, default_threads, heartbeat, norms,
 };
 use crate::settings::ModelSource;
 
@@ -78,6 +78,7 @@ impl LlamaCpp {
         // Two sequences more than are evaluated: one for what the last
         // conversation left behind, one for probes.
         let sequences = options.n_sequences + 2;
+        heartbeat::beat();
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
         let cells = context_length.saturating_mul(options.n_sequences);
         let context = Context::new(
@@ -107,7 +108,9 @@ impl LlamaCpp {
             context,
             scratch: sequences - 1,
         };
+        heartbeat::beat();
         let measured = loaded.measure()?;
+        heartbeat::beat();
         let facts = Arc::make_mut(&mut loaded.facts);
         match measured {
             Ok(norms) => facts.residual_norms = norms,

@@ -29,7 +29,7 @@ use child::{Process, Started};
 use frame::{Channel, invalid};
 use logits::SharedLogits;
 use plans::PlanBook;
-use protocol::{Decode, Encode, Load, Reply, Request, WireRow, floats};
+use protocol::{Decode, Encode, Load, Loaded, Reply, Request, WireRow, floats};
 use tokenizer::RemoteTokenizer;
 
 use super::worker::WorkerOptions;
@@ -48,8 +48,11 @@ pub(super) struct ProcessBackend {
     tokenizer: Arc<RemoteTokenizer>,
     plans: PlanBook,
     logits: SharedLogits,
-    /// For each row of the last batch, its place in the shared memory.
+    /// For each row of the last batch, its place among the logits.
     places: Vec<Option<usize>>,
+    /// The logits of the last batch. A copy: the worker can write to the shared
+    /// memory at any time, and what is borrowed must not change.
+    copied: Vec<f32>,
     request: Decode,
     values: Vec<u8>,
 }
@@ -72,21 +75,11 @@ impl ProcessBackend {
         let load = Request::Load(Box::new(Load::new(options)));
         let loaded = connection
             .send(&load, &[])
-            .and_then(|()| connection.receive())
-            .and_then(|reply| match reply {
-                Reply::Loaded(loaded) => Ok(Ok(*loaded)),
-                Reply::Failed(error) => Ok(Err(error)),
-                Reply::Done => Err(invalid("an answer to another question")),
-            })
+            .and_then(|()| receive_loaded(&mut connection))
             .map_err(|error| life.failed(&error, bound))??;
         let facts = Arc::new(loaded.facts.clone());
         let pieces = connection.take_blob();
         let tokenizer = RemoteTokenizer::new(Arc::clone(&life), texts, bound, loaded, pieces)
-            .and_then(|tokenizer| {
-                // Loading took its time; from now on the watchdog's bound holds.
-                connection.stream().set_read_timeout(bound)?;
-                Ok(tokenizer)
-            })
             .map_err(|error| life.failed(&error, bound))?;
         Ok(Self {
             connection,
@@ -96,6 +89,7 @@ impl ProcessBackend {
             plans: PlanBook::new(facts.n_sequences),
             logits: SharedLogits::new(logits, facts.n_vocab),
             places: Vec::new(),
+            copied: Vec::new(),
             request: Decode::default(),
             values: Vec::new(),
             facts,
@@ -113,7 +107,9 @@ impl ProcessBackend {
         match reply {
             Ok(Reply::Done) => Ok(()),
             Ok(Reply::Failed(error)) => Err(error),
-            Ok(Reply::Loaded(_)) => Err(self.failed(&invalid("an answer to another question"))),
+            Ok(Reply::Loaded(_) | Reply::Loading) => {
+                Err(self.failed(&invalid("an answer to another question")))
+            }
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -172,7 +168,8 @@ impl Backend for ProcessBackend {
             }
             result
         });
-        if result.is_err() {
+        let wanted = self.places.iter().flatten().count();
+        if result.is_err() || !self.logits.copy_rows(wanted, &mut self.copied) {
             self.places.clear();
         }
         result
@@ -180,8 +177,9 @@ impl Backend for ProcessBackend {
 
     fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
         let place = self.places.get(row).copied().flatten();
+        let n_vocab = self.facts.n_vocab;
         place
-            .and_then(|place| self.logits.row(place))
+            .and_then(|place| self.copied.chunks_exact(n_vocab.max(1)).nth(place))
             .ok_or(BackendError::NoLogits { row })
     }
 
@@ -253,6 +251,20 @@ impl Drop for ProcessBackend {
     fn drop(&mut self) {
         // Ends the worker, which `process` then waits for.
         let _ = self.connection.stream().shutdown(Shutdown::Both);
+    }
+}
+
+/// Waits until the model is loaded; as long as there are signs of life, for as long as it takes.
+fn receive_loaded(
+    connection: &mut Channel<UnixStream>,
+) -> io::Result<Result<Loaded, BackendError>> {
+    loop {
+        match connection.receive()? {
+            Reply::Loading => {}
+            Reply::Loaded(loaded) => return Ok(Ok(*loaded)),
+            Reply::Failed(error) => return Ok(Err(error)),
+            Reply::Done => return Err(invalid("an answer to another question")),
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub struct WorkerOptions {
     /// The program; `None`: this executable.
     pub program: Option<PathBuf>,
     /// How long one call may take before the process counts as hung and is
-    /// killed; `None`: for ever. Loading the model is not bounded.
+    /// killed; `None`: for ever. Loading the model may take as long as it likes,
+    /// but not so long without a sign of life.
     pub bound: Option<Duration>,
 }
 

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::doctor::Notices;
 use super::events::{Felt, FeltParser};
 use super::fault::Fault;
-use super::{Failure, complain, load_settings, progress};
+use super::{Failure, complain, load_settings, people, progress};
 use crate::emotion::EmotionSnapshot;
 use crate::inference::{ChatMessage, Completion, ResponseFormat};
-use crate::{GenerationEvent, GenerationReport, Session};
+use crate::{Delivery, Event, GenerationEvent, GenerationReport, Session};
 
 /// Longest text that is read from standard input, in bytes.
 const INPUT_LIMIT: u64 = 8 << 20;
@@ -68,13 +69,21 @@ struct Answer<'a> {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
-    let mut settings = load_settings(config)?.settings;
+    let mut loaded = load_settings(config)?;
+    people::settle(&mut loaded);
+    let notices = Notices::of_settings(&loaded, quiet);
+    let mut settings = loaded.settings;
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
+    }
+    for event in &options.feel {
+        // Before a model is loaded for nothing.
+        settings.emotion.declared(event.0.clone())?;
     }
     let format = options.format()?;
     let text = options.text()?;
     progress::with_elpis(settings, quiet, async |elpis| {
+        notices.of_model(elpis);
         let session = elpis.session(&options.session)?;
         options.answer(&session, text, format, quiet).await
     })
@@ -146,11 +155,10 @@ impl Options {
         quiet: bool,
     ) -> Result<(), Failure> {
         for event in &self.feel {
-            if let Some(note) = event.note().filter(|_| !quiet) {
-                complain(&note);
-            }
             session.feel(event.0.clone()).await?;
         }
+        // What was felt so far was asked for.
+        let mut news = session.elpis().events();
         let system = self.system.iter().map(ChatMessage::system);
         let messages: Vec<_> = system.chain([ChatMessage::user(text)]).collect();
         let mut chat = session.chat(messages);
@@ -175,10 +183,17 @@ impl Options {
         }
         line.end()?;
         if !quiet && stderr().is_terminal() {
+            while let Some(delivery) = news.try_next() {
+                if let Delivery::Event(event) = delivery
+                    && let Event::Felt { event, source, .. } = *event
+                {
+                    eprintln!("{}", people::felt(&event, source));
+                }
+            }
             let mood = session.state().await?;
             eprintln!(
                 "{} (valence {:+.2}, arousal {:+.2})",
-                mood.quadrant, mood.valence, mood.arousal
+                mood.mood, mood.valence, mood.arousal
             );
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! `elpis doctor`
 
 mod checks;
+mod notice;
 mod report;
 mod surroundings;
 mod template;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use self::checks::{ModelSeen, Seen};
+pub(super) use self::notice::Notices;
 use self::report::Report;
 use self::surroundings::Surroundings;
 use self::template::TemplateSeen;

@@ -40,7 +40,9 @@ pub(super) enum Fault {
     },
     #[error("{file} has no session {session}")]
     NoSession { file: String, session: String },
-    #[error("{file}: {wrong} of {all} sessions are damaged")]
+    #[error("nothing was forgotten")]
+    NotForgotten,
+    #[error("{file}: {wrong} of {all} sessions {} damaged", if *.wrong == 1 { "is" } else { "are" })]
     DamagedSessions {
         file: String,
         wrong: usize,

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::fault::Fault;
 use super::signal::{Signals, second_ends_at_once, unless};
-use crate::Elpis;
+use super::{Failure, complain, told};
 use crate::backend::Backend;
-use crate::error::Error;
-use crate::hub::{DownloadProgress, NoProgress};
+use crate::error::{Error, SteeringError};
+use crate::hub::{DownloadProgress, HubError, NoProgress};
 use crate::runtime::{ElpisBuilder, load_backend};
 use crate::settings::Settings;
+use crate::{Elpis, ShutdownReport};
 
 /// Works with a runtime, and shuts it down. A signal ends it at any time, a second one at once.
 pub(super) fn with_elpis<T>(
@@ -24,16 +25,42 @@ pub(super) fn with_elpis<T>(
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen();
-        let starting = async { Ok(start(Elpis::builder(settings), quiet).await?) };
+        let starting = start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
         let result = unless(&mut signals, work(&elpis)).await;
         second_ends_at_once(&result);
-        elpis.shutdown().await;
-        result
+        kept(elpis.shutdown_and_report().await, result)
     });
     // What nobody waits for any more, such as a download, must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// What the command ends with: a store that lacks the last changes is a failure, and is told beside another one.
+pub(super) fn kept<T>(report: ShutdownReport, result: Result<T, Failure>) -> Result<T, Failure> {
+    match (report.store, result) {
+        (Err(lost), Ok(_)) => Err(lost.into()),
+        (Err(lost), Err(error)) => {
+            complain(&format!("elpis: {}", told(&lost)));
+            Err(error)
+        }
+        (Ok(()), result) => result,
+    }
+}
+
+/// Starts a runtime of some settings. Of vectors that do not fit, it tells where they lie and for which model.
+pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<Elpis, Failure> {
+    let folder = settings.model.emotion_vectors_dir.clone();
+    let model = settings.model_source();
+    let started = start(Elpis::builder(settings), quiet).await;
+    started.map_err(|error| match (error, folder, model) {
+        (Error::Steering(SteeringError::Library(error)), Some(folder), Ok(model)) => {
+            let place = format!("{}, for {model}", folder.display());
+            let source = error.into();
+            Fault::At { place, source }.into()
+        }
+        (error, ..) => error.into(),
+    })
 }
 
 /// Starts a runtime, and shows that it is being done.
@@ -46,6 +73,56 @@ pub(super) async fn start(builder: ElpisBuilder, quiet: bool) -> Result<Elpis, E
 pub(super) async fn backend(settings: &Settings, quiet: bool) -> Result<Box<dyn Backend>, Error> {
     let waiting = Waiting::begin(quiet);
     load_backend(settings, waiting.downloads()).await
+}
+
+/// How many of many things are done; shown on a terminal, gone when it is dropped.
+#[derive(Debug)]
+pub(super) struct Counting(Option<ProgressBar>);
+
+impl Counting {
+    /// Shows something without a number yet.
+    pub(super) fn begin(what: &'static str, quiet: bool) -> Self {
+        Self((!quiet && stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new_spinner().with_message(what);
+            bar.enable_steady_tick(TICK);
+            bar
+        }))
+    }
+
+    /// Goes on with so many things.
+    pub(super) fn go_on(&self, what: &'static str, count: u64) {
+        if let Some(bar) = &self.0 {
+            let style =
+                ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(what);
+            bar.set_length(count);
+            bar.set_position(0);
+        }
+    }
+
+    /// One more is done.
+    pub(super) fn step(&self) {
+        if let Some(bar) = &self.0 {
+            bar.inc(1);
+        }
+    }
+
+    /// Tells something without disturbing the bar.
+    pub(super) fn aside(&self, tell: impl FnOnce()) {
+        match &self.0 {
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// How often a spinner moves.
@@ -157,5 +234,10 @@ impl DownloadProgress for Bars {
                 name != file
             });
         });
+    }
+
+    fn repeating(&self, error: &HubError) {
+        self.with(|_| {});
+        self.spinner.set_message(format!("{error}; trying again"));
     }
 }

@@ -12,8 +12,9 @@ use super::{Failure, load_settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Checks a store: the file page by page, and of every session that its
-    /// journal leads to the state that is kept, bit for bit.
+    /// Checks a store: the file page by page, and of every session that nothing
+    /// of it was changed since it was written, and that its journal leads to the
+    /// state that is kept, bit for bit.
     Check {
         /// The store; without it, that of the settings.
         file: Option<PathBuf>,
@@ -35,11 +36,14 @@ pub(super) enum Command {
         /// The store; without it, that of the settings.
         file: Option<PathBuf>,
     },
-    /// Removes sessions with all that is kept of them. The store must not be
-    /// in use.
+    /// Removes sessions with all that is kept of them, which cannot be undone:
+    /// on a terminal it asks first. The store must not be in use.
     Forget {
         /// The store; without it, that of the settings.
         file: Option<PathBuf>,
+        /// Does not ask.
+        #[arg(long, short)]
+        yes: bool,
         /// The sessions.
         #[arg(long = "session", value_name = "ID", required = true)]
         sessions: Vec<String>,
@@ -55,7 +59,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(config: Option<PathBuf>, command: Command) -> Result<(), Failure> {
+pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Result<(), Failure> {
     let named = |file: Option<PathBuf>| match file {
         Some(file) => Ok(file),
         None => load_settings(config)?
@@ -65,14 +69,18 @@ pub(super) fn run(config: Option<PathBuf>, command: Command) -> Result<(), Failu
             .ok_or_else(|| Failure::from("name a store, or set store.path")),
     };
     match command {
-        Command::Check { file } => check::check(&named(file)?),
+        Command::Check { file } => check::check(&named(file)?, quiet),
         Command::Export {
             file,
             sessions,
             output,
         } => transfer::export(&named(file)?, &sessions, output.as_deref()),
         Command::List { file } => sessions::list(&named(file)?),
-        Command::Forget { file, sessions } => sessions::forget(&named(file)?, &sessions),
+        Command::Forget {
+            file,
+            yes,
+            sessions,
+        } => sessions::forget(&named(file)?, &sessions, yes),
         Command::Import { from, file } => transfer::import(&from, &named(file)?),
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::check_strength;
+use super::config::{EmotionConfig, check_strength};
 use super::error::{EmotionError, in_range};
 use super::event::check_name;
-use super::state::{EmotionalState, Quadrant};
+use super::state::{EmotionalState, Mood, Quadrant};
 
 /// Sampling parameters before emotion acts on them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Modulation {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
+    /// What the state is called: its quadrant, or neutral.
+    #[serde(default)]
+    pub mood: Mood,
     /// Sampling temperature, in [0, 2]; 0 is greedy, and only if the base is 0.
     pub temperature: f64,
     /// Nucleus mass, above 0, to 1.
@@ -77,7 +80,7 @@ impl Modulation {
     /// for a `T` above 1.5, and the lower one `P/2` for a `P` below 0.5.
     ///
     /// A base or strength that is not finite counts as its default; the strength is clamped to
-    /// [0, 3].
+    /// [0, 3]. The mood is the one under default settings.
     pub fn new(state: EmotionalState, base: SamplingBase, strength: f64) -> Self {
         let default = SamplingBase::default();
         let finite = |value: f64, default: f64| if value.is_finite() { value } else { default };
@@ -89,6 +92,7 @@ impl Modulation {
             valence,
             arousal,
             quadrant: state.quadrant(),
+            mood: EmotionConfig::default().mood(state),
             temperature,
             top_p,
             coefficients: Coefficients::bilinear(valence, arousal, strength),

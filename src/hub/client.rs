@@ -1,19 +1,23 @@
-//! Resolves a repository through `hf-hub`.
+//! Resolves a repository: which files, from where, in which order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, pin_mut};
-use hf_hub::{HFClient, HFError, HFRepository, RepoTypeModel};
-
+use super::address::Address;
 use super::cache::RepoCache;
-use super::fetch::Fetcher;
+use super::environment::{Environment, Token};
+use super::fetch::{Fetcher, io_error};
+use super::http::{Http, Patience, Stopper};
+use super::protocol::RemoteFile;
 use super::select::select;
 use super::{DownloadProgress, HubError, ModelFormat};
 
-/// How long the Hub may be silent before it counts as unreachable.
-pub(super) const SILENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Patience = Patience {
+    retries: 3,
+    first_wait: Duration::from_millis(250),
+    silence: Duration::from_mins(1),
+};
 
 /// Access to the Hugging Face Hub and its local cache.
 ///
@@ -25,6 +29,7 @@ pub struct Hub {
     token: Option<String>,
     offline: Option<bool>,
     retries: Option<(usize, Duration)>,
+    silence: Option<Duration>,
 }
 
 impl std::fmt::Debug for Hub {
@@ -72,11 +77,28 @@ impl Hub {
         self
     }
 
-    /// Sets how often a failed request is repeated and the first wait, which doubles; 5 times from 100 ms otherwise.
+    /// Sets how often a failed request is repeated and the first wait, which doubles up to 10 s; 3 times from 250 ms
+    /// otherwise.
     #[must_use]
     pub fn retries(mut self, times: usize, first_wait: Duration) -> Self {
         self.retries = Some((times, first_wait));
         self
+    }
+
+    /// Sets how long the Hub may be silent before a request counts as failed, 60 s otherwise. In as long a time a
+    /// download must bring at least 1 KiB per second.
+    #[must_use]
+    pub fn silence(mut self, limit: Duration) -> Self {
+        self.silence = Some(limit);
+        self
+    }
+
+    /// The Hub's address, if a token would go there without encryption.
+    pub fn plain_token_endpoint(&self) -> Option<String> {
+        let has_token = self.chosen_token().is_ok_and(|token| token.is_some());
+        let endpoint = self.chosen_endpoint();
+        let is_plain = Address::parse(&endpoint).is_some_and(|address| !address.is_https());
+        (has_token && is_plain).then_some(endpoint)
     }
 
     /// Returns the local path of a repository's model, downloading what the cache does not have.
@@ -86,7 +108,7 @@ impl Hub {
     /// parts of a split model are fetched. An unfinished download is resumed. When the Hub cannot be reached, the
     /// cached state is used.
     ///
-    /// Needs a tokio runtime with I/O and time; files are written on the calling task.
+    /// Works on a blocking thread of the tokio runtime. A dropped future ends the download; the next one resumes it.
     ///
     /// [`QUANTISATION_PREFERENCE`]: super::QUANTISATION_PREFERENCE
     ///
@@ -99,77 +121,22 @@ impl Hub {
         format: ModelFormat,
         progress: Arc<dyn DownloadProgress>,
     ) -> Result<PathBuf, HubError> {
-        let client = self.client(repo)?;
-        let cache = RepoCache::new(client.cache_dir(), repo);
-        let (org, name) = repo.split_once('/').unwrap_or(("", repo));
-        let remote = client.model(org, name);
-
-        let offline = self.offline.unwrap_or_else(offline_by_environment);
-        let listed = if offline {
-            Err(HubError::Offline {
-                wanted: file.map_or_else(|| repo.to_owned(), |file| format!("{repo}:{file}")),
-            })
-        } else {
-            files_of(&remote, repo).await
-        };
-        let (files, offline) = match listed {
-            Ok(files) => (files, offline),
-            Err(error @ (HubError::Offline { .. } | HubError::Unreachable { .. })) => {
-                match cache.files() {
-                    cached
-                        if cached.is_empty()
-                            || file.is_some_and(|file| !cached.iter().any(|name| name == file)) =>
-                    {
-                        return Err(error);
-                    }
-                    cached => (
-                        cached
-                            .into_iter()
-                            .map(|path| RemoteFile {
-                                path,
-                                size: None,
-                                lfs: false,
-                            })
-                            .collect(),
-                        true,
-                    ),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
-        let chosen = select(repo, &names, file, format)?;
-
-        let mut fetcher = Fetcher::new(
-            &remote,
-            repo,
-            cache,
-            offline,
-            self.retries.unwrap_or(DEFAULT_RETRIES),
-            progress,
-        );
-        let mut first = None;
-        for name in &chosen {
-            let Some(file) = files.iter().find(|file| &file.path == name) else {
-                continue;
-            };
-            let path = fetcher.fetch(file).await?;
-            first.get_or_insert(path);
-        }
-        let path = first.ok_or_else(|| HubError::NoModel {
-            repo: repo.to_owned(),
-            wanted: "file",
-        })?;
-        Ok(match format {
-            ModelFormat::Gguf => path,
-            ModelFormat::Transformers => path.parent().map_or_else(|| path.clone(), PathBuf::from),
+        let (http, stopper) = self.http(repo, progress)?;
+        let (hub, repo, file) = (self.clone(), repo.to_owned(), file.map(str::to_owned));
+        let path = PathBuf::from(&repo);
+        let work = move || hub.locate(&http, &repo, file.as_deref(), format);
+        let located = tokio::task::spawn_blocking(work).await;
+        drop(stopper);
+        located.unwrap_or_else(|error| {
+            let source = std::io::Error::other(error);
+            Err(HubError::Io { path, source })
         })
     }
 
-    /// Does as [`resolve`](Self::resolve) on a thread of its own and waits for it.
+    /// Does as [`resolve`](Self::resolve) on the calling thread.
     ///
     /// # Errors
-    /// As [`resolve`](Self::resolve), and [`HubError::Io`] where no thread can be started.
+    /// As [`resolve`](Self::resolve).
     pub fn resolve_blocking(
         &self,
         repo: &str,
@@ -177,190 +144,120 @@ impl Hub {
         format: ModelFormat,
         progress: Arc<dyn DownloadProgress>,
     ) -> Result<PathBuf, HubError> {
-        let io = |source| HubError::Io {
-            path: PathBuf::from(repo),
-            source,
-        };
-        let work = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(io)?;
-            runtime.block_on(self.resolve(repo, file, format, progress))
-        };
-        // A runtime cannot be started on a thread that drives one already.
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .name("elpis-hub".to_owned())
-                .spawn_scoped(scope, work)
-                .map_err(io)?;
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(io(std::io::Error::other("the download thread panicked"))))
-        })
+        let (http, _stopper) = self.http(repo, progress)?;
+        self.locate(&http, repo, file, format)
     }
 
-    fn client(&self, repo: &str) -> Result<HFClient, HubError> {
-        let mut builder = HFClient::builder();
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.endpoint(endpoint);
-        }
-        if let Some(folder) = &self.cache_dir {
-            builder = builder.cache_dir(folder);
-        }
-        if let Some(token) = &self.token {
-            builder = builder.token(token);
-        }
-        let (times, first_wait) = self.retries.unwrap_or(DEFAULT_RETRIES);
-        builder
-            .retry_max_attempts(times)
-            .retry_base_delay(first_wait)
-            .build()
-            .map_err(|error| HubError::Server {
-                repo: repo.to_owned(),
-                message: one_line(&error),
+    fn http(
+        &self,
+        repo: &str,
+        progress: Arc<dyn DownloadProgress>,
+    ) -> Result<(Http, Stopper), HubError> {
+        let (retries, first_wait) = self
+            .retries
+            .unwrap_or((PATIENCE.retries, PATIENCE.first_wait));
+        let patience = Patience {
+            retries,
+            first_wait,
+            silence: self.silence.unwrap_or(PATIENCE.silence),
+        };
+        let token = self.chosen_token()?;
+        Http::new(&self.chosen_endpoint(), token, repo, patience, progress)
+    }
+
+    fn locate(
+        &self,
+        http: &Http,
+        repo: &str,
+        file: Option<&str>,
+        format: ModelFormat,
+    ) -> Result<PathBuf, HubError> {
+        let environment = Environment::of_process();
+        let cache_dir = self.cache_dir.clone().or_else(|| environment.cache_dir());
+        let cache = RepoCache::new(&cache_dir.ok_or(HubError::NoCache)?, repo);
+        let offline = self.offline.unwrap_or_else(|| environment.is_offline());
+        let listed = if offline {
+            Err(HubError::Offline {
+                wanted: file.map_or_else(|| repo.to_owned(), |file| format!("{repo}:{file}")),
             })
-    }
-}
-
-const DEFAULT_RETRIES: (usize, Duration) = (5, Duration::from_millis(100));
-
-fn offline_by_environment() -> bool {
-    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
-    matches!(
-        value.trim().to_ascii_lowercase().as_str(),
-        "1" | "true" | "yes" | "on"
-    )
-}
-
-/// A file of a repository as the Hub lists it, or, without a size, as the cache has it.
-pub(super) struct RemoteFile {
-    pub path: String,
-    pub size: Option<u64>,
-    /// Whether the Hub keeps it outside git, by its SHA-256.
-    pub lfs: bool,
-}
-
-async fn files_of(
-    remote: &HFRepository<RepoTypeModel>,
-    repo: &str,
-) -> Result<Vec<RemoteFile>, HubError> {
-    let failed = |error| hub_error(remote, repo, None, error);
-    let listing = remote.list_tree().recursive(true).send().map_err(failed)?;
-    pin_mut!(listing);
-    let mut files = Vec::new();
-    loop {
-        let next = tokio::time::timeout(SILENCE, listing.next())
-            .await
-            .map_err(|_| silent(remote, repo, SILENCE))?;
-        match next {
-            None => return Ok(files),
-            // The path becomes one in the cache: a server must not choose one outside.
-            Some(Ok(hf_hub::repository::RepoTreeEntry::File {
-                path, size, lfs, ..
-            })) if crate::settings::is_file_in_repo(&path) => {
-                files.push(RemoteFile {
-                    path,
-                    size: Some(size),
-                    lfs: lfs.is_some(),
-                });
+        } else {
+            http.list()
+        };
+        match listed {
+            Ok(files) => fetched(http, &cache, &files, repo, file, format),
+            Err(error @ (HubError::Offline { .. } | HubError::Unreachable { .. })) => {
+                cached(&cache, repo, file, format, error)
             }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(failed(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn chosen_endpoint(&self) -> String {
+        let endpoint = self.endpoint.clone();
+        endpoint.unwrap_or_else(|| Environment::of_process().endpoint())
+    }
+
+    fn chosen_token(&self) -> Result<Option<Token>, HubError> {
+        match &self.token {
+            Some(token) => Token::new(token),
+            None => Environment::of_process().token(),
         }
     }
 }
 
-/// Makes our error of one of `hf-hub`.
-pub(super) fn hub_error(
-    remote: &HFRepository<RepoTypeModel>,
+/// Brings the chosen ones of the listed files into the cache.
+fn fetched(
+    http: &Http,
+    cache: &RepoCache,
+    files: &[RemoteFile],
     repo: &str,
     file: Option<&str>,
-    error: HFError,
-) -> HubError {
-    let repo = repo.to_owned();
-    match error {
-        HFError::RepoNotFound { .. } => HubError::RepoNotFound { repo },
-        HFError::EntryNotFound { path, .. } => HubError::FileNotFound {
-            repo,
-            file: path,
-            choices: Vec::new(),
-        },
-        HFError::LocalEntryNotFound { path } => HubError::Offline {
-            wanted: format!("{repo}:{path}"),
-        },
-        HFError::RateLimited { .. } => HubError::RateLimited { repo },
-        HFError::Http { ref context }
-        | HFError::AuthRequired { ref context }
-        | HFError::Forbidden { ref context } => {
-            let code = context.error_code.as_deref();
-            match (context.status.as_u16(), file) {
-                (401 | 404, _) if code == Some("RepoNotFound") => HubError::RepoNotFound { repo },
-                (401 | 403, _) => HubError::Refused { repo },
-                (404, None) => HubError::RepoNotFound { repo },
-                (404, Some(file)) => HubError::FileNotFound {
-                    repo,
-                    file: file.to_owned(),
-                    choices: Vec::new(),
-                },
-                (429, _) => HubError::RateLimited { repo },
-                (status, _) => HubError::Server {
-                    repo,
-                    message: format!("HTTP status {status}"),
-                },
-            }
-        }
-        HFError::Request { ref source, .. } if source.is_decode() && file.is_none() => {
-            HubError::Server {
-                repo,
-                message: one_line(source),
-            }
-        }
-        HFError::Request { ref source, .. } => unreachable_hub(remote, &repo, &root_cause(source)),
-        HFError::Io(source) => HubError::Io {
-            path: remote.client().cache_dir().to_owned(),
-            source,
-        },
-        other => HubError::Server {
-            repo,
-            message: one_line(&other),
-        },
+    format: ModelFormat,
+) -> Result<PathBuf, HubError> {
+    let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let mut fetcher = Fetcher::new(http, cache);
+    let mut first = None;
+    for name in select(repo, &names, file, format)? {
+        let Some(file) = files.iter().find(|file| file.path == name) else {
+            continue;
+        };
+        let path = fetcher.fetch(file)?;
+        first.get_or_insert(path);
     }
+    if let Some(commit) = fetcher.commit() {
+        cache.set_main(commit).map_err(io_error)?;
+    }
+    opened(first, repo, format)
 }
 
-pub(super) fn silent(
-    remote: &HFRepository<RepoTypeModel>,
+/// Finds the model among what was fetched earlier; where it is not, `error` is why it cannot be fetched.
+fn cached(
+    cache: &RepoCache,
     repo: &str,
-    waited: Duration,
-) -> HubError {
-    unreachable_hub(
-        remote,
-        repo,
-        &format!("nothing came for {} s", waited.as_secs()),
-    )
+    file: Option<&str>,
+    format: ModelFormat,
+    error: HubError,
+) -> Result<PathBuf, HubError> {
+    let Some(commit) = cache.main() else {
+        return Err(error);
+    };
+    let names = cache.files(&commit);
+    if names.is_empty() || file.is_some_and(|file| !names.iter().any(|name| name == file)) {
+        return Err(error);
+    }
+    let chosen = select(repo, &names, file, format)?;
+    let first = chosen.first().map(|name| cache.snapshot(&commit, name));
+    opened(first, repo, format)
 }
 
-fn unreachable_hub(remote: &HFRepository<RepoTypeModel>, repo: &str, message: &str) -> HubError {
-    HubError::Unreachable {
-        endpoint: remote.client().endpoint().to_owned(),
+/// What a backend opens: the first file, or its folder.
+fn opened(first: Option<PathBuf>, repo: &str, format: ModelFormat) -> Result<PathBuf, HubError> {
+    let path = first.ok_or_else(|| HubError::NoModel {
         repo: repo.to_owned(),
-        message: message.to_owned(),
-    }
-}
-
-/// Returns the innermost error, which says what the system said and holds no signed address.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    one_line(cause)
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+        wanted: "file",
+    })?;
+    Ok(match format {
+        ModelFormat::Gguf => path,
+        ModelFormat::Transformers => path.parent().map_or_else(|| path.clone(), PathBuf::from),
+    })
 }

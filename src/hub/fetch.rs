@@ -1,368 +1,377 @@
-//! Fetches one file into the cache: resumed where an attempt broke off, and checked.
-//!
-//! `hf-hub` neither resumes a plain download nor looks at its status or size. So a large file is streamed into a
-//! partial file first and, complete, put where the cache keeps content by its SHA-256; `hf-hub` then finds it
-//! there and only adds the pointer. It still fetches small files itself.
+//! Fetches one file into the cache: resumed where an attempt broke off, bounded by its listed size, and checked.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
-use hf_hub::{HFRepository, RepoTypeModel};
 use sha2::{Digest as _, Sha256};
 
-use super::cache::{self, RepoCache};
-use super::client::{RemoteFile, SILENCE, hub_error, silent};
-use super::{DownloadProgress, HubError};
+use super::HubError;
+use super::cache::{Partial, RepoCache};
+use super::http::{Failed, Http, Waits, announced};
+use super::protocol::{Commit, ContentId, LFS_POINTER, RemoteFile};
 
 /// How often another process that fetches the same file is looked at.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
-/// How long a file that is kept in git, at most some megabytes, may take.
-const SMALL_FILE: Duration = Duration::from_mins(5);
+/// Bytes that an attempt must bring for the failures before it to be forgotten.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
+/// Slowest download that counts as one, in bytes per second.
+const MIN_RATE: f64 = 1024.0;
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Longest file that may be a Git LFS pointer.
+const MAX_POINTER: u64 = 1024;
+
+/// Fetches the files of one commit.
 pub(super) struct Fetcher<'a> {
-    remote: &'a HFRepository<RepoTypeModel>,
-    repo: &'a str,
-    cache: RepoCache,
-    offline: bool,
-    retries: (usize, Duration),
-    progress: Arc<dyn DownloadProgress>,
-    /// The commit that the first file came from: all others must come from it too.
-    commit: Option<String>,
+    http: &'a Http,
+    cache: &'a RepoCache,
+    /// The commit of the first file: all others must come from it too.
+    commit: Option<Commit>,
 }
 
 impl<'a> Fetcher<'a> {
-    pub(super) fn new(
-        remote: &'a HFRepository<RepoTypeModel>,
-        repo: &'a str,
-        cache: RepoCache,
-        offline: bool,
-        retries: (usize, Duration),
-        progress: Arc<dyn DownloadProgress>,
-    ) -> Self {
+    pub(super) fn new(http: &'a Http, cache: &'a RepoCache) -> Self {
         Self {
-            remote,
-            repo,
+            http,
             cache,
-            offline,
-            retries,
-            progress,
             commit: None,
         }
     }
 
+    /// The commit that all files came from.
+    pub(super) fn commit(&self) -> Option<&Commit> {
+        self.commit.as_ref()
+    }
+
     /// Returns the cached path of the file, fetched and checked if need be.
-    pub(super) async fn fetch(&mut self, file: &RemoteFile) -> Result<PathBuf, HubError> {
-        if self.offline {
-            return self.through_hf_hub(file, true).await;
-        }
-        let before = self.cached(file).await;
-        let path = if before.is_none() && file.lfs && file.size.is_some_and(|size| size > 0) {
-            self.resumable(file).await?
-        } else {
-            self.through_hf_hub(file, false).await?
-        };
-        if before.as_ref() != Some(&path) {
-            check_size(file, &path, true)?;
-            if let Some(expected) = cache::expected_sha256(&path) {
-                self.check_content(file, &path, expected).await?;
-            }
-            self.progress.finished(&file.path);
-        }
-        if self.commit.is_none() {
-            self.commit = commit_of(&path, &file.path);
-        }
-        Ok(path)
-    }
-
-    /// Returns the cached path of a file that has the size it has on the Hub.
-    async fn cached(&self, file: &RemoteFile) -> Option<PathBuf> {
-        let path = self.through_hf_hub(file, true).await.ok()?;
-        check_size(file, &path, false).is_ok().then_some(path)
-    }
-
-    async fn through_hf_hub(
-        &self,
-        file: &RemoteFile,
-        cached_only: bool,
-    ) -> Result<PathBuf, HubError> {
-        let relay = Relay {
-            file: file.path.clone(),
-            progress: Arc::clone(&self.progress),
-        };
-        let request = self
-            .remote
-            .download_file()
-            .filename(file.path.as_str())
-            .maybe_revision(self.commit.clone())
-            .local_files_only(cached_only)
-            .progress(relay)
-            .send();
-        // hf-hub itself waits for ever. How long a large file takes nobody can say.
-        let limit = if file.lfs { Duration::MAX } else { SMALL_FILE };
-        tokio::time::timeout(limit, request)
-            .await
-            .map_err(|_| silent(self.remote, self.repo, limit))?
-            .map_err(|error| hub_error(self.remote, self.repo, Some(&file.path), error))
-    }
-
-    /// Streams the file into a partial one, then lets `hf-hub` take it into the cache.
-    async fn resumable(&self, file: &RemoteFile) -> Result<PathBuf, HubError> {
-        let partial_path = self.cache.partial(&file.path);
-        let io = |source| HubError::Io {
-            path: partial_path.clone(),
-            source,
-        };
-        if let Some(folder) = partial_path.parent() {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
-        let mut partial = File::options()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(&partial_path)
-            .map_err(io)?;
-        while let Err(TryLockError::WouldBlock) = partial.try_lock() {
-            tokio::time::sleep(LOCK_POLL).await;
-        }
-        // Whoever held the lock may have finished the download and moved the file away.
-        if let Some(path) = self.cached(file).await {
+    ///
+    /// # Errors
+    /// As [`HubError`] says.
+    pub(super) fn fetch(&mut self, file: &RemoteFile) -> Result<PathBuf, HubError> {
+        if let Some(commit) = &self.commit
+            && let Some(path) = self.cached(file, commit)
+        {
             return Ok(path);
         }
-        match self.stream_into(file, &mut partial, &partial_path).await {
-            Ok(()) => {}
-            // Some servers refuse what a stream needs; hf-hub's own way may still work.
-            Err(
-                HubError::Server { .. } | HubError::Refused { .. } | HubError::FileNotFound { .. },
-            ) => {
-                let path = self.through_hf_hub(file, false).await?;
-                let _ = std::fs::remove_file(&partial_path);
-                return Ok(path);
-            }
-            Err(error) => return Err(error),
+        let revision = self.commit.as_ref().map_or("main", Commit::as_str);
+        let metadata = self.http.metadata(&file.path, revision)?;
+        let commit = self
+            .commit
+            .get_or_insert_with(|| metadata.commit.clone())
+            .clone();
+        if metadata.commit != commit {
+            let (asked, found) = (commit.as_str(), metadata.commit.as_str());
+            let message = format!("it gives {} of commit {found} for {asked}", file.path);
+            return Err(self.http.bad(message));
         }
-        let found = sha256(partial_path.clone()).await?;
-        let blob = self.cache.blob(&found);
-        std::fs::rename(&partial_path, &blob).map_err(io)?;
-        let path = self.through_hf_hub(file, false).await?;
-        if cache::blob_name(&path).is_some_and(|name| name != found) {
-            // What was streamed was not what the Hub means; hf-hub has fetched the file once more.
-            let _ = std::fs::remove_file(&blob);
+        if let Some(path) = self.cached(file, &commit) {
+            return Ok(path);
         }
+        let id = file.sha256.clone().or(metadata.content);
+        if let Some(id) = &id
+            && self.cache.blob_size(id) == Some(file.size)
+        {
+            return self.cache.point(&commit, &file.path, id).map_err(io_error);
+        }
+        let id = self.download(file, &commit, id)?;
+        let path = self
+            .cache
+            .point(&commit, &file.path, &id)
+            .map_err(io_error)?;
+        self.http.progress.finished(&file.path);
         Ok(path)
     }
 
-    async fn stream_into(
+    /// Returns the cached path of a file that is as the Hub lists it.
+    fn cached(&self, file: &RemoteFile, commit: &Commit) -> Option<PathBuf> {
+        let cached = self.cache.cached(commit, &file.path)?;
+        let is_same = match (&cached.blob, &file.sha256) {
+            (Some(blob), Some(sha256)) => blob == sha256.as_str(),
+            _ => true,
+        };
+        (is_same && cached.size == file.size).then_some(cached.path)
+    }
+
+    /// Brings a file's content into the cache, and returns its id.
+    fn download(
         &self,
         file: &RemoteFile,
-        partial: &mut File,
-        path: &Path,
+        commit: &Commit,
+        id: Option<ContentId>,
+    ) -> Result<ContentId, HubError> {
+        let key = id.clone().unwrap_or_else(|| stand_in(file, commit));
+        let mut partial = self.locked(&key)?;
+        // Whoever held the lock may have finished the download.
+        if let Some(id) = &id
+            && self.cache.blob_size(id) == Some(file.size)
+        {
+            partial.remove();
+            return Ok(id.clone());
+        }
+        self.stream(file, commit, &mut partial)?;
+        let checked = check(file, &mut partial, id).inspect_err(|_| partial.remove())?;
+        self.cache.finish(&partial, &checked).map_err(io_error)?;
+        Ok(checked)
+    }
+
+    /// Opens an unfinished download that nobody else writes.
+    fn locked(&self, key: &ContentId) -> Result<Partial, HubError> {
+        loop {
+            let partial = self.cache.partial(key).map_err(io_error)?;
+            match partial.file.try_lock() {
+                Ok(()) if partial.is_in_place() => return Ok(partial),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    if !self.http.pause(LOCK_POLL) {
+                        return Err(self.http.unreachable("the download was given up"));
+                    }
+                }
+                Err(TryLockError::Error(source)) => {
+                    let path = partial.path;
+                    return Err(HubError::Io { path, source });
+                }
+            }
+        }
+    }
+
+    /// Appends what is missing, in as many attempts as it takes and the Hub deserves.
+    fn stream(
+        &self,
+        file: &RemoteFile,
+        commit: &Commit,
+        partial: &mut Partial,
     ) -> Result<(), HubError> {
+        let path = partial.path.clone();
         let io = |source| HubError::Io {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         };
-        let expected = file.size.unwrap_or(0);
-        let (retries, mut wait) = self.retries;
-        let mut failures = 0;
-        let mut done = partial.metadata().map_err(io)?.len();
-        self.progress
-            .started(&file.path, done.min(expected), expected);
-        loop {
-            if done > expected {
-                partial.set_len(0).map_err(io)?;
-                done = 0;
-            }
-            if done == expected {
-                return partial.sync_all().map_err(io);
-            }
-            let before = done;
-            let outcome = self.stream_once(file, partial, &mut done, expected).await;
-            match outcome {
-                Err(
-                    error @ (HubError::Io { .. }
-                    | HubError::Refused { .. }
-                    | HubError::FileNotFound { .. }),
-                ) => {
+        let expected = file.size;
+        let mut done = partial.file.metadata().map_err(io)?.len();
+        if done > expected {
+            partial.file.set_len(0).map_err(io)?;
+            done = 0;
+        }
+        self.http.progress.started(&file.path, done, expected);
+        let mut waits = Waits::new(self.http.patience);
+        let mut remembered = done;
+        while done < expected {
+            match self.attempt(file, commit, partial, &mut done) {
+                Ok(()) if done >= expected => break,
+                Ok(()) => {
+                    let (file, found) = (file.path.clone(), done);
+                    let error = HubError::Incomplete {
+                        file,
+                        expected,
+                        found,
+                    };
+                    self.pause_after(error, &mut waits, &mut remembered, done)?;
+                }
+                Err(Failed::Passing(error)) => {
+                    let error = match error {
+                        error if done == 0 => error,
+                        _ => HubError::Incomplete {
+                            file: file.path.clone(),
+                            expected,
+                            found: done,
+                        },
+                    };
+                    self.pause_after(error, &mut waits, &mut remembered, done)?;
+                }
+                Err(Failed::Lasting(error)) => {
+                    if matches!(error, HubError::Oversize { .. }) {
+                        partial.remove();
+                    }
                     return Err(error);
                 }
-                _ if done >= expected => continue,
-                Err(error) if failures >= retries && done == 0 => return Err(error),
-                _ if failures >= retries => {
-                    return Err(HubError::Incomplete {
-                        file: file.path.clone(),
-                        expected,
-                        found: done,
-                    });
-                }
-                Err(error @ HubError::Server { .. }) if done == before => return Err(error),
-                _ => {}
-            }
-            failures = if done > before { 0 } else { failures + 1 };
-            if done == before {
-                tokio::time::sleep(wait).await;
-                wait = wait.saturating_mul(2);
             }
         }
+        partial.file.sync_all().map_err(io)
     }
 
-    /// Asks for the rest of the file and appends what comes.
-    async fn stream_once(
+    fn pause_after(
+        &self,
+        error: HubError,
+        waits: &mut Waits,
+        remembered: &mut u64,
+        done: u64,
+    ) -> Result<(), HubError> {
+        if done.saturating_sub(*remembered) >= PROGRESS_BYTES {
+            *waits = Waits::new(self.http.patience);
+            *remembered = done;
+        }
+        self.http.wait(waits, error)
+    }
+
+    /// Asks for the rest of the file and appends what comes; never more than was listed.
+    fn attempt(
         &self,
         file: &RemoteFile,
-        partial: &mut File,
+        commit: &Commit,
+        partial: &mut Partial,
         done: &mut u64,
-        expected: u64,
-    ) -> Result<(), HubError> {
-        let io = |source| HubError::Io {
-            path: PathBuf::from(&file.path),
-            source,
-        };
-        let failed = |error| hub_error(self.remote, self.repo, Some(&file.path), error);
-        let request = self
-            .remote
-            .download_file_stream()
-            .filename(file.path.as_str())
-            .maybe_revision(self.commit.clone())
-            .maybe_range((*done > 0).then_some(*done..expected))
-            .send();
-        let (length, mut stream) = tokio::time::timeout(SILENCE, request)
-            .await
-            .map_err(|_| silent(self.remote, self.repo, SILENCE))?
-            .map_err(failed)?;
-        if *done > 0 && length == Some(expected) {
-            // The server does not know ranges: it sends the whole file again.
-            partial.set_len(0).map_err(io)?;
-            *done = 0;
-        }
-        loop {
-            let next = tokio::time::timeout(SILENCE, stream.next()).await;
-            match next.map_err(|_| silent(self.remote, self.repo, SILENCE))? {
-                None => return Ok(()),
-                Some(chunk) => {
-                    let chunk = chunk.map_err(failed)?;
-                    partial.write_all(&chunk).map_err(io)?;
-                    *done += chunk.len() as u64;
-                    if *done > expected {
-                        return Ok(());
-                    }
-                    self.progress.advanced(&file.path, *done, expected);
-                }
-            }
-        }
-    }
-
-    async fn check_content(
-        &self,
-        file: &RemoteFile,
-        path: &Path,
-        expected: String,
-    ) -> Result<(), HubError> {
-        let found = sha256(path.to_owned()).await?;
-        if found == expected {
-            return Ok(());
-        }
-        cache::remove(path);
-        Err(HubError::Checksum {
-            file: file.path.clone(),
-            expected,
-            found,
-        })
-    }
-}
-
-/// Compares the size with the Hub's. A bad download is taken out of the cache: `hf-hub` would serve it from there for ever.
-fn check_size(file: &RemoteFile, path: &Path, remove: bool) -> Result<(), HubError> {
-    let found = std::fs::metadata(path)
-        .map_err(|source| HubError::Io {
-            path: path.to_owned(),
-            source,
-        })?
-        .len();
-    match file.size {
-        Some(expected) if expected != found => {
-            if remove {
-                cache::remove(path);
-            }
-            Err(HubError::Incomplete {
-                file: file.path.clone(),
-                expected,
-                found,
+    ) -> Result<(), Failed> {
+        let path = partial.path.clone();
+        let io = |source| {
+            Failed::Lasting(HubError::Io {
+                path: path.clone(),
+                source,
             })
+        };
+        let expected = file.size;
+        let oversize = || {
+            let file = file.path.clone();
+            Failed::Lasting(HubError::Oversize {
+                file,
+                listed: expected,
+            })
+        };
+        let (mut answer, start) = self.http.content(&file.path, commit.as_str(), *done)?;
+        if start != *done {
+            // The server does not know ranges: it sends the whole file again.
+            partial.file.set_len(start).map_err(io)?;
+            *done = start;
         }
-        _ => Ok(()),
+        if announced(&answer).is_some_and(|length| length > expected - start) {
+            return Err(oversize());
+        }
+        let silence = self.http.patience.silence;
+        let mut pace = Pace::new(silence);
+        let mut reader = answer.body_mut().as_reader();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let count = match reader.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let error = ureq::Error::from(error);
+                    return Err(Failed::Passing(self.http.broken(&error)));
+                }
+            };
+            if count as u64 > expected - *done {
+                return Err(oversize());
+            }
+            partial.file.write_all(&chunk[..count]).map_err(io)?;
+            *done += count as u64;
+            self.http.progress.advanced(&file.path, *done, expected);
+            if !pace.keeps_up(count, Instant::now()) {
+                let seconds = silence.as_secs_f64();
+                let error = self
+                    .http
+                    .unreachable(format!("hardly anything came for {seconds} s"));
+                return Err(Failed::Passing(error));
+            }
+        }
     }
 }
 
-async fn sha256(path: PathBuf) -> Result<String, HubError> {
-    let shown = path.clone();
-    let hash = move || -> std::io::Result<String> {
-        let mut file = File::open(&path)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                count => hasher.update(&buffer[..count]),
+/// Checks a complete download, and returns the id of its content.
+fn check(
+    file: &RemoteFile,
+    partial: &mut Partial,
+    id: Option<ContentId>,
+) -> Result<ContentId, HubError> {
+    let path = partial.path.clone();
+    let io = |source| HubError::Io {
+        path: path.clone(),
+        source,
+    };
+    partial.file.rewind().map_err(io)?;
+    let (found, start) = sha256(&mut partial.file).map_err(io)?;
+    if file.size <= MAX_POINTER && start.starts_with(LFS_POINTER) {
+        let file = file.path.clone();
+        return Err(HubError::LfsPointer { file });
+    }
+    match id {
+        Some(id) if id.is_sha256() && id != found => Err(HubError::Checksum {
+            file: file.path.clone(),
+            expected: id.to_string(),
+            found: found.to_string(),
+        }),
+        known => Ok(known.unwrap_or(found)),
+    }
+}
+
+/// Watches that a download does not crawl.
+struct Pace {
+    window: Duration,
+    begun: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    fn new(window: Duration) -> Self {
+        Self {
+            window,
+            begun: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Takes note of what came; `false` if too little came in a whole window.
+    fn keeps_up(&mut self, bytes: usize, now: Instant) -> bool {
+        self.bytes += bytes;
+        let passed = now.saturating_duration_since(self.begun);
+        if passed < self.window {
+            return true;
+        }
+        let enough = self.bytes as f64 >= MIN_RATE * passed.as_secs_f64();
+        (self.begun, self.bytes) = (now, 0);
+        enough
+    }
+}
+
+/// Names the unfinished download of a file whose content the Hub does not name.
+fn stand_in(file: &RemoteFile, commit: &Commit) -> ContentId {
+    let hasher = Sha256::new()
+        .chain_update(commit.as_str())
+        .chain_update([0])
+        .chain_update(&file.path);
+    ContentId::of_sha256(hasher.finalize().into())
+}
+
+/// Hashes the rest of a file; returns its first bytes too.
+fn sha256(file: &mut File) -> io::Result<(ContentId, Vec<u8>)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut start = Vec::new();
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((ContentId::of_sha256(hasher.finalize().into()), start)),
+            count => {
+                if start.len() < LFS_POINTER.len() {
+                    start.extend_from_slice(&buffer[..count.min(LFS_POINTER.len())]);
+                }
+                hasher.update(&buffer[..count]);
             }
         }
-        Ok(hex(&hasher.finalize()))
-    };
-    let result = tokio::task::spawn_blocking(hash)
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    result.map_err(|source| HubError::Io {
-        path: shown,
-        source,
-    })
+    }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+pub(super) fn io_error((path, source): (PathBuf, io::Error)) -> HubError {
+    HubError::Io { path, source }
 }
 
-/// Reads the commit from a cached path, `…/snapshots/COMMIT/FILE`.
-fn commit_of(path: &Path, file: &str) -> Option<String> {
-    let snapshot = path.ancestors().nth(file.split('/').count())?;
-    snapshot.file_name()?.to_str().map(str::to_owned)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Hands what `hf-hub` reports to our trait.
-struct Relay {
-    file: String,
-    progress: Arc<dyn DownloadProgress>,
-}
-
-impl ProgressHandler for Relay {
-    fn on_progress(&self, event: &ProgressEvent) {
-        match event {
-            ProgressEvent::Download(DownloadEvent::Start { total_bytes, .. }) => {
-                self.progress.started(&self.file, 0, *total_bytes);
-            }
-            ProgressEvent::Download(DownloadEvent::Progress { files }) => {
-                for file in files {
-                    self.progress
-                        .advanced(&self.file, file.bytes_completed, file.total_bytes);
-                }
-            }
-            ProgressEvent::Download(DownloadEvent::AggregateProgress {
-                bytes_completed,
-                total_bytes,
-                ..
-            }) => {
-                self.progress
-                    .advanced(&self.file, *bytes_completed, *total_bytes);
-            }
-            _ => {}
+    #[test]
+    fn a_crawl_is_noticed_and_a_slow_line_is_not() {
+        let window = Duration::from_mins(1);
+        for (per_second, expected) in [(1, false), (1000, false), (1100, true), (1 << 20, true)] {
+            let mut pace = Pace::new(window);
+            let start = pace.begun;
+            let kept = (1..=180)
+                .all(|second| pace.keeps_up(per_second, start + Duration::from_secs(second)));
+            assert_eq!(kept, expected, "{per_second}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! token where the template writes it: tokenize it with special tokens parsed and none added.
 
 mod adapt;
+mod arithmetic;
 mod capabilities;
 mod civil;
 mod cost;
@@ -17,22 +18,20 @@ mod marks;
 mod methods;
 mod operators;
 mod python;
+mod render;
 mod source;
 mod stack;
 mod strings;
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::io;
 
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::Environment;
 use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
 use super::tools::{ToolFormat, ToolSet, recognise};
-use cost::Given;
-use expression::PREFIX;
+use render::Budget;
 
 pub use capabilities::{ArgumentsForm, TemplateCapabilities};
 pub use civil::CivilDateTime;
@@ -45,23 +44,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 /// The longest rendered text, in bytes.
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
-const BASE_FUEL: u64 = 500_000;
-const FUEL_PER_MESSAGE: u64 = 1_000;
-const FUEL_PER_BYTE: u64 = 4;
-
-/// How deep messages, tools and variables may nest, for a template to be able to add to them.
-const MAX_INPUT_DEPTH: usize = cost::MAX_VALUE_DEPTH / 2;
-
 const SOURCE_NAME: &str = "chat_template";
-const RESERVED: [&str; 5] = [
-    "messages",
-    "tools",
-    "documents",
-    "add_generation_prompt",
-    "strftime_now",
-];
-
 /// The special tokens that templates write by name. One that is `None` is undefined to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -169,9 +152,9 @@ impl ChatTemplate {
 
     /// How the models of this template write calls, by what it writes itself.
     fn recognised(&self, source: &str) -> ToolFormat {
-        let spent = Cell::new(false);
+        let budget = Budget::small();
         recognise(source, |messages, tools, add_generation_prompt| {
-            if spent.get() {
+            if budget.is_spent() {
                 return None;
             }
             let messages = messages.iter().cloned();
@@ -187,10 +170,8 @@ impl ChatTemplate {
                 add_generation_prompt,
                 ..RenderOptions::default()
             };
-            let rendered = self.render_conversation(&adapted, &options);
-            // A template that used up its budget once gets no further one.
-            spent.set(matches!(rendered, Err(TemplateError::TooMuchWork { .. })));
-            rendered.ok()
+            let rendered = self.render_conversation(&adapted, &options, &budget);
+            rendered.ok().map(|(text, _)| text)
         })
     }
 
@@ -258,28 +239,34 @@ impl ChatTemplate {
         options: &RenderOptions<'_>,
     ) -> Result<String, TemplateError> {
         stack::with_room(|| {
-            let (_, text) = self.adapted(messages, tools, options)?;
+            let (_, text, _) = self.adapted(messages, tools, options)?;
             Ok(text)
         })
         .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
 
-    /// Adapts a conversation, further where the template refuses it, and renders it.
+    /// Adapts a conversation, further where the template refuses it, and renders it. Returns what
+    /// was rendered, the text, and the work that it was.
     fn adapted(
         &self,
         messages: &[ChatMessage],
         tools: Option<&ToolSet>,
         options: &RenderOptions<'_>,
-    ) -> Result<(adapt::Adapted, String), TemplateError> {
+    ) -> Result<(adapt::Adapted, String, u64), TemplateError> {
         let mut first_error = None;
+        let mut budget = None;
         for can in self.capabilities.and_smaller() {
             let adapted = adapt::adapt(messages, tools, self.tool_format, &can);
-            match self.render_conversation(&adapted, options) {
-                Ok(text) => return Ok((adapted, text)),
+            let budget = budget.get_or_insert_with(|| {
+                let tools = adapted.tools.as_ref();
+                Budget::of(&adapted.messages, &RenderOptions { tools, ..*options })
+            });
+            match self.render_conversation(&adapted, options, budget) {
+                Ok((text, used)) => return Ok((adapted, text, used)),
                 Err(error @ (TemplateError::Raised { .. } | TemplateError::Render { .. })) => {
                     first_error.get_or_insert(error);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(first_error.unwrap_or(error)),
             }
         }
         Err(first_error.unwrap_or_else(|| TemplateError::TooMuchWork {
@@ -291,7 +278,8 @@ impl ChatTemplate {
         &self,
         adapted: &adapt::Adapted,
         options: &RenderOptions<'_>,
-    ) -> Result<String, TemplateError> {
+        budget: &Budget,
+    ) -> Result<(String, u64), TemplateError> {
         let tools = adapted.tools.as_ref();
         let mut variables = options.variables.cloned();
         if self.capabilities.functions_variable {
@@ -304,7 +292,7 @@ impl ChatTemplate {
             variables: variables.as_ref(),
             ..*options
         };
-        self.render_here(&adapted.messages, &options)
+        self.render_counted(&adapted.messages, &options, budget)
     }
 
     /// Renders as [`render_adapted`](Self::render_adapted) and tells the control tokens of the
@@ -319,10 +307,19 @@ impl ChatTemplate {
         options: &RenderOptions<'_>,
         controls: &ControlTexts,
     ) -> Result<PromptText, TemplateError> {
-        let render = |adapted: &adapt::Adapted| self.render_conversation(adapted, options);
         stack::with_room(|| {
-            let (adapted, text) = self.adapted(messages, tools, options)?;
-            marks::prompt(&adapted, text, controls, render)
+            let (adapted, text, used) = self.adapted(messages, tools, options)?;
+            let budget = Budget::for_more_like(used);
+            let render = |adapted: &adapt::Adapted| {
+                let rendered = self.render_conversation(adapted, options, &budget);
+                rendered.map(|(text, _)| text)
+            };
+            let last = |adapted: &adapt::Adapted| {
+                let budget = Budget::of(&adapted.messages, options);
+                let rendered = self.render_conversation(adapted, options, &budget);
+                rendered.map(|(text, _)| text)
+            };
+            marks::prompt(&adapted, text, controls, render, last)
         })
         .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
@@ -351,174 +348,8 @@ impl ChatTemplate {
         messages: &[Json],
         options: &RenderOptions<'_>,
     ) -> Result<String, TemplateError> {
-        stack::with_room(|| self.render_here(messages, options))
+        stack::with_room(|| self.render_here(messages, options, &Budget::of(messages, options)))
             .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
-    }
-
-    fn render_here(
-        &self,
-        messages: &[Json],
-        options: &RenderOptions<'_>,
-    ) -> Result<String, TemplateError> {
-        let (context, fuel) = self.context(messages, options)?;
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        let mut out = Bounded::default();
-        let rendered = environment
-            .get_template(SOURCE_NAME)
-            .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
-        if out.full {
-            return Err(TemplateError::TooLong {
-                template: self.name.clone(),
-            });
-        }
-        rendered.map_err(|error| self.render_error(&error))?;
-        String::from_utf8(out.bytes).map_err(|error| TemplateError::Render {
-            template: self.name.clone(),
-            line: 0,
-            message: error.to_string(),
-        })
-    }
-
-    fn context(
-        &self,
-        messages: &[Json],
-        options: &RenderOptions<'_>,
-    ) -> Result<(BTreeMap<String, Value>, u64), TemplateError> {
-        let mut context = BTreeMap::new();
-        let SpecialTokens { bos, eos, pad, unk } = &self.special_tokens;
-        let tokens = [
-            ("bos_token", bos),
-            ("eos_token", eos),
-            ("pad_token", pad),
-            ("unk_token", unk),
-        ];
-        for (name, token) in tokens {
-            if let Some(token) = token {
-                context.insert(name.to_owned(), Value::from(token.as_str()));
-            }
-        }
-        let mut bytes = 0;
-        let mut add = |context: &mut BTreeMap<String, Value>, name: &str, json: &Json| {
-            bytes += weight(json) + name.len() as u64;
-            let value = self.value(json)?;
-            context.insert(name.to_owned(), value);
-            Ok(())
-        };
-        for (name, value) in options.variables.into_iter().flatten() {
-            if RESERVED.contains(&name.as_str()) || name.starts_with(PREFIX) {
-                return Err(TemplateError::ReservedVariable { name: name.clone() });
-            }
-            add(&mut context, name, value)?;
-        }
-        for (name, value) in [("tools", options.tools), ("documents", options.documents)] {
-            add(&mut context, name, value.unwrap_or(&Json::Null))?;
-        }
-        let mut list = Vec::with_capacity(messages.len());
-        for message in messages {
-            bytes += weight(message);
-            let value = self.value(message)?;
-            list.push(if message.is_object() {
-                Given::wrap(value)
-            } else {
-                value
-            });
-        }
-        context.insert("messages".to_owned(), Value::from(list));
-        context.insert(
-            "add_generation_prompt".to_owned(),
-            options.add_generation_prompt.into(),
-        );
-        if let Some(now) = options.now {
-            let strftime = move |format: &str| now.strftime(format);
-            context.insert("strftime_now".to_owned(), Value::from_function(strftime));
-        }
-        let fuel = BASE_FUEL
-            .saturating_add(FUEL_PER_MESSAGE.saturating_mul(messages.len() as u64))
-            .saturating_add(FUEL_PER_BYTE.saturating_mul(bytes));
-        Ok((context, fuel))
-    }
-
-    /// Turns JSON into a value of the engine.
-    fn value(&self, json: &Json) -> Result<Value, TemplateError> {
-        from_json(json, 0).ok_or_else(|| TemplateError::Render {
-            template: self.name.clone(),
-            line: 0,
-            message: format!("a value is nested more than {MAX_INPUT_DEPTH} deep"),
-        })
-    }
-
-    fn render_error(&self, error: &minijinja::Error) -> TemplateError {
-        let template = self.name.clone();
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(inner) = source {
-            if let Some(raised) = inner.downcast_ref::<jinja::Raised>() {
-                return TemplateError::Raised {
-                    template,
-                    message: raised.0.clone(),
-                };
-            }
-            if let Some(inner) = inner.downcast_ref::<minijinja::Error>()
-                && inner.kind() == ErrorKind::OutOfFuel
-            {
-                return TemplateError::TooMuchWork { template };
-            }
-            source = inner.source();
-        }
-        let line = error.line().unwrap_or(0);
-        TemplateError::Render {
-            template,
-            line,
-            message: words(error),
-        }
-    }
-}
-
-/// Nothing where the value is nested too deeply for a template.
-fn from_json(json: &Json, depth: usize) -> Option<Value> {
-    if depth > MAX_INPUT_DEPTH {
-        return None;
-    }
-    Some(match json {
-        Json::Null => Value::from(()),
-        Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), _, _) => Value::from(number),
-            (None, Some(number), _) => Value::from(number),
-            (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => {
-            let items = items.iter().map(|item| from_json(item, depth + 1));
-            Value::from(items.collect::<Option<Vec<_>>>()?)
-        }
-        Json::Object(fields) => {
-            let pairs = fields
-                .iter()
-                .map(|(key, value)| Some((key.as_str(), from_json(value, depth + 1)?)));
-            Value::from_pairs(pairs.collect::<Option<Vec<_>>>()?)
-        }
-    })
-}
-
-#[derive(Default)]
-struct Bounded {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
-            self.full = true;
-            return Err(io::Error::other("the rendered text is too long"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -545,21 +376,5 @@ fn words(error: &minijinja::Error) -> String {
             .take(2048)
             .collect(),
         None => error.kind().to_string(),
-    }
-}
-
-/// Roughly the bytes of a JSON value.
-fn weight(value: &Json) -> u64 {
-    match value {
-        Json::String(text) => text.len() as u64 + 8,
-        Json::Array(items) => items.iter().map(weight).sum::<u64>() + 8,
-        Json::Object(fields) => {
-            fields
-                .iter()
-                .map(|(key, value)| key.len() as u64 + weight(value))
-                .sum::<u64>()
-                + 8
-        }
-        _ => 8,
     }
 }

@@ -201,7 +201,7 @@ impl Chat {
         let watched = &wiring.settings.metrics;
         let mut watch = RequestWatch::submitted(id, self.session.id(), watched, clock);
         if let Some(model) = elpis.model() {
-            watch.model(&model.name);
+            watch.model(watched.model_label(&model.name));
         }
         let seconds = self.options.timeout_seconds;
         let seconds = seconds.or(wiring.settings.runtime.request_timeout_seconds);
@@ -235,14 +235,14 @@ impl Chat {
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
-        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis));
+        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis, &messages));
         if let Some(turn) = &turn {
             appraisal::message(&session, &messages, turn).await;
         }
         let now = watch.submitted_at();
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
-        watch.model(&model.facts.name);
+        watch.model(elpis.settings().metrics.model_label(&model.facts.name));
         let control = model.control_tokens();
         let thinking = prompt.thinking;
         let reader = form.reader(&model, &control, thinking);
@@ -277,6 +277,7 @@ impl Chat {
             session: session.id().clone(),
             options,
             prompt: prompt.tokens,
+            dropped: prompt.dropped,
             max_tokens,
             seed,
             guide,
@@ -294,6 +295,7 @@ struct Prepared {
     session: SessionId,
     options: GenerationOptions,
     prompt: Vec<Token>,
+    dropped: usize,
     max_tokens: u32,
     seed: u64,
     guide: Option<Guide>,
@@ -321,7 +323,8 @@ impl Prepared {
             bus: wiring.bus.clone(),
             permit: self.permit,
         };
-        let (outlet, mut stream) = stream(parts, &wiring.intake, self.sequel);
+        let (outlet, stream) = stream(parts, &wiring.intake, self.sequel);
+        let mut stream = stream.without_messages(self.dropped);
         if let Some(reader) = self.reader {
             stream = stream.with_reader(reader);
         }

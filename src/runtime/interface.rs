@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Elpis;
-use crate::actors::engine::GenerationStream;
+use crate::actors::engine::{GenerationStream, LoadedModel};
 use crate::error::{EngineError, Error};
 use crate::inference::{ChatMessage, Completion, FunctionCall, GenerationOptions};
 
@@ -27,10 +28,11 @@ pub enum ModulationKind {
     Both,
 }
 
-/// What an engine can do.
+/// What an engine can do with the model and the vectors that are loaded now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// Whether steering vectors act on generations.
+    /// Whether there are steering vectors that act on generations. A session's strength of 0
+    /// turns them off for it alone.
     pub supports_steering: bool,
     /// Whether [`InferenceEngine::function_call`] works.
     pub supports_tools: bool,
@@ -80,14 +82,35 @@ pub trait InferenceEngine: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<FunctionCall>, Error>>;
 }
 
+impl Elpis {
+    /// Whether the library in force has a vector that the settings let act.
+    fn steers(&self) -> bool {
+        let library = self.steering_library();
+        let acts = self.settings().model.max_residual_fraction > 0.0;
+        acts && library.emotions().any(|emotion| emotion.cap > 0.0)
+    }
+}
+
+/// Whether a model's vocabulary lets replies be held to a form, as calls of tools are.
+async fn speaks_in_forms(model: &Arc<LoadedModel>) -> bool {
+    let model = Arc::clone(model);
+    let asked = tokio::task::spawn_blocking(move || model.vocabulary().is_ok());
+    asked.await.unwrap_or(false)
+}
+
 impl InferenceEngine for Elpis {
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, Error>> {
         Box::pin(async {
             let model = self.loaded().await?;
+            let supports_steering = self.steers();
             Ok(Capabilities {
-                supports_steering: true,
-                supports_tools: cfg!(feature = "tools"),
-                modulation: ModulationKind::Both,
+                supports_steering,
+                supports_tools: speaks_in_forms(&model).await,
+                modulation: if supports_steering {
+                    ModulationKind::Both
+                } else {
+                    ModulationKind::Sampling
+                },
                 context_length: model.facts.context_length,
                 model_name: model.facts.name.clone(),
             })

@@ -10,14 +10,12 @@ use crate::actors::engine::LoadedModel;
 use crate::backend::{Token, prompt_tokens};
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, CivilDateTime, PromptText, RenderOptions, RequestError, Role, ToolSet,
-    validate_messages,
+    ChatMessage, CivilDateTime, PromptText, RenderOptions, RequestError, ToolSet, validate_messages,
 };
+use crate::inference::{least_that_fits, turn_starts, without_oldest};
 use crate::settings::{ContextOverflow, ControlTokens};
 
-/// Makes a prompt for the loaded model; if the model's process dies over it, for the one that
-/// takes its place. The work is done on a thread for blocking work: rendering takes time, and a
-/// tokenizer in another process may hang.
+/// Makes a prompt for the loaded model.
 pub(super) async fn prepare(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
@@ -27,24 +25,107 @@ pub(super) async fn prepare(
 ) -> Result<(Arc<LoadedModel>, Prompt), Error> {
     let settings = &elpis.settings().model;
     let (overflow, control_tokens) = (settings.context_overflow, settings.control_tokens);
-    let tools = tools.cloned().map(Arc::new);
-    let messages = Arc::new(messages);
+    let tools = tools.cloned();
+    on_model(elpis, move |model| {
+        let request = Request {
+            tools: tools.as_ref(),
+            overflow,
+            control_tokens,
+            max_tokens,
+            now,
+        };
+        fit(model, &messages, &request)
+    })
+    .await
+}
+
+/// Counts the tokens of a prompt, and of the same without its oldest turns: as few of them are
+/// left out as leave `reserve` tokens of the context free, if there are so many.
+pub(super) async fn measure(
+    elpis: &Elpis,
+    messages: Vec<ChatMessage>,
+    reserve: Option<u32>,
+    now: f64,
+) -> Result<Measured, Error> {
+    let control_tokens = elpis.settings().model.control_tokens;
+    let measured = on_model(elpis, move |model| {
+        validate_messages(&messages).map_err(RequestError::from)?;
+        let request = Request {
+            tools: None,
+            overflow: ContextOverflow::Error,
+            control_tokens,
+            max_tokens: 0,
+            now,
+        };
+        let context = model.facts.context_length;
+        let whole = render(model, &messages, &request)?.tokens.len();
+        let mut measured = Measured {
+            tokens: whole,
+            context,
+            dropped_turns: 0,
+        };
+        if let Some(reserve) = reserve {
+            let room = (context as usize).saturating_sub(reserve as usize);
+            (measured.dropped_turns, measured.tokens) =
+                shortened(whole, room, &messages, |talk| {
+                    Ok(render(model, talk, &request)?.tokens.len())
+                })?;
+        }
+        Ok(measured)
+    });
+    Ok(measured.await?.1)
+}
+
+/// What a prompt takes of the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Measured {
+    pub tokens: usize,
+    pub context: u32,
+    pub dropped_turns: usize,
+}
+
+/// Finds how many of the oldest turns have to go for a prompt to fit into `room` tokens, and the
+/// tokens that are left; all but the last turn if even that is too long.
+fn shortened(
+    whole: usize,
+    room: usize,
+    messages: &[ChatMessage],
+    mut tokens_of: impl FnMut(&[ChatMessage]) -> Result<usize, EngineError>,
+) -> Result<(usize, usize), EngineError> {
+    if whole <= room {
+        return Ok((0, whole));
+    }
+    let most = turn_starts(messages).len().saturating_sub(1);
+    let mut counted = std::collections::BTreeMap::from([(0, whole)]);
+    let mut count = |dropped: usize| -> Result<usize, EngineError> {
+        Ok(match counted.get(&dropped) {
+            Some(tokens) => *tokens,
+            None => {
+                let tokens = tokens_of(&without_oldest(messages, dropped))?;
+                counted.insert(dropped, tokens);
+                tokens
+            }
+        })
+    };
+    let dropped = least_that_fits(most, |dropped| {
+        Ok::<_, EngineError>(count(dropped)? <= room)
+    })?;
+    Ok((dropped, count(dropped)?))
+}
+
+/// Does work on the loaded model; if the model's process dies over it, on the one that takes its
+/// place. The work is done on a thread for blocking work: rendering takes time, and a tokenizer in
+/// another process may hang.
+async fn on_model<T: Send + 'static>(
+    elpis: &Elpis,
+    work: impl Fn(&LoadedModel) -> Result<T, EngineError> + Send + Sync + 'static,
+) -> Result<(Arc<LoadedModel>, T), Error> {
+    let work = Arc::new(work);
     loop {
         let model = elpis.loaded().await?;
-        let (asked, messages) = (Arc::clone(&model), Arc::clone(&messages));
-        let tools = tools.clone();
-        let work = move || {
-            let request = Request {
-                tools: tools.as_deref(),
-                overflow,
-                control_tokens,
-                max_tokens,
-                now,
-            };
-            fit(&asked, messages.to_vec(), &request)
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(prompt)) => return Ok((model, prompt)),
+        let (asked, work) = (Arc::clone(&model), Arc::clone(&work));
+        match tokio::task::spawn_blocking(move || work(&asked)).await {
+            Ok(Ok(done)) => return Ok((model, done)),
             Ok(Err(EngineError::Backend(error))) if error.is_fatal() => {
                 elpis.replaced(&model).await?;
             }
@@ -54,6 +135,7 @@ pub(super) async fn prepare(
                 Err(_) => {
                     return Err(Error::Stopped {
                         reason: "the program is ending".to_owned(),
+                        source: None,
                     });
                 }
             },
@@ -79,44 +161,41 @@ pub(super) struct Prompt {
     pub text: String,
     /// Whether the template has opened the model's thinking.
     pub thinking: bool,
+    /// Messages that were left out, because they did not fit.
+    pub dropped: usize,
 }
 
 /// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
 /// refused or, if the settings say so, loses its oldest turns.
 fn fit(
     model: &LoadedModel,
-    mut messages: Vec<ChatMessage>,
+    messages: &[ChatMessage],
     request: &Request<'_>,
 ) -> Result<Prompt, EngineError> {
-    validate_messages(&messages).map_err(RequestError::from)?;
+    validate_messages(messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
-    loop {
-        let prompt = render(model, &messages, request)?;
-        let tokens = &prompt.tokens;
-        // Dropping turns makes room for the reply too; refusing does not
-        // refuse what could still be answered in part.
-        let fits = match request.overflow {
-            ContextOverflow::Error => tokens.len() < context,
-            ContextOverflow::DropOldest => {
-                tokens.len().saturating_add(request.max_tokens as usize) <= context
-            }
-        };
-        if fits {
-            return Ok(prompt);
-        }
-        let dropped =
-            request.overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
-        if !dropped {
-            if tokens.len() < context {
-                return Ok(prompt);
-            }
-            let error = RequestError::PromptTooLong {
-                prompt: tokens.len(),
-                context: model.facts.context_length,
+    let mut prompt = render(model, messages, request)?;
+    if request.overflow == ContextOverflow::DropOldest {
+        // Room for the reply too; a refused prompt would not be refused for the lack of that.
+        let room = context.saturating_sub(request.max_tokens as usize);
+        let tokens_of = |talk: &[ChatMessage]| Ok(render(model, talk, request)?.tokens.len());
+        let (dropped, _) = shortened(prompt.tokens.len(), room, messages, tokens_of)?;
+        if dropped > 0 {
+            let kept = without_oldest(messages, dropped);
+            prompt = Prompt {
+                dropped: messages.len() - kept.len(),
+                ..render(model, &kept, request)?
             };
-            return Err(error.into());
         }
     }
+    if prompt.tokens.len() < context {
+        return Ok(prompt);
+    }
+    let error = RequestError::PromptTooLong {
+        prompt: prompt.tokens.len(),
+        context: model.facts.context_length,
+    };
+    Err(error.into())
 }
 
 fn render(
@@ -155,6 +234,7 @@ fn render(
         tokens,
         text,
         thinking,
+        dropped: 0,
     })
 }
 
@@ -171,62 +251,4 @@ fn local_time(unix_seconds: f64) -> Option<CivilDateTime> {
         small(now.minute())?,
         small(now.second())?,
     )
-}
-
-/// Removes the oldest turn (a user message with what answered it), never a
-/// system message and never the last user message; tells whether it could.
-fn drop_oldest_turn(messages: &mut Vec<ChatMessage>) -> bool {
-    let is_user = |message: &ChatMessage| message.role == Role::User;
-    let Some(last_user) = messages.iter().rposition(is_user) else {
-        return false;
-    };
-    let Some(first) = messages
-        .iter()
-        .position(|message| message.role != Role::System)
-    else {
-        return false;
-    };
-    if first >= last_user {
-        return false;
-    }
-    let end = messages[first + 1..]
-        .iter()
-        .position(is_user)
-        .map_or(last_user, |offset| first + 1 + offset);
-    let mut index = 0;
-    messages.retain(|message| {
-        let keep = !(first..end).contains(&index) || message.role == Role::System;
-        index += 1;
-        keep
-    });
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_turn_goes_first_and_the_last_question_stays() {
-        let mut messages = vec![
-            ChatMessage::system("s"),
-            ChatMessage::user("1"),
-            ChatMessage::assistant("a"),
-            ChatMessage::user("2"),
-            ChatMessage::assistant("b"),
-            ChatMessage::user("3"),
-        ];
-        let texts = |messages: &[ChatMessage]| {
-            messages
-                .iter()
-                .map(|m| m.content.clone())
-                .collect::<String>()
-        };
-        assert!(drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s2b3");
-        assert!(drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s3");
-        assert!(!drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s3");
-    }
 }

@@ -30,6 +30,11 @@ pub(super) fn read_toml(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Ent
             return Vec::new();
         }
     };
+    parse_toml(&text, path, errors)
+}
+
+/// Reads the text of a settings file.
+pub(super) fn parse_toml(text: &str, path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Entry> {
     let line_of = |span: Range<usize>| {
         1 + text
             .bytes()
@@ -37,7 +42,7 @@ pub(super) fn read_toml(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Ent
             .filter(|byte| *byte == b'\n')
             .count()
     };
-    let document = match DeTable::parse(&text) {
+    let document = match DeTable::parse(text) {
         Ok(document) => document.into_inner(),
         Err(error) => {
             errors.push(SettingsError::Syntax {
@@ -144,7 +149,7 @@ pub(super) fn read_dotenv(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<(
     let mut pairs = Vec::new();
     for (index, entry) in entries.enumerate() {
         match entry {
-            Ok((name, value)) if is_ours(&name) => pairs.push((name, value)),
+            Ok((name, value)) if names::is_ours(&name, Some(&value)) => pairs.push((name, value)),
             Ok(_) => {}
             Err(dotenvy::Error::Io(source)) => {
                 errors.push(unreadable(source));
@@ -157,11 +162,4 @@ pub(super) fn read_dotenv(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<(
         }
     }
     pairs
-}
-
-/// Tells whether a variable belongs to the settings: other tools share the environment and `.env`.
-pub(super) fn is_ours(variable: &str) -> bool {
-    Section::ALL
-        .into_iter()
-        .any(|section| variable.starts_with(section.prefix()))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::SettingsError;
-use super::file::{is_ours, read_dotenv, read_toml};
+use super::file::{parse_toml, read_dotenv, read_toml};
 use super::origin::{Origin, Origins};
 use super::schema::{Field, Section, fields};
 use super::value::{Fault, Raw};
@@ -167,7 +167,8 @@ impl SettingsLoader {
             }
         }
         for (variable, value) in self.env.unwrap_or_else(|| std::env::vars_os().collect()) {
-            let Some(variable) = variable.to_str().filter(|name| is_ours(name)) else {
+            let is_ours = |name: &&str| names::is_ours(name, value.to_str());
+            let Some(variable) = variable.to_str().filter(is_ours) else {
                 continue;
             };
             let variable = variable.to_owned();
@@ -214,7 +215,14 @@ impl Layers {
         let part = Section::ALL
             .into_iter()
             .find_map(|section| Some((section, variable.strip_prefix(section.prefix())?)));
-        let Some((section, name)) = part else { return };
+        let Some((section, name)) = part else {
+            self.errors.push(SettingsError::Unknown {
+                name: variable.to_owned(),
+                place: place.to_owned(),
+                suggestion: names::nearest_variable(variable),
+            });
+            return;
+        };
         let field = fields().find(|field| field.section == section && field.variable() == variable);
         match field {
             Some(field) => self.set(field, &Raw::Text(value), origin),
@@ -258,6 +266,50 @@ impl Layers {
             settings: self.settings,
             origins: self.origins,
         })
+    }
+}
+
+/// Reads bytes as settings, for fuzzing: a settings file, a NUL byte, then lines `NAME=value` of an environment.
+#[doc(hidden)]
+pub fn read_settings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (file, environment) = text.split_once('\0').unwrap_or((&text, ""));
+    let path = Path::new("elpis.toml");
+    let mut layers = Layers::new(Settings::default());
+    let mut errors = Vec::new();
+    for entry in parse_toml(file, path, &mut errors) {
+        let origin = Origin::File {
+            path: path.to_owned(),
+            line: entry.line,
+        };
+        layers.set(entry.field, &entry.raw, origin);
+    }
+    layers.errors.extend(errors);
+    for line in environment.lines() {
+        let Some((variable, value)) = line.split_once('=') else {
+            continue;
+        };
+        if names::is_ours(variable, Some(value)) {
+            let origin = Origin::Environment {
+                variable: variable.to_owned(),
+            };
+            layers.add_variable(variable, value.to_owned(), origin, "the environment");
+        }
+    }
+    match layers.finish() {
+        Ok(loaded) => {
+            let valid = loaded.settings.validate();
+            assert!(valid.is_ok(), "what was loaded is valid: {valid:?}");
+            assert!(loaded.rows().count() > 0);
+            // What paths lead to is another matter; no text may break the reading of them.
+            let _ = loaded.settings.model_source();
+        }
+        Err(error) => assert!(
+            error
+                .all()
+                .iter()
+                .all(|error| !error.to_string().is_empty())
+        ),
     }
 }
 

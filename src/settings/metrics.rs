@@ -11,7 +11,8 @@ section! {
     /// How the runtime is watched.
     pub struct MetricsSettings = Metrics, metrics, "metrics";
 
-    /// Where Prometheus may read the metrics: a port, then only from this machine, or an address with a port.
+    /// Where Prometheus may read the metrics: a port, then only from this machine, or an address with a port
+    /// (`0.0.0.0:9464`, `localhost:9464`).
     /// Needs the cargo feature `prometheus`; without it, or without this setting, the program's own recorder
     /// receives them.
     listen: Option<ListenAddress> = None, unset "not over HTTP";
@@ -20,6 +21,8 @@ section! {
     /// Sessions that have series of their own, by name; at most 100. Each costs memory in Prometheus for as long
     /// as it keeps data.
     sessions: Vec<String> = Vec::new();
+    /// What the model is called in metrics and traces, so that two files of one model can be told apart.
+    model: Option<String> = None, unset "the name that the model's file gives";
     /// Also measures under the names of OpenTelemetry's conventions for generative AI (`gen_ai.…`).
     opentelemetry: bool = false;
     /// Puts prompts and replies into the spans of generations. They may be private.
@@ -29,6 +32,11 @@ section! {
 impl MetricsSettings {
     /// Sessions that may have series of their own.
     pub const MOST_SESSIONS: usize = 100;
+
+    /// What a model of this name is called in metrics and traces.
+    pub(crate) fn model_label<'a>(&'a self, name: &'a str) -> &'a str {
+        self.model.as_deref().unwrap_or(name)
+    }
 
     /// [`interval_seconds`](Self::interval_seconds) as a duration.
     pub(crate) fn interval(&self) -> Duration {
@@ -50,6 +58,10 @@ impl ListenAddress {
     pub(super) fn parse(text: &str) -> Option<Self> {
         if let Ok(port) = text.parse::<u16>() {
             return Some(Self::from(port));
+        }
+        // Its one name that needs nobody to be asked.
+        if let Some(port) = text.strip_prefix("localhost:") {
+            return port.parse::<u16>().ok().map(Self::from);
         }
         text.parse().ok().map(Self)
     }

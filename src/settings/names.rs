@@ -32,6 +32,72 @@ pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'stati
         .map(|(_, candidate)| candidate)
 }
 
+/// Variables with our prefix that are no settings: of the command, of its workers, and of the project's own tools.
+const OTHERS: [&str; 6] = [
+    "ELPIS_LOG",
+    "ELPIS_WORKER",
+    "ELPIS_PYTHON",
+    "ELPIS_LLAMA_PYTHON",
+    "ELPIS_PROMETHEUS",
+    "ELPIS_UPDATE_DOCS",
+];
+
+/// What the names of further ones begin with.
+const OTHER_PREFIXES: [&str; 2] = ["ELPIS_TEST_", "ELPIS_BENCH_"];
+
+/// Tells whether a variable belongs to the settings, rightly spelt or not: other tools share the environment and
+/// `.env`, but nobody else has our prefix.
+pub(super) fn is_ours(variable: &str, value: Option<&str>) -> bool {
+    variable.starts_with(PREFIX)
+        && !OTHERS.contains(&variable)
+        && !OTHER_PREFIXES
+            .iter()
+            .any(|prefix| variable.starts_with(prefix))
+        && !is_of_kubernetes(variable, value)
+}
+
+/// What all our variables begin with.
+const PREFIX: &str = "ELPIS_";
+
+/// Tells whether a variable is one that Kubernetes sets for every service whose name begins with `elpis`, see
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
+fn is_of_kubernetes(variable: &str, value: Option<&str>) -> bool {
+    let is_address = value.is_some_and(|value| {
+        ["tcp://", "udp://", "sctp://"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme))
+    });
+    let is_port = |rest: &str| {
+        let mut parts = rest.split('_');
+        let number = parts.next().unwrap_or_default();
+        let protocol = parts.next();
+        !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && matches!(protocol, Some("TCP" | "UDP" | "SCTP"))
+            && matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+            && parts.next().is_none()
+    };
+    variable.ends_with("_SERVICE_HOST")
+        || variable.ends_with("_SERVICE_PORT")
+        || variable.contains("_SERVICE_PORT_")
+        || (variable.ends_with("_PORT") && is_address)
+        || variable
+            .match_indices("_PORT_")
+            .any(|(at, found)| is_port(&variable[at + found.len()..]))
+}
+
+/// Returns the variable that was probably meant by one that is none.
+pub(super) fn nearest_variable(variable: &str) -> Option<String> {
+    let name = variable.to_ascii_uppercase();
+    fields()
+        .map(Field::variable)
+        .chain(OTHERS.map(str::to_owned))
+        .map(|known| (strsim::damerau_levenshtein(&name, &known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= reach(&name[PREFIX.len().min(name.len())..]))
+        .map(|(_, known)| known)
+}
+
 /// How many slips of the finger a word of this length may have.
 fn reach(word: &str) -> usize {
     (word.chars().count() / 3).clamp(1, 4)

@@ -130,11 +130,20 @@ fn is_repo_part(part: &str) -> bool {
         && !part.contains("..")
 }
 
-/// Tells whether a file name may be put behind a repository: it becomes a path in the local cache.
+/// Longest path of a file in a repository, and longest part of it, in bytes.
+const MAX_FILE_IN_REPO: (usize, usize) = (1024, 255);
+
+/// Tells whether a file name may be put behind a repository: it becomes a path in the local cache, and is shown.
 pub(crate) fn is_file_in_repo(file: &str) -> bool {
-    !file.is_empty()
-        && !file.contains(['\\', ':', '\0'])
-        && file
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..")
+    let (longest, longest_part) = MAX_FILE_IN_REPO;
+    file.len() <= longest
+        && !file.contains(|c: char| matches!(c, '\\' | ':') || c.is_control() || turns_text(c))
+        && file.split('/').all(|part| {
+            !part.is_empty() && part.len() <= longest_part && part != "." && part != ".."
+        })
+}
+
+/// Whether a character changes the direction of the text around it.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -9,8 +9,9 @@ use super::value::choices;
 choices! {
     /// When an event that was acknowledged is on disk.
     pub enum Durability {
-        /// Within `store.flush_ms`. A killed process can lose that much, and a power cut what the disk had not
-        /// taken; whatever is kept is whole.
+        /// Within `store.flush_ms` in which the process runs; one that was stopped meanwhile writes once it runs
+        /// again. A killed process can lose that much, and a power cut what the disk had not taken; whatever is kept
+        /// is whole.
         Relaxed = "relaxed",
         /// Before it is acknowledged, and before it is in force.
         Sync = "sync",
@@ -26,11 +27,13 @@ section! {
     path: Option<PathBuf> = None, unset "states live in memory alone";
     /// When an event that was acknowledged is on disk: soon, many in one transaction, or before.
     durability: Durability = Durability::Relaxed;
-    /// Milliseconds that changes may wait to be written together with others; `sync` does not wait.
+    /// Milliseconds, while the process runs, that changes may wait to be written together with others; `sync` does not
+    /// wait.
     flush_ms: u64 = 100, in between(1.0, 60_000.0);
     /// Seconds without use after which a session leaves memory; it comes back from the store with its next use.
     idle_seconds: f64 = 3600.0, in above(0.0, 31_536_000.0);
-    /// Largest size of the file in MiB; what does not fit is refused, and nothing is lost.
+    /// Largest size of the file and its write-ahead log together in MiB; what does not fit is refused, and nothing is
+    /// lost.
     max_mib: Option<u32> = None, in between(1.0, 16_777_216.0), unset "no limit but the disk's";
 }
 

@@ -32,6 +32,9 @@ pub(super) struct VectorFolder {
     folder: TempDir,
 }
 
+/// What is to blame for a vector that cannot be made.
+const PART: &str = "a vector of the trial";
+
 impl VectorFolder {
     pub(super) fn new() -> Result<Self, Error> {
         let folder = tempfile::Builder::new().prefix("elpis-soak-").tempdir();
@@ -58,13 +61,10 @@ impl VectorFolder {
         // The norm of n numbers from -1 to 1 is close to the root of n / 3.
         let scale = STRENGTH * norm.unwrap_or(1.0) * (3.0 / facts.n_embd as f32).sqrt();
         let row = (0..facts.n_embd).map(|_| scale * rng.random_range(-1.0..1.0_f32));
-        let refused = |reason: String| Error::Stopped {
-            reason: format!("the trial's vectors: {reason}"),
-        };
         let vector =
-            SteeringVector::bare(row.collect()).map_err(|error| refused(error.to_string()))?;
+            SteeringVector::bare(row.collect()).map_err(|error| Error::failed(PART, error))?;
         let bytes = write(VectorFormat::Safetensors, &vector)
-            .map_err(|error| refused(error.to_string()))?;
+            .map_err(|error| Error::failed(PART, error))?;
         self.put(&name(quadrant), &bytes)
     }
 

@@ -54,6 +54,17 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of the store was removed, or another stands in its place: what is
+    /// written now would not be found again.
+    #[error(
+        "{part} was removed or replaced while store {file} was in use; what happens now is not kept"
+    )]
+    Gone {
+        /// The file.
+        file: String,
+        /// Which of the store's files.
+        part: String,
+    },
     /// There is no room to write.
     #[error("no room to write store {file}: {reason}")]
     Full {
@@ -74,6 +85,14 @@ pub enum StoreError {
         /// Changes that wait.
         waiting: usize,
         /// Why it failed.
+        reason: String,
+    },
+    /// The runtime ended, and the store had not taken its last changes.
+    #[error("the last {changes} changes were not written and are lost: {reason}")]
+    Lost {
+        /// Changes that are lost.
+        changes: usize,
+        /// Why they were not written.
         reason: String,
     },
     /// The store has not answered in time.
@@ -102,9 +121,11 @@ impl StoreError {
             Self::FutureVersion { .. } => "future_version",
             Self::Damaged { .. } => "damaged",
             Self::DamagedSession { .. } => "damaged_session",
+            Self::Gone { .. } => "gone",
             Self::Full { .. } => "full",
             Self::ReadOnly { .. } => "read_only",
             Self::Behind { .. } => "behind",
+            Self::Lost { .. } => "lost",
             Self::Slow { .. } => "slow",
             Self::Failed { .. } => "failed",
         }

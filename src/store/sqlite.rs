@@ -2,43 +2,61 @@
 //!
 //! Write-ahead logging: a commit is one transaction, a reader never waits for
 //! it, and a process that is killed loses nothing that was committed. The file
-//! belongs to one runtime at a time, which a lock on `<file>.lock` ensures;
-//! tools may read it meanwhile.
+//! belongs to one runtime at a time, which holds a lock on it; tools may read it
+//! meanwhile. Before and after every transaction the owner sees that its files
+//! are still in their places, and that nobody else has written.
 //!
 //! | table | row |
 //! |---|---|
-//! | `session` | name, number of journal entries, state as JSON without its settings, settings |
+//! | `session` | name, number of journal entries, state as JSON without its settings, settings, chain, seal |
 //! | `config` | settings of the dynamics as JSON, each only once |
 //! | `journal` | session, number, time in seconds since the Unix epoch, what happened as JSON |
+//!
+//! `chain` is a running hash over the session's journal, `seal` a hash over its
+//! row (see `seal.rs`); both are checked when a session is read.
 //!
 //! `PRAGMA application_id` is `elps`, `PRAGMA user_version` the version of
 //! this layout.
 
+mod bound;
+mod claim;
 mod faults;
 mod layout;
+mod owner;
+mod place;
+mod rows;
+mod seal;
 
-use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use serde_json::{Map, Value};
+use rusqlite::{Connection, OpenFlags};
 
+use self::claim::Claim;
+use self::faults::Faults;
+use self::owner::Owner;
+use self::rows::{
+    COLUMNS, Configs, SessionRow, column_fault, read_journal, read_moods, session_id,
+};
 use super::{SessionChange, StateStore, StoreError, StoredSession};
-use crate::emotion::{EmotionConfig, EmotionTracker, Happening, JournalEntry};
+use crate::emotion::{EmotionTracker, EmotionalState, JournalEntry};
 use crate::inference::SessionId;
-use crate::settings::{Durability, StoreSettings};
-use faults::Faults;
-
-/// Bytes of a page, SQLite's default.
-const PAGE_BYTES: u64 = 4096;
+use crate::settings::StoreSettings;
 
 /// Files up to this size are checked whole when they are opened.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
-/// The field of a state that lies in a table of its own.
-const CONFIG: &str = "config";
+/// Journals up to this length are checked against their chain whenever their session is read; longer ones by
+/// `elpis store check`.
+const CHAIN_CHECK_ENTRIES: u64 = 65_536;
+
+/// How long another connection that holds the file is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sessions that are read in one transaction, so that the log of the owner can be folded into the file in between.
+const SESSIONS_AT_ONCE: usize = 1000;
 
 /// A store in an SQLite file.
 #[derive(Debug)]
@@ -46,11 +64,16 @@ pub struct SqliteStore {
     faults: Faults,
     // Closed first: the last to be closed folds the log into the file, for
     // which it must be the writer.
-    reader: Mutex<Connection>,
-    writer: Mutex<Connection>,
-    /// Unlocked when the file is closed.
-    _lock: Option<File>,
-    config: Mutex<Option<(Arc<EmotionConfig>, i64)>>,
+    reader: Mutex<Reader>,
+    owner: Option<Owner>,
+    /// Dropped after the connections; none of a store in memory.
+    _claim: Option<Claim>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    configs: Configs,
 }
 
 /// What a store is opened for.
@@ -62,6 +85,21 @@ pub enum Access {
     Own,
 }
 
+/// What is done with each row; it may break the reading off.
+type Work<'a> = dyn FnMut(&Connection, &str, Result<SessionRow<'_>, StoreError>, &mut Configs) -> ControlFlow<()>
+    + 'a;
+
+/// A session as [`SqliteStore::moods`] and [`SqliteStore::check_each`] find it.
+#[derive(Debug)]
+pub struct FoundSession<T> {
+    /// Its name as it is kept.
+    pub name: String,
+    /// Number of entries of its journal.
+    pub entries: u64,
+    /// Its state, or what is wrong with it.
+    pub state: Result<T, StoreError>,
+}
+
 impl SqliteStore {
     /// Opens a store as its only owner, and makes it if there is none.
     ///
@@ -69,7 +107,26 @@ impl SqliteStore {
     /// [`StoreError`] if the file is in use, no store, damaged, of a later
     /// version or not accessible; it is left as it is.
     pub fn open(path: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
-        Self::open_as(path, Access::Own, settings)
+        let faults = Faults::of(path);
+        if path.exists() && !path.is_file() {
+            return Err(faults.not_a_store("no file"));
+        }
+        let claim = Claim::own(path, &faults)?;
+        let mut writer = connect(path, Access::Own, &faults)?;
+        // SQLite opens what it may not write without a word.
+        let read_only = writer.is_readonly("main");
+        if read_only.map_err(|error| faults.sqlite(&error))? {
+            return Err(faults.read_only());
+        }
+        layout::prepare(&mut writer, Access::Own, &faults)?;
+        check_if_small(&writer, path, &faults)?;
+        let reader = Reader::open(path, &faults)?;
+        Ok(Self {
+            reader: Mutex::new(reader),
+            owner: Some(Owner::new(writer, path, settings, faults.clone())?),
+            _claim: Some(claim),
+            faults,
+        })
     }
 
     /// Opens a store that exists, to read it beside its owner.
@@ -77,49 +134,21 @@ impl SqliteStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        Self::open_as(path, Access::Read, &StoreSettings::default())
-    }
-
-    fn open_as(path: &Path, access: Access, settings: &StoreSettings) -> Result<Self, StoreError> {
         let faults = Faults::of(path);
-        let lock = match access {
-            Access::Own => Some(lock(path, &faults)?),
-            Access::Read if path.is_file() => None,
-            Access::Read => return Err(faults.failed("there is no such file")),
-        };
-        let connect = |access| connect(path, access, &faults);
-        let mut writer = connect(access)?;
-        // SQLite opens what it may not write without a word.
-        let read_only = writer.is_readonly("main");
-        if access == Access::Own && read_only.map_err(|error| faults.sqlite(&error))? {
-            return Err(faults.read_only());
+        if path.is_dir() {
+            return Err(faults.not_a_store("a folder"));
         }
-        layout::prepare(&mut writer, access, &faults)?;
-        if access == Access::Own {
-            let synchronous = match settings.durability {
-                Durability::Relaxed => "NORMAL",
-                Durability::Sync => "FULL",
-            };
-            writer
-                .pragma_update(None, "synchronous", synchronous)
-                .and_then(|()| match settings.max_mib {
-                    None => Ok(()),
-                    Some(mib) => {
-                        let pages = u64::from(mib) * (1 << 20) / PAGE_BYTES;
-                        writer.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-                    }
-                })
-                .map_err(|error| faults.sqlite(&error))?;
+        if !path.is_file() {
+            return Err(faults.failed("there is no such file"));
         }
-        let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= QUICK_CHECK_BYTES);
-        if small {
-            layout::quick_check(&writer, &faults)?;
-        }
+        let claim = Claim::read(path, &faults)?;
+        let mut reader = Reader::open(path, &faults)?;
+        layout::prepare(&mut reader.connection, Access::Read, &faults)?;
+        check_if_small(&reader.connection, path, &faults)?;
         Ok(Self {
-            reader: Mutex::new(connect(Access::Read)?),
-            writer: Mutex::new(writer),
-            _lock: lock,
-            config: Mutex::new(None),
+            reader: Mutex::new(reader),
+            owner: None,
+            _claim: Some(claim),
             faults,
         })
     }
@@ -134,144 +163,265 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Damaged`] with what SQLite found first.
     pub fn check_file(&self) -> Result<(), StoreError> {
-        layout::integrity_check(&held(&self.reader), &self.faults)
+        layout::integrity_check(&held(&self.reader).connection, &self.faults)
     }
 
-    fn state(&self, name: &str, state: &str, config: &str) -> Result<EmotionTracker, StoreError> {
-        let damaged = |error: serde_json::Error| self.faults.session(name, &error.to_string());
-        let mut state: Map<String, Value> = serde_json::from_str(state).map_err(damaged)?;
-        let config = serde_json::from_str(config).map_err(damaged)?;
-        state.insert(CONFIG.to_owned(), config);
-        serde_json::from_value(Value::Object(state)).map_err(damaged)
+    /// Number of sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be counted.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        held(&self.reader)
+            .connection
+            .query_row("SELECT count(*) FROM session", [], |row| row.get(0))
+            .map_err(|error| self.faults.sqlite(&error))
     }
 
-    /// The row of a set of settings, which is written if it is new.
-    fn config_row(
+    /// Visits every session in the order in which they came, with how it feels
+    /// at a time in seconds; `visit` may break it off. Nothing is checked that
+    /// is not read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read. What is wrong with a session
+    /// is told with it.
+    pub fn moods(
+        &self,
+        now: f64,
+        visit: &mut dyn FnMut(FoundSession<EmotionalState>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut reader = held(&self.reader);
+        let Reader {
+            connection,
+            configs,
+        } = &mut *reader;
+        read_moods(connection, configs, now, &self.faults, visit)
+    }
+
+    /// Visits every session in the order in which they came, and checks it: its
+    /// row against its seal, its journal against its chain, and whether the
+    /// journal leads to the state that is kept, bit for bit.
+    ///
+    /// # Errors
+    /// As [`moods`](Self::moods).
+    pub fn check_each(
+        &self,
+        visit: &mut dyn FnMut(FoundSession<EmotionTracker>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.rows(&mut |connection, name, row, configs| {
+            visit(FoundSession {
+                name: name.to_owned(),
+                entries: row.as_ref().map_or(0, |row| row.entries),
+                state: row.and_then(|row| self.checked(connection, &row, configs)),
+            })
+        })
+    }
+
+    /// Reads a session and its journal as they are at one moment, and checks
+    /// them against each other's hashes; `None` if there is no such session.
+    ///
+    /// # Errors
+    /// As [`StateStore::journal`]; entries may have been visited before.
+    pub fn whole(
+        &self,
+        session: &SessionId,
+        visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
+    ) -> Result<Option<StoredSession>, StoreError> {
+        self.one(session, |connection, row, configs| {
+            let stored = row.stored(configs, &self.faults)?;
+            self.entries(connection, row, visit)?;
+            Ok(stored)
+        })
+    }
+
+    /// Replays a session's journal, and compares it with the state.
+    fn checked(
         &self,
         connection: &Connection,
-        config: &Arc<EmotionConfig>,
-    ) -> Result<i64, StoreError> {
-        let mut known = held(&self.config);
-        if let Some((last, row)) = &*known
-            && Arc::ptr_eq(last, config)
-        {
-            return Ok(*row);
+        row: &SessionRow<'_>,
+        configs: &mut Configs,
+    ) -> Result<EmotionTracker, StoreError> {
+        let faults = &self.faults;
+        session_id(row.name, faults)?;
+        let stored = row.stored(configs, faults)?;
+        let (mut again, mut number) = (None, 0_u64);
+        let mut fault = None;
+        let read = self.entries(connection, row, &mut |entry| match crate::emotion::relive(
+            &mut again, &entry,
+        ) {
+            Ok(()) => {
+                number += 1;
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                fault = Some(format!("entry {number} of its journal: {error}"));
+                ControlFlow::Break(())
+            }
+        });
+        let is_complete = number == row.entries;
+        match fault {
+            Some(reason) => Err(faults.session(row.name, &reason)),
+            // This says more than a hash that does not fit.
+            None if is_complete && again.as_ref() != Some(&stored.tracker) => {
+                let reason = "its journal leads to another state than the one that is kept";
+                Err(faults.session(row.name, reason))
+            }
+            None => read.map(|()| stored.tracker),
         }
-        let json = self.json(config.as_ref())?;
-        let row = connection
-            .prepare_cached("INSERT INTO config (json) VALUES (?1) ON CONFLICT DO NOTHING")
-            .and_then(|mut insert| insert.execute([&json]))
-            .and_then(|_| connection.prepare_cached("SELECT id FROM config WHERE json = ?1"))
-            .and_then(|mut select| select.query_row([&json], |row| row.get(0)))
-            .map_err(|error| self.faults.sqlite(&error))?;
-        *known = Some((Arc::clone(config), row));
-        Ok(row)
     }
 
-    fn json(&self, value: &impl serde::Serialize) -> Result<String, StoreError> {
-        serde_json::to_string(value).map_err(|error| self.faults.failed(&error.to_string()))
+    /// Reads the journal of a session.
+    fn entries(
+        &self,
+        connection: &Connection,
+        row: &SessionRow<'_>,
+        visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let chain = row.sealed_chain(&self.faults)?;
+        let mut number = 0_u64;
+        read_journal(connection, row, &chain, &self.faults, &mut |at, what| {
+            let what = serde_json::from_str(what).map_err(|error| {
+                let reason = format!("entry {number} of its journal: {error}");
+                self.faults.session(row.name, &reason)
+            })?;
+            number += 1;
+            Ok(visit(JournalEntry { at, what }).is_continue())
+        })
     }
 
-    fn write(&self, connection: &Connection, change: &SessionChange) -> Result<(), StoreError> {
-        let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
-        let name = change.session.as_str();
-        if change.forgotten {
-            // The journal goes with it.
-            let mut delete = connection
-                .prepare_cached("DELETE FROM session WHERE name = ?1")
-                .map_err(sqlite)?;
-            delete.execute([name]).map_err(sqlite)?;
-        }
-        let Some(after) = &change.after else {
-            return Ok(());
+    /// Works on a session's row, in a transaction of its own.
+    fn one<T>(
+        &self,
+        session: &SessionId,
+        work: impl FnOnce(&Connection, &SessionRow<'_>, &mut Configs) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let name = session.as_str();
+        let fault = |error: rusqlite::Error| column_fault(name, &error, &self.faults);
+        let mut reader = held(&self.reader);
+        let Reader {
+            connection,
+            configs,
+        } = &mut *reader;
+        let transaction = connection.transaction().map_err(fault)?;
+        let mut select = transaction
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM session LEFT JOIN config ON config.id = session.config WHERE name = ?1"
+            ))
+            .map_err(fault)?;
+        let mut rows = select.query([name]).map_err(fault)?;
+        let Some(row) = rows.next().map_err(fault)? else {
+            return Ok(None);
         };
-        let config = self.config_row(connection, after.config())?;
-        let mut state = serde_json::to_value(after)
-            .map_err(|error| self.faults.session(name, &error.to_string()))?;
-        if let Value::Object(fields) = &mut state {
-            fields.remove(CONFIG);
-        }
-        let entries = change.first + change.entries.len() as u64;
-        let id: i64 = connection
-            .prepare_cached(
-                "INSERT INTO session (name, entries, state, config) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO UPDATE SET entries = ?2, state = ?3, config = ?4
-                 RETURNING id",
-            )
-            .and_then(|mut upsert| {
-                let row = params![name, entries, state.to_string(), config];
-                upsert.query_row(row, |row| row.get(0))
-            })
-            .map_err(sqlite)?;
-        let mut insert = connection
-            .prepare_cached(
-                "INSERT INTO journal (session, number, at, what) VALUES (?1, ?2, ?3, ?4)",
-            )
-            .map_err(sqlite)?;
-        for (number, entry) in (change.first..).zip(&change.entries) {
-            let what = self.json(&entry.what)?;
-            insert
-                .execute(params![id, number, entry.at, what])
+        let row = SessionRow::read(row).map_err(fault)?;
+        work(&transaction, &row, configs).map(Some)
+    }
+
+    /// Works on all rows in the order in which they came, some in each transaction.
+    fn rows(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
+        let mut last = i64::MIN;
+        loop {
+            let mut reader = held(&self.reader);
+            let Reader {
+                connection,
+                configs,
+            } = &mut *reader;
+            let transaction = connection.transaction().map_err(sqlite)?;
+            let mut select = transaction
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM session LEFT JOIN config ON config.id = session.config
+                     WHERE session.id > ?1 ORDER BY session.id LIMIT {SESSIONS_AT_ONCE}"
+                ))
                 .map_err(sqlite)?;
+            let mut rows = select.query([last]).map_err(sqlite)?;
+            let mut count = 0;
+            while let Some(row) = rows.next().map_err(sqlite)? {
+                count += 1;
+                last = row.get(0).map_err(sqlite)?;
+                let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
+                let name = name.unwrap_or("without a name");
+                let read = SessionRow::read(row);
+                let read = read.map_err(|error| column_fault(name, &error, &self.faults));
+                if work(&transaction, name, read, configs).is_break() {
+                    return Ok(());
+                }
+            }
+            if count < SESSIONS_AT_ONCE {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+}
+
+/// Reads bytes as the rows of a store, for fuzzing: a line of a name, one of a state, one of settings, then entries of
+/// a journal. Their hashes are right, as a careful enemy would have them.
+#[doc(hidden)]
+pub fn read_rows(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let mut line = || lines.next().unwrap_or_default();
+    let (name, state, config) = (line(), line(), line());
+    let faults = Faults::of(Path::new("memory"));
+    let Ok(connection) = layout::in_memory(&faults) else {
+        return;
+    };
+    let entries: Vec<&str> = lines.collect();
+    if rows::insert_raw(&connection, name, state, config, &entries).is_err() {
+        return;
+    }
+    let reader = Reader {
+        connection,
+        configs: Configs::new(),
+    };
+    let store = SqliteStore {
+        faults,
+        reader: Mutex::new(reader),
+        owner: None,
+        _claim: None,
+    };
+    let checked = store.check_each(&mut |found| {
+        if let Ok(tracker) = found.state {
+            assert!(tracker.last_at().is_finite() && SessionId::new(&found.name).is_ok());
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(checked.is_ok(), "what is wrong is told with the session");
+    let _ = store.moods(1e9, &mut |_| ControlFlow::Continue(()));
+    if let Ok(session) = SessionId::new(name) {
+        let _ = store.load(&session);
+        let _ = store.journal(&session, &mut |_| ControlFlow::Continue(()));
     }
 }
 
 impl StateStore for SqliteStore {
     fn load(&self, session: &SessionId) -> Result<Option<StoredSession>, StoreError> {
-        let name = session.as_str();
-        let row = held(&self.reader)
-            .prepare_cached(
-                "SELECT entries, state, json FROM session
-                 JOIN config ON config.id = session.config WHERE name = ?1",
-            )
-            .and_then(|mut select| {
-                let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                select.query_row([name], row).optional()
-            });
-        let row: Option<(u64, String, String)> = match row {
-            Err(error @ rusqlite::Error::InvalidColumnType(..)) => {
-                return Err(self.faults.session(name, &error.to_string()));
+        self.verify()?;
+        self.one(session, |connection, row, configs| {
+            let stored = row.stored(configs, &self.faults)?;
+            if stored.entries <= CHAIN_CHECK_ENTRIES {
+                let chain = row.sealed_chain(&self.faults)?;
+                read_journal(connection, row, &chain, &self.faults, &mut |_, _| Ok(true))?;
             }
-            row => row.map_err(|error| self.faults.sqlite(&error))?,
-        };
-        let Some((entries, state, config)) = row else {
-            return Ok(None);
-        };
-        let tracker = self.state(name, &state, &config)?;
-        Ok(Some(StoredSession { tracker, entries }))
+            Ok(stored)
+        })
     }
 
     fn commit(&self, changes: &[SessionChange]) -> Result<(), StoreError> {
-        let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
-        let mut writer = held(&self.writer);
-        let transaction = writer.transaction().map_err(sqlite)?;
-        for change in changes {
-            if let Err(error) = self.write(&transaction, change) {
-                // Rolled back, with a row of settings that may be new.
-                *held(&self.config) = None;
-                return Err(error);
-            }
+        match &self.owner {
+            Some(owner) => owner.commit(changes),
+            None => Err(self.faults.read_only()),
         }
-        transaction.commit().map_err(|error| {
-            *held(&self.config) = None;
-            sqlite(error)
-        })
     }
 
     fn sessions(&self) -> Result<Vec<SessionId>, StoreError> {
         let reader = held(&self.reader);
         let names: Vec<String> = reader
+            .connection
             .prepare_cached("SELECT name FROM session ORDER BY name")
             .and_then(|mut select| select.query_map([], |row| row.get(0))?.collect())
             .map_err(|error| self.faults.sqlite(&error))?;
         names
             .into_iter()
-            .map(|name| {
-                SessionId::new(&name)
-                    .map_err(|error| self.faults.session(&name, &error.to_string()))
-            })
+            .map(|name| session_id(&name, &self.faults))
             .collect()
     }
 
@@ -280,37 +430,23 @@ impl StateStore for SqliteStore {
         session: &SessionId,
         visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let name = session.as_str();
-        let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
-        let damaged = |reason: &str| Err(self.faults.session(name, reason));
-        let reader = held(&self.reader);
-        let mut select = reader
-            .prepare_cached(
-                "SELECT number, at, what FROM journal
-                 WHERE session = (SELECT id FROM session WHERE name = ?1) ORDER BY number",
-            )
-            .map_err(sqlite)?;
-        let mut rows = select.query([name]).map_err(sqlite)?;
-        let mut expected = 0_u64;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let entry = || Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?));
-            let (number, at, what): (u64, f64, String) = match entry() {
-                Ok(entry) => entry,
-                Err::<_, rusqlite::Error>(error) => return damaged(&error.to_string()),
-            };
-            if number != expected {
-                return damaged(&format!("entry {expected} of its journal is missing"));
-            }
-            let what: Happening = match serde_json::from_str(&what) {
-                Ok(what) => what,
-                Err(error) => return damaged(&format!("entry {number} of its journal: {error}")),
-            };
-            expected += 1;
-            if visit(JournalEntry { at, what }).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.one(session, |connection, row, _| {
+            self.entries(connection, row, visit)
+        })
+        .map(drop)
+    }
+
+    fn verify(&self) -> Result<(), StoreError> {
+        self.owner.as_ref().map_or(Ok(()), Owner::verify)
+    }
+}
+
+impl Reader {
+    fn open(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
+        Ok(Self {
+            connection: connect(path, Access::Read, faults)?,
+            configs: Configs::new(),
+        })
     }
 }
 
@@ -326,27 +462,19 @@ fn connect(path: &Path, access: Access, faults: &Faults) -> Result<Connection, S
     };
     Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.pragma_update(None, "foreign_keys", true)?;
-            connection.set_prepared_statement_cache_capacity(16);
+            connection.set_prepared_statement_cache_capacity(32);
             Ok(connection)
         })
         .map_err(|error| faults.sqlite(&error))
 }
 
-/// Makes sure that nobody else owns the store.
-fn lock(path: &Path, faults: &Faults) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(beside))
-        .map_err(|error| faults.io(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(faults.in_use()),
-        Err(std::fs::TryLockError::Error(error)) => Err(faults.io(&error)),
+/// Looks for damage in a file that is small enough for it.
+fn check_if_small(connection: &Connection, path: &Path, faults: &Faults) -> Result<(), StoreError> {
+    let is_small = std::fs::metadata(path).is_ok_and(|file| file.len() <= QUICK_CHECK_BYTES);
+    if is_small {
+        layout::quick_check(connection, faults)?;
     }
+    Ok(())
 }

@@ -35,7 +35,9 @@ const TOKENS: &[f64] = &[
     20_000.0, 50_000.0, 100_000.0, 200_000.0,
 ];
 const PLANE: &[f64] = &[-0.8, -0.6, -0.4, -0.2, -0.05, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0];
-const FRACTION: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0];
+const FRACTION: &[f64] = &[
+    0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0,
+];
 
 const COEFFICIENT: &[f64] = &[
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0,
@@ -164,7 +166,7 @@ mod tests {
             // 1, 2 and 5 of every power of ten.
             for (index, bound) in bounds(name).iter().enumerate() {
                 let first = [1.0, 2.0, 5.0][index % 3];
-                let power = 10_f64.powi((index / 3) as i32);
+                let power: f64 = std::iter::repeat_n(10.0, index / 3).product();
                 assert!((bound - first * power).abs() < 1e-6, "{name}: {bound}");
             }
         }

@@ -1,15 +1,21 @@
 //! The exporter for Prometheus.
 
+mod server;
+
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
 use super::buckets;
 use crate::error::{Error, MetricsFault};
+
+/// How often histograms are kept up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why nothing listens, by kind and in words.
 type Refusal = (MetricsFault, String);
@@ -41,13 +47,12 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
         }
         None => {}
     }
-    // The exporter gives no more than words; the system's own error can be told apart.
-    TcpListener::bind(address).map_err(|error| refused(of_bind(&error)))?;
+    let listener = TcpListener::bind(address).map_err(|error| refused(of_bind(&error)))?;
     let (report, started) = std::sync::mpsc::channel();
     // With a thread of its own it outlives the caller's asynchronous runtime.
     std::thread::Builder::new()
         .name("elpis-metrics".to_owned())
-        .spawn(move || serve(address, &report))
+        .spawn(move || serve(listener, &report))
         .map_err(|error| other(error.to_string()))?;
     match started.recv() {
         Ok(Ok(())) => {
@@ -69,41 +74,53 @@ fn of_bind(error: &io::Error) -> Refusal {
     (fault, error.to_string())
 }
 
-fn serve(address: SocketAddr, report: &Sender<Result<(), Refusal>>) {
+fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
+    let other = |error: &dyn std::error::Error| (MetricsFault::Other, error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = report.send(Err((MetricsFault::Other, error.to_string())));
+            let _ = report.send(Err(other(&error)));
             return;
         }
     };
     let served = runtime.block_on(async {
-        let (recorder, exporter) = builder(address)
-            .and_then(PrometheusBuilder::build)
-            .map_err(|error| match error {
-                BuildError::FailedToCreateHTTPListener(reason) => reason,
-                error => error.to_string(),
-            })
-            .map_err(|reason| (MetricsFault::Other, reason))?;
+        listener.set_nonblocking(true).map_err(|error| other(&error))?;
+        let listener = tokio::net::TcpListener::from_std(listener);
+        let listener = listener.map_err(|error| other(&error))?;
+        let recorder = builder().map_err(|error| other(&error))?.build_recorder();
+        let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|_| {
             let reason = "this process has a recorder of its own, which receives the metrics; unset \
                           metrics.listen";
             (MetricsFault::Taken, reason.to_owned())
         })?;
         let _ = report.send(Ok(()));
-        exporter.await.map_err(|error| (MetricsFault::Other, format!("{error:?}")))
+        let rendered = handle.clone();
+        tokio::join!(
+            server::serve(listener, move || rendered.render()),
+            keep_up(handle),
+        );
+        Ok(())
     });
     if let Err(refusal) = served {
-        tracing::error!(reason = refusal.1, "the metrics cannot be read");
         let _ = report.send(Err(refusal));
     }
 }
 
-fn builder(address: SocketAddr) -> Result<PrometheusBuilder, BuildError> {
-    let builder = PrometheusBuilder::new().with_http_listener(address);
+/// Has histograms take in what was measured, so that it does not gather while nobody asks.
+async fn keep_up(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    let builder = PrometheusBuilder::new();
     buckets().try_fold(builder, |builder, (name, buckets)| {
         builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
     })

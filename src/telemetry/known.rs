@@ -45,16 +45,18 @@ const SPIRALS_OF: [Spiral; 4] = [
 ];
 
 /// Why a store fails.
-const STORE_REASONS: [&str; 11] = [
+const STORE_REASONS: [&str; 13] = [
     "not_built",
     "in_use",
     "not_a_store",
     "future_version",
     "damaged",
     "damaged_session",
+    "gone",
     "full",
     "read_only",
     "behind",
+    "lost",
     "slow",
     "failed",
 ];
@@ -216,7 +218,13 @@ mod tests {
         let store = given(include_str!("../store/error.rs"), KIND);
         assert_eq!(store, STORE_REASONS);
         // Of the runtime's errors, those that no generation ends with.
-        let others = ["hardware", "chat_format", "too_many_events", "metrics"];
+        let others = [
+            "hardware",
+            "chat_format",
+            "too_many_events",
+            "metrics",
+            "failed",
+        ];
         let errors = given(include_str!("../error.rs"), KIND);
         let both: Vec<_> = OUTCOMES.iter().chain(RELOAD_REASONS).copied().collect();
         assert_known(&both, &errors, &others);

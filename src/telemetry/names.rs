@@ -1,5 +1,6 @@
 //! The names of the metrics.
 
+pub(super) const BUILD_INFO: &str = "elpis_build_info";
 pub(super) const REQUESTS: &str = "elpis_requests_total";
 pub(super) const RUNNING: &str = "elpis_num_requests_running";
 pub(super) const WAITING: &str = "elpis_num_requests_waiting";

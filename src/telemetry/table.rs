@@ -3,8 +3,8 @@
 use metrics::Unit;
 
 use super::names::{
-    APPRAISALS, AROUSAL, BUS_LAG, BUS_MISSED, BY_AROUSAL, BY_QUADRANT, BY_VALENCE, DECODE_TIME,
-    DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS, GENERATION_TOKENS, INFERENCE_TIME,
+    APPRAISALS, AROUSAL, BUILD_INFO, BUS_LAG, BUS_MISSED, BY_AROUSAL, BY_QUADRANT, BY_VALENCE,
+    DECODE_TIME, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS, GENERATION_TOKENS, INFERENCE_TIME,
     INTER_TOKEN_LATENCY, ITERATION_TOKENS, KV_CACHE_USAGE, LATENCY, LIBRARY_VERSION, MAILBOX,
     PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS, QUEUE_TIME,
     REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESTARTS, RESUMES, RUNNING,
@@ -267,7 +267,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Gauge,
         labels: "quadrant",
         unit: None,
-        help: "Sessions in each quadrant, decayed to now, of the 4,096 used last.",
+        help: "Sessions by mood: `neutral` near their baseline, their quadrant beyond. Decayed to now, of the 4,096 used last.",
     },
     Metric {
         name: BY_VALENCE,
@@ -366,6 +366,13 @@ pub const METRICS: &[Metric] = &[
         labels: "",
         unit: None,
         help: "Events that slow subscribers of the bus missed.",
+    },
+    Metric {
+        name: BUILD_INFO,
+        kind: MetricKind::Gauge,
+        labels: "version, backend, features",
+        unit: None,
+        help: "Always 1: the version of elpis, the backend in use, and the cargo features of the build.",
     },
     Metric {
         name: DEVICE_TOTAL,

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -48,6 +49,24 @@ pub struct Faults {
     pub download_status: Option<u16>,
     pub listing_status: Option<(u16, &'static str)>,
     pub resolve_status: Option<(u16, &'static str)>,
+    /// What `ETag` and `X-Linked-ETag` say.
+    pub etag: Option<String>,
+    /// What `X-Repo-Commit` says.
+    pub commit: Option<String>,
+    /// What the listing is.
+    pub listing: Option<String>,
+    /// Where the listing goes on, in a `Link` header.
+    pub next_page: Option<String>,
+    /// Where a file is redirected to.
+    pub location: Option<String>,
+    /// Bytes that every download has beyond the listed ones.
+    pub extra: usize,
+    /// Whether a download's length is left to its end.
+    pub no_length: bool,
+    /// How long each byte of a download or listing takes.
+    pub dribble: Option<Duration>,
+    /// How downloads say they are encoded.
+    pub encoding: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +193,9 @@ impl State {
         let stall = faults
             .stall_after
             .filter(|_| request.path.starts_with("/cdn/"));
+        let dribble = faults
+            .dribble
+            .filter(|_| request.method == "GET" && !request.path.contains("/resolve/"));
         drop(faults);
         let mut stream = stream;
         stream.write_all(reply.head.as_bytes())?;
@@ -182,11 +204,18 @@ impl State {
                 stream.write_all(&reply.body[..count])?;
                 stream.flush()?;
                 while !self.stopped.load(Ordering::SeqCst) {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    std::thread::sleep(Duration::from_millis(20));
                 }
                 return Ok(());
             }
-            stream.write_all(&reply.body)?;
+            let Some(pause) = dribble else {
+                stream.write_all(&reply.body)?;
+                return stream.flush();
+            };
+            for byte in reply.body {
+                stream.write_all(&[byte])?;
+                std::thread::sleep(pause);
+            }
         }
         stream.flush()
     }
@@ -194,13 +223,14 @@ impl State {
     fn reply(&self, request: &Request, faults: &mut Faults) -> Reply {
         let path = request.path.as_str();
         if path == "/api/models/org/name/tree/main" {
-            return match faults.listing_status {
-                Some((status, code)) => Reply::error(status, code),
-                None => Reply::new(
-                    200,
-                    &["Content-Type: application/json"],
-                    self.listing().into_bytes(),
-                ),
+            return if let Some((status, code)) = faults.listing_status {
+                Reply::error(status, code)
+            } else {
+                let listing = faults.listing.clone().unwrap_or_else(|| self.listing());
+                let next = faults.next_page.as_ref();
+                let link = next.map(|next| format!("Link: <{next}>; rel=\"next\""));
+                let headers: Vec<&str> = link.iter().map(String::as_str).collect();
+                Reply::new(200, &headers, listing.into_bytes())
             };
         }
         if let Some(file) = path.strip_prefix("/cdn/") {
@@ -224,21 +254,23 @@ impl State {
         if let Some((status, code)) = faults.resolve_status {
             return Reply::error(status, code);
         }
-        let commit = format!("X-Repo-Commit: {COMMIT}");
-        if !large {
-            return Reply::new(
-                200,
-                &[&commit, &format!("ETag: \"{}\"", git_id(content))],
-                content.clone(),
-            );
+        let commit = faults.commit.as_deref().unwrap_or(COMMIT);
+        let commit = format!("X-Repo-Commit: {commit}");
+        let etag = faults.etag.clone().unwrap_or_else(|| {
+            let id = if *large { sha256 } else { git_id };
+            format!("\"{}\"", id(content))
+        });
+        if !large && faults.location.is_none() {
+            let mut content = content.clone();
+            content.extend(vec![b'x'; faults.extra]);
+            return Reply::new(200, &[&commit, &format!("ETag: {etag}")], content);
         }
+        let elsewhere = format!("http://localhost:{}/cdn/{file}", self.address.port());
+        let location = faults.location.as_ref().unwrap_or(&elsewhere);
         let headers = [
             commit,
-            format!(
-                "Location: http://localhost:{}/cdn/{file}",
-                self.address.port()
-            ),
-            format!("X-Linked-ETag: \"{}\"", sha256(content)),
+            format!("Location: {location}"),
+            format!("X-Linked-ETag: {etag}"),
             format!("X-Linked-Size: {}", content.len()),
             "ETag: \"of-the-redirect\"".to_owned(),
         ];
@@ -262,7 +294,10 @@ impl State {
         if faults.corrupt {
             content[0] ^= 1;
         }
-        let first = request.range.filter(|_| !faults.no_ranges);
+        content.extend(vec![b'x'; faults.extra]);
+        let first = request
+            .range
+            .filter(|first| !faults.no_ranges && *first < content.len());
         let mut reply = match first {
             None => Reply::new(200, &[], content),
             Some(first) => {
@@ -274,6 +309,13 @@ impl State {
                 Reply::new(206, &[&range], content.split_off(first))
             }
         };
+        if faults.no_length {
+            reply.head = reply.head.replace("Content-Length", "X-Length");
+        }
+        if let Some(encoding) = faults.encoding {
+            let header = format!("\r\nContent-Encoding: {encoding}\r\n\r\n");
+            reply.head = reply.head.replace("\r\n\r\n", &header);
+        }
         if request.method == "GET" && !faults.cut_after.is_empty() {
             reply.body.truncate(faults.cut_after.remove(0));
         }

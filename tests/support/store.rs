@@ -28,6 +28,8 @@ pub struct Shelf {
     pub loads: Arc<AtomicUsize>,
     pub commits: Arc<AtomicUsize>,
     gate: Arc<(Mutex<bool>, Condvar)>,
+    /// A session whose reading waits until this is another.
+    slow: Arc<(Mutex<Option<String>>, Condvar)>,
 }
 
 impl Shelf {
@@ -39,6 +41,12 @@ impl Shelf {
     pub fn open_gate(&self) {
         *self.gate.0.lock().unwrap() = false;
         self.gate.1.notify_all();
+    }
+
+    /// Has nothing be read of this session until another is named.
+    pub fn hold_loads_of(&self, session: Option<&str>) {
+        *self.slow.0.lock().unwrap() = session.map(str::to_owned);
+        self.slow.1.notify_all();
     }
 
     pub fn entries(&self, session: &str) -> Vec<JournalEntry> {
@@ -63,6 +71,9 @@ impl Shelf {
 impl StateStore for Shelf {
     fn load(&self, session: &SessionId) -> Result<Option<StoredSession>, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
+        let slow = self.slow.0.lock().unwrap();
+        let is_slow = |slow: &mut Option<String>| slow.as_deref() == Some(session.as_str());
+        drop(self.slow.1.wait_while(slow, is_slow).unwrap());
         let kept = self.kept.lock().unwrap();
         Ok(kept.get(session).map(|(tracker, entries)| StoredSession {
             tracker: tracker.clone(),

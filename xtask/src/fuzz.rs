@@ -19,7 +19,8 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Usage: cargo xtask fuzz [TARGET…] [--seconds N] [--list]
 
-  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, frames
+  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, templates,
+                frames, hub, settings, store_rows, store_import, checkpoint
   --seconds N   how long each is run, by default 600
   --list        name the targets
 
@@ -50,7 +51,7 @@ struct Target {
     extension: Option<&'static str>,
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 12] = [
     Target {
         name: "safetensors",
         about: "vectors as safetensors, and their bound on memory",
@@ -77,8 +78,38 @@ const TARGETS: [Target; 6] = [
         extension: None,
     },
     Target {
+        name: "templates",
+        about: "chat templates: their work, their memory, and the control tokens of contents",
+        extension: None,
+    },
+    Target {
         name: "frames",
         about: "what a model's own process and the runtime tell each other",
+        extension: None,
+    },
+    Target {
+        name: "hub",
+        about: "listings and headers of a Hub, and their bound on memory",
+        extension: None,
+    },
+    Target {
+        name: "settings",
+        about: "elpis.toml and the environment, and their bound on memory",
+        extension: None,
+    },
+    Target {
+        name: "store_rows",
+        about: "the rows of a store",
+        extension: None,
+    },
+    Target {
+        name: "store_import",
+        about: "exported sessions",
+        extension: None,
+    },
+    Target {
+        name: "checkpoint",
+        about: "config.json and tokenizer.json of a Hugging Face folder",
         extension: None,
     },
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{EmotionMessage, Feeling, Observation, Reply, Ticket};
+use super::{EmotionMessage, Feeling, Observation, Reply, SessionCall, Ticket};
 use crate::actors::{CallError, Handle};
 use crate::emotion::{AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, SafetyLimits};
 use crate::error::Error;
@@ -70,7 +70,7 @@ impl EmotionHandle {
             let answer = self
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
-                    EmotionMessage::Feel(session.clone(), feeling.clone(), ticket, reply)
+                    of(session, SessionCall::Feel(feeling.clone(), ticket, reply))
                 })
                 .await;
             match answer {
@@ -96,7 +96,7 @@ impl EmotionHandle {
             let answer = self
                 .call(|reply| {
                     let ticket = Arc::clone(&ticket);
-                    EmotionMessage::Observe(session.clone(), what.clone(), ticket, reply)
+                    of(session, SessionCall::Observe(what.clone(), ticket, reply))
                 })
                 .await;
             match answer {
@@ -112,7 +112,7 @@ impl EmotionHandle {
     /// # Errors
     /// As [`feel`](Self::feel).
     pub async fn snapshot(&self, session: &SessionId) -> Result<EmotionSnapshot, Error> {
-        self.ask(|reply| EmotionMessage::Snapshot(session.clone(), reply))
+        self.ask(|reply| of(session, SessionCall::Snapshot(reply)))
             .await
     }
 
@@ -124,7 +124,7 @@ impl EmotionHandle {
         &self,
         session: &SessionId,
     ) -> Result<watch::Receiver<Arc<EmotionTracker>>, Error> {
-        self.ask(|reply| EmotionMessage::Follow(session.clone(), reply))
+        self.ask(|reply| of(session, SessionCall::Follow(reply)))
             .await
     }
 
@@ -133,7 +133,7 @@ impl EmotionHandle {
     /// # Errors
     /// As [`feel`](Self::feel).
     pub async fn reset(&self, session: &SessionId) -> Result<(), Error> {
-        self.ask(|reply| EmotionMessage::Reset(session.clone(), reply))
+        self.ask(|reply| of(session, SessionCall::Reset(reply)))
             .await
     }
 
@@ -142,7 +142,7 @@ impl EmotionHandle {
     /// # Errors
     /// As [`feel`](Self::feel).
     pub async fn set_strength(&self, session: &SessionId, strength: f64) -> Result<(), Error> {
-        self.ask(|reply| EmotionMessage::SetStrength(session.clone(), strength, reply))
+        self.ask(|reply| of(session, SessionCall::SetStrength(strength, reply)))
             .await
     }
 
@@ -151,7 +151,7 @@ impl EmotionHandle {
     /// # Errors
     /// As [`feel`](Self::feel).
     pub async fn set_limits(&self, session: &SessionId, limits: SafetyLimits) -> Result<(), Error> {
-        self.ask(|reply| EmotionMessage::SetLimits(session.clone(), limits, reply))
+        self.ask(|reply| of(session, SessionCall::SetLimits(limits, reply)))
             .await
     }
 
@@ -160,7 +160,7 @@ impl EmotionHandle {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn forget(&self, session: &SessionId) -> Result<bool, Error> {
-        self.ask(|reply| EmotionMessage::Forget(session.clone(), reply))
+        self.ask(|reply| of(session, SessionCall::Forget(reply)))
             .await
     }
 
@@ -191,7 +191,9 @@ impl EmotionHandle {
         &self,
         message: impl FnOnce(Reply<T>) -> EmotionMessage,
     ) -> Result<Result<T, Error>, CallError> {
-        let call = self.actor.call(message);
+        let call = self
+            .actor
+            .call_from(|port, place| message(Reply::new(port, place)));
         let Some(bound) = self.bound else {
             return call.await;
         };
@@ -202,13 +204,15 @@ impl EmotionHandle {
     }
 }
 
+fn of(session: &SessionId, call: SessionCall) -> EmotionMessage {
+    EmotionMessage::Call(session.clone(), call)
+}
+
 fn stopped(error: CallError) -> Error {
     match error {
         CallError::Unanswered => Error::Uncertain {
             actor: ActorName::Emotion.as_str(),
         },
-        CallError::Stopped(reason) => Error::Stopped {
-            reason: reason.to_string(),
-        },
+        CallError::Stopped(reason) => reason.into(),
     }
 }

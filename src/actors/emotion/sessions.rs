@@ -9,13 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::table::{Ack, Keeping, Table};
 use crate::bus::EventBus;
 use crate::event::Event;
+use crate::inference::SessionId;
 use crate::settings::{Durability, StoreSettings};
-use crate::store::{SessionChange, StateStore, StoreError};
+use crate::store::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::telemetry;
 
 /// Changes that may wait to be written; more wait to be made.
@@ -28,7 +29,13 @@ const MANY_WAITING: usize = MOST_WAITING / 8;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Longest time that anybody waits for the store's answer.
-pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(30);
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most that read from the store at once.
+const MAX_READERS: usize = 32;
+
+/// How often a store that nothing is written to is looked at.
+const VERIFY_EVERY: Duration = Duration::from_secs(1);
 
 /// Sessions of a refused batch that are tried alone before the store itself is
 /// to blame.
@@ -42,6 +49,8 @@ const JOIN_POLL: Duration = Duration::from_millis(2);
 pub struct Sessions {
     shared: Arc<Shared>,
     limit: usize,
+    /// Places for those who read from the store.
+    readers: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -53,6 +62,8 @@ struct Shared {
     keeping: Keeping,
     flush: Duration,
     bus: EventBus,
+    /// What was not written at the end, though it was acknowledged.
+    lost: Mutex<Option<StoreError>>,
     /// Tells the writer that there is something to do.
     work: Condvar,
     /// Tells the actor that something was written, or failed.
@@ -82,6 +93,7 @@ impl Sessions {
             keeping,
             flush: settings.flush_interval(),
             bus,
+            lost: Mutex::default(),
             work: Condvar::new(),
             progress: Notify::new(),
         });
@@ -100,6 +112,7 @@ impl Sessions {
         Ok(Self {
             shared,
             limit,
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
             writer: Mutex::new(writer),
         })
     }
@@ -123,8 +136,51 @@ impl Sessions {
         self.shared.keeping
     }
 
-    pub(super) fn store(&self) -> Option<Arc<dyn StateStore>> {
-        wait(self.shared.store.lock()).clone()
+    /// Reads a session from the store, if there is one and it has it.
+    ///
+    /// # Errors
+    /// What the store says; [`StoreError::Slow`] if it does not answer.
+    pub(super) async fn load(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<StoredSession>, StoreError> {
+        let loaded = self.ask(move |store| store.load(&session)).await?;
+        Ok(loaded.flatten())
+    }
+
+    /// Names the sessions of the store; without one, none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) async fn stored_names(&self) -> Result<Vec<SessionId>, StoreError> {
+        let names = self.ask(|store| store.sessions()).await?;
+        Ok(names.unwrap_or_default())
+    }
+
+    /// Asks the store away from the threads that serve events; a few at a time,
+    /// so that one that hangs does not take all threads.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn StateStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(store) = wait(self.shared.store.lock()).clone() else {
+            return Ok(None);
+        };
+        let readers = Arc::clone(&self.readers);
+        let asked = async move {
+            // It is never closed.
+            let reader = readers.acquire_owned().await;
+            let work = move || {
+                let _reader = reader;
+                work(store.as_ref())
+            };
+            tokio::task::spawn_blocking(work).await
+        };
+        match tokio::time::timeout(MOST_PATIENCE, asked).await {
+            Ok(Ok(result)) => result.map(Some),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(slow()),
+        }
     }
 
     /// Tells the writer of new work; while it gathers, only of much.
@@ -186,7 +242,18 @@ impl Sessions {
 
     /// Has the writer write what waits, and waits at most `limit` for it. Who
     /// still waits then is told so.
-    pub async fn close(&self, limit: Duration) {
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] if acknowledged changes were not written.
+    pub async fn close(&self, limit: Duration) -> Result<(), StoreError> {
+        self.end_writing(limit).await;
+        match wait(self.shared.lost.lock()).clone() {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn end_writing(&self, limit: Duration) {
         self.begin_closing();
         drop(wait(self.shared.store.lock()).take());
         let start = Instant::now();
@@ -206,10 +273,16 @@ impl Sessions {
             }
             if start.elapsed() > limit {
                 tracing::error!("the store did not take the last changes in time");
-                let acks = self.lock().take_acks();
+                let mut table = self.lock();
+                let (acks, changes) = (table.take_acks(), table.unwritten());
+                drop(table);
+                // Those of a synchronous store are told one by one.
+                if self.keeping() == Keeping::Relaxed && changes > 0 {
+                    let reason = slow_after(limit).to_string();
+                    *wait(self.shared.lost.lock()) = Some(StoreError::Lost { changes, reason });
+                }
                 for ack in acks {
-                    let seconds = limit.as_secs();
-                    ack(Err(StoreError::Slow { seconds }));
+                    ack(Err(slow_after(limit)));
                 }
                 return;
             }
@@ -250,7 +323,13 @@ impl Shared {
         let mut table = self.lock();
         table.idle = true;
         while table.waiting() == 0 && !table.closing {
-            table = wait(self.work.wait(table));
+            let (woken, late) = wait(self.work.wait_timeout(table, VERIFY_EVERY));
+            table = woken;
+            if late.timed_out() {
+                drop(table);
+                self.verify(store);
+                table = self.lock();
+            }
         }
         table.idle = false;
         if table.waiting() == 0 {
@@ -290,7 +369,8 @@ impl Shared {
             return None;
         };
         telemetry::store_failed(&error);
-        let mut general = error.is_general();
+        // What does not fit together may fit one by one.
+        let mut general = error.is_general() && !matches!(error, StoreError::Full { .. });
         if general || changes.len() == 1 {
             return Some(Left {
                 changes,
@@ -337,15 +417,35 @@ impl Shared {
         }
     }
 
+    /// Looks whether what is written would be found again.
+    fn verify(&self, store: &dyn StateStore) {
+        let work = AssertUnwindSafe(|| store.verify());
+        let verified = std::panic::catch_unwind(work)
+            .unwrap_or_else(|panic| Err(failed(panicked(panic.as_ref()))));
+        match verified {
+            Ok(()) if self.lock().verifiable => self.works(),
+            Ok(()) => {}
+            Err(error) => self.fails(&error, true),
+        }
+    }
+
     fn works(&self) {
-        if self.lock().failing.take().is_some() {
+        let mut table = self.lock();
+        table.verifiable = false;
+        let failed = table.failing.take();
+        drop(table);
+        if failed.is_some() {
             tracing::info!("the store works again");
             self.bus.publish(Event::StoreRecovered);
         }
     }
 
-    fn fails(&self, error: &StoreError) {
-        if self.lock().failing.replace(error.to_string()).is_none() {
+    fn fails(&self, error: &StoreError, verifiable: bool) {
+        let mut table = self.lock();
+        table.verifiable = verifiable;
+        let before = table.failing.replace(error.to_string());
+        drop(table);
+        if before.is_none() {
             tracing::error!(%error, "the store fails");
             let reason = error.to_string();
             self.bus.publish(Event::StoreFailing { reason });
@@ -363,10 +463,12 @@ impl Shared {
             tracing::error!(error = %left.error, changes, "the last changes were not written");
             let acks = table.take_all_back();
             drop(table);
+            let reason = left.error.to_string();
+            *wait(self.lost.lock()) = Some(StoreError::Lost { changes, reason });
             return refuse(acks, &left.error);
         }
         drop(table);
-        self.fails(&left.error);
+        self.fails(&left.error, false);
         self.progress.notify_waiters();
         // Some sessions alone do not keep the others waiting.
         let longest = if left.general { *pause } else { RETRY.0 };
@@ -392,7 +494,7 @@ impl Shared {
         } = left;
         let sessions = changes.len();
         tracing::error!(%error, sessions, "changes were refused, because the store fails");
-        self.fails(&error);
+        self.fails(&error, false);
         let acks = if general {
             self.lock().take_all_back()
         } else {
@@ -434,7 +536,7 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
     format!("it panicked: {}", text.unwrap_or_default())
 }
 
-pub(super) fn failed(reason: String) -> StoreError {
+fn failed(reason: String) -> StoreError {
     StoreError::Failed {
         file: "of the runtime".to_owned(),
         reason,
@@ -442,9 +544,13 @@ pub(super) fn failed(reason: String) -> StoreError {
 }
 
 /// The store has not answered in time.
-pub(super) fn slow() -> StoreError {
+fn slow() -> StoreError {
+    slow_after(MOST_PATIENCE)
+}
+
+fn slow_after(limit: Duration) -> StoreError {
     StoreError::Slow {
-        seconds: MOST_PATIENCE.as_secs(),
+        seconds: limit.as_secs(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::emotion::{
     EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EventBudget, Happening, JournalEntry,
 };
 use crate::error::Error;
+use crate::event::ActorName;
 use crate::inference::SessionId;
 use crate::store::{SessionChange, StoreError, StoredSession};
 
@@ -138,6 +139,8 @@ pub(super) struct Table {
     silences: Silences,
     /// Why the store does not take anything at the moment.
     pub(super) failing: Option<String>,
+    /// Whether it was a look at the store that told so; then another one tells when it works again.
+    pub(super) verifiable: bool,
     pub(super) closing: bool,
     /// Whether the writer waits for something to do.
     pub(super) idle: bool,
@@ -227,8 +230,9 @@ impl Table {
         act: impl FnOnce(&mut EmotionTracker) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Some(held) = self.held.get_mut(session) else {
-            return Err(Error::Stopped {
-                reason: "the session left in the middle of a change".to_owned(),
+            // Nothing was changed; callers make sure that it is held.
+            return Err(Error::Uncertain {
+                actor: ActorName::Emotion.as_str(),
             });
         };
         // A copy, so that a failure on the way leaves the state whole.

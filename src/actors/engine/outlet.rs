@@ -82,6 +82,7 @@ pub(crate) fn stream(
         line,
         reader: None,
         ready: VecDeque::new(),
+        dropped: 0,
         over: false,
     };
     (outlet, stream)
@@ -248,9 +249,23 @@ pub struct GenerationStream {
     /// What was read and not yielded yet.
     ready: VecDeque<GenerationEvent>,
     over: bool,
+    /// Messages that did not fit into the prompt.
+    dropped: usize,
 }
 
 impl GenerationStream {
+    /// Notes how many messages did not fit into the prompt.
+    pub(crate) fn without_messages(mut self, dropped: usize) -> Self {
+        self.dropped = dropped;
+        self
+    }
+
+    /// Messages that were left out of the prompt, the oldest, because they did
+    /// not fit into the context (`model.context_overflow = "drop-oldest"`).
+    pub fn dropped_messages(&self) -> usize {
+        self.dropped
+    }
+
     /// Reads the reply.
     pub(crate) fn with_reader(mut self, reader: ReplyReader) -> Self {
         self.reader = Some(reader);

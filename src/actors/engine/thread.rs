@@ -135,7 +135,8 @@ fn run(
     let (mut scheduler, metrics) = match loaded {
         Ok((scheduler, model)) => {
             // Whoever hears that the model is loaded finds its metrics.
-            let metrics = StepMetrics::new(&model.facts.name);
+            let label = wiring.settings.metrics.model_label(&model.facts.name);
+            let metrics = StepMetrics::new(label);
             if report.send(Ok((model, scheduler.desk()))).is_err() {
                 return;
             }

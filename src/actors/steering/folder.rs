@@ -47,10 +47,10 @@ pub(super) fn read_at_rest(folder: &Path) -> Reading {
 /// What changes with any file of a library, whether it is written to, replaced
 /// or reached by another link.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp(BTreeMap<OsString, Option<(u64, Option<SystemTime>, u64)>>);
+pub(super) struct Stamp(BTreeMap<OsString, Option<(u64, Option<SystemTime>, u64)>>);
 
 impl Stamp {
-    fn of(folder: &Path) -> Self {
+    pub(super) fn of(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name());
         let names = names.filter(|name| name.to_str().is_some_and(is_library_file));

@@ -1,11 +1,17 @@
 //! Noticing changes of the folder of vectors.
+//!
+//! The system tells of them. Where it cannot, because all of its watches are
+//! taken by others, the folder is looked at from time to time instead.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::folder::Stamp;
 
 /// Most links followed on the way to the folder, as systems do.
 const MOST_LINKS: usize = 40;
@@ -13,18 +19,33 @@ const MOST_LINKS: usize = 40;
 /// Most times that watches are laid because the way changed meanwhile.
 const MOST_LAYINGS: usize = 8;
 
+/// How often the folder is looked at where the system tells nothing.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+
 /// Watches a folder, so that one that appears later, is replaced, or lies
 /// behind a link that is switched over is noticed too. What else happens
 /// beside it does not count.
 pub(super) struct FolderWatch {
-    watcher: RecommendedWatcher,
     folder: PathBuf,
-    watched: Vec<PathBuf>,
+    means: Means,
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
+/// How changes are noticed.
+enum Means {
+    /// The system tells.
+    System {
+        watcher: RecommendedWatcher,
+        watched: Vec<PathBuf>,
+    },
+    /// A thread looks, until this is dropped.
+    Polling { _stop: mpsc::Sender<()> },
+    /// Not at all: not even a thread could be started.
+    Nothing,
+}
+
 struct Shared {
+    changed: Box<dyn Fn() + Send + Sync>,
     told: AtomicBool,
     way: Mutex<Way>,
 }
@@ -47,27 +68,57 @@ impl Shared {
             Err(_) => true,
         }
     }
+
+    /// Tells of a change: one message at a time, however fast the folder changes.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            (self.changed)();
+        }
+    }
 }
 
 impl FolderWatch {
     /// Starts to watch; `changed` is called on another thread.
+    ///
+    /// # Errors
+    /// If the path is none. A system that cannot watch is no error.
     pub(super) fn start(
         folder: &Path,
-        changed: impl Fn() + Send + 'static,
-    ) -> notify::Result<Self> {
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        Self::start_with(folder, changed, true)
+    }
+
+    fn start_with(
+        folder: &Path,
+        changed: impl Fn() + Send + Sync + 'static,
+        ask_system: bool,
+    ) -> std::io::Result<Self> {
         let folder = std::path::absolute(folder)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            changed: Box::new(changed),
+            told: AtomicBool::default(),
+            way: Mutex::default(),
+        });
         let seen = Arc::clone(&shared);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // One message at a time, however fast the folder changes.
-            if seen.concerns(&event) && !seen.told.swap(true, Ordering::AcqRel) {
-                changed();
-            }
-        })?;
+        let watcher = ask_system.then(|| {
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if seen.concerns(&event) {
+                    seen.tell();
+                }
+            })
+        });
+        let means = match watcher {
+            Some(Ok(watcher)) => Means::System {
+                watcher,
+                watched: Vec::new(),
+            },
+            Some(Err(error)) => poll(&folder, &shared, &error.to_string()),
+            None => poll(&folder, &shared, "not asked for"),
+        };
         let mut watch = Self {
-            watcher,
             folder,
-            watched: Vec::new(),
+            means,
             shared,
         };
         watch.rearm();
@@ -87,8 +138,11 @@ impl FolderWatch {
     /// Watches what exists by now. A watch follows a folder's identity, not
     /// its path, so it is laid anew after every change.
     pub(super) fn rearm(&mut self) {
-        for folder in self.watched.drain(..) {
-            let _ = self.watcher.unwatch(&folder);
+        let Means::System { watcher, watched } = &mut self.means else {
+            return;
+        };
+        for folder in watched.drain(..) {
+            let _ = watcher.unwatch(&folder);
         }
         // What comes to be before its watch is laid is seen in the next round.
         let mut laid = None;
@@ -99,30 +153,69 @@ impl FolderWatch {
             }
             self.shared.way().clone_from(&way);
             for folder in &way.watched {
-                if !self.watched.contains(folder) {
-                    self.lay(folder);
+                if watched.contains(folder) {
+                    continue;
+                }
+                match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                    Ok(()) => watched.push(folder.to_owned()),
+                    Err(error) if folder.exists() => {
+                        self.means = poll(&self.folder, &self.shared, &error.to_string());
+                        return;
+                    }
+                    Err(_) => {}
                 }
             }
             laid = Some(way);
         }
     }
+}
 
-    fn lay(&mut self, folder: &Path) {
-        match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-            Ok(()) => self.watched.push(folder.to_owned()),
-            Err(error) if folder.exists() => {
-                tracing::warn!(%error, folder = %folder.display(), "cannot watch");
+/// Looks at the folder from time to time.
+fn poll(folder: &Path, shared: &Arc<Shared>, reason: &str) -> Means {
+    let seconds = POLL_EVERY.as_secs();
+    tracing::warn!(
+        reason,
+        folder = %folder.display(),
+        "the system cannot watch the folder of vectors: it is looked at every {seconds} s"
+    );
+    let (stop, stopped) = mpsc::channel();
+    let (own, shared) = (folder.to_owned(), Arc::clone(shared));
+    let mut last = look(&own);
+    let looking = move || {
+        while stopped.recv_timeout(POLL_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let now = look(&own);
+            if now != last {
+                last = now;
+                shared.tell();
             }
-            Err(_) => {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("elpis-vectors".to_owned());
+    match thread.spawn(looking) {
+        Ok(_) => Means::Polling { _stop: stop },
+        Err(error) => {
+            tracing::warn!(%error, "changes of the folder of vectors are not noticed");
+            Means::Nothing
         }
     }
 }
 
+/// All that changes with the vectors or the way to them.
+fn look(folder: &Path) -> (Way, Stamp) {
+    let way = Way::to(folder);
+    let stamp = Stamp::of(&way.end);
+    (way, stamp)
+}
+
 impl std::fmt::Debug for FolderWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let watched = match &self.means {
+            Means::System { watched, .. } => watched.as_slice(),
+            Means::Polling { .. } | Means::Nothing => &[],
+        };
         f.debug_struct("FolderWatch")
             .field("folder", &self.folder)
-            .field("watched", &self.watched)
+            .field("watched", &watched)
             .finish_non_exhaustive()
     }
 }
@@ -286,5 +379,36 @@ mod tests {
         assert!(watch.told());
         watch.heard();
         assert!(!watch.told() || told.recv_timeout(Duration::from_secs(20)).is_ok());
+    }
+
+    #[test]
+    fn without_the_systems_help_changes_are_noticed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = folder.path().join("vectors");
+        let (tell, told) = mpsc::channel();
+        let tell = move || tell.send(()).unwrap_or_default();
+        let watch = FolderWatch::start_with(&vectors, tell, false).unwrap();
+        let long = Duration::from_secs(20);
+        let deeds: [&dyn Fn(); 4] = [
+            &|| std::fs::create_dir(&vectors).unwrap(),
+            &|| std::fs::write(vectors.join("calm.pt"), "new").unwrap(),
+            &|| std::fs::write(vectors.join("calm.pt"), "now").unwrap(),
+            &|| std::fs::remove_file(vectors.join("calm.pt")).unwrap(),
+        ];
+        for (number, deed) in deeds.iter().enumerate() {
+            deed();
+            told.recv_timeout(long)
+                .unwrap_or_else(|_| panic!("deed {number}"));
+            watch.heard();
+        }
+        std::fs::write(vectors.join("notes.txt"), "beside").unwrap();
+        assert!(told.recv_timeout(3 * POLL_EVERY).is_err());
+        // The thread ends with the watch.
+        let shared = Arc::downgrade(&watch.shared);
+        drop(watch);
+        assert!((0..2000).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            shared.upgrade().is_none()
+        }));
     }
 }

@@ -9,12 +9,19 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::super::digest::WeightsDigest;
+use super::super::heartbeat;
 use super::super::memory::SystemMemory;
 use super::super::part::Part;
 use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
 use super::log;
 
 const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+
+/// Hears how far loading is, in [0, 1], and lets it go on.
+extern "C" fn go_on(_progress: f32, _data: *mut std::ffi::c_void) -> bool {
+    heartbeat::beat();
+    true
+}
 
 /// A model that stays loaded until the last owner is dropped.
 #[derive(Debug)]
@@ -124,6 +131,7 @@ impl Model {
             sys::LLAMA_LOAD_MODE_NONE
         };
         params.use_extra_bufts = settings.use_extra_bufts;
+        params.progress_callback = Some(go_on);
         if let Some(split) = &tensor_split {
             params.tensor_split = split.as_ptr();
         }

@@ -133,8 +133,6 @@ impl Parts {
                 stream.set_read_timeout(bound)?;
                 stream.set_write_timeout(bound)?;
             }
-            // A model may take as long to load as it likes.
-            self.connection.set_read_timeout(None)?;
             descriptors::send(&self.connection, [theirs.as_fd(), self.logits.as_fd()])
         };
         give().map_err(|error| self.process.life.failed(&error, bound))

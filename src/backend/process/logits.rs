@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -86,14 +87,27 @@ impl SharedLogits {
             .ok_or_else(|| invalid("the logits have no possible size"))
     }
 
-    /// A row, as it was written last.
-    pub(super) fn row(&self, row: usize) -> Option<&[f32]> {
-        let start = self.start(row)?;
-        // SAFETY: `start` has `n_vocab` floats behind it, aligned because a map
-        // begins on a page. Every pattern of bits is a float. The worker writes
-        // only while it evaluates a batch, for which the backend is borrowed
-        // mutably, so nothing changes under the slice.
-        Some(unsafe { std::slice::from_raw_parts(start, self.n_vocab) })
+    /// Copies the first rows as they are now; `false` if there are not so many.
+    #[expect(clippy::cast_ptr_alignment, reason = "a map begins on a page")]
+    pub(super) fn copy_rows(&self, rows: usize, to: &mut Vec<f32>) -> bool {
+        to.clear();
+        if rows == 0 {
+            return true;
+        }
+        let Some(map) = self.map.as_ref().filter(|_| rows <= self.rows) else {
+            return false;
+        };
+        let start = map.as_mut_ptr().cast::<u32>();
+        let numbers = (0..rows * self.n_vocab).map(|index| {
+            // SAFETY: the map has `self.rows * n_vocab` numbers of four bytes, and
+            // begins on a page, so each is aligned. This process only ever reads
+            // them like this, and atomically, because the worker may write to them
+            // at any time. Every pattern of bits is a float.
+            let number = unsafe { AtomicU32::from_ptr(start.add(index)) };
+            f32::from_bits(number.load(Ordering::Relaxed))
+        });
+        to.extend(numbers);
+        true
     }
 
     /// Writes a row; `false` if there is no such row or it has another length.
@@ -104,9 +118,9 @@ impl SharedLogits {
         if logits.len() != self.n_vocab {
             return false;
         }
-        // SAFETY: as in `row`; the logits lie in memory of this process alone,
-        // so the two do not overlap, and the runtime reads only when the batch
-        // is done.
+        // SAFETY: `start` has `n_vocab` floats behind it, aligned because a map
+        // begins on a page. The logits lie in memory of this process alone, so the
+        // two do not overlap, and the runtime reads only when the batch is done.
         unsafe { std::ptr::copy_nonoverlapping(logits.as_ptr(), start, logits.len()) };
         true
     }

@@ -2,7 +2,8 @@
 //!
 //! The worker begins with a [`Hello`]. The runtime answers with two
 //! descriptors, the connection for texts and the memory for logits, and with
-//! [`Request::Load`]; from then on every request has one reply. Texts have a
+//! [`Request::Load`]; from then on every request has one reply, before which
+//! come signs of life while the model is loaded. Texts have a
 //! connection of their own, so that they do not wait for a batch.
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,8 @@ pub(super) enum Request {
 pub(super) enum Reply {
     /// Done; what was asked for is in the blob or in the shared memory.
     Done,
+    /// The model is still being loaded, and has come a step further.
+    Loading,
     Loaded(Box<Loaded>),
     Failed(#[serde(with = "ErrorDef")] BackendError),
 }

@@ -1,9 +1,11 @@
 //! The worker's side.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -14,7 +16,9 @@ use super::frame::{Channel, invalid};
 use super::logits::SharedLogits;
 use super::plans::Plans;
 use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, push_floats};
-use crate::backend::{Backend, BackendError, Batch, Token, Tokenizer, load_here, worker};
+use crate::backend::{
+    Backend, BackendError, Batch, Token, Tokenizer, heartbeat, load_here, worker,
+};
 
 /// Serves the runtime that started this process until it has enough.
 pub(in crate::backend) fn serve() -> ! {
@@ -54,7 +58,18 @@ fn run() -> io::Result<()> {
     let Request::Load(load) = connection.receive()? else {
         return Err(invalid("a model must be loaded first"));
     };
-    match load_model(*load) {
+    // Who waits learns that the model is still being loaded.
+    let connection = Rc::new(RefCell::new(connection));
+    let told = Rc::clone(&connection);
+    let tell = move || {
+        // One that is gone is noticed by the thread for texts.
+        let _ = told.borrow_mut().send(&Reply::Loading, &[]);
+    };
+    let loaded = heartbeat::listening(tell, || load_model(*load));
+    let Some(mut connection) = Rc::into_inner(connection).map(RefCell::into_inner) else {
+        return Err(invalid("the connection is in use"));
+    };
+    match loaded {
         Ok((backend, loaded, pieces)) => {
             tokenizer.get_or_init(|| backend.tokenizer());
             let logits = SharedLogits::new(File::from(logits), loaded.facts.n_vocab);

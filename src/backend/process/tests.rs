@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -282,18 +283,59 @@ fn a_plan_without_its_values_is_refused() {
 }
 
 #[test]
+fn a_model_may_take_long_to_load_as_long_as_there_are_signs_of_life() {
+    let bound = Duration::from_millis(400);
+    let loading = |signs: u32, then: Option<Reply>| {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(bound)).unwrap();
+        let worker = std::thread::spawn(move || {
+            let mut channel = Channel::new(theirs);
+            for _ in 0..signs {
+                channel.send(&Reply::Loading, &[]).unwrap();
+                std::thread::sleep(bound / 4);
+            }
+            match then {
+                Some(reply) => channel.send(&reply, &[]).unwrap(),
+                // It hangs, and its connection stays open.
+                None => std::thread::sleep(2 * bound),
+            }
+        });
+        let received = super::receive_loaded(&mut Channel::new(ours));
+        worker.join().unwrap();
+        received
+    };
+    let failed = Reply::Failed(BackendError::NoBundledModel);
+    let refused = loading(10, Some(failed)).unwrap().unwrap_err();
+    assert_eq!(refused, BackendError::NoBundledModel);
+    let kind = loading(2, None).unwrap_err().kind();
+    assert!(
+        matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        "{kind:?}"
+    );
+    let kind = loading(0, Some(Reply::Done)).unwrap_err().kind();
+    assert_eq!(kind, io::ErrorKind::InvalidData);
+}
+
+#[test]
 fn logits_are_seen_on_both_sides() {
     let file = logits::create().unwrap();
     let mut ours = SharedLogits::new(file.try_clone().unwrap(), 3);
     let mut theirs = SharedLogits::new(file, 3);
     assert!(theirs.see(2).is_err(), "there is no room yet");
-    assert!(ours.row(0).is_none() && !theirs.write(0, &[0.0; 3]));
+    let mut copied = vec![7.0];
+    assert!(!ours.copy_rows(1, &mut copied) && !theirs.write(0, &[0.0; 3]));
+    assert!(ours.copy_rows(0, &mut copied) && copied.is_empty());
     for rows in [2, 5000] {
         ours.grow(rows).unwrap();
         theirs.see(ours.rows()).unwrap();
         assert!(theirs.write(rows - 1, &[1.0, rows as f32, 3.0]));
-        assert_eq!(ours.row(rows - 1), Some([1.0, rows as f32, 3.0].as_slice()));
-        assert!(ours.row(rows).is_none() && !theirs.write(rows, &[0.0; 3]));
+        assert!(ours.copy_rows(rows, &mut copied));
+        assert_eq!(copied.len(), 3 * rows);
+        assert_eq!(copied[3 * rows - 3..], [1.0, rows as f32, 3.0]);
+        // A worker that writes at the wrong time changes nothing that was copied.
+        assert!(theirs.write(rows - 1, &[f32::NAN; 3]));
+        assert_eq!(copied[3 * rows - 3..], [1.0, rows as f32, 3.0]);
+        assert!(!ours.copy_rows(rows + 1, &mut copied) && !theirs.write(rows, &[0.0; 3]));
         assert!(!theirs.write(0, &[0.0; 4]));
     }
     ours.grow(1).unwrap();

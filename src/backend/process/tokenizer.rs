@@ -72,7 +72,7 @@ impl RemoteTokenizer {
                     Err(invalid("half a token"))
                 }
             }
-            Reply::Loaded(_) => Err(invalid("an answer to another question")),
+            Reply::Loaded(_) | Reply::Loading => Err(invalid("an answer to another question")),
         }
     }
 }

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::{Checkpoint, Entry};
 use super::native;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, heartbeat};
 
 /// The names that text models stand under, plain and within models that also
 /// see images; the output layer stands beside them.
@@ -242,6 +242,7 @@ impl<'a> Loader<'a> {
         shape: &[usize],
         device: Device,
     ) -> Result<Tensor, BackendError> {
+        heartbeat::beat();
         let name = self.full(name);
         let wrong = |entry: Option<&Entry>, reason: String| BackendError::Checkpoint {
             path: self.checkpoint.path_of(entry),

@@ -42,6 +42,7 @@ impl Seen<'_> {
     /// Everything that there is to warn of.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut found = Vec::new();
+        found.extend(self.source());
         found.extend(self.gpu());
         found.extend(self.threads());
         found.extend(self.spinning());
@@ -72,6 +73,18 @@ impl Seen<'_> {
     /// Whether no layer lies on a GPU.
     fn on_processor(&self) -> bool {
         !self.hardware.selected.is_gpu() || self.loaded.settings.model.gpu_layers == 0
+    }
+
+    /// What will answer, and how it is fetched.
+    fn source(&self) -> Vec<Warning> {
+        let mut found = Vec::new();
+        if self.loaded.settings.model.path.is_none() && self.is_set("model.path") {
+            let origin = self.origin("model.path").to_string();
+            found.push(Warning::BundledInstead { origin });
+        }
+        let endpoint = self.around.plain_token_endpoint.clone();
+        found.extend(endpoint.map(|endpoint| Warning::TokenInTheClear { endpoint }));
+        found
     }
 
     fn gpu(&self) -> Option<Warning> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::backend::environment;
 use crate::backend::memory::SystemMemory;
+use crate::hub::Hub;
 use crate::settings::{ModelSource, Settings};
 
 /// A maker of GPUs whose driver can be seen without its toolkit.
@@ -80,6 +81,8 @@ pub(super) struct Surroundings {
     pub(super) store: Option<StorePlace>,
     /// Whether the folder of the settings is there; `None` if they name none.
     pub(super) vectors_folder: Option<bool>,
+    /// The Hub's address, if the model comes from there and a token goes with it unencrypted.
+    pub(super) plain_token_endpoint: Option<String>,
 }
 
 impl Surroundings {
@@ -92,6 +95,7 @@ impl Surroundings {
             spin_count: variable(environment::SPIN_COUNT),
             wait_policy: variable("OMP_WAIT_POLICY"),
             memory: SystemMemory::look().map(|memory| memory.available),
+            plain_token_endpoint: Self::token_in_the_clear(settings),
             weights: match model {
                 Some(ModelSource::File(path)) => {
                     std::fs::metadata(path).ok().map(|file| file.len())
@@ -104,6 +108,14 @@ impl Surroundings {
                 .emotion_vectors_dir
                 .as_deref()
                 .map(Path::is_dir),
+        }
+    }
+
+    /// The Hub's address, if the model comes from there and a token goes with it unencrypted.
+    pub(super) fn token_in_the_clear(settings: &Settings) -> Option<String> {
+        match settings.model_source() {
+            Ok(ModelSource::Hub { .. }) => Hub::new().plain_token_endpoint(),
+            _ => None,
         }
     }
 }

@@ -14,7 +14,15 @@ use crate::settings::BackendKind;
 /// The name of a variant, in kebab case, is its code; its fields are the figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "code", content = "figures", rename_all = "kebab-case")]
-pub(super) enum Warning {
+pub(in crate::cli) enum Warning {
+    /// A path was set to nothing, and the bundled model answers.
+    BundledInstead {
+        origin: String,
+    },
+    /// Whoever is on the way to the Hub can read the token.
+    TokenInTheClear {
+        endpoint: String,
+    },
     /// The machine has a GPU that the backend does not see.
     GpuNotSeen {
         gpu: Gpu,
@@ -106,8 +114,14 @@ pub(super) enum Warning {
 impl Warning {
     /// What is wrong, with the figures.
     #[expect(clippy::too_many_lines, reason = "a table of words")]
-    pub(super) fn problem(&self) -> String {
+    pub(in crate::cli) fn problem(&self) -> String {
         match self {
+            Self::BundledInstead { origin } => {
+                format!("model.path is empty (from {origin}): the small bundled model answers")
+            }
+            Self::TokenInTheClear { endpoint } => format!(
+                "the token of the Hub goes to {endpoint} without encryption: whoever is on the way can read it"
+            ),
             Self::GpuNotSeen { gpu, backend, .. } => format!(
                 "the driver of an {gpu} GPU is there, and {backend} sees no GPU: the model runs on the CPU"
             ),
@@ -219,8 +233,14 @@ impl Warning {
     }
 
     /// What to do about it.
-    pub(super) fn advice(&self) -> String {
+    pub(in crate::cli) fn advice(&self) -> String {
         match self {
+            Self::BundledInstead { .. } => {
+                "set model.path to a file, a folder or an id of the Hub, or unset it".to_owned()
+            }
+            Self::TokenInTheClear { .. } => {
+                "set HF_ENDPOINT to an address with https://, or unset HF_TOKEN".to_owned()
+            }
             Self::GpuNotSeen {
                 backend: BackendKind::Transformers,
                 ..

@@ -37,6 +37,7 @@ pub(super) fn fault(fault: &Fault) -> Hint {
         Fault::DamagedSessions { .. } => {
             say("restore a copy, or save the others with `elpis store export --session ID`")
         }
+        Fault::NotForgotten => say("answer `y`, or give --yes"),
         Fault::NothingToChat => {
             say("run it in a terminal, in a container with `-it`; or give a message on each line")
         }

@@ -3,11 +3,20 @@
 use std::path::Path;
 
 use super::{Hint, say};
-use crate::backend::{BackendError, BackendKind, available_backends};
+use crate::backend::memory::SystemMemory;
+use crate::backend::{BackendError, BackendKind, WorkerEnd, available_backends};
 use crate::hub::HubError;
 
 const LESS_MEMORY: &str = "if memory ran out, a smaller model.context_length, fewer runtime.n_parallel or a \
                            smaller quantisation need less";
+
+/// Native calls that fail for want of memory.
+const TAKES_MEMORY: [&str; 4] = [
+    "llama_init_from_model",
+    "allocating the key-value cache",
+    "loading weights",
+    "shared memory",
+];
 
 pub(super) fn backend(error: &BackendError) -> Hint {
     match error {
@@ -16,9 +25,7 @@ pub(super) fn backend(error: &BackendError) -> Hint {
             "check model.path, and who may read the file; a relative path counts from the working directory",
         ),
         BackendError::NotAModel { path, .. } => not_a_model(path),
-        BackendError::Load { .. } => Some(format!(
-            "{LESS_MEMORY}; if the download was cut short, fetch the file again; ELPIS_LOG=debug shows more"
-        )),
+        BackendError::Load { path, .. } => Some(load(path)),
         BackendError::Checkpoint { .. } => say(
             "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and \
              a GGUF file of the model runs with model.backend = \"llama-cpp\"",
@@ -33,10 +40,31 @@ pub(super) fn backend(error: &BackendError) -> Hint {
         BackendError::CacheFull { .. } => {
             say("ask again with a shorter conversation, or raise model.context_length")
         }
-        BackendError::Native { .. } => Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more")),
-        BackendError::WorkerDied { .. } => Some(format!(
-            "{LESS_MEMORY}; the system's log says whether it ended the process"
-        )),
+        BackendError::Native { call, .. } if TAKES_MEMORY.contains(call) => {
+            Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more"))
+        }
+        BackendError::Native { .. } => {
+            say("ELPIS_LOG=debug shows what led to it; `elpis doctor` tries the same settings")
+        }
+        BackendError::WorkerDied { .. } => Some(match error.worker_end() {
+            Some(WorkerEnd::Killed) => {
+                format!("{LESS_MEMORY}; the system's log says whether it ended the process")
+            }
+            Some(WorkerEnd::Aborted) => {
+                "the native library gave up, and its last words stand above: fetch the model again if its file \
+                 may be damaged; what is no fault of the file is worth a report"
+                    .to_owned()
+            }
+            Some(WorkerEnd::Crashed) => {
+                "the native library crashed: fetch the model again if its file may be damaged; what is no fault \
+                 of the file is worth a report"
+                    .to_owned()
+            }
+            Some(WorkerEnd::Silent) => {
+                "raise runtime.watchdog_seconds above the longest step of this machine".to_owned()
+            }
+            Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
+        }),
         // They name the way out, or are met by a backend's caller alone.
         BackendError::NoBundledModel
         | BackendError::WorkerUnusable { .. }
@@ -44,6 +72,17 @@ pub(super) fn backend(error: &BackendError) -> Hint {
         | BackendError::PastGone { .. }
         | BackendError::ForeignControlToken { .. }
         | BackendError::NoLogits { .. } => None,
+    }
+}
+
+/// What may be wrong with a file that the library refuses.
+fn load(path: &Path) -> String {
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let fits = SystemMemory::look().is_none_or(|memory| memory.available > size);
+    if fits {
+        "the file may be damaged, or its download was cut short: fetch it again; ELPIS_LOG=debug shows more".to_owned()
+    } else {
+        format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more")
     }
 }
 
@@ -111,6 +150,18 @@ pub(super) fn hub(error: &HubError) -> Hint {
             say("wait some minutes; with a token in HF_TOKEN the Hub allows more")
         }
         HubError::Server { .. } => say("try again later; a download goes on where it ended"),
+        HubError::BadAnswer { .. } => {
+            say("check HF_ENDPOINT; a mirror may be faulty, or not to be trusted")
+        }
+        HubError::BadEndpoint { .. } => say("correct HF_ENDPOINT, or unset it for the public Hub"),
+        HubError::BadToken => say("correct HF_TOKEN, or the file that HF_TOKEN_PATH names"),
+        HubError::NoCache => say("set HF_HOME to a folder for the files of the Hub"),
+        HubError::Oversize { .. } => say(
+            "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty",
+        ),
+        HubError::LfsPointer { .. } => {
+            say("fetch from the public Hub by unsetting HF_ENDPOINT, or name another file")
+        }
         HubError::Incomplete { .. } => say("run the same command again"),
         HubError::Checksum { .. } => say("run the same command again: it is fetched anew"),
         HubError::Io { .. } => {

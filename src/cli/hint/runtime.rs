@@ -24,7 +24,16 @@ pub(super) fn error(error: &Error) -> Hint {
         Error::TooManySessions { .. } => say(
             "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
         ),
-        Error::Stopped { .. } => stopped(),
+        // What led to it may know.
+        Error::Failed { source, .. }
+        | Error::Stopped {
+            source: Some(source),
+            ..
+        } => {
+            let hints = super::hints(&**source);
+            hints.into_iter().next().or_else(stopped)
+        }
+        Error::Stopped { source: None, .. } => stopped(),
         Error::Uncertain { .. } => say("look at the state, and send it again if it is missing"),
         // They name what is allowed.
         Error::Emotion(_) | Error::ChatFormat { .. } => None,
@@ -78,7 +87,7 @@ pub(super) fn engine(error: &EngineError) -> Hint {
 pub(super) fn request(error: &RequestError) -> Hint {
     match error {
         RequestError::PromptTooLong { .. } => say(
-            "shorten the conversation, raise model.context_length, or set model.context_overflow = \"drop-oldest\"",
+            "shorten the message, or raise model.context_length; with model.context_overflow = \"drop-oldest\" earlier messages make room",
         ),
         RequestError::ControlToken { .. } => say(
             "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters",

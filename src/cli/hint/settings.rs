@@ -10,6 +10,11 @@ const TILDE: &str = "`~` is the shell's, and is not known in settings: write the
 
 pub(super) fn settings(error: &SettingsError) -> Hint {
     match error {
+        SettingsError::Unreadable { source, .. }
+            if source.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            say("it must be a text in UTF-8")
+        }
         SettingsError::Unreadable { .. } => say(
             "check the path, and who may read it; a relative one counts from the working directory",
         ),

@@ -21,11 +21,17 @@ pub(super) fn store(error: &StoreError) -> Hint {
             "`elpis store check {file}` names every damaged session, `elpis store export {file} --session ID` saves \
              the others"
         )),
+        StoreError::Gone { .. } => say(
+            "put the file back and the store goes on; otherwise end the program before it does more that is not kept",
+        ),
         StoreError::Full { .. } => say("make room on the disk, or raise store.max_mib"),
         StoreError::ReadOnly { .. } => say("check who may write the file and its folder"),
         StoreError::Behind { .. } => {
             say("repair what the reason names; what waits is written then")
         }
+        StoreError::Lost { .. } => say(
+            "repair what the reason names before the next start; a store in durability \"sync\" tells at each event",
+        ),
         StoreError::Slow { .. } => {
             say("look at the disk, and whether the file lies on a network file system")
         }

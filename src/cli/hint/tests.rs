@@ -68,7 +68,51 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
                 reason: reason(),
             })
             .into(),
+            Some("fetch it again"),
+        ),
+        (
+            BackendError::Native {
+                call: "llama_init_from_model",
+                reason: reason(),
+            }
+            .into(),
             Some("runtime.n_parallel"),
+        ),
+        (
+            BackendError::Native {
+                call: "llama_decode",
+                reason: reason(),
+            }
+            .into(),
+            Some("elpis doctor"),
+        ),
+        (
+            BackendError::WorkerDied {
+                reason: text("it was ended by signal 9 (SIGKILL, as when memory runs out)"),
+            }
+            .into(),
+            Some("if memory ran out"),
+        ),
+        (
+            BackendError::WorkerDied {
+                reason: text("it was ended by signal 6 (SIGABRT)"),
+            }
+            .into(),
+            Some("gave up"),
+        ),
+        (
+            BackendError::WorkerDied {
+                reason: text("it was ended by signal 11 (SIGSEGV)"),
+            }
+            .into(),
+            Some("crashed"),
+        ),
+        (
+            BackendError::WorkerDied {
+                reason: text("it gave no answer for 2 s and was killed"),
+            }
+            .into(),
+            Some("runtime.watchdog_seconds"),
         ),
         (
             BackendError::Limit {

@@ -4,80 +4,52 @@ use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
-use crate::emotion::relive;
-use crate::inference::SessionId;
-use crate::store::{SqliteStore, StateStore, StoreError};
+use crate::cli::progress::Counting;
+use crate::cli::{Failure, complain, counted};
+use crate::store::SqliteStore;
 
-pub(super) fn check(file: &Path) -> Result<(), Failure> {
+/// Damaged sessions that are named one by one.
+const MAX_NAMED: usize = 100;
+
+pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
     let store = SqliteStore::open_to_read(file)?;
+    let counting = Counting::begin("checking the file", quiet);
     store.check_file()?;
-    let sessions = store.sessions()?;
-    let (mut entries, mut wrong) = (0, 0_usize);
-    for session in &sessions {
-        match check_session(&store, session) {
-            Ok(count) => entries += count,
+    counting.go_on("checking the sessions", store.count()?);
+    let (mut sessions, mut entries, mut wrong) = (0_usize, 0_u64, 0_usize);
+    store.check_each(&mut |found| {
+        sessions += 1;
+        match found.state {
+            Ok(_) => entries += found.entries,
             Err(error) => {
-                eprintln!("elpis: {error}");
+                if wrong < MAX_NAMED {
+                    counting.aside(|| complain(&format!("elpis: {error}")));
+                }
                 wrong += 1;
             }
         }
+        counting.step();
+        ControlFlow::Continue(())
+    })?;
+    drop(counting);
+    if wrong > MAX_NAMED {
+        complain(&format!("elpis: and {} more", wrong - MAX_NAMED));
     }
     if wrong > 0 {
-        let all = sessions.len();
         return Err(Fault::DamagedSessions {
             file: file.display().to_string(),
             wrong,
-            all,
+            all: sessions,
         }
         .into());
     }
     writeln!(
         stdout(),
-        "{}: {} sessions, {entries} journal entries, whole",
+        "{}: {}, {}, whole",
         file.display(),
-        sessions.len()
+        counted(sessions as u64, "session", "sessions"),
+        counted(entries, "journal entry", "journal entries"),
     )?;
     Ok(())
-}
-
-fn check_session(store: &SqliteStore, session: &SessionId) -> Result<u64, Failure> {
-    let Some(kept) = store.load(session)? else {
-        return Ok(0); // It was forgotten meanwhile.
-    };
-    let mut again = None;
-    let (mut count, mut fault) = (0, None);
-    let visit = &mut |entry| {
-        // The owner may have gone on meanwhile.
-        if count == kept.entries {
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        match relive(&mut again, &entry) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                fault = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    };
-    store.journal(session, visit)?;
-    let reason = match fault {
-        Some(error) => format!("entry {} of its journal: {error}", count - 1),
-        None if count < kept.entries => {
-            format!("its journal ends after {count} of {} entries", kept.entries)
-        }
-        None if again.as_ref() != Some(&kept.tracker) => {
-            "its journal leads to another state than the one that is kept".to_owned()
-        }
-        None => return Ok(count),
-    };
-    let file = store.file().to_owned();
-    Err(StoreError::DamagedSession {
-        file,
-        session: session.to_string(),
-        reason,
-    }
-    .into())
 }

@@ -1,36 +1,55 @@
 //! `elpis store list` and `elpis store forget`
 
-use std::io::{Write, stdout};
+use std::io::{BufRead, BufWriter, IsTerminal, Write, stdin, stdout};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
+use crate::cli::{Failure, complain, counted};
 use crate::clock::{Clock, SystemClock};
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
 use crate::store::{SessionChange, SqliteStore, StateStore};
 
-/// Tells of each session how it feels by now.
+/// Tells of each session how it feels by now, in the order of their names.
 pub(super) fn list(file: &Path) -> Result<(), Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let now = SystemClock::default().now();
-    let mut out = stdout().lock();
-    for session in store.sessions()? {
-        let Some(kept) = store.load(&session)? else {
-            continue; // It was forgotten meanwhile.
-        };
-        let mood = kept.tracker.snapshot_at(now);
+    let mut lines = Vec::new();
+    let (mut all, mut wrong) = (0_usize, 0_usize);
+    store.moods(now, &mut |found| {
+        all += 1;
+        match found.state {
+            Ok(mood) => lines.push((found.name, mood, found.entries)),
+            Err(error) => {
+                complain(&format!("elpis: {error}"));
+                wrong += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    lines.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    let mut out = BufWriter::new(stdout().lock());
+    for (session, mood, entries) in lines {
         writeln!(
             out,
-            "{session}\t{}\tvalence {:+.2}\tarousal {:+.2}\t{} journal entries",
-            mood.quadrant, mood.valence, mood.arousal, kept.entries
+            "{session}\t{}\tvalence {:+.2}\tarousal {:+.2}\t{}",
+            mood.quadrant(),
+            mood.valence(),
+            mood.arousal(),
+            counted(entries, "journal entry", "journal entries"),
         )?;
+    }
+    out.flush()?;
+    if wrong > 0 {
+        let file = file.display().to_string();
+        return Err(Fault::DamagedSessions { file, wrong, all }.into());
     }
     Ok(())
 }
 
 /// Removes sessions, all of them or none.
-pub(super) fn forget(file: &Path, sessions: &[String]) -> Result<(), Failure> {
+pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), Failure> {
     // A store that is not there must not be made.
     drop(SqliteStore::open_to_read(file)?);
     let store = SqliteStore::open(file, &StoreSettings::default())?;
@@ -52,6 +71,9 @@ pub(super) fn forget(file: &Path, sessions: &[String]) -> Result<(), Failure> {
             after: None,
         });
     }
+    if !yes && !is_sure(file, sessions)? {
+        return Err(Fault::NotForgotten.into());
+    }
     store.commit(&changes)?;
     writeln!(
         stdout(),
@@ -60,4 +82,23 @@ pub(super) fn forget(file: &Path, sessions: &[String]) -> Result<(), Failure> {
         sessions.join(", ")
     )?;
     Ok(())
+}
+
+/// Asks on a terminal; a script is sure.
+fn is_sure(file: &Path, sessions: &[String]) -> Result<bool, Failure> {
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        return Ok(true);
+    }
+    let what = counted(sessions.len() as u64, "session", "sessions");
+    let names = sessions.join(", ");
+    write!(
+        stdout(),
+        "Forget {what} of {} for good: {names}? [y/N] ",
+        file.display()
+    )?;
+    stdout().flush()?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer)?;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(matches!(answer.as_str(), "y" | "yes"))
 }

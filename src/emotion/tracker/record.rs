@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EmotionTracker;
 use crate::emotion::config::{EmotionConfig, check_strength};
+use crate::emotion::dynamics::decay;
 use crate::emotion::error::EmotionError;
 use crate::emotion::limits::SafetyLimits;
 use crate::emotion::state::{EmotionalState, check_time};
@@ -26,6 +27,54 @@ pub(super) struct TrackerRecord {
     quadrant_since: f64,
     streaks: BTreeMap<String, Vec<f64>>,
     events_applied: u64,
+}
+
+/// A tracker without its settings, which many sessions share.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrackerState {
+    steering_strength: f64,
+    #[serde(default)]
+    limits: SafetyLimits,
+    state: EmotionalState,
+    last_at: f64,
+    history: Vec<HistoryPoint>,
+    quadrant_since: f64,
+    streaks: BTreeMap<String, Vec<f64>>,
+    events_applied: u64,
+}
+
+/// As much of a [`TrackerState`] as tells how the session feels.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MoodRecord {
+    #[serde(default)]
+    limits: SafetyLimits,
+    state: EmotionalState,
+    last_at: f64,
+}
+
+impl MoodRecord {
+    /// As [`EmotionTracker::state_at`], for a finite time.
+    pub(crate) fn state_at(&self, config: &EmotionConfig, at: f64) -> EmotionalState {
+        let seconds = at.max(self.last_at) - self.last_at;
+        let limits = self.limits.tightest(config.limits());
+        limits.within(decay(self.state, config, seconds))
+    }
+}
+
+impl From<&EmotionTracker> for TrackerState {
+    fn from(tracker: &EmotionTracker) -> Self {
+        Self {
+            steering_strength: tracker.strength,
+            limits: tracker.limits,
+            state: tracker.state,
+            last_at: tracker.last,
+            history: tracker.history.clone(),
+            quadrant_since: tracker.quadrant_since,
+            streaks: tracker.streaks.to_record(),
+            events_applied: tracker.events_applied,
+        }
+    }
 }
 
 impl From<EmotionTracker> for TrackerRecord {
@@ -48,7 +97,29 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
     type Error = EmotionError;
 
     fn try_from(record: TrackerRecord) -> Result<Self, EmotionError> {
-        let config = record.config;
+        let state = TrackerState {
+            steering_strength: record.steering_strength,
+            limits: record.limits,
+            state: record.state,
+            last_at: record.last_at,
+            history: record.history,
+            quadrant_since: record.quadrant_since,
+            streaks: record.streaks,
+            events_applied: record.events_applied,
+        };
+        Self::restore(Arc::new(record.config), state)
+    }
+}
+
+impl EmotionTracker {
+    /// Puts a tracker together again.
+    ///
+    /// # Errors
+    /// [`EmotionError`] for what no tracker can be.
+    pub(crate) fn restore(
+        config: Arc<EmotionConfig>,
+        record: TrackerState,
+    ) -> Result<Self, EmotionError> {
         config.validate()?;
         let last = check_time("last_at", record.last_at)?;
         let quadrant_since = check_time("quadrant_since", record.quadrant_since)?;
@@ -77,7 +148,34 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
             quadrant_since,
             streaks: Streaks::from_record(record.streaks, config.streak_capacity(), last)?,
             events_applied: record.events_applied,
-            config: Arc::new(config),
+            config,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emotion::EmotionEvent;
+
+    #[test]
+    fn a_mood_is_read_as_the_whole_tracker_has_it() {
+        let config = Arc::new(EmotionConfig {
+            valence_limit: 0.4,
+            ..EmotionConfig::default()
+        });
+        let mut tracker = EmotionTracker::new(Arc::clone(&config), 10.0).unwrap();
+        for (name, at) in [("success", 11.0), ("insight", 12.5), ("failure", 13.0)] {
+            tracker
+                .apply(&EmotionEvent::named(name).unwrap(), at)
+                .unwrap();
+        }
+        let text = serde_json::to_string(&TrackerState::from(&tracker)).unwrap();
+        let mood: MoodRecord = serde_json::from_str(&text).unwrap();
+        for at in [0.0, 13.0, 14.0, 1e6] {
+            assert_eq!(mood.state_at(&config, at), tracker.state_at(at), "{at}");
+        }
+        let whole: TrackerState = serde_json::from_str(&text).unwrap();
+        assert_eq!(EmotionTracker::restore(config, whole).unwrap(), tracker);
     }
 }

@@ -4,11 +4,10 @@
 //! lose the text beside them, or refuse what it names. So each question is a conversation with
 //! words in it that nothing else writes, and the answer is whether they come out.
 
-use std::cell::Cell;
-
 use serde_json::{Map, Value, json};
 
-use super::{ChatTemplate, CivilDateTime, RenderOptions, TemplateError};
+use super::render::Budget;
+use super::{ChatTemplate, CivilDateTime, RenderOptions};
 
 const SYSTEM: &str = "qvsystemq";
 const LATE: &str = "qvlateq";
@@ -97,7 +96,7 @@ impl TemplateCapabilities {
             template,
             parts: false,
             functions: false,
-            spent: Cell::new(false),
+            budget: Budget::small(),
         };
         if !probe.shows(&[user(USER)], None, &[USER]) {
             let forms = [(true, false), (false, true)];
@@ -132,6 +131,9 @@ impl TemplateCapabilities {
         let round = |beside: &str, calls: &[Value], results: &[Value]| {
             [&[user(USER), calling(beside, calls)], results].concat()
         };
+        // Some show it until the answer is there.
+        let beside = round(ANSWER, &one, &results[..1]);
+        let shows_beside = |talk: &[Value]| probe.shows(talk, Some(&tools()), &[ANSWER, ARGUMENT]);
         // What a result follows where calls stand in the text of a message.
         let told = if tool_calls.is_some() {
             round("", &one, &results[..1])
@@ -152,11 +154,8 @@ impl TemplateCapabilities {
             bare_tools: probe.shows(&[user(USER)], Some(&bare_tools()), &[TOOL, USER]),
             functions_variable: probe.functions,
             tool_calls,
-            text_beside_calls: probe.shows(
-                &round(ANSWER, &one, &results[..1]),
-                Some(&tools()),
-                &[ANSWER, ARGUMENT],
-            ),
+            text_beside_calls: shows_beside(&beside)
+                && shows_beside(&[&beside[..], &[assistant(LATE), user(MORE)]].concat()),
             text_before_calls: probe.shows(
                 &[
                     user(USER),
@@ -185,8 +184,7 @@ struct Probe<'a> {
     template: &'a ChatTemplate,
     parts: bool,
     functions: bool,
-    /// The template has used up its budget once, and gets no further one.
-    spent: Cell<bool>,
+    budget: Budget,
 }
 
 impl Probe<'_> {
@@ -196,6 +194,7 @@ impl Probe<'_> {
             add_generation_prompt: true,
             tools,
             variables: variables.as_ref(),
+            now: CivilDateTime::new(2025, 1, 2, 3, 4, 5),
             ..RenderOptions::default()
         };
         let messages: Vec<Value> = messages
@@ -208,13 +207,10 @@ impl Probe<'_> {
                 }
             })
             .collect();
-        if self.spent.get() {
+        if self.budget.is_spent() {
             return None;
         }
-        let rendered = self.template.render_here(&messages, &options);
-        if matches!(rendered, Err(TemplateError::TooMuchWork { .. })) {
-            self.spent.set(true);
-        }
+        let rendered = self.template.render_here(&messages, &options, &self.budget);
         rendered.ok()
     }
 
@@ -255,7 +251,7 @@ pub(super) fn functions_variables(
     now: Option<CivilDateTime>,
 ) -> Map<String, Value> {
     let functions = tools.map_or_else(String::new, |tools| format!("{tools:#}"));
-    let date = now.and_then(|now| Some(now.strftime("%b %d %Y %H:%M:%S")));
+    let date = now.map(|now| now.strftime("%b %d %Y %H:%M:%S"));
     Map::from_iter([
         ("functions".to_owned(), Value::String(functions)),
         (

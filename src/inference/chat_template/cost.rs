@@ -125,12 +125,10 @@ impl Scale<'_, '_, '_> {
         if self.skips_given && value.downcast_object_ref::<Given>().is_some() {
             return Ok(());
         }
-        if object.type_name().ends_with("Namespace") {
-            if !self.namespaces {
-                let message = "a namespace cannot hold a namespace";
-                return Err(Error::new(ErrorKind::InvalidOperation, message));
-            }
-            // What it holds now can be another thing later, but never a namespace.
+        // What a namespace holds can change later, but never to a namespace.
+        if !self.namespaces && object.type_name().ends_with("Namespace") {
+            let message = "a namespace cannot hold a namespace";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
         match value.kind() {
             ValueKind::Map => {

@@ -3,6 +3,12 @@
 //! What Python and minijinja do alike stays as it is. Operators, methods and look-ups that differ,
 //! or that could walk a large value, become calls of the functions in `operators`.
 
+mod cursor;
+mod names;
+mod postfix;
+
+pub(super) use names::{DICT_CHANGES, DICT_METHODS};
+
 use super::lexer::{LexError, Spanned, Token};
 
 /// Starts the names of the functions that rewritten code calls; a template may not use it.
@@ -10,94 +16,6 @@ pub(super) const PREFIX: &str = "__py_";
 
 /// How deep expressions may nest.
 const MAX_DEPTH: usize = 48;
-
-/// Methods of Python's dict that change nothing. They come before keys in `mapping.name`.
-pub(super) const DICT_METHODS: [&str; 6] = ["copy", "fromkeys", "get", "items", "keys", "values"];
-/// Methods of Python's dict that change it, which a template may not.
-pub(super) const DICT_CHANGES: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
-/// Methods of Python's `str`.
-pub(super) const TEXT_METHODS: [&str; 44] = [
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "encode",
-    "endswith",
-    "expandtabs",
-    "find",
-    "format",
-    "format_map",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "isidentifier",
-    "islower",
-    "isnumeric",
-    "isprintable",
-    "isspace",
-    "istitle",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "upper",
-];
-
-/// Whether `value.name` could be a method that Python finds before a key.
-fn names_method(name: &str) -> bool {
-    DICT_METHODS.contains(&name)
-        || DICT_CHANGES.contains(&name)
-        || TEXT_METHODS.contains(&name)
-        || name == "zfill"
-}
-
-/// Filters that do not look into the items of what they are given.
-const SHALLOW_FILTERS: [&str; 10] = [
-    "count", "d", "default", "first", "items", "last", "length", "list", "string", "tojson",
-];
-/// Filters that look into items only to compare them with further arguments.
-const COMPARING_FILTERS: [&str; 4] = ["reject", "rejectattr", "select", "selectattr"];
-
-/// Tests that are operators.
-const OPERATOR_TESTS: [(&str, &str); 17] = [
-    ("eq", "eq"),
-    ("equalto", "eq"),
-    ("==", "eq"),
-    ("ne", "ne"),
-    ("!=", "ne"),
-    ("lt", "lt"),
-    ("lessthan", "lt"),
-    ("<", "lt"),
-    ("le", "le"),
-    ("<=", "le"),
-    ("gt", "gt"),
-    ("greaterthan", "gt"),
-    (">", "gt"),
-    ("ge", "ge"),
-    (">=", "ge"),
-    ("in", "in"),
-    ("sameas", "sameas"),
-];
 
 type Result<T> = std::result::Result<T, LexError>;
 
@@ -165,96 +83,6 @@ impl<'a> Parser<'a> {
         }
         self.expect_op("(")?;
         Ok(format!("{name}({})", join(&self.arguments()?)))
-    }
-
-    fn peek(&self) -> Option<&'a Token> {
-        self.tokens.get(self.at).map(|spanned| &spanned.token)
-    }
-
-    fn place(&self) -> usize {
-        self.tokens
-            .get(self.at)
-            .map_or(self.end, |spanned| spanned.span.start)
-    }
-
-    pub fn error(&self, message: impl Into<String>) -> LexError {
-        LexError {
-            at: self.place(),
-            message: message.into(),
-        }
-    }
-
-    pub fn is_op(&self, operator: &str) -> bool {
-        matches!(self.peek(), Some(Token::Op(found)) if *found == operator)
-    }
-
-    pub fn is_name(&self, name: &str) -> bool {
-        matches!(self.peek(), Some(Token::Name(found)) if found == name)
-    }
-
-    pub fn take_op(&mut self, operator: &str) -> bool {
-        let found = self.is_op(operator);
-        self.at += usize::from(found);
-        found
-    }
-
-    pub fn take_name(&mut self, name: &str) -> bool {
-        let found = self.is_name(name);
-        self.at += usize::from(found);
-        found
-    }
-
-    pub fn expect_op(&mut self, operator: &str) -> Result<()> {
-        if self.take_op(operator) {
-            Ok(())
-        } else {
-            Err(self.error(format!("expected {operator:?}")))
-        }
-    }
-
-    /// Takes any name.
-    pub fn name(&mut self) -> Result<&'a str> {
-        match self.peek() {
-            Some(Token::Name(name)) => {
-                self.at += 1;
-                Ok(name)
-            }
-            _ => Err(self.error("expected a name")),
-        }
-    }
-
-    pub fn done(&self) -> bool {
-        self.at >= self.tokens.len()
-    }
-
-    pub fn expect_end(&self) -> Result<()> {
-        if self.done() {
-            Ok(())
-        } else {
-            Err(self.error("unexpected code before the end of the tag"))
-        }
-    }
-
-    /// Takes tokens up to the operator or the name at bracket depth 0 and returns them as they
-    /// stand in the source.
-    pub fn verbatim(&mut self, stop: &str) -> Result<&'a str> {
-        let from = self.place();
-        let mut open = 0_usize;
-        while let Some(token) = self.peek() {
-            match token {
-                Token::Op("(" | "[") => open += 1,
-                Token::Op(")" | "]") => open = open.saturating_sub(1),
-                Token::Op(found) if open == 0 && *found == stop => break,
-                Token::Name(found) if open == 0 && found == stop => break,
-                Token::Name(_) | Token::Op("," | ".") => {}
-                _ => return Err(self.error("cannot assign to this")),
-            }
-            self.at += 1;
-        }
-        if self.done() || self.place() == from {
-            return Err(self.error(format!("expected {stop:?}")));
-        }
-        Ok(&self.source[from..self.place()])
     }
 
     /// A list of expressions that may be a tuple without parentheses.
@@ -493,7 +321,7 @@ impl<'a> Parser<'a> {
                 Ok(Self::container(format!("[{}]", join(&items)), &items))
             }
             Token::Op("{") => self.mapping(),
-            _ => {
+            Token::Op(_) => {
                 self.at -= 1;
                 Err(self.error("expected an expression"))
             }
@@ -545,201 +373,6 @@ impl<'a> Parser<'a> {
         })?;
         Ok(Self::container(format!("{{{}}}", join(&pairs)), &pairs))
     }
-
-    fn postfix(&mut self, mut code: Code) -> Result<Code> {
-        loop {
-            if self.take_op(".") {
-                code = self.attribute(&code)?;
-            } else if self.take_op("[") {
-                code = self.subscript(&code)?;
-            } else if self.take_op("(") {
-                let arguments = self.arguments()?;
-                code = Code::other(format!("{}({})", code.text, join(&arguments)));
-            } else {
-                return Ok(code);
-            }
-        }
-    }
-
-    fn attribute(&mut self, of: &Code) -> Result<Code> {
-        let of = &of.text;
-        if let Some(Token::Int(digits)) = self.peek() {
-            self.at += 1;
-            return Ok(Code::other(format!("{PREFIX}item({of}, {digits})")));
-        }
-        let name = self.name()?;
-        if self.take_op("(") {
-            let arguments = self.arguments()?;
-            let comma = if arguments.is_empty() { "" } else { ", " };
-            return Ok(Code::other(format!(
-                "{PREFIX}call({of}, \"{name}\"{comma}{})",
-                join(&arguments)
-            )));
-        }
-        Ok(Code::other(if names_method(name) {
-            format!("{PREFIX}attribute({of}, \"{name}\")")
-        } else {
-            format!("{of}.{name}")
-        }))
-    }
-
-    fn subscript(&mut self, of: &Code) -> Result<Code> {
-        let of = &of.text;
-        // The part before the first colon is missing in `[:2]`.
-        let mut parts: Vec<Option<Code>> = Vec::new();
-        let mut colons = 0;
-        loop {
-            if self.take_op(":") {
-                colons += 1;
-                if parts.len() < colons {
-                    parts.push(None);
-                }
-            } else if self.take_op("]") {
-                break;
-            } else if parts.len() <= colons {
-                let part = if colons == 0 {
-                    self.tuple()?
-                } else {
-                    self.expression()?
-                };
-                parts.push(Some(part));
-            } else {
-                return Err(self.error("expected \"]\""));
-            }
-        }
-        if colons > 2 {
-            return Err(self.error("a slice has at most three parts"));
-        }
-        if colons > 0 {
-            let part = |index: usize| {
-                parts
-                    .get(index)
-                    .and_then(|part| part.as_ref())
-                    .map_or("", |code| code.text.as_str())
-            };
-            let slice = if colons == 1 {
-                format!("{of}[{}:{}]", part(0), part(1))
-            } else {
-                format!("{of}[{}:{}:{}]", part(0), part(1), part(2))
-            };
-            return Ok(Code::other(slice));
-        }
-        let Some(Some(index)) = parts.into_iter().next() else {
-            return Err(self.error("expected an expression"));
-        };
-        let text = unquoted(&index.text);
-        Ok(Code::other(match text {
-            Some(key) if index.literal && !DICT_METHODS.contains(&key) => {
-                format!("{of}[{}]", index.text)
-            }
-            _ => format!("{PREFIX}item({of}, {})", index.text),
-        }))
-    }
-
-    /// The arguments of a call, behind its opening parenthesis.
-    fn arguments(&mut self) -> Result<Vec<Code>> {
-        self.items(")", |parser| {
-            for star in ["**", "*"] {
-                if parser.take_op(star) {
-                    let rest = parser.expression()?;
-                    return Ok(Code::other(format!("{star}{}", rest.text)));
-                }
-            }
-            let next = parser.tokens.get(parser.at + 1).map(|next| &next.token);
-            if let (Some(Token::Name(name)), Some(Token::Op("="))) = (parser.peek(), next) {
-                parser.at += 2;
-                let value = parser.expression()?;
-                return Ok(Code {
-                    text: format!("{name}={}", value.text),
-                    literal: value.literal,
-                });
-            }
-            parser.expression()
-        })
-    }
-
-    fn filters_and_tests(&mut self, mut code: Code) -> Result<Code> {
-        loop {
-            if self.take_op("|") {
-                let (name, arguments) = self.filter()?;
-                code = Self::filtered(&code, name, &arguments);
-            } else if self.take_name("is") {
-                code = self.test(&code)?;
-            } else if self.take_op("(") {
-                let arguments = self.arguments()?;
-                code = Code::other(format!("({})({})", code.text, join(&arguments)));
-            } else {
-                return Ok(code);
-            }
-        }
-    }
-
-    /// A filter's name and arguments, behind the bar.
-    pub fn filter(&mut self) -> Result<(&'a str, Vec<Code>)> {
-        let name = self.name()?;
-        let arguments = if self.take_op("(") {
-            self.arguments()?
-        } else {
-            Vec::new()
-        };
-        Ok((name, arguments))
-    }
-
-    fn filtered(code: &Code, name: &str, arguments: &[Code]) -> Code {
-        let literal = arguments.iter().all(|argument| argument.literal);
-        let shallow = SHALLOW_FILTERS.contains(&name)
-            || COMPARING_FILTERS.contains(&name) && literal
-            || code.literal;
-        let receiver = if shallow {
-            code.text.clone()
-        } else {
-            format!("{PREFIX}weighed({})", code.text)
-        };
-        Code::other(format!("({receiver}|{})", call(name, arguments)))
-    }
-
-    fn test(&mut self, code: &Code) -> Result<Code> {
-        let negated = self.take_name("not");
-        let name = self.name()?;
-        let arguments = if self.take_op("(") {
-            self.arguments()?
-        } else if self.starts_test_argument() {
-            let argument = self.primary()?;
-            vec![self.postfix(argument)?]
-        } else {
-            Vec::new()
-        };
-        let operator = OPERATOR_TESTS.iter().find(|(test, _)| *test == name);
-        let tested = match (operator, &arguments[..]) {
-            (Some((_, function)), [other]) => {
-                format!("{PREFIX}{function}({}, {})", code.text, other.text)
-            }
-            _ => format!("({} is {})", code.text, call(name, &arguments)),
-        };
-        Ok(Code::other(if negated {
-            format!("(not {tested})")
-        } else {
-            tested
-        }))
-    }
-
-    fn starts_test_argument(&self) -> bool {
-        match self.peek() {
-            Some(Token::Name(name)) => !["else", "or", "and", "is", "if", "in", "not", "recursive"]
-                .contains(&name.as_str()),
-            Some(Token::Text(_) | Token::Int(_) | Token::Float(_)) => true,
-            Some(Token::Op(operator)) => ["[", "{"].contains(operator),
-            None => false,
-        }
-    }
-}
-
-fn call(name: &str, arguments: &[Code]) -> String {
-    if arguments.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}({})", join(arguments))
-    }
 }
 
 fn join(codes: &[Code]) -> String {
@@ -762,12 +395,4 @@ fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Returns the text of a literal that needs no escapes.
-fn unquoted(literal: &str) -> Option<&str> {
-    literal
-        .strip_prefix('"')?
-        .strip_suffix('"')
-        .filter(|text| !text.contains('\\'))
 }

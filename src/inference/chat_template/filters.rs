@@ -1,11 +1,14 @@
 //! Jinja2's filters and tests, where minijinja's differ or could walk a large value.
 
+use std::fmt::Write;
+
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value};
 
+use super::arithmetic::{Number, escape, pay_for};
 use super::lexer::is_space;
 use super::methods::{self, AnyArguments, Arguments, plain};
-use super::operators::{Number, escape, invalid, pay_for};
+use super::operators::invalid;
 use super::{python, strings};
 
 /// Makes the filters and tests known to an environment.
@@ -218,7 +221,8 @@ fn quote(text: &str, safe: &str) -> String {
         if kept || safe.as_bytes().contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

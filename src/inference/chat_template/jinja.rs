@@ -5,7 +5,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use thiserror::Error as ThisError;
 
 use super::cost::is_container;
-use super::{filters, operators, python};
+use super::{arithmetic, filters, operators, python};
 
 /// Bounds nested loops, macros and conditions.
 const RECURSION_LIMIT: usize = 150;
@@ -33,7 +33,7 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
     env.set_formatter(|out, state, value| {
         let escapes = *state.auto_escape() != AutoEscape::None && !value.is_safe();
         match value.as_str() {
-            Some(text) if escapes => out.write_str(&operators::escape(text))?,
+            Some(text) if escapes => out.write_str(&arithmetic::escape(text))?,
             Some(text) => out.write_str(text)?,
             None => out.write_str(&python::text(state, value)?)?,
         }

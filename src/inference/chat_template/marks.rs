@@ -10,91 +10,15 @@
 //! the text, only the control tokens in the contents are marked; where even those do not survive,
 //! they are taken apart by a space.
 
-use std::collections::HashSet;
-use std::ops::Range;
+mod contents;
+mod controls;
 
-use aho_corasick::{AhoCorasick, MatchKind};
-use serde_json::Value;
+use contents::{Contents, rewritten, visit};
+use controls::Alphabet;
+pub use controls::ControlTexts;
 
 use super::adapt::Adapted;
 use super::error::TemplateError;
-
-/// Where the private characters are taken from: planes 15 and 16, which no script uses.
-const PRIVATE: Range<u32> = 0xF_0000..0x10_FFFD;
-
-/// Punctuation that templates, names and JSON use too often to be marked.
-const COMMON: &str = "_-.'\"\\ ";
-
-/// The texts that a tokenizer reads as control tokens.
-#[derive(Debug, Clone)]
-pub struct ControlTexts {
-    /// Finds them; nothing where there are none.
-    finder: Option<AhoCorasick>,
-    /// Their punctuation, in the order of the private characters.
-    letters: Vec<char>,
-    /// What stands between the punctuation, as `im_end` in `<|im_end|>`.
-    insides: HashSet<String>,
-}
-
-impl ControlTexts {
-    /// Takes the texts of a vocabulary's control tokens; empty ones are left out.
-    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
-        let punctuation = |letter: &char| !letter.is_alphanumeric() && !COMMON.contains(*letter);
-        let mut letters: Vec<char> = texts
-            .iter()
-            .flat_map(|text| text.chars())
-            .filter(punctuation)
-            .flat_map(|letter| [Some(letter), wide(letter)])
-            .flatten()
-            .collect();
-        letters.sort_unstable();
-        letters.dedup();
-        let insides = texts
-            .iter()
-            .map(|text| text.trim_matches(|letter: char| !letter.is_alphanumeric()))
-            .filter(|inside| !inside.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let finder = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(&texts)
-            .ok()
-            .filter(|_| !texts.is_empty());
-        Self {
-            finder,
-            letters,
-            insides,
-        }
-    }
-
-    /// The first control token that a text holds.
-    pub fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let found = self.finder.as_ref()?.find(text)?;
-        text.get(found.range())
-    }
-
-    fn find_all<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
-        let finder = self.finder.iter();
-        finder.flat_map(move |finder| finder.find_iter(text).map(|found| found.range()))
-    }
-
-    fn is_risky(&self, text: &str) -> bool {
-        self.insides.contains(text)
-            || text
-                .chars()
-                .any(|letter| self.letters.binary_search(&letter).is_ok())
-            || self.find(text).is_some()
-    }
-}
-
-/// The full-width form of a character, which some tokenizers read as the same.
-fn wide(letter: char) -> Option<char> {
-    match letter {
-        '!'..='~' => char::from_u32(u32::from(letter) - 0x21 + 0xFF01),
-        _ => None,
-    }
-}
 
 /// A prompt's text, and where its control tokens are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,161 +42,6 @@ impl MarkedText {
     /// Puts the characters back that a part of the marked text stands for.
     pub fn unmarked(&self, part: &str) -> String {
         self.alphabet.undo(part)
-    }
-}
-
-/// The private characters of one rendering.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Alphabet {
-    base: u32,
-    letters: Vec<char>,
-}
-
-impl Alphabet {
-    /// Draws characters that do not occur in the contents.
-    fn draw(letters: &[char], contents: &Contents) -> Option<Self> {
-        let room = PRIVATE.end - PRIVATE.start - 2 * letters.len() as u32;
-        (0..64).find_map(|_| {
-            let base = PRIVATE.start + rand::random_range(0..room);
-            let own = base..base + letters.len() as u32 + ALPHANUMERIC;
-            let free = contents
-                .letters_from(PRIVATE.start)
-                .all(|letter| !own.contains(&letter));
-            free.then(|| Self {
-                base,
-                letters: letters.to_vec(),
-            })
-        })
-    }
-
-    fn mark(&self, letter: char) -> char {
-        let index = match self.letters.binary_search(&letter) {
-            Ok(index) => index as u32,
-            Err(_) if letter.is_ascii_alphanumeric() => {
-                self.letters.len() as u32 + u32::from(letter)
-            }
-            Err(_) => return letter,
-        };
-        char::from_u32(self.base + index).unwrap_or(letter)
-    }
-
-    fn undo(&self, text: &str) -> String {
-        let count = self.letters.len() as u32;
-        text.chars()
-            .map(|letter| match u32::from(letter).checked_sub(self.base) {
-                Some(index) if index < count => self.letters[index as usize],
-                Some(index) if index < count + ALPHANUMERIC => {
-                    char::from_u32(index - count).unwrap_or(letter)
-                }
-                _ => letter,
-            })
-            .collect()
-    }
-}
-
-/// Private characters for ASCII letters and digits, behind those for punctuation.
-const ALPHANUMERIC: u32 = 128;
-
-/// The texts of a conversation that are not the template's.
-struct Contents<'a> {
-    texts: Vec<&'a str>,
-}
-
-impl<'a> Contents<'a> {
-    fn of(adapted: &'a Adapted) -> Self {
-        let mut texts = Vec::new();
-        for value in adapted.messages.iter().chain(&adapted.tools) {
-            visit(value, None, &mut |text| texts.push(text));
-        }
-        Self { texts }
-    }
-
-    fn letters_from(&self, first: u32) -> impl Iterator<Item = u32> {
-        let letters = self.texts.iter().flat_map(|text| text.chars());
-        letters
-            .map(u32::from)
-            .filter(move |letter| *letter >= first)
-    }
-}
-
-/// Keys whose values are of a few known words.
-const KNOWN_WORDS: [&str; 2] = ["role", "type"];
-/// Keys of objects whose own keys come from outside.
-const OWN_KEYS: [&str; 5] = [
-    "arguments",
-    "properties",
-    "$defs",
-    "definitions",
-    "patternProperties",
-];
-
-fn has_own_keys(key: Option<&str>) -> bool {
-    key.is_some_and(|key| OWN_KEYS.contains(&key))
-}
-
-/// Below `arguments` all keys are from outside; elsewhere those of the next object alone.
-fn key_of_child<'k>(key: Option<&'k str>, child: &'k str) -> Option<&'k str> {
-    if key == Some("arguments") {
-        key
-    } else {
-        Some(child)
-    }
-}
-
-fn visit<'a>(value: &'a Value, key: Option<&str>, see: &mut impl FnMut(&'a str)) {
-    match value {
-        Value::String(text) if !key.is_some_and(|key| KNOWN_WORDS.contains(&key)) => see(text),
-        Value::Array(items) => {
-            for item in items {
-                visit(item, key, see);
-            }
-        }
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                if has_own_keys(key) {
-                    see(name);
-                }
-                visit(field, key_of_child(key, name), see);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Rewrites the contents of a value.
-fn rewrite(value: &Value, key: Option<&str>, change: &mut impl FnMut(&str) -> String) -> Value {
-    match value {
-        Value::String(text) if !key.is_some_and(|key| KNOWN_WORDS.contains(&key)) => {
-            Value::String(change(text))
-        }
-        Value::Array(items) => {
-            let items = items.iter().map(|item| rewrite(item, key, change));
-            Value::Array(items.collect())
-        }
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, field)| {
-                let own = has_own_keys(key);
-                let field = rewrite(field, key_of_child(key, name), change);
-                (if own { change(name) } else { name.clone() }, field)
-            })
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        other => other.clone(),
-    }
-}
-
-fn rewritten(adapted: &Adapted, change: &mut impl FnMut(&str) -> String) -> Adapted {
-    Adapted {
-        messages: adapted
-            .messages
-            .iter()
-            .map(|message| rewrite(message, None, change))
-            .collect(),
-        tools: adapted
-            .tools
-            .as_ref()
-            .map(|tools| rewrite(tools, None, change)),
     }
 }
 
@@ -301,22 +70,24 @@ pub(super) fn find(adapted: &Adapted, controls: &ControlTexts) -> Option<(String
     None
 }
 
-/// Tells the control tokens of a rendered text from the contents'.
+/// Tells the control tokens of a rendered text from the contents', with `render` as long as it
+/// does not fail, and with `last` once for what is left.
 ///
 /// # Errors
-/// Those of `render` on a conversation whose control tokens were taken apart.
+/// Those of `last` on a conversation whose control tokens were taken apart.
 pub(super) fn prompt(
     adapted: &Adapted,
     text: String,
     controls: &ControlTexts,
     render: impl Fn(&Adapted) -> Result<String, TemplateError>,
+    last: impl Fn(&Adapted) -> Result<String, TemplateError>,
 ) -> Result<PromptText, TemplateError> {
     let contents = Contents::of(adapted);
     if !contents.texts.iter().any(|text| controls.is_risky(text)) {
         return Ok(PromptText { text, marked: None });
     }
     let Some(alphabet) = Alphabet::draw(&controls.letters, &contents) else {
-        return taken_apart(adapted, controls, render);
+        return taken_apart(adapted, controls, last);
     };
     let marker = Marker {
         controls,
@@ -335,13 +106,15 @@ pub(super) fn prompt(
             apart(content, controls)
         }
     });
-    let text = render(&split)?;
+    let Ok(text) = render(&split) else {
+        return taken_apart(adapted, controls, last);
+    };
     match marker.marked(&split, &text) {
         Some(marked) => {
             let marked = Some(marked);
             Ok(PromptText { text, marked })
         }
-        None => taken_apart(adapted, controls, render),
+        None => taken_apart(adapted, controls, last),
     }
 }
 

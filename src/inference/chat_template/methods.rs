@@ -4,8 +4,9 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::arithmetic::{Number, pay_for};
 use super::cost::{is_container, weigh};
-use super::operators::{Number, equal, invalid, pay_for};
+use super::operators::{equal, invalid};
 use super::{MAX_RENDERED_BYTES, python, strings};
 
 /// The longest number, in digits, in a format string: a width pads to that many characters.

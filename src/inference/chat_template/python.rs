@@ -15,7 +15,8 @@ const BYTES_PER_FUEL: usize = 16;
 struct Paid<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     out: String,
-    paid: usize,
+    /// Bytes that are paid for.
+    settled: usize,
 }
 
 impl<'a, 'b, 'c> Paid<'a, 'b, 'c> {
@@ -23,7 +24,7 @@ impl<'a, 'b, 'c> Paid<'a, 'b, 'c> {
         Self {
             state,
             out: String::new(),
-            paid: 0,
+            settled: 0,
         }
     }
 
@@ -32,8 +33,8 @@ impl<'a, 'b, 'c> Paid<'a, 'b, 'c> {
         if depth > MAX_VALUE_DEPTH {
             return Err(too_deep());
         }
-        let fuel = (self.out.len() - self.paid) / BYTES_PER_FUEL;
-        self.paid += fuel * BYTES_PER_FUEL;
+        let fuel = (self.out.len() - self.settled) / BYTES_PER_FUEL;
+        self.settled += fuel * BYTES_PER_FUEL;
         self.state.consume_fuel(fuel as u64 + 1)
     }
 }

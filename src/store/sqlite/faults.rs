@@ -82,7 +82,15 @@ impl Faults {
         }
     }
 
-    fn full(&self, reason: &str) -> StoreError {
+    /// A file of the store is not where it was.
+    pub fn gone(&self, part: &Path) -> StoreError {
+        StoreError::Gone {
+            file: self.file.clone(),
+            part: part.display().to_string(),
+        }
+    }
+
+    pub fn full(&self, reason: &str) -> StoreError {
         StoreError::Full {
             file: self.file.clone(),
             reason: reason.to_owned(),
@@ -98,7 +106,12 @@ impl Faults {
                 self.full(&format!("{reason}; the disk, or the setting store.max_mib"))
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => self.read_only(),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => self.in_use(),
+            // Numbers and names are unique as long as nobody else writes.
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::ConstraintViolation,
+            ) => self.in_use(),
             _ => self.failed(&reason),
         }
     }

@@ -1,9 +1,11 @@
 //! What sessions feel: events from outside, from what they do, and from silence.
 
+use std::sync::{Arc, MutexGuard};
+
 use super::super::sessions::MOST_WAITING;
 use super::super::table::{Keeping, Table};
 use super::super::watching::{LOOKS_PER_TICK, Observation};
-use super::super::{Feeling, Reply, Ticket};
+use super::super::{Feeling, Reply, SessionCall, Ticket};
 use super::EmotionState;
 use crate::actors::Wiring;
 use crate::emotion::{
@@ -16,11 +18,12 @@ use crate::store::StoreError;
 use crate::telemetry;
 
 impl EmotionState {
-    pub(in super::super) async fn feel(
+    pub(super) fn feel(
         &self,
-        session: SessionId,
+        mut table: MutexGuard<'_, Table>,
+        session: &SessionId,
         feeling: Feeling,
-        ticket: &Ticket,
+        ticket: Arc<Ticket>,
         reply: Reply<Option<AppliedEvent>>,
     ) {
         let Feeling {
@@ -28,37 +31,17 @@ impl EmotionState {
             source,
             bound,
         } = feeling;
-        if let Some(per_minute) = self.config.events_per_minute {
-            let now = self.wiring.clock.now();
-            let within = self
-                .with(&session, |held| held.budget.take(now, per_minute))
-                .await;
-            let refused = match within {
-                Ok(true) => None,
-                Ok(false) => {
-                    limited(&self.wiring, &session, SafetyLimit::EventRate, event.name());
-                    Some(Error::TooManyEvents {
-                        session: session.to_string(),
-                        per_minute,
-                    })
-                }
-                Err(error) => Some(error),
-            };
-            if let Some(error) = refused {
-                let _ = reply.send(Err(error));
-                return;
-            }
-        }
-        let event = match self.within(&session, event, bound).await {
+        let event = event.with_source(source);
+        let event = match self.allowed(&mut table, session, event, bound) {
             Ok(Some(event)) => event,
             nothing => {
-                let _ = reply.send(nothing.map(|_| None));
-                return;
+                drop(table);
+                return reply.send(nothing.map(|_| None));
             }
         };
         let what = Happening::Felt(event.clone());
         let felt = event.clone();
-        let act = |tracker: &mut EmotionTracker, now: f64| {
+        let act = move |tracker: &mut EmotionTracker, now: f64| {
             ticket.take();
             Ok(Some(apply(tracker, &event, now)?))
         };
@@ -68,25 +51,27 @@ impl EmotionState {
                 announce_felt(&wiring, session, felt, source, applied);
             }
         };
-        self.change(session, what, act, announce, reply).await;
+        self.change(table, session, what, act, announce, reply);
     }
 
     /// Notes what a session did and applies the events that it stands for.
-    pub(in super::super) async fn observe(
-        &self,
-        session: SessionId,
-        what: Observation,
+    pub(super) fn observe(
+        &mut self,
+        session: &SessionId,
+        what: &Observation,
         ticket: &Ticket,
-        reply: Reply<Vec<AppliedEvent>>,
+        mut reply: Reply<Vec<AppliedEvent>>,
     ) {
-        let work = |table: &mut Table, now| {
-            ticket.take();
-            table.observe(&session, &what, &self.config, now)
-        };
-        let events = match self.with_table(&session, work).await {
-            Ok(Ok(events)) => events,
-            Ok(Err(error)) => return drop(reply.send(Err(error.into()))),
-            Err(error) => return drop(reply.send(Err(error))),
+        let now = self.wiring.clock.now();
+        ticket.take();
+        let seen = self
+            .wiring
+            .sessions
+            .lock()
+            .observe(session, what, &self.config, now);
+        let events = match seen {
+            Ok(events) if !events.is_empty() => events,
+            nothing => return reply.send(nothing.map(|_| Vec::new()).map_err(Error::from)),
         };
         let mut answers = Vec::new();
         for event in events {
@@ -97,32 +82,28 @@ impl EmotionState {
                 source: EventSource::Behavior,
                 bound: None,
             };
-            let ticket = Ticket::default();
-            self.feel(session.clone(), feeling, &ticket, sender.into())
-                .await;
+            let reply = Reply::new(sender.into(), None);
+            let feel = SessionCall::Feel(feeling, Arc::default(), reply);
+            self.call(session, feel);
         }
-        // The writer may answer later, which holds up nobody else.
-        let collect = async move {
+        // Events that are put aside or written first are answered later.
+        reply.leave_mailbox();
+        tokio::spawn(async move {
             let mut felt = Vec::new();
             for answer in answers {
                 match answer.await {
                     Ok(Ok(applied)) => felt.extend(applied),
-                    Ok(Err(error)) => return drop(reply.send(Err(error))),
+                    Ok(Err(error)) => return reply.send(Err(error)),
                     // Dropped without an answer, as the reply is then.
                     Err(_) => return,
                 }
             }
-            let _ = reply.send(Ok(felt));
-        };
-        if self.wiring.sessions.keeping() == Keeping::Sync {
-            tokio::spawn(collect);
-        } else {
-            collect.await;
-        }
+            reply.send(Ok(felt));
+        });
     }
 
     /// Lets silent sessions feel it.
-    pub(in super::super) fn report_idle(&self) {
+    pub(super) fn report_idle(&self) {
         let sessions = &self.wiring.sessions;
         let (keeping, now) = (sessions.keeping(), self.wiring.clock.now());
         let mut looks = LOOKS_PER_TICK;
@@ -161,19 +142,33 @@ impl EmotionState {
 
     /// Weakens an event so far that it stays within a bound; `None` if
     /// nothing is left of it.
-    async fn within(
+    ///
+    /// # Errors
+    /// [`Error::TooManyEvents`] if the session has felt too many of late.
+    fn allowed(
         &self,
+        table: &mut Table,
         session: &SessionId,
         event: EmotionEvent,
         bound: Option<f64>,
     ) -> Result<Option<EmotionEvent>, Error> {
+        let now = self.wiring.clock.now();
+        let Some(held) = table.touch(session, now) else {
+            return Ok(Some(event));
+        };
+        if let Some(per_minute) = self.config.events_per_minute
+            && !held.budget.take(now, per_minute)
+        {
+            limited(&self.wiring, session, SafetyLimit::EventRate, event.name());
+            return Err(Error::TooManyEvents {
+                session: session.to_string(),
+                per_minute,
+            });
+        }
         let Some(bound) = bound else {
             return Ok(Some(event));
         };
-        let now = self.wiring.clock.now();
-        let bounded = self
-            .with(session, |held| held.latest().bounded(&event, now, bound))
-            .await??;
+        let bounded = held.latest().bounded(&event, now, bound)?;
         if bounded.as_ref() != Some(&event) {
             limited(&self.wiring, session, SafetyLimit::Appraisal, event.name());
         }

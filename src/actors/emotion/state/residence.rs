@@ -1,11 +1,11 @@
 //! Which sessions are held in memory: how they come, leave and are forgotten.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
-use super::super::Reply;
-use super::super::sessions::{self, MOST_WAITING};
+use super::super::sessions::{MOST_WAITING, Sessions};
 use super::super::table::{Keeping, Table};
-use super::EmotionState;
+use super::super::{EmotionMessage, Reply, SessionCall};
+use super::{EmotionState, Until};
 use crate::emotion::{EmotionTracker, Happening, JournalEntry};
 use crate::error::Error;
 use crate::inference::SessionId;
@@ -13,68 +13,135 @@ use crate::store::{StoreError, StoredSession};
 use crate::telemetry;
 
 impl EmotionState {
-    /// Makes sure that a session is held.
-    pub(super) async fn bring(&self, session: &SessionId) -> Result<(), Error> {
-        let sessions = &self.wiring.sessions;
-        loop {
-            let full = |table: &Table| table.len() >= sessions.limit();
-            {
-                let now = self.wiring.clock.now();
-                let mut table = sessions.lock();
-                if table.touch(session, now).is_some() {
-                    return Ok(());
-                }
-                if !full(&table) {
-                    break;
-                }
-                let kept = sessions.keeping() != Keeping::Memory;
-                if kept && table.evict(now, 0.0) {
+    /// Makes sure that a call can be handled now, or says what it must wait for.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] or [`Error::TooManySessions`] where waiting would not help.
+    pub(super) fn find_place(
+        &mut self,
+        session: &SessionId,
+        call: &SessionCall,
+    ) -> Result<Option<Until>, Error> {
+        let sessions = Arc::clone(&self.wiring.sessions);
+        let is_kept = sessions.keeping() != Keeping::Memory;
+        let now = self.wiring.clock.now();
+        let mut table = sessions.lock();
+        let waiting = table.waiting();
+        if is_kept && call.changes() && waiting >= MOST_WAITING {
+            if let Some(reason) = table.failing.clone() {
+                return Err(StoreError::Behind { waiting, reason }.into());
+            }
+            self.settled = table.settled();
+            return Ok(Some(Until::Progress));
+        }
+        if table.touch(session, now).is_some() {
+            return Ok(None);
+        }
+        let is_new = !is_kept || table.is_leaving(session);
+        if !matches!(call, SessionCall::Forget(_)) {
+            // Those that are being read will need their places.
+            while table.len() + self.deferred.loading() >= sessions.limit() {
+                if is_kept && table.evict(now, 0.0) {
                     continue;
                 }
                 // Nothing leaves unless it is written, and those that generate
                 // stay: whom they would wait for may never read on.
-                if !kept || table.failing.is_some() || table.unwritten() == 0 {
+                let moves = table.unwritten() > 0 || self.deferred.loading() > 0;
+                if !is_kept || table.failing.is_some() || !moves {
                     return Err(Error::TooManySessions {
                         session: session.to_string(),
                         limit: sessions.limit(),
                     });
                 }
+                self.settled = table.settled();
+                return Ok(Some(Until::Progress));
             }
-            // Those that are not written yet will be.
-            sessions.progress(full).await;
+            if is_new {
+                self.hold(&mut table, session, None, now)?;
+            }
         }
-        let (stored, is_new) = match self.read(session).await? {
-            Some(stored) => (stored, false),
-            None => (self.fresh()?, true),
+        Ok((!is_new).then_some(Until::Loaded))
+    }
+
+    /// Begins to hold a session, as the store has it or new.
+    fn hold(
+        &self,
+        table: &mut Table,
+        session: &SessionId,
+        stored: Option<StoredSession>,
+        now: f64,
+    ) -> Result<(), Error> {
+        let is_new = stored.is_none();
+        let stored = match stored {
+            Some(stored) => stored,
+            None => StoredSession {
+                tracker: EmotionTracker::new(Arc::clone(&self.config), now)?,
+                entries: 0,
+            },
         };
-        let now = self.wiring.clock.now();
-        let mut table = sessions.lock();
         table.hold(session.clone(), stored, now);
         telemetry::sessions(table.len());
-        if !is_new {
-            self.bring_up_to_date(&mut table, session, now)?;
+        if is_new {
+            return Ok(());
         }
-        Ok(())
+        self.bring_up_to_date(table, session, now)
     }
 
-    fn fresh(&self) -> Result<StoredSession, Error> {
-        let now = self.wiring.clock.now();
-        Ok(StoredSession {
-            tracker: EmotionTracker::new(Arc::clone(&self.config), now)?,
-            entries: 0,
-        })
+    /// Has the store be asked for a session.
+    pub(super) fn load(&self, session: SessionId) {
+        let (sessions, myself) = (Arc::clone(&self.wiring.sessions), self.myself.clone());
+        tokio::spawn(async move {
+            let stored = sessions.load(session.clone()).await;
+            // An actor that is gone has no calls that wait for it.
+            let _ = myself.send_message(EmotionMessage::Loaded(session, Box::new(stored)));
+        });
     }
 
-    /// Reads a session from the store, if there is one and it has it.
-    async fn read(&self, session: &SessionId) -> Result<Option<StoredSession>, Error> {
-        let Some(store) = self.wiring.sessions.store() else {
-            return Ok(None);
+    /// Handles the calls that waited for a session.
+    pub(super) fn loaded(
+        &mut self,
+        session: &SessionId,
+        stored: Result<Option<StoredSession>, StoreError>,
+    ) {
+        let Some(mut calls) = self.deferred.take_loaded(session) else {
+            return;
         };
-        if self.wiring.sessions.lock().is_leaving(session) {
-            return Ok(None);
+        let sessions = Arc::clone(&self.wiring.sessions);
+        match stored {
+            Ok(stored) if matches!(calls.front(), Some(SessionCall::Forget(_))) => {
+                if let Some(SessionCall::Forget(reply)) = calls.pop_front() {
+                    forget(&sessions, sessions.lock(), session, stored.is_some(), reply);
+                }
+            }
+            Ok(stored) => {
+                let now = self.wiring.clock.now();
+                let held = self.hold(&mut sessions.lock(), session, stored, now);
+                if let Err(error) = held
+                    && let Some(call) = calls.pop_front()
+                {
+                    call.refuse(error);
+                }
+            }
+            Err(error) => {
+                while let Some(call) = calls.pop_front() {
+                    match call {
+                        // What cannot be read can be forgotten.
+                        SessionCall::Forget(reply)
+                            if matches!(error, StoreError::DamagedSession { .. }) =>
+                        {
+                            forget(&sessions, sessions.lock(), session, true, reply);
+                            break;
+                        }
+                        call => call.refuse(error.clone().into()),
+                    }
+                }
+            }
         }
-        let session = session.clone();
-        blocking(move || store.load(&session)).await
+        for call in calls {
+            self.call(session, call);
+        }
+        // Its place may be free again.
+        self.try_again();
     }
 
     /// Puts a session that slept under the settings and the clock of now.
@@ -114,31 +181,8 @@ impl EmotionState {
         Ok(())
     }
 
-    /// Waits until another change may wait to be written.
-    pub(super) async fn room(&self) -> Result<(), Error> {
-        let sessions = &self.wiring.sessions;
-        if sessions.keeping() == Keeping::Memory {
-            return Ok(());
-        }
-        loop {
-            let (waiting, failing) = {
-                let table = sessions.lock();
-                (table.waiting(), table.failing.clone())
-            };
-            if waiting < MOST_WAITING {
-                return Ok(());
-            }
-            if let Some(reason) = failing {
-                return Err(StoreError::Behind { waiting, reason }.into());
-            }
-            sessions
-                .progress(|table| table.waiting() >= MOST_WAITING)
-                .await;
-        }
-    }
-
     /// Lets idle sessions leave memory.
-    pub(in super::super) fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let now = self.wiring.clock.now();
         let idle = self.wiring.settings.store.idle_seconds;
         let mut table = self.wiring.sessions.lock();
@@ -146,61 +190,45 @@ impl EmotionState {
         telemetry::sessions(table.len());
     }
 
-    pub(in super::super) async fn forget(&self, session: SessionId, reply: Reply<bool>) {
-        if let Err(error) = self.room().await {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        let stored = match self.read(&session).await {
-            // What cannot be read can be forgotten.
-            Err(Error::Store(StoreError::DamagedSession { .. })) => true,
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return;
-            }
-            Ok(stored) => stored.is_some(),
-        };
-        let sessions = &self.wiring.sessions;
-        let mut table = sessions.lock();
-        let keeping = sessions.keeping();
-        let known = table.forget(&session, keeping) || stored;
-        telemetry::sessions(table.len());
-        sessions.changed(&table);
-        if keeping == Keeping::Sync {
-            let ack = move |written: Result<(), StoreError>| {
-                let _ = reply.send(written.map(|()| known).map_err(Error::from));
-            };
-            table.when_written(&session, Box::new(ack));
-        } else {
-            let _ = reply.send(Ok(known));
-        }
-    }
-
-    pub(in super::super) async fn list(&self) -> Result<Vec<SessionId>, Error> {
-        let sessions = &self.wiring.sessions;
-        let stored = match sessions.store() {
-            None => Vec::new(),
-            Some(store) => blocking(move || store.sessions()).await?,
-        };
-        let table = sessions.lock();
-        let mut names: Vec<_> = table.names().cloned().collect();
-        let here: std::collections::HashSet<_> = table.names().collect();
-        let asleep = stored
-            .into_iter()
-            .filter(|name| !here.contains(name) && !table.is_leaving(name));
-        names.extend(asleep);
-        Ok(names)
+    pub(super) fn list(&self, mut reply: Reply<Vec<SessionId>>) {
+        let sessions = Arc::clone(&self.wiring.sessions);
+        reply.leave_mailbox();
+        tokio::spawn(async move {
+            let stored = sessions.stored_names().await;
+            reply.send(stored.map_err(Error::from).map(|stored| {
+                let table = sessions.lock();
+                let mut names: Vec<_> = table.names().cloned().collect();
+                let here: std::collections::HashSet<_> = table.names().collect();
+                let asleep = stored
+                    .into_iter()
+                    .filter(|name| !here.contains(name) && !table.is_leaving(name));
+                names.extend(asleep);
+                names
+            }));
+        });
     }
 }
 
-/// Asks the store away from the threads that serve events.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Error> {
-    let asked = tokio::task::spawn_blocking(work);
-    match tokio::time::timeout(sessions::MOST_PATIENCE, asked).await {
-        Ok(Ok(result)) => Ok(result?),
-        Ok(Err(error)) => Err(sessions::failed(error.to_string()).into()),
-        Err(_) => Err(sessions::slow().into()),
+/// Forgets a session; `known` tells whether there is one, in memory or in the store.
+pub(super) fn forget(
+    sessions: &Sessions,
+    mut table: MutexGuard<'_, Table>,
+    session: &SessionId,
+    known: bool,
+    mut reply: Reply<bool>,
+) {
+    let keeping = sessions.keeping();
+    table.forget(session, keeping);
+    telemetry::sessions(table.len());
+    sessions.changed(&table);
+    if keeping == Keeping::Sync {
+        reply.leave_mailbox();
+        let ack = move |written: Result<(), StoreError>| {
+            reply.send(written.map(|()| known).map_err(Error::from));
+        };
+        table.when_written(session, Box::new(ack));
+    } else {
+        drop(table);
+        reply.send(Ok(known));
     }
 }

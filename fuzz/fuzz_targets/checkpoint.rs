@@ -1,0 +1,22 @@
+#![no_main]
+
+use std::cell::OnceCell;
+
+use libfuzzer_sys::fuzz_target;
+
+thread_local! {
+    static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
+}
+
+// A configuration, a NUL byte, then a tokenizer.
+fuzz_target!(|bytes: &[u8]| {
+    let middle = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (config, tokenizer) = bytes.split_at(middle);
+    FOLDER.with(|folder| {
+        let folder = folder.get_or_init(|| tempfile::tempdir().expect("a folder")).path();
+        std::fs::write(folder.join("config.json"), config).expect("written");
+        let tokenizer = tokenizer.get(1..).unwrap_or_default();
+        std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("written");
+        elpis::backend::read_folder(folder);
+    });
+});

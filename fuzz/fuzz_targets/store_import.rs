@@ -1,0 +1,26 @@
+#![no_main]
+
+use elpis::store::Import;
+use libfuzzer_sys::fuzz_target;
+
+// Exported lines: what is taken is a session whose journal leads to its state.
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
+    let mut import = Import::default();
+    for line in text.lines() {
+        match import.take(line) {
+            Ok(None) => {}
+            Ok(Some(change)) => {
+                let mut again = None;
+                for entry in &change.entries {
+                    elpis::emotion::relive(&mut again, entry).expect("it was possible before");
+                }
+                assert!(change.first == 0 && again == change.after);
+            }
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                return;
+            }
+        }
+    }
+});

@@ -1,0 +1,488 @@
+//! Requests to the Hub: their time limits, redirects, repetitions, and who sees the token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ureq::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LINK,
+    LOCATION, RANGE,
+};
+use ureq::http::{HeaderMap, Response};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::address::Address;
+use super::environment::Token;
+use super::protocol::{self, Commit, ContentId, RemoteFile};
+use super::{DownloadProgress, HubError};
+
+/// Most redirects of a request.
+const MAX_REDIRECTS: usize = 10;
+
+/// Longest wait between two attempts.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// A listing may take so many times as long as the Hub may be silent.
+const LISTING_SILENCES: u32 = 10;
+
+/// What a path segment is written with as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// Why a request failed.
+pub(super) enum Failed {
+    /// It may succeed if it is repeated.
+    Passing(HubError),
+    /// It will fail again.
+    Lasting(HubError),
+}
+
+impl From<Failed> for HubError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Passing(error) | Failed::Lasting(error) => error,
+        }
+    }
+}
+
+impl From<HubError> for Failed {
+    fn from(error: HubError) -> Self {
+        Self::Lasting(error)
+    }
+}
+
+/// How often a failed request is repeated, and how long an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) retries: usize,
+    /// The wait before the first repetition; it doubles.
+    pub(super) first_wait: Duration,
+    /// How long the Hub may be silent.
+    pub(super) silence: Duration,
+}
+
+/// Ends requests and waits early; the other end of [`Stop`].
+pub(super) struct Stopper {
+    agent: Agent,
+    _open: mpsc::Sender<()>,
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.agent.clone().shutdown();
+    }
+}
+
+/// What an answer says about a file besides its content.
+pub(super) struct Metadata {
+    pub(super) commit: Commit,
+    pub(super) content: Option<ContentId>,
+}
+
+/// Requests about one repository.
+pub(super) struct Http {
+    agent: Agent,
+    hub: Address,
+    endpoint: String,
+    token: Option<Token>,
+    repo: String,
+    pub(super) patience: Patience,
+    pub(super) progress: Arc<dyn DownloadProgress>,
+    stop: mpsc::Receiver<()>,
+}
+
+impl Http {
+    /// Makes requests possible until the stopper is dropped.
+    ///
+    /// # Errors
+    /// [`HubError::BadEndpoint`] if the endpoint is no address.
+    pub(super) fn new(
+        endpoint: &str,
+        token: Option<Token>,
+        repo: &str,
+        patience: Patience,
+        progress: Arc<dyn DownloadProgress>,
+    ) -> Result<(Self, Stopper), HubError> {
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let Some(hub) = Address::parse(&endpoint) else {
+            return Err(HubError::BadEndpoint { endpoint });
+        };
+        let silence = Some(patience.silence);
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        let agent: Agent = Agent::config_builder()
+            .tls_config(tls.build())
+            .user_agent(concat!("elpis/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            // Followed here: the token must not come along.
+            .max_redirects(0)
+            .timeout_resolve(silence)
+            .timeout_connect(silence)
+            .timeout_send_request(silence)
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
+            .build()
+            .into();
+        let (open, stop) = mpsc::channel();
+        let stopper = Stopper {
+            agent: agent.clone(),
+            _open: open,
+        };
+        let http = Self {
+            agent,
+            hub,
+            endpoint,
+            token,
+            repo: repo.to_owned(),
+            patience,
+            progress,
+            stop,
+        };
+        Ok((http, stopper))
+    }
+
+    /// Lists the files of the main branch.
+    ///
+    /// # Errors
+    /// Whatever a request may meet, and [`HubError::BadAnswer`] for a listing that is none or too long.
+    pub(super) fn list(&self) -> Result<Vec<RemoteFile>, HubError> {
+        let first = format!(
+            "{}/api/models/{}/tree/main?recursive=true",
+            self.endpoint, self.repo
+        );
+        let mut next = Some(self.address(&first)?);
+        // The first entry of a name counts.
+        let mut files = BTreeMap::new();
+        let mut pages = 0;
+        let limit = self.patience.silence.saturating_mul(LISTING_SILENCES);
+        let start = Instant::now();
+        while let Some(address) = next {
+            pages += 1;
+            if start.elapsed() > limit {
+                let seconds = limit.as_secs_f64();
+                return Err(self.unreachable(format!("its listing takes longer than {seconds} s")));
+            }
+            let (page, link) = self.repeated(|| self.page(&address))?;
+            for file in protocol::page(&page).map_err(|reason| self.bad(reason))? {
+                files.entry(file.path.clone()).or_insert(file);
+            }
+            next = match link {
+                None => None,
+                Some(link) => Some(address.follow(&link).map_err(|reason| self.bad(reason))?),
+            };
+            if files.len() > protocol::MAX_FILES || (next.is_some() && pages >= protocol::MAX_PAGES)
+            {
+                let (files, pages) = (protocol::MAX_FILES, protocol::MAX_PAGES);
+                return Err(self.bad(format!(
+                    "its listing has more than {files} files or {pages} pages"
+                )));
+            }
+        }
+        Ok(files.into_values().collect())
+    }
+
+    /// Reads a page of a listing, and the address of the next one.
+    fn page(&self, address: &Address) -> Result<(Vec<u8>, Option<String>), Failed> {
+        let mut answer = self.send(address, Ask::All, None)?;
+        let link = text(answer.headers(), LINK.as_str()).and_then(protocol::next_page);
+        let link = link.map(str::to_owned);
+        let limit = protocol::MAX_PAGE_BYTES;
+        let body = answer.body_mut().with_config().limit(limit).read_to_vec();
+        match body {
+            Ok(body) => Ok((body, link)),
+            Err(ureq::Error::BodyExceedsLimit(_)) => Err(Failed::Lasting(self.bad(format!(
+                "a page of its listing is longer than {limit} bytes"
+            )))),
+            Err(error) => Err(Failed::Passing(self.broken(&error))),
+        }
+    }
+
+    /// Asks what a file is, without its content.
+    ///
+    /// # Errors
+    /// Whatever a request may meet, and [`HubError::BadAnswer`] for an answer without a valid commit.
+    pub(super) fn metadata(&self, file: &str, revision: &str) -> Result<Metadata, HubError> {
+        let address = self.file_address(file, revision)?;
+        self.repeated(|| {
+            let answer = self.send(&address, Ask::Head, Some(file))?;
+            let headers = answer.headers();
+            let commit = text(headers, "x-repo-commit").and_then(Commit::parse);
+            let Some(commit) = commit else {
+                return Err(self
+                    .bad(format!("it names no valid commit of {file}"))
+                    .into());
+            };
+            let etag = text(headers, "x-linked-etag").or_else(|| text(headers, ETAG.as_str()));
+            Ok(Metadata {
+                commit,
+                content: etag.and_then(ContentId::from_etag),
+            })
+        })
+    }
+
+    /// Asks for a file's content from a byte on. Returns the answer's body, which begins at that byte or, where the
+    /// server does not know ranges, at 0; and that begin.
+    pub(super) fn content(
+        &self,
+        file: &str,
+        revision: &str,
+        from: u64,
+    ) -> Result<(Response<Body>, u64), Failed> {
+        let address = self.file_address(file, revision)?;
+        let answer = self.send(&address, Ask::From(from), Some(file))?;
+        let headers = answer.headers();
+        if let Some(encoding) = text(headers, CONTENT_ENCODING.as_str())
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(self.bad(format!("it sends {file} compressed")).into());
+        }
+        if answer.status() != 206 {
+            return Ok((answer, 0));
+        }
+        let start = text(headers, CONTENT_RANGE.as_str()).and_then(protocol::range_start);
+        if start == Some(from) {
+            Ok((answer, from))
+        } else {
+            Err(self
+                .bad(format!(
+                    "it sends another part of {file} than was asked for"
+                ))
+                .into())
+        }
+    }
+
+    /// Sends a request, again to wherever it is redirected.
+    fn send(
+        &self,
+        address: &Address,
+        ask: Ask,
+        file: Option<&str>,
+    ) -> Result<Response<Body>, Failed> {
+        let mut address = address.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.send_once(&address, ask)?;
+            let status = answer.status().as_u16();
+            if matches!(status, 200 | 206) {
+                return Ok(answer);
+            }
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                let code = text(answer.headers(), "x-error-code");
+                return Err(self.status(status, code, file));
+            }
+            let target = text(answer.headers(), LOCATION.as_str());
+            let target = target.ok_or_else(|| self.bad("it redirects to nowhere"))?;
+            let next = address.follow(target).map_err(|reason| self.bad(reason))?;
+            // The Hub itself knows the file; where its content lies does not matter here.
+            let leaves =
+                !next.is_same_origin(&self.hub) || answer.headers().contains_key("x-repo-commit");
+            if ask == Ask::Head && leaves {
+                return Ok(answer);
+            }
+            address = next;
+        }
+        Err(self
+            .bad(format!("it redirects more than {MAX_REDIRECTS} times"))
+            .into())
+    }
+
+    fn send_once(&self, address: &Address, ask: Ask) -> Result<Response<Body>, Failed> {
+        let uri = address.uri().clone();
+        let mut request = match ask {
+            Ask::Head => self.agent.head(uri),
+            Ask::All | Ask::From(_) => self.agent.get(uri),
+        };
+        // Sizes and ranges are those of the file itself.
+        request = request.header(ACCEPT_ENCODING, "identity");
+        if let Ask::From(from @ 1..) = ask {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        if let Some(token) = &self.token
+            && address.is_same_origin(&self.hub)
+        {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        }
+        let request = match ask {
+            // A listing is short.
+            Ask::All => request
+                .config()
+                .timeout_recv_body(Some(self.patience.silence))
+                .build(),
+            Ask::Head | Ask::From(_) => request,
+        };
+        request
+            .call()
+            .map_err(|error| Failed::Passing(self.broken(&error)))
+    }
+
+    /// Does something until it succeeds, fails for good, or has failed too often.
+    fn repeated<T>(&self, mut work: impl FnMut() -> Result<T, Failed>) -> Result<T, HubError> {
+        let mut waits = Waits::new(self.patience);
+        loop {
+            match work() {
+                Ok(value) => return Ok(value),
+                Err(Failed::Passing(error)) => self.wait(&mut waits, error)?,
+                Err(Failed::Lasting(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// The error of the last attempt, if there were too many or nobody waits for them.
+    pub(super) fn wait(&self, waits: &mut Waits, error: HubError) -> Result<(), HubError> {
+        let Some(wait) = waits.next() else {
+            return Err(error);
+        };
+        self.progress.repeating(&error);
+        self.pause(wait).then_some(()).ok_or(error)
+    }
+
+    /// Waits; `false` if the wait ended early, because nobody needs it any more.
+    pub(super) fn pause(&self, wait: Duration) -> bool {
+        self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
+    }
+
+    fn address(&self, text: &str) -> Result<Address, HubError> {
+        Address::parse(text).ok_or_else(|| HubError::BadEndpoint {
+            endpoint: self.endpoint.clone(),
+        })
+    }
+
+    fn file_address(&self, file: &str, revision: &str) -> Result<Address, HubError> {
+        let segments = file
+            .split('/')
+            .map(|part| utf8_percent_encode(part, PLAIN).to_string());
+        let file = segments.collect::<Vec<_>>().join("/");
+        self.address(&format!(
+            "{}/{}/resolve/{revision}/{file}",
+            self.endpoint, self.repo
+        ))
+    }
+
+    fn status(&self, status: u16, code: Option<&str>, file: Option<&str>) -> Failed {
+        let repo = self.repo.clone();
+        let lasting = match (status, file) {
+            (401 | 404, _) if code == Some("RepoNotFound") => HubError::RepoNotFound { repo },
+            (401 | 403, _) => HubError::Refused { repo },
+            (404, None) => HubError::RepoNotFound { repo },
+            (404, Some(file)) => HubError::FileNotFound {
+                repo,
+                file: file.to_owned(),
+                choices: Vec::new(),
+            },
+            (429, _) => HubError::RateLimited { repo },
+            _ => {
+                let message = format!("HTTP status {status}");
+                let error = HubError::Server { repo, message };
+                return match status {
+                    408 | 500..=599 => Failed::Passing(error),
+                    _ => Failed::Lasting(error),
+                };
+            }
+        };
+        Failed::Lasting(lasting)
+    }
+
+    /// Makes the error of an answer that is not the Hub's protocol.
+    pub(super) fn bad(&self, message: impl Into<String>) -> HubError {
+        HubError::BadAnswer {
+            endpoint: self.endpoint.clone(),
+            repo: self.repo.clone(),
+            message: message.into(),
+        }
+    }
+
+    /// Makes the error of a Hub that does not answer, or stops in the middle of it.
+    pub(super) fn unreachable(&self, message: impl Into<String>) -> HubError {
+        HubError::Unreachable {
+            endpoint: self.endpoint.clone(),
+            repo: self.repo.clone(),
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn broken(&self, error: &ureq::Error) -> HubError {
+        let silence = self.patience.silence.as_secs_f64();
+        self.unreachable(match error {
+            ureq::Error::Timeout(_) => format!("nothing came for {silence} s"),
+            ureq::Error::Io(error) => one_line(error),
+            error => one_line(error),
+        })
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// The headers alone.
+    Head,
+    /// All of a short text.
+    All,
+    /// A file from a byte on.
+    From(u64),
+}
+
+/// The waits between attempts that fail.
+pub(super) struct Waits {
+    left: usize,
+    wait: Duration,
+}
+
+impl Waits {
+    pub(super) fn new(patience: Patience) -> Self {
+        Self {
+            left: patience.retries,
+            wait: patience.first_wait,
+        }
+    }
+}
+
+impl Iterator for Waits {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        let wait = self.wait;
+        self.wait = wait.saturating_mul(2).min(MAX_WAIT);
+        Some(wait)
+    }
+}
+
+/// The length that an answer announces.
+pub(super) fn announced(answer: &Response<Body>) -> Option<u64> {
+    text(answer.headers(), CONTENT_LENGTH.as_str())?
+        .parse()
+        .ok()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn one_line(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end() {
+        let patience = |retries| Patience {
+            retries,
+            first_wait: Duration::from_secs(3),
+            silence: Duration::ZERO,
+        };
+        let waits: Vec<_> = Waits::new(patience(4)).map(|wait| wait.as_secs()).collect();
+        assert_eq!(waits, [3, 6, 10, 10]);
+        assert_eq!(Waits::new(patience(0)).next(), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! Hashes over what is kept, so that a flipped bit anywhere in it is found.
+//!
+//! The *chain* of a session is a running hash over its journal: each entry is
+//! hashed with the chain before it. Its *seal* is a hash over the chain and all
+//! else that the session's row says. Both are BLAKE3; they tell damage, and
+//! not who made it.
+
+/// A hash.
+pub(super) type Hash = [u8; 32];
+
+const CHAIN: &str = "elpis 1 journal of a session";
+const SEAL: &str = "elpis 1 state of a session";
+
+/// The chain of a journal, entry by entry.
+#[derive(Debug, Clone)]
+pub(super) struct Chain(Hash);
+
+impl Chain {
+    /// The chain of a journal without entries.
+    pub(super) fn new(session: &str) -> Self {
+        Self(blake3::derive_key(CHAIN, session.as_bytes()))
+    }
+
+    /// Goes on from what is kept; `None` if it is no chain.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Adds an entry: its time in seconds, and what happened as it is kept.
+    pub(super) fn add(&mut self, at: f64, what: &str) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.0);
+        // SQLite keeps no sign of zero.
+        hasher.update(&(at + 0.0).to_bits().to_le_bytes());
+        hasher.update(what.as_bytes());
+        self.0 = hasher.finalize().into();
+    }
+
+    pub(super) fn as_bytes(&self) -> &Hash {
+        &self.0
+    }
+}
+
+/// The seal of a session's row; state and settings are the texts that are kept.
+pub(super) fn seal(session: &str, entries: u64, chain: &Hash, state: &str, config: &str) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(SEAL);
+    hasher.update(&(session.len() as u64).to_le_bytes());
+    hasher.update(session.as_bytes());
+    hasher.update(&entries.to_le_bytes());
+    hasher.update(chain);
+    hasher.update(&(state.len() as u64).to_le_bytes());
+    hasher.update(state.as_bytes());
+    hasher.update(config.as_bytes());
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_and_their_order_count() {
+        let chain = |name: &str, entries: &[(f64, &str)]| {
+            let mut chain = Chain::new(name);
+            for (at, what) in entries {
+                chain.add(*at, what);
+            }
+            *chain.as_bytes()
+        };
+        let base = chain("ada", &[(1.0, "a"), (2.0, "b")]);
+        for other in [
+            chain("adb", &[(1.0, "a"), (2.0, "b")]),
+            chain("ada", &[(2.0, "b"), (1.0, "a")]),
+            chain("ada", &[(1.0, "a"), (2.0, "c")]),
+            chain("ada", &[(1.0, "a"), (2.0f64.next_up(), "b")]),
+            chain("ada", &[(1.0, "a")]),
+            chain("ada", &[(1.0, "ab"), (2.0, "")]),
+        ] {
+            assert_ne!(base, other);
+        }
+        assert_eq!(chain("ada", &[(-0.0, "a")]), chain("ada", &[(0.0, "a")]));
+        let sealed = seal("ada", 2, &base, "{}", "[]");
+        for other in [
+            seal("adb", 2, &base, "{}", "[]"),
+            seal("ada", 3, &base, "{}", "[]"),
+            seal("ada", 2, &chain("ada", &[]), "{}", "[]"),
+            seal("ada", 2, &base, "{} ", "[]"),
+            seal("ada", 2, &base, "{}[", "]"),
+        ] {
+            assert_ne!(sealed, other);
+        }
+        assert!(Chain::from_bytes(&base[1..]).is_none());
+    }
+}
