@@ -8,8 +8,8 @@ mod schemas;
 use std::time::Instant;
 
 use elpis::inference::{
-    ConstraintError, ControlToken, Extent, GenerationOptions, Grammar, SamplingParams, ToolEvent,
-    ToolFormat, ToolParseError, ToolParser, ToolSet,
+    ChatTemplate, ConstraintError, ControlToken, Extent, GenerationOptions, Grammar,
+    SamplingParams, SpecialTokens, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet,
 };
 use random_model::{Model, PIECES, control, is_end, is_refused, takes, tokens, vocabulary};
 use schemas::Schemas;
@@ -273,6 +273,66 @@ fn what_a_notation_cannot_say_is_refused_with_its_place() {
             }
         }
     }
+}
+
+/// The native replies of the cases: the family's grammar takes them, from the first byte on or
+/// behind what comes before the call, and its template is recognised where it is at hand.
+#[test]
+fn native_replies_are_taken_and_their_templates_recognised() {
+    let vocabulary = vocabulary();
+    let templates = std::env::var_os("ELPIS_TEMPLATES").map(std::path::PathBuf::from);
+    let mut wrong = Vec::new();
+    for line in include_str!("data/reply_cases.jsonl").lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let Some(template) = case["template"].as_str() else {
+            continue;
+        };
+        // Under the grammar, arguments come in the order of the schema.
+        let in_order = case["id"] != "native-qwen3.5-order";
+        let named = |format: &ToolFormat| case["format"] == format.as_str();
+        let format = ToolFormat::ALL.into_iter().find(named).unwrap();
+        if let Some(folder) = &templates {
+            let source = std::fs::read_to_string(folder.join(template)).unwrap();
+            let special = SpecialTokens::new("<s>", "</s>");
+            let known = ChatTemplate::from_source(template, &source, special).unwrap();
+            if known.tool_format() != format {
+                wrong.push(format!("{template} is {}", known.tool_format()));
+            }
+        }
+        let tools = ToolSet::from_json(&case["tools"]).unwrap();
+        let lark = format.grammar(tools.tools(), true, &[]).unwrap();
+        let extent = Extent::FromOpening {
+            format,
+            names: tools.names().map(str::to_owned).collect(),
+            control: Vec::new(),
+            thinking: false,
+        };
+        let mut guide = vocabulary
+            .compile(&Grammar::of_tools(lark), extent)
+            .unwrap();
+        let reply = case["reply"].as_str().unwrap();
+        if !in_order {
+            continue;
+        }
+        // Some models write on behind their calls; under the grammar, these end the reply.
+        let mut complete = false;
+        for (at, byte) in reply.bytes().enumerate() {
+            match guide.accept(u32::from(byte), &mut vec![byte]) {
+                Ok(progress) => complete |= progress.complete,
+                Err(error) => {
+                    wrong.push(format!("{} at {at}: {error}: {reply}", case["id"]));
+                    break;
+                }
+            }
+            if complete {
+                break;
+            }
+        }
+        if !(complete || guide.is_active() && guide.is_accepting()) {
+            wrong.push(format!("{} is not complete: {reply}", case["id"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl LoadedModel {
     pub fn control_tokens(&self) -> Vec<ControlToken> {
         let markers = self.template.tool_format().markers();
         let mut piece = Vec::new();
-        let mut control = |text: &'static str| {
+        let control = |text: &'static str| {
             let tokens = self.tokenizer.encode(text, true).ok()?;
             let (&id, before) = tokens.split_last()?;
             piece.clear();
@@ -79,7 +79,7 @@ impl LoadedModel {
             let control = piece.is_empty() && before.len() <= 1 && !self.tokenizer.is_end(id);
             control.then_some(ControlToken { text, id })
         };
-        markers.filter_map(|text| control(text)).collect()
+        markers.filter_map(control).collect()
     }
 }
 

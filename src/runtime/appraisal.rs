@@ -385,7 +385,8 @@ mod tests {
     #[test]
     fn neither_thinking_nor_calls_are_read_whether_they_end_or_not() {
         let read = |reply: &str, thinking, tools: bool| {
-            let parser = || ReplyReader::Calls(ToolParser::new(ToolFormat::Hermes, 1, thinking));
+            let parser =
+                || ReplyReader::Calls(Box::new(ToolParser::new(ToolFormat::Hermes, 1, thinking)));
             let form = ReplyForm {
                 reader: tools.then(parser),
                 thinking,

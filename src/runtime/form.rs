@@ -72,10 +72,10 @@ impl Form {
             Self::Free => Reader::Texts,
         };
         Some(move |seed| match reader {
-            Reader::Calls(tools) => {
-                ReplyReader::Calls(ToolParser::new(format, seed, thinking).with_tools(&tools))
-            }
-            Reader::Texts => ReplyReader::Calls(ToolParser::of_texts(format, thinking)),
+            Reader::Calls(tools) => ReplyReader::Calls(Box::new(
+                ToolParser::new(format, seed, thinking).with_tools(&tools),
+            )),
+            Reader::Texts => ReplyReader::Calls(Box::new(ToolParser::of_texts(format, thinking))),
             Reader::Answer(preface) => ReplyReader::Answer(AnswerReader::new(preface)),
         })
     }

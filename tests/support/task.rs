@@ -74,6 +74,7 @@ pub fn task(session: &str, prompt: &str, max_tokens: u32) -> (Task, Collected) {
         sampling: SamplingParams::default(),
         timing: ModulationTiming::AtStart,
         guide: None,
+        visible: Vec::new(),
         mood: None,
         submitted: 0.0,
         outlet: Box::new(collected.clone()),

@@ -19,8 +19,8 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Usage: cargo xtask fuzz [TARGET…] [--seconds N] [--list]
 
-  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, templates,
-                frames, hub, settings, store_rows, store_import, checkpoint
+  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, schemas,
+                templates, frames, hub, settings, store_rows, store_import, checkpoint
   --seconds N   how long each is run, by default 600
   --list        name the targets
 
@@ -75,6 +75,11 @@ const TARGETS: [Target; 12] = [
     Target {
         name: "tool_calls",
         about: "tool calls in replies, however they are cut",
+        extension: None,
+    },
+    Target {
+        name: "schemas",
+        about: "schemas of answers and tools, in every format",
         extension: None,
     },
     Target {

@@ -7,7 +7,7 @@ use crate::inference::{Preface, ToolEvent, ToolParseError, ToolParser};
 #[derive(Debug)]
 pub(crate) enum ReplyReader {
     /// Looks for tool calls.
-    Calls(ToolParser),
+    Calls(Box<ToolParser>),
     /// Tells an answer from the thinking in front of it.
     Answer(AnswerReader),
 }

@@ -134,7 +134,7 @@ fn written(field: &'static str, schema: &Value, kept: bool) -> Result<String, Co
     writer
         .finish()
         .map_err(|error| refused(error.path, error.reason))?;
-    let text = lark.text(vec![start]);
+    let text = lark.text(&[start]);
     text.ok_or_else(|| refused("#".to_owned(), "nothing fulfils it".to_owned()))
 }
 

@@ -177,15 +177,12 @@ impl Decimal {
             digits[place + 1..].fill(9);
             return Some(Self::whole(digits).negated());
         }
-        match digits.iter().rposition(|digit| *digit != 9) {
-            Some(place) => {
-                digits[place] += 1;
-                digits[place + 1..].fill(0);
-            }
-            None => {
-                digits.fill(0);
-                digits.insert(0, 1);
-            }
+        if let Some(place) = digits.iter().rposition(|digit| *digit != 9) {
+            digits[place] += 1;
+            digits[place + 1..].fill(0);
+        } else {
+            digits.fill(0);
+            digits.insert(0, 1);
         }
         Some(Self::whole(digits))
     }
@@ -198,11 +195,6 @@ impl Decimal {
     fn whole(digits: Vec<u8>) -> Self {
         let point = digits.len() as i64;
         Self::new(false, digits, point)
-    }
-
-    /// An integer that fits 64 bits with a sign.
-    pub fn to_i64(&self) -> Option<i64> {
-        self.integer_text()?.parse().ok()
     }
 
     /// The smallest number that is a multiple of both; `None` if it does not fit 64 bits.
@@ -379,8 +371,6 @@ mod tests {
             Decimal::integer(i64::MIN).to_string(),
             "-9223372036854775808"
         );
-        assert_eq!(number("-9223372036854775808").to_i64(), Some(i64::MIN));
-        assert_eq!(number("9223372036854775808").to_i64(), None);
         assert_eq!(number("1e1001").parts(), None);
         assert_eq!(number("1e-1001").floor(), None);
     }

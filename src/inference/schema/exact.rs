@@ -24,7 +24,8 @@ const SAFE_INTEGER: u64 = 1 << 53;
 static KEEPS_DIGITS: LazyLock<bool> = LazyLock::new(|| {
     let number = "100000000000000000000000000000001";
     let read = serde_json::from_str::<Value>(number);
-    read.is_ok_and(|read| read.to_string() == number)
+    let written = read.map(|read| read.to_string());
+    written.is_ok_and(|written| written == number)
 });
 
 /// What is told of a number that cannot be kept.

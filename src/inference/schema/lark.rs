@@ -214,7 +214,7 @@ impl Lark {
     }
 
     /// The text of the grammar; `None` if it writes nothing.
-    pub fn text(&self, start: Vec<Symbol>) -> Option<String> {
+    pub fn text(&self, start: &[Symbol]) -> Option<String> {
         let productive = self.productive();
         if !start
             .iter()
@@ -230,7 +230,7 @@ impl Lark {
             productive: &productive,
         };
         printer.out.push_str("start: ");
-        printer.way(&start);
+        printer.way(start);
         printer.out.push('\n');
         while let Some(rule) = printer.open.pop() {
             // Writing to a string does not fail.

@@ -134,7 +134,7 @@ impl Numbers {
                     rest = Some(
                         rest.map_or_else(|| Some(of.clone()), |rest| rest.common_multiple(of))
                             .ok_or_else(|| untold(of))?,
-                    )
+                    );
                 }
             }
         }

@@ -88,8 +88,10 @@ fn looks(node: &Node) -> bool {
 }
 
 fn one(node: &Node, rest: Regex, start: Start) -> Result<Regex, String> {
+    if !looks(node) {
+        return Ok(Regex::concat([simple(node), rest]));
+    }
     match node {
-        node if !looks(node) => Ok(Regex::concat([simple(node), rest])),
         Node::Class(_) => Ok(rest),
         Node::Group(ways) => {
             let ways = ways.iter().map(|way| sequence(way, &rest, start));

@@ -1,5 +1,7 @@
 //! Regular expressions over characters, with intersection and complement, as llguidance has them.
 
+use std::fmt::Write;
+
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 /// Texts.
@@ -205,9 +207,15 @@ impl Regex {
                     (0, None) => out.push('*'),
                     (1, None) => out.push('+'),
                     (0, Some(1)) => out.push('?'),
-                    (least, None) => out.push_str(&format!("{{{least},}}")),
-                    (least, Some(most)) if least == most => out.push_str(&format!("{{{least}}}")),
-                    (least, Some(most)) => out.push_str(&format!("{{{least},{most}}}")),
+                    (least, None) => {
+                        let _ = write!(out, "{{{least},}}");
+                    }
+                    (least, Some(most)) if least == most => {
+                        let _ = write!(out, "{{{least}}}");
+                    }
+                    (least, Some(most)) => {
+                        let _ = write!(out, "{{{least},{most}}}");
+                    }
                 }
             }
         }
@@ -232,7 +240,7 @@ fn write_class(out: &mut String, class: &ClassUnicode) {
         if letter.is_ascii_alphanumeric() {
             out.push(letter);
         } else {
-            out.push_str(&format!("\\x{{{:X}}}", u32::from(letter)));
+            let _ = write!(out, "\\x{{{:X}}}", u32::from(letter));
         }
     };
     if let [range] = class.ranges()
@@ -327,7 +335,7 @@ impl Codec {
             let mut one = only([*letter]);
             one.intersect(class);
             if !one.ranges().is_empty() {
-                last.push_str(&format!("\\x{:02X}", spelling.as_bytes()[1]));
+                let _ = write!(last, "\\x{:02X}", spelling.as_bytes()[1]);
             }
         }
         let plain = if plain.ranges().is_empty() {

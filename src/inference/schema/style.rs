@@ -7,7 +7,7 @@ use super::notation::Style;
 use super::regex::{Codec, Regex};
 
 /// A value of a schema that no notation writes: the first such character.
-pub(super) struct Unwritable(pub char);
+pub(in crate::inference) struct Unwritable(pub char);
 
 impl Style {
     /// Between items, and between properties.

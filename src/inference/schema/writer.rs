@@ -168,7 +168,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             ways.extend(text.or_else(|reason| self.string_error(case, reason))?);
         }
         if case.types.has(Types::ARRAY) {
-            let items = self.items(case)?;
+            let items = self.items(case);
             ways.extend(items.map(|items| [literal("["), items, literal("]")].concat()));
         }
         if case.types.has(Types::OBJECT) {
@@ -267,13 +267,11 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             };
             let digits = exact::decimal(number).ok();
             let digits = digits.filter(|_| case.numbers.integer);
-            match digits.and_then(|number| number.integer_text()) {
-                Some(digits) => parts.push(Regex::literal(&digits).not()),
-                None => {
-                    let reason = "cannot be enforced for numbers, which have many spellings";
-                    return self.error(case, "not", reason);
-                }
-            }
+            let Some(digits) = digits.and_then(|number| number.integer_text()) else {
+                let reason = "cannot be enforced for numbers, which have many spellings";
+                return self.error(case, "not", reason);
+            };
+            parts.push(Regex::literal(&digits).not());
         }
         let terminal = self.lark.terminal(&Regex::and(parts));
         terminal.or_else(|reason| self.error(case, "minimum", reason))
@@ -320,7 +318,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
     }
 
     /// The items of a list. `None` if there can be no list.
-    fn items(&mut self, case: &Branch<'a>) -> Found<Option<Vec<Symbol>>> {
+    fn items(&mut self, case: &Branch<'a>) -> Option<Vec<Symbol>> {
         let comma = self.style.comma();
         self.list(case, comma, |writer, goal| vec![writer.value(goal)])
     }
@@ -331,10 +329,10 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         case: &Branch<'a>,
         comma: &str,
         item: impl Fn(&mut Self, &[NodeId]) -> Vec<Symbol>,
-    ) -> Found<Option<Vec<Symbol>>> {
+    ) -> Option<Vec<Symbol>> {
         let Count { least, most } = case.items;
         if most.is_some_and(|most| most < least) {
-            return Ok(None);
+            return None;
         }
         let most = most.filter(|most| *most < ENDLESS);
         let first = object::first_items(self.document, &case.nodes);
@@ -379,6 +377,6 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             // Each is used twice at the most, and a rule keeps it small.
             tail = vec![self.lark.choice(vec![tail])];
         }
-        Ok(Some(head))
+        Some(head)
     }
 }

@@ -93,7 +93,7 @@ pub enum ToolFormat {
     Apertus,
     /// LFM2 and LFM2.5: `<|tool_call_start|>[name(key=value, …)]<|tool_call_end|>`.
     Lfm2,
-    /// OLMo 3: `<function_calls>name(key=value, …)</function_calls>`, a line for each call.
+    /// `OLMo` 3: `<function_calls>name(key=value, …)</function_calls>`, a line for each call.
     Olmo3,
     /// Functionary 3.1: `<function=name>{…}</function>`.
     Functionary31,

@@ -80,7 +80,7 @@ enum State {
     /// Behind an opening or a call, with what may become a part of the format.
     Between(String),
     /// Within a call; the number of bytes of its arguments that were handed on, once it was told.
-    Call(Scan, Option<usize>),
+    Call(Box<Scan>, Option<usize>),
 }
 
 /// Most texts in one reply that begin like a call and are searched again for another one.
@@ -250,7 +250,7 @@ impl ToolParser {
                 },
                 Step::Open => self.state = State::Call(scan, handed_on),
                 step @ (Step::Closed | Step::Beyond) => {
-                    self.close(scan, handed_on)?;
+                    self.close(*scan, handed_on)?;
                     if step == Step::Beyond {
                         return self.letter(letter);
                     }
@@ -334,7 +334,7 @@ impl ToolParser {
         };
         let (head, rest) = held.split_at(found.length);
         let scan = Scan::new(head, draft, body, &self.declared);
-        self.state = State::Call(scan, None);
+        self.state = State::Call(Box::new(scan), None);
         let rest = rest.to_owned();
         rest.chars().try_for_each(|letter| self.letter(letter))
     }
@@ -420,7 +420,7 @@ impl ToolParser {
         };
         let arguments = scan.arguments();
         let name = scan.draft.name.clone().unwrap_or_default();
-        self.state = State::Call(scan, Some(handed_on));
+        self.state = State::Call(Box::new(scan), Some(handed_on));
         self.hand_on_arguments();
         self.state = State::Between(String::new());
         let index = self.calls.saturating_sub(1);

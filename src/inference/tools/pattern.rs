@@ -174,13 +174,11 @@ impl Sequence<'_> {
                 Part::Here | Part::Arguments => {}
             }
         }
-        match self.then {
-            Some(then) => then.fit(text, at, found, names),
-            None => {
-                found.length = at;
-                Fit::Whole(found)
-            }
+        if let Some(then) = self.then {
+            return then.fit(text, at, found, names);
         }
+        found.length = at;
+        Fit::Whole(found)
     }
 }
 

@@ -263,9 +263,9 @@ impl<'a> Writer<'_, '_, 'a> {
                 [one] => self.lark.ended(one, &end),
                 _ => Ok(None),
             };
-            let whole = whole.or_else(|reason| {
+            let whole = whole.map_err(|reason| {
                 let node = goal.first().copied().unwrap_or(self.document.root());
-                Err(error(self.document, node, "", reason))
+                error(self.document, node, "", reason)
             })?;
             values.push(match whole {
                 Some(whole) => [vec![whole], rest.to_vec()].concat(),
@@ -376,7 +376,7 @@ impl<'a> Writer<'_, '_, 'a> {
                 ways.extend(inside.map(|inside| [inside, close.clone()].concat()));
             }
             if case.values.is_none() && case.types.has(Types::ARRAY) {
-                let items = self.element_items(case, mark)?;
+                let items = self.element_items(case, mark);
                 ways.extend(items.map(|items| [items, close.clone()].concat()));
             }
         }
@@ -408,11 +408,7 @@ impl<'a> Writer<'_, '_, 'a> {
     }
 
     /// The items of a list as elements.
-    fn element_items(
-        &mut self,
-        case: &Branch<'a>,
-        mark: &'static str,
-    ) -> Found<Option<Vec<Symbol>>> {
+    fn element_items(&mut self, case: &Branch<'a>, mark: &'static str) -> Option<Vec<Symbol>> {
         let open = [
             split(mark, self.control),
             vec![Symbol::Literal("<item>".to_owned())],

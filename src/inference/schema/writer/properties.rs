@@ -51,7 +51,7 @@ impl<'a> Writer<'_, '_, 'a> {
         let counted = least > 0 || most.is_some_and(|most| most < optional || free.is_some());
         if counted {
             return self
-                .counted(case, &fields, free, (least, most), level)
+                .counted(case, &fields, free.as_ref(), (least, most), level)
                 .map(Some);
         }
         let comma = || Symbol::Literal(self.comma(level).to_owned());
@@ -143,7 +143,7 @@ impl<'a> Writer<'_, '_, 'a> {
         &mut self,
         case: &Branch<'a>,
         fields: &[Field],
-        free: Option<Symbol>,
+        free: Option<&Symbol>,
         (least, most): (u64, Option<u64>),
         level: Level,
     ) -> Found<Vec<Symbol>> {
@@ -160,7 +160,7 @@ impl<'a> Writer<'_, '_, 'a> {
         let end = |count: u64, first: bool| -> Option<Vec<Symbol>> {
             let missing = least.saturating_sub(count);
             let room = most.map(|most| most.saturating_sub(count));
-            match &free {
+            match free {
                 None if missing > 0 => None,
                 _ if room == Some(0) => Some(Vec::new()),
                 None => Some(Vec::new()),

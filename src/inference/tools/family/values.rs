@@ -133,7 +133,7 @@ pub const LFM2: Family = Family {
     ..Family::PLAIN
 };
 
-/// OLMo 3.
+/// `OLMo` 3.
 pub const OLMO3: Family = Family {
     layouts: &[Layout {
         around: &[Around {

@@ -45,17 +45,19 @@ pub(super) fn written(
     }
     let start = calls.lark.choice(ways);
     let nothing = || ConstraintError::refused(FIELD, "there is no tool to call");
-    calls.lark.text(vec![start]).ok_or_else(nothing)
+    calls.lark.text(&[start]).ok_or_else(nothing)
 }
+
+type Notation = (Style, Arguments);
 
 struct Calls<'a> {
     lark: Lark,
     control: &'a [(&'static str, u32)],
     tools: &'a [ToolDefinition],
     /// The arguments of each tool, by their notation.
-    arguments: HashMap<(Style, Arguments), Vec<Symbol>>,
+    arguments: HashMap<Notation, Vec<Symbol>>,
     /// A call from its name on, by what stands there.
-    tails: HashMap<(&'static [Part], (Style, Arguments), bool), Symbol>,
+    tails: HashMap<(&'static [Part], Notation, bool), Symbol>,
 }
 
 /// A piece of a sequence, before white space finds its place.

@@ -266,9 +266,10 @@ const MAX_KEY: usize = 4096;
 pub(super) fn stripped(value: &str, lines: bool) -> &str {
     let (front, back) = (value.strip_prefix('\n'), value.strip_suffix('\n'));
     match (lines, front, back) {
-        (true, Some(rest), _) => rest.strip_suffix('\n').unwrap_or(rest),
+        (true, Some(rest), _) | (false, Some(rest), Some(_)) => {
+            rest.strip_suffix('\n').unwrap_or(rest)
+        }
         (true, None, Some(rest)) => rest,
-        (false, Some(rest), Some(_)) => rest.strip_suffix('\n').unwrap_or(rest),
         _ => value,
     }
 }
