@@ -19,6 +19,7 @@ mod progress;
 mod signal;
 mod soak;
 mod store;
+mod terminal;
 mod vectors;
 
 use std::io::{IsTerminal, stderr};
@@ -89,7 +90,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(has_colours())
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::logs(has_colours()))
         .init();
     worker::serve_if_asked();
     environment::complete();
@@ -189,6 +190,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Tells something on standard error, if anybody reads it.
 fn complain(text: &str) {
+    complain_styled(&terminal::plain(text));
+}
+
+/// Tells something that has codes of the terminal in it, and nothing that others wrote as it is.
+fn complain_styled(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -21,7 +21,7 @@ use super::fault::Fault;
 use super::library::vector_line;
 use super::progress;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
-use super::{Failure, load_settings, told};
+use super::{Failure, load_settings, terminal, told};
 use crate::inference::ChatMessage;
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Delivery, Elpis, Event, Events, GenerationEvent, Session};
@@ -388,7 +388,8 @@ impl<'a> Conversation<'a> {
                 None => return Ok(None),
                 Some(event) => {
                     if let GenerationEvent::Text(text) = event? {
-                        live.text(&text, columns().unwrap_or_default())?;
+                        let shown = terminal::shown(&text);
+                        live.text(&shown, columns().unwrap_or_default())?;
                         reply.push_str(&text);
                     }
                 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use console::{Style, Term};
 
-use crate::cli::complain;
+use crate::cli::{complain_styled, terminal};
 use crate::emotion::{EmotionSnapshot, Quadrant};
 
 /// Cells on either side of a bar's middle.
@@ -44,24 +44,23 @@ impl Screen {
 
     /// Tells something beside the conversation.
     pub fn tell(&self, text: &str) -> std::io::Result<()> {
+        let text = terminal::plain(text);
         let dim = Style::new().dim();
         match &self.terminal {
             Some(terminal) => terminal.write_line(&dim.apply_to(text).to_string()),
-            None => writeln!(std::io::stdout(), "{text}"),
+            None => writeln!(terminal::out(), "{text}"),
         }
     }
 
     /// Tells what went wrong.
     pub fn error(text: &str) {
         let red = Style::new().for_stderr().red();
-        complain(&red.apply_to(text).to_string());
+        complain_styled(&red.apply_to(terminal::plain(text)).to_string());
     }
 
     /// A piece of a reply.
     pub fn reply(text: &str) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        terminal::write_reply(text)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `elpis emotion plot`
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,8 +9,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::path::{self, MoodPath};
 use super::{NO_SESSIONS, is_store};
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
+use crate::cli::{Failure, terminal};
 
 /// Sessions that a picture can tell apart.
 const MOST_PATHS: usize = 8;
@@ -76,7 +77,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let mut picture = String::new();
     draw(&paths, &mut picture).map_err(|error| format!("cannot draw: {error}"))?;
     std::fs::write(output, picture).map_err(Fault::unwritable(output))?;
-    println!("{}", output.display());
+    writeln!(terminal::out(), "{}", output.display())?;
     Ok(())
 }
 
