@@ -22,7 +22,7 @@ mod store;
 mod terminal;
 mod vectors;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -136,7 +136,17 @@ fn has_colours() -> bool {
 /// Tells of wrong usage, or what was asked for, such as help.
 fn misused(error: &clap::Error) -> ExitCode {
     // Nobody is left to be told if this fails.
-    let _ = error.print();
+    let _ = if error.use_stderr() {
+        let (text, colours) = (error.render(), has_colours());
+        let text = if colours {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
+        terminal::logs(colours).write_all(text.as_bytes())
+    } else {
+        error.print()
+    };
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
         let commands: Vec<String> = Cli::command()
             .get_subcommands()
@@ -195,7 +205,6 @@ fn complain(text: &str) {
 
 /// Tells something that has codes of the terminal in it, and nothing that others wrote as it is.
 fn complain_styled(text: &str) {
-    use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

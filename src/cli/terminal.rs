@@ -74,7 +74,8 @@ pub(super) fn write_reply(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Standard error for logs. With colours their codes pass, since the logger writes out those that a value holds.
+/// Standard error for logs and the like. With colours their codes pass, since what writes them leaves out, or writes
+/// out, those that a value holds.
 pub(super) fn logs(colours: bool) -> Plain<io::Stderr> {
     Plain {
         codes_pass: colours,

@@ -57,10 +57,6 @@ fn names_of_files_and_what_is_in_them_are_shown_plainly() {
         "value.toml",
         format!("[model]\nbackend = {toml}\n").as_bytes(),
     );
-    let sessions = file(
-        "sessions.jsonl",
-        format!("{{\"session\":\"a\",\"at\":0,\"what\":{json}}}\n").as_bytes(),
-    );
     for arguments in [
         &["store", "list", &evil_file][..],
         &["store", "check", &evil_file],
@@ -69,15 +65,15 @@ fn names_of_files_and_what_is_in_them_are_shown_plainly() {
         &["doctor", "--no-model", "--config", &evil_file],
         &["doctor", "--no-model", "--config", &key],
         &["doctor", "--no-model", "--config", &value],
-        &["store", "import", &sessions, "new.db"],
+        &["store", "import", &evil_file, "new.db"],
         &["emotion", "replay", &evil_file],
     ] {
         let output = said(arguments, &[], folder.path());
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }
-    for variable in [("ELPIS_MODEL_BACKEND", EVIL), ("ELPIS_LOG", EVIL)] {
-        said(&["doctor", "--no-model"], &[variable], folder.path());
-    }
+    let variable = ("ELPIS_MODEL_BACKEND", EVIL);
+    said(&["doctor", "--no-model"], &[variable], folder.path());
+    assert_eq!(said(&[EVIL], &[], folder.path()).status.code(), Some(2));
 }
 
 #[test]
