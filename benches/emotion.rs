@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, KNOWN_EVENTS, LexicalAppraiser};
+use elpis::EventSource;
+use elpis::appraisal::LexicalAppraiser;
+use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, KNOWN_EVENTS};
 
 const REPLY: &str = "I am sorry, the tests failed again. There is an error in the parser: it reads \
 past the end of its input, which I should have seen. Let me fix it and run everything once more.";
@@ -44,7 +46,7 @@ fn emotion(criterion: &mut Criterion) {
     });
     group.bench_function("appraise a reply", |bencher| {
         let appraiser = LexicalAppraiser::default();
-        bencher.iter(|| appraiser.appraise(black_box(REPLY)));
+        bencher.iter(|| appraiser.appraise(black_box(REPLY), EventSource::Reply));
     });
     group.finish();
 }

@@ -5,7 +5,8 @@
 
 use std::error::Error;
 
-use elpis::emotion::{EmotionError, LexicalAppraiser};
+use elpis::appraisal::LexicalAppraiser;
+use elpis::emotion::EmotionError;
 use elpis::runtime::{AppraisalError, AppraisedText, BoxFuture};
 use elpis::{Appraiser, Delivery, Elpis, EmotionEvent, Event, EventSource, Settings};
 
@@ -25,7 +26,7 @@ struct Bakery(LexicalAppraiser);
 impl Bakery {
     fn judge(&self, text: &AppraisedText) -> Result<Option<EmotionEvent>, EmotionError> {
         if text.source == EventSource::Reply {
-            return Ok(self.0.appraise(&text.text));
+            return Ok(self.0.appraise(&text.text, text.source));
         }
         if text.text.contains("cancel") {
             return order_cancelled().map(Some);
@@ -73,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mood = baker.state().await?;
         println!(
             "customer: {message}\nbaker ({}): {}",
-            mood.quadrant,
+            mood.mood,
             reply.text.trim()
         );
     }

@@ -15,6 +15,7 @@ mod hint;
 mod library;
 mod lines;
 mod pages;
+mod people;
 mod progress;
 mod signal;
 mod soak;
@@ -22,7 +23,7 @@ mod store;
 mod terminal;
 mod vectors;
 
-use std::io::{IsTerminal, Write as _, stderr};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,8 +90,9 @@ pub fn main() -> ExitCode {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(has_colours())
-        .with_writer(|| terminal::logs(has_colours()))
+        // Escape codes are for people who look.
+        .with_ansi(console::colors_enabled_stderr())
+        .with_writer(|| terminal::logs(console::colors_enabled_stderr()))
         .init();
     worker::serve_if_asked();
     environment::complete();
@@ -127,17 +129,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether standard error shows colours rather than their codes.
-fn has_colours() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    stderr().is_terminal() && !unwanted
-}
-
 /// Tells of wrong usage, or what was asked for, such as help.
 fn misused(error: &clap::Error) -> ExitCode {
     // Nobody is left to be told if this fails.
     let _ = if error.use_stderr() {
-        let (text, colours) = (error.render(), has_colours());
+        let (text, colours) = (error.render(), console::colors_enabled_stderr());
         let text = if colours {
             text.ansi().to_string()
         } else {

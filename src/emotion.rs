@@ -32,9 +32,11 @@
 //! eight events that streaks apply to, at most [`EmotionConfig::streak_capacity`] times, whatever
 //! the rate of events.
 
-mod appraisal;
+mod arithmetic;
 mod behavior;
+mod cause;
 mod config;
+mod declared;
 mod dynamics;
 mod error;
 mod event;
@@ -48,18 +50,24 @@ mod streak;
 mod tracker;
 mod trajectory;
 
-pub use appraisal::LexicalAppraiser;
-pub use behavior::BehaviorMonitor;
-pub use config::{EmotionConfig, MIN_STREAK_FACTOR};
+pub use arithmetic::DYNAMICS;
+pub use behavior::{BehaviorMonitor, GenerationTime};
+pub use cause::{EventSource, MAX_CAUSE_CHARS};
+pub use config::{AppraiserChoice, EmotionConfig, MIN_STREAK_FACTOR};
+pub use declared::{DeclaredEvent, MAX_DECLARED_EVENTS};
 pub use dynamics::decay;
 pub use error::EmotionError;
-pub use event::{EmotionEvent, KNOWN_EVENTS, KnownEvent, MAX_INTENSITY, MAX_NAME_CHARS, known};
+pub use event::{
+    EmotionEvent, KNOWN_EVENTS, KnownEvent, MAX_INTENSITY, MAX_NAME_CHARS, READ_EVENTS, known,
+};
 pub use journal::{Happening, JournalEntry, relive};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
 pub(crate) use ranges::Range;
 pub use replay::{Recording, ReplayStep, ReplayedStep, replay, replay_line};
-pub use state::{EmotionalState, MAX_TIME_SECONDS, Quadrant};
+#[cfg(feature = "cli")]
+pub(crate) use replay::{config_of, parse_step};
+pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};
 pub(crate) use tracker::{MoodRecord, TrackerState};

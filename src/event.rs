@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::emotion::{EmotionEvent, EmotionalState, SafetyLimit};
+
+pub use crate::emotion::EventSource;
 use crate::inference::{GenerationReport, RequestId, SessionId};
 
 /// Names an actor in events and metrics.
@@ -66,33 +68,6 @@ impl FailureKind {
     }
 }
 
-/// Where an emotion event comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum EventSource {
-    /// The program called [`Session::feel`](crate::Session::feel).
-    #[default]
-    Caller,
-    /// It was read from the model's reply.
-    Reply,
-    /// It was read from the user's message.
-    Message,
-    /// The behaviour of the session: tool calls, long generations, silence.
-    Behavior,
-}
-
-impl EventSource {
-    /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Reply => "reply",
-            Self::Message => "message",
-            Self::Behavior => "behavior",
-        }
-    }
-}
-
 /// Something that happened in a runtime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -101,7 +76,8 @@ pub enum Event {
     Felt {
         /// The session.
         session: SessionId,
-        /// The event.
+        /// The event; where text was read, with the words in it
+        /// ([`EmotionEvent::words`]).
         event: EmotionEvent,
         /// Where it comes from.
         source: EventSource,

@@ -54,6 +54,7 @@
 //! | offer tools, ask for JSON | [`ToolChoice`], [`ResponseFormat`], [`inference`] |
 //! | observe what happens | [`Elpis::events`], [`Event`] |
 //! | compute moods without a model | [`emotion`] |
+//! | read feelings from a text | [`appraisal`] |
 //! | read, blend and make vectors | [`steering`], [`training`] |
 //! | keep states in a place of one's own | [`store::StateStore`] |
 //! | run a model of another kind | [`backend::Backend`], [`backend::BackendFactory`] |
@@ -93,6 +94,7 @@
 #![deny(unsafe_code)]
 
 pub mod actors;
+pub mod appraisal;
 pub mod backend;
 pub mod bus;
 #[cfg(feature = "cli")]
@@ -136,7 +138,7 @@ mod guide {
 pub use actors::engine::{GenerationEvent, GenerationStream};
 pub use backend::{available_backends, worker};
 pub use bus::{Delivery, Events};
-pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, SafetyLimits};
+pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Mood, SafetyLimits};
 pub use error::{EngineError, Error};
 pub use event::{Event, EventSource};
 pub use inference::{

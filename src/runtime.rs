@@ -37,7 +37,6 @@ use crate::backend::{
 };
 use crate::bus::{EventBus, Events};
 use crate::clock::{Clock, SystemClock};
-use crate::emotion::LexicalAppraiser;
 use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
@@ -67,6 +66,8 @@ pub struct Elpis {
 struct Inner {
     wiring: Wiring,
     appraiser: Arc<dyn Appraiser>,
+    /// Sessions whose programs tell what came of their tasks.
+    told: appraisal::Told,
     roster: Roster,
     supervisor: ActorRef<SupervisorMessage>,
     emotion: EmotionHandle,
@@ -147,7 +148,7 @@ impl ElpisBuilder {
     }
 
     /// Reads feelings from texts with an appraiser of one's own, or with
-    /// [`ModelAppraiser`], instead of by their words. Which texts are read is
+    /// [`ModelAppraiser`], instead of the one of the setting `emotion.appraiser`. Which texts are read is
     /// up to the settings `emotion.response_analysis_enabled` and
     /// `emotion.message_analysis_enabled`.
     #[must_use]
@@ -184,7 +185,7 @@ impl ElpisBuilder {
         telemetry::describe(settings.model.backend.as_str());
         let appraiser = self
             .appraiser
-            .unwrap_or_else(|| Arc::new(LexicalAppraiser::new(&settings.emotion)));
+            .unwrap_or_else(|| appraisal::chosen(&settings.emotion));
         let source = resolve(&settings, self.progress).await?;
         let store = match self.store {
             Some(store) => Some(store),
@@ -247,6 +248,7 @@ impl ElpisBuilder {
                 hardware,
                 wiring,
                 appraiser,
+                told: appraisal::Told::default(),
                 roster,
                 supervisor,
                 observed,

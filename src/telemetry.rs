@@ -38,7 +38,7 @@ use names::{
 
 use crate::backend::Device;
 use crate::emotion::{
-    AppliedEvent, EmotionEvent, EmotionalState, KNOWN_EVENTS, SafetyLimit, Spiral,
+    AppliedEvent, EmotionEvent, EmotionalState, KNOWN_EVENTS, READ_EVENTS, SafetyLimit, Spiral,
 };
 use crate::error::SteeringError;
 use crate::event::{ActorName, EventSource, FailureKind};
@@ -122,7 +122,8 @@ pub(crate) fn sessions(held: usize) {
 }
 
 pub(crate) fn emotion_event(event: &EmotionEvent, applied: &AppliedEvent) {
-    let known = KNOWN_EVENTS.iter().find(|known| known.name == event.name());
+    let mut known = KNOWN_EVENTS.iter().chain(&READ_EVENTS);
+    let known = known.find(|known| known.name == event.name());
     let name = known.map_or("custom", |known| known.name);
     counter!(EMOTION_EVENTS, "event" => name).increment(1);
     histogram!(VALENCE).record(applied.after.valence());

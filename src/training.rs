@@ -9,6 +9,8 @@
 //!
 //! [`Backend`]: crate::backend::Backend
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+
 mod calibrate;
 mod capture;
 mod error;

@@ -5,6 +5,10 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "appraisal/causes.rs"]
+mod causes;
+#[path = "appraisal/precision.rs"]
+mod precision;
 #[path = "support/store.rs"]
 mod store;
 
@@ -135,7 +139,7 @@ async fn the_users_message_is_read_by_its_words_before_it_is_answered() {
     let chat = elpis.session("ada").unwrap().chat("It failed again");
     let reply = chat.max_tokens(4).complete().await.unwrap();
     let felt = reply.report.modulation().unwrap();
-    let intensity = 0.5 + 0.3 * 0.3;
+    let intensity = 0.4 + 0.6 * 0.7;
     assert!((felt.valence + 0.15 * intensity).abs() < 1e-9, "{felt:?}");
     assert!((felt.arousal - 0.25 * intensity).abs() < 1e-9, "{felt:?}");
     elpis.shutdown().await;

@@ -28,15 +28,15 @@ impl Clock for Paused {
     }
 }
 
-/// Each look goes on by so many seconds.
+/// Each look goes on by so many seconds, the second number.
 #[derive(Debug)]
-struct Racing(Mutex<f64>, f64);
+struct Racing(Mutex<(f64, f64)>);
 
 impl Clock for Racing {
     fn now(&self) -> f64 {
-        let mut now = self.0.lock().unwrap();
-        *now += self.1;
-        *now
+        let mut state = self.0.lock().unwrap();
+        state.0 += state.1;
+        state.0
     }
 }
 
@@ -150,18 +150,27 @@ async fn without_monitoring_nothing_is_felt() {
 }
 
 #[tokio::test]
-async fn a_long_generation_is_felt() {
-    for (step, expected) in [(0.0, 0), (20.0, 1)] {
-        let clock = Arc::new(Racing(Mutex::new(1e9), step));
-        let elpis = start(EmotionConfig::default(), clock, None).await;
+async fn a_generation_is_felt_as_slow_only_beside_those_before_it() {
+    // Seconds of each look while four generations run.
+    for (steps, expected) in [
+        ([0.0; 4], 0),
+        ([20.0; 4], 0),
+        ([0.5, 0.5, 0.5, 20.0], 1),
+        ([20.0, 20.0, 20.0, 0.5], 0),
+    ] {
+        let clock = Arc::new(Racing(Mutex::new((1e9, 0.0))));
+        let elpis = start(EmotionConfig::default(), clock.clone(), None).await;
         let mut events = elpis.events();
         let ada = elpis.session("ada").unwrap();
-        ada.chat("hello").max_tokens(4).complete().await.unwrap();
+        for step in steps {
+            clock.0.lock().unwrap().1 = step;
+            ada.chat("hello").max_tokens(4).complete().await.unwrap();
+        }
         let felt = felt(&mut events).await;
         let blocked = felt.iter().filter(|(_, name, intensity, source)| {
             (&**name, *intensity, *source) == ("blocked", 0.3, EventSource::Behavior)
         });
-        assert_eq!(blocked.count(), expected, "{felt:?}");
+        assert_eq!(blocked.count(), expected, "{steps:?}: {felt:?}");
         elpis.shutdown().await;
     }
 }

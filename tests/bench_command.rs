@@ -1,5 +1,7 @@
 //! `elpis bench` on the bundled model.
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+
 use std::process::{Command, Output};
 
 use serde_json::Value;

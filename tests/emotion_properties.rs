@@ -1,5 +1,10 @@
 //! Properties of the dynamics: exactness, bounds, persistence.
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+
+#[path = "emotion_properties/machines.rs"]
+mod machines;
+
 use std::sync::Arc;
 
 use elpis::emotion::{

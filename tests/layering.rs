@@ -8,6 +8,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("emotion", 0),
     ("steering", 0),
     ("inference", 0),
+    ("appraisal", 1),
     ("clock", 1),
     ("settings", 1),
     ("hub", 1),

@@ -1,5 +1,7 @@
 //! The sampler against a naive one, and the shape of what it draws.
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+
 use elpis::inference::{MAX_REPETITION_WINDOW, Sampler, SamplingError, SamplingParams, greedy};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;

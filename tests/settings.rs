@@ -147,6 +147,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             "text" | "path" => ("x/y", "\"x/y\"".to_owned()),
             "list of numbers" => ("0.5,1.0", "[0.5, 1]".to_owned()),
             "list of texts" => ("a,b", "[\"a\", \"b\"]".to_owned()),
+            "number" if field.name() == "long_generation_factor" => ("2.5", "2.5".to_owned()),
             "number"
                 if field.name().ends_with("negative_threshold")
                     || field.name().ends_with("declining_threshold") =>
@@ -155,6 +156,11 @@ fn every_field_can_be_set_by_variable_and_by_file() {
             }
             "number" => ("0.25", "0.25".to_owned()),
             "whole number" if field.name() == "context_length" => ("1024", "1_024".to_owned()),
+            "list of events" => (
+                "a -0.3 0.2,b b 0 1",
+                "[\"a -0.3 0.2\", \"b b 0 1\"]".to_owned(),
+            ),
+            "whole number" if field.name() == "dynamics" => ("1", "0x1".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),
             "port, or address:port" => ("127.0.0.1:9464", "9464".to_owned()),
             choices => {

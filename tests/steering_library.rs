@@ -1,5 +1,6 @@
 //! Libraries, manifests, blends and training arithmetic by example.
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![expect(clippy::float_cmp, reason = "the compared results are exact")]
 
 use elpis::steering::{

@@ -11,6 +11,9 @@ mod process;
 #[cfg(target_os = "linux")]
 #[path = "terminal/progress.rs"]
 mod progress;
+#[cfg(unix)]
+#[path = "terminal/talking.rs"]
+mod talking;
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -58,6 +61,7 @@ impl Terminal {
         command.env("ELPIS_MODEL_HARDWARE_BACKEND", "cpu");
         command.env("XDG_STATE_HOME", folder.join("state"));
         command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
         command.env_remove("NO_COLOR");
         for (name, value) in variables {
             command.env(name, value);
@@ -228,8 +232,8 @@ fn ctrl_c_stops_the_reply_and_then_the_program() {
     let mut stopped = false;
     // A reply may be over before the key arrives: then Ctrl-C meets the prompt.
     for _ in 0..20 {
-        terminal.press("Tell me about databases.\r");
-        terminal.reply_begins("databases.");
+        terminal.press("Tell me of databases, Zoe.\r");
+        terminal.reply_begins("Zoe.");
         terminal.press("\u{3}");
         let shown = terminal.wait_until("the key's effect", |new| {
             let (reply, prompt) = (new.find("(stopped)"), new.find("Ctrl-C again"));
@@ -285,13 +289,13 @@ fn the_mood_stands_below_a_reply_while_it_is_written() {
     terminal.prompt();
     for columns in [100, 30] {
         terminal.master.resize(size(columns)).unwrap();
-        terminal.press("Tell me about databases.\r");
+        terminal.press("Tell me of databases, Zoe.\r");
         let shown = terminal.prompt();
         let (_, below) = shown.split_once(BELOW).unwrap();
         assert!(below.contains("frustrated"), "{shown:?}");
         // Then the reply stands there alone, with the mood above the next prompt.
         let screen = on_screen(&shown, columns);
-        let (_, after) = screen.rsplit_once("databases.").unwrap();
+        let (_, after) = screen.rsplit_once("Zoe.").unwrap();
         let lines: Vec<_> = after.lines().filter(|line| !line.is_empty()).collect();
         let [reply @ .., mood, prompt] = lines.as_slice() else {
             panic!("{screen}");

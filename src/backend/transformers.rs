@@ -4,6 +4,7 @@
 //! Weights stay in the mapped files where type and device allow, keys and values
 //! lie in a cache that is never moved, and every row of a batch is steered with
 //! a vector of its own.
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![allow(unsafe_code)]
 
 mod attention;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::doctor::Notices;
 use super::events::{Felt, FeltParser};
 use super::fault::Fault;
-use super::{Failure, complain, load_settings, progress, terminal};
+use super::{Failure, complain, load_settings, people, progress, terminal};
 use crate::emotion::EmotionSnapshot;
 use crate::inference::{ChatMessage, Completion, ResponseFormat};
-use crate::{GenerationEvent, GenerationReport, Session};
+use crate::{Delivery, Event, GenerationEvent, GenerationReport, Session};
 
 /// Longest text that is read from standard input, in bytes.
 const INPUT_LIMIT: u64 = 8 << 20;
@@ -69,11 +69,16 @@ struct Answer<'a> {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
-    let loaded = load_settings(config)?;
+    let mut loaded = load_settings(config)?;
+    people::settle(&mut loaded);
     let notices = Notices::of_settings(&loaded, quiet);
     let mut settings = loaded.settings;
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
+    }
+    for event in &options.feel {
+        // Before a model is loaded for nothing.
+        settings.emotion.declared(event.0.clone())?;
     }
     let format = options.format()?;
     let text = options.text()?;
@@ -148,11 +153,10 @@ impl Options {
         quiet: bool,
     ) -> Result<(), Failure> {
         for event in &self.feel {
-            if let Some(note) = event.note().filter(|_| !quiet) {
-                complain(&note);
-            }
             session.feel(event.0.clone()).await?;
         }
+        // What was felt so far was asked for.
+        let mut news = session.elpis().events();
         let system = self.system.iter().map(ChatMessage::system);
         let messages: Vec<_> = system.chain([ChatMessage::user(text)]).collect();
         let mut chat = session.chat(messages);
@@ -177,10 +181,17 @@ impl Options {
         }
         line.end()?;
         if !quiet && stderr().is_terminal() {
+            while let Some(delivery) = news.try_next() {
+                if let Delivery::Event(event) = delivery
+                    && let Event::Felt { event, source, .. } = *event
+                {
+                    complain(&people::felt(&event, source));
+                }
+            }
             let mood = session.state().await?;
             complain(&format!(
                 "{} (valence {:+.2}, arousal {:+.2})",
-                mood.quadrant, mood.valence, mood.arousal
+                mood.mood, mood.valence, mood.arousal
             ));
         }
         Ok(())

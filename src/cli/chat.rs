@@ -1,30 +1,34 @@
 //! `elpis chat`
 
+mod changes;
 mod commands;
 mod input;
 mod live;
+mod quiet;
+mod reply;
 mod screen;
+mod wrap;
 
-use std::io::{IsTerminal, Stdout, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use tokio::time::{MissedTickBehavior, interval};
 
+use self::changes::Changes;
 use self::commands::Command;
 use self::input::{Input, Typed};
-use self::live::Live;
-use self::screen::Screen;
+use self::quiet::Quiet;
+use self::screen::{Acting, Meter, Screen};
 use super::doctor::Notices;
+use super::events;
 use super::fault::Fault;
 use super::library::vector_line;
-use super::progress;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
-use super::{Failure, load_settings, terminal, told};
-use crate::inference::ChatMessage;
+use super::{Failure, load_settings, people, progress, told};
+use crate::emotion::EmotionSnapshot;
+use crate::inference::{ChatMessage, Role};
 use crate::settings::{ContextOverflow, Origin};
-use crate::{Delivery, Elpis, Event, Events, GenerationEvent, Session};
+use crate::{Elpis, Session};
 
 /// Talks with the model, and shows how it feels.
 ///
@@ -54,7 +58,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
-    let loaded = load_settings(config)?;
+    let mut loaded = load_settings(config)?;
+    people::settle(&mut loaded);
     let notices = Notices::of_settings(&loaded, quiet);
     let mut settings = loaded.settings;
     if let Some(store) = &options.store {
@@ -65,7 +70,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         settings.model.context_overflow = ContextOverflow::DropOldest;
     }
     let terminal = stdin().is_terminal() && stdout().is_terminal();
-    let restored = terminal.then(Restored::new);
+    let quiet_terminal = terminal.then(Quiet::of_terminal);
+    let restored = quiet_terminal.as_ref().map(Quiet::begin);
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen();
@@ -75,7 +81,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         let starting = progress::start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
         notices.of_model(&elpis);
-        let chat = Conversation::open(&elpis, options, signals, terminal, quiet).await;
+        let chat = Conversation::open(&elpis, options, signals, quiet_terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
@@ -90,43 +96,24 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     result
 }
 
-/// How the terminal was, to which it returns however the program ends.
-struct Restored {
-    #[cfg(unix)]
-    attributes: Option<rustix::termios::Termios>,
-}
-
-impl Restored {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            attributes: rustix::termios::tcgetattr(stdin()).ok(),
-        }
-    }
-}
-
-impl Drop for Restored {
-    fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(attributes) = &self.attributes {
-            use rustix::termios::{OptionalActions, tcsetattr};
-            let _ = tcsetattr(stdin(), OptionalActions::Now, attributes);
-        }
-    }
-}
-
 /// A conversation.
 struct Conversation<'a> {
     elpis: &'a Elpis,
     session: Session,
     options: &'a Options,
     messages: Vec<ChatMessage>,
+    /// The system message in front.
+    system: Option<String>,
     input: Input,
     screen: Screen,
     signals: Signals,
-    events: Events,
-    terminal: bool,
+    changes: Changes,
+    /// Of the last reply.
+    meter: Option<Meter>,
+    terminal: Option<Quiet>,
     quiet: bool,
+    /// Messages that no longer fit into the context.
+    dropped: usize,
     /// Messages that were not answered.
     failed: usize,
     /// Whether anything was typed, or was in the pipe.
@@ -136,36 +123,44 @@ struct Conversation<'a> {
 /// Messages that are kept, so that a pipe without end does not fill the memory.
 const MOST_MESSAGES: usize = 1000;
 
-/// How often the mood below a reply is looked at.
-const MOOD_EVERY: Duration = Duration::from_millis(200);
-
 /// What Ctrl-C at a prompt tells.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
+
+/// What a conversation begins with, for whoever does not know it yet.
+const WHAT_TO_TRY: &str = "Talk, and it feels what you say. Try \"I had a wonderful day!\", /feel \
+                           failure, or /state; /help tells the rest.";
 
 impl<'a> Conversation<'a> {
     async fn open(
         elpis: &'a Elpis,
         options: &'a Options,
         signals: Signals,
-        terminal: bool,
+        terminal: Option<Quiet>,
         quiet: bool,
     ) -> Result<Self, Failure> {
         let session = elpis.session(&options.session)?;
+        let changes = Changes::new(elpis.events(), session.id().clone());
         if let Some(strength) = options.strength {
             session.set_strength(strength).await?;
         }
         let history = input::history_file().filter(|_| !options.no_history);
+        let own = elpis.settings().emotion.events.iter().map(|own| own.name());
+        let names = events::known().map(|known| known.name).chain(own);
+        let words = names.map(str::to_owned).collect();
         Ok(Self {
             elpis,
             session,
             options,
-            messages: opening(options),
-            input: Input::open(terminal, history)?,
-            screen: Screen::new(terminal),
+            messages: Vec::new(),
+            system: options.system.clone(),
+            input: Input::open(terminal.clone(), history, words)?,
+            screen: Screen::new(terminal.is_some()),
             signals,
-            events: elpis.events(),
+            changes,
+            meter: None,
             terminal,
             quiet,
+            dropped: 0,
             failed: 0,
             begun: false,
         })
@@ -173,21 +168,20 @@ impl<'a> Conversation<'a> {
 
     /// Talks until the end of input, or until it is told to stop.
     async fn hold(&mut self) -> Result<(), Failure> {
-        if self.terminal && !self.quiet {
-            let model = self.elpis.model().map(|facts| facts.name.clone());
-            let model = model.unwrap_or_default();
+        if self.terminal.is_some() && !self.quiet {
             self.screen
-                .tell(&format!("{model}; /help tells what can be done"))?;
+                .tell(&format!("{}. {WHAT_TO_TRY}", self.model()))?;
         }
         let mut warned = false;
         loop {
-            self.tell_of_the_store()?;
+            self.tell_changes()?;
             if !self.quiet {
-                self.screen.mood(&self.session.state().await?)?;
+                let mood = self.session.state().await?;
+                self.screen.mood(&mood, &self.acting(&mood), self.meter)?;
             }
             let line = match self.line(&mut warned).await? {
                 Typed::End => return self.ended(),
-                Typed::Interrupted => continue,
+                Typed::Interrupted { .. } => continue,
                 Typed::Line(line) => line,
             };
             warned = false;
@@ -198,47 +192,50 @@ impl<'a> Conversation<'a> {
                 Ok(Some(Command::Quit)) => return self.ended(),
                 Ok(Some(command)) => {
                     if let Err(error) = self.carry_out(command).await {
+                        if error.is::<Signal>() {
+                            return Err(error);
+                        }
                         Screen::error(&told(error.as_ref()));
                     }
                 }
                 Ok(None) if line.is_empty() => {}
-                Ok(None) => self.answer(line).await?,
+                Ok(None) => {
+                    self.messages.push(ChatMessage::user(line));
+                    self.answer().await?;
+                }
             }
         }
     }
 
-    /// Tells what has become of the store since the last time.
-    fn tell_of_the_store(&mut self) -> Result<(), Failure> {
-        while let Some(delivery) = self.events.try_next() {
-            store_news(&self.screen, &delivery)?;
-        }
-        Ok(())
-    }
-
-    /// Waits for a line. Ctrl-C comes as a key while a line is edited, and as a signal before.
+    /// Waits for a line. Ctrl-C comes as a key while a line is edited, and as a signal before. It
+    /// discards a line, and ends the program the second time that there is none.
     async fn line(&mut self, warned: &mut bool) -> Result<Typed, Failure> {
         let Self {
             input,
             signals,
             screen,
             terminal,
-            events,
+            changes,
             ..
         } = self;
         let typed = input.next("> ");
         tokio::pin!(typed);
         loop {
-            let interrupted = tokio::select! {
-                Some(delivery) = events.next() => {
-                    store_news(screen, &delivery)?;
+            let at_prompt = tokio::select! {
+                news = changes.store_news() => {
+                    screen.show(&news)?;
                     continue;
                 }
                 typed = &mut typed => match typed? {
-                    Typed::Interrupted => Typed::Interrupted,
+                    Typed::Interrupted { typing: true } => {
+                        *warned = false;
+                        return Ok(Typed::Interrupted { typing: true });
+                    }
+                    Typed::Interrupted { .. } => true,
                     other => return Ok(other),
                 },
                 signal = signals.next() => match signal {
-                    Signal::Interrupt if *terminal => Typed::End,
+                    Signal::Interrupt if terminal.is_some() => false,
                     signal => return Err(signal.into()),
                 },
             };
@@ -246,8 +243,8 @@ impl<'a> Conversation<'a> {
                 return Err(Signal::Interrupt.into());
             }
             screen.tell(HOW_TO_END)?;
-            if matches!(interrupted, Typed::Interrupted) {
-                return Ok(Typed::Interrupted);
+            if at_prompt {
+                return Ok(Typed::Interrupted { typing: false });
             }
         }
     }
@@ -255,46 +252,67 @@ impl<'a> Conversation<'a> {
     /// Whoever reads the exit code of a pipe hears of what failed.
     fn ended(&self) -> Result<(), Failure> {
         match self.failed {
-            0 if !self.begun && !self.terminal => Err(Fault::NothingToChat.into()),
+            0 if !self.begun && self.terminal.is_none() => Err(Fault::NothingToChat.into()),
             0 => Ok(()),
-            _ if self.terminal => Ok(()),
+            _ if self.terminal.is_some() => Ok(()),
             count => Err(Fault::Unanswered { count }.into()),
         }
+    }
+
+    /// Tells what changed the mood since it was last told.
+    fn tell_changes(&mut self) -> Result<(), Failure> {
+        for news in self.changes.news() {
+            if news.is_of_store || (!self.quiet && self.terminal.is_some()) {
+                self.screen.show(&news)?;
+            }
+        }
+        Ok(())
     }
 
     async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Feel(felt) => {
-                let note = felt.note().filter(|_| !self.quiet);
                 self.session.feel(felt.0).await?;
-                if let Some(note) = note {
-                    self.screen.tell(&note)?;
-                }
-                if !self.terminal {
-                    let mood = self.session.state().await?;
-                    self.screen.tell(&screen::state(&mood))?;
+                if self.terminal.is_none() {
+                    self.tell_state().await?;
                 }
             }
-            Command::State => {
-                let mood = self.session.state().await?;
-                self.screen.tell(&screen::state(&mood))?;
+            Command::Feelings => {
+                let listed = events::listed(&self.elpis.settings().emotion);
+                self.screen.tell(&listed)?;
+            }
+            Command::State => self.tell_state().await?,
+            Command::Events => {
+                self.changes.news();
+                self.screen.tell(&self.changes.listed())?;
             }
             Command::Strength(strength) => self.session.set_strength(strength).await?,
-            Command::Vectors => {
-                let library = self.elpis.steering_library();
-                self.screen
-                    .tell(&format!("version {}", library.version()))?;
-                if library.is_empty() {
-                    let told = "none: this model is sampled by emotion, but not steered";
-                    self.screen.tell(told)?;
-                }
-                for emotion in library.emotions() {
-                    self.screen.tell(&vector_line(emotion))?;
-                }
+            Command::Vectors => self.tell_vectors()?,
+            Command::New => {
+                self.messages.clear();
+                self.meter = None;
+                self.screen.tell("a new talk; the mood stays")?;
             }
             Command::Reset => {
                 self.session.reset().await?;
-                self.messages = opening(self.options);
+                self.screen
+                    .tell("the mood is back at its baseline; the talk goes on")?;
+            }
+            Command::Forget => {
+                self.session.forget().await?;
+                self.messages.clear();
+                self.meter = None;
+                self.changes.forget();
+                self.screen
+                    .tell("forgotten: the mood, its journal and the talk")?;
+            }
+            Command::System(text) => self.set_system(text)?,
+            Command::Regenerate => self.regenerate().await?,
+            Command::History => self.tell_history()?,
+            Command::Model => {
+                let meter = self.meter.map(|meter| format!("; {}", meter.context()));
+                let model = format!("{}{}", self.model(), meter.unwrap_or_default());
+                self.screen.tell(&model)?;
             }
             Command::Help => self.screen.tell(commands::HELP)?,
             Command::Quit => {}
@@ -302,118 +320,74 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Answers a message; Ctrl-C ends the answer alone.
-    async fn answer(&mut self, line: &str) -> Result<(), Failure> {
-        self.messages.push(ChatMessage::user(line));
-        let mut chat = self.session.chat(self.messages.clone());
-        if let Some(most) = self.options.max_tokens {
-            chat = chat.max_tokens(most);
+    async fn tell_state(&self) -> Result<(), Failure> {
+        let mood = self.session.state().await?;
+        self.screen
+            .tell(&screen::state(&mood, &self.acting(&mood)))?;
+        Ok(())
+    }
+
+    fn tell_vectors(&self) -> Result<(), Failure> {
+        let library = self.elpis.steering_library();
+        self.screen
+            .tell(&format!("version {}", library.version()))?;
+        if library.is_empty() {
+            let told = "none: this model is sampled by emotion, but not steered";
+            self.screen.tell(told)?;
         }
-        let mut reply = String::new();
-        match self.stream(chat, &mut reply).await {
-            Ok(None) => {}
-            Ok(Some(Signal::Interrupt)) if self.terminal => self.screen.tell(" (stopped)")?,
-            Ok(Some(signal)) => return Err(signal.into()),
-            Err(error) if error.is::<std::io::Error>() => return Err(error),
-            Err(error) => {
-                self.failed += 1;
-                Screen::error(&told(error.as_ref()));
-            }
-        }
-        if reply.is_empty() {
-            self.messages.pop();
-        } else {
-            Screen::reply("\n")?;
-            self.messages.push(ChatMessage::assistant(reply));
-            if self.messages.len() > MOST_MESSAGES {
-                let system = usize::from(self.options.system.is_some());
-                self.messages.drain(system..system + 2);
-            }
+        for emotion in library.emotions() {
+            self.screen.tell(&vector_line(emotion))?;
         }
         Ok(())
     }
 
-    /// Shows a reply as it comes, on a terminal with the mood below it; returns the signal that
-    /// stopped it.
-    async fn stream(
-        &mut self,
-        chat: crate::runtime::Chat,
-        reply: &mut String,
-    ) -> Result<Option<Signal>, Failure> {
-        let mut live = Live::new(stdout());
-        let streamed = self.stream_above(chat, reply, &mut live).await;
-        let ended = live.end();
-        // What stopped the reply says more than a terminal that is gone.
-        if matches!(streamed, Ok(None)) {
-            ended?;
+    fn set_system(&mut self, text: Option<String>) -> Result<(), Failure> {
+        if text.is_some() {
+            self.system = text;
         }
-        streamed
+        let system = self
+            .system
+            .as_deref()
+            .unwrap_or("there is no system message");
+        self.screen.tell(system)?;
+        Ok(())
     }
 
-    async fn stream_above(
-        &mut self,
-        chat: crate::runtime::Chat,
-        reply: &mut String,
-        live: &mut Live<Stdout>,
-    ) -> Result<Option<Signal>, Failure> {
-        let Self {
-            signals,
-            screen,
-            session,
-            quiet,
-            ..
-        } = self;
-        let columns = || screen.columns().filter(|_| !*quiet);
-        let mut looks = interval(MOOD_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stream = tokio::select! {
-            stream = chat.stream() => stream?,
-            signal = signals.next() => return Ok(Some(signal)),
-        };
-        loop {
-            let event = tokio::select! {
-                event = stream.next() => event,
-                signal = signals.next() => return Ok(Some(signal)),
-                _ = looks.tick() => {
-                    // A reply does not end because its mood cannot be told.
-                    if let Some(width) = columns()
-                        && let Ok(mood) = session.state().await
-                    {
-                        live.mood(screen::fitting(&mood, width), width)?;
-                    }
-                    continue;
-                }
+    fn tell_history(&self) -> Result<(), Failure> {
+        if self.messages.is_empty() {
+            self.screen.tell("nothing was said yet")?;
+        }
+        for message in &self.messages {
+            let who = if message.role == Role::User {
+                "you: "
+            } else {
+                ""
             };
-            match event {
-                None => return Ok(None),
-                Some(event) => {
-                    if let GenerationEvent::Text(text) = event? {
-                        let shown = terminal::shown(&text);
-                        live.text(&shown, columns().unwrap_or_default())?;
-                        reply.push_str(&text);
-                    }
-                }
-            }
+            self.screen.tell(&format!("{who}{}", message.content))?;
         }
+        Ok(())
     }
-}
 
-/// Tells of a store that fails, or works again.
-fn store_news(screen: &Screen, delivery: &Delivery) -> Result<(), Failure> {
-    let Delivery::Event(event) = delivery else {
-        return Ok(());
-    };
-    match event.as_ref() {
-        Event::StoreFailing { reason } => Screen::error(&format!(
-            "the store fails; what happens now is in memory alone until it works again: {reason}"
-        )),
-        Event::StoreRecovered => screen.tell("the store works again")?,
-        _ => {}
+    /// Answers the last message anew.
+    async fn regenerate(&mut self) -> Result<(), Failure> {
+        let is_reply = |message: &ChatMessage| message.role == Role::Assistant;
+        if self.messages.last().is_some_and(is_reply) {
+            self.messages.pop();
+        }
+        if self.messages.is_empty() {
+            self.screen.tell("nothing was said yet")?;
+            return Ok(());
+        }
+        self.answer().await
     }
-    Ok(())
-}
 
-/// What a conversation begins with.
-fn opening(options: &Options) -> Vec<ChatMessage> {
-    options.system.iter().map(ChatMessage::system).collect()
+    fn model(&self) -> String {
+        let model = self.elpis.model().map(|facts| facts.name.clone());
+        model.unwrap_or_default()
+    }
+
+    /// What of a mood acts on replies.
+    fn acting(&self, mood: &EmotionSnapshot) -> Acting {
+        Acting::new(mood, &self.elpis.steering_library())
+    }
 }

@@ -1,5 +1,7 @@
 //! `elpis emotion …`
 
+mod appraise;
+mod log;
 mod path;
 mod plot;
 mod replay;
@@ -23,12 +25,14 @@ const NO_SESSIONS: &str = "a log has no sessions; --session needs a store";
 pub(super) enum Command {
     /// Computes the states of logged events.
     ///
-    /// FILE is a log or a store. Each line of a log is a JSON object with
-    /// `settings` (any subset of the `[emotion]` settings) and `steps`, each
-    /// with `at` (seconds), `event` and `intensity`; the same objects are
-    /// printed with the computed fields. Of a store, a line is printed for
-    /// each entry of the sessions' journals: `session`, `at` (seconds since
-    /// the Unix epoch), `what` happened and the state just after it.
+    /// FILE is a log or a store. A line of a log is a JSON object: an event
+    /// with `at` (seconds), `event` and, if they are not the usual ones,
+    /// `session` and `intensity`; or the whole of a session, with `settings`
+    /// (any subset of the `[emotion]` settings) and `steps`, which are such
+    /// events; or a line that this command has printed. Each is printed with
+    /// the computed fields. Of a store, a line is printed for each entry of
+    /// the sessions' journals: `session`, `at` (seconds since the Unix epoch),
+    /// `what` happened and the state just after it.
     Replay {
         /// The log or the store; `-` is a log on standard input.
         file: PathBuf,
@@ -37,6 +41,7 @@ pub(super) enum Command {
         sessions: Vec<String>,
     },
     Plot(plot::Options),
+    Appraise(appraise::Options),
 }
 
 pub(super) fn run(command: Command) -> Result<(), Failure> {
@@ -45,6 +50,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         Command::Replay { sessions, .. } if !sessions.is_empty() => Err(NO_SESSIONS.into()),
         Command::Replay { file, .. } => replay::log(&file),
         Command::Plot(options) => plot::run(&options),
+        Command::Appraise(options) => appraise::run(&options),
     }
 }
 

@@ -4,21 +4,32 @@ use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 
-use crate::emotion::{EmotionEvent, KNOWN_EVENTS};
+use crate::emotion::{EmotionConfig, EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS};
 
-/// An event with its intensity.
+/// An event with its intensity. Whether its name is one that the settings know is up to them.
 #[derive(Debug, Clone)]
 pub(super) struct Felt(pub(super) EmotionEvent);
 
-impl Felt {
-    /// What there is to say of an event that the table does not know.
-    pub(super) fn note(&self) -> Option<String> {
-        let name = self.0.name();
-        let known = KNOWN_EVENTS.iter().any(|known| known.name == name);
-        (!known).then(|| {
-            format!("`{name}` is not in the table of events: it is felt as a stir of arousal")
-        })
-    }
+/// The events that every session knows by name.
+pub(super) fn known() -> impl Iterator<Item = &'static KnownEvent> {
+    KNOWN_EVENTS.iter().chain(&READ_EVENTS)
+}
+
+/// All events that can be felt by name, with their shift, in lines.
+pub(super) fn listed(config: &EmotionConfig) -> String {
+    let known = known().map(|known| (known.name, known.valence, known.arousal));
+    let own = config.events.iter().map(|own| {
+        let (valence, arousal) = own.shift();
+        (own.name(), valence, arousal)
+    });
+    let line = |(name, valence, arousal): (&str, f64, f64)| {
+        format!("  {name:<16} valence {valence:+.2}, arousal {arousal:+.2}\n")
+    };
+    let lines: String = known.chain(own).map(line).collect();
+    format!(
+        "events, with what they do at intensity 1:\n{}",
+        lines.trim_end()
+    )
 }
 
 /// Reads events on the command line, and tells completions which there are.
@@ -40,9 +51,7 @@ impl TypedValueParser for FeltParser {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(
-            KNOWN_EVENTS
-                .iter()
-                .map(|known| PossibleValue::new(known.name)),
+            known().map(|known| PossibleValue::new(known.name)),
         ))
     }
 }
@@ -53,29 +62,16 @@ pub(super) fn parse(text: &str) -> Result<Felt, String> {
         None => (text, None),
         Some((name, intensity)) => {
             let number = intensity.trim().parse::<f64>();
-            let number = number.map_err(|_| format!("the intensity `{intensity}` is no number"))?;
+            let number =
+                number.map_err(|_| format!("the intensity `{intensity}` is not a number"))?;
             (name, Some(number))
         }
     };
-    let name = name.trim();
-    if let Some(meant) = meant(name) {
-        return Err(format!("no event `{name}`; did you mean `{meant}`?"));
-    }
-    let event = EmotionEvent::named(name).and_then(|event| match intensity {
+    let event = EmotionEvent::named(name.trim()).and_then(|event| match intensity {
         None => Ok(event),
         Some(intensity) => event.with_intensity(intensity),
     });
     event.map(Felt).map_err(|error| error.to_string())
-}
-
-/// The event that was probably meant by a name so near to it; others are events of one's own.
-fn meant(name: &str) -> Option<&'static str> {
-    let nearest = KNOWN_EVENTS
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known.name), known.name))
-        .min()?;
-    let near = 1..=nearest.1.len() / 3;
-    near.contains(&nearest.0).then_some(nearest.1)
 }
 
 #[cfg(test)]
@@ -92,16 +88,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_felt_is_refused() {
-        assert!(
-            parse("sucess")
-                .unwrap_err()
-                .contains("did you mean `success`")
-        );
-        let own = parse("weather=2").unwrap();
-        assert!(own.note().unwrap().contains("`weather`"));
-        assert!(parse("success").unwrap().note().is_none());
         assert!(parse("").is_err());
         assert!(parse("success=much").unwrap_err().contains("`much`"));
         assert!(parse("success=-1").unwrap_err().contains("intensity"));
+    }
+
+    #[test]
+    fn events_are_listed_with_those_of_ones_own() {
+        let config = EmotionConfig {
+            events: vec!["praised 0.5 0.3".parse().unwrap()],
+            ..EmotionConfig::default()
+        };
+        let listed = listed(&config);
+        for line in ["success          valence +0.20", "sadness  ", "praised  "] {
+            assert!(listed.contains(line), "{listed}");
+        }
     }
 }

@@ -224,7 +224,7 @@ mod tests {
         visit(&source, &mut found);
         let allowed = [
             // Its texts have been through `shown`, and its codes are its own.
-            "chat: let mut live = Live::new(stdout());",
+            "reply: let mut live = Live::new(stdout());",
             // Manual pages and completions are made of nothing but the program itself.
             "pages: stdout().lock().write_all(&text)?;",
         ];

@@ -1,12 +1,18 @@
-//! Watching what an agent does: retry loops, failure streaks, long generations and silence.
+//! Watching what an agent does: retry loops, failure streaks, slow generations and silence.
+
+mod pace;
+
+pub use pace::GenerationTime;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::cause::EventSource;
 use super::config::EmotionConfig;
 use super::error::EmotionError;
-use super::event::{EmotionEvent, check_name, known};
+use super::event::{EmotionEvent, KnownEvent, check_name, known};
 use super::state::check_time;
+use pace::Pace;
 
 /// Time within which calls of one tool make a retry loop, in seconds.
 const RETRY_WINDOW_SECONDS: f64 = 60.0;
@@ -30,6 +36,7 @@ pub struct BehaviorMonitor {
     tool: String,
     calls: VecDeque<f64>,
     failures: usize,
+    pace: Pace,
     latest: f64,
     last_activity: f64,
     last_retry_report: Option<f64>,
@@ -51,6 +58,7 @@ impl BehaviorMonitor {
             tool: String::new(),
             calls: VecDeque::new(),
             failures: 0,
+            pace: Pace::default(),
             latest: start,
             last_activity: start,
             last_retry_report: None,
@@ -106,7 +114,9 @@ impl BehaviorMonitor {
             && has_passed(self.last_retry_report, at, RETRY_PAUSE_SECONDS)
         {
             self.last_retry_report = Some(at);
-            events.push(EmotionEvent::weighted(known::FRUSTRATION, 0.6));
+            let seconds = self.calls.front().map_or(0.0, |first| at - first);
+            let done = format!("{} called {threshold} times in {seconds:.0} s", self.tool);
+            events.push(observed(known::FRUSTRATION, 0.6, &done));
         }
         if let Some(beyond) = self
             .failures
@@ -114,34 +124,41 @@ impl BehaviorMonitor {
             && !succeeded
         {
             let intensity = (0.5 + 0.1 * beyond as f64).min(1.0);
-            events.push(EmotionEvent::weighted(known::ERROR, intensity));
+            let done = format!(
+                "{} failures in a row, the last of {}",
+                self.failures, self.tool
+            );
+            events.push(observed(known::ERROR, intensity, &done));
         }
         Ok(events)
     }
 
-    /// Notes a generation that took `seconds` and ended at a time. Reports blocked 0.3 from
-    /// `long_generation_seconds` on.
+    /// Notes a generation that ended at a time. Reports blocked 0.3 if it took
+    /// `long_generation_seconds` or more, and `long_generation_factor` times as long as as many
+    /// tokens took in the generations before it. Of the first three nothing can be said, and
+    /// nothing is: a slow machine or a long reply is nobody's fault.
     ///
     /// # Errors
     ///
-    /// [`EmotionError::OutOfRange`] if the duration is not finite or negative, or the time is out
-    /// of range.
+    /// [`EmotionError::OutOfRange`] if a duration is not finite or negative, or the time is out of
+    /// range.
     pub fn generation_finished(
         &mut self,
-        seconds: f64,
+        took: &GenerationTime,
         at: f64,
     ) -> Result<Option<EmotionEvent>, EmotionError> {
-        if !seconds.is_finite() || seconds < 0.0 {
-            return Err(EmotionError::OutOfRange {
-                field: "seconds",
-                value: seconds,
-                limit: "finite and not negative".into(),
-            });
-        }
+        took.check()?;
         self.activity(at)?;
-        let long = self.config.behavioral_monitoring_enabled
-            && seconds >= self.config.long_generation_seconds;
-        Ok(long.then(|| EmotionEvent::weighted(known::BLOCKED, 0.3)))
+        let expected = self.pace.expected(took);
+        self.pace.note(took);
+        let Some(expected) = expected.filter(|_| self.config.behavioral_monitoring_enabled) else {
+            return Ok(None);
+        };
+        let seconds = took.seconds();
+        let slow = seconds >= self.config.long_generation_seconds
+            && seconds >= self.config.long_generation_factor * expected;
+        let done = || format!("a reply that took {seconds:.0} s instead of {expected:.0} s");
+        Ok(slow.then(|| observed(known::BLOCKED, 0.3, &done())))
     }
 
     /// Notes any other activity.
@@ -167,7 +184,9 @@ impl BehaviorMonitor {
             return Ok(None);
         }
         self.last_idle_report = Some(at);
-        Ok(Some(EmotionEvent::weighted(known::IDLE, 0.5)))
+        let silence = at - self.last_activity;
+        let done = format!("nothing happened for {silence:.0} s");
+        Ok(Some(observed(known::IDLE, 0.5, &done)))
     }
 
     /// When [`check_idle`](Self::check_idle) can next report, in seconds, for a timer; `None` if
@@ -191,6 +210,13 @@ impl BehaviorMonitor {
         self.latest = check_time("at", at)?.max(self.latest);
         Ok(self.latest)
     }
+}
+
+/// An event that behaviour stands for, with what was done.
+fn observed(event: KnownEvent, intensity: f64, done: &str) -> EmotionEvent {
+    EmotionEvent::weighted(event, intensity)
+        .with_source(EventSource::Behavior)
+        .with_words(done)
 }
 
 fn has_passed(since: Option<f64>, at: f64, pause: f64) -> bool {

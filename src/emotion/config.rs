@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::{DYNAMICS, SYSTEM};
+use super::declared::{self, DeclaredEvent};
 use super::error::EmotionError;
 use super::limits::SafetyLimits;
 use super::ranges::{self, Range};
-use super::state::{EmotionalState, Quadrant};
+use super::state::{EmotionalState, Mood, Quadrant};
 
 /// Smallest [`EmotionConfig::streak_compounding_factor`] other than 0.
 ///
@@ -13,12 +15,30 @@ use super::state::{EmotionalState, Quadrant};
 /// has to remember for an exact result: 101 for each of eight events.
 pub const MIN_STREAK_FACTOR: f64 = 0.01;
 
+/// What reads texts for feelings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum AppraiserChoice {
+    /// A sentiment lexicon with negation, and phrases for the outcomes of tasks.
+    #[default]
+    Lexicon,
+    /// The word lists of the reference, where one word is enough.
+    Reference,
+}
+
 /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
 ///
-/// Fields left out take their defaults; unknown fields are refused.
+/// Fields left out take their defaults, except for [`dynamics`](Self::dynamics); unknown fields are
+/// refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmotionConfig {
+    /// Version of the dynamics' arithmetic, 1 or 2; 2, which gives the same bits on every machine.
+    /// Version 1 is the arithmetic of the system's math library. A serialised form without this
+    /// field was made under version 1.
+    #[serde(default = "unnumbered", skip_serializing_if = "is_unnumbered")]
+    pub dynamics: u32,
     /// Valence that the state decays to, in [-1, 1]; 0.
     pub baseline_valence: f64,
     /// Arousal that the state decays to, in [-1, 1]; 0.
@@ -70,7 +90,17 @@ pub struct EmotionConfig {
     pub events_per_minute: Option<u32>,
     /// Factor on events that drive a spiral on, in [0, 1]; 1, which damps nothing.
     pub spiral_damping: f64,
-    /// Score from which a reply counts as emotional, in [0, 1]; 0.3.
+    /// Distance from the baseline within which a state is called neutral, in [0, 1]; 0.1.
+    pub neutral_radius: f64,
+    /// Events of one's own, which can be felt by their name; none.
+    pub events: Vec<DeclaredEvent>,
+    /// Whether names that are neither known nor declared are felt, as a shift of the arousal by
+    /// +0.05; false.
+    pub allow_unknown_events: bool,
+    /// What reads texts for feelings, unless the program brings an appraiser of its own; the
+    /// sentiment lexicon.
+    pub appraiser: AppraiserChoice,
+    /// Score from which a text counts as emotional, in [0, 1]; 0.3.
     pub response_analysis_threshold: f64,
     /// Whether the model's replies are read for feelings; true.
     pub response_analysis_enabled: bool,
@@ -87,6 +117,9 @@ pub struct EmotionConfig {
     pub failure_streak_threshold: usize,
     /// Seconds from which a generation is long, in [0.001, 86400]; 30.
     pub long_generation_seconds: f64,
+    /// How many times as long as its tokens took the session's generations before it a long
+    /// generation must take to be felt, in [1, 1000]; 3.
+    pub long_generation_factor: f64,
     /// Seconds without activity that count as idle, in [0.001, 86400]; 120.
     pub idle_period_seconds: f64,
 }
@@ -94,6 +127,7 @@ pub struct EmotionConfig {
 impl Default for EmotionConfig {
     fn default() -> Self {
         Self {
+            dynamics: DYNAMICS,
             baseline_valence: 0.0,
             baseline_arousal: 0.0,
             decay_rate: 0.1,
@@ -119,6 +153,10 @@ impl Default for EmotionConfig {
             strength_limit: 3.0,
             events_per_minute: None,
             spiral_damping: 1.0,
+            neutral_radius: 0.1,
+            events: Vec::new(),
+            allow_unknown_events: false,
+            appraiser: AppraiserChoice::default(),
             response_analysis_threshold: 0.3,
             response_analysis_enabled: true,
             message_analysis_enabled: false,
@@ -127,6 +165,7 @@ impl Default for EmotionConfig {
             retry_loop_threshold: 3,
             failure_streak_threshold: 2,
             long_generation_seconds: 30.0,
+            long_generation_factor: 3.0,
             idle_period_seconds: 120.0,
         }
     }
@@ -142,6 +181,7 @@ impl EmotionConfig {
     pub fn validate(&self) -> Result<(), EmotionError> {
         ranges::check(self)?;
         self.validate_limits()?;
+        declared::check(&self.events)?;
         let history = self.trajectory_history_size;
         let spiral = self.spiral_history_count;
         at_most(
@@ -161,6 +201,17 @@ impl EmotionConfig {
     /// The state that decay leads to; values outside the plane are clamped to it.
     pub fn baseline(&self) -> EmotionalState {
         EmotionalState::clamped(self.baseline_valence, self.baseline_arousal)
+    }
+
+    /// What a state is called: neutral within [`neutral_radius`](Self::neutral_radius) of the
+    /// baseline, the name of its quadrant beyond.
+    pub fn mood(&self, state: EmotionalState) -> Mood {
+        let away = state.distance_under(self.dynamics, self.baseline());
+        if away <= self.neutral_radius {
+            Mood::Neutral
+        } else {
+            state.quadrant().into()
+        }
     }
 
     /// The factor on [`decay_rate`](Self::decay_rate) in a quadrant.
@@ -224,6 +275,17 @@ impl EmotionConfig {
         }
         Ok(())
     }
+}
+
+/// The version of what names none.
+fn unnumbered() -> u32 {
+    SYSTEM
+}
+
+/// Leaves out what was not there, so that old records stay as they are written.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_unnumbered(dynamics: &u32) -> bool {
+    *dynamics == SYSTEM
 }
 
 /// Checks a steering strength, in [0, 3].

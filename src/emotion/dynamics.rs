@@ -6,6 +6,7 @@
 //! `ln(s₁/s₂)/k` seconds from `s₁` to `s₂`. The line crosses each axis at most once, so at most
 //! three such pieces give the state at any time in closed form.
 
+use super::arithmetic::{exp, log};
 use super::config::EmotionConfig;
 use super::state::{EmotionalState, Quadrant};
 
@@ -18,7 +19,8 @@ const ROUNDING: f64 = 32.0 * f64::EPSILON;
 /// With rate `k = decay_rate · multiplier(quadrant)` per second, the distance from the baseline is
 /// multiplied by `e^(−∫k dt)`. `decay(decay(x, t₁), t₂)` equals `decay(x, t₁ + t₂)` up to rounding.
 /// A time that is NaN, zero or negative leaves the state as it is. `config` is expected to be
-/// valid ([`EmotionConfig::validate`]).
+/// valid ([`EmotionConfig::validate`]). Under version 2 of the dynamics the result has the same bits
+/// on every processor.
 pub fn decay(state: EmotionalState, config: &EmotionConfig, seconds: f64) -> EmotionalState {
     if seconds.is_nan() || seconds <= 0.0 {
         return state;
@@ -35,12 +37,12 @@ pub fn decay(state: EmotionalState, config: &EmotionConfig, seconds: f64) -> Emo
         }
         let next = valence.crossing.max(arousal.crossing);
         let needed = if next > 0.0 {
-            (scale / next).ln() / rate
+            log(config.dynamics, scale / next) / rate
         } else {
             f64::INFINITY
         };
         if left < needed {
-            scale *= (-rate * left).exp();
+            scale *= exp(config.dynamics, -rate * left);
             break;
         }
         left -= needed;

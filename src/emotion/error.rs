@@ -28,6 +28,20 @@ pub enum EmotionError {
         /// What is allowed.
         limit: &'static str,
     },
+    /// A name is no known event, and no event of one's own was declared under it.
+    #[error(
+        "no event is named {name:?}; {}",
+        nearest.as_ref().map_or_else(
+            || "declare it in `emotion.events`, or give it a shift (`EmotionEvent::custom`)".to_owned(),
+            |nearest| format!("did you mean {nearest:?}?"),
+        )
+    )]
+    UnknownEvent {
+        /// The name that was given.
+        name: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+    },
     /// Text or an object does not have the expected form.
     #[error("{field} is malformed: {reason}")]
     Malformed {
@@ -52,6 +66,7 @@ impl EmotionError {
         match self {
             Self::OutOfRange { .. } => "out_of_range",
             Self::InvalidName { .. } => "invalid_name",
+            Self::UnknownEvent { .. } => "unknown_event",
             Self::Malformed { .. } => "malformed",
             Self::Step { source, .. } => source.kind(),
         }
@@ -63,6 +78,7 @@ impl EmotionError {
             Self::OutOfRange { field, .. }
             | Self::InvalidName { field, .. }
             | Self::Malformed { field, .. } => field,
+            Self::UnknownEvent { .. } => "event",
             Self::Step { source, .. } => source.field(),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::{EventSource, kept_words};
 use super::error::{EmotionError, in_range};
 
 /// Intensity above which an event has no more effect.
@@ -66,9 +67,21 @@ pub mod known {
     pub const USER_NEGATIVE: KnownEvent = event("user_negative", -0.10, 0.15);
     /// The user asked something.
     pub const USER_QUESTION: KnownEvent = event("user_question", 0.05, 0.10);
+    /// Joy that a text speaks of.
+    pub const JOY: KnownEvent = event("joy", 0.20, 0.15);
+    /// Peace that a text speaks of.
+    pub const CONTENTMENT: KnownEvent = event("contentment", 0.15, -0.15);
+    /// Grief that a text speaks of.
+    pub const SADNESS: KnownEvent = event("sadness", -0.20, -0.15);
 }
 
-/// All known events. Any other name shifts the arousal by +0.05.
+/// Events that texts are read as, beside the known ones. Journals of before may hold other events
+/// of these names, so the shift is kept with each.
+pub const READ_EVENTS: [KnownEvent; 3] = [known::JOY, known::CONTENTMENT, known::SADNESS];
+
+/// All known events. Where other names are allowed
+/// ([`EmotionConfig::allow_unknown_events`](super::EmotionConfig::allow_unknown_events)), they shift
+/// the arousal by +0.05.
 pub const KNOWN_EVENTS: [KnownEvent; 15] = [
     known::SUCCESS,
     known::TEST_PASSED,
@@ -87,16 +100,19 @@ pub const KNOWN_EVENTS: [KnownEvent; 15] = [
     known::USER_QUESTION,
 ];
 
-/// An event, by name, with an intensity and possibly its own shift.
+/// An event, by name, with an intensity, possibly its own shift, and its cause.
 ///
-/// In JSON: `{"event": "deploy", "intensity": 1.5, "delta_valence": 0.2, "delta_arousal": 0.1}`;
-/// the intensity defaults to 1, and the deltas stand for custom events only, both or neither.
+/// In JSON: `{"event": "deploy", "intensity": 1.5, "delta_valence": 0.2, "delta_arousal": 0.1,
+/// "source": "reply", "words": "stuck"}`; the intensity defaults to 1, the deltas stand for custom
+/// events only, both or neither, and the cause may be missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawEvent", into = "RawEvent")]
 pub struct EmotionEvent {
     name: String,
     intensity: f64,
     shift: Option<(f64, f64)>,
+    source: Option<EventSource>,
+    words: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +125,10 @@ struct RawEvent {
     delta_valence: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delta_arousal: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<EventSource>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
 }
 
 fn unit_intensity() -> f64 {
@@ -116,7 +136,8 @@ fn unit_intensity() -> f64 {
 }
 
 impl EmotionEvent {
-    /// Makes an event of a known or any other name, with intensity 1.
+    /// Makes an event of a known or any other name, with intensity 1. Whether a name that is not
+    /// known may be felt is up to the settings ([`EmotionConfig::declared`](super::EmotionConfig::declared)).
     ///
     /// # Errors
     ///
@@ -128,6 +149,8 @@ impl EmotionEvent {
             name,
             intensity: 1.0,
             shift: None,
+            source: None,
+            words: None,
         })
     }
 
@@ -168,6 +191,31 @@ impl EmotionEvent {
         Ok(self)
     }
 
+    /// Says where the event comes from.
+    #[must_use]
+    pub fn with_source(mut self, source: EventSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Says by which words the event was read from a text. They are kept in the journal, on one
+    /// line and cut to [`MAX_CAUSE_CHARS`](super::MAX_CAUSE_CHARS).
+    #[must_use]
+    pub fn with_words(mut self, words: &str) -> Self {
+        self.words = kept_words(words);
+        self
+    }
+
+    /// Where the event comes from, if that is known; the runtime notes it for every event.
+    pub fn source(&self) -> Option<EventSource> {
+        self.source
+    }
+
+    /// The words that it was read from, if it was read from a text.
+    pub fn words(&self) -> Option<&str> {
+        self.words.as_deref()
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -193,8 +241,14 @@ impl EmotionEvent {
         self.shift.is_some()
     }
 
+    /// The same event with a shift that is known to be in range.
+    pub(super) fn with_shift(mut self, shift: (f64, f64)) -> Self {
+        self.shift = Some(shift);
+        self
+    }
+
     /// A known event with an intensity that is known to be finite and not negative.
-    pub(super) fn weighted(known: KnownEvent, intensity: f64) -> Self {
+    pub(crate) fn weighted(known: KnownEvent, intensity: f64) -> Self {
         Self {
             intensity,
             ..Self::from(known)
@@ -203,12 +257,15 @@ impl EmotionEvent {
 }
 
 impl From<KnownEvent> for EmotionEvent {
-    /// The event with intensity 1; shifts other than the table's are dropped.
+    /// The event with intensity 1; shifts other than the tables' are dropped.
     fn from(known: KnownEvent) -> Self {
+        let read = READ_EVENTS.iter().find(|read| read.name == known.name);
         Self {
             name: known.name.to_owned(),
             intensity: 1.0,
-            shift: None,
+            shift: read.map(|read| (read.valence, read.arousal)),
+            source: None,
+            words: None,
         }
     }
 }
@@ -217,12 +274,17 @@ impl TryFrom<RawEvent> for EmotionEvent {
     type Error = EmotionError;
 
     fn try_from(raw: RawEvent) -> Result<Self, EmotionError> {
-        event_from_parts(
+        let event = event_from_parts(
             raw.event,
             raw.intensity,
             raw.delta_valence,
             raw.delta_arousal,
-        )
+        )?;
+        Ok(Self {
+            source: raw.source,
+            words: raw.words.as_deref().and_then(kept_words),
+            ..event
+        })
     }
 }
 
@@ -233,6 +295,8 @@ impl From<EmotionEvent> for RawEvent {
             intensity: event.intensity,
             delta_valence: event.shift.map(|shift| shift.0),
             delta_arousal: event.shift.map(|shift| shift.1),
+            source: event.source,
+            words: event.words,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::check_strength;
+use super::config::{EmotionConfig, check_strength};
 use super::error::{EmotionError, in_range};
 use super::event::check_name;
-use super::state::{EmotionalState, Quadrant};
+use super::state::{EmotionalState, Mood, Quadrant};
 
 /// Sampling parameters before emotion acts on them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct Modulation {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
+    /// What the state is called: its quadrant, or neutral.
+    #[serde(default)]
+    pub mood: Mood,
     /// Sampling temperature, in [0.1, 1.5].
     pub temperature: f64,
     /// Nucleus mass, in [0.5, 1].
@@ -72,7 +75,7 @@ impl Modulation {
     /// the [bilinear](Coefficients::bilinear) coefficients.
     ///
     /// A base or strength that is not finite counts as its default; the strength is clamped to
-    /// [0, 3].
+    /// [0, 3]. The mood is the one under default settings.
     pub fn new(state: EmotionalState, base: SamplingBase, strength: f64) -> Self {
         let default = SamplingBase::default();
         let finite = |value: f64, default: f64| if value.is_finite() { value } else { default };
@@ -84,6 +87,7 @@ impl Modulation {
             valence,
             arousal,
             quadrant: state.quadrant(),
+            mood: EmotionConfig::default().mood(state),
             temperature: temperature.clamp(0.1, 1.5),
             top_p: top_p.clamp(0.5, 1.0),
             coefficients: Coefficients::bilinear(valence, arousal, strength),

@@ -1,6 +1,7 @@
 //! What each number of an [`EmotionConfig`] may be by itself: one table for its own check, for the
 //! settings and for their reference.
 
+use super::arithmetic::DYNAMICS;
 use super::config::{EmotionConfig, MIN_STREAK_FACTOR};
 use super::error::EmotionError;
 
@@ -90,6 +91,12 @@ impl Number for usize {
     }
 }
 
+impl Number for u32 {
+    fn number(self) -> Option<f64> {
+        Some(f64::from(self))
+    }
+}
+
 impl Number for Option<u32> {
     fn number(self) -> Option<f64> {
         self.map(f64::from)
@@ -121,6 +128,7 @@ macro_rules! ranges {
 }
 
 const RANGES: &[Range] = ranges! {
+    dynamics: 1.0, DYNAMICS as f64;
     baseline_valence: -1.0, 1.0;
     baseline_arousal: -1.0, 1.0;
     decay_rate: 0.0, 100.0;
@@ -136,8 +144,10 @@ const RANGES: &[Range] = ranges! {
     decay_multiplier_calm: 0.0, 10.0;
     decay_multiplier_depleted: 0.0, 10.0;
     spiral_damping: 0.0, 1.0;
+    neutral_radius: 0.0, 1.0;
     response_analysis_threshold: 0.0, 1.0;
     long_generation_seconds: SHORTEST, LONGEST;
+    long_generation_factor: 1.0, 1000.0;
     idle_period_seconds: SHORTEST, LONGEST;
     steering_strength: 0.0, 3.0;
     valence_limit: 0.0, 1.0;

@@ -2,18 +2,20 @@
 //!
 //! A line of a recording is a JSON object with `settings` (any subset of [`EmotionConfig`]) and
 //! `steps`, each with `at` (seconds), `event`, `intensity` (1 if left out) and, for custom events,
-//! `delta_valence` and `delta_arousal`. Replaying adds to each step what the event led to.
+//! `delta_valence` and `delta_arousal`; `source` and `words` may say where it comes from. Replaying adds to each step what the event led to.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::arithmetic::DYNAMICS;
+use super::cause::EventSource;
 use super::config::EmotionConfig;
 use super::error::EmotionError;
 use super::event::{EmotionEvent, event_from_parts};
 use super::modulation::{Coefficients, SamplingBase};
-use super::state::{Quadrant, check_time};
+use super::state::{Mood, Quadrant, check_time};
 use super::tracker::EmotionTracker;
 use super::trajectory::Trajectory;
 
@@ -48,8 +50,7 @@ impl Recording {
     fn from_object(object: &Map<String, Value>) -> Result<Self, EmotionError> {
         let config = match object.get("settings") {
             None => EmotionConfig::default(),
-            Some(settings) => EmotionConfig::deserialize(settings)
-                .map_err(|error| malformed("settings", &error.to_string()))?,
+            Some(settings) => config_of(settings)?,
         };
         config.validate()?;
         let Some(Value::Array(steps)) = object.get("steps") else {
@@ -62,6 +63,16 @@ impl Recording {
             .collect::<Result<_, _>>()?;
         Ok(Self { config, steps })
     }
+}
+
+/// Settings of a log: without a number, the dynamics are those of now.
+pub(crate) fn config_of(settings: &Value) -> Result<EmotionConfig, EmotionError> {
+    let mut config = EmotionConfig::deserialize(settings)
+        .map_err(|error| malformed("settings", &error.to_string()))?;
+    if settings.get("dynamics").is_none() {
+        config.dynamics = DYNAMICS;
+    }
+    Ok(config)
 }
 
 fn object(line: &str) -> Result<Map<String, Value>, EmotionError> {
@@ -77,6 +88,9 @@ pub struct ReplayedStep {
     pub arousal: f64,
     /// The quadrant of the state.
     pub quadrant: Quadrant,
+    /// What the state is called: its quadrant, or neutral near the baseline.
+    #[serde(default)]
+    pub mood: Mood,
     /// Sampling temperature, from a base of 0.7.
     pub temperature: f64,
     /// Nucleus mass, from a base of 0.9.
@@ -115,6 +129,7 @@ pub fn replay(
             valence: modulation.valence,
             arousal: modulation.arousal,
             quadrant: modulation.quadrant,
+            mood: modulation.mood,
             temperature: modulation.temperature,
             top_p: modulation.top_p,
             coefficients: modulation.coefficients,
@@ -147,7 +162,8 @@ pub fn replay_line(line: &str) -> Result<Value, EmotionError> {
     Ok(Value::Object(object))
 }
 
-fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
+/// Reads an event with its time and, if they are known, its source and words.
+pub(crate) fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
     let Value::Object(step) = step else {
         return Err(malformed("steps", "a step is not an object"));
     };
@@ -171,6 +187,12 @@ fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
         number("delta_valence")?,
         number("delta_arousal")?,
     )?;
+    let source = step.get("source").map(EventSource::deserialize);
+    let source = source.transpose();
+    let source = source.map_err(|error| malformed("source", &error.to_string()))?;
+    let words = step.get("words").and_then(Value::as_str);
+    let event = source.into_iter().fold(event, EmotionEvent::with_source);
+    let event = words.into_iter().fold(event, EmotionEvent::with_words);
     Ok(ReplayStep { at, event })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::{self, DYNAMICS};
 use super::error::{EmotionError, in_range};
 
 /// Largest magnitude of a time, in seconds (about 31,700 years).
@@ -70,7 +71,13 @@ impl EmotionalState {
 
     /// Euclidean distance on the plane, in [0, 2√2].
     pub fn distance(self, other: Self) -> f64 {
-        (self.valence - other.valence).hypot(self.arousal - other.arousal)
+        self.distance_under(DYNAMICS, other)
+    }
+
+    /// The distance as a version of the dynamics computes it.
+    pub(super) fn distance_under(self, dynamics: u32, other: Self) -> f64 {
+        let (valence, arousal) = (self.valence - other.valence, self.arousal - other.arousal);
+        arithmetic::hypot(dynamics, valence, arousal)
     }
 }
 
@@ -123,6 +130,67 @@ impl Quadrant {
 }
 
 impl fmt::Display for Quadrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a state is called: by its quadrant, or neutral near the baseline.
+///
+/// For people, logs and metrics. What acts on a generation is the point on the plane.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    /// Within [`EmotionConfig::neutral_radius`](super::EmotionConfig::neutral_radius) of the
+    /// baseline.
+    #[default]
+    Neutral,
+    /// Beyond it, with valence ≥ 0 and arousal ≥ 0.
+    Excited,
+    /// Beyond it, with valence < 0 and arousal ≥ 0.
+    Frustrated,
+    /// Beyond it, with valence ≥ 0 and arousal < 0.
+    Calm,
+    /// Beyond it, with valence < 0 and arousal < 0.
+    Depleted,
+}
+
+impl Mood {
+    /// All moods.
+    pub const ALL: [Self; 5] = [
+        Self::Neutral,
+        Self::Excited,
+        Self::Frustrated,
+        Self::Calm,
+        Self::Depleted,
+    ];
+
+    /// The name, in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Neutral => "neutral",
+            Self::Excited => "excited",
+            Self::Frustrated => "frustrated",
+            Self::Calm => "calm",
+            Self::Depleted => "depleted",
+        }
+    }
+}
+
+impl From<Quadrant> for Mood {
+    fn from(quadrant: Quadrant) -> Self {
+        match quadrant {
+            Quadrant::Excited => Self::Excited,
+            Quadrant::Frustrated => Self::Frustrated,
+            Quadrant::Calm => Self::Calm,
+            Quadrant::Depleted => Self::Depleted,
+        }
+    }
+}
+
+impl fmt::Display for Mood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

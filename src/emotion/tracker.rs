@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::arithmetic::SYSTEM;
 use super::config::{EmotionConfig, check_strength};
 use super::dynamics::decay;
 use super::error::{EmotionError, in_range};
 use super::event::{EmotionEvent, MAX_INTENSITY};
 use super::limits::SafetyLimits;
 use super::modulation::{Modulation, SamplingBase};
-use super::state::{EmotionalState, Quadrant, check_time};
+use super::state::{EmotionalState, Mood, Quadrant, check_time};
 use super::streak::Streaks;
 use super::trajectory::{HistoryPoint, Spiral, Trajectory};
 pub use applied::{AppliedEvent, AppliedRules};
@@ -55,12 +56,23 @@ pub struct EmotionSnapshot {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
+    /// What the state is called: its quadrant, or neutral near the baseline.
+    #[serde(default)]
+    pub mood: Mood,
     /// What the state does to a generation.
     pub modulation: Modulation,
     /// Where the state has been heading.
     pub trajectory: Trajectory,
     /// Number of events since the start or the last reset.
     pub events_applied: u64,
+    /// Version of the dynamics that the state was computed under.
+    #[serde(default = "unnumbered")]
+    pub dynamics: u32,
+}
+
+/// The version of snapshots that name none.
+fn unnumbered() -> u32 {
+    SYSTEM
 }
 
 impl EmotionTracker {
@@ -190,7 +202,11 @@ impl EmotionTracker {
 
     /// What the state at a time does to a generation; see [`state_at`](Self::state_at).
     pub fn modulation_at(&self, at: f64, base: SamplingBase) -> Modulation {
-        Modulation::new(self.state_at(at), base, self.steering_strength())
+        let state = self.state_at(at);
+        Modulation {
+            mood: self.config.mood(state),
+            ..Modulation::new(state, base, self.steering_strength())
+        }
     }
 
     /// Everything at a time, with the default sampling base.
@@ -205,9 +221,11 @@ impl EmotionTracker {
             valence: modulation.valence,
             arousal: modulation.arousal,
             quadrant: modulation.quadrant,
+            mood: modulation.mood,
             modulation,
             trajectory: self.trajectory_at(at),
             events_applied: self.events_applied,
+            dynamics: self.config.dynamics,
         }
     }
 

@@ -210,9 +210,10 @@ impl Spiral {
             return Self::None;
         };
         let baseline = config.baseline();
+        let away = |point: &HistoryPoint| point.state.distance_under(config.dynamics, baseline);
         let leaving = points
             .windows(2)
-            .filter(|pair| pair[1].state.distance(baseline) > pair[0].state.distance(baseline))
+            .filter(|pair| away(&pair[1]) > away(&pair[0]))
             .count();
         if leaving < config.spiral_increasing_threshold {
             return Self::None;

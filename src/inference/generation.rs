@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::request::SessionId;
 use super::sampling::SamplingParams;
 use super::tools::FunctionCall;
-use crate::emotion::{Coefficients, Quadrant};
+use crate::emotion::{Coefficients, Mood, Quadrant};
 
 /// Numbers the generations of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct AppliedModulation {
     pub arousal: f64,
     /// Quadrant of that state.
     pub quadrant: Quadrant,
+    /// What that state is called: its quadrant, or neutral near the baseline.
+    #[serde(default)]
+    pub mood: Mood,
     /// Index of the first generated token under this modulation, from 0.
     pub from_token: u32,
     /// Index of the first generated token whose logits were steered by it: one

@@ -1,10 +1,12 @@
 //! Feelings read from text: the model's replies and the user's messages.
 
 mod model;
+mod told;
 
 pub use model::ModelAppraiser;
+pub(super) use told::Told;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,10 +14,13 @@ use thiserror::Error;
 use super::{BoxFuture, Elpis, Session};
 use crate::actors::emotion::{Feeling, Observation};
 use crate::actors::engine::{Sequel, SequelFuture};
-use crate::emotion::{EmotionEvent, LexicalAppraiser};
+use crate::appraisal::{LexicalAppraiser, ReferenceAppraiser};
+use crate::emotion::{AppliedEvent, AppraiserChoice, EmotionConfig, EmotionEvent, GenerationTime};
 use crate::error::Error;
 use crate::event::{Event, EventSource};
-use crate::inference::{ChatMessage, Role, SessionId, ToolEvent, ToolParser};
+use crate::inference::{
+    ChatMessage, FinishReason, GenerationReport, Role, SessionId, ToolEvent, ToolParser,
+};
 use crate::telemetry;
 
 /// Longest that an appraiser may take over a text.
@@ -33,8 +38,15 @@ pub struct AppraisedText {
     /// Where the text comes from: [`EventSource::Reply`] or
     /// [`EventSource::Message`].
     pub source: EventSource,
-    /// The text; of a reply without the model's thinking and its tool calls.
+    /// The text; of a reply without the model's thinking, its tool calls and a
+    /// last sentence that was cut off.
     pub text: String,
+    /// Whether the session already knows what came of its tasks: the program
+    /// told it ([`Session::record_tool_call`], or [`Session::feel`] with an
+    /// outcome), the reply is to a tool's result, or the message of this turn
+    /// was felt as an outcome. What the text says of outcomes would be felt
+    /// twice.
+    pub outcome_told: bool,
 }
 
 /// Says why a text was not read.
@@ -98,30 +110,69 @@ impl Appraiser for LexicalAppraiser {
         &self,
         text: AppraisedText,
     ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
+        let event = if text.outcome_told {
+            self.appraise_feelings(&text.text, text.source)
+        } else {
+            Self::appraise(self, &text.text, text.source)
+        };
+        Box::pin(std::future::ready(Ok(event)))
+    }
+}
+
+impl Appraiser for ReferenceAppraiser {
+    fn appraise(
+        &self,
+        text: AppraisedText,
+    ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
         let event = Self::appraise(self, &text.text);
         Box::pin(std::future::ready(Ok(event)))
     }
 }
 
-/// What texts have still to move a session by, in one turn.
+/// The appraiser that the settings choose.
+pub(super) fn chosen(config: &EmotionConfig) -> Arc<dyn Appraiser> {
+    match config.appraiser {
+        AppraiserChoice::Lexicon => Arc::new(LexicalAppraiser::new(config)),
+        AppraiserChoice::Reference => Arc::new(ReferenceAppraiser::new(config)),
+    }
+}
+
+/// What is known of a turn beyond its texts.
 #[derive(Debug, Clone)]
-pub(super) struct Turn(Arc<Mutex<f64>>);
+pub(super) struct Turn(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// What texts have still to move the session by.
+    left: f64,
+    /// Whether the turn began with what came of a task.
+    outcome_told: bool,
+}
 
 impl Turn {
-    pub fn new(elpis: &Elpis) -> Self {
+    /// Begins a turn with these messages.
+    pub fn new(elpis: &Elpis, messages: &[ChatMessage]) -> Self {
         let emotion = &elpis.settings().emotion;
-        // No single event goes further, and texts together no further than one.
-        let bound = emotion.appraisal_max_delta.min(emotion.max_delta);
-        Self(Arc::new(Mutex::new(bound)))
+        let answers_tool = messages.last().is_some_and(|last| last.role == Role::Tool);
+        Self(Arc::new(Mutex::new(State {
+            // No single event goes further, and texts together no further than one.
+            left: emotion.appraisal_max_delta.min(emotion.max_delta),
+            outcome_told: answers_tool,
+        })))
     }
 
     fn left(&self) -> f64 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().left
     }
 
-    fn spend(&self, way: f64) {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = (*left - way).max(0.0);
+    fn felt(&self, event: &EmotionEvent, way: f64) {
+        let mut state = self.lock();
+        state.left = (state.left - way).max(0.0);
+        state.outcome_told |= told::is_outcome(event.name());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,19 +211,47 @@ pub(super) fn sequel(session: &Session, form: ReplyForm, turn: Turn) -> Option<S
             let Some(inner) = elpis.upgrade() else { return };
             let session = Session::new(Elpis { inner }, id);
             if watched {
-                let seconds = (report.total_seconds - report.queue_seconds).max(0.0);
-                let work = Observation::Generation(seconds);
+                let work = Observation::Generation(time_of(&report));
                 let emotion = &session.elpis().inner.emotion;
                 if let Err(error) = emotion.observe(session.id(), &work).await {
                     tracing::warn!(session = %session.id(), %error, "a generation was not noted");
                 }
             }
             if read {
+                let cut = matches!(
+                    report.finish_reason,
+                    FinishReason::Length | FinishReason::ContextFull
+                );
                 let text = prose(reply, form);
+                let text = if cut { whole_sentences(text) } else { text };
                 felt(&session, EventSource::Reply, text, &turn).await;
             }
+            session.elpis().inner.told.forget(session.id());
         })
     }))
+}
+
+/// A text without its last sentence, which was cut off; one that has no other is left whole.
+fn whole_sentences(mut text: String) -> String {
+    let end = text.rfind(['.', '!', '?', '\u{2026}', '\n']);
+    if let Some(at) = end {
+        let mark = text[at..].chars().next().map_or(0, char::len_utf8);
+        text.truncate(at + mark);
+    }
+    text
+}
+
+/// What a generation took in its slot.
+fn time_of(report: &GenerationReport) -> GenerationTime {
+    let evaluated = report
+        .prompt_tokens
+        .saturating_sub(report.cached_prompt_tokens);
+    GenerationTime {
+        prompt_tokens: evaluated,
+        prompt_seconds: (report.first_token_seconds - report.queue_seconds).max(0.0),
+        reply_tokens: report.completion_tokens,
+        reply_seconds: (report.total_seconds - report.first_token_seconds).max(0.0),
+    }
 }
 
 /// The reply without thinking and calls. Thinking that was cut off has no
@@ -208,27 +287,20 @@ async fn felt(session: &Session, source: EventSource, text: String, turn: &Turn)
     if text.trim().is_empty() {
         return;
     }
-    let outcome = match appraised(session, source, text).await {
+    let told = turn.lock().outcome_told || session.elpis().inner.told.is_told(session.id());
+    let outcome = match appraised(session, source, text, told).await {
         Ok(None) => "nothing",
-        Ok(Some(event)) => {
-            let feeling = Feeling {
-                event,
-                source,
-                bound: Some(turn.left()),
-            };
-            let inner = &session.elpis().inner;
-            match inner.emotion.feel_bounded(session.id(), &feeling).await {
-                Ok(Some(applied)) => {
-                    turn.spend(applied.way());
-                    "felt"
-                }
-                Ok(None) => "limited",
-                Err(error) => {
-                    failed(session, source, "refused", error.to_string());
-                    "refused"
-                }
+        Ok(Some(event)) => match felt_within(session, event, source, turn.left()).await {
+            Ok(Some((event, applied))) => {
+                turn.felt(&event, applied.way());
+                "felt"
             }
-        }
+            Ok(None) => "limited",
+            Err(error) => {
+                failed(session, source, "refused", error.to_string());
+                "refused"
+            }
+        },
         Err(error) => {
             failed(session, source, error.kind(), error.to_string());
             error.kind()
@@ -237,16 +309,36 @@ async fn felt(session: &Session, source: EventSource, text: String, turn: &Turn)
     telemetry::appraisal(source, outcome);
 }
 
+/// Has an event felt within a bound; `None` if the bound leaves nothing of it.
+async fn felt_within(
+    session: &Session,
+    event: EmotionEvent,
+    source: EventSource,
+    bound: f64,
+) -> Result<Option<(EmotionEvent, AppliedEvent)>, Error> {
+    let event = session.elpis().settings().emotion.declared(event)?;
+    let feeling = Feeling {
+        event: event.clone(),
+        source,
+        bound: Some(bound),
+    };
+    let emotion = &session.elpis().inner.emotion;
+    let applied = emotion.feel_bounded(session.id(), &feeling).await?;
+    Ok(applied.map(|applied| (event, applied)))
+}
+
 async fn appraised(
     session: &Session,
     source: EventSource,
     text: String,
+    outcome_told: bool,
 ) -> Result<Option<EmotionEvent>, AppraisalError> {
     let appraiser = Arc::clone(&session.elpis().inner.appraiser);
     let text = AppraisedText {
         session: session.unheard(),
         source,
         text,
+        outcome_told,
     };
     // A task of its own, so that a panic stays in it.
     let mut work = tokio::spawn(async move { appraiser.appraise(text).await });
@@ -286,6 +378,19 @@ pub(super) fn own_session() -> Result<SessionId, Error> {
 mod tests {
     use super::*;
     use crate::inference::ToolFormat;
+
+    #[test]
+    fn a_sentence_that_was_cut_off_is_not_read() {
+        for (reply, read) in [
+            ("It works. I am happ", "It works."),
+            ("Really? Oh\u{2026} well", "Really? Oh\u{2026}"),
+            ("It works.", "It works."),
+            ("It wor", "It wor"),
+            ("", ""),
+        ] {
+            assert_eq!(whole_sentences(reply.to_owned()), read);
+        }
+    }
 
     #[test]
     fn neither_thinking_nor_calls_are_read_whether_they_end_or_not() {

@@ -235,7 +235,7 @@ impl Chat {
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
-        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis));
+        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis, &messages));
         if let Some(turn) = &turn {
             appraisal::message(&session, &messages, turn).await;
         }
@@ -274,6 +274,7 @@ impl Chat {
             session: session.id().clone(),
             options,
             prompt: prompt.tokens,
+            dropped: prompt.dropped,
             max_tokens,
             seed,
             guide,
@@ -290,6 +291,7 @@ struct Prepared {
     session: SessionId,
     options: GenerationOptions,
     prompt: Vec<Token>,
+    dropped: usize,
     max_tokens: u32,
     seed: u64,
     guide: Option<Guide>,
@@ -316,7 +318,8 @@ impl Prepared {
             bus: wiring.bus.clone(),
             permit: self.permit,
         };
-        let (outlet, mut stream) = stream(parts, &wiring.intake, self.sequel);
+        let (outlet, stream) = stream(parts, &wiring.intake, self.sequel);
+        let mut stream = stream.without_messages(self.dropped);
         if let Some(tools) = self.tools {
             stream = stream.with_tools(tools);
         }

@@ -161,6 +161,8 @@ pub(super) struct Prompt {
     pub text: String,
     /// Whether the template has opened the model's thinking.
     pub thinking: bool,
+    /// Messages that were left out, because they did not fit.
+    pub dropped: usize,
 }
 
 /// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
@@ -179,7 +181,11 @@ fn fit(
         let tokens_of = |talk: &[ChatMessage]| Ok(render(model, talk, request)?.tokens.len());
         let (dropped, _) = shortened(prompt.tokens.len(), room, messages, tokens_of)?;
         if dropped > 0 {
-            prompt = render(model, &without_oldest(messages, dropped), request)?;
+            let kept = without_oldest(messages, dropped);
+            prompt = Prompt {
+                dropped: messages.len() - kept.len(),
+                ..render(model, &kept, request)?
+            };
         }
     }
     if prompt.tokens.len() < context {
@@ -228,6 +234,7 @@ fn render(
         tokens,
         text,
         thinking,
+        dropped: 0,
     })
 }
 

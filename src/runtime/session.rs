@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use super::{Chat, Elpis, IntoMessages};
 use crate::actors::emotion::Observation;
 use crate::actors::engine::{CacheOrder, OrderTicket};
-use crate::emotion::{AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, SafetyLimits};
+use crate::emotion::{
+    AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, KnownEvent, SafetyLimits,
+};
 use crate::error::{EngineError, Error};
 use crate::inference::SessionId;
 
@@ -21,7 +23,7 @@ pub struct Session {
     heard: bool,
 }
 
-/// What can be felt: an [`EmotionEvent`], or the name of one.
+/// What can be felt: a known event (`known::TEST_FAILED`), an [`EmotionEvent`], or the name of one.
 pub trait IntoEvent {
     /// Makes the event.
     ///
@@ -39,6 +41,12 @@ impl IntoEvent for EmotionEvent {
 impl IntoEvent for &EmotionEvent {
     fn into_event(self) -> Result<EmotionEvent, EmotionError> {
         Ok(self.clone())
+    }
+}
+
+impl IntoEvent for KnownEvent {
+    fn into_event(self) -> Result<EmotionEvent, EmotionError> {
+        Ok(self.into())
     }
 }
 
@@ -84,11 +92,17 @@ impl Session {
     /// has returned sees it; a running one if its timing is
     /// [`Live`](crate::inference::ModulationTiming::Live).
     ///
+    /// A name must be one of [`known`](crate::emotion::known) or declared in the setting
+    /// `emotion.events`, unless `emotion.allow_unknown_events` is set; an event with a shift of its
+    /// own ([`EmotionEvent::custom`]) may have any name.
+    ///
     /// # Errors
-    /// [`Error::Emotion`] for a value out of range (nothing is changed),
+    /// [`Error::Emotion`] for an unknown name or a value out of range (nothing is changed),
     /// [`Error::TooManySessions`] or [`Error::Stopped`].
     pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
-        let event = event.into_event()?;
+        let declared = &self.elpis.settings().emotion;
+        let event = declared.declared(event.into_event()?)?;
+        self.elpis.inner.told.event(&self.id, &event);
         self.elpis.inner.emotion.feel(&self.id, &event).await
     }
 
@@ -101,7 +115,8 @@ impl Session {
     /// A tool's message does not say whether the call succeeded, so this is up
     /// to the program. Long generations and silence are noticed without it;
     /// `emotion.behavioral_monitoring_enabled` turns all of it on or off. What
-    /// a session did is forgotten when it leaves memory.
+    /// a session did is forgotten when it leaves memory. What the next reply
+    /// says of outcomes is not felt besides.
     ///
     /// # Errors
     /// [`Error::Emotion`] for a name that is empty, longer than 64 characters
@@ -113,6 +128,7 @@ impl Session {
     ) -> Result<Vec<AppliedEvent>, Error> {
         let tool = tool.into();
         let call = Observation::ToolCall { tool, succeeded };
+        self.elpis.inner.told.outcome(&self.id);
         self.elpis.inner.emotion.observe(&self.id, &call).await
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::task::Task;
-use crate::emotion::{Coefficients, EmotionalState, Modulation};
+use crate::emotion::{Coefficients, EmotionalState, Modulation, Mood};
 use crate::inference::{AppliedModulation, AppliedSteering, SamplingParams};
 use crate::steering::SteeringPlan;
 
@@ -18,6 +18,7 @@ pub(super) fn apply(
     let mut base = task.sampling;
     let mut coefficients = Coefficients::default();
     let mut state = EmotionalState::default();
+    let mut mood = Mood::Neutral;
     if let Some(modulation) = modulation {
         base.temperature = modulation.temperature as f32;
         base.top_p = modulation.top_p as f32;
@@ -27,6 +28,7 @@ pub(super) fn apply(
             modulation.strength,
         );
         state = modulation.state();
+        mood = modulation.mood;
     }
     if let Some(asked) = &task.options.coefficients {
         coefficients = asked.clone();
@@ -40,6 +42,7 @@ pub(super) fn apply(
         valence: state.valence(),
         arousal: state.arousal(),
         quadrant: state.quadrant(),
+        mood,
         from_token,
         steering_from_token: from_token,
         sampling: SamplingParams {

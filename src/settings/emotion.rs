@@ -4,7 +4,8 @@
 //! [`EmotionConfig::validate`].
 
 use super::schema::{Limit, limit, table};
-use crate::emotion::{EmotionConfig, Range};
+use super::value::{Fault, Raw, SettingValue, choice_value};
+use crate::emotion::{AppraiserChoice, DeclaredEvent, EmotionConfig, Range};
 
 /// The emotion layer's own range of a field.
 const fn own(field: &str) -> Limit {
@@ -12,9 +13,33 @@ const fn own(field: &str) -> Limit {
     limit(range.min, range.max, range.or_zero)
 }
 
+choice_value!(AppraiserChoice {
+    Lexicon = "lexicon",
+    Reference = "reference",
+});
+
+impl SettingValue for DeclaredEvent {
+    fn type_name() -> String {
+        "event".to_owned()
+    }
+
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        let text = String::read(raw)?;
+        text.parse().map_err(|error| Fault::Type {
+            found: format!("`{text}`: {error}"),
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 table! {
     Emotion, emotion, "emotion", EmotionConfig;
 
+    /// Version of the dynamics' arithmetic: 2 gives the same bits on every machine, 1 is the arithmetic of the system's math library.
+    dynamics: u32, in own("dynamics");
     /// Valence that a state decays toward.
     baseline_valence: f64, in own("baseline_valence");
     /// Arousal that a state decays toward.
@@ -65,7 +90,15 @@ table! {
     events_per_minute: Option<u32>, in own("events_per_minute"), unset "no limit";
     /// Factor on events that drive a spiral on; 1 damps nothing, 0 stops it.
     spiral_damping: f64, in own("spiral_damping");
-    /// Score from which a reply's own words count as an event.
+    /// Distance from the baseline within which a state is called `neutral`.
+    neutral_radius: f64, in own("neutral_radius");
+    /// Events of one's own, each as `name valence arousal`, such as `deploy_rejected -0.3 0.2`; they can be felt by their name.
+    events: Vec<DeclaredEvent>;
+    /// Whether names that are neither known nor declared are felt, as a small stir of the arousal, instead of refused.
+    allow_unknown_events: bool;
+    /// What reads texts for feelings, where the program brings no appraiser of its own: a sentiment lexicon, or the word lists of the reference.
+    appraiser: AppraiserChoice;
+    /// Score from which a text's words count as an event.
     response_analysis_threshold: f64, in own("response_analysis_threshold");
     /// Whether the model's replies are read for feelings, which the session then feels.
     response_analysis_enabled: bool;
@@ -79,8 +112,10 @@ table! {
     retry_loop_threshold: usize, in own("retry_loop_threshold");
     /// Failed tool calls in a row that count as a failure streak.
     failure_streak_threshold: usize, in own("failure_streak_threshold");
-    /// Seconds from which a generation counts as long.
+    /// Seconds from which a generation counts as long; it is felt only if it also was slow for its number of tokens.
     long_generation_seconds: f64, in own("long_generation_seconds");
+    /// How many times as long as the session's earlier generations, token for token, a long one must take to be felt.
+    long_generation_factor: f64, in own("long_generation_factor");
     /// Seconds without activity that count as idle.
     idle_period_seconds: f64, in own("idle_period_seconds");
 }

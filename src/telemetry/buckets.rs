@@ -166,7 +166,7 @@ mod tests {
             // 1, 2 and 5 of every power of ten.
             for (index, bound) in bounds(name).iter().enumerate() {
                 let first = [1.0, 2.0, 5.0][index % 3];
-                let power = 10_f64.powi((index / 3) as i32);
+                let power: f64 = std::iter::repeat_n(10.0, index / 3).product();
                 assert!((bound - first * power).abs() < 1e-6, "{name}: {bound}");
             }
         }

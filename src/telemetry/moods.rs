@@ -1,9 +1,9 @@
-//! How the sessions feel, as histograms of now.
+//! How the sessions feel now: counts by mood, histograms of valence and arousal.
 
 use metrics::gauge;
 
 use super::names::{BY_AROUSAL, BY_QUADRANT, BY_VALENCE};
-use crate::emotion::{EmotionalState, Quadrant};
+use crate::emotion::{EmotionalState, Mood};
 
 /// Upper bounds of the classes of valence and arousal; the last is the edge
 /// of the plane.
@@ -24,16 +24,15 @@ pub(super) const BOUNDS: [(f64, &str); 11] = [
 /// Counts states.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moods {
-    quadrants: [u32; Quadrant::ALL.len()],
+    by_mood: [u32; Mood::ALL.len()],
     valence: [u32; BOUNDS.len()],
     arousal: [u32; BOUNDS.len()],
 }
 
 impl Moods {
-    pub fn add(&mut self, state: EmotionalState) {
-        let quadrant = state.quadrant();
-        let index = Quadrant::ALL.iter().position(|known| *known == quadrant);
-        if let Some(count) = index.and_then(|index| self.quadrants.get_mut(index)) {
+    pub fn add(&mut self, state: EmotionalState, mood: Mood) {
+        let index = Mood::ALL.iter().position(|known| *known == mood);
+        if let Some(count) = index.and_then(|index| self.by_mood.get_mut(index)) {
             *count += 1;
         }
         count(&mut self.valence, state.valence());
@@ -42,8 +41,8 @@ impl Moods {
 
     /// Shows the counts.
     pub fn publish(&self) {
-        for (quadrant, count) in Quadrant::ALL.iter().zip(self.quadrants) {
-            gauge!(BY_QUADRANT, "quadrant" => quadrant.as_str()).set(count);
+        for (mood, count) in Mood::ALL.iter().zip(self.by_mood) {
+            gauge!(BY_QUADRANT, "quadrant" => mood.as_str()).set(count);
         }
         for (((_, le), valence), arousal) in BOUNDS.iter().zip(self.valence).zip(self.arousal) {
             gauge!(BY_VALENCE, "le" => *le).set(valence);
@@ -62,16 +61,19 @@ fn count(classes: &mut [u32; BOUNDS.len()], value: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emotion::EmotionConfig;
 
     #[test]
     fn classes_hold_all_that_lies_below_their_bound() {
         let mut moods = Moods::default();
         for (valence, arousal) in [(-1.0, 0.5), (0.0, 0.0), (0.8, -0.3)] {
-            moods.add(EmotionalState::new(valence, arousal).unwrap());
+            let state = EmotionalState::new(valence, arousal).unwrap();
+            moods.add(state, EmotionConfig::default().mood(state));
         }
         assert_eq!(moods.valence, [1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]);
         assert_eq!(moods.arousal, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3]);
-        assert_eq!(moods.quadrants.iter().sum::<u32>(), 3);
+        // One of them in the middle, which is no quadrant.
+        assert_eq!(moods.by_mood, [1, 0, 1, 1, 0]);
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl RequestWatch {
             valence = field::Empty,
             arousal = field::Empty,
             quadrant = field::Empty,
+            mood = field::Empty,
             coefficients = field::Empty,
             library_version = field::Empty,
             cached_tokens = field::Empty,
@@ -158,6 +159,7 @@ impl RequestWatch {
             valence,
             arousal,
             quadrant,
+            mood,
             sampling,
             coefficients,
             library_version,
@@ -171,6 +173,7 @@ impl RequestWatch {
                 valence,
                 arousal,
                 %quadrant,
+                %mood,
                 temperature = sampling.temperature,
                 top_p = sampling.top_p,
                 %coefficients,
@@ -186,6 +189,7 @@ impl RequestWatch {
             .record("valence", valence)
             .record("arousal", arousal)
             .record("quadrant", quadrant.as_str())
+            .record("mood", mood.as_str())
             .record("coefficients", field::display(coefficients))
             .record("library_version", library_version.as_str())
             .record("gen_ai.request.temperature", sampling.temperature)

@@ -267,7 +267,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Gauge,
         labels: "quadrant",
         unit: None,
-        help: "Sessions in each quadrant, decayed to now, of the 4,096 used last.",
+        help: "Sessions by mood: `neutral` near their baseline, their quadrant beyond. Decayed to now, of the 4,096 used last.",
     },
     Metric {
         name: BY_VALENCE,

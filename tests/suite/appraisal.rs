@@ -1,6 +1,6 @@
 //! Asking the model what a text stands for.
 
-use elpis::emotion::KNOWN_EVENTS;
+use elpis::emotion::{KNOWN_EVENTS, READ_EVENTS};
 use elpis::runtime::ModelAppraiser;
 use elpis::{Delivery, Elpis, Event, EventSource};
 
@@ -34,7 +34,8 @@ async fn the_model_names_a_known_event_or_none_for_any_text() {
         };
         match &*event {
             Event::Felt { event, source, .. } => {
-                assert!(KNOWN_EVENTS.iter().any(|known| known.name == event.name()));
+                let mut known = KNOWN_EVENTS.iter().chain(&READ_EVENTS);
+                assert!(known.any(|known| known.name == event.name()));
                 let of_user = event.name().starts_with("user_");
                 assert!(!of_user || *source == EventSource::Message);
             }

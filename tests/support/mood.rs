@@ -1,4 +1,5 @@
 //! How well steering sets the bundled model's mood.
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::sync::Arc;

@@ -14,7 +14,8 @@ impl Sessions {
     pub(crate) fn census(&self, now: f64) -> Moods {
         let mut moods = Moods::default();
         for tracker in self.lock().latest_used().take(COUNTED) {
-            moods.add(tracker.state_at(now));
+            let state = tracker.state_at(now);
+            moods.add(state, tracker.config().mood(state));
         }
         moods
     }

@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::emotion::{BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent};
+use crate::emotion::{BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, GenerationTime};
 use crate::inference::SessionId;
 
 /// Most entries that one tick looks at.
@@ -48,8 +48,8 @@ pub enum Observation {
         /// Whether it succeeded.
         succeeded: bool,
     },
-    /// A generation ended after so many seconds in its slot.
-    Generation(f64),
+    /// A generation ended.
+    Generation(GenerationTime),
     /// A generation began.
     Active,
 }
@@ -62,8 +62,8 @@ impl Observation {
     ) -> Result<Vec<EmotionEvent>, EmotionError> {
         match self {
             Self::ToolCall { tool, succeeded } => monitor.tool_called(tool, *succeeded, now),
-            Self::Generation(seconds) => {
-                let event = monitor.generation_finished(*seconds, now)?;
+            Self::Generation(took) => {
+                let event = monitor.generation_finished(took, now)?;
                 Ok(event.into_iter().collect())
             }
             Self::Active => monitor.active(now).map(|()| Vec::new()),

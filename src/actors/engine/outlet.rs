@@ -81,6 +81,7 @@ pub(crate) fn stream(
         line,
         tools: None,
         ready: VecDeque::new(),
+        dropped: 0,
         over: false,
     };
     (outlet, stream)
@@ -244,9 +245,23 @@ pub struct GenerationStream {
     /// What was read and not yielded yet.
     ready: VecDeque<GenerationEvent>,
     over: bool,
+    /// Messages that did not fit into the prompt.
+    dropped: usize,
 }
 
 impl GenerationStream {
+    /// Notes how many messages did not fit into the prompt.
+    pub(crate) fn without_messages(mut self, dropped: usize) -> Self {
+        self.dropped = dropped;
+        self
+    }
+
+    /// Messages that were left out of the prompt, the oldest, because they did
+    /// not fit into the context (`model.context_overflow = "drop-oldest"`).
+    pub fn dropped_messages(&self) -> usize {
+        self.dropped
+    }
+
     /// Reads tool calls out of the reply.
     pub(crate) fn with_tools(mut self, parser: ToolParser) -> Self {
         self.tools = Some(parser);

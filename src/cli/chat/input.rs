@@ -1,25 +1,25 @@
 //! What is typed, or read from a pipe.
 
+mod edit;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{Config, Editor};
 use tokio::sync::oneshot;
 
+use super::quiet::Quiet;
 use crate::cli::Failure;
 use crate::cli::lines::{Lines, Named};
 
-/// Lines that the history keeps.
-const HISTORY: usize = 1000;
-
 /// What came.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Typed {
     Line(String),
     /// Ctrl-C at the prompt.
-    Interrupted,
+    Interrupted {
+        /// Whether anything was typed since the prompt was shown.
+        typing: bool,
+    },
     /// The end of input.
     End,
 }
@@ -33,17 +33,19 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Edits lines on a terminal, with a history in a file; or reads them plainly.
-    pub fn open(terminal: bool, history: Option<PathBuf>) -> std::io::Result<Self> {
+    /// Edits lines on a terminal, with a history in a file and these words to complete; or reads
+    /// them plainly.
+    pub fn open(
+        terminal: Option<Quiet>,
+        history: Option<PathBuf>,
+        words: Vec<String>,
+    ) -> std::io::Result<Self> {
         let (asks, asked) = channel();
         std::thread::Builder::new()
             .name("elpis-input".to_owned())
-            .spawn(move || {
-                if terminal {
-                    edit(&asked, history.as_deref());
-                } else {
-                    read(&asked);
-                }
+            .spawn(move || match terminal {
+                Some(quiet) => edit::edit(&asked, &quiet, history.as_deref(), words),
+                None => read(&asked),
             })?;
         Ok(Self { asks })
     }
@@ -56,56 +58,6 @@ impl Input {
             Ok(typed) => Ok(typed?),
             Err(_) => Ok(Typed::End),
         }
-    }
-}
-
-fn edit(asked: &Receiver<Asked>, history: Option<&Path>) {
-    let config = Config::builder()
-        .max_history_size(HISTORY)
-        .map(rustyline::config::Builder::build)
-        .unwrap_or_default();
-    let mut editor = match Editor::<(), FileHistory>::with_config(config) {
-        Ok(editor) => editor,
-        Err(error) => {
-            if let Ok((_, answer)) = asked.recv() {
-                let _ = answer.send(Err(format!("cannot edit lines here: {error}")));
-            }
-            return;
-        }
-    };
-    if let Some(file) = history {
-        // There is none at the first time.
-        let _ = editor.load_history(file);
-    }
-    for (prompt, answer) in asked {
-        let typed = match editor.readline(&prompt) {
-            Ok(line) => {
-                // Kept at once: the end may come by a signal.
-                if editor.add_history_entry(&line).unwrap_or(false)
-                    && let Some(file) = history
-                {
-                    save(&mut editor, file);
-                }
-                Ok(Typed::Line(line))
-            }
-            Err(ReadlineError::Interrupted) => Ok(Typed::Interrupted),
-            Err(ReadlineError::Eof) => Ok(Typed::End),
-            // The window has another size; the line begins anew.
-            Err(ReadlineError::Signal(_)) => Ok(Typed::Line(String::new())),
-            Err(error) => Err(format!("cannot read a line: {error}")),
-        };
-        if answer.send(typed).is_err() {
-            return;
-        }
-    }
-}
-
-fn save(editor: &mut Editor<(), FileHistory>, file: &Path) {
-    let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
-    if let Err(error) = folder {
-        tracing::warn!(%error, "no history is kept");
-    } else if let Err(error) = editor.save_history(file) {
-        tracing::warn!(%error, "the history was not kept");
     }
 }
 

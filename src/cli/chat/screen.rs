@@ -1,45 +1,71 @@
 //! What is shown.
 
+mod mood;
+
 use std::io::Write;
 
 use console::{Style, Term};
 
+pub(super) use self::mood::{Acting, Meter, state};
+use super::changes::News;
+use super::wrap::wrapped;
 use crate::cli::{complain_styled, terminal};
-use crate::emotion::{EmotionSnapshot, Quadrant};
-
-/// Cells on either side of a bar's middle.
-const HALF: usize = 5;
+use crate::emotion::EmotionSnapshot;
 
 /// The terminal, or a plain stream of text.
 #[derive(Debug)]
 pub(super) struct Screen {
     terminal: Option<Term>,
+    /// Whether the terminal understands no more than lines of text.
+    dumb: bool,
+    /// Whether it shows the bars' letters.
+    unicode: bool,
 }
 
 impl Screen {
     pub fn new(terminal: bool) -> Self {
         Self {
             terminal: terminal.then(Term::stdout),
+            dumb: console::is_dumb(),
+            unicode: shows_unicode(),
         }
     }
 
-    /// The line that stands above the prompt, cut to the screen.
-    pub fn mood(&self, mood: &EmotionSnapshot) -> std::io::Result<()> {
-        let Some(terminal) = &self.terminal else {
+    /// The line that stands above the prompt.
+    pub fn mood(
+        &self,
+        mood: &EmotionSnapshot,
+        acting: &Acting,
+        meter: Option<Meter>,
+    ) -> std::io::Result<()> {
+        let Some(terminal) = self.terminal.as_ref().filter(|_| !self.dumb) else {
             return Ok(());
         };
         // Asked for each time: the window may have another size by now.
-        terminal.write_line(&fitting(mood, usize::from(terminal.size().1)))
+        let width = usize::from(terminal.size().1);
+        terminal.write_line(&self.fitting(mood, acting, meter, width))
+    }
+
+    /// A mood in its colour, as much of it as fits whole into so many columns.
+    pub fn fitting(
+        &self,
+        mood: &EmotionSnapshot,
+        acting: &Acting,
+        meter: Option<Meter>,
+        width: usize,
+    ) -> String {
+        let line = mood::line(mood, acting, meter, width, self.unicode);
+        mood::colour(mood.mood).apply_to(line).to_string()
     }
 
     /// The columns of a terminal on which lines can be wiped and written anew; `None` elsewhere.
     pub fn columns(&self) -> Option<usize> {
-        let terminal = self.terminal.as_ref().filter(|_| cfg!(unix))?;
-        let dumb = console::is_dumb();
-        terminal
-            .size_checked()
-            .filter(|_| !dumb)
-            .map(|(_, columns)| usize::from(columns))
+        let terminal = self
+            .terminal
+            .as_ref()
+            .filter(|_| cfg!(unix) && !self.dumb)?;
+        let size = terminal.size_checked()?;
+        Some(usize::from(size.1))
     }
 
     /// Tells something beside the conversation.
@@ -47,9 +73,21 @@ impl Screen {
         let text = terminal::plain(text);
         let dim = Style::new().dim();
         match &self.terminal {
-            Some(terminal) => terminal.write_line(&dim.apply_to(text).to_string()),
+            Some(terminal) => {
+                let text = wrapped(&text, self.columns());
+                terminal.write_line(&dim.apply_to(text).to_string())
+            }
             None => writeln!(terminal::out(), "{text}"),
         }
+    }
+
+    /// Tells what happened beside the conversation.
+    pub fn show(&self, news: &News) -> std::io::Result<()> {
+        if news.is_error {
+            Self::error(&news.text);
+            return Ok(());
+        }
+        self.tell(&news.text)
     }
 
     /// Tells what went wrong.
@@ -64,80 +102,14 @@ impl Screen {
     }
 }
 
-/// A mood in its colour, cut to so many columns.
-pub(super) fn fitting(mood: &EmotionSnapshot, width: usize) -> String {
-    let line = mood_line(mood);
-    let cut = console::truncate_str(&line, width.saturating_sub(1), "");
-    colour(mood.quadrant).apply_to(cut).to_string()
-}
-
-fn mood_line(mood: &EmotionSnapshot) -> String {
-    format!(
-        "{:<10} valence {} {:+.2}  arousal {} {:+.2}  {}",
-        mood.quadrant.as_str(),
-        bar(mood.valence),
-        mood.valence,
-        bar(mood.arousal),
-        mood.arousal,
-        mood.modulation.coefficients,
-    )
-}
-
-/// A value in [-1, 1] as a bar from its middle.
-fn bar(value: f64) -> String {
-    let reach = (value.abs() * HALF as f64).round() as usize;
-    let side = |filled: bool, from_middle: usize| {
-        if filled && from_middle < reach {
-            '█'
-        } else {
-            '·'
-        }
+/// Whether the locale says that letters beyond ASCII are shown.
+fn shows_unicode() -> bool {
+    // As the C library chooses: the first that is set.
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    let Some(locale) = locale else {
+        return !cfg!(unix);
     };
-    let left = (0..HALF).rev().map(|cell| side(value < 0.0, cell));
-    let right = (0..HALF).map(|cell| side(value > 0.0, cell));
-    left.chain(['│']).chain(right).collect()
-}
-
-fn colour(quadrant: Quadrant) -> Style {
-    match quadrant {
-        Quadrant::Excited => Style::new().yellow(),
-        Quadrant::Frustrated => Style::new().red(),
-        Quadrant::Calm => Style::new().green(),
-        Quadrant::Depleted => Style::new().blue(),
-    }
-}
-
-/// Everything about a mood.
-pub(super) fn state(mood: &EmotionSnapshot) -> String {
-    let modulation = &mood.modulation;
-    format!(
-        "{}\ntrend {}, momentum {}, spiral {}, {} events\ntemperature {:.2}, top-p {:.2}, strength \
-         {:.2}",
-        mood_line(mood),
-        mood.trajectory.trend,
-        mood.trajectory.momentum,
-        mood.trajectory.spiral,
-        mood.events_applied,
-        modulation.temperature,
-        modulation.top_p,
-        modulation.strength,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bars_reach_from_the_middle() {
-        for (value, expected) in [
-            (0.0, "·····│·····"),
-            (0.41, "·····│██···"),
-            (-1.0, "█████│·····"),
-            (1.0, "·····│█████"),
-            (-0.05, "·····│·····"),
-        ] {
-            assert_eq!(bar(value), expected, "{value}");
-        }
-    }
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }

@@ -4,11 +4,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::log::{Line, Sessions};
 use super::wanted;
 use crate::cli::Failure;
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
-use crate::emotion::{EmotionError, EmotionTracker, Happening, Recording, relive};
+use crate::clock::{Clock, SystemClock};
+use crate::emotion::{
+    EmotionError, EmotionEvent, EmotionTracker, EventSource, Happening, Recording, relive,
+};
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
@@ -25,13 +29,23 @@ pub(super) struct Point {
     pub arousal: f64,
 }
 
+/// Something that was felt, with the state just after it.
+#[derive(Debug)]
+pub(super) struct Felt {
+    pub point: Point,
+    /// The event, with the words that it was read from.
+    pub name: String,
+    pub source: Option<EventSource>,
+}
+
 /// The path of one session.
 #[derive(Debug, Default)]
 pub(super) struct MoodPath {
     pub name: String,
     pub points: Vec<Point>,
-    /// What was felt, with the state just after it.
-    pub events: Vec<(Point, String)>,
+    pub events: Vec<Felt>,
+    /// Where the neutral middle lies at the end: baseline and radius.
+    pub neutral: Option<(Point, f64)>,
     start: Option<f64>,
 }
 
@@ -52,6 +66,14 @@ impl MoodPath {
             arousal: state.arousal(),
         };
         self.points.push(point);
+        let config = tracker.config();
+        let baseline = config.baseline();
+        let middle = Point {
+            at: point.at,
+            valence: baseline.valence(),
+            arousal: baseline.arousal(),
+        };
+        self.neutral = Some((middle, config.neutral_radius));
         point
     }
 
@@ -64,9 +86,37 @@ impl MoodPath {
         }
     }
 
-    fn felt(&mut self, tracker: &EmotionTracker, event: &str) {
+    fn felt(&mut self, tracker: &EmotionTracker, event: &EmotionEvent) {
         let point = self.point(tracker, tracker.last_at());
-        self.events.push((point, event.to_owned()));
+        let words = event
+            .words()
+            .filter(|_| event.source() != Some(EventSource::Behavior));
+        let words = words.map_or_else(String::new, |words| format!(" “{words}”"));
+        self.events.push(Felt {
+            point,
+            name: format!("{}{words}", event.name()),
+            source: event.source(),
+        });
+    }
+
+    /// Follows something that happened: `before` is the state up to it.
+    fn follow(
+        &mut self,
+        before: Option<&EmotionTracker>,
+        after: &EmotionTracker,
+        at: f64,
+        what: &Happening,
+        gap: usize,
+    ) {
+        match what {
+            Happening::Felt(event) => {
+                if let Some(before) = before {
+                    self.decay(before, at, gap);
+                }
+                self.felt(after, event);
+            }
+            _ => drop(self.point(after, at)),
+        }
     }
 }
 
@@ -75,52 +125,78 @@ fn gap_points(events: usize) -> usize {
     (PATH_POINTS / events.max(1)).clamp(1, GAP_POINTS)
 }
 
-/// The paths of a log, one for each line.
+/// The paths of a log: one for each session of it, and for each line that is a whole session.
 pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
     let mut lines = Lines::open(file)?;
-    let mut paths = Vec::new();
+    let mut paths: Vec<MoodPath> = Vec::new();
+    let mut entries = Vec::new();
     while let Some(Named { place, text }) = lines.next()? {
         let named = |error: EmotionError| Fault::LogLine {
             place: place.clone(),
             reason: error.to_string(),
         };
-        let Recording { config, steps } = Recording::parse(text).map_err(named)?;
-        let Some(first) = steps.first() else {
-            continue;
-        };
-        let mut path = MoodPath::new(format!("line {}", paths.len() + 1));
-        let mut tracker = EmotionTracker::new(Arc::new(config), first.at).map_err(named)?;
-        path.point(&tracker, first.at);
-        for step in &steps {
-            path.decay(&tracker, step.at, gap_points(steps.len()));
-            tracker.apply(&step.event, step.at).map_err(named)?;
-            path.felt(&tracker, step.event.name());
+        match Line::parse(text).map_err(named)? {
+            Line::Recording(recording) => {
+                let name = format!("line {}", paths.len() + 1);
+                paths.extend(of_recording(name, recording).map_err(named)?);
+            }
+            Line::Entry(entry) => entries.push((place, entry)),
         }
-        paths.push(path);
+    }
+    let mut sessions = Sessions::default();
+    let gap = gap_points(entries.len());
+    for (place, entry) in entries {
+        let index = paths.iter().position(|path| path.name == entry.session);
+        let index = index.unwrap_or_else(|| {
+            paths.push(MoodPath::new(entry.session.clone()));
+            paths.len() - 1
+        });
+        let before = sessions.before(&entry.session).cloned();
+        let after = sessions.go_on(&entry).map_err(|error| Fault::LogLine {
+            place,
+            reason: error.to_string(),
+        })?;
+        let (at, what) = (entry.entry.at, &entry.entry.what);
+        paths[index].follow(before.as_ref(), after, at, what, gap);
     }
     Ok(paths)
 }
 
-/// The paths of a store's sessions.
+fn of_recording(name: String, recording: Recording) -> Result<Option<MoodPath>, EmotionError> {
+    let Recording { config, steps } = recording;
+    let Some(first) = steps.first() else {
+        return Ok(None);
+    };
+    let mut path = MoodPath::new(name);
+    let mut tracker = EmotionTracker::new(Arc::new(config), first.at)?;
+    path.point(&tracker, first.at);
+    for step in &steps {
+        path.decay(&tracker, step.at, gap_points(steps.len()));
+        tracker.apply(&step.event, step.at)?;
+        path.felt(&tracker, &step.event);
+    }
+    Ok(Some(path))
+}
+
+/// The paths of a store's sessions, up to now.
 pub(super) fn of_store(file: &Path, names: &[String]) -> Result<Vec<MoodPath>, Failure> {
     let store = SqliteStore::open_to_read(file)?;
+    let now = SystemClock::default().now();
     let paths = wanted(&store, names)?
         .iter()
-        .map(|session| of_session(&store, session))
+        .map(|session| of_session(&store, session, now))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(paths)
 }
 
-fn of_session(store: &SqliteStore, session: &SessionId) -> Result<MoodPath, Failure> {
+fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<MoodPath, Failure> {
     let mut path = MoodPath::new(session.to_string());
     let entries = store.load(session)?.map_or(0, |stored| stored.entries);
     let gap = gap_points(usize::try_from(entries).unwrap_or(usize::MAX));
-    let mut tracker = None;
+    let mut tracker: Option<EmotionTracker> = None;
     let mut fault = None;
     store.journal(session, &mut |entry| {
-        if let (Some(tracker), Happening::Felt(_)) = (&tracker, &entry.what) {
-            path.decay(tracker, entry.at, gap);
-        }
+        let before = tracker.clone();
         if let Err(error) = relive(&mut tracker, &entry) {
             fault = Some(StoreError::DamagedSession {
                 file: store.file().to_owned(),
@@ -129,21 +205,24 @@ fn of_session(store: &SqliteStore, session: &SessionId) -> Result<MoodPath, Fail
             });
             return ControlFlow::Break(());
         }
-        if let Some(tracker) = &tracker {
-            match &entry.what {
-                Happening::Felt(event) => path.felt(tracker, event.name()),
-                _ => drop(path.point(tracker, entry.at)),
-            }
+        if let Some(after) = &tracker {
+            path.follow(before.as_ref(), after, entry.at, &entry.what, gap);
         }
         ControlFlow::Continue(())
     })?;
-    match fault {
-        Some(fault) => Err(fault.into()),
-        None if path.points.is_empty() => Err(Fault::NoSession {
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    match &tracker {
+        Some(tracker) if tracker.last_at() < now => path.decay(tracker, now, GAP_POINTS),
+        _ => {}
+    }
+    if path.points.is_empty() {
+        return Err(Fault::NoSession {
             file: store.file().to_owned(),
             session: session.to_string(),
         }
-        .into()),
-        None => Ok(path),
+        .into());
     }
+    Ok(path)
 }

@@ -1,9 +1,13 @@
 //! `elpis emotion plot`
 
+mod plane;
+mod times;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -11,16 +15,19 @@ use super::path::{self, MoodPath};
 use super::{NO_SESSIONS, is_store};
 use crate::cli::fault::Fault;
 use crate::cli::{Failure, terminal};
+use crate::emotion::EventSource;
 
 /// Sessions that a picture can tell apart.
 const MOST_PATHS: usize = 8;
 
-/// Events that are named; of more, the places alone are shown.
-const MOST_NAMES: usize = 24;
+const SIZE: (u32, u32) = (1120, 620);
 
-const SIZE: (u32, u32) = (1120, 560);
+/// Room for title and legend.
+const HEAD: u32 = 60;
+
 const INK: RGBColor = RGBColor(60, 64, 72);
 const FAINT: RGBColor = RGBColor(214, 218, 224);
+
 /// Colours that most people can tell apart (Okabe and Ito, 2008), without the
 /// yellow, which is hard to see on white.
 const COLOURS: [RGBColor; MOST_PATHS] = [
@@ -36,6 +43,11 @@ const COLOURS: [RGBColor; MOST_PATHS] = [
 
 /// Draws the path of states over the valence–arousal plane and over time, as
 /// SVG.
+///
+/// Marks tell where events come from: a disc from the program, a triangle
+/// from the model's reply, a ring from the user's message, a square from what
+/// the session did. Old parts of a path fade on the plane. Of a store, time
+/// goes on to now.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
     /// A log, as `replay` reads it, or a store; `-` is a log on standard
@@ -83,17 +95,19 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
 fn draw(paths: &[MoodPath], picture: &mut String) -> Drawn {
     let area = SVGBackend::with_string(picture, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let (plane, times) = area.split_horizontally(SIZE.1);
-    draw_plane(paths, &plane)?;
-    draw_times(paths, &times)?;
+    let (head, charts) = area.split_vertically(HEAD);
+    let (plane, times) = charts.split_horizontally(SIZE.1 - HEAD);
+    draw_head(paths, &head)?;
+    plane::draw(paths, &plane, &area)?;
+    times::draw(paths, &times, &area)?;
     area.present()?;
     Ok(())
 }
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn text(size: u32, colour: &RGBColor, horizontal: HPos) -> TextStyle<'_> {
     ("sans-serif", size)
@@ -102,119 +116,79 @@ fn text(size: u32, colour: &RGBColor, horizontal: HPos) -> TextStyle<'_> {
         .pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// The plane, with room for marks on its edge.
-const EDGE: std::ops::Range<f64> = -1.05..1.05;
+/// Pixels that a letter of a size takes, about.
+const LETTER: f64 = 0.56;
 
-/// A step away from a mark, so that its name does not lie on it.
-const ASIDE: f64 = 0.025;
-
-fn draw_plane(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
-    let mut chart = ChartBuilder::on(area)
-        .margin(18)
-        .x_label_area_size(34)
-        .y_label_area_size(42)
-        .build_cartesian_2d(EDGE, EDGE)?;
-    chart
-        .configure_mesh()
-        .x_labels(5)
-        .y_labels(5)
-        .max_light_lines(0)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .label_style(("sans-serif", 13, &INK))
-        .x_desc("valence")
-        .y_desc("arousal")
-        .draw()?;
-    let corners = [
-        ("excited", 0.96, 0.93, HPos::Right),
-        ("frustrated", -0.96, 0.93, HPos::Left),
-        ("calm", 0.96, -0.93, HPos::Right),
-        ("depleted", -0.96, -0.93, HPos::Left),
-    ];
-    for (name, x, y, side) in corners {
-        let mark = Text::new(name, (x, y), text(15, &INK, side));
-        chart.plotting_area().draw(&mark)?;
-    }
+/// The title, and which colour and which mark stand for what.
+fn draw_head(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
+    let events: usize = paths.iter().map(|path| path.events.len()).sum();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let title = format!(
+        "Mood of {} session{}, {events} event{}",
+        paths.len(),
+        plural(paths.len()),
+        plural(events),
+    );
+    area.draw(&Text::new(title, (18, 20), text(18, &INK, HPos::Left)))?;
+    let mut x = 24;
+    let step = |name: &str| 26 + (name.chars().count() as f64 * 13.0 * LETTER) as i32;
     for (path, colour) in paths.iter().zip(&COLOURS) {
-        let line = path.points.iter().map(|p| (p.valence, p.arousal));
-        chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
-        for (point, _) in &path.events {
-            let mark = Circle::new((point.valence, point.arousal), 3, colour.filled());
-            chart.plotting_area().draw(&mark)?;
-        }
-        if let (Some(first), Some(last)) = (path.points.first(), path.points.last()) {
-            for (point, filled, name) in [(first, false, "start"), (last, true, &*path.name)] {
-                let style = ShapeStyle {
-                    filled,
-                    ..colour.stroke_width(2)
-                };
-                let place = (point.valence, point.arousal);
-                chart.plotting_area().draw(&Circle::new(place, 6, style))?;
-                let place = (point.valence + ASIDE, point.arousal - ASIDE);
-                let name = Text::new(name, place, text(13, colour, HPos::Left));
-                chart.plotting_area().draw(&name)?;
-            }
+        area.draw(&Rectangle::new([(x - 6, 40), (x + 6, 50)], colour.filled()))?;
+        let name = short(&path.name);
+        area.draw(&Text::new(
+            name.clone(),
+            (x + 12, 45),
+            text(13, &INK, HPos::Left),
+        ))?;
+        x += step(&name);
+    }
+    let is_there = |source| {
+        let mut events = paths.iter().flat_map(|path| &path.events);
+        events.any(|felt| felt.source == Some(source))
+    };
+    let marks = [
+        (EventSource::Caller, "from the program"),
+        (EventSource::Reply, "from a reply"),
+        (EventSource::Message, "from a message"),
+        (EventSource::Behavior, "from behaviour"),
+    ];
+    x += 20;
+    for (source, name) in marks {
+        if is_there(source) {
+            draw_mark(area, (x, 45), Some(source), &INK)?;
+            area.draw(&Text::new(name, (x + 12, 45), text(13, &INK, HPos::Left)))?;
+            x += step(name);
         }
     }
     Ok(())
 }
 
-/// The unit that suits so many seconds.
-fn unit(seconds: f64) -> (f64, &'static str) {
-    match seconds {
-        s if s < 180.0 => (1.0, "seconds"),
-        s if s < 3.0 * 3600.0 => (60.0, "minutes"),
-        s if s < 72.0 * 3600.0 => (3600.0, "hours"),
-        _ => (86_400.0, "days"),
+/// A name that leaves room for others.
+fn short(name: &str) -> String {
+    if name.chars().count() <= 24 {
+        return name.to_owned();
     }
+    let begin: String = name.chars().take(23).collect();
+    format!("{begin}…")
 }
 
-fn draw_times(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
-    let ends = paths.iter().filter_map(|path| path.points.last());
-    let longest = ends.map(|point| point.at).fold(0.0, f64::max);
-    let (scale, unit) = unit(longest);
-    let end = if longest > 0.0 { longest / scale } else { 1.0 };
-    let named = paths.iter().map(|path| path.events.len()).sum::<usize>() <= MOST_NAMES;
-    let (above, below) = area.split_vertically(SIZE.1 / 2);
-    let halves = [(above, "valence", ""), (below, "arousal", unit)];
-    for (index, (half, name, unit)) in halves.into_iter().enumerate() {
-        let mut chart = ChartBuilder::on(&half)
-            .margin(18)
-            .x_label_area_size(34)
-            .y_label_area_size(42)
-            .build_cartesian_2d(0.0..end, EDGE)?;
-        chart
-            .configure_mesh()
-            .y_labels(5)
-            .max_light_lines(0)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13, &INK))
-            .x_desc(unit)
-            .y_desc(name)
-            .draw()?;
-        for (path, colour) in paths.iter().zip(&COLOURS) {
-            let value = |point: &path::Point| match index {
-                0 => point.valence,
-                _ => point.arousal,
-            };
-            let line = path.points.iter().map(|p| (p.at / scale, value(p)));
-            chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
-            for (number, (point, name)) in path.events.iter().enumerate() {
-                let place = (point.at / scale, value(point));
-                let mark = Circle::new(place, 3, colour.filled());
-                chart.plotting_area().draw(&mark)?;
-                if named && index == 0 {
-                    // Every other name lies below, so that they stand clear of each other.
-                    let side = if number % 2 == 0 { 0.12 } else { -0.12 };
-                    let beyond = place.0 > end * 0.85;
-                    let anchor = if beyond { HPos::Right } else { HPos::Left };
-                    let place = (place.0, (place.1 + side).clamp(-0.95, 0.95));
-                    let name = Text::new(name.as_str(), place, text(12, &INK, anchor));
-                    chart.plotting_area().draw(&name)?;
-                }
-            }
+/// Draws the mark of an event at a place in pixels, by where the event comes from.
+fn draw_mark(
+    root: &Area<'_>,
+    (x, y): (i32, i32),
+    source: Option<EventSource>,
+    colour: &RGBColor,
+) -> Drawn {
+    match source {
+        Some(EventSource::Reply) => {
+            root.draw(&TriangleMarker::new((x, y), 5, colour.filled()))?;
         }
+        Some(EventSource::Message) => root.draw(&Circle::new((x, y), 4, colour.stroke_width(2)))?,
+        Some(EventSource::Behavior) => {
+            let corners = [(x - 3, y - 3), (x + 3, y + 3)];
+            root.draw(&Rectangle::new(corners, colour.filled()))?;
+        }
+        _ => root.draw(&Circle::new((x, y), 3, colour.filled()))?,
     }
     Ok(())
 }

@@ -5,20 +5,23 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::log::{Entry, Line, Sessions};
 use super::wanted;
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
 use crate::cli::{Failure, terminal};
-use crate::emotion::{EmotionSnapshot, Happening, relive, replay_line};
+use crate::emotion::{EmotionError, EmotionSnapshot, Happening, relive, replay_line};
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
 pub(super) fn log(file: &Path) -> Result<(), Failure> {
     let mut lines = Lines::open(file)?;
     let mut out = BufWriter::new(terminal::out());
+    let mut sessions = Sessions::default();
     while let Some(Named { place, text }) = lines.next()? {
-        let replayed = replay_line(text).map_err(|error| Fault::LogLine {
+        let replayed = replayed(text, &mut sessions).map_err(|error| Fault::LogLine {
             place,
             reason: error.to_string(),
         })?;
@@ -27,6 +30,24 @@ pub(super) fn log(file: &Path) -> Result<(), Failure> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// A line with what is computed set in it.
+fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> {
+    let entry = match Line::parse(text)? {
+        Line::Recording(_) => return replay_line(text),
+        Line::Entry(entry) => entry,
+    };
+    let state = sessions.go_on(&entry)?.snapshot_at(entry.entry.at);
+    let Entry { mut object, .. } = entry;
+    let computed = serde_json::to_value(state).map_err(|error| EmotionError::Malformed {
+        field: "line",
+        reason: error.to_string(),
+    })?;
+    if let Value::Object(computed) = computed {
+        object.extend(computed);
+    }
+    Ok(Value::Object(object))
 }
 
 /// An entry of a journal and the state just after it.

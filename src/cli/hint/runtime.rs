@@ -87,7 +87,7 @@ pub(super) fn engine(error: &EngineError) -> Hint {
 pub(super) fn request(error: &RequestError) -> Hint {
     match error {
         RequestError::PromptTooLong { .. } => say(
-            "shorten the conversation, raise model.context_length, or set model.context_overflow = \"drop-oldest\"",
+            "shorten the message, or raise model.context_length; with model.context_overflow = \"drop-oldest\" earlier messages make room",
         ),
         RequestError::ControlToken { .. } => say(
             "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters",

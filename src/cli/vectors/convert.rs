@@ -17,7 +17,7 @@ pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
     for (layer, row) in vector.rows() {
         let norm: f64 = row
             .iter()
-            .map(|&x| f64::from(x).powi(2))
+            .map(|&x| f64::from(x) * f64::from(x))
             .sum::<f64>()
             .sqrt();
         match layer {

@@ -69,7 +69,8 @@ impl EmotionTracker {
         }
         let baseline = self.config.baseline();
         let after = EmotionalState::clamped(before.valence() + shift.0, before.arousal() + shift.1);
-        if after.distance(baseline) > before.distance(baseline) {
+        let away = |state: EmotionalState| state.distance_under(self.config.dynamics, baseline);
+        if away(after) > away(before) {
             damping
         } else {
             1.0

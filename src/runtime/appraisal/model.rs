@@ -1,8 +1,9 @@
 //! Asking the model itself what a text stands for.
 
+use super::told::is_outcome;
 use super::{AppraisalError, AppraisedText, Appraiser, own_session};
 use crate::actors::engine::CacheOrder;
-use crate::emotion::{EmotionEvent, KNOWN_EVENTS, known};
+use crate::emotion::{EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS, known};
 use crate::error::Error;
 use crate::event::EventSource;
 use crate::inference::{ChatMessage, ResponseFormat};
@@ -24,8 +25,8 @@ const NONE: &str = "none";
 /// How strong an event is, by the word for it.
 const STRENGTHS: [(&str, f64); 3] = [("weak", 0.4), ("clear", 0.7), ("strong", 1.0)];
 
-/// Asks the loaded model which of the known events a text stands for, and how
-/// strongly. Needs the cargo feature `tools`.
+/// Asks the loaded model which of the known events, or of those that texts are
+/// read as, a text stands for, and how strongly. Needs the cargo feature `tools`.
 ///
 /// The question is a generation of its own, greedy, unsteered and without a
 /// feeling, of at most 40 tokens; the reply's end, or the answer to a message,
@@ -53,7 +54,7 @@ impl Appraiser for ModelAppraiser {
 async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
     let elpis = text.session.elpis().clone();
     let asking = Session::new(elpis, own_session()?).unheard();
-    let events: Vec<&str> = events(text.source).collect();
+    let events: Vec<&str> = events(text.source, text.outcome_told).collect();
     let messages = [
         ChatMessage::system(instructions(&events)),
         ChatMessage::user(format!("Text: {}\nAnswer:", quoted(&text.text))),
@@ -72,14 +73,19 @@ async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError
 }
 
 /// The events that a text may stand for.
-fn events(source: EventSource) -> impl Iterator<Item = &'static str> {
+fn events(source: EventSource, outcome_told: bool) -> impl Iterator<Item = &'static str> {
     let fits = move |name: &&str| {
         let of_user = name.starts_with("user_");
         *name != known::IDLE.name
             && *name != known::ROUTINE.name
             && (!of_user || source == EventSource::Message)
+            && !(outcome_told && is_outcome(name))
     };
-    KNOWN_EVENTS.iter().map(|known| known.name).filter(fits)
+    all().map(|known| known.name).filter(fits)
+}
+
+fn all() -> impl Iterator<Item = &'static KnownEvent> {
+    KNOWN_EVENTS.iter().chain(&READ_EVENTS)
 }
 
 fn instructions(events: &[&str]) -> String {
@@ -120,7 +126,7 @@ fn read(answer: &str) -> Result<Option<EmotionEvent>, AppraisalError> {
         return Ok(None);
     }
     let (name, strength) = answer.split_once(' ').ok_or_else(wrong)?;
-    let known = KNOWN_EVENTS.iter().find(|known| known.name == name);
+    let known = all().find(|known| known.name == name);
     let strength = STRENGTHS.iter().find(|(word, _)| *word == strength);
     let (known, (_, intensity)) = known.zip(strength).ok_or_else(wrong)?;
     let event = EmotionEvent::from(*known).with_intensity(*intensity);
@@ -133,15 +139,15 @@ mod tests {
 
     #[test]
     fn every_allowed_answer_is_read_and_no_other() {
-        let events: Vec<_> = events(EventSource::Message).collect();
-        assert_eq!(events.len(), KNOWN_EVENTS.len() - 2);
+        let events: Vec<_> = events(EventSource::Message, false).collect();
+        assert_eq!(events.len(), KNOWN_EVENTS.len() - 2 + READ_EVENTS.len());
         for answer in answers(&events) {
             let event = read(&answer).unwrap();
             assert_eq!(event.is_none(), answer == NONE, "{answer}");
         }
         let event = read("failure strong").unwrap().unwrap();
         assert_eq!((event.name(), event.intensity()), ("failure", 1.0));
-        for answer in ["", "failure", "failure huge", "joy weak", "failure weak x"] {
+        for answer in ["", "failure", "failure huge", "glee weak", "failure weak x"] {
             assert!(matches!(read(answer), Err(AppraisalError::Answer { .. })));
         }
     }

@@ -31,6 +31,7 @@ impl EmotionState {
             source,
             bound,
         } = feeling;
+        let event = event.with_source(source);
         let event = match self.allowed(&mut table, session, event, bound) {
             Ok(Some(event)) => event,
             nothing => {

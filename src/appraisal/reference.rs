@@ -1,9 +1,9 @@
-//! Reading the emotion of a model's own reply.
+//! The reference's reading of a reply: one word of a list is enough.
 
-use super::config::EmotionConfig;
-use super::event::{EmotionEvent, KnownEvent, known};
+use crate::emotion::{EmotionConfig, EmotionEvent, KnownEvent, known};
 
-/// Judges a reply by the words in it.
+/// Judges a text by single words, as the reference does. It is quick to see feelings where there
+/// are none; [`LexicalAppraiser`](super::LexicalAppraiser) reads more carefully.
 ///
 /// With `n` different entries of a category's word list in the reply, the category's score is
 /// `min(1, √n / d)`. The highest score from the threshold on gives its event with intensity
@@ -15,7 +15,7 @@ use super::event::{EmotionEvent, KnownEvent, known};
 /// Whole words count, in their regular inflections, whatever their case: *new* does not fire on
 /// *renewed*. An underscore belongs to its word, so that identifiers in code do not fire.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LexicalAppraiser {
+pub struct ReferenceAppraiser {
     threshold: f64,
 }
 
@@ -108,7 +108,7 @@ const CATEGORIES: [(Words, f64, KnownEvent); 5] = [
     (UNCERTAINTY, 3.0, known::NOVELTY),
 ];
 
-impl LexicalAppraiser {
+impl ReferenceAppraiser {
     /// Makes an appraiser with the settings' `response_analysis_threshold`.
     pub fn new(config: &EmotionConfig) -> Self {
         Self {
@@ -117,44 +117,55 @@ impl LexicalAppraiser {
     }
 }
 
-impl Default for LexicalAppraiser {
+impl Default for ReferenceAppraiser {
     fn default() -> Self {
         Self::new(&EmotionConfig::default())
     }
 }
 
-impl LexicalAppraiser {
-    /// Returns the event that a reply stands for, if any.
-    pub fn appraise(&self, reply: &str) -> Option<EmotionEvent> {
-        let tokens = tokens(reply);
-        let errors: Vec<(usize, usize)> = ERROR
+impl ReferenceAppraiser {
+    /// Returns the event that a text stands for, if any, with the words that it was read from.
+    pub fn appraise(&self, text: &str) -> Option<EmotionEvent> {
+        let tokens = tokens(text);
+        let errors: Vec<Place<'_>> = ERROR
             .iter()
             .flat_map(|entry| places(entry, &tokens))
             .collect();
-        let amplifiers = AMPLIFIERS
+        let amplifiers: Vec<_> = AMPLIFIERS
             .iter()
-            .filter(|entry| places(entry, &tokens).any(|place| is_near(place, &errors)))
-            .count();
-        if amplifiers > 0 {
-            let weight = (0.3 * amplifiers as f64).min(1.0);
-            return Some(EmotionEvent::weighted(
-                known::FRUSTRATION,
-                0.5 + 0.3 * weight,
-            ));
+            .filter_map(|entry| places(entry, &tokens).find(|place| is_near(place, &errors)))
+            .collect();
+        if let Some(error) = errors.first()
+            && !amplifiers.is_empty()
+        {
+            let weight = (0.3 * amplifiers.len() as f64).min(1.0);
+            let words = amplifiers.iter().chain([error]).map(Place::words);
+            return Some(event(known::FRUSTRATION, 0.5 + 0.3 * weight, words));
         }
-        let mut best: Option<(f64, KnownEvent)> = None;
+        let mut best: Option<(f64, KnownEvent, Vec<Place<'_>>)> = None;
         for (words, divisor, event) in CATEGORIES {
-            let n = words
+            let found = words
                 .iter()
-                .filter(|entry| places(entry, &tokens).next().is_some())
-                .count();
-            let score = ((n as f64).sqrt() / divisor).min(1.0);
-            if n > 0 && score >= self.threshold && best.is_none_or(|(highest, _)| score > highest) {
-                best = Some((score, event));
+                .filter_map(|entry| places(entry, &tokens).next());
+            let found: Vec<_> = found.collect();
+            let score = ((found.len() as f64).sqrt() / divisor).min(1.0);
+            let beats = best.as_ref().is_none_or(|(highest, ..)| score > *highest);
+            if !found.is_empty() && score >= self.threshold && beats {
+                best = Some((score, event, found));
             }
         }
-        best.map(|(score, event)| EmotionEvent::weighted(event, 0.3 + 0.5 * score))
+        let (score, known, found) = best?;
+        Some(event(
+            known,
+            0.3 + 0.5 * score,
+            found.iter().map(Place::words),
+        ))
     }
+}
+
+fn event(known: KnownEvent, intensity: f64, words: impl Iterator<Item = String>) -> EmotionEvent {
+    let words: Vec<_> = words.collect();
+    EmotionEvent::weighted(known, intensity).with_words(&words.join(", "))
 }
 
 /// A lower-cased word with the characters it spans in the reply.
@@ -187,7 +198,22 @@ fn tokens(reply: &str) -> Vec<Token> {
 }
 
 /// Where an entry of a word list stands.
-fn places(entry: &'static str, tokens: &[Token]) -> impl Iterator<Item = (usize, usize)> {
+struct Place<'a>(&'a [Token]);
+
+impl Place<'_> {
+    /// Its characters in the text, from and to.
+    fn span(&self) -> (usize, usize) {
+        let (first, last) = (self.0.first(), self.0.last());
+        (first.map_or(0, |t| t.start), last.map_or(0, |t| t.end))
+    }
+
+    fn words(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|token| token.text.as_str()).collect();
+        words.join(" ")
+    }
+}
+
+fn places<'a>(entry: &'static str, tokens: &'a [Token]) -> impl Iterator<Item = Place<'a>> {
     let phrase = entry.split(' ').count();
     tokens
         .windows(phrase)
@@ -197,7 +223,7 @@ fn places(entry: &'static str, tokens: &[Token]) -> impl Iterator<Item = (usize,
                 .zip(entry.split(' '))
                 .all(|(token, word)| matches(word, &token.text))
         })
-        .map(|window| (window[0].start, window[window.len() - 1].end))
+        .map(Place)
 }
 
 fn matches(word: &str, token: &str) -> bool {
@@ -208,12 +234,12 @@ fn matches(word: &str, token: &str) -> bool {
 }
 
 /// Whether a place is near one of others, which need not be in order.
-fn is_near(place: (usize, usize), others: &[(usize, usize)]) -> bool {
-    others.iter().any(|other| {
-        let gap = place
-            .0
+fn is_near(place: &Place<'_>, others: &[Place<'_>]) -> bool {
+    let (start, end) = place.span();
+    others.iter().map(Place::span).any(|other| {
+        let gap = start
             .saturating_sub(other.1)
-            .max(other.0.saturating_sub(place.1));
+            .max(other.0.saturating_sub(end));
         gap <= AMPLIFIER_REACH
     })
 }
