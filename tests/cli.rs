@@ -16,6 +16,8 @@ mod process;
 mod signals;
 #[path = "cli/soak.rs"]
 mod soak;
+#[path = "cli/untrusted.rs"]
+mod untrusted;
 
 use std::fmt::Write as _;
 use std::process::{Command, Output};

@@ -11,7 +11,7 @@ use super::wrap::Wrap;
 use super::{Conversation, MOST_MESSAGES};
 use crate::GenerationEvent;
 use crate::cli::signal::Signal;
-use crate::cli::{Failure, told};
+use crate::cli::{Failure, terminal, told};
 use crate::inference::{ChatMessage, GenerationReport};
 use crate::runtime::Chat;
 
@@ -166,7 +166,7 @@ impl Conversation<'_> {
                 None => return Ok(ending),
                 Some(event) => match event? {
                     GenerationEvent::Text(text) => {
-                        let lines = wrap.push(&text, width);
+                        let lines = wrap.push(&terminal::shown(&text), width);
                         live.text(&lines, shown.unwrap_or_default())?;
                         reply.push_str(&text);
                     }

@@ -1,13 +1,13 @@
 //! `elpis store check`
 
 use std::collections::BTreeSet;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::cli::fault::Fault;
 use crate::cli::progress::Counting;
-use crate::cli::{Failure, complain, counted};
+use crate::cli::{Failure, complain, counted, terminal};
 use crate::store::{SqliteStore, StateStore};
 
 /// Damaged sessions that are named one by one.
@@ -61,7 +61,7 @@ pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
         .into());
     }
     writeln!(
-        stdout(),
+        terminal::out(),
         "{}: {}, {}, {}, whole",
         file.display(),
         counted(sessions as u64, "session", "sessions"),

@@ -1,13 +1,13 @@
 //! `elpis store export` and `elpis store import`
 
 use std::fs::File;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
-use crate::cli::{Failure, counted};
+use crate::cli::{Failure, counted, terminal};
 use crate::emotion::JournalEntry;
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
@@ -24,7 +24,7 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
             .collect::<Result<_, _>>()?
     };
     let out: Box<dyn Write> = match output {
-        None => Box::new(stdout().lock()),
+        None => Box::new(terminal::out()),
         Some(output) => Box::new(File::create(output).map_err(Fault::unwritable(output))?),
     };
     let mut out = BufWriter::new(out);
@@ -122,7 +122,7 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
         .into());
     }
     writeln!(
-        stdout(),
+        terminal::out(),
         "{}: {} taken over",
         file.display(),
         counted(taken, "session", "sessions")
