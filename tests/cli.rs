@@ -16,6 +16,8 @@ mod process;
 mod signals;
 #[path = "cli/soak.rs"]
 mod soak;
+#[path = "cli/talking.rs"]
+mod talking;
 #[path = "cli/untrusted.rs"]
 mod untrusted;
 

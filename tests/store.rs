@@ -3,6 +3,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "store/conversations.rs"]
+mod conversations;
 #[path = "store/damage.rs"]
 mod damage;
 #[cfg(unix)]

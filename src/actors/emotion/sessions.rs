@@ -169,9 +169,8 @@ impl Sessions {
         session: SessionId,
         conversation: Option<Conversation>,
     ) -> Result<bool, StoreError> {
-        let keep = move |store: &dyn StateStore| {
-            store.keep_conversation(&session, conversation.as_ref())
-        };
+        let keep =
+            move |store: &dyn StateStore| store.keep_conversation(&session, conversation.as_ref());
         Ok(self.ask(keep).await?.is_some())
     }
 

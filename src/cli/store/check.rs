@@ -60,13 +60,16 @@ pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
         }
         .into());
     }
+    let talks = match conversations {
+        0 => String::new(),
+        some => format!(", {}", counted(some, "conversation", "conversations")),
+    };
     writeln!(
         terminal::out(),
-        "{}: {}, {}, {}, whole",
+        "{}: {}, {}{talks}, whole",
         file.display(),
         counted(sessions as u64, "session", "sessions"),
         counted(entries, "journal entry", "journal entries"),
-        counted(conversations, "conversation", "conversations"),
     )?;
     Ok(())
 }
