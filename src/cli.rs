@@ -20,9 +20,10 @@ mod progress;
 mod signal;
 mod soak;
 mod store;
+mod terminal;
 mod vectors;
 
-use std::io::{IsTerminal, stderr};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -91,7 +92,7 @@ pub fn main() -> ExitCode {
         .with_env_filter(filter)
         // Escape codes are for people who look.
         .with_ansi(console::colors_enabled_stderr())
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::logs(console::colors_enabled_stderr()))
         .init();
     worker::serve_if_asked();
     environment::complete();
@@ -128,16 +129,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether standard error shows colours rather than their codes.
-fn has_colours() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    stderr().is_terminal() && !unwanted
-}
-
 /// Tells of wrong usage, or what was asked for, such as help.
 fn misused(error: &clap::Error) -> ExitCode {
     // Nobody is left to be told if this fails.
-    let _ = error.print();
+    let _ = if error.use_stderr() {
+        let (text, colours) = (error.render(), console::colors_enabled_stderr());
+        let text = if colours {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
+        terminal::logs(colours).write_all(text.as_bytes())
+    } else {
+        error.print()
+    };
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
         let commands: Vec<String> = Cli::command()
             .get_subcommands()
@@ -191,7 +196,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Tells something on standard error, if anybody reads it.
 fn complain(text: &str) {
-    use std::io::Write as _;
+    complain_styled(&terminal::plain(text));
+}
+
+/// Tells something that has codes of the terminal in it, and nothing that others wrote as it is.
+fn complain_styled(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

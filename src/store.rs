@@ -11,7 +11,7 @@ mod import;
 mod sqlite;
 
 pub use error::StoreError;
-pub use import::{ExportedLine, Import, ImportError};
+pub use import::{ExportedLine, Import, ImportError, Imported};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Access, FoundSession, SqliteStore, read_rows};
 
@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::emotion::{EmotionTracker, JournalEntry};
-use crate::inference::SessionId;
+use crate::inference::{Conversation, SessionId};
 use crate::settings::StoreSettings;
 
 /// A session as it is kept.
@@ -80,6 +80,34 @@ pub trait StateStore: Send + Sync + Debug {
         session: &SessionId,
         visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Reads the conversation that was kept last for a session; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is damaged.
+    fn conversation(&self, session: &SessionId) -> Result<Option<Conversation>, StoreError> {
+        let _ = session;
+        Ok(None)
+    }
+
+    /// Keeps a session's conversation in place of the one before; with `None` there is none any
+    /// more. When it returns, that is as durable as a [`commit`](Self::commit). May be called
+    /// beside `commit`. A change that forgets a session removes its conversation too.
+    ///
+    /// # Errors
+    /// [`StoreError::NoConversations`] from a store that does not implement it; else
+    /// [`StoreError`], and the conversation before is still there.
+    fn keep_conversation(
+        &self,
+        session: &SessionId,
+        conversation: Option<&Conversation>,
+    ) -> Result<(), StoreError> {
+        let _ = session;
+        match conversation {
+            None => Ok(()),
+            Some(_) => Err(StoreError::NoConversations),
+        }
+    }
 
     /// Sees that what is written would be found again after a restart. Called
     /// about once a second while nothing is written.

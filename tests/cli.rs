@@ -16,6 +16,10 @@ mod process;
 mod signals;
 #[path = "cli/soak.rs"]
 mod soak;
+#[path = "cli/talking.rs"]
+mod talking;
+#[path = "cli/untrusted.rs"]
+mod untrusted;
 
 use std::fmt::Write as _;
 use std::process::{Command, Output};

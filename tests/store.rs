@@ -3,6 +3,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "store/conversations.rs"]
+mod conversations;
 #[path = "store/damage.rs"]
 mod damage;
 #[cfg(unix)]
@@ -23,7 +25,7 @@ use elpis::emotion::{
 };
 use elpis::settings::{Durability, ModelSettings, StoreSettings};
 use elpis::store::{SessionChange, SqliteStore, StateStore, StoreError};
-use elpis::{Elpis, Error, SessionId, Settings};
+use elpis::{Delivery, Elpis, Error, Event, SessionId, Settings};
 use rusqlite::Connection;
 
 fn settings(path: &Path, durability: Durability) -> StoreSettings {
@@ -272,6 +274,58 @@ async fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
             4
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_what_does_not_fit_stays_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moods.db");
+    let full = settings(&path, Durability::Relaxed).max_mib(1_u32);
+    let elpis = start(full).await.unwrap();
+    let mut events = elpis.events();
+    let failing = tokio::spawn(async move {
+        while let Some(delivery) = events.next().await {
+            if let Delivery::Event(event) = delivery
+                && let Event::StoreFailing { reason } = event.as_ref()
+            {
+                return reason.clone();
+            }
+        }
+        panic!("nothing was told");
+    });
+    // Several times what the bound leaves room for.
+    let sessions = 2_000;
+    for number in 0..sessions {
+        let session = elpis.session(format!("session {number}")).unwrap();
+        for _ in 0..4 {
+            session.feel("failure").await.unwrap();
+        }
+    }
+    let reason = failing.await.unwrap();
+    assert!(reason.contains("store.max_mib"), "{reason}");
+    // Everything is in force all the same.
+    for number in [0, sessions - 1] {
+        let session = elpis.session(format!("session {number}")).unwrap();
+        assert_eq!(session.state().await.unwrap().events_applied, 4);
+    }
+    let report = elpis.shutdown_and_report().await;
+    let Err(StoreError::Lost { changes, reason }) = report.store else {
+        panic!("{report:?}");
+    };
+    assert!(changes > 0 && reason.contains("store.max_mib"), "{reason}");
+    // What was written is whole: of each session its first events, or nothing.
+    let store = SqliteStore::open_to_read(&path).unwrap();
+    store.check_file().unwrap();
+    let mut whole = 0;
+    store
+        .check_each(&mut |found| {
+            whole += 1;
+            let events = found.state.unwrap().events_applied();
+            assert!(events <= 4, "{}: {events}", found.name);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(whole > 0 && whole < sessions, "{whole} of {sessions}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 #![no_main]
 
-use elpis::store::Import;
+use elpis::store::{Import, Imported};
 use libfuzzer_sys::fuzz_target;
 
 // Exported lines: what is taken is a session whose journal leads to its state.
@@ -9,8 +9,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut import = Import::default();
     for line in text.lines() {
         match import.take(line) {
-            Ok(None) => {}
-            Ok(Some(change)) => {
+            Ok(None | Some(Imported::Conversation(..))) => {}
+            Ok(Some(Imported::Session(change))) => {
                 let mut again = None;
                 for entry in &change.entries {
                     elpis::emotion::relive(&mut again, entry).expect("it was possible before");

@@ -1,6 +1,6 @@
 //! `elpis ask`
 
-use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
+use std::io::{IsTerminal, Read, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::doctor::Notices;
 use super::events::{Felt, FeltParser};
 use super::fault::Fault;
-use super::{Failure, complain, load_settings, people, progress};
+use super::{Failure, complain, load_settings, people, progress, terminal};
 use crate::emotion::EmotionSnapshot;
 use crate::inference::{ChatMessage, Completion, ResponseFormat};
 use crate::{Delivery, Event, GenerationEvent, GenerationReport, Session};
@@ -97,16 +97,14 @@ struct Line {
 
 impl Line {
     fn write(&mut self, text: &str) -> std::io::Result<()> {
-        let mut out = stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
+        terminal::write_reply(text)?;
         self.begun |= !text.is_empty();
         Ok(())
     }
 
     fn end(&mut self) -> std::io::Result<()> {
         self.begun = false;
-        writeln!(stdout())
+        writeln!(terminal::out())
     }
 }
 
@@ -187,14 +185,14 @@ impl Options {
                 if let Delivery::Event(event) = delivery
                     && let Event::Felt { event, source, .. } = *event
                 {
-                    eprintln!("{}", people::felt(&event, source));
+                    complain(&people::felt(&event, source));
                 }
             }
             let mood = session.state().await?;
-            eprintln!(
+            complain(&format!(
                 "{} (valence {:+.2}, arousal {:+.2})",
                 mood.mood, mood.valence, mood.arousal
-            );
+            ));
         }
         Ok(())
     }
@@ -242,7 +240,7 @@ async fn print(session: &Session, completion: &Completion) -> Result<(), Failure
         state: session.state().await?,
         report: &completion.report,
     };
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     serde_json::to_writer_pretty(&mut out, &answer).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())

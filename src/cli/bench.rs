@@ -2,14 +2,14 @@
 
 mod measure;
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Failure, load_settings, progress};
+use super::{Failure, load_settings, progress, terminal};
 use crate::runtime::Elpis;
 use crate::settings::Settings;
 use measure::{Level, Load};
@@ -63,7 +63,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     let report = progress::with_elpis(settings, quiet, async |elpis| {
         options.measure(elpis, threads, quiet).await
     })?;
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     if options.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from)?;
         writeln!(out)?;

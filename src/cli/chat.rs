@@ -3,6 +3,7 @@
 mod changes;
 mod commands;
 mod input;
+mod keeping;
 mod live;
 mod quiet;
 mod reply;
@@ -17,6 +18,7 @@ use clap::Args;
 use self::changes::Changes;
 use self::commands::Command;
 use self::input::{Input, Typed};
+use self::keeping::resumed;
 use self::quiet::Quiet;
 use self::screen::{Acting, Meter, Screen};
 use super::doctor::Notices;
@@ -26,7 +28,7 @@ use super::library::vector_line;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, people, progress, told};
 use crate::emotion::EmotionSnapshot;
-use crate::inference::{ChatMessage, Role};
+use crate::inference::{Conversation, Role};
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Elpis, Session};
 
@@ -37,12 +39,15 @@ use crate::{Elpis, Session};
 /// program; so does Ctrl-D. From a pipe, each line is answered.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The session; with a store it remembers how it felt.
+    /// The session; with a store it remembers how it felt and what was said.
     #[arg(long, value_name = "ID", default_value = "chat")]
     session: String,
-    /// Keeps the session's feelings in this file.
+    /// Keeps the session's feelings and the conversation in this file.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// Begins a new conversation, where the store has one to go on with.
+    #[arg(long)]
+    new: bool,
     /// A system message in front.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -81,7 +86,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         let starting = progress::start_settings(settings, quiet);
         let elpis = unless(&mut signals, starting).await?;
         notices.of_model(&elpis);
-        let chat = Conversation::open(&elpis, options, signals, quiet_terminal, quiet).await;
+        let chat = Chat::open(&elpis, options, signals, quiet_terminal, quiet).await;
         let result = match chat {
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
@@ -96,14 +101,13 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     result
 }
 
-/// A conversation.
-struct Conversation<'a> {
+/// A conversation at the terminal.
+struct Chat<'a> {
     elpis: &'a Elpis,
     session: Session,
     options: &'a Options,
-    messages: Vec<ChatMessage>,
-    /// The system message in front.
-    system: Option<String>,
+    /// What was said, with the system message in front.
+    talk: Conversation,
     input: Input,
     screen: Screen,
     signals: Signals,
@@ -130,7 +134,7 @@ const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
 const WHAT_TO_TRY: &str = "Talk, and it feels what you say. Try \"I had a wonderful day!\", /feel \
                            failure, or /state; /help tells the rest.";
 
-impl<'a> Conversation<'a> {
+impl<'a> Chat<'a> {
     async fn open(
         elpis: &'a Elpis,
         options: &'a Options,
@@ -143,6 +147,7 @@ impl<'a> Conversation<'a> {
         if let Some(strength) = options.strength {
             session.set_strength(strength).await?;
         }
+        let talk = resumed(&session, options).await?;
         let history = input::history_file().filter(|_| !options.no_history);
         let own = elpis.settings().emotion.events.iter().map(|own| own.name());
         let names = events::known().map(|known| known.name).chain(own);
@@ -151,8 +156,7 @@ impl<'a> Conversation<'a> {
             elpis,
             session,
             options,
-            messages: Vec::new(),
-            system: options.system.clone(),
+            talk,
             input: Input::open(terminal.clone(), history, words)?,
             screen: Screen::new(terminal.is_some()),
             signals,
@@ -171,6 +175,11 @@ impl<'a> Conversation<'a> {
         if self.terminal.is_some() && !self.quiet {
             self.screen
                 .tell(&format!("{}. {WHAT_TO_TRY}", self.model()))?;
+            if !self.talk.is_empty() {
+                let turns = self.turns();
+                let told = format!("The talk goes on after {turns}; /new begins another.");
+                self.screen.tell(&told)?;
+            }
         }
         let mut warned = false;
         loop {
@@ -200,7 +209,7 @@ impl<'a> Conversation<'a> {
                 }
                 Ok(None) if line.is_empty() => {}
                 Ok(None) => {
-                    self.messages.push(ChatMessage::user(line));
+                    self.talk.push_user(line);
                     self.answer().await?;
                 }
             }
@@ -289,10 +298,12 @@ impl<'a> Conversation<'a> {
             Command::Strength(strength) => self.session.set_strength(strength).await?,
             Command::Vectors => self.tell_vectors()?,
             Command::New => {
-                self.messages.clear();
-                self.meter = None;
+                self.begin_anew();
+                self.keep().await?;
                 self.screen.tell("a new talk; the mood stays")?;
             }
+            Command::Save(file) => self.save(&file)?,
+            Command::Load(file) => self.load(&file).await?,
             Command::Reset => {
                 self.session.reset().await?;
                 self.screen
@@ -300,13 +311,12 @@ impl<'a> Conversation<'a> {
             }
             Command::Forget => {
                 self.session.forget().await?;
-                self.messages.clear();
-                self.meter = None;
+                self.begin_anew();
                 self.changes.forget();
                 self.screen
                     .tell("forgotten: the mood, its journal and the talk")?;
             }
-            Command::System(text) => self.set_system(text)?,
+            Command::System(text) => self.set_system(text).await?,
             Command::Regenerate => self.regenerate().await?,
             Command::History => self.tell_history()?,
             Command::Model => {
@@ -341,27 +351,26 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn set_system(&mut self, text: Option<String>) -> Result<(), Failure> {
+    async fn set_system(&mut self, text: Option<String>) -> Result<(), Failure> {
         if text.is_some() {
-            self.system = text;
+            self.talk.set_system(text);
+            self.keep().await?;
         }
-        let system = self
-            .system
-            .as_deref()
-            .unwrap_or("there is no system message");
-        self.screen.tell(system)?;
+        let system = self.talk.system();
+        self.screen
+            .tell(system.unwrap_or("there is no system message"))?;
         Ok(())
     }
 
     fn tell_history(&self) -> Result<(), Failure> {
-        if self.messages.is_empty() {
+        if self.talk.is_empty() {
             self.screen.tell("nothing was said yet")?;
         }
-        for message in &self.messages {
-            let who = if message.role == Role::User {
-                "you: "
-            } else {
-                ""
+        for message in self.talk.messages() {
+            let who = match message.role {
+                Role::System => continue,
+                Role::User => "you: ",
+                _ => "",
             };
             self.screen.tell(&format!("{who}{}", message.content))?;
         }
@@ -370,14 +379,13 @@ impl<'a> Conversation<'a> {
 
     /// Answers the last message anew.
     async fn regenerate(&mut self) -> Result<(), Failure> {
-        let is_reply = |message: &ChatMessage| message.role == Role::Assistant;
-        if self.messages.last().is_some_and(is_reply) {
-            self.messages.pop();
-        }
-        if self.messages.is_empty() {
+        let turn = self.talk.pop_turn();
+        let Some(end) = turn.iter().rposition(|message| message.role == Role::User) else {
+            self.talk.extend(turn);
             self.screen.tell("nothing was said yet")?;
             return Ok(());
-        }
+        };
+        self.talk.extend(turn.into_iter().take(end + 1));
         self.answer().await
     }
 

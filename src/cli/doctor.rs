@@ -7,7 +7,6 @@ mod surroundings;
 mod template;
 mod warning;
 
-use std::io::stdout;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ pub(super) use self::notice::Notices;
 use self::report::Report;
 use self::surroundings::Surroundings;
 use self::template::TemplateSeen;
-use super::{Failure, load_settings, progress};
+use super::{Failure, load_settings, progress, terminal};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::ModelFacts;
 use crate::backend::memory::SystemMemory;
@@ -77,7 +76,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         model: model.as_ref(),
         warnings: &warnings,
     };
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     if options.json {
         report.write_json(&mut out)?;
     } else {

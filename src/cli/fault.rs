@@ -48,6 +48,9 @@ pub(super) enum Fault {
         wrong: usize,
         all: usize,
     },
+    /// A file that should hold a conversation.
+    #[error("{file} cannot be read as a conversation: {reason}")]
+    Conversation { file: String, reason: String },
     /// A conversation without a terminal and without a line.
     #[error("standard input is no terminal, and there is no line in it")]
     NothingToChat,

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::fault::Fault;
 use super::signal::{Signals, second_ends_at_once, unless};
-use super::{Failure, complain, told};
+use super::{Failure, complain, terminal, told};
 use crate::backend::Backend;
 use crate::error::{Error, SteeringError};
 use crate::hub::{DownloadProgress, HubError, NoProgress};
@@ -210,7 +210,7 @@ impl DownloadProgress for Bars {
         self.with(|bars| {
             let bar = ProgressBar::new(total).with_style(style);
             let bar = self.screen.insert_before(&self.spinner, bar);
-            bar.set_message(file.to_owned());
+            bar.set_message(terminal::plain(file).into_owned());
             bar.set_position(done);
             bars.push((file.to_owned(), bar));
         });
@@ -238,6 +238,7 @@ impl DownloadProgress for Bars {
 
     fn repeating(&self, error: &HubError) {
         self.with(|_| {});
-        self.spinner.set_message(format!("{error}; trying again"));
+        self.spinner
+            .set_message(terminal::plain(&format!("{error}; trying again")).into_owned());
     }
 }

@@ -1,7 +1,7 @@
 //! `elpis soak`
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::fault::Fault;
 use super::progress::Waiting;
 use super::signal::{Signals, Stop};
-use super::{Failure, load_settings};
+use super::{Failure, load_settings, terminal};
 use crate::soak::{SoakOptions, SoakReport, soak};
 
 /// Runs the model of the settings under load and faults, and counts.
@@ -83,7 +83,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     runtime.shutdown_background();
     bar.finish_and_clear();
     let report = report?;
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     if options.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from)?;
         writeln!(out)?;

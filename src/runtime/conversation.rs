@@ -46,6 +46,33 @@ impl Session {
         Ok(measured)
     }
 
+    /// Reads the conversation that was kept last for this session; an empty one if there is none.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store cannot be read or what it has is damaged.
+    pub async fn conversation(&self) -> Result<Conversation, Error> {
+        let sessions = &self.elpis().inner.wiring.sessions;
+        let kept = sessions.conversation(self.id().clone()).await?;
+        Ok(kept.unwrap_or_default())
+    }
+
+    /// Keeps a conversation for this session in the store, in place of the one before; an empty one
+    /// removes it. Returns whether there is a store. When it returns `true`, the conversation is as
+    /// durable as events are. [`forget`](Self::forget) removes it too.
+    ///
+    /// Cancelled, it may or may not have been written.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the conversation before is still there then, unless the store did not
+    /// answer in time.
+    pub async fn keep_conversation(&self, conversation: &Conversation) -> Result<bool, Error> {
+        let kept = (!conversation.messages().is_empty()).then(|| conversation.clone());
+        let sessions = &self.elpis().inner.wiring.sessions;
+        Ok(sessions.keep_conversation(self.id().clone(), kept).await?)
+    }
+
     async fn measured(
         &self,
         messages: Vec<ChatMessage>,

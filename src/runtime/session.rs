@@ -11,7 +11,7 @@ use crate::emotion::{
     AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, KnownEvent, SafetyLimits,
 };
 use crate::error::{EngineError, Error};
-use crate::inference::SessionId;
+use crate::inference::{Conversation, SessionId};
 
 /// A session of a runtime. Clones share it; opening it again by name finds
 /// the same state.
@@ -246,13 +246,14 @@ impl Session {
         }
     }
 
-    /// Forgets the session's state and its evaluated conversation; tells
-    /// whether there was a state.
+    /// Forgets the session's state, its conversation, in the store too, and what
+    /// was evaluated of it; tells whether there was a state.
     ///
     /// # Errors
-    /// [`Error::Stopped`].
+    /// [`Error::Store`] if the conversation cannot be removed, [`Error::Stopped`].
     pub async fn forget(&self) -> Result<bool, Error> {
         self.order(CacheOrder::Forget(self.id.clone()))?;
+        self.keep_conversation(&Conversation::new()).await?;
         self.elpis.inner.emotion.forget(&self.id).await
     }
 

@@ -118,8 +118,8 @@ section! {
     hardware_backend: HardwareBackend = HardwareBackend::Auto;
     /// Chat template: the name of a known format or a template file.
     chat_format: Option<String> = None, unset "the model's own template";
-    /// What becomes of control tokens such as `<|im_end|>` in messages, tool results, names and
-    /// schemas.
+    /// What becomes of control tokens, such as the one that ends a turn, in messages, tool results,
+    /// names and schemas.
     control_tokens: ControlTokens = ControlTokens::Text;
     /// Number type of the transformers backend; `auto` is bfloat16 on a GPU and float32 on the CPU.
     torch_dtype: TorchDtype = TorchDtype::Auto;

@@ -101,6 +101,9 @@ pub enum StoreError {
         /// How long it was waited for, in whole seconds.
         seconds: u64,
     },
+    /// The store keeps moods alone.
+    #[error("this store keeps no conversations")]
+    NoConversations,
     /// Anything else.
     #[error("store {file} failed: {reason}")]
     Failed {
@@ -127,6 +130,7 @@ impl StoreError {
             Self::Behind { .. } => "behind",
             Self::Lost { .. } => "lost",
             Self::Slow { .. } => "slow",
+            Self::NoConversations => "no_conversations",
             Self::Failed { .. } => "failed",
         }
     }

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::SessionChange;
 use crate::emotion::{EmotionTracker, Happening, JournalEntry, relive};
-use crate::inference::SessionId;
+use crate::inference::{Conversation, SessionId};
 
-/// A line of an export: an entry of a session's journal, or the state after all of them.
+/// A line of an export: an entry of a session's journal, the state after all of them, or its
+/// conversation.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum ExportedLine {
@@ -26,6 +27,22 @@ pub enum ExportedLine {
         /// The state that the entries must lead to.
         state: Box<EmotionTracker>,
     },
+    /// A conversation, which stands between sessions.
+    Conversation {
+        /// The session.
+        session: SessionId,
+        /// Its messages.
+        conversation: Conversation,
+    },
+}
+
+/// What a line completes.
+#[derive(Debug, PartialEq)]
+pub enum Imported {
+    /// A session, new to a store.
+    Session(SessionChange),
+    /// A conversation of a session.
+    Conversation(SessionId, Conversation),
 }
 
 /// Takes exported lines in, one after the other, and believes none of them: each session's journal is replayed and
@@ -59,13 +76,15 @@ pub enum ImportError {
 }
 
 impl Import {
-    /// Takes a line; returns the session that it completes, new to a store.
+    /// Takes a line; returns what it completes.
     ///
     /// # Errors
     /// [`ImportError`]; nothing of the session counts then.
-    pub fn take(&mut self, line: &str) -> Result<Option<SessionChange>, ImportError> {
+    pub fn take(&mut self, line: &str) -> Result<Option<Imported>, ImportError> {
         let line: ExportedLine = serde_json::from_str(line)?;
-        let (ExportedLine::Entry { session, .. } | ExportedLine::State { session, .. }) = &line;
+        let (ExportedLine::Entry { session, .. }
+        | ExportedLine::State { session, .. }
+        | ExportedLine::Conversation { session, .. }) = &line;
         if let Some(open) = &self.session
             && open != session
         {
@@ -87,14 +106,21 @@ impl Import {
                 let Self {
                     entries, tracker, ..
                 } = std::mem::take(self);
-                Ok(Some(SessionChange {
+                Ok(Some(Imported::Session(SessionChange {
                     session,
                     forgotten: false,
                     first: 0,
                     entries,
                     after: tracker,
-                }))
+                })))
             }
+            ExportedLine::Conversation { session, .. } if self.session.is_some() => {
+                Err(ImportError::Unfinished { session })
+            }
+            ExportedLine::Conversation {
+                session,
+                conversation,
+            } => Ok(Some(Imported::Conversation(session, conversation))),
         }
     }
 
@@ -143,10 +169,29 @@ mod tests {
             assert!(import.take(&lines[0]).unwrap().is_none());
             assert!(import.take(&lines[1]).unwrap().is_none());
             assert_eq!(import.unfinished().unwrap().as_str(), name);
-            let change = import.take(&lines[2]).unwrap().unwrap();
+            let Some(Imported::Session(change)) = import.take(&lines[2]).unwrap() else {
+                panic!("a session");
+            };
             assert_eq!((change.session.as_str(), change.entries.len()), (name, 2));
             assert!(import.unfinished().is_none());
         }
+    }
+
+    #[test]
+    fn a_conversation_stands_between_sessions() {
+        let session = SessionId::new("ada").unwrap();
+        let conversation = Conversation::with_system("be kind");
+        let line = serde_json::to_string(&ExportedLine::Conversation {
+            session: session.clone(),
+            conversation: conversation.clone(),
+        });
+        let line = line.unwrap();
+        let mut import = Import::default();
+        let taken = import.take(&line).unwrap();
+        assert_eq!(taken, Some(Imported::Conversation(session, conversation)));
+        import.take(&lines("ada")[0]).unwrap();
+        let error = import.take(&line).unwrap_err().to_string();
+        assert!(error.contains("before the state of ada"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `session` | name, number of journal entries, state as JSON without its settings, settings, chain, seal |
 //! | `config` | settings of the dynamics as JSON, each only once |
+//! | `conversation` | name of a session, messages as JSON, seal |
 //! | `journal` | session, number, time in seconds since the Unix epoch, what happened as JSON |
 //!
 //! `chain` is a running hash over the session's journal, `seal` a hash over its
@@ -20,6 +21,7 @@
 
 mod bound;
 mod claim;
+mod conversations;
 mod faults;
 mod layout;
 mod owner;
@@ -42,7 +44,7 @@ use self::rows::{
 };
 use super::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::emotion::{EmotionTracker, EmotionalState, JournalEntry};
-use crate::inference::SessionId;
+use crate::inference::{Conversation, SessionId};
 use crate::settings::StoreSettings;
 
 /// Files up to this size are checked whole when they are opened.
@@ -195,6 +197,14 @@ impl SqliteStore {
             configs,
         } = &mut *reader;
         read_moods(connection, configs, now, &self.faults, visit)
+    }
+
+    /// Names the sessions that have a conversation, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn conversations(&self) -> Result<Vec<SessionId>, StoreError> {
+        conversations::names(&held(&self.reader).connection, &self.faults)
     }
 
     /// Visits every session in the order in which they came, and checks it: its
@@ -434,6 +444,21 @@ impl StateStore for SqliteStore {
             self.entries(connection, row, visit)
         })
         .map(drop)
+    }
+
+    fn conversation(&self, session: &SessionId) -> Result<Option<Conversation>, StoreError> {
+        conversations::read(&held(&self.reader).connection, session, &self.faults)
+    }
+
+    fn keep_conversation(
+        &self,
+        session: &SessionId,
+        conversation: Option<&Conversation>,
+    ) -> Result<(), StoreError> {
+        match &self.owner {
+            Some(owner) => owner.keep_conversation(session, conversation),
+            None => Err(self.faults.read_only()),
+        }
     }
 
     fn verify(&self) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use elpis::SessionId;
+use elpis::inference::Conversation;
 use elpis::settings::Durability;
 use elpis::store::{SqliteStore, StateStore};
 use rand_chacha::ChaCha8Rng;
@@ -26,6 +27,7 @@ fn content(path: &Path) -> Option<BTreeSet<String>> {
         "SELECT quote(id) || quote(name) || quote(entries) || quote(state) || quote(config)
          || quote(chain) || quote(seal) FROM session",
         "SELECT quote(session) || quote(number) || quote(at) || quote(what) FROM journal",
+        "SELECT quote(name) || quote(messages) || quote(seal) FROM conversation",
         "SELECT 'user_version' || user_version FROM pragma_user_version",
         "SELECT 'application_id' || application_id FROM pragma_application_id",
     ] {
@@ -46,7 +48,11 @@ fn is_found(path: &Path) -> bool {
         wrong |= found.state.is_err();
         ControlFlow::Continue(())
     });
-    wrong || checked.is_err()
+    let talks = store.conversations().and_then(|named| {
+        let read = |session: &SessionId| store.conversation(session);
+        named.iter().try_for_each(|session| read(session).map(drop))
+    });
+    wrong || checked.is_err() || talks.is_err()
 }
 
 /// A store of sessions whose states are saturated, so that most of what happened leaves no other trace.
@@ -55,6 +61,9 @@ fn saturated(path: &Path) {
     for number in 0..8 {
         let session = SessionId::new(format!("session {number}")).unwrap();
         store.commit(&[super::change(&session, 0, 60)]).unwrap();
+        let mut talk = Conversation::with_system("Be kind.");
+        talk.push_user(format!("I am number {number}. ").repeat(20));
+        store.keep_conversation(&session, Some(&talk)).unwrap();
     }
 }
 

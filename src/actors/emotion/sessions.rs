@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::table::{Ack, Keeping, Table};
 use crate::bus::EventBus;
 use crate::event::Event;
-use crate::inference::SessionId;
+use crate::inference::{Conversation, SessionId};
 use crate::settings::{Durability, StoreSettings};
 use crate::store::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::telemetry;
@@ -146,6 +146,32 @@ impl Sessions {
     ) -> Result<Option<StoredSession>, StoreError> {
         let loaded = self.ask(move |store| store.load(&session)).await?;
         Ok(loaded.flatten())
+    }
+
+    /// Reads a conversation from the store, if there is one and it has it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn conversation(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let kept = self.ask(move |store| store.conversation(&session)).await?;
+        Ok(kept.flatten())
+    }
+
+    /// Writes a conversation to the store, or removes it; `false` if there is no store.
+    ///
+    /// # Errors
+    /// What the store says; with [`StoreError::Slow`] it may be written later.
+    pub async fn keep_conversation(
+        &self,
+        session: SessionId,
+        conversation: Option<Conversation>,
+    ) -> Result<bool, StoreError> {
+        let keep =
+            move |store: &dyn StateStore| store.keep_conversation(&session, conversation.as_ref());
+        Ok(self.ask(keep).await?.is_some())
     }
 
     /// Names the sessions of the store; without one, none.

@@ -1,7 +1,9 @@
 //! The tokenizer of a Hugging Face folder.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
@@ -17,6 +19,9 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 const GUARD: &str = "\u{10FFFE}elpis\u{10FFFE}";
 
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
+/// Largest number of a token: some room for each is taken. The largest vocabularies have about a million tokens.
+const MAX_TOKEN: Token = (1 << 22) - 1;
 
 /// Control tokens that end a turn in the known chat formats; a folder that names
 /// one of them in its vocabulary means it, also where it forgets to say so.
@@ -73,33 +78,25 @@ impl FolderTokenizer {
         let bytes = files.read(TOKENIZER)?.ok_or_else(|| {
             wrong("is missing; older folders have to be converted by transformers".to_owned())
         })?;
-        let mut special = HfTokenizer::from_bytes(&bytes)
-            .map_err(|error| wrong(format!("is no tokenizer: {error}")))?;
-        special
-            .with_truncation(None)
-            .map_err(|error| wrong(error.to_string()))?;
-        special.with_padding(None);
-        let mut plain = special.clone();
-        plain.set_encode_special_tokens(true);
-        let mut guarded = plain.clone();
-        let guard = AddedToken::from(GUARD, false).normalized(false);
-        guarded
-            .add_tokens([guard])
-            .map_err(|error| wrong(error.to_string()))?;
+        // The library panics on some texts that are no JSON.
+        serde_json::from_slice::<IgnoredAny>(&bytes)
+            .map_err(|error| wrong(format!("is no JSON: {error}")))?;
+        let special = caught(|| HfTokenizer::from_bytes(&bytes))
+            .map_err(|reason| wrong(format!("is no tokenizer: {reason}")))?;
+        let (special, plain, guarded) = caught(|| variants(special)).map_err(wrong)?;
 
         let texts = read_texts(files)?;
         let ends = ends(files, config, &special, &texts)?;
         // The template of its post-processor tells whether a text gets a beginning.
-        let start = special
-            .encode_fast("", true)
-            .map_err(|error| wrong(error.to_string()))?
+        let start = caught(|| special.encode_fast("", true))
+            .map_err(wrong)?
             .get_ids()
             .first()
             .copied()
             .filter(|first| {
                 !ends.contains(first) || special.token_to_id(&texts.bos_token) == Some(*first)
             });
-        let pieces = pieces(&special);
+        let pieces = pieces(&special).map_err(wrong)?;
         let control_tokens = control_tokens(&special);
         Ok((
             Self {
@@ -156,8 +153,37 @@ impl Tokenizer for FolderTokenizer {
     }
 }
 
+/// The three ways in which a tokenizer is used: as [`FolderTokenizer`] has them.
+fn variants(
+    mut special: HfTokenizer,
+) -> tokenizers::Result<(HfTokenizer, HfTokenizer, HfTokenizer)> {
+    special.with_truncation(None)?;
+    special.with_padding(None);
+    let mut plain = special.clone();
+    plain.set_encode_special_tokens(true);
+    let mut guarded = plain.clone();
+    let guard = AddedToken::from(GUARD, false).normalized(false);
+    guarded.add_tokens([guard])?;
+    Ok((special, plain, guarded))
+}
+
+/// Runs a part of the library, which panics on some files.
+///
+/// # Errors
+/// The library's own, or what it panicked with.
+fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic
+            .downcast_ref::<&str>()
+            .map(|&text| text.to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "the tokenizers library panicked".to_owned())),
+    }
+}
+
 fn tokens_of(tokenizer: &HfTokenizer, text: &str) -> Vec<Token> {
-    match tokenizer.encode_fast(text, false) {
+    match caught(|| tokenizer.encode_fast(text, false)) {
         Ok(encoding) => encoding.get_ids().to_vec(),
         Err(error) => {
             // Happens to vocabularies without a token for the unknown alone.
@@ -278,25 +304,30 @@ enum Writing {
     Plain,
 }
 
-fn pieces(tokenizer: &HfTokenizer) -> Vec<Box<[u8]>> {
+/// The bytes of each token.
+///
+/// # Errors
+/// Of a token beyond [`MAX_TOKEN`].
+fn pieces(tokenizer: &HfTokenizer) -> Result<Vec<Box<[u8]>>, String> {
     let writing = writing(tokenizer);
     let added = tokenizer.get_added_tokens_decoder();
-    let size = tokenizer
-        .get_vocab(true)
-        .into_values()
-        .max()
-        .map_or(0, |last| last as usize + 1);
+    let vocabulary = tokenizer.get_vocab(true).into_values();
+    let last = vocabulary.chain(added.keys().copied()).max();
+    if let Some(last) = last.filter(|last| *last > MAX_TOKEN) {
+        return Err(format!(
+            "names token {last}, and {MAX_TOKEN} is the largest"
+        ));
+    }
     let letters = byte_letters();
-    (0..size as Token)
-        .map(|id| match added.get(&id) {
-            Some(token) if token.special => Box::default(),
-            Some(token) => token.content.as_bytes().into(),
-            None => tokenizer
-                .id_to_token(id)
-                .map(|text| bytes_of(&text, writing, &letters))
-                .unwrap_or_default(),
-        })
-        .collect()
+    let piece_of = (0..last.map_or(0, |last| last + 1)).map(|id| match added.get(&id) {
+        Some(token) if token.special => Box::default(),
+        Some(token) => token.content.as_bytes().into(),
+        None => tokenizer
+            .id_to_token(id)
+            .map(|text| bytes_of(&text, writing, &letters))
+            .unwrap_or_default(),
+    });
+    Ok(piece_of.collect())
 }
 
 fn writing(tokenizer: &HfTokenizer) -> Writing {
@@ -372,6 +403,42 @@ mod tests {
         assert_eq!(bytes("<0xE6>", Writing::Metaspace), [0xE6]);
         assert_eq!(bytes("<0xE6", Writing::Metaspace), b"<0xE6");
         assert_eq!(bytes("▁", Writing::Plain), "▁".as_bytes());
+    }
+
+    #[test]
+    fn hostile_files_are_refused_and_nothing_worse() {
+        let good = include_str!("../../../tests/data/checkpoints/llama/tokenizer.json");
+        let read = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(TOKENIZER), text).unwrap();
+            let files = Files::Folder(folder.path().to_owned());
+            let config = serde_json::json!({});
+            let path = files.path("config.json");
+            let fields = Fields::new(&path, &config).unwrap();
+            FolderTokenizer::read(&files, &fields).map(|_| ())
+        };
+        read(good).unwrap();
+        // The library panics on a decoder that is no JSON, and would take 16 bytes for each number below the largest.
+        let broken = good.replacen("\"Fuse\"", "}", 1);
+        let many = good.replacen(": 5", &format!(": {}", u32::MAX - 1), 1);
+        let added = good.replacen("\"id\": 0", &format!("\"id\": {}", u32::MAX - 1), 1);
+        for (text, reason) in [
+            ("", "is no JSON"),
+            (&broken, "is no JSON"),
+            ("{\"decoder\": [", "is no JSON"),
+            ("{}", "is no tokenizer"),
+            (&many, "names token 4294967294"),
+            (
+                r#"{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AA=="}}"#,
+                "is no tokenizer",
+            ),
+        ] {
+            assert_ne!(text, good);
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text:.60}: {error}");
+        }
+        // Which number an added token gets is the library's choice.
+        let _ = read(&added);
     }
 
     #[test]

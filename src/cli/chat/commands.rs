@@ -10,6 +10,8 @@ pub(super) const HELP: &str = "\
 /strength X              how strongly the mood steers, 0 to 3
 /vectors                 the steering vectors in force
 /new                     a new talk; the mood stays
+/save FILE               writes the talk to a file
+/load FILE               goes on with the talk of a file; the mood stays
 /reset                   the mood back to its baseline; the talk goes on
 /forget                  forgets the mood, its journal and the talk
 /system [TEXT]           the system message in front; with a text, another one
@@ -31,6 +33,8 @@ pub(super) enum Command {
     Strength(f64),
     Vectors,
     New,
+    Save(String),
+    Load(String),
     Reset,
     Forget,
     System(Option<String>),
@@ -41,18 +45,20 @@ pub(super) enum Command {
     Quit,
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "events",
     "exit",
     "feel",
     "forget",
     "help",
     "history",
+    "load",
     "model",
     "new",
     "quit",
     "regenerate",
     "reset",
+    "save",
     "state",
     "strength",
     "system",
@@ -83,6 +89,9 @@ pub(super) fn parse(line: &str) -> Result<Option<Command>, String> {
         ("strength", _) => return Err("how strong? such as `/strength 0.8`".to_owned()),
         ("system", []) => Command::System(None),
         ("system", _) => Command::System(Some(text.to_owned())),
+        ("save" | "load", []) => return Err(format!("which file? such as `/{name} talk.json`")),
+        ("save", _) => Command::Save(text.to_owned()),
+        ("load", _) => Command::Load(text.to_owned()),
         (known, [_, ..]) if NAMES.contains(&known) => {
             return Err(format!("`/{known}` stands alone"));
         }
@@ -177,6 +186,7 @@ mod tests {
             ("/strength much", "`much` is not a number"),
             ("/strength", "how strong?"),
             ("/quit now", "stands alone"),
+            ("/save", "which file?"),
         ] {
             let told = parse(line).unwrap_err();
             assert!(told.contains(words), "{line}: {told}");

@@ -8,12 +8,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::live::Live;
 use super::screen::{Meter, Screen};
 use super::wrap::Wrap;
-use super::{Conversation, MOST_MESSAGES};
+use super::{Chat, MOST_MESSAGES};
 use crate::GenerationEvent;
 use crate::cli::signal::Signal;
-use crate::cli::{Failure, told};
+use crate::cli::{Failure, terminal, told};
 use crate::inference::{ChatMessage, GenerationReport};
-use crate::runtime::Chat;
 
 /// How often the mood below a reply is looked at.
 const MOOD_EVERY: Duration = Duration::from_millis(200);
@@ -26,12 +25,10 @@ struct Ending {
     report: Option<GenerationReport>,
 }
 
-impl Conversation<'_> {
+impl Chat<'_> {
     /// Answers the last message; Ctrl-C ends the answer alone.
     pub(super) async fn answer(&mut self) -> Result<(), Failure> {
-        let system = self.system.iter().map(ChatMessage::system);
-        let messages: Vec<_> = system.chain(self.messages.iter().cloned()).collect();
-        let mut chat = self.session.chat(messages);
+        let mut chat = self.session.chat(&self.talk);
         if let Some(most) = self.options.max_tokens {
             chat = chat.max_tokens(most);
         }
@@ -65,13 +62,15 @@ impl Conversation<'_> {
             }
         }
         if reply.is_empty() {
-            self.messages.pop();
-        } else {
-            Screen::reply("\n")?;
-            self.messages.push(ChatMessage::assistant(reply));
-            if self.messages.len() > MOST_MESSAGES {
-                self.messages.drain(..2);
-            }
+            self.talk.pop_turn();
+            return Ok(());
+        }
+        Screen::reply("\n")?;
+        self.talk.push(ChatMessage::assistant(reply));
+        while self.talk.messages().len() > MOST_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
+        // The talk goes on where the store fails, which is told beside it.
+        if let Err(error) = self.keep().await {
+            Screen::error(&told(error.as_ref()));
         }
         Ok(())
     }
@@ -108,7 +107,11 @@ impl Conversation<'_> {
     }
 
     /// Shows a reply as it comes, on a terminal with the mood below it.
-    async fn stream(&mut self, chat: Chat, reply: &mut String) -> Result<Ending, Failure> {
+    async fn stream(
+        &mut self,
+        chat: crate::runtime::Chat,
+        reply: &mut String,
+    ) -> Result<Ending, Failure> {
         let mut live = Live::new(stdout());
         let mut wrap = Wrap::default();
         let streamed = self.stream_above(chat, reply, &mut live, &mut wrap).await;
@@ -125,7 +128,7 @@ impl Conversation<'_> {
 
     async fn stream_above(
         &mut self,
-        chat: Chat,
+        chat: crate::runtime::Chat,
         reply: &mut String,
         live: &mut Live<Stdout>,
         wrap: &mut Wrap,
@@ -166,7 +169,7 @@ impl Conversation<'_> {
                 None => return Ok(ending),
                 Some(event) => match event? {
                     GenerationEvent::Text(text) => {
-                        let lines = wrap.push(&text, width);
+                        let lines = wrap.push(&terminal::shown(&text), width);
                         live.text(&lines, shown.unwrap_or_default())?;
                         reply.push_str(&text);
                     }

@@ -9,7 +9,7 @@ use console::{Style, Term};
 pub(super) use self::mood::{Acting, Meter, state};
 use super::changes::News;
 use super::wrap::wrapped;
-use crate::cli::complain;
+use crate::cli::{complain_styled, terminal};
 use crate::emotion::EmotionSnapshot;
 
 /// The terminal, or a plain stream of text.
@@ -70,13 +70,14 @@ impl Screen {
 
     /// Tells something beside the conversation.
     pub fn tell(&self, text: &str) -> std::io::Result<()> {
+        let text = terminal::plain(text);
         let dim = Style::new().dim();
         match &self.terminal {
             Some(terminal) => {
-                let text = wrapped(text, self.columns());
+                let text = wrapped(&text, self.columns());
                 terminal.write_line(&dim.apply_to(text).to_string())
             }
-            None => writeln!(std::io::stdout(), "{text}"),
+            None => writeln!(terminal::out(), "{text}"),
         }
     }
 
@@ -92,14 +93,12 @@ impl Screen {
     /// Tells what went wrong.
     pub fn error(text: &str) {
         let red = Style::new().for_stderr().red();
-        complain(&red.apply_to(text).to_string());
+        complain_styled(&red.apply_to(terminal::plain(text)).to_string());
     }
 
     /// A piece of a reply.
     pub fn reply(text: &str) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        terminal::write_reply(text)
     }
 }
 

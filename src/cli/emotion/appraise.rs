@@ -1,16 +1,16 @@
 //! `elpis emotion appraise`
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::appraisal::{LexicalAppraiser, ReferenceAppraiser};
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
+use crate::cli::{Failure, terminal};
 use crate::emotion::{EmotionEvent, EventSource, Quadrant};
 
 /// What is read where nothing is felt.
@@ -95,7 +95,7 @@ impl Options {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let mut table = Table::default();
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(terminal::out());
     for file in &options.files {
         let mut lines = Lines::open(file)?;
         while let Some(Named { place, text }) = lines.next()? {

@@ -3,6 +3,7 @@
 mod plane;
 mod times;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,8 +13,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::path::{self, MoodPath};
 use super::{NO_SESSIONS, is_store};
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
+use crate::cli::{Failure, terminal};
 use crate::emotion::EventSource;
 
 /// Sessions that a picture can tell apart.
@@ -88,7 +89,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let mut picture = String::new();
     draw(&paths, &mut picture).map_err(|error| format!("cannot draw: {error}"))?;
     std::fs::write(output, picture).map_err(Fault::unwritable(output))?;
-    println!("{}", output.display());
+    writeln!(terminal::out(), "{}", output.display())?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `elpis emotion replay`
 
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use super::log::{Entry, Line, Sessions};
 use super::wanted;
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
+use crate::cli::{Failure, terminal};
 use crate::emotion::{EmotionError, EmotionSnapshot, Happening, relive, replay_line};
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
 pub(super) fn log(file: &Path) -> Result<(), Failure> {
     let mut lines = Lines::open(file)?;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(terminal::out());
     let mut sessions = Sessions::default();
     while let Some(Named { place, text }) = lines.next()? {
         let replayed = replayed(text, &mut sessions).map_err(|error| Fault::LogLine {
@@ -63,7 +63,7 @@ struct Relived<'a> {
 pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let sessions = wanted(&store, names)?;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(terminal::out());
     for session in &sessions {
         let mut tracker = None;
         let mut number = 0_u64;

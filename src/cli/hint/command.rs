@@ -22,6 +22,7 @@ pub(super) fn fault(fault: &Fault) -> Hint {
                 say("check who may write there, or choose another place")
             }
             ErrorKind::StorageFull => say("make room, or choose another place"),
+            ErrorKind::AlreadyExists => say("name a file that is not there yet"),
             _ => None,
         },
         Fault::LogLine { .. } => {
@@ -33,6 +34,9 @@ pub(super) fn fault(fault: &Fault) -> Hint {
         Fault::SessionTaken { .. } => {
             say("import into a new store, or export only the others with --session")
         }
+        Fault::Conversation { .. } => say(
+            "name a file that `/save` wrote: a JSON array of messages with `role` and `content`",
+        ),
         Fault::NoSession { .. } => say("`elpis store list` shows which there are"),
         Fault::DamagedSessions { .. } => {
             say("restore a copy, or save the others with `elpis store export --session ID`")

@@ -35,6 +35,9 @@ pub(super) fn store(error: &StoreError) -> Hint {
         StoreError::Slow { .. } => {
             say("look at the disk, and whether the file lies on a network file system")
         }
+        StoreError::NoConversations => {
+            say("implement `StateStore::keep_conversation`, or keep conversations elsewhere")
+        }
         StoreError::Failed { file, .. } => Some(format!(
             "check that the folder of {file} is there and may be written; `elpis store check {file}` looks for damage"
         )),

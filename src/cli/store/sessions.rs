@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::cli::fault::Fault;
-use crate::cli::{Failure, complain, counted};
+use crate::cli::{Failure, complain, counted, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
@@ -29,7 +29,7 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
         ControlFlow::Continue(())
     })?;
     lines.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(terminal::out());
     for (session, mood, entries) in lines {
         writeln!(
             out,
@@ -76,7 +76,7 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
     }
     store.commit(&changes)?;
     writeln!(
-        stdout(),
+        terminal::out(),
         "{}: {} forgotten",
         file.display(),
         sessions.join(", ")
@@ -92,7 +92,7 @@ fn is_sure(file: &Path, sessions: &[String]) -> Result<bool, Failure> {
     let what = counted(sessions.len() as u64, "session", "sessions");
     let names = sessions.join(", ");
     write!(
-        stdout(),
+        terminal::out(),
         "Forget {what} of {} for good: {names}? [y/N] ",
         file.display()
     )?;

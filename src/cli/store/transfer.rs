@@ -1,17 +1,17 @@
 //! `elpis store export` and `elpis store import`
 
 use std::fs::File;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::cli::fault::Fault;
 use crate::cli::lines::{Lines, Named};
-use crate::cli::{Failure, counted};
+use crate::cli::{Failure, counted, terminal};
 use crate::emotion::JournalEntry;
 use crate::inference::SessionId;
 use crate::settings::StoreSettings;
-use crate::store::{ExportedLine, Import, SqliteStore, StateStore};
+use crate::store::{ExportedLine, Import, Imported, SessionChange, SqliteStore, StateStore};
 
 pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> Result<(), Failure> {
     let store = SqliteStore::open_to_read(file)?;
@@ -24,11 +24,11 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
             .collect::<Result<_, _>>()?
     };
     let out: Box<dyn Write> = match output {
-        None => Box::new(stdout().lock()),
+        None => Box::new(terminal::out()),
         Some(output) => Box::new(File::create(output).map_err(Fault::unwritable(output))?),
     };
     let mut out = BufWriter::new(out);
-    for session in sessions {
+    for session in &sessions {
         let mut fault = None;
         let visit = &mut |JournalEntry { at, what }| {
             let session = session.clone();
@@ -40,7 +40,7 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
                 }
             }
         };
-        let kept = store.whole(&session, visit)?;
+        let kept = store.whole(session, visit)?;
         if let Some(error) = fault {
             return Err(error.into());
         }
@@ -56,7 +56,20 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
             .into());
         };
         let state = Box::new(kept.tracker);
+        let session = session.clone();
         write(&mut out, &ExportedLine::State { session, state })?;
+    }
+    for session in store.conversations()? {
+        if !wanted.is_empty() && !sessions.contains(&session) {
+            continue;
+        }
+        if let Some(conversation) = store.conversation(&session)? {
+            let line = ExportedLine::Conversation {
+                session,
+                conversation,
+            };
+            write(&mut out, &line)?;
+        }
     }
     out.flush()?;
     Ok(())
@@ -76,17 +89,30 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
             place: place.clone(),
             reason: error.to_string(),
         })?;
-        let Some(change) = complete else { continue };
-        if store.load(&change.session)?.is_some() {
-            return Err(Fault::SessionTaken {
-                place,
-                file: file.display().to_string(),
-                session: change.session.to_string(),
+        let is_taken = match &complete {
+            None => continue,
+            Some(Imported::Session(change)) => store.load(&change.session)?.is_some(),
+            Some(Imported::Conversation(session, _)) => store.conversation(session)?.is_some(),
+        };
+        match complete {
+            None => {}
+            Some(Imported::Session(change)) if !is_taken => {
+                store.commit(&[change])?;
+                taken += 1;
             }
-            .into());
+            Some(Imported::Conversation(session, conversation)) if !is_taken => {
+                store.keep_conversation(&session, Some(&conversation))?;
+            }
+            Some(Imported::Session(SessionChange { session, .. }))
+            | Some(Imported::Conversation(session, _)) => {
+                return Err(Fault::SessionTaken {
+                    place,
+                    file: file.display().to_string(),
+                    session: session.to_string(),
+                }
+                .into());
+            }
         }
-        store.commit(&[change])?;
-        taken += 1;
     }
     if let Some(session) = import.unfinished() {
         return Err(Fault::ExportedLine {
@@ -96,7 +122,7 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
         .into());
     }
     writeln!(
-        stdout(),
+        terminal::out(),
         "{}: {} taken over",
         file.display(),
         counted(taken, "session", "sessions")

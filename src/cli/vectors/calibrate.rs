@@ -1,6 +1,6 @@
 //! `elpis vectors calibrate`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use super::model::ModelOptions;
 use super::{Failure, Fault, replace};
 use crate::actors::steering::{library_context, read_folder};
+use crate::cli::terminal;
 use crate::steering::{BlendOptions, MANIFEST_FILE};
 use crate::training::{CalibrateOptions, Calibration, Measured, calibrate};
 
@@ -84,7 +85,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
             with_caps(&manifest, &found).map_err(|error| format!("{}: {error}", file.display()))?;
         replace(&file, text.as_bytes()).map_err(Fault::unwritable(&file))?;
     }
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     if options.json {
         writeln!(out, "{}", as_json(&found))?;
         return Ok(());

@@ -1,14 +1,15 @@
 //! `elpis vectors inspect` and `convert`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::Path;
 
 use super::{Failure, Fault, format_of, read, replace};
+use crate::cli::terminal;
 use crate::steering::write;
 
 pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
     let vector = read(file)?;
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     writeln!(out, "{}: width {}", file.display(), vector.width())?;
     if let Some(model) = vector.model_hint() {
         writeln!(out, "  made for {model}")?;

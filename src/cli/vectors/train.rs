@@ -1,6 +1,6 @@
 //! `elpis vectors train`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +11,7 @@ use super::model::ModelOptions;
 use super::staged::Staged;
 use super::{Failure, Fault};
 use crate::actors::steering::is_library_file;
+use crate::cli::terminal;
 use crate::steering::VectorFormat;
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
 
@@ -90,7 +91,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     staged.write(&trained.files(options.format)?)?;
     loaded.check_stop()?;
     staged.publish()?;
-    let mut out = stdout().lock();
+    let mut out = terminal::out();
     if options.json {
         writeln!(out, "{}", as_json(&trained, &options.output))?;
         return Ok(());

@@ -19,7 +19,7 @@ enum Step {
 }
 
 /// The first makes version 1 out of an empty file.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step::Tables(
         "
     CREATE TABLE config (
@@ -48,6 +48,15 @@ const STEPS: [Step; 2] = [
     ALTER TABLE session ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 ",
         seal_all,
+    ),
+    Step::Tables(
+        "
+    CREATE TABLE conversation (
+        name TEXT PRIMARY KEY,
+        messages TEXT NOT NULL,
+        seal BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
     ),
 ];
 
@@ -245,7 +254,7 @@ mod tests {
         .concat();
         bring_up(&mut broken, Access::Own, &faults, &breaks).unwrap_err();
         drop(broken);
-        assert_eq!(version(&path), 2);
+        assert_eq!(version(&path), STEPS.len() as i64);
 
         let (mut owner, faults) = open(&path);
         bring_up(&mut owner, Access::Own, &faults, &newer).unwrap();
@@ -260,7 +269,7 @@ mod tests {
         // Twice is once.
         bring_up(&mut owner, Access::Own, &faults, &newer).unwrap();
         drop(owner);
-        assert_eq!(version(&path), 3);
+        assert_eq!(version(&path), newer.len() as i64);
 
         // The build of before refuses it now.
         let (mut late, faults) = open(&path);

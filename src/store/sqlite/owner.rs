@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::bound::Bound;
+use super::conversations::{self, Sealed};
 use super::faults::Faults;
 use super::place::{Place, Stamp};
 use super::rows::{Prepared, config_row};
 use super::{Access, check_if_small, connect, held, layout};
 use crate::emotion::EmotionConfig;
+use crate::inference::{Conversation, SessionId};
 use crate::settings::{Durability, StoreSettings};
 use crate::store::{SessionChange, StoreError};
 
@@ -102,6 +104,35 @@ impl Owner {
         }
         written?;
         // What lies in files that are gone is not kept.
+        self.place.check(faults)
+    }
+
+    /// Keeps a conversation, or removes it.
+    pub(super) fn keep_conversation(
+        &self,
+        session: &SessionId,
+        conversation: Option<&Conversation>,
+    ) -> Result<(), StoreError> {
+        let faults = &self.faults;
+        let sealed = conversation.map(|kept| Sealed::new(session, kept, faults));
+        let sealed = sealed.transpose()?;
+        let mut writer = held(&self.writer);
+        self.place.check(faults)?;
+        self.sole_writer(&mut writer)?;
+        if let (Some(bound), Some(sealed)) = (&self.bound, &sealed) {
+            let size = std::iter::once(sealed.bytes());
+            let room = bound.make_room(&writer.connection, &self.place, size, faults);
+            writer.stamp = self.place.stamp();
+            room?;
+        }
+        let connection = &writer.connection;
+        // One statement is a transaction.
+        let written = match &sealed {
+            Some(sealed) => sealed.write(connection),
+            None => conversations::remove(connection, session.as_str()),
+        };
+        writer.stamp = self.place.stamp();
+        written.map_err(|error| faults.sqlite(&error))?;
         self.place.check(faults)
     }
 

@@ -2,14 +2,15 @@
 //!
 //! The *chain* of a session is a running hash over its journal: each entry is
 //! hashed with the chain before it. Its *seal* is a hash over the chain and all
-//! else that the session's row says. Both are BLAKE3; they tell damage, and
-//! not who made it.
+//! else that the session's row says. A conversation has a seal of its own. All
+//! are BLAKE3; they tell damage, and not who made it.
 
 /// A hash.
 pub(super) type Hash = [u8; 32];
 
 const CHAIN: &str = "elpis 1 journal of a session";
 const SEAL: &str = "elpis 1 state of a session";
+const CONVERSATION: &str = "elpis 1 conversation of a session";
 
 /// The chain of a journal, entry by entry.
 #[derive(Debug, Clone)]
@@ -51,6 +52,15 @@ pub(super) fn seal(session: &str, entries: u64, chain: &Hash, state: &str, confi
     hasher.update(&(state.len() as u64).to_le_bytes());
     hasher.update(state.as_bytes());
     hasher.update(config.as_bytes());
+    hasher.finalize().into()
+}
+
+/// The seal of a session's conversation; its messages are the text that is kept.
+pub(super) fn conversation_seal(session: &str, messages: &str) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(CONVERSATION);
+    hasher.update(&(session.len() as u64).to_le_bytes());
+    hasher.update(session.as_bytes());
+    hasher.update(messages.as_bytes());
     hasher.finalize().into()
 }
 
