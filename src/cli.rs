@@ -28,6 +28,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::worker;
+use crate::printable::printable_lines;
 use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
 
 /// Language models with a lasting emotional state.
@@ -147,10 +148,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-/// Tells something on standard error, if anybody reads it.
+/// Tells something on standard error, if anybody reads it. Whatever in it is from a file or a name
+/// does not act on the terminal.
 fn complain(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable_lines(text));
 }
 
 /// Whether a reader such as `head` has had enough.

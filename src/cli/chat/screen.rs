@@ -4,8 +4,8 @@ use std::io::Write;
 
 use console::{Style, Term};
 
-use crate::cli::complain;
 use crate::emotion::{EmotionSnapshot, Quadrant};
+use crate::printable::printable_lines;
 
 /// Cells on either side of a bar's middle.
 const HALF: usize = 5;
@@ -54,7 +54,8 @@ impl Screen {
     /// Tells what went wrong.
     pub fn error(text: &str) {
         let red = Style::new().for_stderr().red();
-        complain(&red.apply_to(text).to_string());
+        let text = printable_lines(text);
+        let _ = writeln!(std::io::stderr(), "{}", red.apply_to(text));
     }
 
     /// A piece of a reply.

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Options {
     /// end of the prompt, at the prompt's last token, or over a greedy reply.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
     at: ReadAt,
-    /// The format of the files: safetensors, pt or gguf.
+    /// The format of the files: safetensors, pt, npz or gguf.
     #[arg(long, default_value = "safetensors", value_parser = format)]
     format: VectorFormat,
     /// Mean norm of the vectors, in units of the residual stream's median norm.
@@ -64,10 +64,17 @@ fn layer(text: &str) -> Result<Layer, String> {
 }
 
 fn format(name: &str) -> Result<VectorFormat, String> {
-    VectorFormat::from_extension(name).ok_or_else(|| {
-        let known: Vec<_> = VectorFormat::ALL.iter().map(|f| f.extension()).collect();
-        format!("known are {}", known.join(", "))
-    })
+    let known = || {
+        VectorFormat::ALL
+            .into_iter()
+            .filter(|format| format.names_layers())
+    };
+    VectorFormat::from_extension(name)
+        .filter(|format| format.names_layers())
+        .ok_or_else(|| {
+            let known: Vec<_> = known().map(VectorFormat::extension).collect();
+            format!("known are {}", known.join(", "))
+        })
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
