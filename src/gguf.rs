@@ -165,10 +165,7 @@ fn metadata<'a>(
     Ok(metadata)
 }
 
-fn tensor_infos<'a>(
-    cursor: &mut Cursor<'a>,
-    count: u64,
-) -> Result<Vec<TensorInfo<'a>>, GgufError> {
+fn tensor_infos<'a>(cursor: &mut Cursor<'a>, count: u64) -> Result<Vec<TensorInfo<'a>>, GgufError> {
     let mut infos = Vec::new();
     let mut seen = HashSet::new();
     for _ in 0..count {

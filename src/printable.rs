@@ -100,14 +100,23 @@ mod tests {
     fn what_acts_on_a_terminal_is_shown_as_an_escape() {
         for (text, shown) in [
             ("plain, ünïcode 語 🙂", "plain, ünïcode 語 🙂"),
-            ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
+            (
+                "\u{1b}[2J\u{1b}]0;title\u{7}",
+                "\\u{1b}[2J\\u{1b}]0;title\\u{7}",
+            ),
             ("one\nhint: two\r", "one\\nhint: two\\r"),
             ("\u{9b}31m\u{7f}", "\\u{9b}31m\\u{7f}"),
             ("gpj.\u{202e}fdp", "gpj.\\u{202e}fdp"),
-            ("\u{2066}a\u{2069}\u{200f}\u{61c}", "\\u{2066}a\\u{2069}\\u{200f}\\u{61c}"),
+            (
+                "\u{2066}a\u{2069}\u{200f}\u{61c}",
+                "\\u{2066}a\\u{2069}\\u{200f}\\u{61c}",
+            ),
             ("a\u{2028}b\u{e0041}", "a\\u{2028}b\\u{e0041}"),
             // Joiners belong to words and pictures.
-            ("👩\u{200d}🚀 می\u{200c}خواهم", "👩\u{200d}🚀 می\u{200c}خواهم"),
+            (
+                "👩\u{200d}🚀 می\u{200c}خواهم",
+                "👩\u{200d}🚀 می\u{200c}خواهم",
+            ),
         ] {
             assert_eq!(printable(text), shown);
         }

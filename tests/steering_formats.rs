@@ -110,10 +110,16 @@ fn python_layered_vectors_are_read_bit_for_bit() {
     assert_eq!(beside.model_hint(), Some("llama"));
     let nested = read("nested.pt").unwrap();
     assert_eq!(nested.model_hint(), Some("llama"));
-    assert_eq!(bits(&read("layer_zero.gguf").unwrap()), bits(&layered(&[0, 1])));
+    assert_eq!(
+        bits(&read("layer_zero.gguf").unwrap()),
+        bits(&layered(&[0, 1]))
+    );
     let published = read("easysteer.gguf").unwrap();
     assert_eq!(bits(&published), bits(&layered(&[0, 1, 2])));
-    assert_eq!((published.model_hint(), published.layer_count()), (None, Some(3)));
+    assert_eq!(
+        (published.model_hint(), published.layer_count()),
+        (None, Some(3))
+    );
     for name in ["slices.pt", "strided.pt"] {
         assert_eq!(bits(&read(name).expect(name)), bits(&layered(&[1, 2])));
     }
@@ -253,7 +259,10 @@ fn a_matrix_is_for_all_layers_or_hidden_states() {
         let states = vector.clone().for_layers(2).unwrap();
         let after: Vec<_> = states.rows().map(|(k, row)| (k, row.to_vec())).collect();
         assert_eq!(after, [(Some(0), row(1)), (Some(1), row(2))]);
-        assert_eq!(vector.clone().with_rows_as(StackedRows::HiddenStates), Ok(states));
+        assert_eq!(
+            vector.clone().with_rows_as(StackedRows::HiddenStates),
+            Ok(states)
+        );
         let refused = vector.for_layers(4).unwrap_err();
         assert_eq!(
             refused.to_string(),

@@ -224,8 +224,14 @@ fn a_pack_is_many_emotions() {
     .unwrap();
     let names: Vec<_> = library.emotions().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["calm", "joy"]);
-    assert_eq!(layers(&library, "calm"), [(0, 2_f64.sqrt()), (1, 5_f64.sqrt())]);
-    assert_eq!(layers(&library, "joy"), [(0, 5_f64.sqrt()), (1, 8_f64.sqrt())]);
+    assert_eq!(
+        layers(&library, "calm"),
+        [(0, 2_f64.sqrt()), (1, 5_f64.sqrt())]
+    );
+    assert_eq!(
+        layers(&library, "joy"),
+        [(0, 5_f64.sqrt()), (1, 8_f64.sqrt())]
+    );
 
     // What the manifest takes from a pack is all that is taken.
     let taken = "layer = 1\n[emotions.excited]\nfile = \"set.safetensors\"\nvector = \"joy\"\n\
@@ -297,7 +303,12 @@ fn a_layer_that_a_files_name_tells_is_used_or_refused() {
     let row = [1.0, 0.0, 0.0];
     // Without a name that tells it, the default layer is 4.
     assert_eq!(layers(vec![bare("calm.pt", &row)]), Ok(vec![4]));
-    for name in ["calm_layer-6.pt", "calm-layer6.pt", "calm_L6.pt", "layer_6_calm.pt"] {
+    for name in [
+        "calm_layer-6.pt",
+        "calm-layer6.pt",
+        "calm_L6.pt",
+        "layer_6_calm.pt",
+    ] {
         assert_eq!(layers(vec![bare(name, &row)]), Ok(vec![6]), "{name}");
     }
     for name in ["task_vector_layer-6.pt", "Layer 6.pt", "blk.6.pt"] {
@@ -338,7 +349,9 @@ fn a_layer_that_a_files_name_tells_is_used_or_refused() {
 #[test]
 fn a_matrix_is_read_for_the_model() {
     let rows = |count: usize| -> Vec<Vec<f32>> {
-        (0..count).map(|row| vec![row as f32 + 1.0, 0.0, 0.0]).collect()
+        (0..count)
+            .map(|row| vec![row as f32 + 1.0, 0.0, 0.0])
+            .collect()
     };
     let matrix = |count| {
         let vector = SteeringVector::stacked(rows(count)).unwrap();
@@ -373,8 +386,11 @@ fn names_from_outside_are_shown_without_what_acts_on_a_terminal() {
             bare(name, &[1.0; 4]),
             file(
                 "vectors.toml",
-                format!("[emotions.calm]\nfile = {:?}", "calm\\u001b[31m\\u202e\\n.pt")
-                    .replace("\\\\", "\\"),
+                format!(
+                    "[emotions.calm]\nfile = {:?}",
+                    "calm\\u001b[31m\\u202e\\n.pt"
+                )
+                .replace("\\\\", "\\"),
             ),
         ],
         vec![file("vectors.toml", "[emotions.\"a\\u001b[2J\"]\n")],

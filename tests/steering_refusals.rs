@@ -404,7 +404,8 @@ fn hand_made_archives_are_refused() {
 /// `(shape, dtype, fortran, data)` as numpy's protocol 2 has it.
 fn numpy(dtype: &str, order: &str, shape: &[u8], data: &[u8]) -> Vec<u8> {
     let mut pickle =
-        b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R(K\x01".to_vec();
+        b"\x80\x02cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R(K\x01"
+            .to_vec();
     pickle.extend(shape);
     pickle.extend(b"cnumpy\ndtype\nX");
     pickle.extend((dtype.len() as u32).to_le_bytes());
@@ -439,7 +440,11 @@ fn numpy_arrays_that_are_not_plain_numbers_are_refused() {
         b"J\xFF\xFF\xFF\xFF\x85",
         b"N",
     ] {
-        assert_eq!(refused(&numpy("f4", "<", shape, data)), "malformed", "{shape:?}");
+        assert_eq!(
+            refused(&numpy("f4", "<", shape, data)),
+            "malformed",
+            "{shape:?}"
+        );
     }
     let nine = [&b"(K\x02"[..], &b"K\x01".repeat(8), b"t"].concat();
     assert_eq!(refused(&numpy("f4", "<", &nine, data)), "limit_exceeded");
@@ -454,23 +459,43 @@ fn numpy_arrays_that_are_not_plain_numbers_are_refused() {
         ("f0", "malformed"),
         ("i0", "malformed"),
     ] {
-        assert_eq!(refused(&numpy(dtype, "<", b"K\x02\x85", data)), kind, "{dtype}");
+        assert_eq!(
+            refused(&numpy(dtype, "<", b"K\x02\x85", data)),
+            kind,
+            "{dtype}"
+        );
     }
     assert_eq!(refused(&numpy("f4", "?", b"K\x02\x85", data)), "malformed");
     // Data that is no bytes, a character that is no byte, an encoding of another kind.
-    assert_eq!(refused(&numpy("f4", "<", b"K\x02\x85", b"K\x01")), "malformed");
+    assert_eq!(
+        refused(&numpy("f4", "<", b"K\x02\x85", b"K\x01")),
+        "malformed"
+    );
     let encoded = |text: &[u8], encoding: &[u8]| {
-        [b"c_codecs\nencode\nX", &(text.len() as u32).to_le_bytes()[..], text, encoding, b"\x86R"]
-            .concat()
+        [
+            b"c_codecs\nencode\nX",
+            &(text.len() as u32).to_le_bytes()[..],
+            text,
+            encoding,
+            b"\x86R",
+        ]
+        .concat()
     };
     let latin1 = b"X\x06\0\0\0latin1";
     let wide = encoded("\0\0\u{80}\u{3f}\0\0\0\u{100}".as_bytes(), latin1);
     assert_eq!(refused(&numpy("f4", "<", b"K\x02\x85", &wide)), "malformed");
     let text = encoded("\0\0\u{80}\u{3f}\0\0\0\u{40}".as_bytes(), latin1);
-    let vector = parse(VectorFormat::Pt, &pt(&numpy("f4", "<", b"K\x02\x85", &text))).unwrap();
+    let vector = parse(
+        VectorFormat::Pt,
+        &pt(&numpy("f4", "<", b"K\x02\x85", &text)),
+    )
+    .unwrap();
     assert_eq!(vector.row(0).unwrap(), [1.0, 2.0]);
     let rot13 = encoded(b"abcdefgh", b"X\x05\0\0\0rot13");
-    assert_eq!(refused(&numpy("f4", "<", b"K\x02\x85", &rot13)), "malformed");
+    assert_eq!(
+        refused(&numpy("f4", "<", b"K\x02\x85", &rot13)),
+        "malformed"
+    );
     // Only what arrays are made of can be called, and only so.
     for pickle in [
         &b"\x80\x02cnumpy\nndarray\n)R."[..],
@@ -566,10 +591,16 @@ fn hand_made_npy_files_are_refused() {
         assert_eq!(refused(&npy("<f4", shape, data)), "malformed", "{shape}");
     }
     assert_eq!(refused(&npy("<f4", "(0,)", &[])), "empty");
-    assert_eq!(refused(&npy("<f4", "(0, 1000000000)", &[])), "limit_exceeded");
+    assert_eq!(
+        refused(&npy("<f4", "(0, 1000000000)", &[])),
+        "limit_exceeded"
+    );
     assert_eq!(refused(&npy("<f4", "(1000000000, 0)", &[])), "empty");
     assert_eq!(refused(&npy("|O", "(1,)", &one)), "unsupported_type");
-    assert_eq!(refused(&npy("<f4", "(1,)", &f32::NAN.to_le_bytes())), "not_finite");
+    assert_eq!(
+        refused(&npy("<f4", "(1,)", &f32::NAN.to_le_bytes())),
+        "not_finite"
+    );
     let mut long = b"\x93NUMPY\x02\0".to_vec();
     long.extend(u32::MAX.to_le_bytes());
     assert_eq!(refused(&long), "limit_exceeded");
@@ -632,7 +663,10 @@ fn an_npz_inflates_no_further_than_vectors_need() {
     assert_eq!(refused(&bomb), "limit_exceeded");
     // A .pt file has nothing that is deflated.
     let pickle = deflated("a/data.pkl", &stored(b"}."), 2, crc32(b"}."));
-    assert_eq!(parse_all(VectorFormat::Pt, &pickle).unwrap_err().kind(), "malformed");
+    assert_eq!(
+        parse_all(VectorFormat::Pt, &pickle).unwrap_err().kind(),
+        "malformed"
+    );
 }
 
 /// Layers and width of a large set: 32 MB of f16.

@@ -22,6 +22,7 @@ use super::progress;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, told};
 use crate::inference::ChatMessage;
+use crate::printable::printable;
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Elpis, GenerationEvent, Session};
 
@@ -172,8 +173,10 @@ impl<'a> Conversation<'a> {
         if self.terminal && !self.quiet {
             let model = self.elpis.model().map(|facts| facts.name.clone());
             let model = model.unwrap_or_default();
-            self.screen
-                .tell(&format!("{model}; /help tells what can be done"))?;
+            self.screen.tell(&format!(
+                "{}; /help tells what can be done",
+                printable(&model)
+            ))?;
         }
         let mut warned = false;
         loop {

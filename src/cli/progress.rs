@@ -12,6 +12,7 @@ use crate::Elpis;
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::hub::{DownloadProgress, NoProgress};
+use crate::printable::printable;
 use crate::runtime::{ElpisBuilder, load_backend};
 use crate::settings::Settings;
 
@@ -133,7 +134,7 @@ impl DownloadProgress for Bars {
         self.with(|bars| {
             let bar = ProgressBar::new(total).with_style(style);
             let bar = self.screen.insert_before(&self.spinner, bar);
-            bar.set_message(file.to_owned());
+            bar.set_message(printable(file).into_owned());
             bar.set_position(done);
             bars.push((file.to_owned(), bar));
         });

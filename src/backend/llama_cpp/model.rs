@@ -231,15 +231,29 @@ impl Model {
         }
     }
 
+    /// Architecture, parameters and quantisation. llama.cpp's own words guess the parameters by the
+    /// number of layers.
     fn description(&self) -> String {
-        let mut buffer = [0; 256];
-        // SAFETY: the buffer's true length is passed; the call terminates it.
-        unsafe {
-            sys::llama_model_desc(self.as_ptr(), buffer.as_mut_ptr(), buffer.len());
-            CStr::from_ptr(buffer.as_ptr())
-        }
-        .to_string_lossy()
-        .into_owned()
+        // SAFETY: plain queries of a live model; the name is a static text.
+        let quantisation =
+            unsafe { CStr::from_ptr(sys::llama_ftype_name(sys::llama_model_ftype(self.as_ptr()))) };
+        let architecture = self.loaded.meta_val_str("general.architecture");
+        format!(
+            "{} {} {}",
+            architecture.unwrap_or_default(),
+            parameters(self.loaded.n_params()),
+            quantisation.to_string_lossy()
+        )
+    }
+}
+
+/// A number of parameters as models are called by it.
+fn parameters(count: u64) -> String {
+    let count = count as f64;
+    if count < 1e9 {
+        format!("{:.1}M", count / 1e6)
+    } else {
+        format!("{:.1}B", count / 1e9)
     }
 }
 
@@ -346,6 +360,17 @@ mod tests {
         for said in [true, false] {
             assert_eq!(mapped(Some(said), cpu, -1, said), said);
             assert_eq!(mapped(Some(said), gpu, -1, !said), said);
+        }
+    }
+
+    #[test]
+    fn parameters_are_told_as_models_are_called() {
+        for (count, told) in [
+            (134_515_008, "134.5M"),
+            (1_400_000, "1.4M"),
+            (8_030_000_000, "8.0B"),
+        ] {
+            assert_eq!(parameters(count), told);
         }
     }
 

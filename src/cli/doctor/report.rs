@@ -9,6 +9,7 @@ use super::{ModelView, gibibytes};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::{available_backends, environment};
 use crate::cli::library::vector_line;
+use crate::printable::{printable, printable_json, printable_lines};
 use crate::settings::LoadedSettings;
 
 /// Everything that was found.
@@ -21,8 +22,8 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     pub(super) fn write_json(&self, out: &mut impl Write) -> std::io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, &self.as_json())?;
-        writeln!(out)
+        let text = serde_json::to_string_pretty(&self.as_json())?;
+        writeln!(out, "{}", printable_json(&text))
     }
 
     fn as_json(&self) -> Value {
@@ -54,7 +55,15 @@ impl Report<'_> {
         })
     }
 
+    /// Names of models, files and devices are from outside, and so are the settings.
     pub(super) fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let mut text = Vec::new();
+        self.write(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        out.write_all(printable_lines(&text).as_bytes())
+    }
+
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "elpis {}", env!("CARGO_PKG_VERSION"))?;
         let backends: Vec<_> = available_backends().iter().map(|b| b.as_str()).collect();
         writeln!(out, "\nbackends\n  {}", backends.join(", "))?;
@@ -113,7 +122,9 @@ fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
     writeln!(
         out,
         "  {}: {} on {}",
-        facts.name, facts.description, facts.backend
+        printable(&facts.name),
+        printable(&facts.description),
+        facts.backend
     )?;
     writeln!(
         out,

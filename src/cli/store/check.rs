@@ -4,10 +4,11 @@ use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::cli::Failure;
 use crate::cli::fault::Fault;
+use crate::cli::{Failure, complain};
 use crate::emotion::relive;
 use crate::inference::SessionId;
+use crate::printable::printable_path;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
 pub(super) fn check(file: &Path) -> Result<(), Failure> {
@@ -19,7 +20,7 @@ pub(super) fn check(file: &Path) -> Result<(), Failure> {
         match check_session(&store, session) {
             Ok(count) => entries += count,
             Err(error) => {
-                eprintln!("elpis: {error}");
+                complain(&format!("elpis: {error}"));
                 wrong += 1;
             }
         }
@@ -36,7 +37,7 @@ pub(super) fn check(file: &Path) -> Result<(), Failure> {
     writeln!(
         stdout(),
         "{}: {} sessions, {entries} journal entries, whole",
-        file.display(),
+        printable_path(file),
         sessions.len()
     )?;
     Ok(())

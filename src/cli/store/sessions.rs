@@ -7,6 +7,7 @@ use crate::cli::Failure;
 use crate::cli::fault::Fault;
 use crate::clock::{Clock, SystemClock};
 use crate::inference::SessionId;
+use crate::printable::printable;
 use crate::settings::StoreSettings;
 use crate::store::{SessionChange, SqliteStore, StateStore};
 
@@ -22,8 +23,12 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
         let mood = kept.tracker.snapshot_at(now);
         writeln!(
             out,
-            "{session}\t{}\tvalence {:+.2}\tarousal {:+.2}\t{} journal entries",
-            mood.quadrant, mood.valence, mood.arousal, kept.entries
+            "{}\t{}\tvalence {:+.2}\tarousal {:+.2}\t{} journal entries",
+            printable(session.as_str()),
+            mood.quadrant,
+            mood.valence,
+            mood.arousal,
+            kept.entries
         )?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use super::model::ModelOptions;
 use super::{Failure, Fault, replace};
 use crate::actors::steering::{library_context, read_folder};
+use crate::printable::printable_path;
 use crate::steering::{BlendOptions, MANIFEST_FILE};
 use crate::training::{CalibrateOptions, Calibration, Measured, calibrate};
 
@@ -80,8 +81,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     })?;
     let file = options.vectors.join(MANIFEST_FILE);
     if !options.dry_run {
-        let text =
-            with_caps(&manifest, &found).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = with_caps(&manifest, &found).map_err(|error| Fault::at(&file)(error))?;
         replace(&file, text.as_bytes()).map_err(Fault::unwritable(&file))?;
     }
     let mut out = stdout().lock();
@@ -91,7 +91,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     }
     print(&mut out, &found)?;
     if !options.dry_run {
-        writeln!(out, "\ncaps written to {}", file.display())?;
+        writeln!(out, "\ncaps written to {}", printable_path(&file))?;
     }
     Ok(())
 }

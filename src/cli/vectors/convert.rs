@@ -75,13 +75,13 @@ pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     match layer_in_stem(&stem).0 {
         Told::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
-        Told::Unclear(reason) if vector.is_bare() => Err(Fault::at(file)(
-            FormatError::UnclearLayer {
+        Told::Unclear(reason) if vector.is_bare() => {
+            Err(Fault::at(file)(FormatError::UnclearLayer {
                 tensor: crate::printable::printable(&stem).into_owned(),
                 reason,
-            },
-        )
-        .into()),
+            })
+            .into())
+        }
         _ => Ok(None),
     }
 }

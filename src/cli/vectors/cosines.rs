@@ -139,7 +139,10 @@ mod tests {
     fn shown(name: &str, rows: &[(usize, [f32; 2])]) -> Shown {
         Shown {
             name: name.to_owned(),
-            rows: rows.iter().map(|&(k, row)| (Some(k), row.to_vec())).collect(),
+            rows: rows
+                .iter()
+                .map(|&(k, row)| (Some(k), row.to_vec()))
+                .collect(),
         }
     }
 
@@ -164,7 +167,10 @@ mod tests {
         print(&mut out, &vectors, &found).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("mean over"), "{text}");
-        let row = text.lines().find(|line| line.starts_with("excited")).unwrap();
+        let row = text
+            .lines()
+            .find(|line| line.starts_with("excited"))
+            .unwrap();
         let cells: Vec<_> = row.split_whitespace().collect();
         assert_eq!(cells, ["excited", "-1.000", "1", "+0.000", "-", "-"]);
     }
@@ -177,7 +183,10 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, &vectors, &of(&vectors)).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("20 most alike or opposite of 36 pairs"), "{text}");
+        assert!(
+            text.contains("20 most alike or opposite of 36 pairs"),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 22);
         assert!(text.contains("e7 and e8"), "{text}");
     }

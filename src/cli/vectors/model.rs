@@ -106,7 +106,6 @@ impl ModelChoice {
             _runtime: runtime,
         })
     }
-
 }
 
 impl ModelOptions {

@@ -11,6 +11,7 @@ use super::model::ModelOptions;
 use super::staged::Staged;
 use super::{Failure, Fault};
 use crate::actors::steering::is_library_file;
+use crate::printable::{printable_json, printable_path};
 use crate::steering::VectorFormat;
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
 
@@ -99,11 +100,15 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     staged.publish()?;
     let mut out = stdout().lock();
     if options.json {
-        writeln!(out, "{}", as_json(&trained, &options.output))?;
+        let json = as_json(&trained, &options.output).to_string();
+        writeln!(out, "{}", printable_json(&json))?;
         return Ok(());
     }
     print(&mut out, &trained)?;
-    writeln!(out, "\nwritten to {}", options.output.display())?;
+    writeln!(out, "\nwritten to {}", printable_path(&options.output))?;
+    for doubt in trained.doubts() {
+        writeln!(out, "note: {doubt}")?;
+    }
     Ok(())
 }
 
@@ -138,6 +143,11 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
         "folder": folder,
         "layer": trained.layer,
         "emotions": trained.vectors.keys().collect::<Vec<_>>(),
+        "pairs": trained.evidence.iter().map(|(emotion, evidence)| {
+            let counts = json!({ "pairs": evidence.pairs, "held_out": evidence.held_out });
+            (emotion.clone(), counts)
+        }).collect::<std::collections::BTreeMap<_, _>>(),
+        "notes": trained.doubts(),
         "layers": trained.scores.iter().map(|score| json!({
             "layer": score.layer,
             "mean": score.mean,
@@ -159,8 +169,8 @@ fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
         if taken && !force {
             return Err(format!(
                 "{} holds {} already; --force replaces it",
-                folder.display(),
-                name.display()
+                printable_path(folder),
+                printable_path(Path::new(&name))
             )
             .into());
         }

@@ -395,9 +395,11 @@ impl<'a> Contents<'a> {
         let shapes: BTreeSet<_> = self.arrays.iter().map(|(_, a)| a.squeezed()).collect();
         let names: Option<Vec<String>> = self.arrays.iter().map(|(n, _)| n.emotion()).collect();
         let names = names.filter(|_| shapes.len() == 1)?;
-        let vectors = self.arrays.iter().zip(names).map(|((name, array), emotion)| {
-            Ok((emotion, self.vector(name, array)?))
-        });
+        let vectors = self
+            .arrays
+            .iter()
+            .zip(names)
+            .map(|((name, array), emotion)| Ok((emotion, self.vector(name, array)?)));
         Some(unique(vectors).map(VectorFile::Pack))
     }
 

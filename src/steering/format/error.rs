@@ -123,7 +123,9 @@ pub enum FormatError {
         emotions: Vec<String>,
     },
     /// A pack names another number of emotions than it has vectors.
-    #[error("the pack names {emotions} emotions for vectors of shape {shape:?}, must be one for each")]
+    #[error(
+        "the pack names {emotions} emotions for vectors of shape {shape:?}, must be one for each"
+    )]
     EmotionCount {
         /// How many names there are.
         emotions: usize,

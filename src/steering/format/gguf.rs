@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use super::array::{Array, Bytes, Element, Number};
-use crate::cursor::Cursor;
 use super::contents::{Contents, Entry, MAX_ARRAYS};
 use super::{FormatError, VectorFile, encode, shown};
+use crate::cursor::Cursor;
 use crate::gguf::{DEFAULT_ALIGNMENT, Header, Limits, TensorInfo, TensorType, Value};
 use crate::steering::vector::SteeringVector;
 
@@ -76,7 +76,11 @@ fn check_overlap(infos: &[TensorInfo<'_>]) -> Result<(), FormatError> {
         {
             return Err(FormatError::malformed(
                 WHAT,
-                format!("tensors {:?} and {:?} overlap", shown(a.name), shown(b.name)),
+                format!(
+                    "tensors {:?} and {:?} overlap",
+                    shown(a.name),
+                    shown(b.name)
+                ),
             ));
         }
     }

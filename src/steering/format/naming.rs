@@ -193,7 +193,9 @@ fn told_after(pieces: &[Piece<'_>], index: usize, word: &str) -> Option<(Told, u
         match piece.kind {
             Kind::Number => break piece,
             Kind::Other => between = piece.text,
-            Kind::Word if !filled && FILLERS.contains(&piece.text.to_ascii_lowercase().as_str()) => {
+            Kind::Word
+                if !filled && FILLERS.contains(&piece.text.to_ascii_lowercase().as_str()) =>
+            {
                 filled = true;
                 between = "";
             }
@@ -324,9 +326,27 @@ mod tests {
     #[test]
     fn other_names_tell_nothing() {
         for name in [
-            "", "vector", "weight", "bias", "v", "v10", "vector_10", "task-3", "h100_calm", "h2o",
-            "player_10", "multilayer", "all_layers", "layer", "layer_norm_10", "mid_layer", "calm",
-            "experts.3", "10b", "7B-model", "语言_10",
+            "",
+            "vector",
+            "weight",
+            "bias",
+            "v",
+            "v10",
+            "vector_10",
+            "task-3",
+            "h100_calm",
+            "h2o",
+            "player_10",
+            "multilayer",
+            "all_layers",
+            "layer",
+            "layer_norm_10",
+            "mid_layer",
+            "calm",
+            "experts.3",
+            "10b",
+            "7B-model",
+            "语言_10",
         ] {
             assert_eq!(layer_told(name), Told::Nothing, "{name}");
         }

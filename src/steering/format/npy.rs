@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use super::array::{Bytes, MAX_DIMENSIONS};
-use crate::cursor::Cursor;
 use super::contents::{Contents, Entry};
 use super::numpy::{self, DType};
 use super::{FormatError, VectorFile, arrays, shown, within};
+use crate::cursor::Cursor;
 use crate::steering::vector::SteeringVector;
 
 const WHAT: &str = "the npy header";

@@ -208,11 +208,25 @@ mod tests {
         assert_eq!(of("|i1", &[255]), Some(-1));
         assert_eq!(of("<u8", &u64::MAX.to_le_bytes()), None);
         assert_eq!(of("|b1", &[1]), Some(1));
-        let utf32: Vec<u8> = "joy\0".chars().flat_map(|c| (c as u32).to_be_bytes()).collect();
+        let utf32: Vec<u8> = "joy\0"
+            .chars()
+            .flat_map(|c| (c as u32).to_be_bytes())
+            .collect();
         assert_eq!(text(&utf32, DType::of(">U4").unwrap()).unwrap(), "joy");
         assert_eq!(text(b"joy\0\0", DType::of("|S5").unwrap()).unwrap(), "joy");
         assert_eq!(text(&[0, 0, 0xD8, 0], DType::of("<U1").unwrap()), None);
-        for odd in ["", "<", "<f", "O8", "|O", "<V2", "f4x", "<c8", "<m8[ns]", "<f99999999999999999999"] {
+        for odd in [
+            "",
+            "<",
+            "<f",
+            "O8",
+            "|O",
+            "<V2",
+            "f4x",
+            "<c8",
+            "<m8[ns]",
+            "<f99999999999999999999",
+        ] {
             assert_eq!(DType::of(odd), None, "{odd}");
         }
     }

@@ -109,10 +109,7 @@ impl<'a> Reader<'_, 'a> {
         self.contents(pairs)?.finish()
     }
 
-    fn contents(
-        &mut self,
-        pairs: Vec<(Key<'a>, Node<'a>)>,
-    ) -> Result<Contents<'a>, FormatError> {
+    fn contents(&mut self, pairs: Vec<(Key<'a>, Node<'a>)>) -> Result<Contents<'a>, FormatError> {
         within("number of entries", pairs.len() as u64, 2 * MAX_ARRAYS)?;
         let mut contents = Contents::default();
         for (key, node) in pairs {
@@ -138,14 +135,11 @@ impl<'a> Reader<'_, 'a> {
             let name = key.to_string();
             match node {
                 Node::Dict(inner) => {
-                    let emotion = emotion_name(&name).ok_or_else(|| FormatError::EmotionName {
-                        name: shown(&name),
-                    })?;
+                    let emotion = emotion_name(&name)
+                        .ok_or_else(|| FormatError::EmotionName { name: shown(&name) })?;
                     vectors.push(match self.contents(inner)?.finish()? {
                         VectorFile::One(vector) => Ok((emotion, vector)),
-                        VectorFile::Pack(_) => Err(FormatError::EmotionName {
-                            name: shown(&name),
-                        }),
+                        VectorFile::Pack(_) => Err(FormatError::EmotionName { name: shown(&name) }),
                     });
                 }
                 // The names once more, or a remark.
@@ -249,13 +243,12 @@ impl<'a> Reader<'_, 'a> {
             )));
         }
         // The last element's place; none if the tensor is empty.
-        let last = tensor
-            .shape
-            .iter()
-            .zip(&tensor.strides)
-            .try_fold(tensor.offset, |place, (&size, &stride)| {
+        let last = tensor.shape.iter().zip(&tensor.strides).try_fold(
+            tensor.offset,
+            |place, (&size, &stride)| {
                 place.checked_add(stride.checked_mul(size.saturating_sub(1))?)
-            });
+            },
+        );
         if count > 0 && last.is_none_or(|last| last >= storage.elements) {
             return Err(bad(format!(
                 "reaches past its storage of {} values (offset {}, strides {:?}, shape {:?})",

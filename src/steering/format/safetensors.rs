@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
 use super::array::{Array, Bytes, Element, MAX_DIMENSIONS, Number};
-use crate::cursor::Cursor;
 use super::contents::{Contents, Entry, MAX_ARRAYS, Meaning};
 use super::{FormatError, VectorFile, array_name, arrays, shown, within};
+use crate::cursor::Cursor;
 use crate::steering::vector::SteeringVector;
 
 /// Longest JSON header: a thousand tensors need about a tenth of it, and what its parser
@@ -58,7 +58,10 @@ fn described(key: &str, value: &str) -> Option<Entry<'static>> {
                     other => other.to_string(),
                 })
                 .collect(),
-            None => value.split(',').map(|item| item.trim().to_owned()).collect(),
+            None => value
+                .split(',')
+                .map(|item| item.trim().to_owned())
+                .collect(),
         }
     };
     match Meaning::of(key) {

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-use crate::cursor::Cursor;
 use super::{FormatError, shown, within};
+use crate::cursor::Cursor;
 
 const WHAT: &str = "the zip archive";
 const LOCAL: u32 = 0x0403_4b50;

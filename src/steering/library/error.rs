@@ -102,7 +102,10 @@ pub enum LibraryError {
         layers: Vec<usize>,
     },
     /// A file's name tells a layer in a way that cannot be used, and nothing else tells it.
-    #[error("{}: the file's name tells no clear layer: {reason}; name it layer-N", printable(file))]
+    #[error(
+        "{}: the file's name tells no clear layer: {reason}; name it layer-N",
+        printable(file)
+    )]
     UnclearLayer {
         /// The file.
         file: String,
