@@ -39,8 +39,25 @@ struct Inspected {
     pack: bool,
     /// The layer that its name tells.
     told: Option<usize>,
-    /// Factor on all vectors of its folder.
+    used: Used,
+}
+
+/// How the manifest has the vectors of its folder used.
+#[derive(Clone, Copy)]
+struct Used {
+    /// Factor on all of them.
     scale: f64,
+    /// Where one without a layer goes, if the manifest says.
+    layer: Option<usize>,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            layer: None,
+        }
+    }
 }
 
 /// A vector as it is compared with others.
@@ -127,7 +144,7 @@ impl Found {
         if path.is_dir() {
             self.add_folder(path, model);
         } else {
-            self.add_file(path, 1.0, model);
+            self.add_file(path, Used::default(), model);
         }
     }
 
@@ -135,9 +152,9 @@ impl Found {
         self.bad.push((path.to_owned(), failure));
     }
 
-    fn add_file(&mut self, path: &Path, scale: f64, model: Option<&Model>) {
+    fn add_file(&mut self, path: &Path, used: Used, model: Option<&Model>) {
         self.count += 1;
-        match inspect(path, scale).and_then(|file| file.fit(model)) {
+        match inspect(path, used).and_then(|file| file.fit(model)) {
             Ok(file) => self.good.push(file),
             Err(failure) => self.refuse(path, failure),
         }
@@ -152,17 +169,20 @@ impl Found {
             }
         };
         let manifest = folder.join(MANIFEST_FILE);
-        let mut scale = 1.0;
+        let mut used = Used::default();
         if names.iter().any(|name| name == MANIFEST_FILE) {
             self.count += 1;
             match read_manifest(&manifest) {
-                Ok(read) => scale = read.scale,
+                Ok(read) => {
+                    used.scale = read.scale;
+                    used.layer = read.layers.and_then(|layers| layers.first().copied());
+                }
                 Err(failure) => self.refuse(&manifest, failure),
             }
         }
         let before = self.bad.len();
         for name in names.iter().filter(|name| *name != MANIFEST_FILE) {
-            self.add_file(&folder.join(name), scale, model);
+            self.add_file(&folder.join(name), used, model);
         }
         // Files that are sound by themselves may still be no set for this model.
         if let Some(model) = model
@@ -228,7 +248,7 @@ fn as_set(folder: &Path, names: &[String], context: &LibraryContext) -> Result<(
     Ok(())
 }
 
-fn inspect(path: &Path, scale: f64) -> Result<Inspected, Failure> {
+fn inspect(path: &Path, used: Used) -> Result<Inspected, Failure> {
     let format = format_of(path)?;
     let (vectors, pack) = match read(path)? {
         VectorFile::One(vector) => {
@@ -252,7 +272,7 @@ fn inspect(path: &Path, scale: f64) -> Result<Inspected, Failure> {
         vectors,
         pack,
         told,
-        scale,
+        used,
     })
 }
 
@@ -370,14 +390,14 @@ impl Inspected {
                     .map(|&x| f64::from(x).powi(2))
                     .sum::<f64>()
                     .sqrt();
-                // A vector without a layer goes where the settings say.
-                let place =
-                    layer.or_else(|| model?.context.default_layer.filter(|_| vector.is_bare()));
+                // A vector without a layer goes where the manifest or the settings say.
+                let usual = || self.used.layer.or_else(|| model?.context.default_layer);
+                let place = layer.or_else(|| usual().filter(|_| vector.is_bare()));
                 let residual = norms.and_then(|norms| norms.get(place?));
                 Row {
                     layer,
                     norm,
-                    share: residual.map(|&residual| norm * self.scale / f64::from(residual)),
+                    share: residual.map(|&residual| norm * self.used.scale / f64::from(residual)),
                 }
             })
             .collect()
