@@ -1,13 +1,10 @@
 //! Git LFS pointers: small texts that stand in a repository for a large file which was never
 //! fetched (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
 
-use std::io::Read;
-use std::path::Path;
-
 /// What every pointer begins with.
 const BEGINNING: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Longest pointer by its specification.
-const MAX_BYTES: u64 = 1024;
+const MAX_BYTES: usize = 1024;
 
 /// A pointer in place of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,20 +17,12 @@ impl LfsPointer {
     /// Reads a file's bytes; `None` if they are no pointer.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_prefix(BEGINNING)?;
-        let text = text.get(..MAX_BYTES as usize).unwrap_or(text);
+        let text = text.get(..MAX_BYTES).unwrap_or(text);
         let size = text
             .split(|&byte| byte == b'\n')
             .find_map(|line| line.strip_prefix(b"size "))
             .and_then(|size| std::str::from_utf8(size).ok()?.trim_end().parse().ok());
         Some(Self { size })
-    }
-
-    /// Reads the beginning of a file; `None` if it is no pointer, or cannot be read.
-    pub(crate) fn in_file(path: &Path) -> Option<Self> {
-        let file = std::fs::File::open(path).ok()?;
-        let mut head = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut head).ok()?;
-        Self::of(&head)
     }
 }
 
@@ -68,10 +57,5 @@ mod tests {
         }
         assert_eq!(LfsPointer::of(b"version 1\nsize 7\n"), None);
         assert_eq!(LfsPointer::of(b""), None);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(LfsPointer::in_file(file.path()), None);
-        std::fs::write(file.path(), pointer).unwrap();
-        assert_eq!(LfsPointer::in_file(file.path()), Some(found));
-        assert_eq!(LfsPointer::in_file(Path::new("/no/such/file")), None);
     }
 }

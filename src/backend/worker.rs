@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Backend, BackendError, LoadOptions};
+use crate::settings::ModelSource;
 
 /// The environment variable that makes a process a worker; its value is the
 /// version of the protocol.
@@ -34,6 +35,9 @@ pub struct WorkerOptions {
     /// How long one call may take before the process counts as hung and is
     /// killed; `None`: for ever. Loading the model is not bounded.
     pub bound: Option<Duration>,
+    /// Whether the process only tries whether it survives the model, which is
+    /// then loaded in this one.
+    pub trial: bool,
 }
 
 /// Serves a model, and does not return, if this process was started as a
@@ -59,6 +63,21 @@ pub fn read_frames(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// Loads a model in a process of its own and lets go of it.
+pub(super) fn try_load(options: &LoadOptions, worker: &WorkerOptions) -> Result<(), BackendError> {
+    match load(options, worker) {
+        Ok(_) => Ok(()),
+        Err(BackendError::WorkerDied { reason }) => Err(BackendError::TrialFailed {
+            path: match &options.source {
+                ModelSource::File(path) | ModelSource::Folder(path) => path.clone(),
+                other => other.to_string().into(),
+            },
+            reason,
+        }),
+        Err(other) => Err(other),
+    }
+}
+
 /// Loads a model in a process of its own.
 #[cfg(unix)]
 pub(super) fn load(
@@ -78,6 +97,10 @@ pub(super) fn load(
 ) -> Result<Box<dyn Backend>, BackendError> {
     Err(BackendError::WorkerUnusable {
         program: worker.program.clone().unwrap_or_default(),
-        reason: "runtime.isolation = \"process\" needs a Unix system".to_owned(),
+        reason: if worker.trial {
+            "model.trust = \"isolate\" needs a Unix system".to_owned()
+        } else {
+            "runtime.isolation = \"process\" needs a Unix system".to_owned()
+        },
     })
 }

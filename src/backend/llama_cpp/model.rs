@@ -1,7 +1,7 @@
 //! Owner of a loaded GGUF model.
 
 use std::ffi::{CStr, CString};
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use llama_cpp_2::model::LlamaModel;
@@ -9,17 +9,19 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::super::digest::WeightsDigest;
+use super::super::gguf;
 use super::super::memory::SystemMemory;
 use super::super::part::Part;
 use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
+use super::guard::{Assertions, Thrown, guarded, throwing};
 use super::log;
-
-const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+use crate::settings::ModelTrust;
 
 /// A model that stays loaded until the last owner is dropped.
 #[derive(Debug)]
 pub(super) struct Model {
     loaded: LlamaModel,
+    path: PathBuf,
     name: String,
     /// See [`ModelFacts::weights_digest`].
     digest: String,
@@ -32,7 +34,9 @@ const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model
 impl Model {
     /// Loads a model file.
     pub(super) fn from_file(path: &Path, options: &LoadOptions) -> Result<Self, BackendError> {
-        check_magic(path)?;
+        if options.model.trust != ModelTrust::Trust {
+            gguf::check(path)?;
+        }
         let name = path.file_stem().map_or_else(
             || path.display().to_string(),
             |stem| stem.to_string_lossy().into_owned(),
@@ -127,16 +131,18 @@ impl Model {
         if let Some(split) = &tensor_split {
             params.tensor_split = split.as_ptr();
         }
-        // SAFETY: `c_path`, `devices` and `tensor_split` outlive the call.
-        let (pointer, log) =
-            log::collecting(|| unsafe { sys::llama_model_load_from_file(c_path.as_ptr(), params) });
-        let pointer = std::ptr::NonNull::new(pointer).ok_or_else(|| {
-            load_error(if log.is_empty() {
-                "llama.cpp gave no reason".to_owned()
-            } else {
-                log.join("; ")
+        let (loaded, log) = log::collecting(|| {
+            // SAFETY: `c_path`, `devices` and `tensor_split` outlive the call.
+            guarded(Assertions::All, || unsafe {
+                throwing::llama_model_load_from_file(c_path.as_ptr(), params)
             })
+        });
+        let pointer = loaded.map_err(|thrown| match thrown {
+            Thrown::Exception(reason) => load_error(reason),
+            assertion @ Thrown::Assertion(_) => assertion.of(path, "llama_model_load_from_file"),
         })?;
+        let pointer =
+            std::ptr::NonNull::new(pointer).ok_or_else(|| load_error(log::reason(&log)))?;
         // SAFETY: `LlamaModel` is a transparent wrapper of a non-null, owned
         // model pointer, which this is.
         let model = unsafe {
@@ -149,6 +155,7 @@ impl Model {
             .unwrap_or_else(|| name.to_owned());
         Ok(Self {
             loaded: model,
+            path: path.to_owned(),
             name,
             digest: String::new(),
         })
@@ -158,6 +165,11 @@ impl Model {
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
         // SAFETY: as in `load`, the wrapper is its pointer.
         unsafe { std::mem::transmute_copy(&self.loaded) }
+    }
+
+    /// The file that it was loaded from, which need not be there any more.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The crate's safe view of the model.
@@ -306,21 +318,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> BackendError {
         path: path.to_owned(),
         reason: error.to_string(),
     }
-}
-
-fn check_magic(path: &Path) -> Result<(), BackendError> {
-    let mut head = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(4).read_to_end(&mut head))
-        .map_err(|error| unreadable(path, &error))?;
-    if head == GGUF_MAGIC {
-        return Ok(());
-    }
-    Err(BackendError::NotAModel {
-        path: path.to_owned(),
-        expected: "GGUF",
-        found: format!("it begins with {:?}", String::from_utf8_lossy(&head)),
-    })
 }
 
 #[cfg(test)]
