@@ -44,11 +44,12 @@ pub fn check(path: &Path) -> Result<(), BackendError> {
     let bytes = HeaderBytes::read(path)?;
     let header = bytes.header(path)?;
     let at = |fault: Fault| fault.of(path);
-    let architecture = kind::check(&header).map_err(at)?;
+    let split = kind::split(&header).map_err(at)?;
+    let architecture = kind::check(&header, split).map_err(at)?;
     tensors::check_places(&header, bytes.length).map_err(at)?;
     let layers = numbers::check(&header, architecture).map_err(at)?;
     let tokens = vocabulary::check(&header).map_err(at)?;
-    let Some(split) = kind::split(&header).map_err(at)? else {
+    let Some(split) = split else {
         return tensors::check_model(&header.tensors, architecture, layers, tokens).map_err(at);
     };
     let parts = parts(path, split)?;
@@ -79,7 +80,8 @@ pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
     let checked = Header::parse(bytes, LIMITS)
         .map_err(Fault::from)
         .and_then(|header| {
-            let architecture = kind::check(&header)?;
+            let split = kind::split(&header)?;
+            let architecture = kind::check(&header, split)?;
             tensors::check_places(&header, length)?;
             let layers = numbers::check(&header, architecture)?;
             let tokens = vocabulary::check(&header)?;
@@ -90,13 +92,6 @@ pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
 
 /// The files of the other parts, which llama.cpp finds by the name of the first.
 fn parts(path: &Path, split: kind::Split) -> Result<Vec<PathBuf>, BackendError> {
-    if split.number > 0 {
-        let kind = GgufKind::Part {
-            number: split.number + 1,
-            count: split.count,
-        };
-        return Err(Fault::Kind(kind).of(path));
-    }
     let named = path.to_str().and_then(Part::of);
     let count = |part: &Part<'_>| part.count.parse() == Ok(split.count);
     match named.filter(|part| part.number == 1 && count(part)) {

@@ -7,7 +7,14 @@ use crate::gguf::{Header, Value};
 
 /// Checks that the file is a whole language model, or the first part of one, and returns its
 /// architecture.
-pub(super) fn check<'a>(header: &Header<'a>) -> Result<&'a str, Fault> {
+pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a str, Fault> {
+    if let Some(split) = split.filter(|split| split.number > 0) {
+        // Such a part says nothing more of the model.
+        return Err(Fault::Kind(GgufKind::Part {
+            number: split.number + 1,
+            count: split.count,
+        }));
+    }
     let key = "general.architecture";
     match header.text("general.type") {
         Some("adapter") => return Err(Fault::Kind(GgufKind::Adapter)),
@@ -47,7 +54,7 @@ pub(super) fn check<'a>(header: &Header<'a>) -> Result<&'a str, Fault> {
     if let Some(Value::Bool(false)) = causal {
         return Err(Fault::Kind(GgufKind::Embedder));
     }
-    if header.tensors.is_empty() && split(header)?.is_none() {
+    if header.tensors.is_empty() && split.is_none() {
         return Err(Fault::Kind(GgufKind::Vocabulary));
     }
     Ok(architecture)
