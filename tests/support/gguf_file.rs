@@ -88,10 +88,6 @@ impl Value {
         Self::Text(text.as_bytes().to_vec())
     }
 
-    pub fn texts(texts: &[&str]) -> Self {
-        Self::Array(TEXT, texts.iter().map(|text| Self::text(text)).collect())
-    }
-
     fn kind(&self) -> u32 {
         match self {
             Self::Number(kind, _) => *kind,
