@@ -27,6 +27,7 @@ mod norms;
 pub(crate) mod part;
 #[cfg(unix)]
 mod process;
+mod prompt;
 pub mod worker;
 
 pub use batch::{Batch, Row, SequenceId};
@@ -37,11 +38,14 @@ pub use facts::{Device, DeviceKind, ModelFacts};
 pub use gguf::check_bytes as check_gguf_bytes;
 pub use gguf::{GgufKind, check as check_gguf};
 pub use layer::BackendLayer;
+pub use prompt::prompt_tokens;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use crate::settings::BackendKind;
+use serde::{Deserialize, Serialize};
+
 use crate::settings::{Isolation, ModelSettings, ModelSource, ModelTrust, Settings};
 use worker::WorkerOptions;
 
@@ -162,6 +166,19 @@ fn sized(mut memory: Vec<u8>, size: usize) -> Vec<u8> {
 /// What is called when a backend dies by itself.
 pub type DeathNotice = Box<dyn FnOnce(BackendError) + Send>;
 
+/// A token that stands for no text, as it is written in chat templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlToken {
+    /// The token.
+    pub token: Token,
+    /// How it is written.
+    pub text: String,
+    /// Whether it takes the white space in front of it along.
+    pub strips_left: bool,
+    /// Whether it takes the white space behind it along.
+    pub strips_right: bool,
+}
+
 /// Text to tokens and back, safe to use from any thread.
 pub trait Tokenizer: Send + Sync + Debug {
     /// Tokenises text. With `parse_special`, control tokens such as
@@ -173,6 +190,27 @@ pub trait Tokenizer: Send + Sync + Debug {
     /// [`BackendError::WorkerDied`] if the tokenizer was in another process
     /// that is gone.
     fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError>;
+
+    /// Tokenises a part of a text: nothing is put in front, and unless it is the `first` part,
+    /// white space at its beginning is not taken for the beginning of a text.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        let _ = first;
+        self.encode(text, parse_special)
+    }
+
+    /// The control tokens that [`encode`](Self::encode) recognises with `parse_special` alone,
+    /// ascending. Texts of users never become one of these.
+    fn control_tokens(&self) -> &[ControlToken] {
+        &[]
+    }
 
     /// Appends the bytes of a token to `out`; control tokens have none.
     fn append_piece(&self, token: Token, out: &mut Vec<u8>);

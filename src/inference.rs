@@ -8,6 +8,7 @@
 mod chat_format;
 mod chat_template;
 mod constraint;
+mod conversation;
 mod generation;
 mod kv_snapshot;
 mod message;
@@ -18,13 +19,16 @@ mod tools;
 
 pub use chat_format::{ChatFormat, ChatFormatError};
 pub use chat_template::{
-    ChatTemplate, CivilDateTime, MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES, RenderOptions,
-    SpecialTokens, TemplateError,
+    ArgumentsForm, ChatTemplate, CivilDateTime, ControlTexts, MAX_RENDERED_BYTES,
+    MAX_TEMPLATE_BYTES, MarkedText, PromptText, RenderOptions, SpecialTokens, TemplateCapabilities,
+    TemplateError,
 };
 pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
     MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary, canonical_schema,
 };
+pub use conversation::Conversation;
+pub(crate) use conversation::{least_that_fits, turn_starts, without_oldest};
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, FinishReason,
     GenerationReport, MODULATIONS_KEPT, RequestId,
@@ -39,5 +43,5 @@ pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
 pub use tools::{
     ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
     MAX_TOOL_NAME, MAX_TOOLS, Opening, ToolChoice, ToolDefinition, ToolError, ToolEvent,
-    ToolFormat, ToolParseError, ToolParser, ToolSet, with_tools,
+    ToolFormat, ToolParseError, ToolParser, ToolSet,
 };

@@ -144,10 +144,11 @@ pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Safet
 pub use error::{EngineError, Error};
 pub use event::{Event, EventSource};
 pub use inference::{
-    ChatMessage, Completion, FunctionCall, GenerationReport, ModulationTiming, ResponseFormat,
-    Role, SessionId, ToolChoice,
+    ChatMessage, Completion, Conversation, FunctionCall, GenerationReport, ModulationTiming,
+    ResponseFormat, Role, SessionId, ToolChoice,
 };
 pub use runtime::{
-    Appraiser, Capabilities, ChatRequest, Elpis, InferenceEngine, Session, create_backend,
+    Appraiser, Capabilities, ChatRequest, ContextUse, Elpis, InferenceEngine, Session,
+    create_backend,
 };
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 mod appraisal;
 mod chat;
+mod conversation;
 mod form;
 mod interface;
 mod prompt;
@@ -9,6 +10,7 @@ mod session;
 
 pub use appraisal::{AppraisalError, AppraisedText, Appraiser, ModelAppraiser};
 pub use chat::{Chat, IntoMessages};
+pub use conversation::ContextUse;
 pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
 pub use session::{IntoEvent, Session};
 

@@ -28,8 +28,8 @@ pub use error::SettingsError;
 pub use loader::{LoadedSettings, SettingsLoader};
 pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{
-    BackendKind, ContextOverflow, FlashAttention, HardwareBackend, ModelSettings, ModelTrust,
-    TorchDtype,
+    BackendKind, ContextOverflow, ControlTokens, FlashAttention, HardwareBackend, ModelSettings,
+    ModelTrust, TorchDtype,
 };
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;

@@ -88,7 +88,7 @@ async fn a_worker_of_another_build_is_refused() {
 fn hello() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let padding = "\\000".repeat(20 - version.len());
-    format!("printf 'elpis-wk\\004\\000\\000\\000{version}{padding}' >&0")
+    format!("printf 'elpis-wk\\005\\000\\000\\000{version}{padding}' >&0")
 }
 
 /// A model of the tests, tried in a process of its own before it is loaded.

@@ -1,9 +1,8 @@
 //! Tool definitions, tool formats and how templates get them, without a model.
 
 use elpis::inference::{
-    ChatFormat, ChatMessage, ChatTemplate, FunctionCall, GenerationOptions, MAX_TOOLS,
-    RequestError, ResponseFormat, Role, SpecialTokens, ToolChoice, ToolError, ToolEvent,
-    ToolFormat, ToolParser, ToolSet, with_tools,
+    ChatFormat, ChatTemplate, GenerationOptions, MAX_TOOLS, RequestError, ResponseFormat,
+    SpecialTokens, ToolChoice, ToolError, ToolFormat, ToolSet,
 };
 use serde_json::{Value, json};
 
@@ -177,7 +176,7 @@ fn formats_follow_from_templates() {
     ] {
         let template = file(name);
         assert_eq!(
-            (template.tool_format(), template.takes_tools()),
+            (template.tool_format(), template.capabilities().tools),
             (format, native),
             "{name}"
         );
@@ -208,71 +207,11 @@ fn formats_follow_from_templates() {
     ] {
         let template = ChatTemplate::named(named).unwrap();
         assert_eq!(
-            (template.tool_format(), template.takes_tools()),
+            (template.tool_format(), template.capabilities().tools),
             (format, false),
             "{named}"
         );
     }
-}
-
-fn conversation() -> (Vec<ChatMessage>, FunctionCall) {
-    let call = FunctionCall {
-        id: "abcdefghi".into(),
-        name: "get_weather".into(),
-        arguments: json!({"place": "Paris", "days": [1, 2]}),
-    };
-    let messages = vec![
-        ChatMessage::system("Be brief."),
-        ChatMessage::user("Weather in Paris?"),
-        ChatMessage::assistant_calls("", std::slice::from_ref(&call)),
-        ChatMessage::tool_result(&call, "sunny"),
-    ];
-    (messages, call)
-}
-
-#[test]
-fn templates_without_tools_get_them_as_text() {
-    let tools = ToolSet::from_json(&weather()).unwrap();
-    let (messages, _) = conversation();
-    for format in ToolFormat::ALL {
-        let plain = with_tools(&messages, Some(&tools), format, false);
-        let roles: Vec<_> = plain.iter().map(|message| message.role).collect();
-        assert_eq!(
-            roles,
-            [Role::System, Role::User, Role::Assistant, Role::User],
-            "{format}"
-        );
-        assert!(plain[0].content.starts_with("Be brief.\n\n"), "{format}");
-        assert!(plain[0].content.contains("\"get_weather\""), "{format}");
-        assert!(plain[3].content.contains("sunny"), "{format}");
-        assert!(plain.iter().all(|message| message.tool_calls.is_none()));
-        // What is written down for the model is what would be read from it.
-        let mut parser = ToolParser::new(format, 7, false);
-        let mut read = parser.push(&plain[2].content).unwrap();
-        read.extend(parser.finish().unwrap());
-        assert!(
-            matches!(read.last(), Some(ToolEvent::Finished { call, .. })
-                if call.arguments == json!({"place": "Paris", "days": [1, 2]})),
-            "{format}: {read:?}"
-        );
-    }
-    let two = [ChatMessage::user("a"), ChatMessage::tool("b")];
-    let joined = with_tools(&two, Some(&tools), ToolFormat::Hermes, false);
-    assert_eq!(joined.len(), 2);
-    assert!(joined[1].content.starts_with("a\n\n<tool_response>"));
-    assert_eq!(*with_tools(&two, None, ToolFormat::Hermes, false), two);
-}
-
-#[test]
-fn templates_with_tools_get_messages_with_objects() {
-    let (mut messages, call) = conversation();
-    let text = json!([{"type": "function", "id": call.id, "function": {
-        "name": call.name, "arguments": call.arguments.to_string(),
-    }}]);
-    messages[2].tool_calls = Some(text);
-    let native = with_tools(&messages, None, ToolFormat::Mistral, true);
-    assert_eq!(native[2].tool_calls, Some(json!([call.to_message_json()])));
-    assert_eq!(native[3], messages[3]);
 }
 
 #[test]

@@ -24,8 +24,8 @@ use thread::{EngineThread, ThreadEnd};
 use super::{Ticking, Wiring, tick};
 use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
 use crate::inference::{
-    ChatFormat, ChatFormatError, ChatTemplate, ConstraintError, ControlToken, SpecialTokens,
-    TemplateError, Vocabulary,
+    ChatFormat, ChatFormatError, ChatTemplate, ConstraintError, ControlTexts, ControlToken,
+    SpecialTokens, TemplateError, Vocabulary,
 };
 
 /// How often within its bound the watchdog looks.
@@ -43,6 +43,8 @@ pub struct LoadedModel {
     pub tokenizer: Arc<dyn Tokenizer>,
     /// The chat template in force.
     pub template: Arc<ChatTemplate>,
+    /// The texts of its control tokens.
+    pub controls: Arc<ControlTexts>,
     /// The vocabulary as constraints need it, made when the first one does.
     pub(super) vocabulary: Arc<OnceLock<Result<Arc<Vocabulary>, ConstraintError>>>,
 }

@@ -142,6 +142,12 @@ pub enum BackendError {
     /// The evaluation was aborted.
     #[error("evaluation aborted")]
     Aborted,
+    /// The tokenizer sees a control token where the text has none.
+    #[error("the tokenizer reads the control token {token:?} out of a text that does not hold it")]
+    ForeignControlToken {
+        /// The token as it is written.
+        token: String,
+    },
     /// The row has no logits.
     #[error("row {row} of the last batch has no logits")]
     NoLogits {
@@ -228,6 +234,7 @@ impl BackendError {
             Self::CacheFull { .. } => "cache_full",
             Self::PastGone { .. } => "past_gone",
             Self::Aborted => "aborted",
+            Self::ForeignControlToken { .. } => "foreign_control_token",
             Self::NoLogits { .. } => "no_logits",
             Self::Native { .. } => "native",
             Self::Assertion { .. } => "assertion",

@@ -4,23 +4,39 @@
 //! (`tokenizer.chat_template`, GGUF `tokenizer.chat_template`). The text holds the begin-of-text
 //! token where the template writes it: tokenize it with special tokens parsed and none added.
 
+mod adapt;
+mod arithmetic;
+mod capabilities;
 mod civil;
+mod cost;
 mod error;
+mod expression;
+mod filters;
 mod jinja;
+mod lexer;
+mod marks;
+mod methods;
+mod operators;
 mod python;
+mod render;
+mod source;
+mod stack;
+mod strings;
 
-use std::collections::BTreeMap;
 use std::io;
 
-use minijinja::{Environment, ErrorKind, Value};
+use minijinja::Environment;
 use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
-use super::tools::ToolFormat;
+use super::tools::{ToolFormat, ToolSet};
+use render::Budget;
 
+pub use capabilities::{ArgumentsForm, TemplateCapabilities};
 pub use civil::CivilDateTime;
 pub use error::TemplateError;
+pub use marks::{ControlTexts, MarkedText, PromptText};
 
 /// The longest template source, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
@@ -28,20 +44,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 /// The longest rendered text, in bytes.
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
-const BASE_FUEL: u64 = 1_000_000;
-const FUEL_PER_MESSAGE: u64 = 1_000;
-const FUEL_PER_BYTE: u64 = 4;
-
 const SOURCE_NAME: &str = "chat_template";
-const RESERVED: [&str; 5] = [
-    "messages",
-    "tools",
-    "documents",
-    "add_generation_prompt",
-    "strftime_now",
-];
-
 /// The special tokens that templates write by name. One that is `None` is undefined to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -95,7 +98,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     special_tokens: SpecialTokens,
     tool_format: ToolFormat,
-    takes_tools: bool,
+    capabilities: TemplateCapabilities,
 }
 
 impl ChatTemplate {
@@ -115,30 +118,35 @@ impl ChatTemplate {
                 bytes: source.len(),
             });
         }
-        if let Some(line) = jinja::overlong_tag(source) {
-            let message = "a tag holds too much code, or there are too many elif tags".to_owned();
-            return Err(TemplateError::Syntax {
-                template: name,
-                line,
-                message,
-            });
-        }
+        stack::with_room(|| Self::compile(name.clone(), source, special_tokens))
+            .unwrap_or_else(|error| Err(no_thread(name, &error)))
+    }
+
+    fn compile(
+        name: String,
+        source: &str,
+        special_tokens: SpecialTokens,
+    ) -> Result<Self, TemplateError> {
+        let rewritten = source::rewrite(source).map_err(|error| TemplateError::Syntax {
+            template: name.clone(),
+            line: error.line,
+            message: error.message,
+        })?;
         let compile = || {
             let mut environment = jinja::environment()?;
-            let source = jinja::without_generation_tags(source).into_owned();
-            environment.add_template_owned(SOURCE_NAME, source)?;
+            environment.add_template_owned(SOURCE_NAME, rewritten)?;
             Ok(environment)
         };
-        match compile() {
-            Ok(environment) => Ok(Self {
-                name,
-                takes_tools: takes_tools(source),
-                environment,
-                special_tokens,
-                tool_format: ToolFormat::of_template(source),
-            }),
-            Err(error) => Err(syntax_error(name, &error)),
-        }
+        let environment = compile().map_err(|error| syntax_error(name.clone(), &error))?;
+        let mut template = Self {
+            name,
+            environment,
+            special_tokens,
+            tool_format: ToolFormat::of_template(source),
+            capabilities: TemplateCapabilities::UNKNOWN,
+        };
+        template.capabilities = TemplateCapabilities::of(&template);
+        Ok(template)
     }
 
     /// Returns the built-in template of a format, with that format's special tokens.
@@ -164,9 +172,9 @@ impl ChatTemplate {
         self.tool_format
     }
 
-    /// Returns whether the template describes tools to the model by itself.
-    pub fn takes_tools(&self) -> bool {
-        self.takes_tools
+    /// Returns what the template can show of a conversation.
+    pub fn capabilities(&self) -> &TemplateCapabilities {
+        &self.capabilities
     }
 
     /// Replaces the special tokens, for instance by those of the loaded model.
@@ -187,179 +195,143 @@ impl ChatTemplate {
         messages: &[ChatMessage],
         options: &RenderOptions<'_>,
     ) -> Result<String, TemplateError> {
-        let (context, fuel) = self.context(messages, options)?;
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        let mut out = Bounded::default();
-        let rendered = environment
-            .get_template(SOURCE_NAME)
-            .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
-        if out.full {
-            return Err(TemplateError::TooLong {
-                template: self.name.clone(),
-            });
-        }
-        rendered.map_err(|error| self.render_error(&error))?;
-        String::from_utf8(out.bytes).map_err(|error| TemplateError::Render {
-            template: self.name.clone(),
-            line: 0,
-            message: error.to_string(),
-        })
+        let messages: Vec<Json> = messages.iter().map(ChatMessage::to_template_json).collect();
+        self.render_json(&messages, options)
     }
 
-    fn context(
+    /// Renders a conversation after it was made to fit the template: what the template cannot show
+    /// is put where it can ([`capabilities`](Self::capabilities)). A system message goes into the
+    /// first user turn, tools are described in the system message, calls and results of the history
+    /// become text, neighbours of one role are joined. `tools` of the options are not looked at.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_adapted(
         &self,
         messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
         options: &RenderOptions<'_>,
-    ) -> Result<(BTreeMap<String, Value>, u64), TemplateError> {
-        let mut context = BTreeMap::new();
-        let SpecialTokens { bos, eos, pad, unk } = &self.special_tokens;
-        let tokens = [
-            ("bos_token", bos),
-            ("eos_token", eos),
-            ("pad_token", pad),
-            ("unk_token", unk),
-        ];
-        for (name, token) in tokens {
-            if let Some(token) = token {
-                context.insert(name.to_owned(), Value::from(token.as_str()));
-            }
-        }
-        let mut bytes = 0;
-        for (name, value) in options.variables.into_iter().flatten() {
-            if RESERVED.contains(&name.as_str()) {
-                return Err(TemplateError::ReservedVariable { name: name.clone() });
-            }
-            bytes += weight(value) + name.len() as u64;
-            context.insert(name.clone(), from_json(value));
-        }
-        for (name, value) in [("tools", options.tools), ("documents", options.documents)] {
-            bytes += value.map_or(0, weight);
-            context.insert(name.to_owned(), value.map_or(Value::from(()), from_json));
-        }
-        for message in messages {
-            bytes += message.content.len() as u64;
-            bytes += message
-                .reasoning_content
-                .as_ref()
-                .map_or(0, |text| text.len() as u64);
-            bytes += message.tool_calls.as_ref().map_or(0, weight);
-        }
-        let messages_value: Value = messages.iter().map(template_message).collect();
-        context.insert("messages".to_owned(), messages_value);
-        context.insert(
-            "add_generation_prompt".to_owned(),
-            options.add_generation_prompt.into(),
-        );
-        if let Some(now) = options.now {
-            let strftime = move |format: &str| now.strftime(format);
-            context.insert("strftime_now".to_owned(), Value::from_function(strftime));
-        }
-        let fuel = BASE_FUEL
-            .saturating_add(FUEL_PER_MESSAGE.saturating_mul(messages.len() as u64))
-            .saturating_add(FUEL_PER_BYTE.saturating_mul(bytes));
-        Ok((context, fuel))
+    ) -> Result<String, TemplateError> {
+        stack::with_room(|| {
+            let (_, text, _) = self.adapted(messages, tools, options)?;
+            Ok(text)
+        })
+        .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
 
-    fn render_error(&self, error: &minijinja::Error) -> TemplateError {
-        let template = self.name.clone();
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(inner) = source {
-            if let Some(raised) = inner.downcast_ref::<jinja::Raised>() {
-                return TemplateError::Raised {
-                    template,
-                    message: raised.0.clone(),
-                };
+    /// Adapts a conversation, further where the template refuses it, and renders it. Returns what
+    /// was rendered, the text, and the work that it was.
+    fn adapted(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        options: &RenderOptions<'_>,
+    ) -> Result<(adapt::Adapted, String, u64), TemplateError> {
+        let mut first_error = None;
+        let mut budget = None;
+        for can in self.capabilities.and_smaller() {
+            let adapted = adapt::adapt(messages, tools, self.tool_format, &can);
+            let budget = budget.get_or_insert_with(|| {
+                let tools = adapted.tools.as_ref();
+                Budget::of(&adapted.messages, &RenderOptions { tools, ..*options })
+            });
+            match self.render_conversation(&adapted, options, budget) {
+                Ok((text, used)) => return Ok((adapted, text, used)),
+                Err(error @ (TemplateError::Raised { .. } | TemplateError::Render { .. })) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(first_error.unwrap_or(error)),
             }
-            if let Some(inner) = inner.downcast_ref::<minijinja::Error>()
-                && inner.kind() == ErrorKind::OutOfFuel
-            {
-                return TemplateError::TooMuchWork { template };
-            }
-            source = inner.source();
         }
-        let line = error.line().unwrap_or(0);
-        TemplateError::Render {
-            template,
-            line,
-            message: words(error),
-        }
+        Err(first_error.unwrap_or_else(|| TemplateError::TooMuchWork {
+            template: self.name.clone(),
+        }))
     }
-}
 
-/// A message as templates see it: absent fields are undefined, and the reasoning stands under both
-/// of the names in use, as in transformers.
-fn template_message(message: &ChatMessage) -> Value {
-    let ChatMessage {
-        role,
-        content,
-        reasoning_content,
-        tool_calls,
-        name,
-        tool_call_id,
-    } = message;
-    let text = |text: &Option<String>| text.as_deref().map(Value::from);
-    let fields = [
-        ("thinking", text(reasoning_content)),
-        ("role", Some(Value::from(role.as_str()))),
-        ("content", Some(Value::from(content.as_str()))),
-        ("reasoning_content", text(reasoning_content)),
-        ("tool_calls", tool_calls.as_ref().map(from_json)),
-        ("name", text(name)),
-        ("tool_call_id", text(tool_call_id)),
-    ];
-    Value::from_pairs(
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    )
-}
+    fn render_conversation(
+        &self,
+        adapted: &adapt::Adapted,
+        options: &RenderOptions<'_>,
+        budget: &Budget,
+    ) -> Result<(String, u64), TemplateError> {
+        let tools = adapted.tools.as_ref();
+        let mut variables = options.variables.cloned();
+        if self.capabilities.functions_variable {
+            let own = capabilities::functions_variables(tools, options.now);
+            let given = variables.unwrap_or_default();
+            variables = Some(own.into_iter().chain(given).collect());
+        }
+        let options = RenderOptions {
+            tools,
+            variables: variables.as_ref(),
+            ..*options
+        };
+        self.render_counted(&adapted.messages, &options, budget)
+    }
 
-fn from_json(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), _, _) => Value::from(number),
-            (None, Some(number), _) => Value::from(number),
-            (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(from_json).collect(),
-        Json::Object(fields) => Value::from_pairs(
-            fields
-                .iter()
-                .map(|(key, value)| (key.as_str(), from_json(value))),
-        ),
+    /// Renders as [`render_adapted`](Self::render_adapted) and tells the control tokens of the
+    /// template from texts in the contents that look like some.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_marked(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        options: &RenderOptions<'_>,
+        controls: &ControlTexts,
+    ) -> Result<PromptText, TemplateError> {
+        stack::with_room(|| {
+            let (adapted, text, used) = self.adapted(messages, tools, options)?;
+            let budget = Budget::for_more_like(used);
+            let render = |adapted: &adapt::Adapted| {
+                let rendered = self.render_conversation(adapted, options, &budget);
+                rendered.map(|(text, _)| text)
+            };
+            let last = |adapted: &adapt::Adapted| {
+                let budget = Budget::of(&adapted.messages, options);
+                let rendered = self.render_conversation(adapted, options, &budget);
+                rendered.map(|(text, _)| text)
+            };
+            marks::prompt(&adapted, text, controls, render, last)
+        })
+        .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
+    }
+
+    /// Finds the first control token in the contents of a conversation: where it is, in words, and
+    /// how it is written.
+    pub fn find_control(
+        &self,
+        messages: &[ChatMessage],
+        tools: Option<&ToolSet>,
+        controls: &ControlTexts,
+    ) -> Option<(String, String)> {
+        let as_they_are = adapt::Adapted {
+            messages: messages.iter().map(ChatMessage::to_template_json).collect(),
+            tools: tools.map(ToolSet::to_json),
+        };
+        marks::find(&as_they_are, controls)
+    }
+
+    /// Renders messages as a template sees them: objects with whatever keys they have.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_json(
+        &self,
+        messages: &[Json],
+        options: &RenderOptions<'_>,
+    ) -> Result<String, TemplateError> {
+        stack::with_room(|| self.render_here(messages, options, &Budget::of(messages, options)))
+            .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
 }
 
-/// Whether a template names the variable `tools`.
-fn takes_tools(source: &str) -> bool {
-    let part_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-    source
-        .split(|letter| !part_of_name(letter))
-        .any(|word| word == "tools")
-}
-
-#[derive(Default)]
-struct Bounded {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
-            self.full = true;
-            return Err(io::Error::other("the rendered text is too long"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn no_thread(template: String, error: &io::Error) -> TemplateError {
+    TemplateError::Render {
+        template,
+        line: 0,
+        message: format!("no thread could be started: {error}"),
     }
 }
 
@@ -378,21 +350,5 @@ fn words(error: &minijinja::Error) -> String {
             .take(2048)
             .collect(),
         None => error.kind().to_string(),
-    }
-}
-
-/// Roughly the bytes of a JSON value.
-fn weight(value: &Json) -> u64 {
-    match value {
-        Json::String(text) => text.len() as u64 + 8,
-        Json::Array(items) => items.iter().map(weight).sum::<u64>() + 8,
-        Json::Object(fields) => {
-            fields
-                .iter()
-                .map(|(key, value)| key.len() as u64 + weight(value))
-                .sum::<u64>()
-                + 8
-        }
-        _ => 8,
     }
 }

@@ -174,6 +174,34 @@ impl ChatMessage {
         }
     }
 
+    /// The message as chat templates see it: absent fields are undefined, and the reasoning stands
+    /// under both of the names in use, as in transformers.
+    pub fn to_template_json(&self) -> Value {
+        let Self {
+            role,
+            content,
+            reasoning_content,
+            tool_calls,
+            name,
+            tool_call_id,
+        } = self;
+        let text = |text: &Option<String>| text.as_deref().map(Value::from);
+        let fields = [
+            ("thinking", text(reasoning_content)),
+            ("role", Some(Value::from(role.as_str()))),
+            ("content", Some(Value::from(content.as_str()))),
+            ("reasoning_content", text(reasoning_content)),
+            ("tool_calls", tool_calls.clone()),
+            ("name", text(name)),
+            ("tool_call_id", text(tool_call_id)),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
     /// Creates the message that answers a call.
     pub fn tool_result(call: &FunctionCall, content: impl Into<String>) -> Self {
         Self {

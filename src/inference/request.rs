@@ -261,6 +261,16 @@ pub enum RequestError {
         /// Tokens of the context.
         context: u32,
     },
+    /// A text holds a control token, which the settings refuse.
+    #[error(
+        "{place} holds the control token {token:?}, which model.control_tokens = \"refuse\" forbids"
+    )]
+    ControlToken {
+        /// Where: a message by its place in the conversation, or the tools.
+        place: String,
+        /// The token as it is written.
+        token: String,
+    },
     /// The rendered prompt has no token at all.
     #[error("the chat template renders these messages to an empty prompt")]
     EmptyPrompt,
@@ -278,6 +288,7 @@ impl RequestError {
             Self::Tools(error) => error.kind(),
             Self::Constraint(error) => error.kind(),
             Self::PromptTooLong { .. } => "prompt_too_long",
+            Self::ControlToken { .. } => "control_token",
             Self::EmptyPrompt => "empty_prompt",
         }
     }

@@ -10,7 +10,6 @@ mod format;
 mod grammar;
 mod opening;
 mod parser;
-mod prompt;
 mod scan;
 mod schema;
 mod write;
@@ -23,6 +22,5 @@ pub use definition::{
 pub use format::{ControlToken, ToolFormat};
 pub use opening::{Finder, Opening};
 pub use parser::{ToolEvent, ToolParseError, ToolParser};
-pub use prompt::with_tools;
 
 pub(crate) use definition::{Measured, measure};

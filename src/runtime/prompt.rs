@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Elpis;
 use crate::actors::engine::LoadedModel;
-use crate::backend::Token;
+use crate::backend::{Token, prompt_tokens};
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, CivilDateTime, RenderOptions, RequestError, Role, ToolSet, validate_messages,
-    with_tools,
+    ChatMessage, CivilDateTime, PromptText, RenderOptions, RequestError, ToolSet, validate_messages,
 };
-use crate::settings::{ContextOverflow, Isolation};
+use crate::inference::{least_that_fits, turn_starts, without_oldest};
+use crate::settings::{ContextOverflow, ControlTokens};
 
-/// Makes a prompt for the loaded model; if the model's process dies over it,
-/// for the one that takes its place.
+/// Makes a prompt for the loaded model.
 pub(super) async fn prepare(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
@@ -23,20 +23,109 @@ pub(super) async fn prepare(
     max_tokens: u32,
     now: f64,
 ) -> Result<(Arc<LoadedModel>, Prompt), Error> {
-    let settings = elpis.settings();
-    let overflow = settings.model.context_overflow;
+    let settings = &elpis.settings().model;
+    let (overflow, control_tokens) = (settings.context_overflow, settings.control_tokens);
+    let tools = tools.cloned();
+    on_model(elpis, move |model| {
+        let request = Request {
+            tools: tools.as_ref(),
+            overflow,
+            control_tokens,
+            max_tokens,
+            now,
+        };
+        fit(model, &messages, &request)
+    })
+    .await
+}
+
+/// Counts the tokens of a prompt, and of the same without its oldest turns: as few of them are
+/// left out as leave `reserve` tokens of the context free, if there are so many.
+pub(super) async fn measure(
+    elpis: &Elpis,
+    messages: Vec<ChatMessage>,
+    reserve: Option<u32>,
+    now: f64,
+) -> Result<Measured, Error> {
+    let control_tokens = elpis.settings().model.control_tokens;
+    let measured = on_model(elpis, move |model| {
+        validate_messages(&messages).map_err(RequestError::from)?;
+        let request = Request {
+            tools: None,
+            overflow: ContextOverflow::Error,
+            control_tokens,
+            max_tokens: 0,
+            now,
+        };
+        let context = model.facts.context_length;
+        let whole = render(model, &messages, &request)?.tokens.len();
+        let mut measured = Measured {
+            tokens: whole,
+            context,
+            dropped_turns: 0,
+        };
+        if let Some(reserve) = reserve {
+            let room = (context as usize).saturating_sub(reserve as usize);
+            (measured.dropped_turns, measured.tokens) =
+                shortened(whole, room, &messages, |talk| {
+                    Ok(render(model, talk, &request)?.tokens.len())
+                })?;
+        }
+        Ok(measured)
+    });
+    Ok(measured.await?.1)
+}
+
+/// What a prompt takes of the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Measured {
+    pub tokens: usize,
+    pub context: u32,
+    pub dropped_turns: usize,
+}
+
+/// Finds how many of the oldest turns have to go for a prompt to fit into `room` tokens, and the
+/// tokens that are left; all but the last turn if even that is too long.
+fn shortened(
+    whole: usize,
+    room: usize,
+    messages: &[ChatMessage],
+    mut tokens_of: impl FnMut(&[ChatMessage]) -> Result<usize, EngineError>,
+) -> Result<(usize, usize), EngineError> {
+    if whole <= room {
+        return Ok((0, whole));
+    }
+    let most = turn_starts(messages).len().saturating_sub(1);
+    let mut counted = std::collections::BTreeMap::from([(0, whole)]);
+    let mut count = |dropped: usize| -> Result<usize, EngineError> {
+        Ok(match counted.get(&dropped) {
+            Some(tokens) => *tokens,
+            None => {
+                let tokens = tokens_of(&without_oldest(messages, dropped))?;
+                counted.insert(dropped, tokens);
+                tokens
+            }
+        })
+    };
+    let dropped = least_that_fits(most, |dropped| {
+        Ok::<_, EngineError>(count(dropped)? <= room)
+    })?;
+    Ok((dropped, count(dropped)?))
+}
+
+/// Does work on the loaded model; if the model's process dies over it, on the one that takes its
+/// place. The work is done on a thread for blocking work: rendering takes time, and a tokenizer in
+/// another process may hang.
+async fn on_model<T: Send + 'static>(
+    elpis: &Elpis,
+    work: impl Fn(&LoadedModel) -> Result<T, EngineError> + Send + Sync + 'static,
+) -> Result<(Arc<LoadedModel>, T), Error> {
+    let work = Arc::new(work);
     loop {
         let model = elpis.loaded().await?;
-        if settings.runtime.isolation == Isolation::None {
-            let prompt = fit(&model, messages, tools, overflow, max_tokens, now)?;
-            return Ok((model, prompt));
-        }
-        // A process may hang, and no other task must wait for it too.
-        let (asked, messages) = (Arc::clone(&model), messages.clone());
-        let tools = tools.cloned();
-        let work = move || fit(&asked, messages, tools.as_ref(), overflow, max_tokens, now);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(prompt)) => return Ok((model, prompt)),
+        let (asked, work) = (Arc::clone(&model), Arc::clone(&work));
+        match tokio::task::spawn_blocking(move || work(&asked)).await {
+            Ok(Ok(done)) => return Ok((model, done)),
             Ok(Err(EngineError::Backend(error))) if error.is_fatal() => {
                 elpis.replaced(&model).await?;
             }
@@ -53,6 +142,16 @@ pub(super) async fn prepare(
     }
 }
 
+/// What a prompt is made for, beside the messages.
+struct Request<'a> {
+    tools: Option<&'a ToolSet>,
+    overflow: ContextOverflow,
+    control_tokens: ControlTokens,
+    max_tokens: u32,
+    /// Seconds since 1970.
+    now: f64,
+}
+
 /// A prompt that fits.
 #[derive(Debug)]
 pub(super) struct Prompt {
@@ -67,63 +166,62 @@ pub(super) struct Prompt {
 /// refused or, if the settings say so, loses its oldest turns.
 fn fit(
     model: &LoadedModel,
-    mut messages: Vec<ChatMessage>,
-    tools: Option<&ToolSet>,
-    overflow: ContextOverflow,
-    max_tokens: u32,
-    now: f64,
+    messages: &[ChatMessage],
+    request: &Request<'_>,
 ) -> Result<Prompt, EngineError> {
-    validate_messages(&messages).map_err(RequestError::from)?;
+    validate_messages(messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
-    loop {
-        let prompt = render(model, &messages, tools, now)?;
-        let tokens = &prompt.tokens;
-        // Dropping turns makes room for the reply too; refusing does not
-        // refuse what could still be answered in part.
-        let fits = match overflow {
-            ContextOverflow::Error => tokens.len() < context,
-            ContextOverflow::DropOldest => {
-                tokens.len().saturating_add(max_tokens as usize) <= context
-            }
-        };
-        if fits {
-            return Ok(prompt);
-        }
-        let dropped = overflow == ContextOverflow::DropOldest && drop_oldest_turn(&mut messages);
-        if !dropped {
-            if tokens.len() < context {
-                return Ok(prompt);
-            }
-            let error = RequestError::PromptTooLong {
-                prompt: tokens.len(),
-                context: model.facts.context_length,
-            };
-            return Err(error.into());
+    let mut prompt = render(model, messages, request)?;
+    if request.overflow == ContextOverflow::DropOldest {
+        // Room for the reply too; a refused prompt would not be refused for the lack of that.
+        let room = context.saturating_sub(request.max_tokens as usize);
+        let tokens_of = |talk: &[ChatMessage]| Ok(render(model, talk, request)?.tokens.len());
+        let (dropped, _) = shortened(prompt.tokens.len(), room, messages, tokens_of)?;
+        if dropped > 0 {
+            prompt = render(model, &without_oldest(messages, dropped), request)?;
         }
     }
+    if prompt.tokens.len() < context {
+        return Ok(prompt);
+    }
+    let error = RequestError::PromptTooLong {
+        prompt: prompt.tokens.len(),
+        context: model.facts.context_length,
+    };
+    Err(error.into())
 }
 
 fn render(
     model: &LoadedModel,
     messages: &[ChatMessage],
-    tools: Option<&ToolSet>,
-    now: f64,
+    request: &Request<'_>,
 ) -> Result<Prompt, EngineError> {
     let template = &model.template;
-    let native = template.takes_tools();
-    let messages = with_tools(messages, tools, template.tool_format(), native);
-    let tools = tools.filter(|_| native).map(ToolSet::to_json);
+    let tools = request.tools;
     let options = RenderOptions {
         add_generation_prompt: true,
-        tools: tools.as_ref(),
-        now: civil(now),
+        now: local_time(request.now),
         ..RenderOptions::default()
     };
-    let text = template.render(&messages, &options)?;
-    let tokens = model.tokenizer.encode(&text, true)?;
+    if request.control_tokens == ControlTokens::Refuse
+        && let Some((place, token)) = template.find_control(messages, tools, &model.controls)
+    {
+        return Err(RequestError::ControlToken { place, token }.into());
+    }
+    let rendered = match request.control_tokens {
+        ControlTokens::Parse => PromptText {
+            text: template.render_adapted(messages, tools, &options)?,
+            marked: None,
+        },
+        ControlTokens::Text | ControlTokens::Refuse => {
+            template.render_marked(messages, tools, &options, &model.controls)?
+        }
+    };
+    let tokens = prompt_tokens(model.tokenizer.as_ref(), &rendered)?;
     if tokens.is_empty() {
         return Err(RequestError::EmptyPrompt.into());
     }
+    let text = rendered.text;
     let thinking = text.trim_end().ends_with("<think>");
     Ok(Prompt {
         tokens,
@@ -132,73 +230,17 @@ fn render(
     })
 }
 
-/// The date and time in UTC, for templates that ask for it.
-fn civil(unix_seconds: f64) -> Option<CivilDateTime> {
-    let now = OffsetDateTime::from_unix_timestamp(unix_seconds as i64).ok()?;
+/// The date and time on the wall, for templates that ask for it.
+fn local_time(unix_seconds: f64) -> Option<CivilDateTime> {
+    let now = Timestamp::from_second(unix_seconds as i64).ok()?;
+    let now = now.to_zoned(TimeZone::system());
+    let small = |number: i8| u8::try_from(number).ok();
     CivilDateTime::new(
         u16::try_from(now.year()).ok()?,
-        now.month().into(),
-        now.day(),
-        now.hour(),
-        now.minute(),
-        now.second(),
+        small(now.month())?,
+        small(now.day())?,
+        small(now.hour())?,
+        small(now.minute())?,
+        small(now.second())?,
     )
-}
-
-/// Removes the oldest turn (a user message with what answered it), never a
-/// system message and never the last user message; tells whether it could.
-fn drop_oldest_turn(messages: &mut Vec<ChatMessage>) -> bool {
-    let is_user = |message: &ChatMessage| message.role == Role::User;
-    let Some(last_user) = messages.iter().rposition(is_user) else {
-        return false;
-    };
-    let Some(first) = messages
-        .iter()
-        .position(|message| message.role != Role::System)
-    else {
-        return false;
-    };
-    if first >= last_user {
-        return false;
-    }
-    let end = messages[first + 1..]
-        .iter()
-        .position(is_user)
-        .map_or(last_user, |offset| first + 1 + offset);
-    let mut index = 0;
-    messages.retain(|message| {
-        let keep = !(first..end).contains(&index) || message.role == Role::System;
-        index += 1;
-        keep
-    });
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_turn_goes_first_and_the_last_question_stays() {
-        let mut messages = vec![
-            ChatMessage::system("s"),
-            ChatMessage::user("1"),
-            ChatMessage::assistant("a"),
-            ChatMessage::user("2"),
-            ChatMessage::assistant("b"),
-            ChatMessage::user("3"),
-        ];
-        let texts = |messages: &[ChatMessage]| {
-            messages
-                .iter()
-                .map(|m| m.content.clone())
-                .collect::<String>()
-        };
-        assert!(drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s2b3");
-        assert!(drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s3");
-        assert!(!drop_oldest_turn(&mut messages));
-        assert_eq!(texts(&messages), "s3");
-    }
 }

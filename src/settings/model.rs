@@ -83,6 +83,18 @@ choices! {
     }
 }
 
+choices! {
+    /// What becomes of control tokens, such as `<|im_end|>`, in the texts of a conversation.
+    pub enum ControlTokens {
+        /// They are text: the model reads the letters.
+        Text = "text",
+        /// The request is refused.
+        Refuse = "refuse",
+        /// They are the tokens that they name: whoever writes a message can write turns of anybody.
+        Parse = "parse",
+    }
+}
+
 section! {
     /// Which model is loaded, where it runs, and how it samples when a request does not say.
     #[derive(Serialize, Deserialize)]
@@ -118,6 +130,9 @@ section! {
     hardware_backend: HardwareBackend = HardwareBackend::Auto;
     /// Chat template: the name of a known format or a template file.
     chat_format: Option<String> = None, unset "the model's own template";
+    /// What becomes of control tokens such as `<|im_end|>` in messages, tool results, names and
+    /// schemas.
+    control_tokens: ControlTokens = ControlTokens::Text;
     /// Number type of the transformers backend; `auto` is bfloat16 on a GPU and float32 on the CPU.
     torch_dtype: TorchDtype = TorchDtype::Auto;
     /// Layer after which steering vectors are added, counted from 0.

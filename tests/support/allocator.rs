@@ -4,12 +4,17 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
+
+/// Bytes that the whole process has in use, and the most it had.
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;
 
@@ -31,7 +36,18 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, usize::try_from(peak - before).unwrap_or(0))
 }
 
+/// As [`peak`], of all threads together.
+pub fn peak_of_all<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = IN_USE.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let result = work();
+    let most = MOST.load(Relaxed);
+    (result, usize::try_from(most - before).unwrap_or(0))
+}
+
 fn taken(bytes: usize) {
+    let in_use = IN_USE.fetch_add(bytes as isize, Relaxed) + bytes as isize;
+    MOST.fetch_max(in_use, Relaxed);
     // A thread that ends has no counters any more.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = LIVE.try_with(|live| {
@@ -41,6 +57,7 @@ fn taken(bytes: usize) {
 }
 
 fn given_back(bytes: usize) {
+    IN_USE.fetch_sub(bytes as isize, Relaxed);
     let _ = LIVE.try_with(|live| live.set(live.get() - bytes as isize));
 }
 

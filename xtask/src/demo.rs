@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::process;
+use crate::progress;
 use crate::setup;
 use crate::workspace::{FeatureSet, Workspace};
 
@@ -38,8 +39,17 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     setup::prepare(workspace)?;
     // The dev profile, as in the tests: llama.cpp is compiled once for both, and its C++ is
     // optimised in either profile. `--release` would cost a newcomer a second native build.
-    let mut command = workspace.cargo("run");
-    command.args(["--package=elpis", "--example", EXAMPLE, "--"]);
+    println!("-- demo: building the example; the first time this compiles llama.cpp");
+    progress::build(workspace, &["--package=elpis", "--example", EXAMPLE])?;
+    let mut command = workspace.command(&workspace.cargo);
+    command.args([
+        "run",
+        "--quiet",
+        "--package=elpis",
+        "--example",
+        EXAMPLE,
+        "--",
+    ]);
     process::run(command.args(args))
 }
 

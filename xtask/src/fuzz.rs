@@ -19,7 +19,8 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Usage: cargo xtask fuzz [TARGET…] [--seconds N] [--list]
 
-  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, frames
+  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, templates,
+                frames
   --seconds N   how long each is run, by default 600
   --list        name the targets
 
@@ -50,7 +51,7 @@ struct Target {
     extension: Option<&'static str>,
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     Target {
         name: "safetensors",
         about: "vectors as safetensors, and their bound on memory",
@@ -74,6 +75,11 @@ const TARGETS: [Target; 6] = [
     Target {
         name: "tool_calls",
         about: "tool calls in replies, however they are cut",
+        extension: None,
+    },
+    Target {
+        name: "templates",
+        about: "chat templates: their work, their memory, and the control tokens of contents",
         extension: None,
     },
     Target {

@@ -10,6 +10,7 @@ mod deploy;
 mod fuzz;
 mod mood;
 mod process;
+mod progress;
 mod room;
 mod setup;
 mod steps;

@@ -5,6 +5,7 @@
 //! costs some milliseconds, so every other command starts with it.
 
 mod find;
+mod inputs;
 mod install;
 mod llama_python;
 mod prometheus;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 use find::{Host, Tools};
+use inputs::{SMOLLM2, TEMPLATES};
 use install::Manager;
 use llama_python::LLAMA_PYTHON;
 use prometheus::PROMETHEUS;
@@ -110,12 +112,34 @@ pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
     provide_torch(workspace)
         .context("`cargo xtask test --without transformers` tests all the rest")?;
     let host = Host::current();
-    match torch::provide_python(workspace, &host, &torch_folder(workspace)) {
-        Ok(python) => workspace.set("ELPIS_PYTHON", python),
+    let python = match torch::provide_python(workspace, &host, &torch_folder(workspace)) {
+        Ok(python) => python,
         Err(error) if host.var("CI").is_none() => {
             println!("   note: nothing is compared with Python: {error:#}");
+            return Ok(());
         }
         Err(error) => return Err(error),
+    };
+    workspace.set("ELPIS_PYTHON", &python);
+    let own = workspace.own_folder();
+    let inputs = [
+        (
+            TEMPLATES,
+            inputs::provide_templates(workspace, &host, &python, &own),
+        ),
+        (
+            SMOLLM2,
+            inputs::provide_smollm2(workspace, &host, &python, &own),
+        ),
+    ];
+    for (variable, input) in inputs {
+        match input {
+            Ok(path) => workspace.set(variable, path),
+            Err(error) if host.var("CI").is_none() => {
+                println!("   note: tests that need {variable} are skipped: {error:#}");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -164,6 +188,16 @@ pub fn adopt(workspace: &mut Workspace) {
     }
     if let Some(python) = torch::find_python(workspace, &host, &folder) {
         workspace.set("ELPIS_PYTHON", python);
+    }
+    let own = workspace.own_folder();
+    let inputs = [
+        (TEMPLATES, inputs::find_templates(&host, &own)),
+        (SMOLLM2, inputs::find_smollm2(&host, &own)),
+    ];
+    for (variable, input) in inputs {
+        if let Some(path) = input {
+            workspace.set(variable, path);
+        }
     }
     if let Some(python) = llama_python::find(&host, &llama_python_folder(workspace)) {
         workspace.set(LLAMA_PYTHON, python);

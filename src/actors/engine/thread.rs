@@ -14,6 +14,7 @@ use super::{EngineFailure, Intake, LoadedModel, chat_template};
 use crate::actors::Wiring;
 use crate::backend::LoadOptions;
 use crate::error::EngineError;
+use crate::inference::ControlTexts;
 use crate::scheduler::{Desk, Outcome, PrefixOptions, Rescued, Scheduler, SchedulerOptions};
 use crate::steering::BlendOptions;
 use crate::telemetry::StepMetrics;
@@ -203,8 +204,11 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
         "model loaded"
     );
     let template = chat_template(&facts, options.model.chat_format.as_deref())?;
+    let tokenizer = backend.tokenizer();
+    let controls = tokenizer.control_tokens().iter();
     let model = LoadedModel {
-        tokenizer: backend.tokenizer(),
+        controls: Arc::new(ControlTexts::new(controls.map(|token| token.text.as_str()))),
+        tokenizer,
         template: Arc::new(template),
         vocabulary: Arc::default(),
         facts,

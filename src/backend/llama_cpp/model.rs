@@ -186,8 +186,9 @@ impl Model {
     pub(super) fn facts(&self) -> ModelFacts {
         let model = &self.loaded;
         let vocab = model.vocab();
-        let text = |token: LlamaToken| {
-            if token.0 < 0 {
+        // Where a file names no token, llama.cpp takes one that happens to have a usual number.
+        let text = |name: &str, token: LlamaToken| {
+            if token.0 < 0 || model.meta_val_str(name).is_err() {
                 return String::new();
             }
             vocab
@@ -218,8 +219,8 @@ impl Model {
                 .chat_template(None)
                 .ok()
                 .and_then(|template| template.to_string().ok()),
-            bos_token: text(vocab.bos()),
-            eos_token: text(vocab.eos()),
+            bos_token: text("tokenizer.ggml.bos_token_id", vocab.bos()),
+            eos_token: text("tokenizer.ggml.eos_token_id", vocab.eos()),
             residual_norms: Vec::new(),
             unsteerable: None,
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_sys_2 as sys;
 
-use super::super::{BackendError, Token, Tokenizer};
+use super::super::{BackendError, ControlToken, Token, Tokenizer};
 use super::guard::{Assertions, guarded, throwing};
 use super::model::Model;
 
@@ -18,12 +19,17 @@ const CALL: &str = "llama_tokenize";
 #[derive(Debug)]
 pub(super) struct LlamaTokenizer {
     model: Arc<Model>,
+    control_tokens: Vec<ControlToken>,
 }
 
 impl LlamaTokenizer {
     /// Makes a tokenizer that keeps the model loaded.
     pub(super) fn new(model: Arc<Model>) -> Self {
-        Self { model }
+        let control_tokens = control_tokens(&model);
+        Self {
+            model,
+            control_tokens,
+        }
     }
 
     /// Tokens of a text. A vocabulary may have none for a byte of it, which llama.cpp throws over.
@@ -78,6 +84,23 @@ impl Tokenizer for LlamaTokenizer {
             .collect())
     }
 
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        _first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        // llama.cpp tokenises what stands between special tokens by itself anyway.
+        let tokens = self.tokenize(text, parse_special)?.into_iter();
+        Ok(tokens
+            .filter_map(|token| Token::try_from(token).ok())
+            .collect())
+    }
+
+    fn control_tokens(&self) -> &[ControlToken] {
+        &self.control_tokens
+    }
+
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
         let Some(token) = self.known(token) else {
             return;
@@ -93,4 +116,24 @@ impl Tokenizer for LlamaTokenizer {
         self.known(token)
             .is_some_and(|token| self.model.inner().vocab().is_eog(token))
     }
+}
+
+/// The tokens that llama.cpp recognises only where special tokens are parsed.
+fn control_tokens(model: &Model) -> Vec<ControlToken> {
+    let vocab = model.inner().vocab();
+    let control = |token: LlamaToken| {
+        let attributes = vocab.attr(token);
+        let special = LlamaTokenAttr::Control | LlamaTokenAttr::Unknown;
+        if !attributes.intersects(special) {
+            return None;
+        }
+        let text = vocab.text(token)?.to_str().ok()?;
+        Some(ControlToken {
+            token: Token::try_from(token.0).ok()?,
+            text: (!text.is_empty()).then(|| text.to_owned())?,
+            strips_left: attributes.contains(LlamaTokenAttr::LStrip),
+            strips_right: attributes.contains(LlamaTokenAttr::RStrip),
+        })
+    };
+    vocab.tokens().filter_map(control).collect()
 }

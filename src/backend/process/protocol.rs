@@ -7,14 +7,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{BackendError, Device, LoadOptions, ModelFacts, Row, SequenceId, Token};
+use super::super::{
+    BackendError, ControlToken, Device, LoadOptions, ModelFacts, Row, SequenceId, Token,
+};
 use super::wire::{ErrorDef, FactsDef, SourceDef};
 use crate::settings::{ModelSettings, ModelSource};
 use crate::steering::{LayerSteering, PlanKey, SteeringPlan};
 
 /// Raised with every change of what is said, or how; the settings of a model
 /// are a part of it.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 
 const MAGIC: [u8; 8] = *b"elpis-wk";
 
@@ -111,6 +113,8 @@ pub(super) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Encode {
     pub(super) parse_special: bool,
+    /// None for a whole text; for a part, whether it is the first.
+    pub(super) part: Option<bool>,
 }
 
 /// What [`LoadOptions`] hold.
@@ -157,6 +161,7 @@ pub(super) struct Loaded {
     pub(super) piece_ends: Vec<u32>,
     /// The tokens that end a generation, ascending.
     pub(super) end_tokens: Vec<Token>,
+    pub(super) control_tokens: Vec<ControlToken>,
 }
 
 /// A batch.

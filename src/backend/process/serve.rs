@@ -88,6 +88,7 @@ fn load_model(load: Load) -> Result<LoadedModel, BackendError> {
         end_tokens: vocabulary
             .filter(|&token| tokenizer.is_end(token))
             .collect(),
+        control_tokens: tokenizer.control_tokens().to_vec(),
         facts,
     };
     Ok((backend, loaded, pieces))
@@ -101,12 +102,20 @@ fn is_end(error: &io::Error) -> bool {
 /// one that learns of the runtime's death in the middle of a batch.
 fn serve_texts(texts: OwnedFd, tokenizer: &OnceLock<Arc<dyn Tokenizer>>) {
     let mut channel = Channel::new(UnixStream::from(texts));
-    while let Ok(Encode { parse_special }) = channel.receive() {
+    while let Ok(Encode {
+        parse_special,
+        part,
+    }) = channel.receive()
+    {
         let Some(tokenizer) = tokenizer.get() else {
             break;
         };
         let text = String::from_utf8_lossy(channel.blob());
-        let sent = match tokenizer.encode(&text, parse_special) {
+        let tokens = match part {
+            None => tokenizer.encode(&text, parse_special),
+            Some(first) => tokenizer.encode_part(&text, parse_special, first),
+        };
+        let sent = match tokens {
             Ok(tokens) => {
                 let bytes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
                 channel.send(&Reply::Done, &bytes)

@@ -103,6 +103,9 @@ fn errors() -> Vec<BackendError> {
             first: 400,
         },
         BackendError::Aborted,
+        BackendError::ForeignControlToken {
+            token: "<s>".to_owned(),
+        },
         BackendError::NoLogits { row: 3 },
         BackendError::Native {
             call: "llama_decode",
@@ -223,6 +226,12 @@ fn a_loaded_model_crosses_without_loss() {
         facts: facts.clone(),
         piece_ends: vec![0, 1, 300],
         end_tokens: vec![2],
+        control_tokens: vec![crate::backend::ControlToken {
+            token: 2,
+            text: "</s>".to_owned(),
+            strips_left: false,
+            strips_right: true,
+        }],
     };
     let pieces = vec![0xff; 100_000];
     let (reply, blob) = through(&Reply::Loaded(Box::new(loaded)), &pieces);

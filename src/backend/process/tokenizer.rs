@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::child::Life;
 use super::frame::{Channel, invalid};
 use super::protocol::{Encode, Loaded, Reply};
-use crate::backend::{BackendError, Token, Tokenizer};
+use crate::backend::{BackendError, ControlToken, Token, Tokenizer};
 
 /// Knows the pieces of all tokens; asks the worker to tokenise.
 pub(super) struct RemoteTokenizer {
@@ -18,6 +18,7 @@ pub(super) struct RemoteTokenizer {
     pieces: Box<[u8]>,
     piece_ends: Box<[u32]>,
     end_tokens: Box<[Token]>,
+    control_tokens: Vec<ControlToken>,
 }
 
 impl RemoteTokenizer {
@@ -41,16 +42,23 @@ impl RemoteTokenizer {
             pieces: pieces.into(),
             piece_ends: loaded.piece_ends.into(),
             end_tokens: loaded.end_tokens.into(),
+            control_tokens: loaded.control_tokens,
         })
+    }
+
+    fn encode_remotely(&self, text: &str, question: &Encode) -> Result<Vec<Token>, BackendError> {
+        self.life.check()?;
+        self.ask(text, question)
+            .unwrap_or_else(|error| Err(self.life.failed(&error, self.bound)))
     }
 
     fn ask(
         &self,
         text: &str,
-        parse_special: bool,
+        question: &Encode,
     ) -> std::io::Result<Result<Vec<Token>, BackendError>> {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.send(&Encode { parse_special }, text.as_bytes())?;
+        texts.send(question, text.as_bytes())?;
         match texts.receive()? {
             Reply::Failed(error) => Ok(Err(error)),
             Reply::Done => {
@@ -71,9 +79,32 @@ impl RemoteTokenizer {
 
 impl Tokenizer for RemoteTokenizer {
     fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
-        self.life.check()?;
-        self.ask(text, parse_special)
-            .unwrap_or_else(|error| Err(self.life.failed(&error, self.bound)))
+        self.encode_remotely(
+            text,
+            &Encode {
+                parse_special,
+                part: None,
+            },
+        )
+    }
+
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        self.encode_remotely(
+            text,
+            &Encode {
+                parse_special,
+                part: Some(first),
+            },
+        )
+    }
+
+    fn control_tokens(&self) -> &[ControlToken] {
+        &self.control_tokens
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {

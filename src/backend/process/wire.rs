@@ -86,6 +86,9 @@ pub(super) enum ErrorDef {
         first: u32,
     },
     Aborted,
+    ForeignControlToken {
+        token: String,
+    },
     NoLogits {
         row: usize,
     },

@@ -3,15 +3,19 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use tokenizers::Tokenizer as HfTokenizer;
+use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use super::checkpoint::Files;
 use super::fields::Fields;
-use crate::backend::{BackendError, Token, Tokenizer};
+use crate::backend::{BackendError, ControlToken, Token, Tokenizer};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
+/// A token that no text holds. In front of a part of a text it keeps the tokenizer from taking the
+/// part's beginning for the beginning of a text.
+const GUARD: &str = "\u{10FFFE}elpis\u{10FFFE}";
+
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// Control tokens that end a turn in the known chat formats; a folder that names
@@ -36,6 +40,9 @@ pub(super) struct FolderTokenizer {
     special: HfTokenizer,
     /// Takes them for plain text.
     plain: HfTokenizer,
+    /// As `plain`, with [`GUARD`] as a token.
+    guarded: HfTokenizer,
+    control_tokens: Vec<ControlToken>,
     /// Bytes of each token; those of control tokens are empty.
     pieces: Vec<Box<[u8]>>,
     ends: HashSet<Token>,
@@ -74,6 +81,11 @@ impl FolderTokenizer {
         special.with_padding(None);
         let mut plain = special.clone();
         plain.set_encode_special_tokens(true);
+        let mut guarded = plain.clone();
+        let guard = AddedToken::from(GUARD, false).normalized(false);
+        guarded
+            .add_tokens([guard])
+            .map_err(|error| wrong(error.to_string()))?;
 
         let texts = read_texts(files)?;
         let ends = ends(files, config, &special, &texts)?;
@@ -88,10 +100,13 @@ impl FolderTokenizer {
                 !ends.contains(first) || special.token_to_id(&texts.bos_token) == Some(*first)
             });
         let pieces = pieces(&special);
+        let control_tokens = control_tokens(&special);
         Ok((
             Self {
                 special,
                 plain,
+                guarded,
+                control_tokens,
                 pieces,
                 ends,
                 start,
@@ -103,21 +118,31 @@ impl FolderTokenizer {
 
 impl Tokenizer for FolderTokenizer {
     fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
+        let tokens = self.encode_part(text, parse_special, true)?;
+        let missing = self.start.filter(|start| tokens.first() != Some(start));
+        Ok(missing.into_iter().chain(tokens).collect())
+    }
+
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        if !parse_special && !first {
+            let tokens = tokens_of(&self.guarded, &format!("{GUARD}{text}"));
+            return Ok(tokens.into_iter().skip(1).collect());
+        }
         let tokenizer = if parse_special {
             &self.special
         } else {
             &self.plain
         };
-        let tokens = match tokenizer.encode_fast(text, false) {
-            Ok(encoding) => encoding.get_ids().to_vec(),
-            Err(error) => {
-                // Happens to vocabularies without a token for the unknown alone.
-                tracing::warn!(%error, "a text has no tokens");
-                Vec::new()
-            }
-        };
-        let missing = self.start.filter(|start| tokens.first() != Some(start));
-        Ok(missing.into_iter().chain(tokens).collect())
+        Ok(tokens_of(tokenizer, text))
+    }
+
+    fn control_tokens(&self) -> &[ControlToken] {
+        &self.control_tokens
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
@@ -129,6 +154,35 @@ impl Tokenizer for FolderTokenizer {
     fn is_end(&self, token: Token) -> bool {
         self.ends.contains(&token)
     }
+}
+
+fn tokens_of(tokenizer: &HfTokenizer, text: &str) -> Vec<Token> {
+    match tokenizer.encode_fast(text, false) {
+        Ok(encoding) => encoding.get_ids().to_vec(),
+        Err(error) => {
+            // Happens to vocabularies without a token for the unknown alone.
+            tracing::warn!(%error, "a text could not be tokenised");
+            Vec::new()
+        }
+    }
+}
+
+/// The tokens that are recognised only where special tokens are parsed.
+fn control_tokens(tokenizer: &HfTokenizer) -> Vec<ControlToken> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let special = added
+        .into_iter()
+        .filter(|(_, token)| token.special && !token.content.is_empty());
+    let mut tokens: Vec<_> = special
+        .map(|(id, token)| ControlToken {
+            token: id,
+            text: token.content,
+            strips_left: token.lstrip,
+            strips_right: token.rstrip,
+        })
+        .collect();
+    tokens.sort_unstable_by_key(|token| token.token);
+    tokens
 }
 
 fn read_texts(files: &Files) -> Result<TextFacts, BackendError> {

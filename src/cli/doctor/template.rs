@@ -45,7 +45,7 @@ impl TemplateSeen {
             name: template.name().to_owned(),
             origin,
             tool_format: template.tool_format().as_str(),
-            native_tools: template.takes_tools(),
+            native_tools: template.capabilities().tools,
         })
     }
 

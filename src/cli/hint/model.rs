@@ -63,6 +63,7 @@ pub(super) fn backend(error: &BackendError) -> Hint {
         | BackendError::WorkerUnusable { .. }
         | BackendError::Aborted
         | BackendError::PastGone { .. }
+        | BackendError::ForeignControlToken { .. }
         | BackendError::NoLogits { .. } => None,
     }
 }

@@ -80,6 +80,9 @@ pub(super) fn request(error: &RequestError) -> Hint {
         RequestError::PromptTooLong { .. } => say(
             "shorten the conversation, raise model.context_length, or set model.context_overflow = \"drop-oldest\"",
         ),
+        RequestError::ControlToken { .. } => say(
+            "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters",
+        ),
         RequestError::EmptyPrompt => say(ANOTHER_TEMPLATE),
         RequestError::Constraint(error) => constraint(error),
         // They name the value and what is allowed.

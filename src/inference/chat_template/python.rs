@@ -1,11 +1,180 @@
-//! Python's `json.dumps` and number formatting for template values.
+//! Python's `str`, `repr` and `json.dumps` for template values.
 
 use std::fmt::Write;
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-const MAX_DEPTH: usize = 64;
+use super::cost::{MAX_VALUE_DEPTH, too_deep};
+
+/// Bytes written into a text for one unit of fuel.
+const BYTES_PER_FUEL: usize = 16;
+
+/// A text that is paid for as it grows, so that a value which shares its parts many times over
+/// cannot fill memory.
+struct Paid<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    out: String,
+    /// Bytes that are paid for.
+    settled: usize,
+}
+
+impl<'a, 'b, 'c> Paid<'a, 'b, 'c> {
+    fn new(state: &'a State<'b, 'c>) -> Self {
+        Self {
+            state,
+            out: String::new(),
+            settled: 0,
+        }
+    }
+
+    /// Pays for one more value and for what was written before it.
+    fn step(&mut self, depth: usize) -> Result<(), Error> {
+        if depth > MAX_VALUE_DEPTH {
+            return Err(too_deep());
+        }
+        let fuel = (self.out.len() - self.settled) / BYTES_PER_FUEL;
+        self.settled += fuel * BYTES_PER_FUEL;
+        self.state.consume_fuel(fuel as u64 + 1)
+    }
+}
+
+/// `str(value)`; an undefined value is the empty text, as Jinja2 prints it.
+pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
+        ValueKind::Undefined => Ok(String::new()),
+        _ => repr(state, value),
+    }
+}
+
+/// `repr(value)`.
+pub(super) fn repr(state: &State, value: &Value) -> Result<String, Error> {
+    let mut paid = Paid::new(state);
+    write_repr(&mut paid, value, 0)?;
+    Ok(paid.out)
+}
+
+fn write_repr(paid: &mut Paid<'_, '_, '_>, value: &Value, depth: usize) -> Result<(), Error> {
+    paid.step(depth)?;
+    match value.kind() {
+        ValueKind::Undefined => paid.out.push_str("Undefined"),
+        ValueKind::None => paid.out.push_str("None"),
+        ValueKind::Bool if value.is_true() => paid.out.push_str("True"),
+        ValueKind::Bool => paid.out.push_str("False"),
+        ValueKind::Number => match float_of(value) {
+            Some(number) => paid.out.push_str(&float(number)),
+            None => paid.out.push_str(&value.to_string()),
+        },
+        ValueKind::String => {
+            write_quoted(&mut paid.out, value.as_str().unwrap_or_default());
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let tuple = value.is_tuple();
+            paid.out.push(if tuple { '(' } else { '[' });
+            let mut count = 0;
+            for item in value.try_iter()? {
+                if count > 0 {
+                    paid.out.push_str(", ");
+                }
+                count += 1;
+                write_repr(paid, &item, depth + 1)?;
+            }
+            paid.out.push_str(match (tuple, count) {
+                (true, 1) => ",)",
+                (true, _) => ")",
+                (false, _) => "]",
+            });
+        }
+        ValueKind::Map => {
+            paid.out.push('{');
+            for (index, key) in value.try_iter()?.enumerate() {
+                if index > 0 {
+                    paid.out.push_str(", ");
+                }
+                write_repr(paid, &key, depth + 1)?;
+                paid.out.push_str(": ");
+                write_repr(paid, &value.get_item(&key)?, depth + 1)?;
+            }
+            paid.out.push('}');
+        }
+        _ => paid.out.push_str(&value.to_string()),
+    }
+    Ok(())
+}
+
+/// Writes a text as Python's `repr` does: in single quotes unless only those are inside, with
+/// what cannot be printed escaped.
+fn write_quoted(out: &mut String, text: &str) {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    out.push(quote);
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            letter if letter == quote => {
+                out.push('\\');
+                out.push(letter);
+            }
+            letter if is_printable(letter) => out.push(letter),
+            letter => {
+                let code = u32::from(letter);
+                let _ = match code {
+                    0..=0xFF => write!(out, "\\x{code:02x}"),
+                    0x100..=0xFFFF => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
+            }
+        }
+    }
+    out.push(quote);
+}
+
+/// As `str.isprintable` has it for one character.
+fn is_printable(letter: char) -> bool {
+    // Rust escapes by the same categories, but a combining mark only where it comes first.
+    let pair = String::from_iter(['a', letter]);
+    matches!(letter, '\'' | '"' | '\\') || pair.escape_debug().nth(1) == Some(letter)
+}
+
+/// Returns the number of a value that is a float.
+pub(super) fn float_of(value: &Value) -> Option<f64> {
+    if value.kind() != ValueKind::Number || value.is_integer() {
+        return None;
+    }
+    f64::try_from(value.clone()).ok()
+}
+
+/// Formats a number as Python's `repr` does: the shortest digits that read back the same, with an
+/// exponent below 10⁻⁴ and from 10¹⁶.
+pub(super) fn float(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
+    if number.is_infinite() {
+        return if number < 0.0 { "-inf" } else { "inf" }.to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..16).contains(&exponent) {
+        let mut plain = number.to_string();
+        if !plain.contains('.') {
+            plain.push_str(".0");
+        }
+        return plain;
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+}
 
 struct Style {
     indent: Option<String>,
@@ -68,44 +237,35 @@ pub(super) fn tojson(
         sort_keys,
     };
     let mut writer = JsonWriter {
-        state,
+        paid: Paid::new(state),
         style: &style,
-        out: String::new(),
-        charged: 0,
     };
     writer.value(value, 0)?;
-    Ok(Value::from(writer.out))
+    Ok(Value::from(writer.paid.out))
 }
 
 struct JsonWriter<'a, 'b, 'c> {
-    state: &'a State<'b, 'c>,
+    paid: Paid<'a, 'b, 'c>,
     style: &'a Style,
-    out: String,
-    charged: usize,
 }
 
 impl JsonWriter<'_, '_, '_> {
+    fn push(&mut self, text: &str) {
+        self.paid.out.push_str(text);
+    }
+
+    fn text(&mut self, text: &str) {
+        write_json_text(&mut self.paid.out, text, self.style.ensure_ascii);
+    }
+
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
-        if depth > MAX_DEPTH {
-            return Err(invalid("tojson: the value is nested too deeply"));
-        }
-        // Paid as it grows, so that a value which contains itself many times cannot fill memory.
-        if self.out.len() >= self.charged + 1024 {
-            self.state
-                .consume_fuel((self.out.len() - self.charged) as u64 / 16)?;
-            self.charged = self.out.len();
-        }
-        self.state.consume_fuel(1)?;
+        self.paid.step(depth)?;
         match value.kind() {
-            ValueKind::None => self.out.push_str("null"),
-            ValueKind::Bool => self
-                .out
-                .push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => self.out.push_str(&number(value)),
-            ValueKind::String => {
-                let text = value.as_str().unwrap_or_default();
-                write_text(&mut self.out, text, self.style.ensure_ascii);
-            }
+            ValueKind::None => self.push("null"),
+            ValueKind::Bool if value.is_true() => self.push("true"),
+            ValueKind::Bool => self.push("false"),
+            ValueKind::Number => self.push(&json_number(value)),
+            ValueKind::String => self.text(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items = value.try_iter()?;
                 self.container(['[', ']'], items, depth, |writer, item| {
@@ -119,26 +279,19 @@ impl JsonWriter<'_, '_, '_> {
                 }
                 self.container(['{', '}'], keys.into_iter(), depth, |writer, key| {
                     match (key.as_str(), key.kind()) {
-                        (Some(text), _) => {
-                            write_text(&mut writer.out, text, writer.style.ensure_ascii);
-                        }
-                        (None, ValueKind::None) => writer.out.push_str("\"null\""),
-                        (None, ValueKind::Bool) => {
-                            let name = if key.is_true() { "true" } else { "false" };
-                            let _ = write!(writer.out, "\"{name}\"");
-                        }
-                        _ => {
-                            let _ = write!(writer.out, "\"{}\"", number(&key));
-                        }
+                        (Some(text), _) => writer.text(text),
+                        (None, ValueKind::None) => writer.push("\"null\""),
+                        (None, ValueKind::Bool) if key.is_true() => writer.push("\"true\""),
+                        (None, ValueKind::Bool) => writer.push("\"false\""),
+                        _ => writer.push(&format!("\"{}\"", json_number(&key))),
                     }
-                    writer.out.push_str(&writer.style.key_separator);
+                    writer.paid.out.push_str(&writer.style.key_separator);
                     writer.value(&value.get_item(&key)?, depth + 1)
                 })?;
             }
             kind => {
-                return Err(invalid(format!(
-                    "tojson: a value of kind {kind} is not JSON"
-                )));
+                let message = format!("tojson: a value of kind {kind} is not JSON");
+                return Err(invalid(message));
             }
         }
         Ok(())
@@ -151,11 +304,11 @@ impl JsonWriter<'_, '_, '_> {
         depth: usize,
         mut write_item: impl FnMut(&mut Self, Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.out.push(open);
+        self.paid.out.push(open);
         let mut empty = true;
         for item in items {
             if !empty {
-                self.out.push_str(&self.style.item_separator);
+                self.paid.out.push_str(&self.style.item_separator);
             }
             empty = false;
             self.line(depth + 1);
@@ -164,15 +317,15 @@ impl JsonWriter<'_, '_, '_> {
         if !empty {
             self.line(depth);
         }
-        self.out.push(close);
+        self.paid.out.push(close);
         Ok(())
     }
 
     fn line(&mut self, depth: usize) {
         if let Some(indent) = &self.style.indent {
-            self.out.push('\n');
+            self.paid.out.push('\n');
             for _ in 0..depth {
-                self.out.push_str(indent);
+                self.paid.out.push_str(indent);
             }
         }
     }
@@ -182,41 +335,17 @@ fn invalid(words: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, words)
 }
 
-fn number(value: &Value) -> String {
-    if value.is_integer() {
-        return value.to_string();
-    }
-    match f64::try_from(value.clone()) {
-        Ok(number) if number.is_nan() => "NaN".to_owned(),
-        Ok(number) if number.is_infinite() => {
-            let sign = if number < 0.0 { "-" } else { "" };
-            format!("{sign}Infinity")
-        }
-        Ok(number) => float(number),
-        Err(_) => value.to_string(),
+fn json_number(value: &Value) -> String {
+    match float_of(value) {
+        Some(number) if number.is_nan() => "NaN".to_owned(),
+        Some(number) if number == f64::INFINITY => "Infinity".to_owned(),
+        Some(number) if number == f64::NEG_INFINITY => "-Infinity".to_owned(),
+        Some(number) => float(number),
+        None => value.to_string(),
     }
 }
 
-/// Formats a finite number as Python's `repr` does: the shortest digits that read back the same,
-/// with an exponent below 10⁻⁴ and from 10¹⁶.
-pub(super) fn float(number: f64) -> String {
-    let scientific = format!("{number:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else {
-        return scientific;
-    };
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        let mut plain = number.to_string();
-        if !plain.contains('.') {
-            plain.push_str(".0");
-        }
-        return plain;
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-}
-
-fn write_text(out: &mut String, text: &str, ensure_ascii: bool) {
+fn write_json_text(out: &mut String, text: &str, ensure_ascii: bool) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -9,7 +9,7 @@ use super::format::ToolFormat;
 
 impl ToolFormat {
     /// What tells a model of the tools whose chat template does not.
-    pub(super) fn instructions(self, tools: &ToolSet) -> String {
+    pub(crate) fn instructions(self, tools: &ToolSet) -> String {
         let list: Vec<_> = tools
             .to_json()
             .as_array()
@@ -60,7 +60,7 @@ impl ToolFormat {
     }
 
     /// Writes the calls of an earlier assistant message down, as the model would have.
-    pub(super) fn write_calls(self, calls: &[Value]) -> String {
+    pub(crate) fn write_calls(self, calls: &[Value]) -> String {
         let key = self.arguments_key();
         let call = |call: &Value| {
             let function = call.get("function").unwrap_or(call);
@@ -92,7 +92,7 @@ impl ToolFormat {
     }
 
     /// Writes the result of a tool down, for templates that have no turn for it.
-    pub(super) fn write_result(self, name: Option<&str>, content: &str) -> String {
+    pub(crate) fn write_result(self, name: Option<&str>, content: &str) -> String {
         match self {
             Self::Hermes | Self::Qwen3Coder => {
                 format!("<tool_response>\n{content}\n</tool_response>")

@@ -1,0 +1,154 @@
+//! What a template's work costs, and how deep its values may be.
+//!
+//! minijinja charges its own work as fuel. Where it hands whole values to Rust code (comparisons,
+//! conversions to text, hashing) it counts their first level only, and a value that shares its
+//! parts is small to build and endless to walk. So values are weighed before they are walked, and
+//! those that a template keeps stay shallow and free of cycles.
+
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
+use minijinja::{Error, ErrorKind, State, Value};
+
+/// How deep values may nest.
+pub(super) const MAX_VALUE_DEPTH: usize = 64;
+/// Items that are walked for one unit of fuel.
+const ITEMS_PER_FUEL: u64 = 4;
+/// Bytes of text that are read for one unit of fuel.
+const BYTES_PER_FUEL: u64 = 256;
+
+/// A mapping that the caller gave, whose depth and size are bounded already. It is a mapping in
+/// all respects; weighing does not look into it again.
+#[derive(Debug)]
+pub(super) struct Given(Value);
+
+impl Given {
+    pub fn wrap(mapping: Value) -> Value {
+        Value::from_object(Self(mapping))
+    }
+}
+
+impl Object for Given {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.as_object()?.get_value(key)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match self.0.try_iter() {
+            Ok(keys) => Enumerator::Values(keys.collect()),
+            Err(_) => Enumerator::NonEnumerable,
+        }
+    }
+}
+
+/// Pays for a walk through a value.
+///
+/// # Errors
+/// Out of fuel, or nested more deeply than [`MAX_VALUE_DEPTH`].
+pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::String => pay_for_text(state, value),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let mut scale = Scale {
+                state,
+                unpaid: 0,
+                namespaces: true,
+                skips_given: false,
+            };
+            scale.walk(value, 0)?;
+            scale.pay()
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a value that a template keeps under a name: it must not nest too deeply, and one that
+/// goes into a namespace must not hold a namespace, since it could be the same.
+pub(super) fn check_kept(state: &State, value: &Value, into_namespace: bool) -> Result<(), Error> {
+    if !is_container(value) {
+        return Ok(());
+    }
+    let mut scale = Scale {
+        state,
+        unpaid: 0,
+        namespaces: !into_namespace,
+        skips_given: true,
+    };
+    scale.walk(value, 0)?;
+    scale.pay()
+}
+
+fn pay_for_text(state: &State, value: &Value) -> Result<(), Error> {
+    let bytes = value.as_str().map_or(0, str::len) as u64;
+    state.consume_fuel(bytes / BYTES_PER_FUEL)
+}
+
+pub(super) fn is_container(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Plain
+    )
+}
+
+struct Scale<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    unpaid: u64,
+    /// Namespaces may be inside.
+    namespaces: bool,
+    skips_given: bool,
+}
+
+impl Scale<'_, '_, '_> {
+    fn pay(&mut self) -> Result<(), Error> {
+        let fuel = self.unpaid / ITEMS_PER_FUEL;
+        self.unpaid = 0;
+        self.state.consume_fuel(fuel)
+    }
+
+    fn walk(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > MAX_VALUE_DEPTH {
+            return Err(too_deep());
+        }
+        self.unpaid += 1;
+        if self.unpaid >= ITEMS_PER_FUEL * 64 {
+            self.pay()?;
+        }
+        let Some(object) = value.as_object() else {
+            let bytes = value.as_str().map_or(0, str::len) as u64;
+            self.unpaid += bytes * ITEMS_PER_FUEL / BYTES_PER_FUEL;
+            return Ok(());
+        };
+        if self.skips_given && value.downcast_object_ref::<Given>().is_some() {
+            return Ok(());
+        }
+        // What a namespace holds can change later, but never to a namespace.
+        if !self.namespaces && object.type_name().ends_with("Namespace") {
+            let message = "a namespace cannot hold a namespace";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
+        }
+        match value.kind() {
+            ValueKind::Map => {
+                for (key, item) in object.try_iter_pairs().into_iter().flatten() {
+                    self.walk(&key, depth + 1)?;
+                    self.walk(&item, depth + 1)?;
+                }
+            }
+            ValueKind::Seq | ValueKind::Iterable => {
+                for item in object.try_iter().into_iter().flatten() {
+                    self.walk(&item, depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn too_deep() -> Error {
+    let message = format!("a value is nested more than {MAX_VALUE_DEPTH} deep");
+    Error::new(ErrorKind::InvalidOperation, message)
+}

@@ -1,0 +1,228 @@
+//! Python's operators and look-ups, as functions that rewritten templates call.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::arithmetic::{Number, concat, positive, powers, product, sum, unsupported};
+use super::cost::{check_kept, is_container, weigh};
+use super::expression::{DICT_CHANGES, DICT_METHODS, PREFIX};
+use super::methods::{self, AnyArguments};
+
+type Holds = fn(Ordering) -> bool;
+
+/// Makes the functions known to an environment.
+pub(super) fn register(env: &mut Environment<'_>) {
+    let mut add = |name: &str, function: Value| env.add_global(format!("{PREFIX}{name}"), function);
+    add("sum", Value::from_function(sum));
+    add("concat", Value::from_function(concat));
+    add("product", Value::from_function(product));
+    add("power", Value::from_function(powers));
+    add("positive", Value::from_function(positive));
+    add("in", Value::from_function(is_in));
+    add("call", Value::from_function(call));
+    add("item", Value::from_function(item));
+    add("attribute", Value::from_function(attribute));
+    add("eq", Value::from_function(equal));
+    add("sameas", Value::from_function(equal));
+    add(
+        "ne",
+        Value::from_function(|state: &State, a: &Value, b: &Value| {
+            equal(state, a, b).map(|it| !it)
+        }),
+    );
+    let orders: [(&str, Holds); 4] = [
+        ("lt", Ordering::is_lt),
+        ("le", Ordering::is_le),
+        ("gt", Ordering::is_gt),
+        ("ge", Ordering::is_ge),
+    ];
+    for (name, holds) in orders {
+        add(
+            name,
+            Value::from_function(move |state: &State, a: &Value, b: &Value| {
+                order(state, a, b).map(holds)
+            }),
+        );
+    }
+    add(
+        "weighed",
+        Value::from_function(|state: &State, value: Value| weigh(state, &value).map(|()| value)),
+    );
+    for (name, into_namespace) in [("new", false), ("kept", false), ("stored", true)] {
+        add(
+            name,
+            Value::from_function(move |state: &State, value: Value| {
+                check_kept(state, &value, into_namespace).map(|()| value)
+            }),
+        );
+    }
+    add("key", Value::from_function(key));
+}
+
+pub(super) fn invalid(words: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, words)
+}
+
+pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        return Ok(match (a, b) {
+            (Number::Int(a), Number::Int(b)) => a == b,
+            #[expect(clippy::float_cmp, reason = "as Python compares")]
+            (a, b) => a.float() == b.float(),
+        });
+    }
+    if a.kind() != b.kind() && !(is_container(a) && is_container(b)) {
+        return Ok(false);
+    }
+    weigh(state, a)?;
+    weigh(state, b)?;
+    Ok(a == b)
+}
+
+fn order(state: &State, a: &Value, b: &Value) -> Result<Ordering, Error> {
+    if let (Some(left), Some(right)) = (Number::of(a), Number::of(b)) {
+        return match (left, right) {
+            (Number::Int(a), Number::Int(b)) => Ok(a.cmp(&b)),
+            (a, b) => {
+                let order = a.float().partial_cmp(&b.float());
+                order.ok_or_else(|| invalid("NaN has no order"))
+            }
+        };
+    }
+    let alike = a.kind() == b.kind() && matches!(a.kind(), ValueKind::String | ValueKind::Seq);
+    if !alike {
+        return Err(unsupported("<", a, b));
+    }
+    weigh(state, a)?;
+    weigh(state, b)?;
+    Ok(a.cmp(b))
+}
+
+pub(super) fn is_in(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
+    match b.kind() {
+        ValueKind::Undefined => Ok(false),
+        ValueKind::String => {
+            weigh(state, b)?;
+            match (b.as_str(), a.as_str()) {
+                (Some(text), Some(part)) => Ok(text.contains(part)),
+                _ => Err(unsupported("in", a, b)),
+            }
+        }
+        ValueKind::Map => {
+            weigh(state, a)?;
+            let found = b.as_object().and_then(|object| object.get_value(a));
+            Ok(found.is_some_and(|value| !value.is_undefined()))
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            for item in b.try_iter()? {
+                state.consume_fuel(1)?;
+                if equal(state, a, &item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Err(unsupported("in", a, b)),
+    }
+}
+
+/// What may be a key of a mapping.
+fn key(state: &State, value: Value) -> Result<Value, Error> {
+    if is_container(&value) && !value.is_tuple() {
+        return Err(invalid(format!("a {} is no key", value.kind())));
+    }
+    weigh(state, &value)?;
+    Ok(value)
+}
+
+/// A method that was looked up and not called: true to a test, as every function.
+#[derive(Debug)]
+struct BoundMethod {
+    of: Value,
+    name: String,
+}
+
+impl Object for BoundMethod {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State, args: &[Value]) -> Result<Value, Error> {
+        methods::call(state, &self.of, &self.name, args)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.of.as_str().is_some() {
+            "str"
+        } else {
+            "dict"
+        };
+        write!(f, "<built-in method {} of {kind} object>", self.name)
+    }
+}
+
+fn is_dict(value: &Value) -> bool {
+    let Some(object) = value.as_object() else {
+        return false;
+    };
+    object.repr() == ObjectRepr::Map && !object.type_name().ends_with("Namespace")
+}
+
+fn bound(of: &Value, name: &str) -> Value {
+    Value::from_object(BoundMethod {
+        of: of.clone(),
+        name: name.to_owned(),
+    })
+}
+
+/// `value.name`, where Python has a method of that name.
+fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    if is_dict(value) && DICT_CHANGES.contains(&name) {
+        return Ok(Value::UNDEFINED);
+    }
+    let text_method = value.as_str().is_some() && !DICT_METHODS.contains(&name);
+    if text_method || is_dict(value) && DICT_METHODS.contains(&name) {
+        return Ok(bound(value, name));
+    }
+    value.get_attr(name)
+}
+
+/// `value[key]`.
+fn item(state: &State, value: &Value, key: &Value) -> Result<Value, Error> {
+    weigh(state, key)?;
+    if let Some(text) = value.as_str() {
+        let Some(Number::Int(index)) = Number::of(key) else {
+            return Ok(Value::UNDEFINED);
+        };
+        weigh(state, value)?;
+        let letter = if index < 0 {
+            let back = usize::try_from(-index - 1).unwrap_or(usize::MAX);
+            text.chars().rev().nth(back)
+        } else {
+            text.chars()
+                .nth(usize::try_from(index).unwrap_or(usize::MAX))
+        };
+        return Ok(letter.map_or(Value::UNDEFINED, |letter| Value::from(letter.to_string())));
+    }
+    let found = value.get_item(key)?;
+    match key.as_str() {
+        Some(name) if found.is_undefined() && is_dict(value) && DICT_METHODS.contains(&name) => {
+            Ok(bound(value, name))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// `value.name(…)`.
+fn call(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    arguments: AnyArguments,
+) -> Result<Value, Error> {
+    methods::call(state, value, name, &methods::plain(arguments))
+}
