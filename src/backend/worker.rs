@@ -16,7 +16,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Backend, BackendError, LoadOptions};
+use super::{Backend, BackendError, Batch, LoadOptions};
 use crate::settings::ModelSource;
 
 /// The environment variable that makes a process a worker; its value is the
@@ -63,10 +63,15 @@ pub fn read_frames(bytes: &[u8]) {
     let _ = bytes;
 }
 
-/// Loads a model in a process of its own and lets go of it.
+/// Loads a model in a process of its own, has it evaluate a token, and lets go of it.
 pub(super) fn try_load(options: &LoadOptions, worker: &WorkerOptions) -> Result<(), BackendError> {
-    match load(options, worker) {
-        Ok(_) => Ok(()),
+    let evaluated = load(options, worker).and_then(|mut backend| {
+        let mut batch = Batch::default();
+        batch.push(0, 0, &[0], true, None);
+        backend.decode(&batch)
+    });
+    match evaluated {
+        Ok(()) => Ok(()),
         Err(BackendError::WorkerDied { reason }) => Err(BackendError::TrialFailed {
             path: match &options.source {
                 ModelSource::File(path) | ModelSource::Folder(path) => path.clone(),
