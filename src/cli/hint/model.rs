@@ -85,7 +85,7 @@ fn not_built(backend: BackendKind) -> String {
 fn other_kind(kind: GgufKind) -> String {
     match kind {
         GgufKind::ControlVector => {
-            "put it in a folder with an emotions.toml and set model.emotion_vectors_dir to that; model.path names the \
+            "put it in a folder with a vectors.toml and set model.emotion_vectors_dir to that; model.path names the \
              model that the vectors were made for"
         }
         GgufKind::Adapter => "merge it into its model first, with llama.cpp's llama-export-lora",
