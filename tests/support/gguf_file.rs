@@ -110,20 +110,19 @@ impl Value {
 }
 
 impl Tensor {
-    /// How many bytes its type and shape ask for, if any file has so many.
-    pub fn wanted(&self) -> Option<usize> {
+    /// How many bytes its type and shape ask for, if that is a number.
+    fn wanted(&self) -> Option<usize> {
         let (elements, bytes) = block(self.kind);
         let count = self
             .shape
             .iter()
             .try_fold(1_u64, |n, &m| n.checked_mul(m))?;
-        let wanted = (count / elements).checked_mul(bytes)?;
-        (wanted < 1 << 26).then_some(wanted as usize)
+        usize::try_from((count / elements).checked_mul(bytes)?).ok()
     }
 
-    /// Repeats or cuts the data until it is what type and shape ask for.
+    /// Repeats or cuts the data until it is what type and shape ask for, unless that is very much.
     pub fn fill(&mut self) {
-        if let Some(wanted) = self.wanted() {
+        if let Some(wanted) = self.wanted().filter(|&wanted| wanted < 1 << 26) {
             let data = std::mem::take(&mut self.data);
             let data = if data.is_empty() { vec![0] } else { data };
             self.data = data.into_iter().cycle().take(wanted).collect();
