@@ -55,9 +55,9 @@ pub use blend::{
     BlendOptions, LayerSteering, MAX_COEFFICIENT, MIN_COEFFICIENT, PlanKey, SteeringPlan,
 };
 pub use contrast::ContrastError;
+pub use format::{FormatError, VectorFile, VectorFormat, parse, parse_file, write};
 #[cfg(feature = "cli")]
 pub(crate) use format::{Told, layer_in_stem};
-pub use format::{FormatError, VectorFile, VectorFormat, parse, parse_file, write};
 pub use library::{
     EmotionInfo, LayerInfo, LibraryContext, LibraryError, LibraryFile, MAX_EMOTIONS,
     MAX_RESIDUAL_MULTIPLE, SteeringLibrary,
