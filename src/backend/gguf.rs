@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use fault::Fault;
 pub use other::GgufKind;
 use read::HeaderBytes;
+#[cfg(feature = "llama-cpp")]
+pub(super) use read::check_beginning;
 
 use super::BackendError;
 use super::part::Part;

@@ -78,7 +78,7 @@ choices! {
         Check = "check",
         /// It is checked, and then loaded in a process of its own to see whether that survives.
         Isolate = "isolate",
-        /// Nothing is checked.
+        /// Nothing is checked beyond its first bytes.
         Trust = "trust",
     }
 }

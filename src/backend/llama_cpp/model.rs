@@ -34,7 +34,9 @@ const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model
 impl Model {
     /// Loads a model file.
     pub(super) fn from_file(path: &Path, options: &LoadOptions) -> Result<Self, BackendError> {
-        if options.model.trust != ModelTrust::Trust {
+        if options.model.trust == ModelTrust::Trust {
+            gguf::check_beginning(path)?;
+        } else {
             gguf::check(path)?;
         }
         let name = path.file_stem().map_or_else(
