@@ -16,7 +16,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use elpis::backend::{BackendError, BundledModel, GgufKind, check_gguf};
+use elpis::backend::{
+    BackendError, BundledModel, GgufKind, LoadOptions, check_gguf, create_backend,
+};
+use elpis::settings::{ModelSettings, ModelSource, ModelTrust};
 use gguf_file::{GgufFile, TEXT, Tensor, Value};
 use gguf_mutation::Mutation;
 use gguf_readers::{Read, read_all, serve};
@@ -337,6 +340,15 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
             "no other token",
         ),
         (
+            refused(|file| {
+                use_tokenizer(file, "llama");
+                file.set("tokenizer.ggml.model", Value::text("rwkv"));
+            }),
+            "tokenizer.ggml.tokens[0]",
+            "begins with byte 60",
+            "that byte alone",
+        ),
+        (
             refused(tensor("blk.1.attn_norm.weight", |tensor| tensor.kind = 1)),
             "tensor blk.1.attn_norm.weight",
             "of type F16",
@@ -368,6 +380,16 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
                     .retain(|tensor| tensor.name != b"token_embd.weight")
             }),
             "tensor token_embd.weight",
+            "missing",
+            "there",
+        ),
+        (
+            refused(|file| {
+                *file = GgufFile::read(&fs::read(data("phi3.gguf")).unwrap());
+                file.tensors
+                    .retain(|tensor| tensor.name != b"blk.1.attn_qkv.weight")
+            }),
+            "tensor blk.1.attn_qkv.weight",
             "missing",
             "there",
         ),
@@ -437,6 +459,35 @@ fn broken_files_are_called_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let error = check_gguf(folder.path()).unwrap_err();
     assert!(matches!(error, BackendError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn a_trusted_file_is_loaded_unchecked_if_it_is_a_model_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |number: usize, bytes: &[u8], trust| {
+        create_backend(&LoadOptions {
+            model: ModelSettings::default().n_threads(1).trust(trust),
+            source: ModelSource::File(written(&folder, number, bytes)),
+            n_sequences: 1,
+            devices: Vec::new(),
+            worker: None,
+        })
+    };
+    // llama.cpp takes another token for an end that no vocabulary has.
+    let mut file = GgufFile::read(&fs::read(data("qwen2.gguf")).unwrap());
+    file.set("tokenizer.ggml.eos_token_id", Value::u32(260));
+    let bytes = file.write();
+    let error = load(0, &bytes, ModelTrust::Check).err().unwrap();
+    assert!(
+        matches!(error, BackendError::InvalidModel { .. }),
+        "{error}"
+    );
+    load(1, &bytes, ModelTrust::Trust).unwrap();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\nsize 77\n";
+    let error = load(2, pointer, ModelTrust::Trust).err().unwrap();
+    assert!(matches!(error, BackendError::LfsPointer { .. }), "{error}");
+    let error = load(3, b"not a model", ModelTrust::Trust).err().unwrap();
+    assert!(matches!(error, BackendError::NotAModel { .. }), "{error}");
 }
 
 #[test]

@@ -280,6 +280,28 @@ pub(super) const PRE_TOKENIZERS: [&str; 92] = [
     "youtu",
 ];
 
+/// Architectures whose files may hold drafting layers alone, which llama.cpp finds out by whether
+/// the first layer's norm is there.
+pub(super) const DRAFT_PROBED: [&str; 17] = [
+    "bailingmoe3",
+    "cohere2moe",
+    "deepseek2",
+    "deepseek32",
+    "deepseek4",
+    "glm-dsa",
+    "glm4moe",
+    "hy_v3",
+    "mimo2",
+    "mistral4",
+    "nemotron_h",
+    "nemotron_h_moe",
+    "qwen35",
+    "qwen35moe",
+    "qwen3next",
+    "qwen4exp",
+    "step35",
+];
+
 #[cfg(all(test, feature = "llama-cpp"))]
 mod tests {
     use std::io::Write as _;
@@ -348,7 +370,7 @@ mod tests {
             let reason = of(name);
             assert!(!reason.contains(unknown), "{name}: {reason}");
         }
-        for name in WITHOUT_ROPE.iter().chain(&RECURRENT) {
+        for name in WITHOUT_ROPE.iter().chain(&RECURRENT).chain(&DRAFT_PROBED) {
             assert!(DECODERS.contains(name), "{name}");
         }
     }

@@ -98,8 +98,16 @@ const FINITE: [&str; 15] = [
     "rope.scaling.factor",
 ];
 
-/// Checks them all and returns the number of layers.
-pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<u64, Fault> {
+/// How many layers a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layers {
+    pub(super) all: u64,
+    /// The last ones, which only guess further tokens; fewer than all.
+    pub(super) drafting: u64,
+}
+
+/// Checks them all and returns the numbers of layers.
+pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<Layers, Fault> {
     let numbers = Numbers {
         header,
         architecture,
@@ -107,7 +115,7 @@ pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<u64, Faul
     let layers = numbers.required("block_count", 1..=MAX_LAYERS)?;
     numbers.required("context_length", MIN_CONTEXT..=MAX_CONTEXT)?;
     let width = numbers.required("embedding_length", 1..=MAX_SIZE)?;
-    numbers.count("nextn_predict_layers", 0..=layers - 1)?;
+    let drafting = numbers.count("nextn_predict_layers", 0..=layers - 1)?;
     numbers.count("leading_dense_block_count", 0..=layers)?;
     numbers.count("attention.shared_kv_layers", 0..=layers)?;
     for (key, range) in COUNTS {
@@ -126,7 +134,10 @@ pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<u64, Faul
     numbers.recurrence(width)?;
     numbers.temperature()?;
     numbers.steps()?;
-    Ok(layers)
+    Ok(Layers {
+        all: layers,
+        drafting: drafting.unwrap_or_default(),
+    })
 }
 
 struct Numbers<'h, 'a> {

@@ -59,6 +59,9 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
         return Err(Fault::invalid(TOKENS, tokens.count, limit));
     }
     unique(&tokens)?;
+    if model == "rwkv" {
+        first_bytes(&tokens)?;
+    }
     let long_enough = |name: &str, array: &Array<'_>| {
         if array.count >= tokens.count {
             return Ok(());
@@ -129,16 +132,73 @@ fn array<'a>(header: &Header<'a>, key: &str, kinds: &[Kind]) -> Result<Option<Ar
     }
 }
 
-/// No two tokens may be equal. llama.cpp reads each up to its first zero byte and gives empty ones
-/// a text of its own.
+/// A token as llama.cpp reads it: up to its first zero byte; empty ones get a text of their own.
+fn as_read(index: usize, token: &[u8]) -> Cow<'_, [u8]> {
+    let end = token.iter().position(|&byte| byte == 0);
+    match token.get(..end.unwrap_or(token.len())) {
+        None | Some([]) => Cow::Owned(format!("[EMPTY_{index}]").into_bytes()),
+        Some(text) => Cow::Borrowed(text),
+    }
+}
+
+/// Every byte that begins a token must be a token by itself: where llama.cpp finds none at a place
+/// of a text, it begins with the text anew, for ever.
+fn first_bytes(tokens: &Array<'_>) -> Result<(), Fault> {
+    let mut alone = [false; 256];
+    let mut longer = [None; 256];
+    for (index, token) in tokens.texts().enumerate() {
+        match unescaped(&as_read(index, token))[..] {
+            [] => {}
+            [byte] => alone[usize::from(byte)] = true,
+            [byte, ..] => {
+                longer[usize::from(byte)].get_or_insert(index);
+            }
+        }
+    }
+    for (byte, (alone, longer)) in alone.iter().zip(longer).enumerate() {
+        if let Some(index) = longer.filter(|_| !alone) {
+            let item = format!("{TOKENS}[{index}]");
+            let value = format!("a token that begins with byte {byte}");
+            return Err(Fault::invalid(
+                &item,
+                value,
+                "beside a token of that byte alone",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a token of the kind `rwkv` (`llama_unescape_rwkv_token`).
+fn unescaped(token: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(token.len());
+    let mut rest = token.iter().copied();
+    let digit = |byte: u8| byte.wrapping_sub(if byte >= b'a' { b'a' - 10 } else { b'0' });
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        bytes.push(match rest.next() {
+            None => break,
+            Some(b't') => b'\t',
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b'x') => match (rest.next(), rest.next()) {
+                (Some(high), Some(low)) => (digit(high) << 4).wrapping_add(digit(low)),
+                _ => break,
+            },
+            Some(other) => other,
+        });
+    }
+    bytes
+}
+
+/// No two tokens may be equal.
 fn unique(tokens: &Array<'_>) -> Result<(), Fault> {
     let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::with_capacity(tokens.count as usize);
     for (index, token) in tokens.texts().enumerate() {
-        let end = token.iter().position(|&byte| byte == 0);
-        let text = match token.get(..end.unwrap_or(token.len())) {
-            None | Some([]) => Cow::Owned(format!("[EMPTY_{index}]").into_bytes()),
-            Some(text) => Cow::Borrowed(text),
-        };
+        let text = as_read(index, token);
         if seen.contains(&text) {
             let item = format!("{TOKENS}[{index}]");
             let value = String::from_utf8_lossy(&text).into_owned();
@@ -151,4 +211,22 @@ fn unique(tokens: &Array<'_>) -> Result<(), Fault> {
         seen.insert(text);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_rwkv_are_unescaped_as_llama_cpp_does() {
+        for (token, bytes) in [
+            (&b"a"[..], &b"a"[..]),
+            (b"\\x00\\xff", b"\x00\xff"),
+            (b"\\t\\n\\r\\\\\\'", b"\t\n\r\\'"),
+            (b"a\\", b"a"),
+            (b"a\\x4", b"a"),
+        ] {
+            assert_eq!(unescaped(token), bytes, "{token:?}");
+        }
+    }
 }
