@@ -216,9 +216,9 @@ fn tensor_info<'a>(cursor: &mut Cursor<'a>) -> Result<TensorInfo<'a>, GgufError>
         .iter()
         .try_fold(row / kind.block, |n, &m| n.checked_mul(m))
         .and_then(|blocks| blocks.checked_mul(kind.bytes))
-        .filter(|&bytes| bytes <= i64::MAX as u64);
+        .filter(|&bytes| i64::try_from(bytes).is_ok());
     let elements = shape.iter().try_fold(1_u64, |n, &m| n.checked_mul(m));
-    let elements = elements.filter(|&n| n <= i64::MAX as u64);
+    let elements = elements.filter(|&n| i64::try_from(n).is_ok());
     match (bytes, elements) {
         (Some(bytes), Some(_)) => Ok(TensorInfo {
             name,

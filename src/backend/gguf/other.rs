@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum GgufKind {
     /// Steering vectors.
     ControlVector,
-    /// A LoRA adapter, which changes another model.
+    /// A `LoRA` adapter, which changes another model.
     Adapter,
     /// The part of a model that reads images or sound, which llama.cpp calls `mmproj`.
     Projector,

@@ -171,8 +171,8 @@ impl<'a> Contents<'a> {
             (Meaning::ModelHint, Entry::Texts(mut texts)) if texts.len() == 1 => {
                 self.model_hint = texts.pop();
             }
-            (Meaning::Layer | Meaning::Layers | Meaning::Emotions, Entry::Remark) => {}
-            (
+            (Meaning::Layer | Meaning::Layers | Meaning::Emotions, Entry::Remark)
+            | (
                 Meaning::Unknown | Meaning::ModelHint | Meaning::Size,
                 Entry::Text(_) | Entry::Texts(_) | Entry::Remark,
             ) => {}
@@ -413,8 +413,9 @@ impl<'a> Contents<'a> {
                 array.shape.iter().any(|&n| near(n))
             });
             // Rows that name their layers may be for some of them only.
-            let is_count = key.contains("layer");
-            if !fits && !(is_count && self.arrays.iter().all(|(_, a)| a.squeezed().len() < 2)) {
+            let is_count =
+                key.contains("layer") && self.arrays.iter().all(|(_, a)| a.squeezed().len() < 2);
+            if !(fits || is_count) {
                 return Err(FormatError::DeclaredSize {
                     key: shown(key),
                     size: *size,

@@ -156,10 +156,8 @@ fn find(name: &str) -> (Told, usize, usize) {
             {
                 Some((Told::Layer(first), start, end))
             }
-            (Some((Told::Unclear(reason), start, end)), _) => {
-                Some((Told::Unclear(reason), start, end))
-            }
-            (Some((_, start, end)), (Told::Unclear(reason), ..)) => {
+            (Some((Told::Unclear(reason), start, end)), _)
+            | (Some((_, start, end)), (Told::Unclear(reason), ..)) => {
                 Some((Told::Unclear(reason), start, end))
             }
             (Some((_, start, end)), _) => Some((Told::Unclear(SEVERAL), start, end)),

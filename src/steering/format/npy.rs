@@ -171,8 +171,10 @@ pub(super) fn write(vector: &SteeringVector) -> Result<Vec<u8>, FormatError> {
 
 /// The bytes of an array of f32.
 pub(super) fn array(shape: &[usize], values: &[u8]) -> Vec<u8> {
-    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    // A tuple of one has a comma too.
+    let sizes = sizes.join(", ");
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes},), }}");
     // The data begins at a multiple of 64, the header ends with a line feed.
     let unpadded = MAGIC.len() + 4 + header.len() + 1;
     let padding = unpadded.next_multiple_of(ALIGNMENT) - unpadded;

@@ -178,7 +178,7 @@ impl<'a> Reader<'_, 'a> {
             }
             Node::Int(number) => Entry::Integer(number),
             Node::Text(text) => Entry::Text(text.to_owned()),
-            Node::List(nodes) => list(nodes),
+            Node::List(nodes) => list(&nodes),
             Node::Remark => Entry::Remark,
             // Descriptions of how vectors were made change nothing of them.
             Node::Dict(pairs) if pairs.iter().all(|(_, node)| node.is_remark()) => Entry::Remark,
@@ -292,7 +292,7 @@ fn integers<'a>(tensor: &Tensor, data: &[u8], size: u64, dtype: String) -> Optio
 }
 
 /// A list of layers or of texts.
-fn list<'a>(nodes: Vec<Node<'_>>) -> Entry<'a> {
+fn list<'a>(nodes: &[Node<'_>]) -> Entry<'a> {
     let integers: Option<Vec<i64>> = nodes
         .iter()
         .map(|node| match node {
