@@ -21,6 +21,7 @@ mod facts;
 #[cfg(all(feature = "_fuzz", not(feature = "transformers")))]
 #[path = "backend/transformers/fuzzed.rs"]
 mod fuzzed;
+mod gguf;
 #[cfg_attr(
     not(any(feature = "llama-cpp", feature = "transformers")),
     allow(dead_code)
@@ -43,6 +44,9 @@ pub use error::BackendError;
 #[cfg(feature = "cli")]
 pub(crate) use error::WorkerEnd;
 pub use facts::{Device, DeviceKind, ModelFacts};
+#[doc(hidden)]
+pub use gguf::check_bytes as check_gguf_bytes;
+pub use gguf::{GgufKind, check as check_gguf};
 pub use layer::BackendLayer;
 pub use prompt::prompt_tokens;
 
@@ -52,7 +56,7 @@ use std::sync::Arc;
 pub use crate::settings::BackendKind;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Isolation, ModelSettings, ModelSource, Settings};
+use crate::settings::{Isolation, ModelSettings, ModelSource, ModelTrust, Settings};
 use worker::WorkerOptions;
 
 /// Identifies a token of the model's vocabulary.
@@ -282,25 +286,30 @@ pub struct LoadOptions {
     pub n_sequences: u32,
     /// The devices that may be used; empty: the CPU alone.
     pub devices: Vec<Device>,
-    /// The process of its own that the model runs in; `None`: this one.
+    /// The process of its own that the model runs in, or is tried in; `None`:
+    /// it is loaded in this one at once.
     pub worker: Option<WorkerOptions>,
 }
 
 impl LoadOptions {
     /// Takes what the settings say.
     pub fn new(settings: &Settings, source: ModelSource, devices: Vec<Device>) -> Self {
+        let in_worker = settings.runtime.isolation == Isolation::Process;
+        // The other backend has no native code that reads files, and what is
+        // bundled was tried when it was built.
+        let is_tried = settings.model.trust == ModelTrust::Isolate
+            && settings.model.backend == BackendKind::LlamaCpp
+            && matches!(source, ModelSource::File(_));
         Self {
             model: settings.model.clone(),
             source,
             n_sequences: settings.runtime.n_parallel as u32,
             devices,
-            worker: match settings.runtime.isolation {
-                Isolation::None => None,
-                Isolation::Process => Some(WorkerOptions {
-                    program: settings.runtime.worker.clone(),
-                    bound: settings.runtime.watchdog(),
-                }),
-            },
+            worker: (in_worker || is_tried).then(|| WorkerOptions {
+                program: settings.runtime.worker.clone(),
+                bound: settings.runtime.watchdog(),
+                trial: !in_worker,
+            }),
         }
     }
 }
@@ -373,11 +382,16 @@ impl Debug for BackendFactory {
 ///
 /// # Errors
 /// [`BackendError::NotBuilt`] if this build lacks the backend,
-/// [`BackendError::WorkerUnusable`] if the process cannot be started, otherwise
-/// the reason why the model could not be loaded.
+/// [`BackendError::WorkerUnusable`] if the process cannot be started,
+/// [`BackendError::TrialFailed`] if it did not survive the trial of the model,
+/// otherwise the reason why the model could not be loaded.
 pub fn create_backend(options: &LoadOptions) -> Result<Box<dyn Backend>, BackendError> {
     match &options.worker {
         None => load_here(options),
+        Some(worker) if worker.trial => {
+            worker::try_load(options, worker)?;
+            load_here(options)
+        }
         Some(worker) => worker::load(options, worker),
     }
 }

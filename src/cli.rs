@@ -194,7 +194,8 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-/// Tells something on standard error, if anybody reads it.
+/// Tells something on standard error, if anybody reads it. Whatever in it is from a file or a name
+/// does not act on the terminal.
 fn complain(text: &str) {
     complain_styled(&terminal::plain(text));
 }

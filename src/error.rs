@@ -7,6 +7,7 @@ use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
 use crate::inference::{ConstraintError, KvSnapshotError, RequestError, TemplateError};
+use crate::printable::printable;
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
 use crate::store::StoreError;
@@ -89,18 +90,28 @@ pub enum SteeringError {
     #[error(transparent)]
     Library(#[from] LibraryError),
     /// There is no such folder (yet).
-    #[error("there is no vectors folder {folder}")]
+    #[error("there is no vectors folder {}", printable(folder))]
     FolderMissing {
         /// The folder.
         folder: String,
     },
     /// A file or the folder cannot be read.
-    #[error("cannot read {file}: {reason}")]
+    #[error("cannot read {}: {reason}", printable(file))]
     Unreadable {
         /// The file or folder.
         file: String,
         /// Why.
         reason: String,
+    },
+    /// A file, or the folder's files together, are longer than any vectors; nothing was read.
+    #[error("{} has {bytes} bytes, must have at most {limit}", printable(file))]
+    TooLarge {
+        /// The file or folder.
+        file: String,
+        /// Its length in bytes.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
     },
 }
 
@@ -110,7 +121,7 @@ impl SteeringError {
         match self {
             Self::Library(error) => error.file(),
             Self::FolderMissing { folder } => Some(folder),
-            Self::Unreadable { file, .. } => Some(file),
+            Self::Unreadable { file, .. } | Self::TooLarge { file, .. } => Some(file),
         }
     }
 
@@ -120,6 +131,7 @@ impl SteeringError {
             Self::Library(error) => error.kind(),
             Self::FolderMissing { .. } => "folder_missing",
             Self::Unreadable { .. } => "unreadable",
+            Self::TooLarge { .. } => "too_large",
         }
     }
 }

@@ -100,11 +100,15 @@ pub mod bus;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+mod cursor;
 pub mod emotion;
 pub mod error;
 pub mod event;
+mod gguf;
 pub mod hub;
 pub mod inference;
+mod lfs;
+mod printable;
 pub mod runtime;
 pub mod scheduler;
 pub mod settings;

@@ -29,7 +29,7 @@ pub use loader::{LoadedSettings, SettingsLoader, read_settings};
 pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{
     BackendKind, ContextOverflow, ControlTokens, FlashAttention, HardwareBackend, ModelSettings,
-    TorchDtype,
+    ModelTrust, TorchDtype,
 };
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;

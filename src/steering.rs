@@ -8,8 +8,7 @@
 //! Layer *k* is the output of decoder layer *k*, counted from 0. The same place is called
 //! `hidden_states[k + 1]` by Hugging Face transformers and `l_out-k` by llama.cpp's graph. A GGUF
 //! control vector's tensor `direction.N`, as repeng writes it and llama.cpp applies it, belongs to
-//! our layer *N*; llama.cpp has no row for layer 0, so a vector for layer 0 cannot be written to
-//! GGUF ([`FormatError::LayerZero`]).
+//! our layer *N*. llama.cpp alone cannot steer layer 0: it turns a file with `direction.0` away.
 //!
 //! # From files to a plan
 //!
@@ -43,7 +42,7 @@
 //!
 //! A vector has at most [`MAX_LAYERS`] rows of at most [`MAX_WIDTH`] values. While a file is
 //! parsed, what is allocated stays within twice the file's size plus 16 MB, whatever sizes its
-//! header declares. A library holds at most [`MAX_EMOTIONS`] emotions.
+//! header declares (a compressed `.npz` counts as inflated, see [`parse`]). A library holds at most [`MAX_EMOTIONS`] emotions.
 
 mod blend;
 pub mod contrast;
@@ -56,7 +55,9 @@ pub use blend::{
     BlendOptions, LayerSteering, MAX_COEFFICIENT, MIN_COEFFICIENT, PlanKey, SteeringPlan,
 };
 pub use contrast::ContrastError;
-pub use format::{FormatError, VectorFormat, parse, write};
+pub use format::{FormatError, VectorFile, VectorFormat, parse, parse_file, write};
+#[cfg(feature = "cli")]
+pub(crate) use format::{Told, layer_in_stem};
 pub use library::{
     EmotionInfo, LayerInfo, LibraryContext, LibraryError, LibraryFile, MAX_EMOTIONS,
     MAX_RESIDUAL_MULTIPLE, SteeringLibrary,
@@ -65,4 +66,4 @@ pub use manifest::{
     BASE_EMOTIONS, EmotionEntry, MANIFEST_FILE, MAX_CAP, MAX_MANIFEST_BYTES, MAX_SCALE, Manifest,
     ManifestError, Place, is_emotion_name,
 };
-pub use vector::{MAX_LAYERS, MAX_WIDTH, SteeringVector, VectorError};
+pub use vector::{MAX_LAYERS, MAX_WIDTH, StackedRows, SteeringVector, VectorError};

@@ -23,7 +23,7 @@ mod rows;
 pub use calibrate::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 pub use capture::ReadAt;
 pub use error::TrainingError;
-pub use fit::{LayerScore, Method, TrainOptions, Trained, train};
+pub use fit::{Evidence, LayerScore, Method, TrainOptions, Trained, train};
 pub use pairs::{ContrastPairs, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, Pair, PairsError};
 
 /// How far the work is.

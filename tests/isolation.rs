@@ -487,6 +487,7 @@ fn counts_descriptors() {
     let options = |program: &Path| WorkerOptions {
         program: Some(program.to_owned()),
         bound: None,
+        trial: false,
     };
     let open = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();

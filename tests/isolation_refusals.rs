@@ -5,9 +5,11 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use elpis::backend::BackendError;
+use elpis::settings::{Isolation, ModelTrust};
 use elpis::{Elpis, Error, Settings, worker};
 use support::{ELPIS, Program, alone, in_process};
 
@@ -82,11 +84,70 @@ async fn a_worker_of_another_build_is_refused() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_breaks_the_protocol_is_ended() {
+/// The first words of a worker, as a command of a shell.
+fn hello() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let padding = "\\000".repeat(20 - version.len());
-    let hello = format!("printf 'elpis-wk\\004\\000\\000\\000{version}{padding}' >&0");
+    format!("printf 'elpis-wk\\005\\000\\000\\000{version}{padding}' >&0")
+}
+
+/// A model of the tests, tried in a process of its own before it is loaded.
+fn tried(program: &Program) -> Settings {
+    let mut settings = program.settings();
+    settings.runtime.isolation = Isolation::None;
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gguf/qwen2.gguf");
+    settings.model.path = Some(model.display().to_string());
+    settings.model.trust = ModelTrust::Isolate;
+    settings.model.emotion_vectors_dir = None;
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_ends_the_trials_process_is_not_loaded() {
+    for (rest, told) in [
+        ("kill -SEGV $$", "signal 11"),
+        ("exit 3", "exited with code 3"),
+    ] {
+        let program = Program::script(&format!("{}; {rest}", hello()));
+        let error = Elpis::start(tried(&program)).await.unwrap_err();
+        let Error::Backend(BackendError::TrialFailed { path, reason }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(path.ends_with("qwen2.gguf"));
+        assert!(reason.contains(told), "{reason}");
+    }
+    // Without a process to try it in, it is not loaded either.
+    let mut settings = tried(&Program::new());
+    settings.runtime.worker = Some("/nonexistent/worker".into());
+    unusable(settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_survives_its_trial_runs_in_this_process() {
+    let program = Program::new();
+    let elpis = Elpis::start(tried(&program)).await.unwrap();
+    assert!(!program.runs());
+    elpis.shutdown().await;
+    // What refuses it is told as ever.
+    let file = program.folder.path().join("text.gguf");
+    fs::write(&file, "not a model at all").unwrap();
+    let mut settings = tried(&program);
+    settings.model.path = Some(file.display().to_string());
+    let error = Elpis::start(settings).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Backend(BackendError::NotAModel { .. })),
+        "{error:?}"
+    );
+    // The bundled model needs none, and what is not there is not asked.
+    let mut settings = tried(&program);
+    settings.model.path = None;
+    settings.runtime.worker = Some("/nonexistent/worker".into());
+    Elpis::start(settings).await.unwrap().shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_breaks_the_protocol_is_ended() {
+    let hello = hello();
     for (rest, told) in [
         ("yes >&0", "broke the protocol"),
         ("exit 3", "exited with code 3"),

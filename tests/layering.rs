@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Each module's layer; a module may use its own layer and those below.
 const LAYERS: &[(&str, u32)] = &[
+    ("cursor", 0),
+    ("gguf", 0),
+    ("lfs", 0),
+    ("printable", 0),
     ("emotion", 0),
     ("steering", 0),
     ("inference", 0),

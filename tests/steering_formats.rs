@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elpis::steering::{FormatError, SteeringVector, VectorError, VectorFormat, parse, write};
+use elpis::steering::{
+    FormatError, StackedRows, SteeringVector, VectorError, VectorFile, VectorFormat, parse,
+    parse_file, write,
+};
 
 const WIDTH: usize = 6;
 const LAYERS: [usize; 3] = [1, 2, 10];
@@ -55,6 +58,10 @@ fn python_bare_vectors_are_read_bit_for_bit() {
         "bare_f64.pt",
         "parameter.pt",
         "state_dict.pt",
+        "numpy_bare.pt",
+        "bare_f2.npy",
+        "bare_f4.npy",
+        "bare_f8.npy",
     ] {
         let vector = read(name).expect(name);
         assert!(vector.is_bare(), "{name}");
@@ -79,9 +86,40 @@ fn python_layered_vectors_are_read_bit_for_bit() {
         "protocol4.pt",
         "control.gguf",
         "control_f16.gguf",
+        "plain.gguf",
+        "blk.safetensors",
+        "rows_layers.safetensors",
+        "numpy_layers.pt",
+        "numpy_keys.pt",
+        "numpy_protocol2.pt",
+        "numpy_protocol3.pt",
+        "numpy_protocol4.pt",
+        "numpy_protocol5.pt",
+        "numpy_core2.pt",
+        "numpy_core3.pt",
+        "matrix_layers.pt",
+        "nested.pt",
+        "layers.npz",
+        "layers_compressed.npz",
+        "rows_layers.npz",
     ] {
         assert_eq!(bits(&read(name).expect(name)), expected, "{name}");
     }
+    let beside = read("layer_beside.pt").unwrap();
+    assert_eq!(bits(&beside), bits(&layered(&[10])));
+    assert_eq!(beside.model_hint(), Some("llama"));
+    let nested = read("nested.pt").unwrap();
+    assert_eq!(nested.model_hint(), Some("llama"));
+    assert_eq!(
+        bits(&read("layer_zero.gguf").unwrap()),
+        bits(&layered(&[0, 1]))
+    );
+    let published = read("easysteer.gguf").unwrap();
+    assert_eq!(bits(&published), bits(&layered(&[0, 1, 2])));
+    assert_eq!(
+        (published.model_hint(), published.layer_count()),
+        (None, Some(3))
+    );
     for name in ["slices.pt", "strided.pt"] {
         assert_eq!(bits(&read(name).expect(name)), bits(&layered(&[1, 2])));
     }
@@ -99,6 +137,57 @@ fn bad_python_files_are_refused_with_their_reason() {
              must be layer.N, layers.N, direction.N or N",
         ),
         (
+            "alpha.pt",
+            "refused entry \"alpha\": a float, must be a tensor",
+        ),
+        (
+            "negative.pt",
+            "\"layers.-1\" tells no clear layer: the layer is negative, count from the first; \
+             name it layer.N",
+        ),
+        (
+            "hidden_states.pt",
+            "\"hidden_states.3\" tells no clear layer: hidden states count from the embedding, one \
+             more than the layer that they come out of; name it layer.N",
+        ),
+        (
+            "numpy_int.pt",
+            "tensor \"the file\" has type numpy int64, must be f16, bf16, f32 or f64",
+        ),
+        (
+            "numpy_complex.pt",
+            "tensor \"an array\" has type numpy c16, must be f16, bf16, f32 or f64",
+        ),
+        (
+            "numpy_object.pt",
+            "refused entry \"the file\": a list, must be a tensor",
+        ),
+        (
+            "numpy_record.pt",
+            "tensor \"an array\" has type numpy record, must be f16, bf16, f32 or f64",
+        ),
+        (
+            "int.npy",
+            "tensor \"the file\" has type numpy int64, must be f16, bf16, f32 or f64",
+        ),
+        (
+            "object.npy",
+            "tensor \"the file\" has type numpy |O, must be f16, bf16, f32 or f64",
+        ),
+        (
+            "pack.pt",
+            "it is a pack of 2 emotions (at_ease, joy), one vector is needed",
+        ),
+        (
+            "pack_short.pt",
+            "the pack names 1 emotions for vectors of shape [2, 3, 6], must be one for each",
+        ),
+        (
+            "pack_nameless.pt",
+            "tensor \"the file\" has shape [2, 3, 6], must be [n], or [layers, n]; a pack of \
+             [emotions, layers, n] needs `emotions`, the list of their names, beside it",
+        ),
+        (
             "matrix.safetensors",
             "tensor \"layer.1\" has shape [2, 3], must be [n] or [1, n]",
         ),
@@ -111,19 +200,11 @@ fn bad_python_files_are_refused_with_their_reason() {
             "tensor \"the file\" has type torch.LongStorage, must be f16, bf16, f32 or f64",
         ),
         (
-            "extra_value.pt",
-            "refused entry \"layer\": an integer, must be a tensor",
-        ),
-        (
             "list.pt",
             "refused entry \"the file\": a list, must be a tensor",
         ),
         ("evil.pt", "refused global 'posix.system'"),
         ("evil4.pt", "refused global 'posix.system'"),
-        (
-            "layer_zero.gguf",
-            "layer is 0, must be at least 1 in a GGUF control vector",
-        ),
         (
             "model.gguf",
             "general.architecture is \"llama\", must be \"controlvector\"",
@@ -155,6 +236,83 @@ fn bad_python_files_are_refused_with_their_reason() {
 }
 
 #[test]
+fn a_matrix_is_for_all_layers_or_hidden_states() {
+    let expected: Vec<_> = (0..3).map(|k| (None, row(k))).collect();
+    for name in [
+        "matrix.pt",
+        "matrix_strided.pt",
+        "numpy_fortran.pt",
+        "numpy_fortran5.pt",
+        "rows.npy",
+        "fortran.npy",
+        "rows.npz",
+        "rows.safetensors",
+    ] {
+        let vector = read(name).expect(name);
+        assert!(vector.is_stacked() && !vector.is_bare(), "{name}");
+        let rows: Vec<_> = vector.rows().map(|(k, row)| (k, row.to_vec())).collect();
+        assert_eq!(rows, expected, "{name}");
+        assert_eq!(vector.row(1), None);
+        let layers = vector.clone().for_layers(3).unwrap();
+        assert_eq!(bits(&layers), bits(&layered(&[0, 1, 2])));
+        // The first of the hidden states is the embedding.
+        let states = vector.clone().for_layers(2).unwrap();
+        let after: Vec<_> = states.rows().map(|(k, row)| (k, row.to_vec())).collect();
+        assert_eq!(after, [(Some(0), row(1)), (Some(1), row(2))]);
+        assert_eq!(
+            vector.clone().with_rows_as(StackedRows::HiddenStates),
+            Ok(states)
+        );
+        let refused = vector.for_layers(4).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the matrix has 3 rows without layers, must have 4 (one for each layer of the model) or \
+             5 (hidden states, the first of them the embedding)"
+        );
+    }
+}
+
+#[test]
+fn packs_are_vectors_by_emotion() {
+    for name in [
+        "pack.pt",
+        "pack_numpy.pt",
+        "pack_names.pt",
+        "pack_objects.pt",
+        "pack_named.pt",
+        "pack_dicts.pt",
+        "pack.npz",
+        "pack.safetensors",
+    ] {
+        let (format, bytes) = data(name);
+        let VectorFile::Pack(vectors) = parse_file(format, &bytes).expect(name) else {
+            panic!("{name} is no pack");
+        };
+        let names: Vec<_> = vectors.keys().map(String::as_str).collect();
+        assert_eq!(names, ["at_ease", "joy"], "{name}");
+        for (emotion, first) in [("joy", 0), ("at_ease", 3)] {
+            let vector = vectors[emotion].clone().for_layers(3).unwrap();
+            let rows: Vec<_> = vector.rows().map(|(k, row)| (k, row.to_vec())).collect();
+            let expected: Vec<_> = (0..3).map(|k| (Some(k), row(first + k))).collect();
+            assert_eq!(rows, expected, "{name}: {emotion}");
+        }
+    }
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_that() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\n\
+        oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 172032\n";
+    for format in VectorFormat::ALL {
+        let refused = parse(format, pointer).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "it is a Git LFS pointer, not the file itself, which has 172032 bytes"
+        );
+    }
+}
+
+#[test]
 fn every_truncation_is_refused_and_no_changed_byte_panics() {
     for name in [
         "layered.safetensors",
@@ -164,6 +322,13 @@ fn every_truncation_is_refused_and_no_changed_byte_panics() {
         "protocol4.pt",
         "strided.pt",
         "parameter.pt",
+        "numpy_protocol2.pt",
+        "numpy_protocol5.pt",
+        "pack_objects.pt",
+        "pack_dicts.pt",
+        "fortran.npy",
+        "layers_compressed.npz",
+        "pack.npz",
         "control.gguf",
         "control_f16.gguf",
     ] {
@@ -180,7 +345,7 @@ fn every_truncation_is_refused_and_no_changed_byte_panics() {
             for value in [0, 1, 0x7F, 0x80, 0xFF, bytes[index] ^ 0x20] {
                 let mut changed = bytes.clone();
                 changed[index] = value;
-                let _ = parse(format, &changed);
+                let _ = parse_file(format, &changed);
             }
         }
     }
@@ -189,15 +354,29 @@ fn every_truncation_is_refused_and_no_changed_byte_panics() {
 #[test]
 fn what_is_written_is_read_again() {
     let bare = SteeringVector::bare(row(0)).unwrap();
-    let layered = layered(&[1, 3, 12]);
+    let stacked = SteeringVector::stacked((0..4).map(row).collect()).unwrap();
+    let layered = layered(&[0, 1, 3, 12]);
+    let refused = |format, vector: &SteeringVector| match (format, vector) {
+        (VectorFormat::Gguf, vector) if vector.layers().next().is_none() => {
+            Some(FormatError::NoLayer)
+        }
+        (VectorFormat::Npy, vector) if vector.layers().next().is_some() => {
+            Some(FormatError::NoNames)
+        }
+        _ => None,
+    };
     for format in VectorFormat::ALL {
-        let bytes = write(format, &layered).unwrap();
-        assert_eq!(bits(&parse(format, &bytes).unwrap()), bits(&layered));
-        assert_eq!(write(format, &layered).unwrap(), bytes);
-    }
-    for format in [VectorFormat::Safetensors, VectorFormat::Pt] {
-        let bytes = write(format, &bare).unwrap();
-        assert_eq!(bits(&parse(format, &bytes).unwrap()), bits(&bare));
+        for vector in [&bare, &stacked, &layered] {
+            match (write(format, vector), refused(format, vector)) {
+                (Ok(bytes), None) => {
+                    let again = parse(format, &bytes).unwrap();
+                    assert_eq!(bits(&again), bits(vector), "{format:?}");
+                    assert_eq!(again.is_stacked(), vector.is_stacked());
+                    assert_eq!(write(format, vector).unwrap(), bytes);
+                }
+                (written, refused) => assert_eq!(written.err(), refused),
+            }
+        }
     }
     let described = layered.clone().described(Some("qwen2".into()), Some(28));
     let bytes = write(VectorFormat::Gguf, &described).unwrap();
@@ -212,13 +391,6 @@ fn what_is_written_is_read_again() {
     signed[at + 4..at + 8].copy_from_slice(&(-1_i32).to_le_bytes());
     let unknown = parse(VectorFormat::Gguf, &signed).unwrap();
     assert_eq!(unknown.layer_count(), None);
-
-    assert_eq!(write(VectorFormat::Gguf, &bare), Err(FormatError::NoLayer));
-    let zero = bare.at_layer(0).unwrap();
-    assert_eq!(
-        write(VectorFormat::Gguf, &zero),
-        Err(FormatError::LayerZero)
-    );
 }
 
 #[test]
@@ -279,6 +451,15 @@ assert [t.name for t in r.tensors] == ["direction.1", "direction.2", "direction.
 for t, k in zip(r.tensors, (1, 2, 10)):
     assert t.tensor_type == gguf.GGMLQuantizationType.F32 and t.data.shape == (6,)
     assert numpy.array_equal(t.data, row(k).numpy())
+assert numpy.array_equal(numpy.load(f"{d}/bare.npy"), row(0).numpy())
+stack = numpy.stack([row(k).numpy() for k in range(3)])
+assert numpy.array_equal(numpy.load(f"{d}/stacked.npy"), stack)
+assert torch.equal(torch.load(f"{d}/stacked.pt", weights_only=True), torch.tensor(stack))
+assert torch.equal(load_file(f"{d}/stacked.safetensors")["vectors"], torch.tensor(stack))
+z = numpy.load(f"{d}/layered.npz")
+assert sorted(z) == ["layer.1", "layer.10", "layer.2"]
+assert all(numpy.array_equal(z[f"layer.{k}"], row(k).numpy()) for k in (1, 2, 10))
+assert numpy.array_equal(numpy.load(f"{d}/stacked.npz")["vectors"], stack)
 f = lambda name: r.fields[name].contents()
 assert f("general.architecture") == "controlvector"
 assert f("controlvector.model_hint") == "llama" and f("controlvector.layer_count") == 3
@@ -301,11 +482,16 @@ fn python_reads_what_is_written() {
     };
     let layered = layered(&LAYERS).described(Some("llama".into()), None);
     let bare = SteeringVector::bare(row(0)).unwrap();
+    let stacked = SteeringVector::stacked((0..3).map(row).collect()).unwrap();
     for format in VectorFormat::ALL {
-        save("layered", format, &layered);
+        if format != VectorFormat::Npy {
+            save("layered", format, &layered);
+        }
+        if format != VectorFormat::Gguf {
+            save("bare", format, &bare);
+            save("stacked", format, &stacked);
+        }
     }
-    save("bare", VectorFormat::Pt, &bare);
-    save("bare", VectorFormat::Safetensors, &bare);
 
     let output = Command::new(python)
         .args(["-c", CHECK])

@@ -159,10 +159,11 @@ proptest! {
 
     #[test]
     fn written_vectors_are_read_bit_for_bit(
-        rows in prop::collection::btree_map(1..1024_usize, prop::collection::vec(any::<f32>(), 5), 1..6)
+        rows in prop::collection::btree_map(0..1024_usize, prop::collection::vec(any::<f32>(), 5), 1..6)
     ) {
         if let Ok(vector) = SteeringVector::layered(rows) {
-            for format in VectorFormat::ALL {
+            // A .npy file has no names for layers.
+            for format in VectorFormat::ALL.into_iter().filter(|f| *f != VectorFormat::Npy) {
                 let again = parse(format, &write(format, &vector).unwrap()).unwrap();
                 for ((a, x), (b, y)) in vector.rows().zip(again.rows()) {
                     prop_assert_eq!(a, b);
@@ -187,9 +188,11 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        let vector = layered(&[(1, vec![1.0; 9]), (3, vec![2.0; 9])]);
+        let layers = layered(&[(1, vec![1.0; 9]), (3, vec![2.0; 9])]);
+        let matrix = SteeringVector::stacked(vec![vec![1.0; 9]; 3]).unwrap();
         for format in VectorFormat::ALL {
-            let mut bytes = write(format, &vector).unwrap();
+            let vector = if format == VectorFormat::Npy { &matrix } else { &layers };
+            let mut bytes = write(format, vector).unwrap();
             for (index, value) in &changes {
                 let index = index.index(bytes.len());
                 bytes[index] = *value;

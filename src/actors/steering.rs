@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use burst::Burst;
 use folder::Reading;
 #[cfg(feature = "cli")]
-pub(crate) use folder::{is_library_file, read as read_folder};
+pub(crate) use folder::{is_library_file, read as read_folder, read_file};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch as channel;
 use watch::FolderWatch;

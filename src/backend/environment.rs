@@ -13,8 +13,13 @@ const MMAP_THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
 #[cfg(unix)]
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
+/// Keeps ggml from attaching a debugger to a process that it ends.
+#[cfg(unix)]
+const NO_BACKTRACE: &str = "GGML_NO_BACKTRACE";
+
 #[cfg(unix)]
 const ROWS: &[Row] = &[
+    (NO_BACKTRACE, "1", &[NO_BACKTRACE]),
     // Few enough that two busy processes do not starve each other, enough that
     // one alone keeps its speed.
     (SPIN_COUNT, "3000", &[SPIN_COUNT, "OMP_WAIT_POLICY"]),

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{BackendKind, SequenceId};
+use super::{BackendKind, GgufKind, SequenceId};
+use crate::lfs::LfsPointer;
+use crate::printable::printable_path;
 
 /// Errors of loading and evaluating a model.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -24,7 +26,7 @@ pub enum BackendError {
     )]
     NoBundledModel,
     /// The model file cannot be read.
-    #[error("cannot read model {}: {reason}", path.display())]
+    #[error("cannot read model {}: {reason}", printable_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -32,7 +34,7 @@ pub enum BackendError {
         reason: String,
     },
     /// The file is not of the format that the backend reads.
-    #[error("model {} is not a {expected} file: {found}", path.display())]
+    #[error("model {} is not a {expected} file: {found}", printable_path(path))]
     NotAModel {
         /// The file.
         path: PathBuf,
@@ -41,8 +43,57 @@ pub enum BackendError {
         /// What was found instead.
         found: String,
     },
+    /// The file is a Git LFS pointer: the model itself was never fetched.
+    #[error("model file {} is {}", printable_path(path), LfsPointer { size: *size })]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+        /// The model file's size in bytes, where the pointer tells it.
+        size: Option<u64>,
+    },
+    /// The GGUF file holds no language model.
+    #[error("model {} is {kind}, not a whole language model", printable_path(path))]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        kind: GgufKind,
+    },
+    /// The file's structure is broken: what is left of it cannot be told apart.
+    #[error("model {} is damaged: {reason}", printable_path(path))]
+    DamagedModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A value in the file is one that the native library cannot load or
+    /// compute with.
+    #[error("model {}: {item} is {value}, must be {limit}", printable_path(path))]
+    InvalidModel {
+        /// The file.
+        path: PathBuf,
+        /// The metadata key or tensor.
+        item: String,
+        /// What it is.
+        value: String,
+        /// What it may be, in words.
+        limit: String,
+    },
+    /// The model was loaded in a process of its own first, and that process
+    /// did not survive it.
+    #[error(
+        "model {} did not load in a process of its own: {reason}",
+        printable_path(path)
+    )]
+    TrialFailed {
+        /// The file.
+        path: PathBuf,
+        /// How the process ended.
+        reason: String,
+    },
     /// The native library refused the model.
-    #[error("cannot load model {}: {reason}", path.display())]
+    #[error("cannot load model {}: {reason}", printable_path(path))]
     Load {
         /// The file.
         path: PathBuf,
@@ -50,7 +101,7 @@ pub enum BackendError {
         reason: String,
     },
     /// A file of a model folder lacks something or holds what is not supported.
-    #[error("cannot load model: {}: {item} {reason}", path.display())]
+    #[error("cannot load model: {}: {item} {reason}", printable_path(path))]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -111,8 +162,24 @@ pub enum BackendError {
         /// What it reported.
         reason: String,
     },
+    /// The native library failed an assertion over the model.
+    #[error("model {}: {call} failed an assertion: {reason}", printable_path(path))]
+    Assertion {
+        /// The file.
+        path: PathBuf,
+        /// The call.
+        call: &'static str,
+        /// Where in the library's sources, and which.
+        reason: String,
+    },
+    /// The native library failed halfway; the model must be loaded again.
+    #[error("the model's state was lost: {reason}")]
+    Broken {
+        /// What the library reported.
+        reason: String,
+    },
     /// The process that the model was to run in could not be started.
-    #[error("cannot run the model in {}: {reason}", program.display())]
+    #[error("cannot run the model in {}: {reason}", printable_path(program))]
     WorkerUnusable {
         /// The program that was started, or was to be.
         program: PathBuf,
@@ -191,6 +258,11 @@ impl BackendError {
             Self::NoBundledModel => "no_bundled_model",
             Self::Unreadable { .. } => "unreadable",
             Self::NotAModel { .. } => "not_a_model",
+            Self::LfsPointer { .. } => "lfs_pointer",
+            Self::OtherKind { .. } => "other_kind",
+            Self::DamagedModel { .. } => "damaged_model",
+            Self::InvalidModel { .. } => "invalid_model",
+            Self::TrialFailed { .. } => "trial_failed",
             Self::Load { .. } => "load",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Limit { .. } => "limit",
@@ -200,6 +272,8 @@ impl BackendError {
             Self::ForeignControlToken { .. } => "foreign_control_token",
             Self::NoLogits { .. } => "no_logits",
             Self::Native { .. } => "native",
+            Self::Assertion { .. } => "assertion",
+            Self::Broken { .. } => "broken",
             Self::WorkerUnusable { .. } => "worker_unusable",
             Self::WorkerDied { .. } => "worker_died",
         }
@@ -208,6 +282,6 @@ impl BackendError {
     /// Whether the backend that returned it is of no use any more: whatever it
     /// is asked next will fail too.
     pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::WorkerDied { .. })
+        matches!(self, Self::WorkerDied { .. } | Self::Broken { .. })
     }
 }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod context;
+mod guard;
 mod hook;
 mod log;
 mod model;
@@ -95,6 +96,7 @@ impl LlamaCpp {
                 offload: options.devices.iter().any(|d| d.kind.is_gpu()),
             },
         )?;
+        let batch_size = context.n_batch();
         let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(model)));
         let mut loaded = Self {
             facts: Arc::new(ModelFacts {

@@ -16,7 +16,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Backend, BackendError, LoadOptions};
+use super::{Backend, BackendError, Batch, LoadOptions};
+use crate::settings::ModelSource;
 
 /// The environment variable that makes a process a worker; its value is the
 /// version of the protocol.
@@ -35,6 +36,9 @@ pub struct WorkerOptions {
     /// killed; `None`: for ever. Loading the model may take as long as it likes,
     /// but not so long without a sign of life.
     pub bound: Option<Duration>,
+    /// Whether the process only tries whether it survives the model, which is
+    /// then loaded in this one.
+    pub trial: bool,
 }
 
 /// Serves a model, and does not return, if this process was started as a
@@ -60,6 +64,26 @@ pub fn read_frames(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// Loads a model in a process of its own, has it evaluate a token, and lets go of it.
+pub(super) fn try_load(options: &LoadOptions, worker: &WorkerOptions) -> Result<(), BackendError> {
+    let evaluated = load(options, worker).and_then(|mut backend| {
+        let mut batch = Batch::default();
+        batch.push(0, 0, &[0], true, None);
+        backend.decode(&batch)
+    });
+    match evaluated {
+        Ok(()) => Ok(()),
+        Err(BackendError::WorkerDied { reason }) => Err(BackendError::TrialFailed {
+            path: match &options.source {
+                ModelSource::File(path) | ModelSource::Folder(path) => path.clone(),
+                other => other.to_string().into(),
+            },
+            reason,
+        }),
+        Err(other) => Err(other),
+    }
+}
+
 /// Loads a model in a process of its own.
 #[cfg(unix)]
 pub(super) fn load(
@@ -79,6 +103,10 @@ pub(super) fn load(
 ) -> Result<Box<dyn Backend>, BackendError> {
     Err(BackendError::WorkerUnusable {
         program: worker.program.clone().unwrap_or_default(),
-        reason: "runtime.isolation = \"process\" needs a Unix system".to_owned(),
+        reason: if worker.trial {
+            "model.trust = \"isolate\" needs a Unix system".to_owned()
+        } else {
+            "runtime.isolation = \"process\" needs a Unix system".to_owned()
+        },
     })
 }

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Failure, load_settings, progress, terminal};
+use crate::printable::printable;
 use crate::runtime::Elpis;
 use crate::settings::Settings;
 use measure::{Level, Load};
@@ -125,7 +126,9 @@ fn print(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
     writeln!(
         out,
         "{}: {} on {}",
-        report.model, report.description, report.backend
+        printable(&report.model),
+        printable(&report.description),
+        report.backend
     )?;
     let prompt = report.levels.first().map_or(0, |level| level.prompt_tokens);
     writeln!(

@@ -27,7 +27,7 @@ use super::fault::Fault;
 use super::library::vector_line;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, people, progress, told};
-use crate::emotion::EmotionSnapshot;
+use crate::emotion::{DeclaredEvent, EmotionSnapshot};
 use crate::inference::{Conversation, Role};
 use crate::settings::{ContextOverflow, Origin};
 use crate::{Elpis, Session};
@@ -149,7 +149,12 @@ impl<'a> Chat<'a> {
         }
         let talk = resumed(&session, options).await?;
         let history = input::history_file().filter(|_| !options.no_history);
-        let own = elpis.settings().emotion.events.iter().map(|own| own.name());
+        let own = elpis
+            .settings()
+            .emotion
+            .events
+            .iter()
+            .map(DeclaredEvent::name);
         let names = events::known().map(|known| known.name).chain(own);
         let words = names.map(str::to_owned).collect();
         Ok(Self {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Failure;
+use crate::printable::{printable, printable_path};
 
 /// What went wrong outside the library.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,20 @@ pub(super) enum Fault {
         layers: Vec<String>,
         asked: usize,
     },
+    /// An emotion that a file of vectors does not hold.
+    #[error(
+        "{file}: there is no emotion {} in it{}",
+        printable(asked),
+        if has.is_empty() { ", it is the vector of one emotion".to_owned() } else { format!("; it has {}", has.join(", ")) }
+    )]
+    NotInPack {
+        file: String,
+        asked: String,
+        has: Vec<String>,
+    },
+    /// Vectors that are told of already.
+    #[error("{bad} of {all} files cannot be used")]
+    Uninspected { bad: usize, all: usize },
     /// A line of a log of events.
     #[error("{place}: {reason}")]
     LogLine { place: String, reason: String },
@@ -66,7 +81,7 @@ pub(super) enum Fault {
 
 impl Fault {
     pub(super) fn unreadable(file: &Path) -> impl Fn(io::Error) -> Self {
-        let file = file.display().to_string();
+        let file = printable_path(file);
         move |source| Self::Unreadable {
             file: file.clone(),
             source,
@@ -74,7 +89,7 @@ impl Fault {
     }
 
     pub(super) fn unwritable(file: &Path) -> impl Fn(io::Error) -> Self {
-        let file = file.display().to_string();
+        let file = printable_path(file);
         move |source| Self::Unwritable {
             file: file.clone(),
             source,
@@ -82,7 +97,7 @@ impl Fault {
     }
 
     pub(super) fn at<E: Into<Failure>>(file: &Path) -> impl Fn(E) -> Self {
-        let place = file.display().to_string();
+        let place = printable_path(file);
         move |source| Self::At {
             place: place.clone(),
             source: source.into(),

@@ -13,11 +13,10 @@ fn acts(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,
         // Marks of direction are invisible, the others order what follows.
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+        // U+2028 and U+2029 break lines and paragraphs in some terminals.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             true
         }
-        // Breaks lines and paragraphs in some terminals.
-        '\u{2028}' | '\u{2029}' => true,
         _ => letter.is_control(),
     }
 }
@@ -113,12 +112,11 @@ impl<W: Write> Write for Plain<W> {
                 Err(error) => {
                     let (valid, after) = rest.split_at(error.valid_up_to());
                     let text = str::from_utf8(valid).unwrap_or_default();
-                    match error.error_len() {
-                        Some(wrong) => (text, wrong),
-                        None => {
-                            after.clone_into(&mut self.begun);
-                            (text, after.len())
-                        }
+                    if let Some(wrong) = error.error_len() {
+                        (text, wrong)
+                    } else {
+                        after.clone_into(&mut self.begun);
+                        (text, after.len())
                     }
                 }
             };

@@ -2,6 +2,8 @@
 
 mod calibrate;
 mod convert;
+mod cosines;
+mod inspect;
 mod model;
 mod staged;
 mod train;
@@ -14,27 +16,16 @@ use clap::Subcommand;
 use super::Failure;
 use super::fault::Fault;
 use super::signal::Stop;
-use crate::steering::{SteeringVector, VectorFormat, parse};
+use crate::actors::steering::read_file;
+use crate::printable::{printable, printable_path};
+use crate::steering::{VectorFile, VectorFormat, parse_file};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Shows width, layers and norms of vector files.
-    Inspect {
-        /// The files: .safetensors, .pt or .gguf.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    /// Shows width, layers and norms of vectors, and how alike they are.
+    Inspect(inspect::Options),
     /// Writes a vector in another format, which its file name chooses.
-    Convert {
-        /// The vector.
-        from: PathBuf,
-        /// The file to write; an existing one is replaced as a whole.
-        to: PathBuf,
-        /// The layer of a vector that does not name one (for GGUF, which
-        /// always does); the output of decoder layer N, counted from 0.
-        #[arg(long, value_name = "N")]
-        layer: Option<usize>,
-    },
+    Convert(convert::Options),
     /// Makes vectors from a model's own activations.
     Train(train::Options),
     /// Finds how strongly each vector may be added before the text suffers,
@@ -44,8 +35,8 @@ pub(super) enum Command {
 
 pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Result<(), Failure> {
     match command {
-        Command::Inspect { files } => files.iter().try_for_each(|file| convert::inspect(file)),
-        Command::Convert { from, to, layer } => convert::convert(&from, &to, layer),
+        Command::Inspect(options) => inspect::run(config, &options, quiet),
+        Command::Convert(options) => convert::run(&options),
         Command::Train(options) => train::run(config, &options, quiet),
         Command::Calibrate(options) => calibrate::run(config, &options, quiet),
     }
@@ -71,10 +62,18 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read(file: &Path) -> Result<SteeringVector, Failure> {
+fn read(file: &Path) -> Result<VectorFile, Failure> {
     let format = format_of(file)?;
-    let bytes = std::fs::read(file).map_err(Fault::unreadable(file))?;
-    Ok(parse(format, &bytes).map_err(Fault::at(file))?)
+    let bytes = read_file(file).map_err(|error| unread(file, error))?;
+    Ok(parse_file(format, &bytes).map_err(Fault::at(file))?)
+}
+
+/// What a file that cannot be opened is told as: the command's own words have hints for it.
+fn unread(file: &Path, error: crate::error::SteeringError) -> Failure {
+    match std::fs::metadata(file) {
+        Err(source) => Fault::unreadable(file)(source).into(),
+        Ok(_) => error.into(),
+    }
 }
 
 fn format_of(file: &Path) -> Result<VectorFormat, Failure> {
@@ -85,8 +84,9 @@ fn format_of(file: &Path) -> Result<VectorFormat, Failure> {
     VectorFormat::from_extension(extension).ok_or_else(|| {
         let known: Vec<_> = VectorFormat::ALL.iter().map(|f| f.extension()).collect();
         format!(
-            "{}: unknown vector format {extension:?}; known are {}",
-            file.display(),
+            "{}: unknown vector format \"{}\"; known are {}",
+            printable_path(file),
+            printable(extension),
             known.join(", ")
         )
         .into()

@@ -72,6 +72,18 @@ choices! {
 }
 
 choices! {
+    /// How far a model file is trusted before llama.cpp reads it.
+    pub enum ModelTrust {
+        /// It is checked for what llama.cpp is known to end the program over.
+        Check = "check",
+        /// It is checked, and then loaded in a process of its own to see whether that survives.
+        Isolate = "isolate",
+        /// Nothing is checked beyond its first bytes.
+        Trust = "trust",
+    }
+}
+
+choices! {
     /// What becomes of control tokens, such as `<|im_end|>`, in the texts of a conversation.
     pub enum ControlTokens {
         /// They are text: the model reads the letters.
@@ -137,6 +149,10 @@ section! {
         unset "on Linux `false` where the processor computes with a GGUF file and three times its size is free, otherwise `true`";
     /// Shares of the model that each GPU takes, in the order of the devices.
     tensor_split: Option<Vec<f32>> = None, in at_least(0.0), unset "by free memory";
+    /// How far a GGUF file is trusted. `check` reads it for what llama.cpp is known to end the
+    /// program over; `isolate` also loads it in a process of its own first, which takes twice the
+    /// time; `trust` does neither.
+    trust: ModelTrust = ModelTrust::Check;
     /// Whether weights may be repacked into the layout that the processor computes fastest in.
     use_extra_bufts: bool = true;
     /// Tokens that are decoded in one step over all sequences.

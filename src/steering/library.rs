@@ -1,13 +1,16 @@
 //! An immutable set of steering vectors, validated against one model.
 
+mod assigned;
 mod error;
 
 use std::collections::BTreeMap;
 
 pub use error::LibraryError;
 
-use super::format::{VectorFormat, parse};
-use super::manifest::{EmotionEntry, MANIFEST_FILE, Manifest, Place, check_emotion_name, is_base};
+use assigned::{Assigned, assign};
+
+use super::format::{Told, VectorFormat};
+use super::manifest::{EmotionEntry, MANIFEST_FILE, Manifest, Place, is_base};
 use super::vector::{MAX_LAYERS, MAX_WIDTH, SteeringVector, norm};
 use crate::emotion::{Coefficients, place_coefficients};
 
@@ -165,16 +168,18 @@ impl SteeringLibrary {
     /// Builds a library from the files of a folder, in any order.
     ///
     /// A file with the extension of a [`VectorFormat`] is the vector of the emotion that its stem
-    /// names, unless [`MANIFEST_FILE`] maps it to another. Other files, and names that begin with
-    /// a dot, are ignored. Without vectors the library is empty.
+    /// names (`calm.pt`, or with the layer `calm_layer-10.pt`), or a pack of the emotions that it
+    /// names itself, unless [`MANIFEST_FILE`] maps it to others. Other files, and names that begin
+    /// with a dot, are ignored. Without vectors the library is empty.
     ///
     /// # Errors
     ///
     /// [`LibraryError`], which names the file and the reason: a file that cannot be parsed, a
-    /// width other than `n_embd`, a layer that the model does not have, a row above
-    /// [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion without
-    /// a place, a manifest that names a file that is not there, any vector for a model that cannot
-    /// be steered.
+    /// width other than `n_embd`, a layer that the model does not have or that names tell
+    /// differently, a matrix whose rows are neither the model's layers nor its hidden states, a row
+    /// above [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion
+    /// without a place, a manifest that names a file that is not there, any vector for a model that
+    /// cannot be steered.
     pub fn build(files: Vec<LibraryFile>, context: &LibraryContext) -> Result<Self, LibraryError> {
         context.check()?;
         let mut files: Vec<LibraryFile> = files.into_iter().filter(is_relevant).collect();
@@ -193,15 +198,18 @@ impl SteeringLibrary {
             Some(file) => manifest(file)?,
             None => Manifest::default(),
         };
-        let assigned = assign(&files, &manifest)?;
-        if assigned.len() > MAX_EMOTIONS {
-            return Err(LibraryError::TooManyEmotions {
-                count: assigned.len(),
+        if let (Some(reason), Some(file)) = (
+            &context.unsteerable,
+            files.iter().find(|file| vector_name(&file.name).is_some()),
+        ) {
+            return Err(LibraryError::Unsteerable {
+                file: file.name.clone(),
+                reason: reason.clone(),
             });
         }
-        let emotions = assigned
+        let emotions = assign(&files, &manifest)?
             .into_iter()
-            .map(|(name, (file, format))| load(name, file, format, &manifest, context))
+            .map(|(name, assigned)| load(name, assigned, &manifest, context))
             .collect::<Result<Vec<_>, _>>()?;
         if files.is_empty() {
             return Ok(Self::empty());
@@ -288,97 +296,29 @@ fn manifest(file: &LibraryFile) -> Result<Manifest, LibraryError> {
     })
 }
 
-type Assigned<'a> = BTreeMap<&'a str, (&'a LibraryFile, VectorFormat)>;
-
-/// Gives every emotion its one file.
-fn assign<'a>(
-    files: &'a [LibraryFile],
-    manifest: &'a Manifest,
-) -> Result<Assigned<'a>, LibraryError> {
-    let mut assigned = Assigned::new();
-    let mut mapped = Vec::new();
-    for (emotion, entry) in &manifest.emotions {
-        let Some(name) = &entry.file else { continue };
-        let found = files
-            .iter()
-            .find(|file| file.name == *name)
-            .and_then(|file| Some((file, vector_name(&file.name)?.1)));
-        let found = found.ok_or_else(|| LibraryError::MissingFile {
-            emotion: emotion.clone(),
-            file: name.clone(),
-        })?;
-        assigned.insert(emotion, found);
-        mapped.push(name);
-    }
-    for file in files {
-        let Some((stem, format)) = vector_name(&file.name) else {
-            continue;
-        };
-        if mapped.contains(&&file.name) {
-            continue;
-        }
-        check_emotion_name("the file's stem", stem).map_err(|source| LibraryError::Manifest {
-            file: file.name.clone(),
-            source,
-        })?;
-        if let Some((first, _)) = assigned.insert(stem, (file, format)) {
-            return Err(LibraryError::DuplicateEmotion {
-                emotion: stem.to_owned(),
-                first: first.name.clone(),
-                second: file.name.clone(),
-            });
-        }
-    }
-    match manifest
-        .emotions
-        .keys()
-        .find(|name| !assigned.contains_key(name.as_str()))
-    {
-        Some(emotion) => Err(LibraryError::MissingFile {
-            emotion: emotion.clone(),
-            file: format!("{emotion}.safetensors, .pt or .gguf"),
-        }),
-        None => Ok(assigned),
-    }
-}
-
 fn load(
-    name: &str,
-    file: &LibraryFile,
-    format: VectorFormat,
+    name: String,
+    assigned: Assigned<'_>,
     manifest: &Manifest,
     context: &LibraryContext,
 ) -> Result<Emotion, LibraryError> {
-    let default = EmotionEntry {
-        file: None,
-        cap: 1.0,
-        place: None,
-    };
-    let entry = manifest.emotions.get(name).unwrap_or(&default);
-    if entry.place.is_none() && !is_base(name) {
+    let default = EmotionEntry::default();
+    let entry = manifest.emotions.get(&name).unwrap_or(&default);
+    let file = assigned.file;
+    if entry.place.is_none() && !is_base(&name) {
         return Err(LibraryError::NoPlace {
             file: file.name.clone(),
-            emotion: name.to_owned(),
+            emotion: name,
         });
     }
-    if let Some(reason) = &context.unsteerable {
-        return Err(LibraryError::Unsteerable {
-            file: file.name.clone(),
-            reason: reason.clone(),
-        });
-    }
-    let parsed = parse(format, &file.bytes).map_err(|source| LibraryError::Format {
-        file: file.name.clone(),
-        source,
-    })?;
-    if parsed.width() != context.n_embd {
+    if assigned.vector.width() != context.n_embd {
         return Err(LibraryError::Width {
             file: file.name.clone(),
-            width: parsed.width(),
+            width: assigned.vector.width(),
             n_embd: context.n_embd,
         });
     }
-    let vector = place(&file.name, parsed, manifest, context)?;
+    let vector = place(assigned, manifest, context)?;
     let gain = entry.cap * manifest.scale;
     let mut layers = Vec::new();
     for (layer, row) in vector.rows() {
@@ -387,7 +327,7 @@ fn load(
     }
     Ok(Emotion {
         info: EmotionInfo {
-            name: name.to_owned(),
+            name,
             file: file.name.clone(),
             place: entry.place,
             cap: entry.cap,
@@ -399,28 +339,56 @@ fn load(
     })
 }
 
-/// Gives a bare vector its layers, or selects those of a layered one.
+/// Gives rows their layers: those that their names tell, then those of the manifest, which also
+/// selects among named ones. The two may not disagree.
 fn place(
-    file: &str,
-    vector: SteeringVector,
+    assigned: Assigned<'_>,
     manifest: &Manifest,
     context: &LibraryContext,
 ) -> Result<SteeringVector, LibraryError> {
-    let selected = match (&manifest.layers, context.default_layer) {
-        (Some(layers), _) => layers.clone(),
-        (None, _) if !vector.is_bare() => return Ok(vector),
-        (None, Some(layer)) => vec![layer],
-        (None, None) => {
-            return Err(LibraryError::NoLayer {
-                file: file.to_owned(),
+    let file = &assigned.file.name;
+    let invalid = |source| LibraryError::Vector {
+        file: file.clone(),
+        source,
+    };
+    let vector = assigned
+        .vector
+        .for_layers(context.n_layers)
+        .map_err(invalid)?;
+    let told = match assigned.told {
+        Told::Layer(layer) => Some(layer),
+        Told::Unclear(reason) if vector.is_bare() => {
+            return Err(LibraryError::UnclearLayer {
+                file: file.clone(),
+                reason,
             });
         }
+        Told::Unclear(_) | Told::Nothing => None,
     };
+    let selected = match (&manifest.layers, told) {
+        (Some(layers), _) => layers.clone(),
+        (None, _) if !vector.is_bare() => vector.layers().collect(),
+        (None, Some(layer)) => vec![layer],
+        (None, None) => match context.default_layer {
+            Some(layer) => vec![layer],
+            None => return Err(LibraryError::NoLayer { file: file.clone() }),
+        },
+    };
+    if let Some(told) = told.filter(|told| selected != [*told]) {
+        return Err(LibraryError::LayerConflict {
+            file: file.clone(),
+            told,
+            layers: selected,
+        });
+    }
+    if manifest.layers.is_none() && !vector.is_bare() {
+        return Ok(vector);
+    }
     let rows = selected
         .into_iter()
         .map(|layer| {
             let row = vector.row(layer).ok_or_else(|| LibraryError::MissingRow {
-                file: file.to_owned(),
+                file: file.clone(),
                 layer,
             })?;
             Ok((layer, row.to_vec()))
@@ -428,10 +396,7 @@ fn place(
         .collect::<Result<BTreeMap<_, _>, _>>()?;
     SteeringVector::layered(rows)
         .map(|placed| placed.described(vector.model_hint().map(str::to_owned), None))
-        .map_err(|source| LibraryError::Vector {
-            file: file.to_owned(),
-            source,
-        })
+        .map_err(invalid)
 }
 
 fn check_row(

@@ -8,6 +8,7 @@ pub use error::ManifestError;
 use toml::{Table, Value};
 
 use super::vector::MAX_LAYERS;
+use crate::printable::printable_start;
 
 /// Name of the manifest among a library's files.
 pub const MANIFEST_FILE: &str = "vectors.toml";
@@ -25,8 +26,10 @@ pub const MAX_SCALE: f64 = 1e6;
 pub const BASE_EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
 
 const MAX_NAME_BYTES: usize = 64;
+/// Longest reason of the TOML parser that is shown, in characters.
+const MAX_REASON: usize = 200;
 const TOP_KEYS: [&str; 4] = ["layer", "layers", "scale", "emotions"];
-const EMOTION_KEYS: [&str; 4] = ["file", "cap", "valence", "arousal"];
+const EMOTION_KEYS: [&str; 5] = ["file", "vector", "cap", "valence", "arousal"];
 
 /// A point on the valence–arousal plane, both in [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,11 +45,24 @@ pub struct Place {
 pub struct EmotionEntry {
     /// The file of its vector, if not the emotion's name with an extension.
     pub file: Option<String>,
+    /// The vector within that file, if it is a pack and calls it otherwise.
+    pub vector: Option<String>,
     /// Factor on the emotion's coefficient, in [0, [`MAX_CAP`]], by default 1: moods break text at
     /// different strengths.
     pub cap: f64,
     /// Where the emotion stands; `None` for one of [`BASE_EMOTIONS`].
     pub place: Option<Place>,
+}
+
+impl Default for EmotionEntry {
+    fn default() -> Self {
+        Self {
+            file: None,
+            vector: None,
+            cap: 1.0,
+            place: None,
+        }
+    }
 }
 
 /// A parsed `vectors.toml`.
@@ -62,6 +78,10 @@ pub struct EmotionEntry {
 /// file = "curiosity-v2.gguf"
 /// valence = 0.6
 /// arousal = 0.2
+///
+/// [emotions.excited]
+/// file = "emotions.npz"  # a pack
+/// vector = "joy"
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -131,7 +151,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> ManifestError {
     let line = text.bytes().take(start).filter(|&b| b == b'\n').count() + 1;
     ManifestError::Syntax {
         line,
-        reason: error.message().to_owned(),
+        reason: printable_start(error.message(), MAX_REASON),
     }
 }
 
@@ -201,6 +221,20 @@ fn emotion(path: &str, name: &str, table: &Table) -> Result<EmotionEntry, Manife
         .get("file")
         .map(|value| file_name(&join(path, "file"), value))
         .transpose()?;
+    let vector = match table.get("vector") {
+        None => None,
+        Some(_) if file.is_none() => {
+            return Err(ManifestError::VectorWithoutFile {
+                field: join(path, "vector"),
+            });
+        }
+        Some(Value::String(vector)) => {
+            let field = join(path, "vector");
+            check_emotion_name(&field, vector)?;
+            Some(vector.clone())
+        }
+        Some(other) => return Err(wrong_type(&join(path, "vector"), other, "text")),
+    };
     let cap = match table.get("cap") {
         Some(value) => ranged(&join(path, "cap"), value, 0.0, MAX_CAP)?,
         None => 1.0,
@@ -235,7 +269,12 @@ fn emotion(path: &str, name: &str, table: &Table) -> Result<EmotionEntry, Manife
             });
         }
     };
-    Ok(EmotionEntry { file, cap, place })
+    Ok(EmotionEntry {
+        file,
+        vector,
+        cap,
+        place,
+    })
 }
 
 /// Whether an emotion is one of [`BASE_EMOTIONS`].
@@ -330,5 +369,5 @@ fn join(path: &str, key: &str) -> String {
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(MAX_NAME_BYTES + 16).collect()
+    printable_start(text, MAX_NAME_BYTES + 16)
 }

@@ -52,6 +52,18 @@ pub enum VectorError {
     /// Every value is zero.
     #[error("every value is zero, at least one row must have a norm above 0")]
     ZeroNorm,
+    /// A matrix does not have a row for each layer of the model.
+    #[error(
+        "the matrix has {rows} rows without layers, must have {n_layers} (one for each layer of the model) or \
+         {} (hidden states, the first of them the embedding)",
+        n_layers.saturating_add(1)
+    )]
+    StackHeight {
+        /// Its number of rows.
+        rows: usize,
+        /// The model's number of layers.
+        n_layers: usize,
+    },
 }
 
 fn at_layer(layer: Option<usize>) -> String {
@@ -71,12 +83,27 @@ impl VectorError {
             Self::WidthMismatch { .. } => "width_mismatch",
             Self::NotFinite { .. } => "not_finite",
             Self::ZeroNorm => "zero_norm",
+            Self::StackHeight { .. } => "stack_height",
         }
     }
 }
 
-/// A validated steering vector: *layered*, with one row for each of its layers, or *bare*, one row
-/// whose layer comes from the manifest or the settings.
+/// What the rows of a stacked vector stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StackedRows {
+    /// Row *k* is the output of decoder layer *k*, counted from 0.
+    Layers,
+    /// Row 0 is the embedding and row *k* + 1 the output of decoder layer *k*, as in Hugging Face's
+    /// `hidden_states`. The embedding's row is left out.
+    HiddenStates,
+}
+
+/// A validated steering vector, in one of three forms:
+///
+/// - *layered*, with one row for each of its layers;
+/// - *bare*, one row whose layer comes from the manifest or the settings;
+/// - *stacked*, a matrix whose rows follow the layers without naming them: only a model's number of
+///   layers tells whether the first row belongs to the embedding ([`Self::for_layers`]).
 ///
 /// All rows have the same width (1 to [`MAX_WIDTH`] values), every value is finite and at least
 /// one is not zero.
@@ -90,6 +117,7 @@ pub struct SteeringVector {
 #[derive(Debug, Clone, PartialEq)]
 enum Rows {
     Bare(Vec<f32>),
+    Stacked(Vec<Vec<f32>>),
     Layered(BTreeMap<usize, Vec<f32>>),
 }
 
@@ -128,6 +156,35 @@ impl SteeringVector {
         Self::checked(Rows::Bare(row))
     }
 
+    /// Makes a vector of rows that follow the layers without naming them; a single row is bare.
+    ///
+    /// # Errors
+    ///
+    /// [`VectorError`] if there are no rows or more than [`MAX_LAYERS`] + 1, the rows differ in
+    /// width, a value is not finite or all are zero.
+    pub fn stacked(mut rows: Vec<Vec<f32>>) -> Result<Self, VectorError> {
+        if rows.len() <= 1 {
+            return Self::bare(rows.pop().unwrap_or_default());
+        }
+        if rows.len() > MAX_LAYERS + 1 {
+            return Err(VectorError::LayerOutOfRange {
+                layer: rows.len() - 1,
+            });
+        }
+        let expected = rows.first().map_or(0, Vec::len);
+        for (index, row) in rows.iter().enumerate() {
+            if row.len() != expected {
+                return Err(VectorError::WidthMismatch {
+                    layer: index,
+                    width: row.len(),
+                    expected,
+                });
+            }
+            check_row(Some(index), row)?;
+        }
+        Self::checked(Rows::Stacked(rows))
+    }
+
     fn checked(rows: Rows) -> Result<Self, VectorError> {
         let vector = Self {
             rows,
@@ -153,18 +210,24 @@ impl SteeringVector {
         matches!(self.rows, Rows::Bare(_))
     }
 
-    /// Iterates over the layers in ascending order; a bare vector has none.
+    /// Whether this is a matrix whose rows follow the layers without naming them.
+    pub fn is_stacked(&self) -> bool {
+        matches!(self.rows, Rows::Stacked(_))
+    }
+
+    /// Iterates over the layers in ascending order; only a layered vector has any.
     pub fn layers(&self) -> impl Iterator<Item = usize> {
         self.rows().filter_map(|(layer, _)| layer)
     }
 
-    /// Iterates over the rows by ascending layer; `None` is the row of a bare vector.
+    /// Iterates over the rows in ascending order, with their layers where they have any.
     pub fn rows(&self) -> impl Iterator<Item = (Option<usize>, &[f32])> {
-        let (bare, layered) = match &self.rows {
-            Rows::Bare(row) => (Some((None, row.as_slice())), None),
-            Rows::Layered(rows) => (None, Some(rows)),
+        let (unnamed, layered) = match &self.rows {
+            Rows::Bare(row) => (std::slice::from_ref(row), None),
+            Rows::Stacked(rows) => (rows.as_slice(), None),
+            Rows::Layered(rows) => (&[][..], Some(rows)),
         };
-        bare.into_iter().chain(
+        unnamed.iter().map(|row| (None, row.as_slice())).chain(
             layered
                 .into_iter()
                 .flatten()
@@ -172,10 +235,12 @@ impl SteeringVector {
         )
     }
 
-    /// The row of a layer, or a bare vector's row, which stands for any layer.
+    /// The row of a layer, or a bare vector's row, which stands for any layer. A stacked vector has
+    /// none.
     pub fn row(&self, layer: usize) -> Option<&[f32]> {
         match &self.rows {
             Rows::Bare(row) => Some(row),
+            Rows::Stacked(_) => None,
             Rows::Layered(rows) => rows.get(&layer).map(Vec::as_slice),
         }
     }
@@ -199,6 +264,7 @@ impl SteeringVector {
         };
         let scaled = match &self.rows {
             Rows::Bare(row) => Self::bare(scale(row))?,
+            Rows::Stacked(rows) => Self::stacked(rows.iter().map(|row| scale(row)).collect())?,
             Rows::Layered(rows) => {
                 Self::layered(rows.iter().map(|(&k, row)| (k, scale(row))).collect())?
             }
@@ -206,7 +272,7 @@ impl SteeringVector {
         Ok(scaled.described(self.model_hint.clone(), self.layer_count))
     }
 
-    /// Gives a bare vector its layer; a layered vector stays as it is.
+    /// Gives a bare vector its layer; any other stays as it is.
     ///
     /// # Errors
     ///
@@ -220,8 +286,46 @@ impl SteeringVector {
                 rows: Rows::Layered(BTreeMap::from([(layer, row)])),
                 ..self
             },
-            Rows::Layered(_) => self,
+            Rows::Stacked(_) | Rows::Layered(_) => self,
         })
+    }
+
+    /// Gives the rows of a stacked vector the layers of a model; any other stays as it is. A row
+    /// for each of the model's layers is taken as that, one more as its hidden states.
+    ///
+    /// # Errors
+    ///
+    /// [`VectorError::StackHeight`] for any other number of rows, [`VectorError::ZeroNorm`] if
+    /// only the embedding's row was not zero.
+    pub fn for_layers(self, n_layers: usize) -> Result<Self, VectorError> {
+        let Rows::Stacked(rows) = &self.rows else {
+            return Ok(self);
+        };
+        match rows.len() {
+            rows if rows == n_layers => self.with_rows_as(StackedRows::Layers),
+            rows if rows == n_layers.saturating_add(1) => {
+                self.with_rows_as(StackedRows::HiddenStates)
+            }
+            rows => Err(VectorError::StackHeight { rows, n_layers }),
+        }
+    }
+
+    /// Gives the rows of a stacked vector their layers, as told; any other stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`VectorError::LayerOutOfRange`] if there are more layers than [`MAX_LAYERS`],
+    /// [`VectorError::ZeroNorm`] if only the embedding's row was not zero.
+    pub fn with_rows_as(self, meaning: StackedRows) -> Result<Self, VectorError> {
+        let Rows::Stacked(rows) = self.rows else {
+            return Ok(self);
+        };
+        let skipped = match meaning {
+            StackedRows::Layers => 0,
+            StackedRows::HiddenStates => 1,
+        };
+        let rows = rows.into_iter().skip(skipped).enumerate().collect();
+        Ok(Self::layered(rows)?.described(self.model_hint, self.layer_count))
     }
 
     /// The architecture that the vector was made for, as its file says (`controlvector.model_hint`
@@ -236,10 +340,12 @@ impl SteeringVector {
         self.layer_count
     }
 
-    /// Sets what [`Self::model_hint`] and [`Self::layer_count`] return.
+    /// Sets what [`Self::model_hint`] and [`Self::layer_count`] return; a hint that says nothing
+    /// (empty, or `unknown`) is none.
     #[must_use]
     pub fn described(mut self, model_hint: Option<String>, layer_count: Option<u32>) -> Self {
-        self.model_hint = model_hint;
+        self.model_hint =
+            model_hint.filter(|hint| !matches!(hint.trim(), "" | "unknown" | "Unknown"));
         self.layer_count = layer_count;
         self
     }

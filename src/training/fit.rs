@@ -105,6 +105,15 @@ pub struct LayerScore {
     pub mean: f64,
 }
 
+/// What an emotion's vector was made of and judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Its pairs.
+    pub pairs: usize,
+    /// Positive sentences of pairs that were held out, by which its layers were judged.
+    pub held_out: usize,
+}
+
 /// Trained vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
@@ -116,14 +125,52 @@ pub struct Trained {
     pub vectors: BTreeMap<String, SteeringVector>,
     /// Where emotions beyond the four stand.
     pub places: BTreeMap<String, Place>,
+    /// For each emotion, how much its separation rests on.
+    pub evidence: BTreeMap<String, Evidence>,
 }
 
 impl Trained {
+    /// Pairs of an emotion below which its separation says little.
+    pub const FEW_PAIRS: usize = 10;
+
+    /// Separation at the chosen layer below which a vector hardly tells its mood.
+    pub const WEAK_AUC: f64 = 0.8;
+
+    /// What makes the vectors doubtful, in words: too few pairs to judge by, or little separation.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let few = |evidence: &Evidence| evidence.pairs < Self::FEW_PAIRS;
+        for (emotion, evidence) in self.evidence.iter().filter(|(_, evidence)| few(evidence)) {
+            let Evidence { pairs, held_out } = evidence;
+            let sentences = if *held_out == 1 {
+                "sentence"
+            } else {
+                "sentences"
+            };
+            doubts.push(format!(
+                "{emotion}: {pairs} pairs; its AUC is from {held_out} held-out {sentences} and says little, \
+                 give {} pairs or more",
+                Self::FEW_PAIRS
+            ));
+        }
+        let chosen = self.scores.iter().find(|score| score.layer == self.layer);
+        for (emotion, auc) in chosen.into_iter().flat_map(|score| &score.auc) {
+            if *auc < Self::WEAK_AUC {
+                doubts.push(format!(
+                    "{emotion}: an AUC of {auc:.3} at layer {} is below {}; the vector hardly tells the mood, \
+                     give clearer pairs or try another --layer or --at",
+                    self.layer,
+                    Self::WEAK_AUC
+                ));
+            }
+        }
+        doubts
+    }
+
     /// The files of a library: one for each vector, and the manifest.
     ///
     /// # Errors
-    /// [`TrainingError::Format`] if the format cannot hold a vector (GGUF has
-    /// no layer 0).
+    /// [`TrainingError::Format`] if the format has no names for layers (`.npy`).
     pub fn files(&self, format: VectorFormat) -> Result<Vec<LibraryFile>, TrainingError> {
         let mut files = Vec::new();
         let mut manifest = format!("layer = {}\nscale = 1.0\n", self.layer);
@@ -216,6 +263,7 @@ pub fn train(
         scores,
         vectors,
         places: pairs.places.clone(),
+        evidence: rows.evidence(),
     })
 }
 
@@ -236,6 +284,36 @@ fn best(scores: &[LayerScore]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_pairs_and_little_separation_are_told() {
+        let evidence = |pairs, held_out| Evidence { pairs, held_out };
+        let trained = |pairs, auc| Trained {
+            layer: 1,
+            scores: [0.2, auc]
+                .into_iter()
+                .enumerate()
+                .map(|(layer, auc)| LayerScore {
+                    layer,
+                    auc: vec![("calm".to_owned(), auc)],
+                    mean: auc,
+                })
+                .collect(),
+            vectors: BTreeMap::new(),
+            places: BTreeMap::new(),
+            evidence: [("calm".to_owned(), evidence(pairs, 1))].into(),
+        };
+        assert!(trained(10, 0.8).doubts().is_empty());
+        let [few] = &trained(2, 0.9).doubts()[..] else {
+            panic!("one doubt");
+        };
+        assert!(few.contains("2 pairs; its AUC is from 1 held-out sentence and"));
+        let [weak] = &trained(12, 0.719).doubts()[..] else {
+            panic!("one doubt");
+        };
+        assert!(weak.contains("0.719 at layer 1 is below 0.8"), "{weak}");
+        assert_eq!(trained(2, 0.0).doubts().len(), 2);
+    }
 
     #[test]
     fn equal_layers_go_to_the_middle() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::capture::{Activation, Mean, Reader};
 use super::error::TrainingError;
-use super::fit::{LayerScore, Method, TrainOptions};
+use super::fit::{Evidence, LayerScore, Method, TrainOptions};
 use super::pairs::ContrastPairs;
 use super::{OnProgress, Teller};
 use crate::steering::contrast::{self, ContrastError};
@@ -263,6 +263,20 @@ impl<'a> Rows<'a> {
         let apart: Vec<&Vec<f32>> = found.values().collect();
         let apart = contrast::remove_common_mean(&apart).map_err(|error| failed("mean", error))?;
         Ok(found.into_keys().zip(apart).collect())
+    }
+
+    /// For each emotion, its pairs and how many of them its separation is judged by.
+    pub(super) fn evidence(&self) -> BTreeMap<String, Evidence> {
+        let rows = self.layout.rows.iter();
+        rows.map(|(&emotion, rows)| {
+            let judged = self.judged.get(emotion);
+            let evidence = Evidence {
+                pairs: rows.len(),
+                held_out: judged.map_or(0, |judged| judged.positive.len()),
+            };
+            (emotion.to_owned(), evidence)
+        })
+        .collect()
     }
 
     /// Separation of the held-out sentences along directions that were found

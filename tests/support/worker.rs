@@ -54,6 +54,7 @@ impl Program {
         WorkerOptions {
             program: Some(self.path.clone()),
             bound: None,
+            trial: false,
         }
     }
 

@@ -19,12 +19,13 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Usage: cargo xtask fuzz [TARGET…] [--seconds N] [--list]
 
-  TARGET…       run these alone: safetensors, pt, gguf, manifest, tool_calls, schemas,
-                templates, frames, hub, settings, store_rows, store_import, checkpoint
+  TARGET…       run these alone: safetensors, pt, gguf, gguf_model, manifest, tool_calls,
+                schemas, templates, frames, hub, settings, store_rows, store_import,
+                checkpoint
   --seconds N   how long each is run, by default 600
   --list        name the targets
 
-Begins with the files of `fuzz/seeds` and of `tests/data/steering`, and with what earlier runs
+Begins with the files of `fuzz/seeds` and of `tests/data`, and with what earlier runs
 found worth keeping in `target/xtask/fuzz/corpus`. Prints for each target how many inputs were
 tried. An input that breaks a target is a finding: it is kept, and the command fails.";
 
@@ -47,75 +48,80 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
 struct Target {
     name: &'static str,
     about: &'static str,
-    /// Files of `tests/data/steering` with this extension are seeds.
-    extension: Option<&'static str>,
+    /// Files of this folder in `tests/data` with this extension are seeds.
+    data: Option<(&'static str, &'static str)>,
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 14] = [
     Target {
         name: "safetensors",
         about: "vectors as safetensors, and their bound on memory",
-        extension: Some("safetensors"),
+        data: Some(("steering", "safetensors")),
     },
     Target {
         name: "pt",
         about: "vectors as PyTorch archives and pickles, and their bound on memory",
-        extension: Some("pt"),
+        data: Some(("steering", "pt")),
     },
     Target {
         name: "gguf",
         about: "GGUF control vectors, and their bound on memory",
-        extension: Some("gguf"),
+        data: Some(("steering", "gguf")),
+    },
+    Target {
+        name: "gguf_model",
+        about: "what is checked of GGUF models, and its bound on memory",
+        data: Some(("gguf", "gguf")),
     },
     Target {
         name: "manifest",
         about: "vectors.toml, and its bound on memory",
-        extension: None,
+        data: None,
     },
     Target {
         name: "tool_calls",
         about: "tool calls in replies, however they are cut",
-        extension: None,
+        data: None,
     },
     Target {
         name: "schemas",
         about: "schemas of answers and tools, in every format",
-        extension: None,
+        data: None,
     },
     Target {
         name: "templates",
         about: "chat templates: their work, their memory, and the control tokens of contents",
-        extension: None,
+        data: None,
     },
     Target {
         name: "frames",
         about: "what a model's own process and the runtime tell each other",
-        extension: None,
+        data: None,
     },
     Target {
         name: "hub",
         about: "listings and headers of a Hub, and their bound on memory",
-        extension: None,
+        data: None,
     },
     Target {
         name: "settings",
         about: "elpis.toml and the environment, and their bound on memory",
-        extension: None,
+        data: None,
     },
     Target {
         name: "store_rows",
         about: "the rows of a store",
-        extension: None,
+        data: None,
     },
     Target {
         name: "store_import",
         about: "exported sessions",
-        extension: None,
+        data: None,
     },
     Target {
         name: "checkpoint",
         about: "config.json and tokenizer.json of a Hugging Face folder",
-        extension: None,
+        data: None,
     },
 ];
 
@@ -233,12 +239,9 @@ fn program(
     for folder in [&corpus, &findings] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    if let Some(extension) = target.extension {
-        copy_seeds(
-            &workspace.root.join("tests/data/steering"),
-            extension,
-            &corpus,
-        )?;
+    if let Some((folder, extension)) = target.data {
+        let data = workspace.root.join("tests/data").join(folder);
+        copy_seeds(&data, extension, &corpus)?;
     }
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let mut command = workspace.command(programs.join(file));

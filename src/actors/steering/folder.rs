@@ -6,10 +6,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::error::SteeringError;
-use crate::steering::{LibraryFile, MANIFEST_FILE, VectorFormat};
+use crate::steering::{LibraryFile, MANIFEST_FILE, MAX_MANIFEST_BYTES, VectorFormat};
 
-/// Largest file taken as a vector file.
-const FILE_LIMIT: u64 = 1 << 30;
+/// Longest vector file: a pack of a hundred emotions for eighty layers of 8,192 values in f32.
+const FILE_LIMIT: u64 = 1 << 28;
+
+/// Most bytes of a folder's files together.
+const FOLDER_LIMIT: u64 = 1 << 30;
 
 /// Whether the file belongs to a library: a vector file or the manifest.
 pub(crate) fn is_library_file(name: &str) -> bool {
@@ -75,10 +78,6 @@ fn identity(_: &std::fs::Metadata) -> u64 {
 
 /// Reads the folder's vector files and manifest.
 pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
-    let unreadable = |path: &Path, error: &std::io::Error| SteeringError::Unreadable {
-        file: path.display().to_string(),
-        reason: error.to_string(),
-    };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -89,6 +88,7 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
         Err(error) => return Err(unreadable(folder, &error)),
     };
     let mut files = Vec::new();
+    let mut total = 0_u64;
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -102,21 +102,65 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
         if !metadata.is_file() {
             continue;
         }
-        if metadata.len() > FILE_LIMIT {
-            return Err(SteeringError::Unreadable {
-                file: path.display().to_string(),
-                reason: format!(
-                    "its {} bytes exceed the limit of {FILE_LIMIT}",
-                    metadata.len()
-                ),
-            });
-        }
+        let bytes = read_file(&path)?;
+        total += bytes.len() as u64;
+        within(folder, total, FOLDER_LIMIT)?;
         files.push(LibraryFile {
             name: name.to_owned(),
-            bytes: std::fs::read(&path).map_err(|error| unreadable(&path, &error))?,
+            bytes,
         });
     }
     Ok(files)
+}
+
+/// Reads a vector file or a manifest, unless its length alone says that it is none: a sparse file
+/// of terabytes takes no room on a disk.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, SteeringError> {
+    use std::io::Read as _;
+
+    let limit = if path.file_name().is_some_and(|name| name == MANIFEST_FILE) {
+        MAX_MANIFEST_BYTES as u64
+    } else {
+        FILE_LIMIT
+    };
+    let failed = |error| unreadable(path, &error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        let kind = if metadata.is_dir() {
+            std::io::ErrorKind::IsADirectory.into()
+        } else {
+            // A pipe would be waited for, a device has no end.
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")
+        };
+        return Err(unreadable(path, &kind));
+    }
+    within(path, metadata.len(), limit)?;
+    // It may grow meanwhile.
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    within(path, bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> SteeringError {
+    SteeringError::Unreadable {
+        file: path.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+fn within(path: &Path, bytes: u64, limit: u64) -> Result<(), SteeringError> {
+    if bytes > limit {
+        return Err(SteeringError::TooLarge {
+            file: path.display().to_string(),
+            bytes,
+            limit,
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,6 +186,48 @@ mod tests {
         std::fs::remove_file(path("calm.pt")).unwrap();
         assert_ne!(Stamp::of(folder.path()), more);
         assert_eq!(Stamp::of(&path("nowhere")), Stamp(BTreeMap::new()));
+    }
+
+    #[test]
+    fn sparse_giants_are_refused_by_their_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let sparse = |name: &str, length: u64| {
+            let path = folder.path().join(name);
+            let file = std::fs::File::create(&path).unwrap();
+            file.set_len(length).unwrap();
+            path
+        };
+        for (name, length, limit) in [
+            ("calm.pt", 1 << 40, FILE_LIMIT),
+            ("calm.gguf", FILE_LIMIT + 1, FILE_LIMIT),
+            (MANIFEST_FILE, 1 << 40, MAX_MANIFEST_BYTES as u64),
+        ] {
+            let path = sparse(name, length);
+            let refused = SteeringError::TooLarge {
+                file: path.display().to_string(),
+                bytes: length,
+                limit,
+            };
+            assert_eq!(read_file(&path), Err(refused.clone()));
+            assert_eq!(read(folder.path()), Err(refused));
+            std::fs::remove_file(path).unwrap();
+        }
+        let path = sparse("calm.pt", 3);
+        assert_eq!(read_file(&path).unwrap(), [0; 3]);
+        assert_eq!(read_file(folder.path()).unwrap_err().kind(), "unreadable");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("calm.pt");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let refused = read_file(&path).unwrap_err().to_string();
+        assert!(refused.ends_with("it is no regular file"), "{refused}");
+        assert_eq!(read(folder.path()), Ok(Vec::new()));
     }
 
     #[cfg(unix)]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use llama_cpp_sys_2 as sys;
 
 use super::super::{BackendError, Batch};
+use super::guard::{Assertions, guarded, throwing};
 use super::hook::{self, Hook};
 use super::log;
 use super::model::Model;
@@ -45,6 +46,8 @@ pub(super) struct Context {
     n_vocab: usize,
     n_batch: usize,
     n_seq_max: u32,
+    /// Why it must not be used any more: an exception left it halfway.
+    broken: Option<String>,
     /// Positions that a window of the model sees, 0: everything; `None` for a
     /// model whose memory is no list of positions.
     n_window: Option<u32>,
@@ -88,17 +91,26 @@ impl Context {
         params.cb_eval_user_data = hook.as_ptr().cast();
         let (context, log) = {
             let _one_at_a_time = CREATION.lock().unwrap_or_else(PoisonError::into_inner);
-            // SAFETY: the model outlives the context (`_model`), the hook too.
-            log::collecting(|| unsafe { sys::llama_init_from_model(model.as_ptr(), params) })
+            log::collecting(|| {
+                // SAFETY: the model outlives the context (`_model`), the hook too.
+                guarded(Assertions::All, || unsafe {
+                    throwing::llama_init_from_model(model.as_ptr(), params)
+                })
+            })
         };
+        let call = "llama_init_from_model";
+        // What it threw from may hold the hook's address; the hook stays.
+        let context = context.map_err(|thrown| thrown.of(model.path(), call))?;
         let Some(context) = NonNull::new(context) else {
             // SAFETY: the hook was leaked above and nobody else holds it.
             drop(unsafe { Box::from_raw(hook.as_ptr()) });
             return Err(BackendError::Native {
-                call: "llama_init_from_model",
-                reason: reason(&log),
+                call,
+                reason: log::reason(&log),
             });
         };
+        // SAFETY: a plain query of a live context: it takes no more than its cells hold.
+        let n_batch = unsafe { sys::llama_n_batch(context.as_ptr()) }.min(options.n_batch);
         // SAFETY: the context is valid; its memory lives as long.
         let memory = unsafe { sys::llama_get_memory(context.as_ptr()) };
         Ok(Self {
@@ -106,13 +118,19 @@ impl Context {
             hook,
             memory,
             n_vocab,
-            n_batch: options.n_batch as usize,
+            n_batch: n_batch as usize,
             n_seq_max: options.n_seq_max,
+            broken: None,
             n_window: model.rewinds().then(|| model.window()),
             native: NativeBatch::default(),
             logits_rows: Vec::new(),
             _model: model,
         })
+    }
+
+    /// Most rows of one batch.
+    pub(super) fn n_batch(&self) -> usize {
+        self.n_batch
     }
 
     /// Evaluates a batch under its steering plans.
@@ -138,11 +156,16 @@ impl Context {
 
     fn evaluate(&mut self, batch: &Batch) -> Result<(), BackendError> {
         self.logits_rows.clear();
+        self.check_whole()?;
         self.check(batch)?;
         let native = self.native.fill(batch);
+        let context = self.pointer.as_ptr();
         // SAFETY: the batch's arrays live in `self.native`, have `n_tokens`
         // entries each, and every sequence id is below `n_seq_max` (checked).
-        let code = unsafe { sys::llama_decode(self.pointer.as_ptr(), native) };
+        let decoded = guarded(Assertions::OutsideTeams, || unsafe {
+            throwing::llama_decode(context, native)
+        });
+        let code = decoded.map_err(|thrown| self.broke(thrown.reason()))?;
         // SAFETY: the evaluation is over.
         let fault = unsafe { self.hook.as_mut() }.finish(code == 0);
         match (code, fault) {
@@ -162,6 +185,22 @@ impl Context {
                 reason: format!("code {code}"),
             }),
         }
+    }
+
+    /// Fails if an exception left the context halfway.
+    fn check_whole(&self) -> Result<(), BackendError> {
+        match &self.broken {
+            None => Ok(()),
+            Some(reason) => Err(BackendError::Broken {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// Keeps why the context is of no use any more.
+    fn broke(&mut self, reason: String) -> BackendError {
+        self.broken = Some(reason.clone());
+        BackendError::Broken { reason }
     }
 
     fn check(&self, batch: &Batch) -> Result<(), BackendError> {
@@ -233,20 +272,16 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if self.broken.is_some() {
+            // Half of it may be freed already, or be waited for.
+            return;
+        }
         // SAFETY: both are owned and used by nobody else; the context goes
         // first because it holds the hook's pointer.
         unsafe {
             sys::llama_free(self.pointer.as_ptr());
             drop(Box::from_raw(self.hook.as_ptr()));
         }
-    }
-}
-
-fn reason(log: &[String]) -> String {
-    if log.is_empty() {
-        "llama.cpp gave no reason".to_owned()
-    } else {
-        log.join("; ")
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::Once;
 
 use llama_cpp_sys_2 as sys;
 
+use crate::printable::printable;
+
 static INSTALL: Once = Once::new();
 
 thread_local! {
@@ -26,6 +28,7 @@ pub(super) fn install() {
             sys::ggml_log_set(Some(receive), std::ptr::null_mut());
             sys::llama_backend_init();
         }
+        super::guard::install();
     });
 }
 
@@ -36,6 +39,15 @@ pub(super) fn collecting<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     let result = work();
     let lines = COLLECTED.with_borrow_mut(Option::take).unwrap_or_default();
     (result, lines)
+}
+
+/// Why something failed, as llama.cpp told it.
+pub(super) fn reason(lines: &[String]) -> String {
+    if lines.is_empty() {
+        "llama.cpp gave no reason".to_owned()
+    } else {
+        printable(&lines.join("; ")).into_owned()
+    }
 }
 
 unsafe extern "C" fn receive(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
@@ -63,6 +75,8 @@ unsafe extern "C" fn receive(level: sys::ggml_log_level, text: *const c_char, _:
 }
 
 fn emit(level: sys::ggml_log_level, line: &str) {
+    // Names of tensors and keys are from the file.
+    let line = &*printable(line);
     match level {
         sys::GGML_LOG_LEVEL_ERROR => tracing::error!(target: "elpis::llama_cpp", "{line}"),
         sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "elpis::llama_cpp", "{line}"),

@@ -1,7 +1,7 @@
 //! Owner of a loaded GGUF model.
 
 use std::ffi::{CStr, CString};
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use llama_cpp_2::model::LlamaModel;
@@ -9,13 +9,14 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::super::digest::WeightsDigest;
+use super::super::gguf;
 use super::super::heartbeat;
 use super::super::memory::SystemMemory;
 use super::super::part::Part;
 use super::super::{BackendError, BackendKind, LoadOptions, ModelFacts};
+use super::guard::{Assertions, Thrown, guarded, throwing};
 use super::log;
-
-const GGUF_MAGIC: [u8; 4] = *b"GGUF";
+use crate::settings::ModelTrust;
 
 /// Hears how far loading is, in [0, 1], and lets it go on.
 extern "C" fn go_on(_progress: f32, _data: *mut std::ffi::c_void) -> bool {
@@ -27,6 +28,7 @@ extern "C" fn go_on(_progress: f32, _data: *mut std::ffi::c_void) -> bool {
 #[derive(Debug)]
 pub(super) struct Model {
     loaded: LlamaModel,
+    path: PathBuf,
     name: String,
     /// See [`ModelFacts::weights_digest`].
     digest: String,
@@ -39,7 +41,11 @@ const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model
 impl Model {
     /// Loads a model file.
     pub(super) fn from_file(path: &Path, options: &LoadOptions) -> Result<Self, BackendError> {
-        check_magic(path)?;
+        if options.model.trust == ModelTrust::Trust {
+            gguf::check_beginning(path)?;
+        } else {
+            gguf::check(path)?;
+        }
         let name = path.file_stem().map_or_else(
             || path.display().to_string(),
             |stem| stem.to_string_lossy().into_owned(),
@@ -135,16 +141,18 @@ impl Model {
         if let Some(split) = &tensor_split {
             params.tensor_split = split.as_ptr();
         }
-        // SAFETY: `c_path`, `devices` and `tensor_split` outlive the call.
-        let (pointer, log) =
-            log::collecting(|| unsafe { sys::llama_model_load_from_file(c_path.as_ptr(), params) });
-        let pointer = std::ptr::NonNull::new(pointer).ok_or_else(|| {
-            load_error(if log.is_empty() {
-                "llama.cpp gave no reason".to_owned()
-            } else {
-                log.join("; ")
+        let (loaded, log) = log::collecting(|| {
+            // SAFETY: `c_path`, `devices` and `tensor_split` outlive the call.
+            guarded(Assertions::All, || unsafe {
+                throwing::llama_model_load_from_file(c_path.as_ptr(), params)
             })
+        });
+        let pointer = loaded.map_err(|thrown| match thrown {
+            Thrown::Exception(reason) => load_error(reason),
+            assertion @ Thrown::Assertion(_) => assertion.of(path, "llama_model_load_from_file"),
         })?;
+        let pointer =
+            std::ptr::NonNull::new(pointer).ok_or_else(|| load_error(log::reason(&log)))?;
         // SAFETY: `LlamaModel` is a transparent wrapper of a non-null, owned
         // model pointer, which this is.
         let model = unsafe {
@@ -157,6 +165,7 @@ impl Model {
             .unwrap_or_else(|| name.to_owned());
         Ok(Self {
             loaded: model,
+            path: path.to_owned(),
             name,
             digest: String::new(),
         })
@@ -166,6 +175,11 @@ impl Model {
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
         // SAFETY: as in `load`, the wrapper is its pointer.
         unsafe { std::mem::transmute_copy(&self.loaded) }
+    }
+
+    /// The file that it was loaded from, which need not be there any more.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The crate's safe view of the model.
@@ -240,15 +254,29 @@ impl Model {
         }
     }
 
+    /// Architecture, parameters and quantisation. llama.cpp's own words guess the parameters by the
+    /// number of layers.
     fn description(&self) -> String {
-        let mut buffer = [0; 256];
-        // SAFETY: the buffer's true length is passed; the call terminates it.
-        unsafe {
-            sys::llama_model_desc(self.as_ptr(), buffer.as_mut_ptr(), buffer.len());
-            CStr::from_ptr(buffer.as_ptr())
-        }
-        .to_string_lossy()
-        .into_owned()
+        // SAFETY: plain queries of a live model; the name is a static text.
+        let quantisation =
+            unsafe { CStr::from_ptr(sys::llama_ftype_name(sys::llama_model_ftype(self.as_ptr()))) };
+        let architecture = self.loaded.meta_val_str("general.architecture");
+        format!(
+            "{} {} {}",
+            architecture.unwrap_or_default(),
+            parameters(self.loaded.n_params()),
+            quantisation.to_string_lossy()
+        )
+    }
+}
+
+/// A number of parameters as models are called by it.
+fn parameters(count: u64) -> String {
+    let count = count as f64;
+    if count < 1e9 {
+        format!("{:.1}M", count / 1e6)
+    } else {
+        format!("{:.1}B", count / 1e9)
     }
 }
 
@@ -303,21 +331,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> BackendError {
     }
 }
 
-fn check_magic(path: &Path) -> Result<(), BackendError> {
-    let mut head = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(4).read_to_end(&mut head))
-        .map_err(|error| unreadable(path, &error))?;
-    if head == GGUF_MAGIC {
-        return Ok(());
-    }
-    Err(BackendError::NotAModel {
-        path: path.to_owned(),
-        expected: "GGUF",
-        found: format!("it begins with {:?}", String::from_utf8_lossy(&head)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,6 +368,17 @@ mod tests {
         for said in [true, false] {
             assert_eq!(mapped(Some(said), cpu, -1, said), said);
             assert_eq!(mapped(Some(said), gpu, -1, !said), said);
+        }
+    }
+
+    #[test]
+    fn parameters_are_told_as_models_are_called() {
+        for (count, told) in [
+            (134_515_008, "134.5M"),
+            (1_400_000, "1.4M"),
+            (8_030_000_000, "8.0B"),
+        ] {
+            assert_eq!(parameters(count), told);
         }
     }
 

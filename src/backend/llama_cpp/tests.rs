@@ -1,6 +1,6 @@
-//! The hook against llama.cpp's own control vector, on a context of its own.
+//! The hook against llama.cpp's own control vector, on a context of its own; tables that repeat its.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::*;
 use crate::backend::{BundledModel, tested_devices};
+use crate::gguf::TensorType;
 use crate::settings::ModelSettings;
 use crate::steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
@@ -342,4 +343,28 @@ fn a_shared_prefix_is_as_good_as_an_evaluated_one() {
             .restore_sequence(0, length, &bytes[..bytes.len() / 2])
             .is_err()
     );
+}
+
+#[test]
+fn the_types_of_tensors_are_those_of_ggml() {
+    for number in 0..sys::GGML_TYPE_COUNT {
+        // SAFETY: plain queries of a static table with so many rows.
+        let (block, bytes, name) = unsafe {
+            let name = CStr::from_ptr(sys::ggml_type_name(number));
+            (
+                sys::ggml_blck_size(number),
+                sys::ggml_type_size(number),
+                name,
+            )
+        };
+        let Some(kind) = TensorType::of(number) else {
+            // It was removed.
+            assert_eq!(bytes, 0, "{number}");
+            continue;
+        };
+        assert_eq!(i64::try_from(kind.block), Ok(block.into()), "{number}");
+        assert_eq!(kind.bytes, bytes as u64, "{number}");
+        assert!(name.to_str().unwrap().eq_ignore_ascii_case(kind.name));
+    }
+    assert_eq!(TensorType::of(sys::GGML_TYPE_COUNT), None);
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
+use llama_cpp_sys_2 as sys;
 
 use super::super::{BackendError, ControlToken, Token, Tokenizer};
+use super::guard::{Assertions, guarded, throwing};
 use super::model::Model;
 
 /// Room for the longest piece; longer ones make the vector grow once.
 const PIECE_CAPACITY: usize = 64;
+
+const CALL: &str = "llama_tokenize";
 
 /// Tokenises with the vocabulary of the GGUF file.
 #[derive(Debug)]
@@ -28,6 +32,38 @@ impl LlamaTokenizer {
         }
     }
 
+    /// Tokens of a text. A vocabulary may have none for a byte of it, which llama.cpp throws over.
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<i32>, BackendError> {
+        let failed = |reason: String| BackendError::Native { call: CALL, reason };
+        let length = i32::try_from(text.len())
+            .map_err(|_| failed(format!("the text has {} bytes", text.len())))?;
+        // SAFETY: a plain query of a live model.
+        let vocab = unsafe { sys::llama_model_get_vocab(self.model.as_ptr()) };
+        let mut tokens = vec![0_i32; text.len() / 2 + 8];
+        loop {
+            let room = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
+            let (text, start) = (text.as_ptr().cast(), tokens.as_mut_ptr());
+            // SAFETY: text and room have the lengths that are passed.
+            let count = guarded(Assertions::All, || unsafe {
+                throwing::llama_tokenize(vocab, text, length, start, room, false, parse_special)
+            });
+            match count.map_err(|thrown| thrown.of(self.model.path(), CALL))? {
+                count if count >= 0 => {
+                    tokens.truncate(count as usize);
+                    return Ok(tokens);
+                }
+                // So many are needed.
+                needed => {
+                    let needed = needed.unsigned_abs() as usize;
+                    if needed <= tokens.len() {
+                        return Err(failed(format!("{needed} tokens do not fit")));
+                    }
+                    tokens.resize(needed, 0);
+                }
+            }
+        }
+    }
+
     fn known(&self, token: Token) -> Option<LlamaToken> {
         let id = i32::try_from(token).ok()?;
         (id < self.model.inner().n_vocab()).then_some(LlamaToken(id))
@@ -37,14 +73,14 @@ impl LlamaTokenizer {
 impl Tokenizer for LlamaTokenizer {
     fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
         let vocab = self.model.inner().vocab();
-        let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
+        let tokens = self.tokenize(text, parse_special)?;
         let bos = vocab.bos();
-        let missing_bos = vocab.should_add_bos() && bos.0 >= 0 && tokens.first() != Some(&bos);
+        let missing_bos = vocab.should_add_bos() && bos.0 >= 0 && tokens.first() != Some(&bos.0);
         Ok(missing_bos
-            .then_some(bos)
+            .then_some(bos.0)
             .into_iter()
             .chain(tokens)
-            .filter_map(|token| Token::try_from(token.0).ok())
+            .filter_map(|token| Token::try_from(token).ok())
             .collect())
     }
 
@@ -55,11 +91,9 @@ impl Tokenizer for LlamaTokenizer {
         _first: bool,
     ) -> Result<Vec<Token>, BackendError> {
         // llama.cpp tokenises what stands between special tokens by itself anyway.
-        let vocab = self.model.inner().vocab();
-        let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
-        let tokens = tokens.into_iter();
+        let tokens = self.tokenize(text, parse_special)?.into_iter();
         Ok(tokens
-            .filter_map(|token| Token::try_from(token.0).ok())
+            .filter_map(|token| Token::try_from(token).ok())
             .collect())
     }
 

@@ -17,7 +17,7 @@ use crate::steering::{LayerSteering, PlanKey, SteeringPlan};
 
 /// Raised with every change of what is said, or how; the settings of a model
 /// are a part of it.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 
 const MAGIC: [u8; 8] = *b"elpis-wk";
 

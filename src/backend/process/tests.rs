@@ -18,7 +18,7 @@ use super::protocol::{Decode, Hello, Load, Loaded, Reply, Request, WirePlan, Wir
 use super::{child, read_frames};
 use crate::backend::worker::WorkerOptions;
 use crate::backend::{
-    BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, ModelFacts,
+    BackendError, BackendKind, Batch, Device, DeviceKind, GgufKind, LoadOptions, ModelFacts,
 };
 use crate::settings::{FlashAttention, ModelSettings, ModelSource};
 use crate::steering::{LayerSteering, PlanKey, SteeringPlan};
@@ -58,6 +58,31 @@ fn errors() -> Vec<BackendError> {
             expected: "GGUF",
             found: "a folder".to_owned(),
         },
+        BackendError::LfsPointer {
+            path: path.clone(),
+            size: Some(7),
+        },
+        BackendError::OtherKind {
+            path: path.clone(),
+            kind: GgufKind::Part {
+                number: 2,
+                count: 3,
+            },
+        },
+        BackendError::DamagedModel {
+            path: path.clone(),
+            reason: reason(),
+        },
+        BackendError::InvalidModel {
+            path: path.clone(),
+            item: "llama.block_count".to_owned(),
+            value: "0".to_owned(),
+            limit: "from 1 to 512".to_owned(),
+        },
+        BackendError::TrialFailed {
+            path: path.clone(),
+            reason: reason(),
+        },
         BackendError::Load {
             path: path.clone(),
             reason: reason(),
@@ -87,6 +112,12 @@ fn errors() -> Vec<BackendError> {
             call: "llama_decode",
             reason: reason(),
         },
+        BackendError::Assertion {
+            path: path.clone(),
+            call: "llama_init_from_model",
+            reason: reason(),
+        },
+        BackendError::Broken { reason: reason() },
         BackendError::WorkerUnusable {
             program: path,
             reason: reason(),
@@ -358,6 +389,7 @@ fn a_program_that_says_nothing_is_ended() {
     let options = WorkerOptions {
         program: Some(script),
         bound: None,
+        trial: false,
     };
     let limit = Duration::from_millis(300);
     let error = child::start_within(limit, &options).err().unwrap();

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::{BackendError, BackendKind, ModelFacts, SequenceId};
+use super::super::{BackendError, BackendKind, GgufKind, ModelFacts, SequenceId};
 use crate::settings::ModelSource;
 
 /// Texts of errors that are constants where they arise.
@@ -32,6 +32,33 @@ pub(super) enum ErrorDef {
         #[serde(deserialize_with = "constant")]
         expected: Constant,
         found: String,
+    },
+    LfsPointer {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        size: Option<u64>,
+    },
+    OtherKind {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        kind: GgufKind,
+    },
+    DamagedModel {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        reason: String,
+    },
+    InvalidModel {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        item: String,
+        value: String,
+        limit: String,
+    },
+    TrialFailed {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        reason: String,
     },
     Load {
         #[serde(with = "os_path")]
@@ -68,6 +95,16 @@ pub(super) enum ErrorDef {
     Native {
         #[serde(deserialize_with = "constant")]
         call: Constant,
+        reason: String,
+    },
+    Assertion {
+        #[serde(with = "os_path")]
+        path: PathBuf,
+        #[serde(deserialize_with = "constant")]
+        call: Constant,
+        reason: String,
+    },
+    Broken {
         reason: String,
     },
     WorkerUnusable {

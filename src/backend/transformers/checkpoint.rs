@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::CONFIG;
 use crate::backend::digest::WeightsDigest;
 use crate::backend::{BackendError, BundledModel};
+use crate::lfs::LfsPointer;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -68,6 +69,10 @@ impl Files {
                     reason,
                 };
                 let length = match std::fs::metadata(&path) {
+                    // A pipe would be waited for.
+                    Ok(facts) if !facts.is_file() => {
+                        return Err(unreadable("it is no regular file".to_owned()));
+                    }
                     Ok(facts) => facts.len(),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(unreadable(error.to_string())),
@@ -77,9 +82,9 @@ impl Files {
                         "{length} bytes are more than the {LARGEST_TEXT} that such a file may have"
                     )));
                 }
-                std::fs::read(&path)
-                    .map(Some)
-                    .map_err(|error| unreadable(error.to_string()))
+                let bytes = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
+                refuse_pointer(&path, &bytes)?;
+                Ok(Some(bytes))
             }
         }
     }
@@ -119,9 +124,21 @@ impl Files {
                 // weights change or reading them fails, as for every mapped model file; the manual
                 // says to replace checkpoints by renaming.
                 let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+                refuse_pointer(&path, &map)?;
                 Ok(Some(Bytes::Mapped(map)))
             }
         }
+    }
+}
+
+/// A repository that was cloned without Git LFS has pointers in place of its large files.
+fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), BackendError> {
+    match LfsPointer::of(bytes) {
+        None => Ok(()),
+        Some(pointer) => Err(BackendError::LfsPointer {
+            path: path.to_owned(),
+            size: pointer.size,
+        }),
     }
 }
 
@@ -180,8 +197,8 @@ impl Checkpoint {
     /// Maps the weight files and reads their headers.
     ///
     /// # Errors
-    /// [`BackendError::Unreadable`], [`BackendError::NotAModel`] without
-    /// weights, [`BackendError::Checkpoint`] for a file that is damaged.
+    /// [`BackendError::Unreadable`], [`BackendError::LfsPointer`],
+    /// [`BackendError::NotAModel`] without weights, [`BackendError::Checkpoint`] for a file that is damaged.
     pub fn open(files: &Files) -> Result<Self, BackendError> {
         let mut checkpoint = Self {
             shards: Vec::new(),

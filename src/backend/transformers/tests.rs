@@ -370,3 +370,30 @@ fn the_bundled_files_are_complete() {
         assert!(files.json(name).unwrap().is_some(), "{name}");
     }
 }
+
+#[test]
+fn pointers_of_git_lfs_are_called_that() {
+    let bundled = crate::backend::BundledModel::checkpoint();
+    for (name, _) in bundled
+        .iter()
+        .filter(|(name, _)| !name.contains("generation"))
+    {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in bundled {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let path = folder.path().join(name);
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 77\n";
+        std::fs::write(&path, pointer).unwrap();
+        let error = Transformers::load(&LoadOptions {
+            model: ModelSettings::default().backend(BackendKind::Transformers),
+            source: ModelSource::Folder(folder.path().to_owned()),
+            n_sequences: 1,
+            devices: Vec::new(),
+            worker: None,
+        })
+        .unwrap_err();
+        let size = Some(77);
+        assert_eq!(error, BackendError::LfsPointer { path, size }, "{name}");
+    }
+}

@@ -106,20 +106,20 @@ impl Quiet {
             }
             quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
             quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
-            self.set(&quiet);
+            set(&quiet);
         }
     }
 
     fn restore(&self) {
         #[cfg(unix)]
         if let Some(original) = &self.original {
-            self.set(original);
+            set(original);
         }
     }
+}
 
-    #[cfg(unix)]
-    fn set(&self, attributes: &Termios) {
-        // Now: whatever else is waited for, keys would be lost or shown meanwhile.
-        let _ = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, attributes);
-    }
+#[cfg(unix)]
+fn set(attributes: &Termios) {
+    // Now: whatever else is waited for, keys would be lost or shown meanwhile.
+    let _ = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, attributes);
 }

@@ -9,6 +9,7 @@ use super::{ModelView, gibibytes};
 use crate::actors::hardware::HardwareReport;
 use crate::backend::{available_backends, environment};
 use crate::cli::library::vector_line;
+use crate::printable::printable;
 use crate::settings::LoadedSettings;
 
 /// Everything that was found.
@@ -21,8 +22,8 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     pub(super) fn write_json(&self, out: &mut impl Write) -> std::io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, &self.as_json())?;
-        writeln!(out)
+        let text = serde_json::to_string_pretty(&self.as_json())?;
+        writeln!(out, "{text}")
     }
 
     fn as_json(&self) -> Value {
@@ -113,7 +114,9 @@ fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
     writeln!(
         out,
         "  {}: {} on {}",
-        facts.name, facts.description, facts.backend
+        printable(&facts.name),
+        printable(&facts.description),
+        facts.backend
     )?;
     writeln!(
         out,

@@ -29,7 +29,7 @@ pub(super) enum Line {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub session: String,
-    pub entry: JournalEntry,
+    pub happened: JournalEntry,
     /// What comes before it, if the log says nothing of the session's start.
     start: JournalEntry,
     /// The line as it is written.
@@ -78,7 +78,7 @@ impl Line {
                 at: entry.at,
                 what: Happening::Started(config),
             },
-            entry,
+            happened: entry,
             object,
         }))
     }
@@ -113,12 +113,12 @@ impl Sessions {
             });
         }
         let tracker = self.0.entry(entry.session.clone()).or_default();
-        let starts = matches!(entry.entry.what, Happening::Started(_));
+        let starts = matches!(entry.happened.what, Happening::Started(_));
         // Plain events need no start; what a journal says besides does.
         if tracker.is_none() && !starts && entry.object.contains_key("event") {
             relive(tracker, &entry.start)?;
         }
-        relive(tracker, &entry.entry)?;
+        relive(tracker, &entry.happened)?;
         tracker.as_ref().ok_or_else(|| EmotionError::Malformed {
             field: "journal",
             reason: "the session has not begun".to_owned(),

@@ -156,7 +156,7 @@ pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
             place,
             reason: error.to_string(),
         })?;
-        let (at, what) = (entry.entry.at, &entry.entry.what);
+        let (at, what) = (entry.happened.at, &entry.happened.what);
         paths[index].follow(before.as_ref(), after, at, what, gap);
     }
     Ok(paths)

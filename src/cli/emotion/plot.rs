@@ -155,7 +155,7 @@ fn draw_head(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
     x += 20;
     for (source, name) in marks {
         if is_there(source) {
-            draw_mark(area, (x, 45), Some(source), &INK)?;
+            draw_mark(area, (x, 45), Some(source), INK)?;
             area.draw(&Text::new(name, (x + 12, 45), text(13, &INK, HPos::Left)))?;
             x += step(name);
         }
@@ -177,7 +177,7 @@ fn draw_mark(
     root: &Area<'_>,
     (x, y): (i32, i32),
     source: Option<EventSource>,
-    colour: &RGBColor,
+    colour: RGBColor,
 ) -> Drawn {
     match source {
         Some(EventSource::Reply) => {

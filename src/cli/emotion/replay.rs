@@ -38,7 +38,7 @@ fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> 
         Line::Recording(_) => return replay_line(text),
         Line::Entry(entry) => entry,
     };
-    let state = sessions.go_on(&entry)?.snapshot_at(entry.entry.at);
+    let state = sessions.go_on(&entry)?.snapshot_at(entry.happened.at);
     let Entry { mut object, .. } = entry;
     let computed = serde_json::to_value(state).map_err(|error| EmotionError::Malformed {
         field: "line",

@@ -45,7 +45,9 @@ pub(super) fn fault(fault: &Fault) -> Hint {
         Fault::NothingToChat => {
             say("run it in a terminal, in a container with `-it`; or give a message on each line")
         }
-        Fault::Unanswered { .. } => say("the reason of each stands above"),
+        Fault::Unanswered { .. } | Fault::Uninspected { .. } => {
+            say("the reason of each stands above")
+        }
         Fault::Soak {
             growth_alone: true, ..
         } => say(
@@ -55,6 +57,6 @@ pub(super) fn fault(fault: &Fault) -> Hint {
             "--seed repeats the same trial, --fault-every 0 tells whether it takes a fault; ELPIS_LOG=debug shows more",
         ),
         // Its cause may know.
-        Fault::At { .. } | Fault::LayersOfItsOwn { .. } => None,
+        Fault::At { .. } | Fault::LayersOfItsOwn { .. } | Fault::NotInPack { .. } => None,
     }
 }

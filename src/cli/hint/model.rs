@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Hint, say};
 use crate::backend::memory::SystemMemory;
-use crate::backend::{BackendError, BackendKind, WorkerEnd, available_backends};
+use crate::backend::{BackendError, BackendKind, GgufKind, WorkerEnd, available_backends};
 use crate::hub::HubError;
 
 const LESS_MEMORY: &str = "if memory ran out, a smaller model.context_length, fewer runtime.n_parallel or a \
@@ -25,6 +25,19 @@ pub(super) fn backend(error: &BackendError) -> Hint {
             "check model.path, and who may read the file; a relative path counts from the working directory",
         ),
         BackendError::NotAModel { path, .. } => not_a_model(path),
+        BackendError::LfsPointer { .. } => {
+            say("`git lfs pull` in its repository fetches the file, or download the file itself")
+        }
+        BackendError::OtherKind { kind, .. } => Some(other_kind(*kind)),
+        BackendError::DamagedModel { .. } => say(
+            "if a download or copy was cut short, fetch the file again; otherwise whoever made it has to make it \
+             anew",
+        ),
+        BackendError::InvalidModel { item, .. } => Some(invalid_model(item)),
+        BackendError::TrialFailed { .. } => Some(format!(
+            "the file may be made to crash its reader: take one of a source that you trust; {LESS_MEMORY}; \
+             model.trust = \"check\" loads it without a trial"
+        )),
         BackendError::Load { path, .. } => Some(load(path)),
         BackendError::Checkpoint { .. } => say(
             "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and \
@@ -40,6 +53,14 @@ pub(super) fn backend(error: &BackendError) -> Hint {
         BackendError::CacheFull { .. } => {
             say("ask again with a shorter conversation, or raise model.context_length")
         }
+        BackendError::Broken { .. } => say(
+            "what was kept of the conversations is unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \
+             \"process\" keeps a crash from the program",
+        ),
+        BackendError::Assertion { .. } => say(
+            "the file asks for what llama.cpp cannot do, or this is a fault of llama.cpp: another quantisation or \
+             conversion of the model may load",
+        ),
         BackendError::Native { call, .. } if TAKES_MEMORY.contains(call) => {
             Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more"))
         }
@@ -97,6 +118,43 @@ fn not_built(backend: BackendKind) -> String {
         return install;
     }
     format!("{install}; or set model.backend = {}", others.join(" or "))
+}
+
+/// What the file can be used for, or what to name in its place.
+fn other_kind(kind: GgufKind) -> String {
+    match kind {
+        GgufKind::ControlVector => {
+            "put it in a folder with a vectors.toml and set model.emotion_vectors_dir to that; model.path names the \
+             model that the vectors were made for"
+        }
+        GgufKind::Adapter => "merge it into its model first, with llama.cpp's llama-export-lora",
+        GgufKind::Projector => {
+            "name the model itself, which lies beside it; images and sound are not read"
+        }
+        GgufKind::ImportanceMatrix | GgufKind::Vocabulary => {
+            "name the model itself; this file is of use for making one alone"
+        }
+        GgufKind::NoVocabulary => "convert the model again, together with its tokenizer",
+        GgufKind::Part { .. } => {
+            "name the first part, whose name ends in -00001-of-…; the others must lie beside it"
+        }
+        GgufKind::Embedder
+        | GgufKind::EncoderDecoder
+        | GgufKind::AudioDecoder
+        | GgufKind::Diffuser
+        | GgufKind::Drafter => "name a model that continues a text token by token",
+    }
+    .to_owned()
+}
+
+fn invalid_model(item: &str) -> String {
+    if item == "general.architecture" || item == "tokenizer.ggml.pre" {
+        return "a newer version of elpis may know it; docs/backends.md tells which llama.cpp this one carries"
+            .to_owned();
+    }
+    "the file was made wrongly, or changed since: fetch another conversion of the model; model.trust = \"trust\" \
+     loads it unchecked, and may end the program"
+        .to_owned()
 }
 
 fn not_a_model(path: &Path) -> Hint {

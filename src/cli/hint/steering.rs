@@ -13,7 +13,10 @@ pub(super) fn steering(error: &SteeringError) -> Hint {
         SteeringError::FolderMissing { folder } => Some(format!(
             "correct the path, or make vectors with `elpis vectors train --output {folder}`"
         )),
-        SteeringError::Unreadable { .. } => say("check who may read the folder and its files"),
+        SteeringError::Unreadable { .. } => say("check the path, and who may read it"),
+        SteeringError::TooLarge { .. } => {
+            say("it is no file of vectors: take it out of the folder, or name another")
+        }
     }
 }
 
@@ -41,6 +44,10 @@ pub(super) fn library(error: &LibraryError) -> Hint {
         // They name the way out, or are met by a program alone.
         LibraryError::DuplicateFile { .. }
         | LibraryError::DuplicateEmotion { .. }
+        | LibraryError::NotInPack { .. }
+        | LibraryError::NoPack { .. }
+        | LibraryError::LayerConflict { .. }
+        | LibraryError::UnclearLayer { .. }
         | LibraryError::NoPlace { .. }
         | LibraryError::NoLayer { .. }
         | LibraryError::Context { .. } => None,
@@ -52,17 +59,28 @@ pub(super) fn format(error: &FormatError) -> Hint {
         FormatError::RefusedGlobal { .. }
         | FormatError::RefusedOpcode { .. }
         | FormatError::RefusedEntry { .. } => say(
-            "save the tensor alone with torch.save, or as .safetensors: nothing in a .pt file is run",
+            "save the tensor or array alone with torch.save, or as .safetensors or .npz: nothing in a .pt file is run",
         ),
         FormatError::Truncated { .. } | FormatError::Malformed { .. } | FormatError::NoTensors => {
             say(
                 "the file may be damaged, or have the ending of another format: save or fetch it again",
             )
         }
-        FormatError::NoLayer => say("give one with --layer, counted from 0"),
-        FormatError::LayerZero => say(
-            "GGUF control vectors count layers from 1, so the first cannot be written; take .safetensors or .pt",
+        FormatError::LfsPointer { .. } => {
+            say("`git lfs pull` in its repository fetches the file, or download the file itself")
+        }
+        FormatError::NoLayer => say(
+            "give a single row one with --layer, counted from 0; say with --rows what the rows of a matrix are",
         ),
+        FormatError::NoNames => say("write .npz, .safetensors or .pt"),
+        FormatError::Pack { .. } => say(
+            "--emotion NAME takes one out; in a folder of vectors a pack is read as a whole, or as vectors.toml maps it",
+        ),
+        FormatError::LayerConflict { .. }
+        | FormatError::LayerCount { .. }
+        | FormatError::DeclaredSize { .. } => {
+            say("correct or remove what the file declares beside its arrays")
+        }
         FormatError::NotAControlVector { .. } => {
             say("it may be a model: a control vector is made by `elpis vectors convert` or `train`")
         }
@@ -72,7 +90,12 @@ pub(super) fn format(error: &FormatError) -> Hint {
         | FormatError::UnsupportedType { .. }
         | FormatError::Shape { .. }
         | FormatError::NotALayer { .. }
-        | FormatError::DuplicateLayer { .. } => None,
+        | FormatError::UnclearLayer { .. }
+        | FormatError::DuplicateLayer { .. }
+        | FormatError::EmotionCount { .. }
+        | FormatError::EmotionName { .. }
+        | FormatError::DuplicateEmotion { .. }
+        | FormatError::NotAnEmotion { .. } => None,
         FormatError::Vector(error) => vector(error),
     }
 }
@@ -82,6 +105,9 @@ pub(super) fn vector(error: &VectorError) -> Hint {
         VectorError::Empty | VectorError::NotFinite { .. } | VectorError::ZeroNorm => {
             say("the vector is of no use as it is; `elpis vectors train` makes new ones")
         }
+        VectorError::StackHeight { .. } => say(
+            "it was made for another model; or save the rows under their layers, such as a dict from layers to tensors",
+        ),
         // They name what is allowed.
         VectorError::TooWide { .. }
         | VectorError::LayerOutOfRange { .. }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::backend::GgufKind;
 use crate::cli::{Failure, told};
 use crate::error::MetricsFault;
 use crate::hub::HubError;
@@ -62,6 +63,82 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             Some("--features cli,transformers"),
         ),
         (BackendError::NoBundledModel.into(), None),
+        (
+            BackendError::LfsPointer {
+                path: "m.gguf".into(),
+                size: None,
+            }
+            .into(),
+            Some("git lfs pull"),
+        ),
+        (
+            BackendError::OtherKind {
+                path: "m.gguf".into(),
+                kind: GgufKind::ControlVector,
+            }
+            .into(),
+            Some("model.emotion_vectors_dir"),
+        ),
+        (
+            BackendError::OtherKind {
+                path: "m.gguf".into(),
+                kind: GgufKind::Part {
+                    number: 2,
+                    count: 3,
+                },
+            }
+            .into(),
+            Some("the first part"),
+        ),
+        (
+            BackendError::DamagedModel {
+                path: "m.gguf".into(),
+                reason: reason(),
+            }
+            .into(),
+            Some("fetch the file again"),
+        ),
+        (
+            BackendError::InvalidModel {
+                path: "m.gguf".into(),
+                item: text("general.architecture"),
+                value: text("x"),
+                limit: text("y"),
+            }
+            .into(),
+            Some("newer version"),
+        ),
+        (
+            BackendError::InvalidModel {
+                path: "m.gguf".into(),
+                item: text("llama.block_count"),
+                value: text("0"),
+                limit: text("from 1 to 512"),
+            }
+            .into(),
+            Some("another conversion"),
+        ),
+        (
+            BackendError::TrialFailed {
+                path: "m.gguf".into(),
+                reason: reason(),
+            }
+            .into(),
+            Some("model.trust"),
+        ),
+        (
+            BackendError::Assertion {
+                path: "m.gguf".into(),
+                call: "llama_init_from_model",
+                reason: reason(),
+            }
+            .into(),
+            Some("another quantisation"),
+        ),
+        (
+            BackendError::Broken { reason: reason() }.into(),
+            Some("runtime.isolation"),
+        ),
         (
             Error::Backend(BackendError::Load {
                 path: "m.gguf".into(),

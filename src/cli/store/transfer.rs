@@ -103,8 +103,10 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
             Some(Imported::Conversation(session, conversation)) if !is_taken => {
                 store.keep_conversation(&session, Some(&conversation))?;
             }
-            Some(Imported::Session(SessionChange { session, .. }))
-            | Some(Imported::Conversation(session, _)) => {
+            Some(
+                Imported::Session(SessionChange { session, .. })
+                | Imported::Conversation(session, _),
+            ) => {
                 return Err(Fault::SessionTaken {
                     place,
                     file: file.display().to_string(),

@@ -11,6 +11,7 @@ use super::model::ModelOptions;
 use super::{Failure, Fault, replace};
 use crate::actors::steering::{library_context, read_folder};
 use crate::cli::terminal;
+use crate::printable::printable_path;
 use crate::steering::{BlendOptions, MANIFEST_FILE};
 use crate::training::{CalibrateOptions, Calibration, Measured, calibrate};
 
@@ -81,8 +82,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     })?;
     let file = options.vectors.join(MANIFEST_FILE);
     if !options.dry_run {
-        let text =
-            with_caps(&manifest, &found).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = with_caps(&manifest, &found).map_err(|error| Fault::at(&file)(error))?;
         replace(&file, text.as_bytes()).map_err(Fault::unwritable(&file))?;
     }
     let mut out = terminal::out();
@@ -92,7 +92,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     }
     print(&mut out, &found)?;
     if !options.dry_run {
-        writeln!(out, "\ncaps written to {}", file.display())?;
+        writeln!(out, "\ncaps written to {}", printable_path(&file))?;
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use crate::inference::ChatTemplate;
 use crate::settings::{BackendKind, Settings};
 use crate::training::{ContrastPairs, Progress, TrainingError};
 
-/// Which model is worked with.
+/// Which model is looked at.
 #[derive(Debug, Args)]
-pub(super) struct ModelOptions {
+pub(super) struct ModelChoice {
     /// The model: a file, a folder or a Hugging Face id; without it, what the
     /// settings say, in the end the bundled model.
     #[arg(long, value_name = "MODEL")]
@@ -26,6 +26,13 @@ pub(super) struct ModelOptions {
     #[arg(long, value_name = "BACKEND",
           value_parser = PossibleValuesParser::new(BackendKind::NAMES).try_map(|name| backend_kind(&name)))]
     backend: Option<BackendKind>,
+}
+
+/// Which model is worked with, and by which pairs.
+#[derive(Debug, Args)]
+pub(super) struct ModelOptions {
+    #[command(flatten)]
+    choice: ModelChoice,
     /// Pairs of one's own instead of the shipped ones: JSONL, or TOML.
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
@@ -49,7 +56,12 @@ pub(super) struct Loaded {
     _runtime: tokio::runtime::Runtime,
 }
 
-impl ModelOptions {
+impl ModelChoice {
+    /// Whether any model was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.model.is_some() || self.backend.is_some()
+    }
+
     /// Loads the model for so many sequences side by side.
     pub(super) fn load(
         &self,
@@ -93,6 +105,18 @@ impl ModelOptions {
             stop,
             _runtime: runtime,
         })
+    }
+}
+
+impl ModelOptions {
+    /// Loads the model for so many sequences side by side.
+    pub(super) fn load(
+        &self,
+        config: Option<PathBuf>,
+        sequences: usize,
+        quiet: bool,
+    ) -> Result<Loaded, Failure> {
+        self.choice.load(config, sequences, quiet)
     }
 
     /// The pairs of the file, or the shipped ones.
@@ -181,8 +205,10 @@ mod tests {
             let file = folder.path().join(name);
             std::fs::write(&file, toml).unwrap();
             let options = ModelOptions {
-                model: None,
-                backend: None,
+                choice: ModelChoice {
+                    model: None,
+                    backend: None,
+                },
                 pairs: Some(file),
             };
             assert_eq!(options.pairs().unwrap().pairs.len(), 2, "{name}");

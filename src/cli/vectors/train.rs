@@ -12,6 +12,7 @@ use super::staged::Staged;
 use super::{Failure, Fault};
 use crate::actors::steering::is_library_file;
 use crate::cli::terminal;
+use crate::printable::printable_path;
 use crate::steering::VectorFormat;
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
 
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Options {
     /// end of the prompt, at the prompt's last token, or over a greedy reply.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
     at: ReadAt,
-    /// The format of the files: safetensors, pt or gguf.
+    /// The format of the files: safetensors, pt, npz or gguf.
     #[arg(long, default_value = "safetensors", value_parser = format)]
     format: VectorFormat,
     /// Mean norm of the vectors, in units of the residual stream's median norm.
@@ -65,10 +66,17 @@ fn layer(text: &str) -> Result<Layer, String> {
 }
 
 fn format(name: &str) -> Result<VectorFormat, String> {
-    VectorFormat::from_extension(name).ok_or_else(|| {
-        let known: Vec<_> = VectorFormat::ALL.iter().map(|f| f.extension()).collect();
-        format!("known are {}", known.join(", "))
-    })
+    let known = || {
+        VectorFormat::ALL
+            .into_iter()
+            .filter(|format| format.names_layers())
+    };
+    VectorFormat::from_extension(name)
+        .filter(|format| format.names_layers())
+        .ok_or_else(|| {
+            let known: Vec<_> = known().map(VectorFormat::extension).collect();
+            format!("known are {}", known.join(", "))
+        })
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
@@ -97,7 +105,10 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         return Ok(());
     }
     print(&mut out, &trained)?;
-    writeln!(out, "\nwritten to {}", options.output.display())?;
+    writeln!(out, "\nwritten to {}", printable_path(&options.output))?;
+    for doubt in trained.doubts() {
+        writeln!(out, "note: {doubt}")?;
+    }
     Ok(())
 }
 
@@ -132,6 +143,11 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
         "folder": folder,
         "layer": trained.layer,
         "emotions": trained.vectors.keys().collect::<Vec<_>>(),
+        "pairs": trained.evidence.iter().map(|(emotion, evidence)| {
+            let counts = json!({ "pairs": evidence.pairs, "held_out": evidence.held_out });
+            (emotion.clone(), counts)
+        }).collect::<std::collections::BTreeMap<_, _>>(),
+        "notes": trained.doubts(),
         "layers": trained.scores.iter().map(|score| json!({
             "layer": score.layer,
             "mean": score.mean,
@@ -153,8 +169,8 @@ fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
         if taken && !force {
             return Err(format!(
                 "{} holds {} already; --force replaces it",
-                folder.display(),
-                name.display()
+                printable_path(folder),
+                printable_path(Path::new(&name))
             )
             .into());
         }

@@ -1,4 +1,6 @@
 //! Python's arithmetic on template values.
+
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![expect(
     clippy::needless_pass_by_value,
     reason = "the engine passes arguments so"

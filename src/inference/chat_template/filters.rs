@@ -1,5 +1,7 @@
 //! Jinja2's filters and tests, where minijinja's differ or could walk a large value.
 
+#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+
 use std::fmt::Write;
 
 use minijinja::value::ValueKind;

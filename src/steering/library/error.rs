@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::{MAX_EMOTIONS, MAX_RESIDUAL_MULTIPLE};
+use crate::printable::printable;
 use crate::steering::format::FormatError;
 use crate::steering::manifest::{MANIFEST_FILE, ManifestError};
 use crate::steering::vector::VectorError;
@@ -12,7 +13,7 @@ use crate::steering::vector::VectorError;
 #[non_exhaustive]
 pub enum LibraryError {
     /// A file could not be read as a steering vector.
-    #[error("{file}: {source}")]
+    #[error("{}: {source}", printable(file))]
     Format {
         /// The file.
         file: String,
@@ -20,7 +21,7 @@ pub enum LibraryError {
         source: FormatError,
     },
     /// The manifest could not be read.
-    #[error("{file}: {source}")]
+    #[error("{}: {source}", printable(file))]
     Manifest {
         /// The manifest's name.
         file: String,
@@ -28,7 +29,7 @@ pub enum LibraryError {
         source: ManifestError,
     },
     /// The rows that the manifest selects are not a steering vector.
-    #[error("{file}: {source}")]
+    #[error("{}: {source}", printable(file))]
     Vector {
         /// The file.
         file: String,
@@ -36,13 +37,17 @@ pub enum LibraryError {
         source: VectorError,
     },
     /// A file was given twice.
-    #[error("{file} was given twice")]
+    #[error("{} was given twice", printable(file))]
     DuplicateFile {
         /// The file.
         file: String,
     },
     /// Two files stand for one emotion.
-    #[error("{first} and {second} are both for emotion {emotion:?}, there must be one")]
+    #[error(
+        "{} and {} are both for emotion {emotion:?}, there must be one",
+        printable(first),
+        printable(second)
+    )]
     DuplicateEmotion {
         /// The emotion.
         emotion: String,
@@ -52,17 +57,66 @@ pub enum LibraryError {
         second: String,
     },
     /// The manifest names an emotion that has no file.
-    #[error("{MANIFEST_FILE}: emotion {emotion:?} has no file {file}")]
+    #[error("{MANIFEST_FILE}: emotion {emotion:?} has no file {}", printable(file))]
     MissingFile {
         /// The emotion.
         emotion: String,
         /// The file that was looked for.
         file: String,
     },
+    /// The manifest takes a vector from a pack that does not have it.
+    #[error("{}: the pack has no vector {vector:?}, it has {}", printable(file), has.join(", "))]
+    NotInPack {
+        /// The file.
+        file: String,
+        /// The vector that was looked for.
+        vector: String,
+        /// The names of those that are there.
+        has: Vec<String>,
+    },
+    /// The manifest names a vector within a file that is no pack.
+    #[error(
+        "{}: the file is the vector of one emotion; \
+         leave emotions.{emotion}.vector out of {MANIFEST_FILE}",
+        printable(file)
+    )]
+    NoPack {
+        /// The file.
+        file: String,
+        /// The emotion.
+        emotion: String,
+    },
+    /// A file's name tells another layer than its rows or the manifest.
+    #[error(
+        "{}: the file's name tells layer {told}, the vector is for {}; \
+         rename the file or correct layer in {MANIFEST_FILE}",
+        printable(file),
+        list(layers)
+    )]
+    LayerConflict {
+        /// The file.
+        file: String,
+        /// The layer of its name.
+        told: usize,
+        /// The layers of its rows, or those that the manifest selects.
+        layers: Vec<usize>,
+    },
+    /// A file's name tells a layer in a way that cannot be used, and nothing else tells it.
+    #[error(
+        "{}: the file's name tells no clear layer: {reason}; name it layer-N",
+        printable(file)
+    )]
+    UnclearLayer {
+        /// The file.
+        file: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A custom emotion has no place on the valence–arousal plane.
     #[error(
-        "{file}: emotion {emotion:?} has no place, \
-         set emotions.{emotion}.valence and arousal in {MANIFEST_FILE}"
+        "{}: emotion {emotion:?} has no place, \
+         set emotions.{emotion}.valence and arousal in {MANIFEST_FILE}",
+        printable(file)
     )]
     NoPlace {
         /// The file.
@@ -71,13 +125,19 @@ pub enum LibraryError {
         emotion: String,
     },
     /// A bare vector has no layer.
-    #[error("{file}: the vector has no layer, set layer in {MANIFEST_FILE} or a default layer")]
+    #[error(
+        "{}: the vector has no layer, set layer in {MANIFEST_FILE} or a default layer",
+        printable(file)
+    )]
     NoLayer {
         /// The file.
         file: String,
     },
     /// The manifest selects a layer that a layered vector does not have.
-    #[error("{file}: there is no row for layer {layer}, which {MANIFEST_FILE} selects")]
+    #[error(
+        "{}: there is no row for layer {layer}, which {MANIFEST_FILE} selects",
+        printable(file)
+    )]
     MissingRow {
         /// The file.
         file: String,
@@ -86,7 +146,8 @@ pub enum LibraryError {
     },
     /// The model has no such layer, or does not show it.
     #[error(
-        "{file}: layer is {layer}, must be below {limit}; layers in {MANIFEST_FILE} selects rows"
+        "{}: layer is {layer}, must be below {limit}; layers in {MANIFEST_FILE} selects rows",
+        printable(file)
     )]
     LayerOutOfRange {
         /// The file.
@@ -97,7 +158,7 @@ pub enum LibraryError {
         limit: usize,
     },
     /// The model's architecture cannot be steered.
-    #[error("{file}: this model cannot be steered: {reason}")]
+    #[error("{}: this model cannot be steered: {reason}", printable(file))]
     Unsteerable {
         /// The file.
         file: String,
@@ -105,7 +166,7 @@ pub enum LibraryError {
         reason: String,
     },
     /// The vector is not as wide as the model.
-    #[error("{file}: width is {width}, must be the model's {n_embd}")]
+    #[error("{}: width is {width}, must be the model's {n_embd}", printable(file))]
     Width {
         /// The file.
         file: String,
@@ -116,8 +177,9 @@ pub enum LibraryError {
     },
     /// A row is so long that it would drown the model's own activations.
     #[error(
-        "{file}: norm at layer {layer} times scale and cap is {norm}, must be at most {limit} \
-         ({MAX_RESIDUAL_MULTIPLE} x the residual norm {residual})"
+        "{}: norm at layer {layer} times scale and cap is {norm}, must be at most {limit} \
+         ({MAX_RESIDUAL_MULTIPLE} x the residual norm {residual})",
+        printable(file)
     )]
     TooStrong {
         /// The file.
@@ -159,6 +221,10 @@ impl LibraryError {
             Self::DuplicateFile { .. } => "duplicate_file",
             Self::DuplicateEmotion { .. } => "duplicate_emotion",
             Self::MissingFile { .. } => "missing_file",
+            Self::NotInPack { .. } => "not_in_pack",
+            Self::NoPack { .. } => "no_pack",
+            Self::LayerConflict { .. } => "layer_conflict",
+            Self::UnclearLayer { .. } => "unclear_layer",
             Self::NoPlace { .. } => "no_place",
             Self::NoLayer { .. } => "no_layer",
             Self::MissingRow { .. } => "missing_row",
@@ -179,6 +245,10 @@ impl LibraryError {
             | Self::Vector { file, .. }
             | Self::DuplicateFile { file }
             | Self::MissingFile { file, .. }
+            | Self::NotInPack { file, .. }
+            | Self::NoPack { file, .. }
+            | Self::LayerConflict { file, .. }
+            | Self::UnclearLayer { file, .. }
             | Self::NoPlace { file, .. }
             | Self::NoLayer { file }
             | Self::MissingRow { file, .. }
@@ -190,4 +260,13 @@ impl LibraryError {
             Self::Context { .. } | Self::TooManyEmotions { .. } => None,
         }
     }
+}
+
+fn list(layers: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let few = layers.get(..SHOWN).unwrap_or(layers);
+    let few: Vec<String> = few.iter().map(usize::to_string).collect();
+    let more = if layers.len() > SHOWN { ", …" } else { "" };
+    let noun = if layers.len() == 1 { "layer" } else { "layers" };
+    format!("{noun} {}{more}", few.join(", "))
 }

@@ -85,6 +85,12 @@ pub enum ManifestError {
         /// The key with its path.
         field: String,
     },
+    /// A vector within a file is named without the file.
+    #[error("{field} is set without file, it names a vector within one")]
+    VectorWithoutFile {
+        /// The key with its path.
+        field: String,
+    },
     /// One of [`BASE_EMOTIONS`](super::BASE_EMOTIONS) is given a place.
     #[error("{field} is set, the place of a base emotion is fixed")]
     FixedPlace {
@@ -113,6 +119,7 @@ impl ManifestError {
             Self::LayerAndLayers => "layer_and_layers",
             Self::InvalidList { .. } => "invalid_list",
             Self::Missing { .. } => "missing",
+            Self::VectorWithoutFile { .. } => "vector_without_file",
             Self::FixedPlace { .. } => "fixed_place",
         }
     }

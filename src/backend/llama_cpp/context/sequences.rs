@@ -2,11 +2,13 @@
 
 use llama_cpp_sys_2 as sys;
 
+use super::super::guard::{Assertions, guarded, throwing};
 use super::Context;
 use crate::backend::{BackendError, SequenceId, sized};
 
 impl Context {
     fn check_sequence(&self, sequence: SequenceId) -> Result<(), BackendError> {
+        self.check_whole()?;
         if sequence < self.n_seq_max {
             return Ok(());
         }
@@ -93,17 +95,15 @@ impl Context {
     ) -> Result<(), BackendError> {
         self.check_sequence(sequence)?;
         let id = sequence as i32;
+        let context = self.pointer.as_ptr();
         // SAFETY: the context is live; the buffer has the size that is passed,
         // and llama.cpp checks what it reads against it.
-        let (read, last) = unsafe {
-            let read = sys::llama_state_seq_set_data(
-                self.pointer.as_ptr(),
-                bytes.as_ptr(),
-                bytes.len(),
-                id,
-            );
-            (read, sys::llama_memory_seq_pos_max(self.memory, id))
-        };
+        let read = guarded(Assertions::All, || unsafe {
+            throwing::llama_state_seq_set_data(context, bytes.as_ptr(), bytes.len(), id)
+        });
+        let read = read.map_err(|thrown| self.broke(thrown.reason()))?;
+        // SAFETY: the memory belongs to the live context; the id was checked.
+        let last = unsafe { sys::llama_memory_seq_pos_max(self.memory, id) };
         if read == bytes.len() && i64::from(last) + 1 == i64::from(length) {
             return Ok(());
         }

@@ -59,7 +59,7 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
         let skipped = path.events.len().saturating_sub(MARKED);
         for felt in &path.events[skipped..] {
             let place = (felt.point.valence, felt.point.arousal);
-            draw_mark(root, chart.backend_coord(&place), felt.source, colour)?;
+            draw_mark(root, chart.backend_coord(&place), felt.source, *colour)?;
         }
     }
     let corners = [

@@ -44,7 +44,7 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
             chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
             for (number, felt) in path.events.iter().enumerate() {
                 let place = (felt.point.at / scale, value(&felt.point));
-                draw_mark(root, chart.backend_coord(&place), felt.source, colour)?;
+                draw_mark(root, chart.backend_coord(&place), felt.source, *colour)?;
                 if named && index == 0 {
                     // Every other name lies below, so that they stand clear of each other.
                     let side = if number % 2 == 0 { 0.12 } else { -0.12 };

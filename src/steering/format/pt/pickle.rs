@@ -1,27 +1,58 @@
-//! The part of Python's pickle protocol (2 to 5, `Lib/pickletools.py`) that describes tensors.
+//! The part of Python's pickle protocol (2 to 5, `Lib/pickletools.py`) that describes tensors of
+//! `PyTorch` and arrays of `NumPy`.
 //!
-//! Nothing is executed and nothing recurses: values live in flat lists, each instruction makes at
-//! most one, and the number of instructions has a limit.
+//! Nothing is executed and nothing recurses without a bound: values live in flat lists, each
+//! instruction makes at most one, and the number of instructions has a limit.
 
+mod globals;
 mod machine;
+mod numpy;
+mod tree;
 
 use std::fmt;
 
 use super::super::FormatError;
+use super::super::array::Bytes;
+use super::super::numpy::DType;
 
-/// Longest pickle. A thousand tensors need about a tenth of it.
-const MAX_BYTES: u64 = 2 << 20;
-
-/// What a pickle says about its tensors.
+/// What a pickle says.
 pub(super) struct Loaded<'a> {
-    pub(super) entries: Vec<(Key<'a>, Tensor)>,
+    pub(super) root: Node<'a>,
     pub(super) storages: Vec<Storage<'a>>,
 }
 
-/// Where a tensor stands.
+/// A value of a pickle.
+pub(super) enum Node<'a> {
+    Tensor(Tensor),
+    Numpy(NumpyArray<'a>),
+    Dict(Vec<(Key<'a>, Node<'a>)>),
+    List(Vec<Node<'a>>),
+    Int(i64),
+    Text(&'a str),
+    /// None or a bool.
+    Remark,
+    /// Anything else, by its noun.
+    Other(&'static str),
+}
+
+impl Node<'_> {
+    pub(super) fn is_array(&self) -> bool {
+        matches!(self, Self::Tensor(_) | Self::Numpy(_))
+    }
+
+    /// Whether it describes without numbers that could matter.
+    pub(super) fn is_remark(&self) -> bool {
+        match self {
+            Self::Int(_) | Self::Text(_) | Self::Remark | Self::Other("a float") => true,
+            Self::List(nodes) => nodes.iter().all(Self::is_remark),
+            Self::Dict(pairs) => pairs.iter().all(|(_, node)| node.is_remark()),
+            Self::Tensor(_) | Self::Numpy(_) | Self::Other(_) => false,
+        }
+    }
+}
+
+/// Where a value stands in a dict.
 pub(super) enum Key<'a> {
-    /// The tensor is the whole file.
-    Whole,
     Int(i64),
     Text(&'a str),
 }
@@ -29,7 +60,6 @@ pub(super) enum Key<'a> {
 impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole => f.write_str("the file"),
             Self::Int(layer) => write!(f, "{layer}"),
             Self::Text(name) => f.write_str(name),
         }
@@ -53,24 +83,32 @@ pub(super) struct Tensor {
     pub(super) strides: Vec<u64>,
 }
 
-/// Reads the pickle of a tensor, a parameter or a dict of them.
+/// An array whose values stand in the pickle itself.
+#[derive(Clone)]
+pub(super) struct NumpyArray<'a> {
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<u64>,
+    pub(super) fortran: bool,
+    pub(super) bytes: Bytes<'a>,
+}
+
+/// Reads the pickle of a tensor, an array, a parameter or dicts of them.
 pub(super) fn load(bytes: &[u8]) -> Result<Loaded<'_>, FormatError> {
-    super::within("bytes of data.pkl", bytes.len() as u64, MAX_BYTES)?;
     machine::run(bytes)
 }
 
 /// The pickle (protocol 2) of one tensor per layer in a dict from integers, or of a single tensor
-/// if there are no layers. Storage `i` belongs to the tensor at place `i`.
-pub(super) fn write(layers: &[usize], width: usize) -> Vec<u8> {
+/// if it has no layer. Storage `i` belongs to the tensor at place `i`.
+pub(super) fn write(tensors: &[(Option<usize>, &[usize])]) -> Vec<u8> {
     let mut out = vec![0x80, 2];
-    if layers.is_empty() {
-        write_tensor(&mut out, 0, width);
+    if let [(None, shape)] = tensors {
+        write_tensor(&mut out, 0, shape);
     } else {
         out.push(b'}');
         out.push(b'(');
-        for (index, &layer) in layers.iter().enumerate() {
-            write_int(&mut out, layer);
-            write_tensor(&mut out, index, width);
+        for (index, &(layer, shape)) in tensors.iter().enumerate() {
+            write_int(&mut out, layer.unwrap_or(index));
+            write_tensor(&mut out, index, shape);
         }
         out.push(b'u');
     }
@@ -78,25 +116,31 @@ pub(super) fn write(layers: &[usize], width: usize) -> Vec<u8> {
     out
 }
 
-fn write_tensor(out: &mut Vec<u8>, storage: usize, width: usize) {
+fn write_tensor(out: &mut Vec<u8>, storage: usize, shape: &[usize]) {
     out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
     write_text(out, "storage");
     out.extend(b"ctorch\nFloatStorage\n");
     write_text(out, &storage.to_string());
     write_text(out, "cpu");
-    write_int(out, width);
+    write_int(out, shape.iter().product());
     out.extend(b"tQ");
     write_int(out, 0);
-    write_int(out, width);
-    out.push(0x85);
-    write_int(out, 1);
-    out.push(0x85);
+    out.push(b'(');
+    for &size in shape {
+        write_int(out, size);
+    }
+    out.push(b't');
+    out.push(b'(');
+    for index in 1..=shape.len() {
+        write_int(out, shape.get(index..).unwrap_or_default().iter().product());
+    }
+    out.push(b't');
     // requires_grad, backward hooks
     out.push(0x89);
     out.extend(b"ccollections\nOrderedDict\n)RtR");
 }
 
-/// Layers and widths are below 2^31 by the limits of a steering vector.
+/// Sizes are below 2^31 by the limits of a steering vector.
 fn write_int(out: &mut Vec<u8>, value: usize) {
     out.push(b'J');
     out.extend((value as u32).to_le_bytes());

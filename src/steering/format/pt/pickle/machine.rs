@@ -2,85 +2,72 @@
 
 use std::collections::BTreeMap;
 
-use super::{Key, Loaded, Storage, Tensor};
-use crate::steering::format::bytes::Cursor;
-use crate::steering::format::{FormatError, shown, within};
+use super::globals::{Global, global, long, refused_global, refused_opcode};
+use super::numpy::{Made, Type};
+use super::{Loaded, Storage, Tensor};
+use crate::cursor::Cursor;
+use crate::steering::format::{FormatError, within};
 
 const WHAT: &str = "data.pkl";
 /// Each makes at most one value, so this bounds everything that the machine allocates.
-const MAX_INSTRUCTIONS: u64 = 1 << 16;
-const MAX_DIMENSIONS: usize = 8;
-
-/// Storage classes of `PyTorch`: those that are read, and those that are refused with the tensor's
-/// name instead of as an unknown global.
-const STORAGES: [&str; 13] = [
-    "HalfStorage",
-    "BFloat16Storage",
-    "FloatStorage",
-    "DoubleStorage",
-    "LongStorage",
-    "IntStorage",
-    "ShortStorage",
-    "CharStorage",
-    "ByteStorage",
-    "BoolStorage",
-    "ComplexFloatStorage",
-    "ComplexDoubleStorage",
-    "QInt8Storage",
-];
-
-#[derive(Clone, Copy)]
-enum Global {
-    Storage(&'static str),
-    RebuildTensor,
-    RebuildParameter,
-    OrderedDict,
-}
+pub(super) const MAX_INSTRUCTIONS: u64 = 1 << 16;
+pub(super) const MAX_DIMENSIONS: usize = 8;
 
 /// Values are small and copied; what can grow stands in a list of the machine.
 #[derive(Clone, Copy)]
-enum Value<'a> {
+pub(super) enum Value<'a> {
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
     Float,
     Text(&'a str),
-    List,
+    Bytes(&'a [u8]),
+    /// Bytes, each of which is a character.
+    Latin1(&'a str),
+    List(usize),
     Global(Global),
     /// A range of `Machine::items`.
     Tuple(usize, usize),
     Dict(usize),
     Storage(usize),
     Tensor(usize),
+    Type(usize),
+    Array(usize),
 }
 
 impl Value<'_> {
-    fn noun(self) -> &'static str {
+    pub(super) fn noun(self) -> &'static str {
         match self {
             Self::None => "None",
-            Self::Bool => "a bool",
+            Self::Bool(_) => "a bool",
             Self::Int(_) => "an integer",
             Self::Float => "a float",
             Self::Text(_) => "text",
-            Self::List => "a list",
+            Self::Bytes(_) | Self::Latin1(_) => "bytes",
+            Self::List(_) => "a list",
             Self::Global(_) => "a class or function",
             Self::Tuple(..) => "a tuple",
             Self::Dict(_) => "a dict",
             Self::Storage(_) => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::Type(_) => "a numpy type",
+            Self::Array(_) => "a numpy array",
         }
     }
 }
 
 #[derive(Default)]
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     stack: Vec<Value<'a>>,
     marks: Vec<usize>,
     memo: BTreeMap<u32, Value<'a>>,
     items: Vec<Value<'a>>,
-    dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    storages: Vec<Storage<'a>>,
-    tensors: Vec<Tensor>,
+    pub(super) lists: Vec<Vec<Value<'a>>>,
+    pub(super) dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    pub(super) storages: Vec<Storage<'a>>,
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) types: Vec<Type>,
+    pub(super) arrays: Vec<Made<'a>>,
 }
 
 pub(super) fn run(bytes: &[u8]) -> Result<Loaded<'_>, FormatError> {
@@ -94,7 +81,11 @@ pub(super) fn run(bytes: &[u8]) -> Result<Loaded<'_>, FormatError> {
         let opcode = cursor.u8()?;
         if opcode == b'.' {
             let result = machine.pop()?;
-            return machine.finish(result);
+            let root = machine.tree(result)?;
+            return Ok(Loaded {
+                root,
+                storages: machine.storages,
+            });
         }
         machine.step(opcode, offset, &mut cursor)?;
     }
@@ -115,7 +106,8 @@ impl<'a> Machine<'a> {
             0x95 => drop(cursor.u64()?), // a frame's length
             b'(' => self.marks.push(self.stack.len()),
             b'N' => self.stack.push(Value::None),
-            0x88 | 0x89 => self.stack.push(Value::Bool),
+            0x88 => self.stack.push(Value::Bool(true)),
+            0x89 => self.stack.push(Value::Bool(false)),
             b'K' => self.int(cursor.u8()?.into()),
             b'M' => self.int(cursor.u16()?.into()),
             b'J' => self.int(cursor.i32()?.into()),
@@ -139,6 +131,19 @@ impl<'a> Machine<'a> {
                 let length = cursor.u64()?;
                 self.text(cursor, length)?;
             }
+            b'C' | b'U' => {
+                let length = cursor.u8()?;
+                self.bytes(cursor, length.into())?;
+            }
+            b'B' | b'T' => {
+                let length = cursor.u32()?;
+                self.bytes(cursor, length.into())?;
+            }
+            0x8e | 0x96 => {
+                let length = cursor.u64()?;
+                self.bytes(cursor, length)?;
+            }
+            0x98 => {} // marks a buffer as read-only
             b')' => self.tuple(0)?,
             0x85 => self.tuple(1)?,
             0x86 => self.tuple(2)?,
@@ -147,11 +152,14 @@ impl<'a> Machine<'a> {
                 let count = self.since_mark()?;
                 self.tuple(count)?;
             }
-            b']' => self.stack.push(Value::List),
-            b'a' => drop(self.pop()?),
+            b']' => {
+                self.stack.push(Value::List(self.lists.len()));
+                self.lists.push(Vec::new());
+            }
+            b'a' => self.append(1)?,
             b'e' => {
                 let count = self.since_mark()?;
-                self.take(count)?;
+                self.append(count)?;
             }
             b'}' => self.dict(),
             b's' => self.set_items(2)?,
@@ -198,12 +206,30 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    fn bytes(&mut self, cursor: &mut Cursor<'a>, length: u64) -> Result<(), FormatError> {
+        self.stack.push(Value::Bytes(cursor.take(length)?));
+        Ok(())
+    }
+
+    fn append(&mut self, count: usize) -> Result<(), FormatError> {
+        let values = self.take(count)?;
+        let list = match self.stack.last() {
+            Some(&Value::List(index)) if self.stack.len() > self.floor() => {
+                self.lists.get_mut(index)
+            }
+            _ => None,
+        };
+        list.ok_or_else(|| broken("items without a list"))?
+            .extend(values);
+        Ok(())
+    }
+
     /// Values above the last mark are out of reach until the mark is taken.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    fn pop(&mut self) -> Result<Value<'a>, FormatError> {
+    pub(super) fn pop(&mut self) -> Result<Value<'a>, FormatError> {
         if self.stack.len() <= self.floor() {
             return Err(broken("the stack is empty"));
         }
@@ -237,7 +263,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn tuple_items(&self, value: Value<'a>) -> Result<&[Value<'a>], FormatError> {
+    pub(super) fn tuple_items(&self, value: Value<'a>) -> Result<&[Value<'a>], FormatError> {
         match value {
             Value::Tuple(start, end) => Ok(self.items.get(start..end).unwrap_or_default()),
             other => Err(broken(format!("{} stands for a tuple", other.noun()))),
@@ -315,7 +341,7 @@ impl<'a> Machine<'a> {
             return Err(broken(format!("{} is called", function.noun())));
         };
         let arguments = self.tuple_items(arguments)?;
-        match function {
+        let made = match function {
             Global::RebuildTensor => {
                 // Storage, offset, size, strides, requires_grad, hooks, and in some versions
                 // metadata that only subclasses use.
@@ -324,7 +350,7 @@ impl<'a> Machine<'a> {
                     Value::Int(offset),
                     shape,
                     strides,
-                    Value::Bool,
+                    Value::Bool(_),
                     Value::Dict(_),
                 ]
                 | &[
@@ -332,7 +358,7 @@ impl<'a> Machine<'a> {
                     Value::Int(offset),
                     shape,
                     strides,
-                    Value::Bool,
+                    Value::Bool(_),
                     Value::Dict(_),
                     Value::None | Value::Dict(_),
                 ]) = arguments
@@ -345,13 +371,11 @@ impl<'a> Machine<'a> {
                     shape: self.sizes(shape)?,
                     strides: self.sizes(strides)?,
                 };
-                self.stack.push(Value::Tensor(self.tensors.len()));
                 self.tensors.push(tensor);
+                Value::Tensor(self.tensors.len() - 1)
             }
             Global::RebuildParameter => match arguments {
-                &[tensor @ Value::Tensor(_), Value::Bool, Value::Dict(_)] => {
-                    self.stack.push(tensor);
-                }
+                &[tensor @ Value::Tensor(_), Value::Bool(_), Value::Dict(_)] => tensor,
                 _ => {
                     return Err(broken(
                         "a parameter's arguments are not those of torch.save",
@@ -359,15 +383,23 @@ impl<'a> Machine<'a> {
                 }
             },
             Global::OrderedDict => match arguments {
-                [] => self.dict(),
+                [] => {
+                    self.dicts.push(Vec::new());
+                    Value::Dict(self.dicts.len() - 1)
+                }
                 _ => return Err(broken("an OrderedDict is made from arguments")),
             },
             Global::Storage(class) => return Err(broken(format!("{class} is called"))),
-        }
+            numpy => {
+                let arguments = arguments.to_vec();
+                self.call_numpy(numpy, &arguments)?
+            }
+        };
+        self.stack.push(made);
         Ok(())
     }
 
-    fn sizes(&self, value: Value<'a>) -> Result<Vec<u64>, FormatError> {
+    pub(super) fn sizes(&self, value: Value<'a>) -> Result<Vec<u64>, FormatError> {
         let items = self.tuple_items(value)?;
         within(
             "dimensions of a tensor",
@@ -383,115 +415,24 @@ impl<'a> Machine<'a> {
             .collect()
     }
 
-    /// Attributes of a dict, such as `_metadata` of a module's `state_dict`: not needed.
+    /// The state of an array or of its type. Attributes of a dict, such as `_metadata` of a
+    /// module's `state_dict`, are not needed.
     fn set_state(&mut self) -> Result<(), FormatError> {
-        self.pop()?;
+        let state = self.pop()?;
         match self.stack.last() {
             Some(Value::Dict(_)) => Ok(()),
+            Some(&Value::Type(index)) => self.set_type(index, state),
+            Some(&Value::Array(index)) => self.fill(index, state),
             Some(other) => Err(broken(format!("{} is given a state", other.noun()))),
             None => Err(broken("the stack is empty")),
         }
     }
-
-    fn finish(mut self, result: Value<'a>) -> Result<Loaded<'a>, FormatError> {
-        let mut entries = Vec::new();
-        match result {
-            Value::Tensor(index) => entries.push((Key::Whole, self.tensor(index)?)),
-            Value::Dict(index) => {
-                let dict = self.dicts.get_mut(index).map(std::mem::take);
-                for (key, value) in dict.unwrap_or_default() {
-                    let key = match key {
-                        Value::Int(layer) => Key::Int(layer),
-                        Value::Text(name) => Key::Text(name),
-                        other => {
-                            return Err(broken(format!("{} is a key of the dict", other.noun())));
-                        }
-                    };
-                    match value {
-                        Value::Tensor(index) => entries.push((key, self.tensor(index)?)),
-                        other => return Err(refused_entry(&key, other)),
-                    }
-                }
-            }
-            other => return Err(refused_entry(&Key::Whole, other)),
-        }
-        Ok(Loaded {
-            entries,
-            storages: self.storages,
-        })
-    }
-
-    fn tensor(&self, index: usize) -> Result<Tensor, FormatError> {
-        self.tensors
-            .get(index)
-            .cloned()
-            .ok_or_else(|| broken("a tensor is missing"))
-    }
-}
-
-fn global<'a>(module: &str, name: &str) -> Result<Value<'a>, FormatError> {
-    let global = match (module, name) {
-        ("torch._utils", "_rebuild_tensor_v2") => Some(Global::RebuildTensor),
-        ("torch._utils", "_rebuild_parameter") => Some(Global::RebuildParameter),
-        ("collections", "OrderedDict") => Some(Global::OrderedDict),
-        ("torch", class) => STORAGES
-            .into_iter()
-            .find(|known| *known == class)
-            .map(Global::Storage),
-        _ => None,
-    };
-    global
-        .map(Value::Global)
-        .ok_or_else(|| refused_global(module, name))
-}
-
-fn refused_global(module: &str, name: &str) -> FormatError {
-    FormatError::RefusedGlobal {
-        global: format!("{}.{}", shown(module), shown(name)),
-    }
-}
-
-fn refused_entry(key: &Key<'_>, value: Value<'_>) -> FormatError {
-    FormatError::RefusedEntry {
-        entry: shown(&key.to_string()),
-        found: value.noun(),
-    }
-}
-
-fn refused_opcode(opcode: u8, offset: usize) -> FormatError {
-    let opcode = match opcode {
-        b'o' => "OBJ".to_owned(),
-        0x81 => "NEWOBJ".to_owned(),
-        0x92 => "NEWOBJ_EX".to_owned(),
-        0x82..=0x84 => "EXT".to_owned(),
-        b'P' => "PERSID".to_owned(),
-        b'2' => "DUP".to_owned(),
-        b'0' => "POP".to_owned(),
-        b'1' => "POP_MARK".to_owned(),
-        b'B' | b'C' | 0x8e | 0x96 => "bytes".to_owned(),
-        0x8f..=0x91 => "set".to_owned(),
-        other => format!("{other:#04x}"),
-    };
-    FormatError::RefusedOpcode { opcode, offset }
-}
-
-/// A little-endian two's complement integer of any length that fits.
-fn long(bytes: &[u8]) -> Result<i64, FormatError> {
-    let negative = bytes.last().is_some_and(|&high| high >= 0x80);
-    let mut value = [if negative { 0xFF } else { 0 }; 8];
-    for (to, &from) in value.iter_mut().zip(bytes) {
-        *to = from;
-    }
-    if bytes.len() > value.len() {
-        return Err(broken("an integer is longer than 64 bits"));
-    }
-    Ok(i64::from_le_bytes(value))
 }
 
 fn size(value: i64) -> Result<u64, FormatError> {
     u64::try_from(value).map_err(|_| broken(format!("a size is {value}, must not be negative")))
 }
 
-fn broken(reason: impl Into<String>) -> FormatError {
+pub(super) fn broken(reason: impl Into<String>) -> FormatError {
     FormatError::malformed(WHAT, reason)
 }

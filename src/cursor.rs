@@ -1,10 +1,24 @@
 //! Reading little-endian values from a slice, every length checked.
 
-use super::FormatError;
+use thiserror::Error;
+
+/// Why a read went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum CursorError {
+    #[error("{what} at byte {offset} needs {needed} bytes, {available} are left")]
+    Truncated {
+        what: &'static str,
+        offset: usize,
+        needed: u64,
+        available: usize,
+    },
+    #[error("{what} is malformed: text is not UTF-8")]
+    NotUtf8 { what: &'static str },
+}
 
 /// A position in bytes that only moves within them.
 #[derive(Clone)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     what: &'static str,
     bytes: &'a [u8],
     position: usize,
@@ -12,7 +26,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// `what` names the part in errors.
-    pub(super) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Self {
             what,
             bytes,
@@ -21,21 +35,21 @@ impl<'a> Cursor<'a> {
     }
 
     /// A cursor that starts further on.
-    pub(super) fn at(
+    pub(crate) fn at(
         what: &'static str,
         bytes: &'a [u8],
         position: u64,
-    ) -> Result<Self, FormatError> {
+    ) -> Result<Self, CursorError> {
         let mut cursor = Self::new(what, bytes);
         cursor.take(position)?;
         Ok(cursor)
     }
 
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], FormatError> {
+    pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], CursorError> {
         let end = usize::try_from(count)
             .ok()
             .and_then(|count| self.position.checked_add(count));
@@ -45,7 +59,7 @@ impl<'a> Cursor<'a> {
                 self.position = end;
                 Ok(taken)
             }
-            None => Err(FormatError::Truncated {
+            None => Err(CursorError::Truncated {
                 what: self.what,
                 offset: self.position,
                 needed: count,
@@ -54,40 +68,45 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CursorError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N as u64)?);
         Ok(array)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, FormatError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, CursorError> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, FormatError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, CursorError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, FormatError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, CursorError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn i32(&mut self) -> Result<i32, FormatError> {
+    pub(crate) fn i32(&mut self) -> Result<i32, CursorError> {
         Ok(i32::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, FormatError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, CursorError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn text(&mut self, length: u64) -> Result<&'a str, FormatError> {
+    pub(crate) fn text(&mut self, length: u64) -> Result<&'a str, CursorError> {
         std::str::from_utf8(self.take(length)?)
-            .map_err(|_| FormatError::malformed(self.what, "text is not UTF-8"))
+            .map_err(|_| CursorError::NotUtf8 { what: self.what })
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
     }
 
     /// Text up to a line feed, which is consumed.
-    pub(super) fn line(&mut self) -> Result<&'a str, FormatError> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
+    pub(crate) fn line(&mut self) -> Result<&'a str, CursorError> {
+        let rest = self.rest();
         let length = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len()) as u64;
         let line = self.text(length)?;
         self.take(1)?;

@@ -1,11 +1,15 @@
-//! The part of the zip format that `torch.save` uses: stored entries without encryption (PKWARE
-//! APPNOTE 6.3.10, sections 4.3.7 to 4.3.16).
+//! The part of the zip format that `torch.save` and `numpy.savez` use: entries without encryption,
+//! stored or deflated (PKWARE APPNOTE 6.3.10, sections 4.3.7 to 4.3.16).
 //!
-//! A reader of its own, because entries are handed out without a copy and what it allocates has a
-//! bound, whatever the directory declares.
+//! A reader of its own, because stored entries are handed out without a copy and what it allocates
+//! has a bound, whatever the directory declares.
 
-use crate::steering::format::bytes::Cursor;
-use crate::steering::format::{FormatError, shown, within};
+use std::borrow::Cow;
+
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+
+use super::{FormatError, shown, within};
+use crate::cursor::Cursor;
 
 const WHAT: &str = "the zip archive";
 const LOCAL: u32 = 0x0403_4b50;
@@ -13,12 +17,30 @@ const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END_BYTES: usize = 22;
 const MAX_ENTRIES: u64 = 4096;
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+/// Numbers hardly shrink; what inflates to more than so many times the file, and a little more for
+/// rows of zeros, is no file of vectors.
+const MAX_RATIO: u64 = 16;
+const MAX_INFLATED: u64 = 4 << 20;
 /// `torch.save` starts the data of each entry at a multiple of this.
 const ALIGNMENT: usize = 64;
+
+/// Which entries are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// Stored ones alone, as `torch.save` writes them.
+    Stored,
+    /// Deflated ones too.
+    Deflated,
+}
 
 struct Entry<'a> {
     name: &'a str,
     data: &'a [u8],
+    method: u16,
+    /// Bytes once it is inflated.
+    size: u64,
     start: usize,
     crc: u32,
 }
@@ -29,13 +51,13 @@ pub(super) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, FormatError> {
+    pub(super) fn read(bytes: &'a [u8], allowed: Entries) -> Result<Self, FormatError> {
         let (count, offset) = directory(bytes)?;
         within("number of zip entries", u64::from(count), MAX_ENTRIES)?;
         let mut cursor = Cursor::at(WHAT, bytes, u64::from(offset))?;
         let mut entries = Vec::new();
         for _ in 0..count {
-            entries.push(entry(bytes, &mut cursor)?);
+            entries.push(entry(bytes, &mut cursor, allowed)?);
         }
         // Overlapping entries would let a small file cost the time of a large one.
         entries.sort_unstable_by_key(|entry| entry.start);
@@ -64,24 +86,57 @@ impl<'a> Archive<'a> {
                 ));
             }
         }
+        let mut inflated = 0_u64;
         for entry in &entries {
-            if crc32(entry.data) != entry.crc {
-                return Err(FormatError::malformed(
-                    WHAT,
-                    format!("the checksum of entry {:?} is wrong", shown(entry.name)),
-                ));
+            if entry.method == STORED {
+                entry.check(entry.data)?;
+            } else {
+                inflated = inflated.saturating_add(entry.size);
             }
         }
+        let limit = (bytes.len() as u64)
+            .saturating_mul(MAX_RATIO)
+            .saturating_add(MAX_INFLATED);
+        within("bytes of the inflated entries", inflated, limit)?;
         Ok(Self { entries })
     }
 
-    /// The data of an entry.
+    /// The data of a stored entry.
     pub(super) fn find(&self, name: &str) -> Option<&'a [u8]> {
         self.entries
             .binary_search_by_key(&name, |entry| entry.name)
             .ok()
             .and_then(|index| self.entries.get(index))
+            .filter(|entry| entry.method == STORED)
             .map(|entry| entry.data)
+    }
+
+    /// The names of all entries.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.iter().map(|entry| entry.name)
+    }
+
+    /// The data of an entry by its place among the names, inflated if need be.
+    pub(super) fn data(&self, index: usize) -> Result<Cow<'a, [u8]>, FormatError> {
+        let entry = self
+            .entries
+            .get(index)
+            .ok_or_else(|| FormatError::malformed(WHAT, "an entry is missing"))?;
+        if entry.method == STORED {
+            return Ok(Cow::Borrowed(entry.data));
+        }
+        let size = usize::try_from(entry.size).unwrap_or(usize::MAX);
+        let data = decompress_to_vec_with_limit(entry.data, size)
+            .ok()
+            .filter(|data| data.len() == size)
+            .ok_or_else(|| {
+                FormatError::malformed(
+                    WHAT,
+                    format!("entry {:?} does not inflate to its size", shown(entry.name)),
+                )
+            })?;
+        entry.check(&data)?;
+        Ok(Cow::Owned(data))
     }
 
     /// The only entry whose name ends so: what stands before, and its data.
@@ -98,6 +153,18 @@ impl<'a> Archive<'a> {
             )),
             (Some(_), Some(_)) => Err(FormatError::malformed(WHAT, "data.pkl stands twice")),
         }
+    }
+}
+
+impl Entry<'_> {
+    fn check(&self, data: &[u8]) -> Result<(), FormatError> {
+        if crc32(data) == self.crc {
+            return Ok(());
+        }
+        Err(FormatError::malformed(
+            WHAT,
+            format!("the checksum of entry {:?} is wrong", shown(self.name)),
+        ))
     }
 }
 
@@ -136,7 +203,11 @@ fn directory(bytes: &[u8]) -> Result<(u16, u32), FormatError> {
 }
 
 /// Reads one record of the central directory and finds its data.
-fn entry<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Entry<'a>, FormatError> {
+fn entry<'a>(
+    bytes: &'a [u8],
+    cursor: &mut Cursor<'a>,
+    allowed: Entries,
+) -> Result<Entry<'a>, FormatError> {
     if cursor.u32()? != CENTRAL {
         return Err(FormatError::malformed(WHAT, "a directory record is broken"));
     }
@@ -152,11 +223,20 @@ fn entry<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Form
     let name = cursor.text(u64::from(name))?;
     cursor.take(u64::from(extra) + u64::from(comment))?;
 
-    if flags & 1 != 0 || method != 0 || compressed != size {
+    let readable = match method {
+        STORED => compressed == size,
+        DEFLATED => allowed == Entries::Deflated,
+        _ => false,
+    };
+    if flags & 1 != 0 || !readable {
+        let writer = match allowed {
+            Entries::Stored => "stored as torch.save does",
+            Entries::Deflated => "stored or deflated as numpy does",
+        };
         return Err(FormatError::malformed(
             WHAT,
             format!(
-                "entry {:?} is compressed or encrypted, must be stored as torch.save does",
+                "entry {:?} is compressed or encrypted, must be {writer}",
                 shown(name)
             ),
         ));
@@ -174,7 +254,9 @@ fn entry<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Form
     let start = local.position();
     Ok(Entry {
         name,
-        data: local.take(u64::from(size))?,
+        data: local.take(u64::from(compressed))?,
+        method,
+        size: u64::from(size),
         start,
         crc,
     })
@@ -256,7 +338,7 @@ fn offset(value: usize) -> Result<u32, FormatError> {
         .ok()
         .filter(|&value| value < u32::MAX)
         .ok_or(FormatError::LimitExceeded {
-            what: "bytes of the .pt file",
+            what: "bytes of the archive",
             value: value as u64,
             limit: u64::from(u32::MAX) - 1,
         })
