@@ -176,7 +176,11 @@ pub(super) fn read_answers(bytes: &[u8]) {
         let joined = std::path::Path::new("/cache").join(&file.path);
         let mut below = joined.components().skip(2);
         let inside = below.all(|part| matches!(part, std::path::Component::Normal(_)));
-        assert!(joined.starts_with("/cache") && inside, "{}", joined.display());
+        assert!(
+            joined.starts_with("/cache") && inside,
+            "{}",
+            joined.display()
+        );
         assert!(file.sha256.is_none_or(|id| id.is_sha256()));
     }
 }
