@@ -144,10 +144,9 @@ impl<'a> Writer<'_, '_, 'a> {
             }
             Level::Elements(_) if unfit("<>\"/ &=[]{}") => return refused(self),
             Level::Elements(mark) => {
-                let open = split(mark, self.control);
-                let tag = vec![Symbol::Literal(format!("<{name}>"))];
-                let value = self.wanted(goal, Form::Element(name.to_owned()));
-                return Ok([open, tag, vec![value]].concat());
+                let mut tag = split(&format!("{mark}<{name}>"), self.control);
+                tag.push(self.wanted(goal, Form::Element(name.to_owned())));
+                return Ok(tag);
             }
         };
         let value = self.value(goal);
@@ -409,11 +408,7 @@ impl<'a> Writer<'_, '_, 'a> {
 
     /// The items of a list as elements.
     fn element_items(&mut self, case: &Branch<'a>, mark: &'static str) -> Option<Vec<Symbol>> {
-        let open = [
-            split(mark, self.control),
-            vec![Symbol::Literal("<item>".to_owned())],
-        ]
-        .concat();
+        let open = split(&format!("{mark}<item>"), self.control);
         let item = |writer: &mut Self, goal: &[NodeId]| {
             let value = writer.wanted(goal, Form::Element("item".to_owned()));
             [open.clone(), vec![value]].concat()
