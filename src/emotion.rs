@@ -70,5 +70,6 @@ pub(crate) use replay::{config_of, parse_step};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};
 pub use streak::STREAK_WINDOW_SECONDS;
 pub use tracker::{AppliedEvent, AppliedRules, EmotionSnapshot, EmotionTracker};
+#[cfg(feature = "sqlite")]
 pub(crate) use tracker::{MoodRecord, TrackerState};
 pub use trajectory::{HistoryPoint, Momentum, Spiral, Trajectory, Trend};

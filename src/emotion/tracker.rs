@@ -20,6 +20,7 @@ use super::streak::Streaks;
 use super::trajectory::{HistoryPoint, Spiral, Trajectory};
 pub use applied::{AppliedEvent, AppliedRules};
 use record::TrackerRecord;
+#[cfg(feature = "sqlite")]
 pub(crate) use record::{MoodRecord, TrackerState};
 use rules::changed;
 

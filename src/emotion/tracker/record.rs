@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EmotionTracker;
 use crate::emotion::config::{EmotionConfig, check_strength};
+#[cfg(feature = "sqlite")]
 use crate::emotion::dynamics::decay;
 use crate::emotion::error::EmotionError;
 use crate::emotion::limits::SafetyLimits;
@@ -45,6 +46,7 @@ pub(crate) struct TrackerState {
 }
 
 /// As much of a [`TrackerState`] as tells how the session feels.
+#[cfg(feature = "sqlite")]
 #[derive(Debug, Deserialize)]
 pub(crate) struct MoodRecord {
     #[serde(default)]
@@ -53,6 +55,7 @@ pub(crate) struct MoodRecord {
     last_at: f64,
 }
 
+#[cfg(feature = "sqlite")]
 impl MoodRecord {
     /// As [`EmotionTracker::state_at`], for a finite time.
     pub(crate) fn state_at(&self, config: &EmotionConfig, at: f64) -> EmotionalState {
