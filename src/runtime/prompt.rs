@@ -98,14 +98,12 @@ fn shortened(
     let most = turn_starts(messages).len().saturating_sub(1);
     let mut counted = std::collections::BTreeMap::from([(0, whole)]);
     let mut count = |dropped: usize| -> Result<usize, EngineError> {
-        Ok(match counted.get(&dropped) {
-            Some(tokens) => *tokens,
-            None => {
-                let tokens = tokens_of(&without_oldest(messages, dropped))?;
-                counted.insert(dropped, tokens);
-                tokens
-            }
-        })
+        if let Some(tokens) = counted.get(&dropped) {
+            return Ok(*tokens);
+        }
+        let tokens = tokens_of(&without_oldest(messages, dropped))?;
+        counted.insert(dropped, tokens);
+        Ok(tokens)
     };
     let dropped = least_that_fits(most, |dropped| {
         Ok::<_, EngineError>(count(dropped)? <= room)
