@@ -178,7 +178,7 @@ fn cases() -> Option<Vec<(&'static str, Grammar, Extent)>> {
         ("tool call of Qwen3-Coder", ToolFormat::Qwen3Coder),
         ("tool call of FunctionGemma", ToolFormat::FunctionGemma),
     ] {
-        let grammar = Grammar::of_tools(format.grammar(tools.tools(), true, &[]));
+        let grammar = Grammar::of_tools(format.grammar(tools.tools(), true, &[]).unwrap());
         cases.push((name, grammar, Extent::Calls(Vec::new())));
     }
     for (name, format) in answers {

@@ -14,7 +14,8 @@ static VOCABULARY: LazyLock<Arc<Vocabulary>> = LazyLock::new(random_model::vocab
 /// Whether the program's JSON keeps numbers of any size, as `serde_json` can be asked to.
 fn keeps_digits() -> bool {
     let number = "123456789012345678901234567890";
-    serde_json::from_str::<Value>(number).unwrap().to_string() == number
+    let written = serde_json::from_str::<Value>(number).unwrap().to_string();
+    written == number
 }
 
 /// What a schema takes of these texts; the error if it is refused.
@@ -77,6 +78,7 @@ fn numbers_beyond_doubles_are_taken_exactly_if_they_are_valid() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn numbers_of_every_spelling_are_read_to_the_digit() {
     let schema = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     for (text, yes, no) in [
@@ -442,6 +444,7 @@ fn references_are_followed_in_every_spelling() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn combinations_are_taken_apart_exactly() {
     for (schema, yes, no) in [
         (

@@ -270,6 +270,7 @@ pub(super) fn powers(state: &State, signs: &str, operands: Operands) -> Result<V
                 let power = base.checked_pow(exponent).ok_or_else(too_large)?;
                 Ok(Number::Int(power).into())
             }
+            #[allow(clippy::disallowed_methods, reason = "no state depends on it")]
             (Some(base), Some(exponent)) => Ok(Value::from(base.float().powf(exponent.float()))),
             _ => Err(unsupported(sign, a, b)),
         }

@@ -334,6 +334,7 @@ fn round(value: &Value, rest: AnyArguments) -> Result<Value, Error> {
         return Ok(Number::Int(whole).into());
     }
     let number = number.float();
+    #[allow(clippy::disallowed_methods, reason = "no state depends on it")]
     let scale = 10_f64.powi(precision as i32);
     Ok(Value::from(match method.as_deref() {
         Some("ceil") => (number * scale).ceil() / scale,

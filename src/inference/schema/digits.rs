@@ -306,6 +306,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn sizes_are_told_apart_exactly() {
         let bounds = [
             "0",

@@ -222,7 +222,7 @@ mod tests {
         match decimal(&number(long)) {
             Ok(exact) => assert_eq!(exact.to_string(), long),
             Err(reason) => {
-                assert!(reason.contains("1.2345678901234568e") && reason.contains("64 bits"))
+                assert!(reason.contains("1.2345678901234568e") && reason.contains("64 bits"));
             }
         }
     }

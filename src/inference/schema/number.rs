@@ -410,6 +410,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn numbers_are_written_exactly_if_they_are_valid() {
         let number = |integer, low: Option<&str>, high: Option<&str>, of: &[&str]| {
             let mut numbers = Numbers {
@@ -428,7 +429,9 @@ mod tests {
                     .map_or((high, true), |high| (high, false));
                 numbers.set_high(decimal(high), included);
             }
-            of.iter().for_each(|of| numbers.add_multiple(decimal(of)));
+            for of in of {
+                numbers.add_multiple(decimal(of));
+            }
             numbers
         };
         let schemas = [

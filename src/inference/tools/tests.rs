@@ -84,7 +84,7 @@ fn can_write(format: ToolFormat, arguments: &Value) -> bool {
     let city = fields["city"].as_str().unwrap();
     match format {
         ToolFormat::MiniMaxM3 => !fields.values().any(|value| value == &json!([""])),
-        _ => !city.contains("\u{0}"),
+        _ => !city.contains('\0'),
     }
 }
 
@@ -381,17 +381,10 @@ fn formats_are_recognised_by_what_a_template_writes() {
             unreachable!()
         };
         let written = format.write_calls(&[call("qname", &Value::Object(arguments))]);
-        let source: String = written
-            .chars()
-            .map(|letter| format!("{letter}\u{1}"))
-            .collect();
-        let expression = |text: &str, with: &str| {
-            let marked: String = text
-                .chars()
-                .map(|letter| format!("{letter}\u{1}"))
-                .collect();
-            (marked, format!("' ~ {with} ~ '"))
-        };
+        let apart =
+            |text: &str| -> String { text.chars().flat_map(|letter| [letter, '\u{1}']).collect() };
+        let source = apart(&written);
+        let expression = |text: &str, with: &str| (apart(text), format!("' ~ {with} ~ '"));
         let mut body = source
             .replace('\\', "\\\\")
             .replace('\'', "\\'")
