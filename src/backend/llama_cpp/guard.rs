@@ -129,7 +129,7 @@ pub(super) fn guarded<T>(assertions: Assertions, work: impl FnOnce() -> T) -> Re
     // the capacity is the buffer's.
     let code = unsafe {
         elpis_guard(
-            slot.runner(),
+            runner(&slot),
             (&raw mut slot).cast(),
             assertions as c_int,
             message.as_mut_ptr(),
@@ -157,10 +157,9 @@ struct Slot<F, T> {
     result: Option<T>,
 }
 
-impl<T, F: FnOnce() -> T> Slot<F, T> {
-    fn runner(&self) -> Work {
-        run::<T, F>
-    }
+/// What runs the work of a slot of these types.
+fn runner<T, F: FnOnce() -> T>(_: &Slot<F, T>) -> Work {
+    run::<T, F>
 }
 
 unsafe extern "C-unwind" fn run<T, F: FnOnce() -> T>(data: *mut c_void) {
@@ -188,7 +187,7 @@ mod tests {
             let counted = std::sync::Arc::new(());
             let held = std::sync::Arc::clone(&counted);
             let failed: Result<(), _> = guarded(assertions, move || {
-                let _held = held;
+                let _ = &held;
                 // SAFETY: static texts.
                 unsafe {
                     ggml_abort(

@@ -362,7 +362,7 @@ fn the_types_of_tensors_are_those_of_ggml() {
             assert_eq!(bytes, 0, "{number}");
             continue;
         };
-        assert_eq!(i64::try_from(kind.block), Ok(block.into()), "{number}");
+        assert_eq!(i64::try_from(kind.block), Ok(block), "{number}");
         assert_eq!(kind.bytes, bytes as u64, "{number}");
         assert!(name.to_str().unwrap().eq_ignore_ascii_case(kind.name));
     }
