@@ -219,6 +219,7 @@ fn files_of_other_kinds_are_called_what_they_are() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_wrong_is_named_with_its_value_and_limit() {
     let set = |key: &'static str, value: Value| move |file: &mut GgufFile| file.set(key, value);
     let tensor = |name: &'static str, change: fn(&mut Tensor)| {
@@ -368,7 +369,7 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
         ),
         (
             refused(tensor("blk.1.attn_q.weight", |tensor| {
-                tensor.offset = Some(64)
+                tensor.offset = Some(64);
             })),
             "tensor blk.1.attn_q.weight",
             "at 64",
@@ -377,7 +378,7 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
         (
             refused(|file| {
                 file.tensors
-                    .retain(|tensor| tensor.name != b"token_embd.weight")
+                    .retain(|tensor| tensor.name != b"token_embd.weight");
             }),
             "tensor token_embd.weight",
             "missing",
@@ -387,7 +388,7 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
             refused(|file| {
                 *file = GgufFile::read(&fs::read(data("phi3.gguf")).unwrap());
                 file.tensors
-                    .retain(|tensor| tensor.name != b"blk.1.attn_qkv.weight")
+                    .retain(|tensor| tensor.name != b"blk.1.attn_qkv.weight");
             }),
             "tensor blk.1.attn_qkv.weight",
             "missing",
@@ -395,7 +396,7 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
         ),
         (
             refused(tensor("blk.1.attn_q.weight", |tensor| {
-                tensor.name = b"blk.9.attn_q.weight".into()
+                tensor.name = b"blk.9.attn_q.weight".into();
             })),
             "a tensor",
             "blk.9.attn_q.weight",
@@ -430,7 +431,7 @@ fn broken_files_are_called_damaged() {
     ] {
         match refused_bytes(&bytes) {
             BackendError::DamagedModel { reason, .. } => {
-                assert!(reason.contains(words), "{reason}")
+                assert!(reason.contains(words), "{reason}");
             }
             other => panic!("{words}: {other}"),
         }
@@ -499,7 +500,7 @@ fn what_a_file_says_acts_on_no_terminal() {
         refused(|file| file.tensors[1].name = format!("blk.99.{odd}").into()),
         refused(|file| {
             file.metadata
-                .extend([(odd.into(), Value::u32(1)), (odd.into(), Value::u32(1))])
+                .extend([(odd.into(), Value::u32(1)), (odd.into(), Value::u32(1))]);
         }),
     ] {
         let text = error.to_string();

@@ -129,6 +129,7 @@ fn python_layered_vectors_are_read_bit_for_bit() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn bad_python_files_are_refused_with_their_reason() {
     let cases = [
         (

@@ -47,7 +47,6 @@ pub fn size(kind: u32) -> usize {
 /// Elements and bytes of a block of a type of tensors.
 pub fn block(kind: u32) -> (u64, u64) {
     match kind {
-        0 | 26 => (1, 4),
         1 | 25 | 30 => (1, 2),
         2 | 20 => (32, 18),
         3 => (32, 20),
@@ -103,7 +102,9 @@ impl Value {
             Self::Array(kind, values) => {
                 out.extend(kind.to_le_bytes());
                 out.extend((values.len() as u64).to_le_bytes());
-                values.iter().for_each(|value| value.write(out));
+                for value in values {
+                    value.write(out);
+                }
             }
         }
     }

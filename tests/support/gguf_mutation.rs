@@ -233,7 +233,7 @@ impl Mutation {
                 let key = String::from_utf8(key.clone()).unwrap();
                 let value = match value {
                     Value::Array(kind, values) => altered(*kind, values, &mut below),
-                    Value::Text(_) if key.ends_with(".model") => {
+                    Value::Text(_) if key.ends_with("tokenizer.ggml.model") => {
                         Value::text(TOKENIZERS[below(TOKENIZERS.len())])
                     }
                     other => {

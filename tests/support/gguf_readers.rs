@@ -12,7 +12,7 @@ use elpis::settings::{ModelSettings, ModelSource};
 /// What a line of a reader begins with.
 const MARK: &str = "READ\t";
 /// How long one file may take.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_mins(2);
 const TEXT: &str = "Hello, w\u{f6}rld! 123\n<|im_end|>  \u{1} z \u{1f600}";
 
 /// What became of a file.
