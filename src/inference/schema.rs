@@ -4,6 +4,11 @@
 //! feature `tools`: [`Cases`](branch::Cases) takes schemas that hold together apart into cases
 //! without a choice in them, and a [`Writer`] makes the rules of a grammar of these.
 
+#![cfg_attr(
+    not(feature = "tools"),
+    allow(dead_code, reason = "without grammars, schemas are only looked up")
+)]
+
 #[cfg(feature = "tools")]
 mod branch;
 #[cfg(feature = "tools")]
@@ -43,7 +48,7 @@ pub(crate) use document::Document;
 pub(crate) use exact::{LIMIT, first_rounded};
 pub(crate) use keywords::{Holds, holds};
 pub(crate) use lookup::Lookup;
-pub(crate) use notation::{Arguments, Kind, Middle, Params, Style};
+pub(crate) use notation::{Arguments, Kind, Middle, Params, Style, is_bare};
 pub(crate) use types::Types;
 
 #[cfg(feature = "tools")]
@@ -51,6 +56,6 @@ pub(crate) use lark::{Lark, Symbol};
 #[cfg(feature = "tools")]
 pub(crate) use regex::{Codec, Regex};
 #[cfg(feature = "tools")]
-pub(crate) use style::{is_bare, split};
+pub(crate) use style::split;
 #[cfg(feature = "tools")]
 pub(crate) use writer::Writer;

@@ -106,3 +106,9 @@ impl Middle {
         }
     }
 }
+
+/// Whether a key is written without quotes where keys are.
+pub(crate) fn is_bare(key: &str) -> bool {
+    let sign = |letter: char| letter.is_control() || "{}[],:\"<>".contains(letter);
+    !key.is_empty() && key.trim() == key && !key.contains(sign)
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::lark::{Lark, Symbol};
-use super::notation::Style;
+use super::notation::{Style, is_bare};
 use super::regex::{Codec, Regex};
 
 /// A value of a schema that no notation writes: the first such character.
@@ -193,12 +193,6 @@ fn written(value: &Value, simple: &impl Fn(&Value) -> String) -> Result<String, 
         }
         other => simple(other),
     })
-}
-
-/// Whether a key is written without quotes where keys are.
-pub(crate) fn is_bare(key: &str) -> bool {
-    let sign = |letter: char| letter.is_control() || "{}[],:\"<>".contains(letter);
-    !key.is_empty() && key.trim() == key && !key.contains(sign)
 }
 
 /// A text out of literals and of tokens of the model that have no text.
