@@ -4,6 +4,11 @@
 //! feature `tools`: [`Cases`](branch::Cases) takes schemas that hold together apart into cases
 //! without a choice in them, and a [`Writer`] makes the rules of a grammar of these.
 
+#![cfg_attr(
+    not(feature = "tools"),
+    allow(dead_code, reason = "without grammars, schemas are only looked up")
+)]
+
 #[cfg(feature = "tools")]
 mod branch;
 #[cfg(feature = "tools")]

@@ -47,6 +47,7 @@ pub(super) struct Layout {
     pub style: Style,
     pub arguments: Arguments,
     /// Whether it is read, but never written.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "for grammars"))]
     pub read_only: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::inference::schema::document::NodeId;
 use crate::inference::schema::is_bare;
 use crate::inference::schema::lark::Symbol;
 use crate::inference::schema::lookup::Lookup;
-use crate::inference::schema::notation::{Arguments, Kind, Middle, Params};
+use crate::inference::schema::notation::{Arguments, Kind, Middle, Params, is_bare};
 use crate::inference::schema::regex::{Codec, Regex};
 use crate::inference::schema::style::{quoted, split};
 use crate::inference::schema::types::Types;
