@@ -156,7 +156,7 @@ impl EmotionTracker {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
     use crate::emotion::EmotionEvent;

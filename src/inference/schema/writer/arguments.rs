@@ -3,7 +3,6 @@
 use super::{Form, Found, Ways, Writer};
 use crate::inference::schema::branch::{Branch, Cases, error};
 use crate::inference::schema::document::NodeId;
-use crate::inference::schema::is_bare;
 use crate::inference::schema::lark::Symbol;
 use crate::inference::schema::lookup::Lookup;
 use crate::inference::schema::notation::{Arguments, Kind, Middle, Params, is_bare};
