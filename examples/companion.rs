@@ -1,5 +1,5 @@
-//! Companions that remember how they feel: several sessions on one model, kept in an SQLite file,
-//! through a shutdown of three days.
+//! Companions that remember how they feel and what was said: several sessions on one model, kept in
+//! an SQLite file, through a shutdown of three days.
 //!
 //! `cargo run --example companion --features sqlite`, with `ELPIS_MODEL_PATH=model.gguf` for a
 //! model of your own. The days do not pass: the example gives the runtime a clock of its own and
@@ -19,6 +19,9 @@ const AWAY: f64 = 3.0 * 86_400.0;
 
 /// A mood fades to a half in about two days.
 const DECAY_PER_SECOND: f64 = 4e-6;
+
+/// Most tokens of a reply.
+const REPLY_TOKENS: u32 = 32;
 
 /// Who talks, and what happened to them.
 const FRIENDS: [(&str, &[&str]); 3] = [
@@ -42,13 +45,20 @@ async fn talk(elpis: &Elpis, day: &str) -> Result<Vec<f64>, Box<dyn Error>> {
     for (name, _) in FRIENDS {
         let friend = elpis.session(name)?;
         let mood = friend.state().await?;
-        let chat = friend.chat("How was your day?").max_tokens(32).seed(3);
+        // What was said before is in the store too.
+        let mut talk = friend.conversation().await?;
+        talk.push_user("How was your day?");
+        friend.trim(&mut talk, REPLY_TOKENS).await?;
+        let chat = friend.chat(&talk).max_tokens(REPLY_TOKENS).seed(3);
         let reply = chat.complete().await?;
+        talk.push_reply(&reply);
+        friend.keep_conversation(&talk).await?;
         println!(
-            "{day}, {name} ({}, v {:+.3}, a {:+.3}): {}",
+            "{day}, {name} ({}, v {:+.3}, a {:+.3}, turn {}): {}",
             mood.quadrant,
             mood.valence,
             mood.arousal,
+            talk.turns(),
             reply.text.trim()
         );
         valences.push(mood.valence);

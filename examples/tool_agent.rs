@@ -7,7 +7,7 @@
 
 use std::error::Error;
 
-use elpis::{ChatMessage, Elpis, FunctionCall, ResponseFormat, Settings, ToolChoice};
+use elpis::{Conversation, Elpis, FunctionCall, ResponseFormat, Settings, ToolChoice};
 use serde_json::{Value, json};
 
 /// What the model may call, in `OpenAI`'s form.
@@ -55,16 +55,17 @@ fn carry_out(call: &FunctionCall) -> (String, &'static str) {
 async fn main() -> Result<(), Box<dyn Error>> {
     let elpis = Elpis::start(Settings::load()?).await?;
     let agent = elpis.session("gardener")?;
-    let mut messages = vec![ChatMessage::user("Look after the plants.")];
+    let mut talk = Conversation::new();
+    talk.push_user("Look after the plants.");
     let mut answered = 0;
     for turn in 1..=3 {
-        let chat = agent.chat(&messages).tools(tools()).seed(turn);
+        let chat = agent.chat(&talk).tools(tools()).seed(turn);
         // A large model may decide for itself: `ToolChoice::Auto`, the default.
         let chat = chat
             .tool_choice(ToolChoice::Required)
             .parallel_tool_calls(false);
         let reply = chat.max_tokens(200).complete().await?;
-        messages.push(ChatMessage::assistant_calls(reply.text, &reply.tool_calls));
+        talk.push_reply(&reply);
         for call in &reply.tool_calls {
             let (result, event) = carry_out(call);
             println!(
@@ -72,13 +73,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 call.id, call.name, call.arguments
             );
             agent.feel(event).await?;
-            messages.push(ChatMessage::tool_result(call, result));
+            talk.push_result(call, result);
             answered += 1;
         }
     }
-    messages.push(ChatMessage::user("How are they?"));
+    talk.push_user("How are they?");
     let verdict = agent
-        .chat(&messages)
+        .chat(&talk)
         .response_format(ResponseFormat::json_schema(json!({
             "type": "object",
             "properties": {

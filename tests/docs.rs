@@ -127,7 +127,15 @@ fn every_page_of_the_guide_is_in_its_contents() {
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_exist() {
     let mut read = pages();
-    read.extend(["README.md", "ARCHITECTURE.md", "docs/SUMMARY.md"].map(|file| root().join(file)));
+    read.extend(
+        [
+            "README.md",
+            "ARCHITECTURE.md",
+            "SECURITY.md",
+            "docs/SUMMARY.md",
+        ]
+        .map(|file| root().join(file)),
+    );
     let mut followed = 0;
     for page in read {
         for target in targets(&page) {
@@ -148,4 +156,41 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
         }
     }
     assert!(followed > 0, "no link was found");
+}
+
+/// All that Rust files below a folder say.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_stands_for_a_defence_exists() {
+    let mut text = String::new();
+    for folder in ["src", "tests"] {
+        sources(&root().join(folder), &mut text);
+    }
+    let page = prose(&root().join("SECURITY.md"));
+    let mut found = 0;
+    // `path/file.rs::name`, or `::name` of the file before.
+    for named in page.split('`').skip(1).step_by(2) {
+        let Some((file, name)) = named.split_once("::") else {
+            continue;
+        };
+        if !file.is_empty() && Path::new(file).extension().is_none() {
+            continue; // An item of the library.
+        }
+        assert!(
+            text.contains(&format!("fn {name}()")),
+            "there is no test {named}"
+        );
+        found += 1;
+    }
+    assert!(found > 30, "only {found} tests are named");
 }
