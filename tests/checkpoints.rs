@@ -204,12 +204,12 @@ fn checkpoints_compute_what_they_did_in_python() {
 
 #[test]
 fn fresh_checkpoints_of_the_installed_python_agree_too() {
-    let Some(python) = std::env::var_os("ELPIS_PYTHON") else {
+    let Some(python) = std::env::var_os("ELPIS_TEST_PYTHON") else {
         assert!(
             std::env::var_os("CI").is_none(),
-            "ELPIS_PYTHON must name a Python with torch and transformers"
+            "ELPIS_TEST_PYTHON must name a Python with torch and transformers"
         );
-        println!("skipped: ELPIS_PYTHON names no Python with torch and transformers");
+        println!("skipped: ELPIS_TEST_PYTHON names no Python with torch and transformers");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

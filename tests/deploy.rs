@@ -1,5 +1,5 @@
 //! What `deploy/` holds. A real Prometheus scrapes a running runtime and answers
-//! every query of the dashboard: it is found at `ELPIS_PROMETHEUS`, and only
+//! every query of the dashboard: it is found at `ELPIS_TEST_PROMETHEUS`, and only
 //! where `CI` is not set may it be missing.
 
 #[path = "support/backend.rs"]
@@ -302,9 +302,9 @@ async fn live(elpis: &Elpis, folder: &Path, round: u32, broken: &AtomicBool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_answers_every_query_of_the_dashboard() {
-    let Ok(program) = std::env::var("ELPIS_PROMETHEUS") else {
+    let Ok(program) = std::env::var("ELPIS_TEST_PROMETHEUS") else {
         assert!(std::env::var_os("CI").is_none(), "CI has a prometheus");
-        eprintln!("skipped: ELPIS_PROMETHEUS names no prometheus");
+        eprintln!("skipped: ELPIS_TEST_PROMETHEUS names no prometheus");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -1,20 +1,20 @@
 //! Documents that follow from the code, and the links between documents.
 //!
-//! `ELPIS_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
+//! `ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 fn check(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("ELPIS_UPDATE_DOCS").is_some() {
+    if std::env::var_os("ELPIS_TEST_UPDATE_DOCS").is_some() {
         fs::write(&path, expected).unwrap();
         return;
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "{file} is out of date; ELPIS_UPDATE_DOCS=1 cargo test --test docs writes it anew"
+        "{file} is out of date; ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs writes it anew"
     );
 }
 
@@ -187,7 +187,7 @@ fn every_test_that_stands_for_a_defence_exists() {
             continue; // An item of the library.
         }
         assert!(
-            text.contains(&format!("fn {name}()")),
+            text.contains(&format!("fn {name}(")),
             "there is no test {named}"
         );
         found += 1;

@@ -1,9 +1,9 @@
 //! GGUF models as they come and as they may be broken, each read in a process that it may end: no
 //! good one is refused, and none ends the process.
 //!
-//! `ELPIS_SMOLLM2`, which the set-up tells, names a real model, and `ELPIS_GGUF_MODELS` others,
-//! divided by colons. `ELPIS_GGUF_MUTATIONS` is the number of mutated files, 400 unless it is set;
-//! those of real models are among them only where it is. `ELPIS_GGUF_SEED` is a seed.
+//! `ELPIS_TEST_SMOLLM2`, which the set-up tells, names a real model, and `ELPIS_TEST_GGUF_MODELS` others,
+//! divided by colons. `ELPIS_TEST_GGUF_MUTATIONS` is the number of mutated files, 400 unless it is set;
+//! those of real models are among them only where it is. `ELPIS_TEST_GGUF_SEED` is a seed.
 
 #[path = "support/gguf_file.rs"]
 mod gguf_file;
@@ -66,7 +66,7 @@ fn bases() -> Vec<Base> {
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    for variable in ["ELPIS_SMOLLM2", "ELPIS_GGUF_MODELS"] {
+    for variable in ["ELPIS_TEST_SMOLLM2", "ELPIS_TEST_GGUF_MODELS"] {
         let further = std::env::var_os(variable).unwrap_or_default();
         paths.extend(std::env::split_paths(&further).filter(|path| !path.as_os_str().is_empty()));
     }
@@ -595,9 +595,9 @@ fn no_good_model_is_refused() {
 #[test]
 fn no_mutation_ends_the_process() {
     let number = |name: &str| std::env::var(name).map(|text| text.parse::<usize>().unwrap());
-    let asked = number("ELPIS_GGUF_MUTATIONS");
+    let asked = number("ELPIS_TEST_GGUF_MUTATIONS");
     let count = asked.clone().unwrap_or(MUTATIONS);
-    let mut random = ChaCha8Rng::seed_from_u64(number("ELPIS_GGUF_SEED").unwrap_or(1) as u64);
+    let mut random = ChaCha8Rng::seed_from_u64(number("ELPIS_TEST_GGUF_SEED").unwrap_or(1) as u64);
     let mut bases = bases();
     bases.retain(|base| asked.is_ok() || base.bytes.len() <= SMALL);
     let every: Vec<_> = bases

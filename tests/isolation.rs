@@ -5,10 +5,9 @@
 #[path = "support/worker.rs"]
 mod support;
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,6 @@ use elpis::{
     ChatMessage, Coefficients, Delivery, Elpis, EngineError, Error, Event, GenerationEvent,
     GenerationStream, Session,
 };
-use rustix::fs::OFlags;
 use rustix::process::{Signal, kill_process};
 use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, stop, within};
 
@@ -323,41 +321,18 @@ async fn an_idle_model_that_dies_is_loaded_before_anyone_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_dies_while_it_is_loaded_fails_the_start_or_is_tried_again() {
     let program = Program::new();
-    let model = program.folder.path().join("model.gguf");
-    let mut settings = program.settings();
-    settings.model.path = Some(model.display().to_string());
-    // Loading waits for ever for someone to write into the pipe.
-    let blocked = || {
-        let _ = fs::remove_file(&model);
-        assert!(
-            Command::new("mkfifo")
-                .arg(&model)
-                .status()
-                .unwrap()
-                .success()
-        );
-    };
-    let whole = || {
-        fs::remove_file(&model).unwrap();
-        fs::write(&model, BundledModel::gguf().unwrap()).unwrap();
-    };
-    // Succeeds once somebody reads; what it returns keeps the reader waiting.
-    let opened = async || {
-        let mut pipe = OpenOptions::new();
-        pipe.write(true)
-            .custom_flags(OFlags::NONBLOCK.bits() as i32);
-        within("a reader", || pipe.open(&model).ok()).await
-    };
+    let settings = program.settings();
+    // A worker that never gets as far as to answer.
+    let blocked = || program.replace_by("exec -a \"$0\" sleep 1000");
+    let whole = || program.restore();
     blocked();
     let starting = tokio::spawn(Elpis::start(settings.clone()));
     let process = program.process().await;
-    let held = opened().await;
     kill_process(process, Signal::KILL).unwrap();
     let error = starting.await.unwrap().unwrap_err();
     let died = |error: &Error| matches!(error, Error::Backend(BackendError::WorkerDied { reason }) if reason.contains("SIGKILL"));
     assert!(died(&error), "{error:?}");
     assert!(!exists(process));
-    drop(held);
 
     whole();
     let elpis = Elpis::start(settings).await.unwrap();
@@ -368,7 +343,6 @@ async fn a_model_that_dies_while_it_is_loaded_fails_the_start_or_is_tried_again(
     kill_process(first, Signal::KILL).unwrap();
     gone(first).await;
     let second = program.process().await;
-    let _held = opened().await;
     whole();
     kill_process(second, Signal::KILL).unwrap();
     assert_eq!(greedy(&session, None).await, expected);

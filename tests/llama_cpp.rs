@@ -48,12 +48,12 @@ async fn models_that_cannot_be_loaded_say_why() {
     );
     let half = start_with(write("half.gguf", &whole[..whole.len() / 2])).await;
     assert!(
-        matches!(&half, Error::Backend(BackendError::Load { .. })),
+        matches!(&half, Error::Backend(BackendError::DamagedModel { .. })),
         "{half:?}"
     );
     let unknown = start_with(write("unknown.gguf", &unknown)).await;
     assert!(
-        matches!(&unknown, Error::Backend(BackendError::Load { .. })),
+        matches!(&unknown, Error::Backend(BackendError::InvalidModel { .. })),
         "{unknown:?}"
     );
     assert!(unknown.to_string().contains("xyzzy"), "{unknown}");

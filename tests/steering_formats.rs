@@ -468,12 +468,12 @@ assert f("controlvector.model_hint") == "llama" and f("controlvector.layer_count
 
 #[test]
 fn python_reads_what_is_written() {
-    let Some(python) = std::env::var_os("ELPIS_PYTHON") else {
+    let Some(python) = std::env::var_os("ELPIS_TEST_PYTHON") else {
         assert!(
             std::env::var_os("CI").is_none(),
-            "ELPIS_PYTHON must name a Python with torch, safetensors and gguf"
+            "ELPIS_TEST_PYTHON must name a Python with torch, safetensors and gguf"
         );
-        println!("skipped: ELPIS_PYTHON names no Python with torch, safetensors and gguf");
+        println!("skipped: ELPIS_TEST_PYTHON names no Python with torch, safetensors and gguf");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

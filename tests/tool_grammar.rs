@@ -280,7 +280,7 @@ fn what_a_notation_cannot_say_is_refused_with_its_place() {
 #[test]
 fn native_replies_are_taken_and_their_templates_recognised() {
     let vocabulary = vocabulary();
-    let templates = std::env::var_os("ELPIS_TEMPLATES").map(std::path::PathBuf::from);
+    let templates = std::env::var_os("ELPIS_TEST_TEMPLATES").map(std::path::PathBuf::from);
     let mut wrong = Vec::new();
     for line in include_str!("data/reply_cases.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();

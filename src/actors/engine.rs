@@ -47,6 +47,8 @@ pub struct LoadedModel {
     pub template: Arc<ChatTemplate>,
     /// The texts of its control tokens.
     pub controls: Arc<ControlTexts>,
+    /// The markers of the model's tool format that are tokens without text.
+    pub tool_markers: Arc<[ControlToken]>,
     /// The vocabulary as constraints need it, made when the first one does.
     pub(super) vocabulary: Arc<OnceLock<Result<Arc<Vocabulary>, ConstraintError>>>,
 }
@@ -65,22 +67,25 @@ impl LoadedModel {
         };
         self.vocabulary.get_or_init(make).clone()
     }
+}
 
-    /// The markers of the model's tool format that are tokens without text.
-    pub fn control_tokens(&self) -> Vec<ControlToken> {
-        let markers = self.template.tool_format().markers();
-        let mut piece = Vec::new();
-        let control = |text: &'static str| {
-            let tokens = self.tokenizer.encode(text, true).ok()?;
-            let (&id, before) = tokens.split_last()?;
-            piece.clear();
-            self.tokenizer.append_piece(id, &mut piece);
-            // The beginning of a text may stand before it.
-            let control = piece.is_empty() && before.len() <= 1 && !self.tokenizer.is_end(id);
-            control.then_some(ControlToken { text, id })
-        };
-        markers.filter_map(control).collect()
-    }
+/// The markers of a template's tool format that are tokens without text.
+fn tool_markers(template: &ChatTemplate, tokenizer: &dyn Tokenizer) -> Vec<ControlToken> {
+    let markers = template.tool_format().markers();
+    let mut piece = Vec::new();
+    let control = |text: &'static str| {
+        let tokens = tokenizer.encode(text, true).ok()?;
+        let (&id, before) = tokens.split_last()?;
+        // The beginning of a text may stand before it.
+        if before.len() > 1 {
+            return None;
+        }
+        piece.clear();
+        tokenizer.append_piece(id, &mut piece);
+        let control = piece.is_empty() && !tokenizer.is_end(id);
+        control.then_some(ControlToken { text, id })
+    };
+    markers.filter_map(control).collect()
 }
 
 /// Why the engine failed.

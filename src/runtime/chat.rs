@@ -243,12 +243,11 @@ impl Chat {
         let (model, prompt) =
             prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
         watch.model(elpis.settings().metrics.model_label(&model.facts.name));
-        let control = model.control_tokens();
         let thinking = prompt.thinking;
-        let reader = form.reader(&model, &control, thinking);
+        let reader = form.reader(&model, thinking);
         // What has to be of a form is data and tells no feelings.
         let sequel = turn.and_then(|turn| {
-            let reader = form.reader(&model, &control, thinking);
+            let reader = form.reader(&model, thinking);
             let form = ReplyForm {
                 reader: reader.map(|reader| reader(0)),
                 thinking,
@@ -257,8 +256,8 @@ impl Chat {
             appraisal::sequel(&session, form, turn)
         });
         let parallel = options.parallel_tool_calls != Some(false);
-        let visible = form.visible(&model, &control);
-        let guide = form.guide(&model, control, parallel, thinking).await?;
+        let visible = form.visible(&model);
+        let guide = form.guide(&model, parallel, thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if emotional {
             let tracker = elpis.inner.emotion.follow(session.id()).await?;

@@ -40,11 +40,12 @@ impl Form {
     }
 
     /// Control tokens that say something of a free reply: what is thought, and what is said.
-    pub fn visible(&self, model: &LoadedModel, control: &[ControlToken]) -> Vec<ControlToken> {
+    pub fn visible(&self, model: &LoadedModel) -> Vec<ControlToken> {
         let format = model.template.tool_format();
         match self {
             Self::Free => {
-                let marks = control.iter().filter(|token| format.marks(token.text));
+                let markers = model.tool_markers.iter();
+                let marks = markers.filter(|token| format.marks(token.text));
                 marks.copied().collect()
             }
             Self::Calls(..) | Self::Answer(_) => Vec::new(),
@@ -61,14 +62,13 @@ impl Form {
     pub fn reader(
         &self,
         model: &LoadedModel,
-        control: &[ControlToken],
         thinking: bool,
     ) -> Option<impl FnOnce(u64) -> ReplyReader + use<>> {
         let format = model.template.tool_format();
         let reader = match self {
             Self::Calls(tools, _) => Reader::Calls(tools.clone()),
-            Self::Answer(_) => Reader::Answer(Preface::new(format, control, thinking)?),
-            Self::Free if self.visible(model, control).is_empty() => return None,
+            Self::Answer(_) => Reader::Answer(Preface::new(format, &model.tool_markers, thinking)?),
+            Self::Free if self.visible(model).is_empty() => return None,
             Self::Free => Reader::Texts,
         };
         Some(move |seed| match reader {
@@ -85,7 +85,6 @@ impl Form {
     pub async fn guide(
         self,
         model: &Arc<LoadedModel>,
-        control: Vec<ControlToken>,
         parallel: bool,
         thinking: bool,
     ) -> Result<Option<Guide>, EngineError> {
@@ -93,7 +92,7 @@ impl Form {
             return Ok(None);
         }
         let model = Arc::clone(model);
-        let compile = move || self.compile(&model, control, parallel, thinking);
+        let compile = move || self.compile(&model, parallel, thinking);
         let compiled = tokio::task::spawn_blocking(compile).await;
         let compiled = compiled.unwrap_or_else(|error| {
             Err(ConstraintError::refused(
@@ -107,11 +106,11 @@ impl Form {
     fn compile(
         self,
         model: &LoadedModel,
-        control: Vec<ControlToken>,
         parallel: bool,
         thinking: bool,
     ) -> Result<Option<Guide>, ConstraintError> {
         let format = model.template.tool_format();
+        let control = model.tool_markers.to_vec();
         let vocabulary = model.vocabulary()?;
         let (tools, choice) = match self {
             Self::Free => return Ok(None),

@@ -32,17 +32,10 @@ pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'stati
         .map(|(_, candidate)| candidate)
 }
 
-/// Variables with our prefix that are no settings: of the command, of its workers, and of the project's own tools.
-const OTHERS: [&str; 6] = [
-    "ELPIS_LOG",
-    "ELPIS_WORKER",
-    "ELPIS_PYTHON",
-    "ELPIS_LLAMA_PYTHON",
-    "ELPIS_PROMETHEUS",
-    "ELPIS_UPDATE_DOCS",
-];
+/// Variables with our prefix that are no settings: of the command and of its workers.
+const OTHERS: [&str; 2] = ["ELPIS_LOG", "ELPIS_WORKER"];
 
-/// What the names of further ones begin with.
+/// What the names of those of the project's own tests and benchmarks begin with.
 const OTHER_PREFIXES: [&str; 2] = ["ELPIS_TEST_", "ELPIS_BENCH_"];
 
 /// Tells whether a variable belongs to the settings, rightly spelt or not: other tools share the environment and

@@ -45,7 +45,7 @@ const SPIRALS_OF: [Spiral; 4] = [
 ];
 
 /// Why a store fails.
-const STORE_REASONS: [&str; 13] = [
+const STORE_REASONS: [&str; 14] = [
     "not_built",
     "in_use",
     "not_a_store",
@@ -58,6 +58,7 @@ const STORE_REASONS: [&str; 13] = [
     "behind",
     "lost",
     "slow",
+    "no_conversations",
     "failed",
 ];
 

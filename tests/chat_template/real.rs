@@ -88,19 +88,19 @@ fn render_conversation(
     )
 }
 
-/// Real templates are not stored here: `ELPIS_TEMPLATES` names a folder with those that llama.cpp
-/// publishes, `ELPIS_PYTHON` a Python with jinja2.
+/// Real templates are not stored here: `ELPIS_TEST_TEMPLATES` names a folder with those that llama.cpp
+/// publishes, `ELPIS_TEST_PYTHON` a Python with jinja2.
 #[test]
 fn renders_as_jinja2_does() {
     let (Some(folder), Some(python)) = (
-        std::env::var_os("ELPIS_TEMPLATES"),
-        std::env::var_os("ELPIS_PYTHON"),
+        std::env::var_os("ELPIS_TEST_TEMPLATES"),
+        std::env::var_os("ELPIS_TEST_PYTHON"),
     ) else {
         assert!(
             std::env::var_os("CI").is_none(),
-            "ELPIS_TEMPLATES must name a folder of templates and ELPIS_PYTHON a Python with jinja2"
+            "ELPIS_TEST_TEMPLATES must name a folder of templates and ELPIS_TEST_PYTHON a Python with jinja2"
         );
-        println!("skipped: ELPIS_TEMPLATES or ELPIS_PYTHON is not set");
+        println!("skipped: ELPIS_TEST_TEMPLATES or ELPIS_TEST_PYTHON is not set");
         return;
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -157,12 +157,12 @@ fn renders_as_jinja2_does() {
     assert!(cases >= 60 * conversations.len(), "{cases} cases");
 }
 
-/// The real templates, each with its name; none where `ELPIS_TEMPLATES` is not set.
+/// The real templates, each with its name; none where `ELPIS_TEST_TEMPLATES` is not set.
 fn real_templates() -> Vec<(String, String)> {
-    let Some(folder) = std::env::var_os("ELPIS_TEMPLATES") else {
+    let Some(folder) = std::env::var_os("ELPIS_TEST_TEMPLATES") else {
         assert!(
             std::env::var_os("CI").is_none(),
-            "ELPIS_TEMPLATES is not set"
+            "ELPIS_TEST_TEMPLATES is not set"
         );
         return Vec::new();
     };

@@ -82,8 +82,8 @@ fn questions_that_cannot_be_asked_say_what_to_do() {
     for (arguments, code, words) in [
         (
             &["ask", "--feel=sucess", "hello"][..],
-            2,
-            "did you mean `success`?",
+            1,
+            "did you mean \"success\"?",
         ),
         (&["ask"], 1, "nothing to answer"),
         (
@@ -129,44 +129,36 @@ fn standard_input_is_left_alone_if_told_so() {
 }
 
 #[test]
-fn events_of_ones_own_are_felt_and_told_of() {
-    let output = fed(
-        &[
+fn events_of_ones_own_are_felt_where_they_are_declared_and_others_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |variables: &[(&str, &str)]| {
+        let arguments = [
             "ask",
             "--json",
+            "--no-stdin",
             "--max-tokens=4",
             "--feel=thunderstorm=2",
             "hello",
-        ],
-        "",
-    );
-    assert!(output.status.success(), "{output:?}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        ];
+        let mut command = command(&arguments, folder.path());
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    for variables in [
+        ("ELPIS_EMOTION_EVENTS", "thunderstorm -0.1 0.3"),
+        ("ELPIS_EMOTION_ALLOW_UNKNOWN_EVENTS", "true"),
+    ] {
+        let output = ask(&[variables]);
+        assert!(output.status.success(), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let arousal = &answer["report"]["modulations"][0]["arousal"];
+        assert!(arousal.as_f64().unwrap() > 0.0, "{answer}");
+    }
+    let refused = ask(&[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        answer["report"]["modulations"][0]["arousal"]
-            .as_f64()
-            .unwrap()
-            > 0.0,
-        "{answer}"
-    );
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        told.contains("`thunderstorm` is not in the table"),
+        told.contains("no event is named \"thunderstorm\"") && told.contains("emotion.events"),
         "{told}"
-    );
-    let quiet = fed(
-        &[
-            "ask",
-            "-q",
-            "--max-tokens=4",
-            "--feel=thunderstorm",
-            "hello",
-        ],
-        "",
-    );
-    assert!(
-        quiet.status.success() && quiet.stderr.is_empty(),
-        "{quiet:?}"
     );
 }
 

@@ -42,6 +42,19 @@ impl Program {
         Self { folder, path }
     }
 
+    /// Puts a script of bash in its place, which must not be running.
+    pub fn replace_by(&self, text: &str) {
+        fs::remove_file(&self.path).unwrap();
+        fs::write(&self.path, format!("#!/bin/bash\n{text}\n")).unwrap();
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    /// Puts the command back.
+    pub fn restore(&self) {
+        fs::remove_file(&self.path).unwrap();
+        symlink(ELPIS, &self.path).unwrap();
+    }
+
     pub fn settings(&self) -> Settings {
         let runtime = RuntimeSettings::default()
             .isolation(Isolation::Process)

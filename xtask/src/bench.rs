@@ -32,7 +32,7 @@ The first run compiles llama.cpp for the release profile, which takes some minut
 the models, of random weights (1.3 GB below the target folder).
 
 The figures of `peers` need libtorch (LIBTORCH), a Python with torch and transformers
-(ELPIS_PYTHON) and one with llama-cpp-python (ELPIS_LLAMA_PYTHON). They are installed below the
+(ELPIS_TEST_PYTHON) and one with llama-cpp-python (ELPIS_BENCH_LLAMA_PYTHON). They are installed below the
 target folder when these figures are asked for by name, and otherwise the figures are left out.";
 
 /// The figure that takes every peer.
@@ -53,10 +53,10 @@ pub const PACKAGE: &str = "--package=elpis-bench";
 /// Set where libtorch is.
 const LIBTORCH: &str = "LIBTORCH";
 /// Set where a Python with torch and transformers is.
-const PYTHON: &str = "ELPIS_PYTHON";
+const PYTHON: &str = "ELPIS_TEST_PYTHON";
 
 /// Set where a Python with llama-cpp-python is.
-const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
+const LLAMA_PYTHON: &str = "ELPIS_BENCH_LLAMA_PYTHON";
 
 /// Sets up and measures.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {

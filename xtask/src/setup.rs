@@ -120,7 +120,7 @@ pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    workspace.set("ELPIS_PYTHON", &python);
+    workspace.set("ELPIS_TEST_PYTHON", &python);
     let own = workspace.own_folder();
     let inputs = [
         (
@@ -187,7 +187,7 @@ pub fn adopt(workspace: &mut Workspace) {
         workspace.set("LIBTORCH", torch.folder);
     }
     if let Some(python) = torch::find_python(workspace, &host, &folder) {
-        workspace.set("ELPIS_PYTHON", python);
+        workspace.set("ELPIS_TEST_PYTHON", python);
     }
     let own = workspace.own_folder();
     let inputs = [

@@ -68,21 +68,24 @@ impl Figure {
         }
         if self.needs == Needs::LlamaPython {
             let missing = script::interpreter(script::LLAMA).is_none();
-            return missing
-                .then_some("ELPIS_LLAMA_PYTHON does not name a Python with llama-cpp-python");
+            return missing.then_some(
+                "ELPIS_BENCH_LLAMA_PYTHON does not name a Python with llama-cpp-python",
+            );
         }
         if self.needs == Needs::Anyone {
             let python = [script::LLAMA, script::TORCH];
             let missing = python
                 .iter()
                 .all(|name| script::interpreter(name).is_none());
-            return missing.then_some("neither ELPIS_LLAMA_PYTHON nor ELPIS_PYTHON names a Python");
+            return missing.then_some(
+                "neither ELPIS_BENCH_LLAMA_PYTHON nor ELPIS_TEST_PYTHON names a Python",
+            );
         }
         if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
             return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
         }
         if self.needs == Needs::Peer && script::interpreter(script::TORCH).is_none() {
-            return Some("ELPIS_PYTHON does not name a Python with torch and transformers");
+            return Some("ELPIS_TEST_PYTHON does not name a Python with torch and transformers");
         }
         None
     }

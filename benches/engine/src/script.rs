@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// Names the interpreter that has torch and transformers.
-pub const TORCH: &str = "ELPIS_PYTHON";
+pub const TORCH: &str = "ELPIS_TEST_PYTHON";
 /// Names the interpreter that has llama-cpp-python.
-pub const LLAMA: &str = "ELPIS_LLAMA_PYTHON";
+pub const LLAMA: &str = "ELPIS_BENCH_LLAMA_PYTHON";
 
 /// The interpreter, where the environment names one.
 pub fn interpreter(variable: &str) -> Option<OsString> {

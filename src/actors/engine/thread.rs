@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::oneshot;
 
 use super::pulse::Pulse;
-use super::{EngineFailure, Intake, LoadedModel, chat_template};
+use super::{EngineFailure, Intake, LoadedModel, chat_template, tool_markers};
 use crate::actors::Wiring;
 use crate::backend::LoadOptions;
 use crate::error::EngineError;
@@ -207,7 +207,9 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
     let template = chat_template(&facts, options.model.chat_format.as_deref())?;
     let tokenizer = backend.tokenizer();
     let controls = tokenizer.control_tokens().iter();
+    let tool_markers = tool_markers(&template, tokenizer.as_ref());
     let model = LoadedModel {
+        tool_markers: tool_markers.into(),
         controls: Arc::new(ControlTexts::new(controls.map(|token| token.text.as_str()))),
         tokenizer,
         template: Arc::new(template),

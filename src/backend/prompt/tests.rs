@@ -1,5 +1,5 @@
 //! Prompts on real tokenizers: the bundled model's on both backends, and those of the GGUF files
-//! that `ELPIS_SMOLLM2` names; several are separated by `:`.
+//! that `ELPIS_TEST_SMOLLM2` names; several are separated by `:`.
 
 use super::*;
 use crate::backend::{Backend, BackendKind, LoadOptions, create_backend};
@@ -25,7 +25,7 @@ fn backends() -> Vec<Box<dyn Backend>> {
     if cfg!(feature = "transformers") {
         all.push(load(BackendKind::Transformers, ModelSource::Bundled));
     }
-    if let Some(paths) = std::env::var_os("ELPIS_SMOLLM2") {
+    if let Some(paths) = std::env::var_os("ELPIS_TEST_SMOLLM2") {
         for path in std::env::split_paths(&paths) {
             all.push(load(BackendKind::LlamaCpp, ModelSource::File(path)));
         }
@@ -40,7 +40,7 @@ fn templates(backend: &dyn Backend) -> Vec<ChatTemplate> {
     let mut all: Vec<_> = named.into_iter().collect();
     let tokens = || ChatFormat::ChatMl.special_tokens();
     all.extend(own.map(|own| ChatTemplate::from_source("own", &own, tokens()).expect("compiles")));
-    for entry in std::env::var_os("ELPIS_TEMPLATES")
+    for entry in std::env::var_os("ELPIS_TEST_TEMPLATES")
         .and_then(|folder| std::fs::read_dir(folder).ok())
         .into_iter()
         .flatten()

@@ -16,6 +16,9 @@ use crate::emotion::{
 use crate::inference::SessionId;
 use crate::store::{SqliteStore, StateStore, StoreError};
 
+/// Least time after the last event that is shown, if it has passed, in seconds.
+const SHORTEST_END: f64 = 60.0;
+
 /// Points between two events at most, and points of a path that are aimed at.
 const GAP_POINTS: usize = 32;
 const PATH_POINTS: usize = 4000;
@@ -178,7 +181,8 @@ fn of_recording(name: String, recording: Recording) -> Result<Option<MoodPath>, 
     Ok(Some(path))
 }
 
-/// The paths of a store's sessions, up to now.
+/// The paths of a store's sessions, up to now; after the last event for as long as it has been until
+/// then, or [`SHORTEST_END`].
 pub(super) fn of_store(file: &Path, names: &[String]) -> Result<Vec<MoodPath>, Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let now = SystemClock::default().now();
@@ -213,9 +217,14 @@ fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<Mood
     if let Some(fault) = fault {
         return Err(fault.into());
     }
-    match &tracker {
-        Some(tracker) if tracker.last_at() < now => path.decay(tracker, now, GAP_POINTS),
-        _ => {}
+    if let Some(tracker) = &tracker {
+        // What was felt would be a dot beside a silence of years.
+        let last = tracker.last_at();
+        let so_far = path.start.map_or(0.0, |start| last - start);
+        let until = now.min(last + so_far.max(SHORTEST_END));
+        if last < until {
+            path.decay(tracker, until, GAP_POINTS);
+        }
     }
     if path.points.is_empty() {
         return Err(Fault::NoSession {

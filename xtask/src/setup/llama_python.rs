@@ -11,7 +11,7 @@ use super::install;
 use crate::workspace::Workspace;
 
 /// The variable that tells the benchmarks of a Python that has it.
-pub const LLAMA_PYTHON: &str = "ELPIS_LLAMA_PYTHON";
+pub const LLAMA_PYTHON: &str = "ELPIS_BENCH_LLAMA_PYTHON";
 
 const REQUIREMENT: &str = "llama-cpp-python[server]==0.3.36";
 

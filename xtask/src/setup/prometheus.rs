@@ -10,7 +10,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// The variable that tells the tests of it.
-pub const PROMETHEUS: &str = "ELPIS_PROMETHEUS";
+pub const PROMETHEUS: &str = "ELPIS_TEST_PROMETHEUS";
 
 /// Finds the one that is named, installed, or was unpacked here before.
 pub fn find(host: &Host, own: &Path) -> Option<PathBuf> {

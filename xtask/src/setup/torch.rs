@@ -108,7 +108,7 @@ fn install_library(workspace: &Workspace, host: &Host, venv: &Path) -> Result<()
 
 /// The Python that tests compare with, if it is there.
 pub fn find_python(workspace: &Workspace, host: &Host, venv: &Path) -> Option<OsString> {
-    if let Some(named) = host.var("ELPIS_PYTHON") {
+    if let Some(named) = host.var("ELPIS_TEST_PYTHON") {
         return Some(named.to_owned());
     }
     let wanted = fs::read_to_string(workspace.root.join(REQUIREMENTS)).ok()?;
