@@ -92,7 +92,8 @@ pub trait StateStore: Send + Sync + Debug {
 
     /// Keeps a session's conversation in place of the one before; with `None` there is none any
     /// more. When it returns, that is as durable as a [`commit`](Self::commit). May be called
-    /// beside `commit`. A change that forgets a session removes its conversation too.
+    /// beside `commit`. A change that forgets a session says nothing of its conversation, which the
+    /// runtime removes by itself: it may have begun anew before the change is written.
     ///
     /// # Errors
     /// [`StoreError::NoConversations`] from a store that does not implement it; else

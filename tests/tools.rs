@@ -302,14 +302,12 @@ fn formats_follow_from_templates() {
 }
 
 #[test]
-fn grammars_name_every_tool_and_bound_the_calls() {
+fn grammars_bound_the_calls() {
     let tools = ToolSet::from_json(&json!([{"name": "first_one"}, {"name": "other"}])).unwrap();
     for format in ToolFormat::ALL {
         let one = format.grammar(tools.tools(), false, &[]).unwrap();
         let several = format.grammar(tools.tools(), true, &[]).unwrap();
-        for lark in [&one, &several] {
-            assert!(tools.names().all(|name| lark.contains(name)), "{lark}");
-        }
+        // Bounds of names and of white space are others.
         assert!(!one.contains("{0,15}"), "{one}");
         assert!(several == one || several.contains("{0,15}"), "{several}");
     }

@@ -253,8 +253,9 @@ impl Session {
     /// [`Error::Store`] if the conversation cannot be removed, [`Error::Stopped`].
     pub async fn forget(&self) -> Result<bool, Error> {
         self.order(CacheOrder::Forget(self.id.clone()))?;
+        let known = self.elpis.inner.emotion.forget(&self.id).await?;
         self.keep_conversation(&Conversation::new()).await?;
-        self.elpis.inner.emotion.forget(&self.id).await
+        Ok(known)
     }
 
     /// Prepares a generation.

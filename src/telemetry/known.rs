@@ -69,6 +69,10 @@ const RELOAD_REASONS: &[&str] = &[
     "duplicate_file",
     "duplicate_emotion",
     "missing_file",
+    "not_in_pack",
+    "no_pack",
+    "layer_conflict",
+    "unclear_layer",
     "no_place",
     "no_layer",
     "missing_row",
@@ -88,15 +92,23 @@ const RELOAD_REASONS: &[&str] = &[
     "layer_and_layers",
     "invalid_list",
     "missing",
+    "vector_without_file",
     "fixed_place",
     "truncated",
     "malformed",
     "limit_exceeded",
+    "lfs_pointer",
     "unsupported_type",
     "shape",
     "not_a_layer",
     "duplicate_layer",
-    "layer_zero",
+    "layer_count",
+    "declared_size",
+    "pack",
+    "emotion_count",
+    "emotion_name",
+    "not_an_emotion",
+    "no_names",
     "no_tensors",
     "refused_global",
     "refused_opcode",
@@ -108,6 +120,7 @@ const RELOAD_REASONS: &[&str] = &[
     "width_mismatch",
     "not_finite",
     "zero_norm",
+    "stack_height",
 ];
 
 /// How a generation ends.
@@ -239,7 +252,7 @@ mod tests {
         for source in [
             include_str!("../steering/library/error.rs"),
             include_str!("../steering/manifest/error.rs"),
-            include_str!("../steering/format.rs"),
+            include_str!("../steering/format/error.rs"),
             include_str!("../steering/vector.rs"),
         ] {
             assert_known(RELOAD_REASONS, &given(source, KIND), &[]);

@@ -189,9 +189,13 @@ async fn callers_of_a_session_that_cannot_be_read_are_all_told() {
     let held = Held::new(&shelf, "ada");
     tokio::time::pause();
     // Time that is held does not run by itself while something blocks.
+    let before = shelf.loads.load(Ordering::SeqCst);
     let pass = async {
-        for _ in 0..50 {
+        // The reading has begun, and so has the wait of both callers.
+        let mut turns = 0;
+        while turns < 50 || shelf.loads.load(Ordering::SeqCst) == before {
             tokio::task::yield_now().await;
+            turns += 1;
         }
         tokio::time::advance(Duration::from_secs(31)).await;
     };
@@ -199,6 +203,10 @@ async fn callers_of_a_session_that_cannot_be_read_are_all_told() {
     for error in [felt.unwrap_err(), state.unwrap_err()] {
         let is_slow = matches!(error, Error::Store(StoreError::Slow { seconds: 30 }));
         assert!(is_slow, "{error}");
+    }
+    // The reading has given up, too, before anything can be read.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
     }
     tokio::time::resume();
     drop(held);

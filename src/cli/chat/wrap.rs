@@ -54,7 +54,6 @@ impl Wrap {
                     // A word as long as the screen does not wait for its end, and is left whole.
                     if self.long || cells(&self.word) + 1 >= width {
                         self.place(&mut out, Some(width));
-                        self.column %= width;
                         self.long = true;
                     }
                 }

@@ -56,7 +56,9 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
     let mut changes = Vec::new();
     for name in sessions {
         let session = SessionId::new(name)?;
-        if store.load(&session)?.is_none() {
+        // What is damaged is there, too.
+        let talks = !matches!(store.conversation(&session), Ok(None));
+        if !talks && store.load(&session)?.is_none() {
             return Err(Fault::NoSession {
                 file: file.display().to_string(),
                 session: name.clone(),
@@ -75,6 +77,9 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
         return Err(Fault::NotForgotten.into());
     }
     store.commit(&changes)?;
+    for change in &changes {
+        store.keep_conversation(&change.session, None)?;
+    }
     writeln!(
         terminal::out(),
         "{}: {} forgotten",

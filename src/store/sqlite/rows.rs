@@ -8,7 +8,6 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::conversations;
 use super::faults::Faults;
 use super::seal::{Chain, Hash, seal};
 use crate::emotion::{
@@ -277,7 +276,6 @@ impl<'a> Prepared<'a> {
         let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
         let name = self.change.session.as_str();
         if self.change.forgotten {
-            conversations::remove(connection, name).map_err(sqlite)?;
             // The journal goes with it.
             connection
                 .prepare_cached("DELETE FROM session WHERE name = ?1")
