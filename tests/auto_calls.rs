@@ -13,7 +13,10 @@ use elpis::backend::BackendFactory;
 use elpis::inference::{FinishReason, FunctionCall, ToolFormat};
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::{ChatMessage, Coefficients, Elpis, GenerationEvent, ResponseFormat, Session, Settings};
+use elpis::{
+    ChatMessage, Coefficients, Elpis, GenerationEvent, ResponseFormat, Session, Settings,
+    ToolChoice,
+};
 use serde_json::{Value, json};
 
 /// What the calls of a format look like in a reply.
@@ -35,8 +38,8 @@ const CASES: [Case; 10] = [
         format: ToolFormat::Hermes,
         marks: "<tool_call>",
         text: "I look it up.\n",
-        opening: "<tool_call>",
-        calls: "\n{\"name\": \"weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"New York\"}}\n</tool_call>",
+        opening: "<tool_call>\n{",
+        calls: "\"name\": \"weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"New York\"}}\n</tool_call>",
     },
     Case {
         format: ToolFormat::Llama3,
@@ -49,22 +52,22 @@ const CASES: [Case; 10] = [
         format: ToolFormat::Llama3,
         marks: "<|start_header_id|>",
         text: "I look it up: ",
-        opening: "<|python_tag|>",
-        calls: "{\"type\": \"function\", \"name\": \"weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"weather\", \"parameters\": {\"place\": \"New York\"}}",
+        opening: "<|python_tag|>{\"type\": \"function\", \"name\":",
+        calls: " \"weather\", \"parameters\": {\"place\": \"Paris\"}}; {\"name\": \"weather\", \"parameters\": {\"place\": \"New York\"}}",
     },
     Case {
         format: ToolFormat::Mistral,
         marks: "[TOOL_CALLS]",
         text: "I look it up. ",
-        opening: "[TOOL_CALLS]",
-        calls: " [{\"name\": \"weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"weather\", \"arguments\": {\"place\": \"New York\"}}]",
+        opening: "[TOOL_CALLS] [{",
+        calls: "\"name\": \"weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"weather\", \"arguments\": {\"place\": \"New York\"}}]",
     },
     Case {
         format: ToolFormat::MistralV11,
         marks: "[ARGS]",
         text: "I look it up. ",
-        opening: "[TOOL_CALLS]",
-        calls: "weather[ARGS]{\"place\": \"Paris\"}[TOOL_CALLS]weather[ARGS]{\"place\": \"New York\"}",
+        opening: "[TOOL_CALLS]weather[ARGS]",
+        calls: "{\"place\": \"Paris\"}[TOOL_CALLS]weather[ARGS]{\"place\": \"New York\"}",
     },
     Case {
         format: ToolFormat::Gemma,
@@ -77,22 +80,22 @@ const CASES: [Case; 10] = [
         format: ToolFormat::FunctionGemma,
         marks: "<start_function_call>",
         text: "I look it up. ",
-        opening: "<start_function_call>",
-        calls: "call:weather{place:<escape>Paris<escape>}<end_function_call><start_function_call>call:weather{place:<escape>New York<escape>}<end_function_call>",
+        opening: "<start_function_call>call:weather{",
+        calls: "place:<escape>Paris<escape>}<end_function_call><start_function_call>call:weather{place:<escape>New York<escape>}<end_function_call>",
     },
     Case {
         format: ToolFormat::Qwen3Coder,
         marks: "<tool_call> <function= <parameter=",
         text: "I look it up. ",
-        opening: "<tool_call>",
-        calls: "\n<function=weather>\n<parameter=place>\nParis\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=weather>\n<parameter=place>\nNew York\n</parameter>\n</function>\n</tool_call>",
+        opening: "<tool_call>\n<function=",
+        calls: "weather>\n<parameter=place>\nParis\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=weather>\n<parameter=place>\nNew York\n</parameter>\n</function>\n</tool_call>",
     },
     Case {
         format: ToolFormat::Json,
         marks: "",
         text: "<think>I look it up.</think>",
         opening: "[{\"name\":",
-        calls: "\"weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\":\"weather\", \"arguments\": {\"place\": \"New York\"}}]",
+        calls: "\"weather\", \"arguments\": {\"place\": \"Paris\"}}, {\"name\": \"weather\", \"arguments\": {\"place\": \"New York\"}}]",
     },
     Case {
         format: ToolFormat::Json,
@@ -351,5 +354,53 @@ async fn a_call_that_breaks_its_schema_is_not_written() {
         let value: Value = serde_json::from_str(&reply.text).unwrap();
         assert!(value["place"].is_string(), "{value}");
     }
+    elpis.shutdown().await;
+}
+
+/// What the template has opened is the model's, whatever it says there; then the form holds.
+#[tokio::test]
+async fn thinking_that_the_template_opens_runs_free_before_a_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path(), &CASES[0]);
+    let file = folder.path().join("template.jinja");
+    let source = std::fs::read_to_string(&file).unwrap() + "<think>";
+    std::fs::write(&file, source).unwrap();
+    settings.model.max_tokens = 400;
+    // The script begins where the template has opened the thinking.
+    let thought = "<think>Is it {\"city\": 3}? <tool_call> No.</think>";
+    let call =
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"Paris\"}}\n</tool_call>";
+    let said = move |prompt: &str| {
+        let rest = if prompt.contains("a call") {
+            call
+        } else {
+            "{\"city\": \"Rome\"}"
+        };
+        format!("{thought}{rest}")
+    };
+    let (elpis, ..) = start(settings, said).await;
+    let session = elpis.session("ada").unwrap();
+    let form = ResponseFormat::json_schema(json!({
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": false,
+    }));
+    let reply = session.chat("a city").response_format(form).complete();
+    let reply = reply.await.unwrap();
+    let (_, answer) = reply
+        .text
+        .split_once("</think>")
+        .unwrap_or(("", &reply.text));
+    assert_eq!(answer, "{\"city\": \"Rome\"}", "{reply:?}");
+
+    let chat = session.chat("a call").tools(tools());
+    let reply = chat
+        .tool_choice(ToolChoice::Required)
+        .complete()
+        .await
+        .unwrap();
+    assert_eq!(reply.tool_calls.len(), 1, "{reply:?}");
+    assert_eq!(reply.tool_calls[0].arguments, json!({"place": "Paris"}));
     elpis.shutdown().await;
 }

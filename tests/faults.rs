@@ -150,12 +150,19 @@ async fn four(elpis: &Elpis) -> Vec<Result<elpis::Completion, EngineError>> {
     for number in 0..4 {
         let session = elpis.session(format!("s{}", number % 2)).unwrap();
         let chat = session.chat(format!("{SYSTEM} {number}"));
-        let stream = chat.max_tokens(30).seed(number).stream().await.unwrap();
-        streams.push(tokio::spawn(stream.completion()));
+        streams.push(match chat.max_tokens(30).seed(number).stream().await {
+            Ok(stream) => Ok(tokio::spawn(stream.completion())),
+            // The runtime ended before this one began.
+            Err(Error::Stopped { reason, .. }) => Err(EngineError::Stopped { reason }),
+            Err(error) => panic!("{error}"),
+        });
     }
     let mut replies = Vec::new();
     for stream in streams {
-        replies.push(soon(stream).await.unwrap());
+        replies.push(match stream {
+            Ok(stream) => soon(stream).await.unwrap(),
+            Err(error) => Err(error),
+        });
     }
     replies
 }

@@ -24,7 +24,9 @@ use elpis::{
     GenerationStream, Session,
 };
 use rustix::process::{Signal, kill_process};
-use support::{PROGRAM, Program, alone, cpu, exists, gone, in_process, running, stop, within};
+use support::{
+    PROGRAM, Program, alone, cpu, exists, gone, hello, in_process, running, stop, within,
+};
 
 const QUESTION: &str = "Tell me about trains.";
 
@@ -322,8 +324,8 @@ async fn an_idle_model_that_dies_is_loaded_before_anyone_asks() {
 async fn a_model_that_dies_while_it_is_loaded_fails_the_start_or_is_tried_again() {
     let program = Program::new();
     let settings = program.settings();
-    // A worker that never gets as far as to answer.
-    let blocked = || program.replace_by("exec -a \"$0\" sleep 1000");
+    // A worker that greets and never gets as far as to have loaded the model.
+    let blocked = || program.replace_by(&format!("{}\nexec -a \"$0\" sleep 1000", hello()));
     let whole = || program.restore();
     blocked();
     let starting = tokio::spawn(Elpis::start(settings.clone()));

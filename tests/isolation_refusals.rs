@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use elpis::backend::BackendError;
 use elpis::settings::{Isolation, ModelTrust};
 use elpis::{Elpis, Error, Settings, worker};
-use support::{ELPIS, Program, alone, in_process};
+use support::{ELPIS, Program, alone, hello, in_process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_cannot_be_loaded_says_why_as_ever() {
@@ -82,13 +82,6 @@ async fn a_worker_of_another_build_is_refused() {
         old.contains(concat!("of elpis ", env!("CARGO_PKG_VERSION"))),
         "{old}"
     );
-}
-
-/// The first words of a worker, as a command of a shell.
-fn hello() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let padding = "\\000".repeat(20 - version.len());
-    format!("printf 'elpis-wk\\005\\000\\000\\000{version}{padding}' >&0")
 }
 
 /// A model of the tests, tried in a process of its own before it is loaded.

@@ -81,6 +81,13 @@ impl Program {
     }
 }
 
+/// The first words of a worker, as a command of a shell.
+pub fn hello() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let padding = "\\000".repeat(20 - version.len());
+    format!("printf 'elpis-wk\\005\\000\\000\\000{version}{padding}' >&0")
+}
+
 pub fn cpu() -> ModelSettings {
     ModelSettings::default().hardware_backend(HardwareBackend::Cpu)
 }

@@ -75,8 +75,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test-lean",
-        about: "unit, integration and doc tests without features",
-        run: |workspace| test_set(workspace, FeatureSet::Lean),
+        about: "unit tests without features",
+        run: test_lean,
         hint: "",
     },
     Step {
@@ -118,7 +118,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "test-full",
         about: "unit, integration and doc tests with the full features",
-        run: |workspace| test_set(workspace, FeatureSet::Full),
+        run: test_full,
         hint: "",
     },
     Step {
@@ -264,9 +264,16 @@ fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
     process::run(command.args(["--", "-D", "warnings"]))
 }
 
-fn test_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
+/// The other tests run with the full features, of which they are a part.
+fn test_lean(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    process::run(command.args(set.args(&workspace.features)))
+    command.args(FeatureSet::Lean.args(&workspace.features));
+    process::run(command.arg("--lib"))
+}
+
+fn test_full(workspace: &mut Workspace) -> Result<()> {
+    let mut command = workspace.cargo("test");
+    process::run(command.args(FeatureSet::Full.args(&workspace.features)))
 }
 
 fn soak(workspace: &mut Workspace) -> Result<()> {
