@@ -151,7 +151,7 @@ impl Sessions {
     /// Reads a conversation from the store, if there is one and it has it.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// As for a session: what the store says, or that it does not answer.
     pub async fn conversation(
         &self,
         session: SessionId,
