@@ -89,7 +89,8 @@ pub fn rows(library: &SteeringLibrary, sessions: usize) -> Result<Rows> {
 }
 
 fn name(index: usize) -> String {
-    format!("direction-{index}")
+    // A number behind `direction` would be a layer.
+    format!("mood-of-slot-{index}")
 }
 
 fn layer(facts: &ModelFacts) -> usize {
