@@ -198,9 +198,12 @@ impl Engine {
         let traces = self.block_on(local.run_until(async {
             let mut readers = Vec::new();
             for ask in asks {
-                let stream = ask.chat().stream().await?;
-                let arrivals = Arrivals::default();
-                let reader = tokio::task::spawn_local(read(stream, arrivals.clone()));
+                let (chat, arrivals) = (ask.chat(), Arrivals::default());
+                let taken = arrivals.clone();
+                // Prompts are prepared side by side too: on a tiny model the first reply would be
+                // over before the last one has begun.
+                let reading = async move { read(chat.stream().await?, taken).await };
+                let reader = tokio::task::spawn_local(reading);
                 readers.push((reader, arrivals));
             }
             let mut traces = Vec::new();
