@@ -302,11 +302,17 @@ fn formats_follow_from_templates() {
 }
 
 #[test]
-fn grammars_bound_the_calls() {
+fn grammars_name_every_tool_and_bound_the_calls() {
     let tools = ToolSet::from_json(&json!([{"name": "first_one"}, {"name": "other"}])).unwrap();
     for format in ToolFormat::ALL {
         let one = format.grammar(tools.tools(), false, &[]).unwrap();
         let several = format.grammar(tools.tools(), true, &[]).unwrap();
+        for lark in [&one, &several] {
+            // Names stand in terminals, as expressions.
+            let named =
+                |name: &str| lark.contains(name) || lark.contains(&name.replace('_', "\\x{5F}"));
+            assert!(tools.names().all(named), "{format}: {lark}");
+        }
         // Bounds of names and of white space are others.
         assert!(!one.contains("{0,15}"), "{one}");
         assert!(several == one || several.contains("{0,15}"), "{several}");
