@@ -31,8 +31,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::backend::worker;
 use crate::settings::{LoadedSettings, SettingsError, SettingsLoader};
+use crate::worker;
 
 /// Language models with a lasting emotional state.
 #[derive(Debug, Parser)]

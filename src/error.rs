@@ -6,11 +6,13 @@ use std::sync::Arc;
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
-use crate::inference::{ConstraintError, KvSnapshotError, RequestError, TemplateError};
-use crate::printable::printable;
+use crate::inference::{
+    ConstraintError, KvSnapshotError, RequestError, SessionIdError, TemplateError,
+};
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
 use crate::store::StoreError;
+use elpis_files::printable::printable;
 
 /// Why a generation did not come about or ended early.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -300,6 +302,18 @@ impl Error {
 
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<SessionIdError> for EngineError {
+    fn from(error: SessionIdError) -> Self {
+        Self::Request(error.into())
+    }
+}
+
+impl From<SessionIdError> for Error {
+    fn from(error: SessionIdError) -> Self {
         Self::Engine(error.into())
     }
 }

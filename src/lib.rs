@@ -100,23 +100,17 @@ pub mod bus;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
-mod cursor;
-pub mod emotion;
 pub mod error;
 pub mod event;
-mod gguf;
 pub mod hub;
 pub mod inference;
-mod lfs;
-mod printable;
 pub mod runtime;
 pub mod scheduler;
 pub mod settings;
 pub mod soak;
-pub mod steering;
 pub mod store;
 pub mod telemetry;
-pub mod training;
+pub mod worker;
 
 /// The code in the README and the guide, checked like that of these pages.
 #[cfg(all(doctest, feature = "bundled-model", feature = "tools"))]
@@ -139,8 +133,15 @@ mod guide {
     struct Tools;
 }
 
+#[doc(inline)]
+pub use elpis_emotion as emotion;
+#[doc(inline)]
+pub use elpis_steering as steering;
+#[doc(inline)]
+pub use elpis_train as training;
+
 pub use actors::engine::{GenerationEvent, GenerationStream};
-pub use backend::{available_backends, worker};
+pub use backend::available_backends;
 pub use bus::{Delivery, Events};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Mood, SafetyLimits};
 pub use error::{EngineError, Error};

@@ -32,9 +32,7 @@ use crate::actors::probe::Probe;
 use crate::actors::steering::SteeringHandle;
 use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
 use crate::actors::{Handle, StopReason, Wiring};
-use crate::backend::{
-    self, Backend, BackendError, BackendFactory, LoadOptions, ModelFacts, Tokenizer,
-};
+use crate::backend::{self, Backend, BackendError, BackendFactory, ModelFacts, Tokenizer};
 use crate::bus::{EventBus, Events};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -448,7 +446,7 @@ pub(crate) async fn load_backend(
     settings.validate()?;
     let hardware = HardwareReport::take(&settings.model)?;
     let source = resolve(settings, progress).await?;
-    let options = LoadOptions::new(settings, source, hardware.selected_devices());
+    let options = backend::load_options(settings, source, hardware.selected_devices());
     let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;
     loaded
         .unwrap_or_else(|error| {
@@ -531,7 +529,7 @@ async fn resolve(
     }
     let format = match settings.model.backend {
         BackendKind::Transformers => ModelFormat::Transformers,
-        _ => ModelFormat::Gguf,
+        BackendKind::LlamaCpp => ModelFormat::Gguf,
     };
     let located = tokio::task::spawn_blocking(move || hub::locate(&source, format, progress))
         .await

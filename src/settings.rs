@@ -24,21 +24,18 @@ mod value;
 
 use crate::emotion::EmotionConfig;
 
+pub use elpis_backend::{BackendKind, FlashAttention, ModelSource, ModelTrust, TorchDtype};
+pub use elpis_store::Durability;
 pub use error::SettingsError;
 pub use loader::{LoadedSettings, SettingsLoader, read_settings};
 pub use metrics::{ListenAddress, MetricsSettings};
-pub use model::{
-    BackendKind, ContextOverflow, ControlTokens, FlashAttention, HardwareBackend, ModelSettings,
-    ModelTrust, TorchDtype,
-};
+pub use model::{ContextOverflow, ControlTokens, HardwareBackend, ModelSettings};
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;
 pub use runtime::{Isolation, PrefixPolicy, RuntimeSettings};
 pub use schema::{Field, Section, fields};
-pub use source::ModelSource;
-#[cfg(feature = "hub")]
-pub(crate) use source::is_file_in_repo;
-pub use store::{Durability, StoreSettings};
+pub use source::parse_model_source;
+pub use store::StoreSettings;
 
 /// All settings. The defaults run the bundled model with the reference's emotional dynamics.
 ///
@@ -87,9 +84,12 @@ impl Settings {
     /// Returns what `model.path` stands for.
     ///
     /// # Errors
-    /// As [`ModelSource::parse`].
+    /// As [`parse_model_source`].
     pub fn model_source(&self) -> Result<ModelSource, SettingsError> {
-        ModelSource::from_setting(self.model.path.as_deref())
+        match &self.model.path {
+            None => Ok(ModelSource::Bundled),
+            Some(path) => parse_model_source(path),
+        }
     }
 
     /// Replaces the section `model`.

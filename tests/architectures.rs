@@ -49,7 +49,7 @@ fn load(backend: BackendKind, source: &ModelSource, n_sequences: u32) -> Box<dyn
         // Small matrices do not fit the tiles of repacked weights.
         .use_extra_bufts(false);
     create_backend(&LoadOptions {
-        model,
+        model: model.into(),
         source: source.clone(),
         n_sequences,
         devices: hardware::devices(backend),

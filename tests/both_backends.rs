@@ -55,7 +55,7 @@ fn model(kind: BackendKind) -> ModelSettings {
 
 fn load(kind: BackendKind) -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: model(kind),
+        model: model(kind).into(),
         source: ModelSource::Bundled,
         n_sequences: 4,
         devices: hardware::devices(kind),

@@ -54,7 +54,8 @@ fn load(folder: &Path, dtype: TorchDtype) -> Box<dyn Backend> {
     create_backend(&LoadOptions {
         model: ModelSettings::default()
             .backend(BackendKind::Transformers)
-            .torch_dtype(dtype),
+            .torch_dtype(dtype)
+            .into(),
         source: ModelSource::Folder(folder.to_owned()),
         n_sequences: 3,
         devices: hardware::devices(BackendKind::Transformers),

@@ -2,6 +2,9 @@
 //!
 //! `ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
 
+#[path = "docs/crates.rs"]
+mod crates;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

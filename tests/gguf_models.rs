@@ -467,7 +467,7 @@ fn a_trusted_file_is_loaded_unchecked_if_it_is_a_model_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let load = |number: usize, bytes: &[u8], trust| {
         create_backend(&LoadOptions {
-            model: ModelSettings::default().n_threads(1).trust(trust),
+            model: ModelSettings::default().n_threads(1).trust(trust).into(),
             source: ModelSource::File(written(&folder, number, bytes)),
             n_sequences: 1,
             devices: Vec::new(),

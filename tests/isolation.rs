@@ -103,7 +103,7 @@ async fn texts_are_those_of_a_model_in_this_process() {
 
 fn load(kind: BackendKind, worker: Option<WorkerOptions>) -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: cpu().backend(kind),
+        model: cpu().backend(kind).into(),
         source: ModelSource::Bundled,
         n_sequences: 4,
         devices: Vec::new(),
@@ -479,7 +479,7 @@ fn counts_descriptors() {
     }
     let refused = options(Path::new("/bin/true"));
     let refused = create_backend(&LoadOptions {
-        model: cpu(),
+        model: cpu().into(),
         source: ModelSource::Bundled,
         n_sequences: 1,
         devices: Vec::new(),

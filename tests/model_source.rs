@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use elpis::settings::{ModelSource, SettingsError};
+use elpis::settings::{ModelSource, SettingsError, parse_model_source};
 
 #[test]
 fn model_paths_and_ids_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.gguf");
     fs::write(&file, b"GGUF").unwrap();
-    let parse = |text: &str| ModelSource::parse(text);
+    let parse = |text: &str| parse_model_source(text);
     assert_eq!(
         parse(file.to_str().unwrap()).unwrap(),
         ModelSource::File(file.clone())

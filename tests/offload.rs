@@ -28,7 +28,8 @@ fn load(backend: BackendKind, devices: Vec<Device>, gpu_layers: i32) -> Box<dyn 
         model: ModelSettings::default()
             .backend(backend)
             .torch_dtype(TorchDtype::Float32)
-            .gpu_layers(gpu_layers),
+            .gpu_layers(gpu_layers)
+            .into(),
         source: ModelSource::Bundled,
         n_sequences: ROWS,
         devices,

@@ -257,7 +257,7 @@ fn events_of_a_call_come_in_their_order_and_say_the_same() {
                     assert!(arguments == call.arguments || arguments.is_string());
                     seen.push(call.id);
                 }
-                _ => {}
+                ToolEvent::Text(_) => {}
             }
         }
         assert_eq!(seen.len(), calls.len());

@@ -22,6 +22,6 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(folder.join("config.json"), config).expect("written");
         let tokenizer = tokenizer.get(1..).unwrap_or_default();
         std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("written");
-        elpis::backend::read_folder(folder);
+        elpis_transformers::read_folder(folder);
     });
 });

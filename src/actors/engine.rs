@@ -24,7 +24,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use thread::{EngineThread, ThreadEnd};
 
 use super::{Ticking, Wiring, tick};
-use crate::backend::{BackendError, LoadOptions, ModelFacts, Tokenizer};
+use crate::backend::{self, BackendError, ModelFacts, Tokenizer};
 use crate::inference::{
     ChatFormat, ChatFormatError, ChatTemplate, ConstraintError, ControlTexts, ControlToken,
     SpecialTokens, TemplateError, Vocabulary,
@@ -168,7 +168,7 @@ impl Actor for EngineActor {
             .as_ref()
             .map(|report| report.selected_devices())
             .unwrap_or_default();
-        let options = LoadOptions::new(&wiring.settings, wiring.source.clone(), devices);
+        let options = backend::load_options(&wiring.settings, wiring.source.clone(), devices);
         let actor = myself.clone();
         let (thread, loaded) = EngineThread::start(options, wiring.clone(), move |end| {
             // The actor may be gone already; then nobody needs to know.

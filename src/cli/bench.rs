@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Failure, load_settings, progress, terminal};
-use crate::printable::printable;
 use crate::runtime::Elpis;
 use crate::settings::Settings;
+use elpis_files::printable::printable;
 use measure::{Level, Load};
 
 /// Measures how fast the model of the settings answers.

@@ -1,12 +1,12 @@
 //! What native libraries read when the process is loaded, set in this one too.
 
-/// Starts this program anew with what [`environment`](crate::backend::environment)
+/// Starts this program anew with what [`environment`](elpis_worker::environment)
 /// names, unless the environment says something of its own.
 #[cfg(unix)]
 pub(super) fn complete() {
     use std::os::unix::process::CommandExt;
 
-    let unset = crate::backend::environment::unset();
+    let unset = elpis_worker::environment::unset();
     if unset.is_empty() {
         return;
     }

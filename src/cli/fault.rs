@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Failure;
-use crate::printable::{printable, printable_path};
+use elpis_files::printable::{printable, printable_path};
 
 /// What went wrong outside the library.
 #[derive(Debug, thiserror::Error)]

@@ -45,6 +45,7 @@ fn origin(source: EventSource) -> &'static str {
         EventSource::Reply => "its own reply",
         EventSource::Message => "your message",
         EventSource::Behavior => "what it did",
+        other => other.as_str(),
     }
 }
 

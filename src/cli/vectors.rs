@@ -17,8 +17,8 @@ use super::Failure;
 use super::fault::Fault;
 use super::signal::Stop;
 use crate::actors::steering::read_file;
-use crate::printable::{printable, printable_path};
 use crate::steering::{VectorFile, VectorFormat, parse_file};
+use elpis_files::printable::{printable, printable_path};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

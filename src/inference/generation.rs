@@ -4,10 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::request::SessionId;
-use super::sampling::SamplingParams;
-use super::tools::FunctionCall;
+use super::{ChatMessage, FinishReason, FunctionCall, SamplingParams};
 use crate::emotion::{Coefficients, Mood, Quadrant};
+use elpis_emotion::SessionId;
 
 /// Numbers the generations of a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,36 +15,6 @@ pub struct RequestId(pub u64);
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
-    }
-}
-
-/// Why a generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FinishReason {
-    /// The model ended its reply.
-    Stop,
-    /// A stop string was reached.
-    StopString,
-    /// The model called tools.
-    ToolCalls,
-    /// `max_tokens` were generated.
-    Length,
-    /// The context is full.
-    ContextFull,
-}
-
-impl FinishReason {
-    /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::StopString => "stop_string",
-            Self::ToolCalls => "tool_calls",
-            Self::Length => "length",
-            Self::ContextFull => "context_full",
-        }
     }
 }
 
@@ -167,4 +136,15 @@ pub struct Completion {
     pub tool_calls: Vec<FunctionCall>,
     /// How it came about.
     pub report: GenerationReport,
+}
+
+/// The reply as a message, with its tool calls.
+impl From<&Completion> for ChatMessage {
+    fn from(reply: &Completion) -> Self {
+        if reply.tool_calls.is_empty() {
+            Self::assistant(reply.text.as_str())
+        } else {
+            Self::assistant_calls(reply.text.as_str(), &reply.tool_calls)
+        }
+    }
 }

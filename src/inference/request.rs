@@ -1,79 +1,14 @@
 //! What a caller asks of a generation.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::constraint::{ConstraintError, ResponseFormat, check_tools};
-use super::sampling::{SamplingError, SamplingParams};
-use super::tools::{ToolChoice, ToolError, ToolSet};
+use super::{
+    ConstraintError, ResponseFormat, SamplingError, SamplingParams, SessionIdError, ToolChoice,
+    ToolError, ToolSet, check_tools,
+};
 use crate::emotion::Coefficients;
-
-/// Longest session name, in bytes.
-pub const SESSION_ID_LIMIT: usize = 256;
-
-/// Names a session; each session has an emotional state of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(std::sync::Arc<str>);
-
-impl SessionId {
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`RequestError::SessionId`] if it is empty, longer than
-    /// [`SESSION_ID_LIMIT`] bytes or holds control characters.
-    pub fn new(id: impl AsRef<str>) -> Result<Self, RequestError> {
-        let id = id.as_ref();
-        let reason = if id.is_empty() {
-            "it is empty"
-        } else if id.len() > SESSION_ID_LIMIT {
-            "it is longer than 256 bytes"
-        } else if id.chars().any(char::is_control) {
-            "it holds control characters"
-        } else {
-            return Ok(Self(id.into()));
-        };
-        Err(RequestError::SessionId {
-            value: id.chars().take(64).collect(),
-            reason,
-        })
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for SessionId {
-    type Err = RequestError;
-
-    fn from_str(id: &str) -> Result<Self, RequestError> {
-        Self::new(id)
-    }
-}
-
-impl TryFrom<String> for SessionId {
-    type Error = RequestError;
-
-    fn try_from(id: String) -> Result<Self, RequestError> {
-        Self::new(id)
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> Self {
-        id.0.as_ref().to_owned()
-    }
-}
 
 /// When a change of emotion reaches a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -219,13 +154,8 @@ impl GenerationOptions {
 #[non_exhaustive]
 pub enum RequestError {
     /// A session's name.
-    #[error("session name {value:?} is refused: {reason}")]
-    SessionId {
-        /// The name, cut to 64 characters.
-        value: String,
-        /// Why.
-        reason: &'static str,
-    },
+    #[error(transparent)]
+    SessionId(#[from] SessionIdError),
     /// A value outside its range.
     #[error("{field} is {value}, but must be {limit}")]
     Limit {
@@ -241,10 +171,10 @@ pub enum RequestError {
     Sampling(#[from] SamplingError),
     /// The messages.
     #[error(transparent)]
-    Message(#[from] super::message::MessageError),
+    Message(#[from] super::MessageError),
     /// A stop string.
     #[error(transparent)]
-    Stop(#[from] super::text::TextError),
+    Stop(#[from] super::TextError),
     /// Tools.
     #[error(transparent)]
     Tools(#[from] ToolError),
@@ -280,7 +210,7 @@ impl RequestError {
     /// A short name for metric labels.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::SessionId { .. } => "session_id",
+            Self::SessionId(_) => "session_id",
             Self::Limit { .. } => "limit",
             Self::Sampling(_) => "sampling",
             Self::Message(_) => "message",

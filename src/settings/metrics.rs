@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::schema::{between, section};
 use super::value::{Fault, Raw, SettingValue, wrong_type};
-use crate::inference::{RequestError, SessionId};
+use crate::inference::{SessionId, SessionIdError};
 
 section! {
     /// How the runtime is watched.
@@ -44,7 +44,7 @@ impl MetricsSettings {
     }
 
     /// Checks and takes the names of [`sessions`](Self::sessions).
-    pub(crate) fn listed_sessions(&self) -> Result<Vec<SessionId>, RequestError> {
+    pub(crate) fn listed_sessions(&self) -> Result<Vec<SessionId>, SessionIdError> {
         self.sessions.iter().map(SessionId::new).collect()
     }
 }

@@ -5,17 +5,32 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{above, at_least, between, section};
-use super::value::choices;
+use super::value::{choice_value, choices};
+use elpis_backend::{BackendKind, FlashAttention, ModelOptions, ModelTrust, TorchDtype};
 
-choices! {
-    /// The code that runs the model.
-    pub enum BackendKind {
-        /// llama.cpp, for GGUF files.
-        LlamaCpp = "llama-cpp",
-        /// Transformers, for Hugging Face folders with safetensors.
-        Transformers = "transformers",
-    }
-}
+choice_value!(BackendKind {
+    LlamaCpp = "llama-cpp",
+    Transformers = "transformers",
+});
+
+choice_value!(TorchDtype {
+    Auto = "auto",
+    Float16 = "float16",
+    Bfloat16 = "bfloat16",
+    Float32 = "float32",
+});
+
+choice_value!(FlashAttention {
+    Auto = "auto",
+    On = "on",
+    Off = "off",
+});
+
+choice_value!(ModelTrust {
+    Check = "check",
+    Isolate = "isolate",
+    Trust = "trust",
+});
 
 choices! {
     /// The hardware that a model runs on.
@@ -36,50 +51,12 @@ choices! {
 }
 
 choices! {
-    /// The number type that the transformers backend computes in.
-    pub enum TorchDtype {
-        /// `bfloat16` on a GPU, `float32` on the CPU.
-        Auto = "auto",
-        /// IEEE half precision.
-        Float16 = "float16",
-        /// Brain floating point.
-        Bfloat16 = "bfloat16",
-        /// IEEE single precision.
-        Float32 = "float32",
-    }
-}
-
-choices! {
-    /// Whether attention is computed by the fused kernel.
-    pub enum FlashAttention {
-        /// Where the backend can.
-        Auto = "auto",
-        /// Always; loading fails where the backend cannot.
-        On = "on",
-        /// Never.
-        Off = "off",
-    }
-}
-
-choices! {
     /// What happens to a prompt that is longer than the context.
     pub enum ContextOverflow {
         /// The request is refused with both lengths.
         Error = "error",
         /// The oldest turns are dropped until it fits.
         DropOldest = "drop-oldest",
-    }
-}
-
-choices! {
-    /// How far a model file is trusted before llama.cpp reads it.
-    pub enum ModelTrust {
-        /// It is checked for what llama.cpp is known to end the program over.
-        Check = "check",
-        /// It is checked, and then loaded in a process of its own to see whether that survives.
-        Isolate = "isolate",
-        /// Nothing is checked beyond its first bytes.
-        Trust = "trust",
     }
 }
 
@@ -168,7 +145,7 @@ section! {
 impl ModelSettings {
     /// Tokens per sequence when [`context_length`](Self#structfield.context_length) is unset and the model
     /// allows it.
-    pub const DEFAULT_CONTEXT_LENGTH: u32 = 4096;
+    pub const DEFAULT_CONTEXT_LENGTH: u32 = ModelOptions::DEFAULT_CONTEXT_LENGTH;
 
     /// The layer when [`steering_layer`](Self#structfield.steering_layer) is unset and the model has it.
     pub const DEFAULT_STEERING_LAYER: u32 = 15;
@@ -180,5 +157,29 @@ impl ModelSettings {
     pub fn context_length_for(&self, model_length: u32) -> u32 {
         self.context_length
             .unwrap_or_else(|| Self::DEFAULT_CONTEXT_LENGTH.min(model_length))
+    }
+}
+
+impl From<&ModelSettings> for ModelOptions {
+    fn from(settings: &ModelSettings) -> Self {
+        Self {
+            backend: settings.backend,
+            context_length: settings.context_length,
+            gpu_layers: settings.gpu_layers,
+            n_threads: settings.n_threads,
+            torch_dtype: settings.torch_dtype,
+            flash_attention: settings.flash_attention,
+            mmap: settings.mmap,
+            tensor_split: settings.tensor_split.clone(),
+            trust: settings.trust,
+            use_extra_bufts: settings.use_extra_bufts,
+            batch_size: settings.batch_size,
+        }
+    }
+}
+
+impl From<ModelSettings> for ModelOptions {
+    fn from(settings: ModelSettings) -> Self {
+        Self::from(&settings)
     }
 }

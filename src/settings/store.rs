@@ -4,19 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schema::{above, between, section};
-use super::value::choices;
+use super::value::choice_value;
+use elpis_store::{Durability, StoreOptions};
 
-choices! {
-    /// When an event that was acknowledged is on disk.
-    pub enum Durability {
-        /// Within `store.flush_ms` in which the process runs; one that was stopped meanwhile writes once it runs
-        /// again. A killed process can lose that much, and a power cut what the disk had not taken; whatever is kept
-        /// is whole.
-        Relaxed = "relaxed",
-        /// Before it is acknowledged, and before it is in force.
-        Sync = "sync",
-    }
-}
+choice_value!(Durability {
+    Relaxed = "relaxed",
+    Sync = "sync",
+});
 
 section! {
     /// Where emotional states outlive the process.
@@ -41,5 +35,14 @@ impl StoreSettings {
     /// Returns the time that changes may wait to be written.
     pub fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_ms)
+    }
+}
+
+impl From<&StoreSettings> for StoreOptions {
+    fn from(settings: &StoreSettings) -> Self {
+        Self {
+            durability: settings.durability,
+            max_mib: settings.max_mib,
+        }
     }
 }

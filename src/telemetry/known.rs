@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn every_label_that_the_sources_know_is_there_from_the_start() {
         const KIND: &str = "fn kind(&self)";
-        let store = given(include_str!("../store/error.rs"), KIND);
+        let store = given(include_str!("../../crates/elpis-store/src/error.rs"), KIND);
         assert_eq!(store, STORE_REASONS);
         // Of the runtime's errors, those that no generation ends with.
         let others = [
@@ -242,18 +242,21 @@ mod tests {
         let errors = given(include_str!("../error.rs"), KIND);
         let both: Vec<_> = OUTCOMES.iter().chain(RELOAD_REASONS).copied().collect();
         assert_known(&both, &errors, &others);
-        let constraints = given(include_str!("../inference/constraint/error.rs"), KIND);
+        let constraints = given(
+            include_str!("../../crates/elpis-inference/src/constraint/error.rs"),
+            KIND,
+        );
         assert_known(OUTCOMES, &constraints, &[]);
         let finish = given(
-            include_str!("../inference/generation.rs"),
+            include_str!("../../crates/elpis-inference/src/finish.rs"),
             "fn as_str(self)",
         );
         assert_known(OUTCOMES, &finish, &[]);
         for source in [
-            include_str!("../steering/library/error.rs"),
-            include_str!("../steering/manifest/error.rs"),
-            include_str!("../steering/format/error.rs"),
-            include_str!("../steering/vector.rs"),
+            include_str!("../../crates/elpis-steering/src/library/error.rs"),
+            include_str!("../../crates/elpis-steering/src/manifest/error.rs"),
+            include_str!("../../crates/elpis-steering/src/format/error.rs"),
+            include_str!("../../crates/elpis-steering/src/vector.rs"),
         ] {
             assert_known(RELOAD_REASONS, &given(source, KIND), &[]);
         }
@@ -263,7 +266,10 @@ mod tests {
         known.extend(ACTORS.map(ActorName::as_str));
         known.extend(CAUSES.map(FailureKind::as_str));
         assert_known(&known, &events, &[]);
-        let limits = given(include_str!("../emotion/limits.rs"), "fn as_str(self)");
+        let limits = given(
+            include_str!("../../crates/elpis-emotion/src/limits.rs"),
+            "fn as_str(self)",
+        );
         assert_eq!(limits, LIMITS.map(SafetyLimit::as_str));
     }
 }

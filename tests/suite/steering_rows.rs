@@ -20,7 +20,7 @@ const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_st
 
 fn load() -> Box<dyn Backend> {
     create_backend(&LoadOptions {
-        model: ModelSettings::default().backend(BACKEND),
+        model: ModelSettings::default().backend(BACKEND).into(),
         source: ModelSource::Bundled,
         n_sequences: SEQUENCES,
         devices: devices(BACKEND),

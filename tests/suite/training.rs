@@ -10,7 +10,7 @@ mod task;
 use std::sync::Arc;
 
 use elpis::backend::{
-    Backend, BackendError, BackendLayer, Batch, BundledModel, LoadOptions, Token, create_backend,
+    Backend, BackendError, BackendLayer, Batch, BundledModel, Token, create_backend, load_options,
 };
 use elpis::inference::{ChatTemplate, SpecialTokens};
 use elpis::settings::{ModelSettings, ModelSource, Settings};
@@ -27,7 +27,7 @@ use crate::hardware::devices;
 
 fn load() -> (Box<dyn Backend>, ChatTemplate) {
     let settings = Settings::default().model(ModelSettings::default().backend(BACKEND));
-    let options = LoadOptions::new(&settings, ModelSource::Bundled, devices(BACKEND));
+    let options = load_options(&settings, ModelSource::Bundled, devices(BACKEND));
     let backend = create_backend(&options).unwrap();
     let facts = backend.facts();
     let special = SpecialTokens::new(&facts.bos_token, &facts.eos_token);

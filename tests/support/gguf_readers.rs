@@ -134,7 +134,7 @@ pub fn serve() {
 
 fn read(path: &Path) -> Read {
     let options = LoadOptions {
-        model: ModelSettings::default().batch_size(32).n_threads(1),
+        model: ModelSettings::default().batch_size(32).n_threads(1).into(),
         source: ModelSource::File(path.to_owned()),
         n_sequences: 2,
         devices: Vec::new(),

@@ -75,7 +75,7 @@ struct Bench {
 impl Bench {
     fn new(backend: BackendKind, files: Vec<LibraryFile>) -> Self {
         let options = LoadOptions {
-            model: ModelSettings::default().backend(backend),
+            model: ModelSettings::default().backend(backend).into(),
             source: ModelSource::Bundled,
             n_sequences: SEQUENCES,
             devices: crate::hardware::devices(backend),

@@ -259,7 +259,7 @@ fn names(list: &str) -> Result<Vec<&'static str>> {
 }
 
 fn clippy_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
-    clippy(workspace, &set.args(&workspace.features))
+    clippy(workspace, &set.crates(&workspace.features))
 }
 
 fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
@@ -271,13 +271,13 @@ fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
 /// The other tests run with the full features, of which they are a part.
 fn test_lean(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    command.args(FeatureSet::Lean.args(&workspace.features));
+    command.args(FeatureSet::Lean.crates(&workspace.features));
     process::run(command.arg("--lib"))
 }
 
 fn test_full(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    process::run(command.args(FeatureSet::Full.args(&workspace.features)))
+    process::run(command.args(FeatureSet::Full.crates(&workspace.features)))
 }
 
 fn soak(workspace: &mut Workspace) -> Result<()> {
@@ -303,7 +303,7 @@ fn soak(workspace: &mut Workspace) -> Result<()> {
 
 fn doc(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("doc");
-    command.args(FeatureSet::Full.args(&workspace.features));
+    command.args(FeatureSet::Full.crates(&workspace.features));
     let flags = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
     command.env("RUSTDOCFLAGS", format!("{flags} -D warnings"));
     process::run(command.arg("--no-deps"))

@@ -159,10 +159,44 @@ pub enum FeatureSet {
     Full,
 }
 
+/// Members that are no part of the library: they have features of their own.
+const CHORES: [&str; 2] = ["elpis-bench", "xtask"];
+
+/// The crates that are built with a feature of the library, each with that feature.
+const BACKENDS: [(&str, &str); 2] = [
+    ("elpis-llama-cpp", "llama-cpp"),
+    ("elpis-transformers", "transformers"),
+];
+
 impl FeatureSet {
-    /// Cargo's arguments for this set of the library.
+    /// Cargo's arguments for this set of the package `elpis`.
     pub fn args(self, features: &[String]) -> Vec<String> {
         let mut args = vec!["--package=elpis".to_owned()];
+        args.extend(self.features(features));
+        args
+    }
+
+    /// Cargo's arguments for this set of the library's crates.
+    pub fn crates(self, features: &[String]) -> Vec<String> {
+        let mut args = vec!["--workspace".to_owned()];
+        let mut leave = |name: &str| args.push(format!("--exclude={name}"));
+        CHORES.into_iter().for_each(&mut leave);
+        for (package, feature) in BACKENDS {
+            let built = match self {
+                Self::Lean => false,
+                Self::Default => feature == "llama-cpp",
+                Self::Full => features.iter().any(|name| name == feature),
+            };
+            if !built {
+                leave(package);
+            }
+        }
+        args.extend(self.features(features));
+        args
+    }
+
+    fn features(self, features: &[String]) -> Vec<String> {
+        let mut args = Vec::new();
         match self {
             Self::Lean => args.push("--no-default-features".into()),
             Self::Default => {}
@@ -203,6 +237,19 @@ mod tests {
             ["--no-default-features", "--features=cli,llama-cpp"]
         );
         assert_eq!(FeatureSet::Default.args(&features).len(), 1);
+    }
+
+    #[test]
+    fn backends_are_left_out_with_their_feature() {
+        let features = ["cli", "llama-cpp"].map(String::from);
+        let left_out = |set: FeatureSet| {
+            let args = set.crates(&features);
+            let names = BACKENDS.map(|(package, _)| format!("--exclude={package}"));
+            names.map(|name| args.contains(&name))
+        };
+        assert_eq!(left_out(FeatureSet::Lean), [true, true]);
+        assert_eq!(left_out(FeatureSet::Default), [false, true]);
+        assert_eq!(left_out(FeatureSet::Full), [false, true]);
     }
 
     #[test]

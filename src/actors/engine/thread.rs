@@ -204,7 +204,7 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
         context_length = facts.context_length,
         "model loaded"
     );
-    let template = chat_template(&facts, options.model.chat_format.as_deref())?;
+    let template = chat_template(&facts, wiring.settings.model.chat_format.as_deref())?;
     let tokenizer = backend.tokenizer();
     let controls = tokenizer.control_tokens().iter();
     let tool_markers = tool_markers(&template, tokenizer.as_ref());
@@ -222,13 +222,13 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
         Arc::clone(&wiring.clock),
         SchedulerOptions {
             blend: BlendOptions {
-                max_residual_fraction: options.model.max_residual_fraction as f32,
+                max_residual_fraction: wiring.settings.model.max_residual_fraction as f32,
             },
             prefix: PrefixOptions {
                 policy: wiring.settings.runtime.prefix_policy,
                 memory: wiring.settings.runtime.prefix_cache_memory(),
             },
-            steer_constrained: options.model.steer_constrained,
+            steer_constrained: wiring.settings.model.steer_constrained,
         },
     );
     Ok((scheduler, model))

@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use super::warning::Warning;
 use super::{ModelView, gibibytes};
 use crate::actors::hardware::HardwareReport;
-use crate::backend::{available_backends, environment};
+use crate::backend::available_backends;
 use crate::cli::library::vector_line;
-use crate::printable::printable;
 use crate::settings::LoadedSettings;
+use elpis_files::printable::printable;
+use elpis_worker::environment;
 
 /// Everything that was found.
 pub(super) struct Report<'a> {

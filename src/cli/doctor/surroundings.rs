@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::backend::environment;
 use crate::backend::memory::SystemMemory;
 use crate::hub::Hub;
 use crate::settings::{ModelSource, Settings};
+use elpis_worker::environment;
 
 /// A maker of GPUs whose driver can be seen without its toolkit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -20,7 +20,7 @@ const TAKES_MEMORY: [&str; 4] = [
 
 pub(super) fn backend(error: &BackendError) -> Hint {
     match error {
-        BackendError::NotBuilt { backend } => Some(not_built(*backend)),
+        BackendError::NotBuilt { backend, .. } => Some(not_built(*backend)),
         BackendError::Unreadable { .. } => say(
             "check model.path, and who may read the file; a relative path counts from the working directory",
         ),
@@ -87,12 +87,7 @@ pub(super) fn backend(error: &BackendError) -> Hint {
             Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
         }),
         // They name the way out, or are met by a backend's caller alone.
-        BackendError::NoBundledModel
-        | BackendError::WorkerUnusable { .. }
-        | BackendError::Aborted
-        | BackendError::PastGone { .. }
-        | BackendError::ForeignControlToken { .. }
-        | BackendError::NoLogits { .. } => None,
+        _ => None,
     }
 }
 
@@ -138,11 +133,8 @@ fn other_kind(kind: GgufKind) -> String {
         GgufKind::Part { .. } => {
             "name the first part, whose name ends in -00001-of-…; the others must lie beside it"
         }
-        GgufKind::Embedder
-        | GgufKind::EncoderDecoder
-        | GgufKind::AudioDecoder
-        | GgufKind::Diffuser
-        | GgufKind::Drafter => "name a model that continues a text token by token",
+        // Embedders, encoder-decoders, diffusers and the like.
+        _ => "name a model that continues a text token by token",
     }
     .to_owned()
 }
@@ -226,8 +218,6 @@ pub(super) fn hub(error: &HubError) -> Hint {
             say("check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder")
         }
         // They name the way out.
-        HubError::Refused { .. }
-        | HubError::Ambiguous { .. }
-        | HubError::WholeRepository { .. } => None,
+        _ => None,
     }
 }

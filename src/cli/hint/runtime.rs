@@ -95,7 +95,7 @@ pub(super) fn request(error: &RequestError) -> Hint {
         RequestError::EmptyPrompt => say(ANOTHER_TEMPLATE),
         RequestError::Constraint(error) => constraint(error),
         // They name the value and what is allowed.
-        RequestError::SessionId { .. }
+        RequestError::SessionId(_)
         | RequestError::Limit { .. }
         | RequestError::Sampling(_)
         | RequestError::Message(_)
@@ -113,12 +113,7 @@ fn constraint(error: &ConstraintError) -> Hint {
             say("leave that out of the schema; docs/tools.md lists what can be enforced")
         }
         // They name the value, or what a build needs, or cannot be helped.
-        ConstraintError::Limit { .. }
-        | ConstraintError::NotBuilt { .. }
-        | ConstraintError::Vocabulary { .. }
-        | ConstraintError::Failed { .. }
-        | ConstraintError::Sampling(_)
-        | ConstraintError::Call(_) => None,
+        _ => None,
     }
 }
 

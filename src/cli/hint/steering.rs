@@ -42,15 +42,7 @@ pub(super) fn library(error: &LibraryError) -> Hint {
         }
         LibraryError::TooManyEmotions { .. } => say("take some files out of the folder"),
         // They name the way out, or are met by a program alone.
-        LibraryError::DuplicateFile { .. }
-        | LibraryError::DuplicateEmotion { .. }
-        | LibraryError::NotInPack { .. }
-        | LibraryError::NoPack { .. }
-        | LibraryError::LayerConflict { .. }
-        | LibraryError::UnclearLayer { .. }
-        | LibraryError::NoPlace { .. }
-        | LibraryError::NoLayer { .. }
-        | LibraryError::Context { .. } => None,
+        _ => None,
     }
 }
 
@@ -84,19 +76,9 @@ pub(super) fn format(error: &FormatError) -> Hint {
         FormatError::NotAControlVector { .. } => {
             say("it may be a model: a control vector is made by `elpis vectors convert` or `train`")
         }
-        // They name what is allowed.
-        FormatError::LegacyPickle
-        | FormatError::LimitExceeded { .. }
-        | FormatError::UnsupportedType { .. }
-        | FormatError::Shape { .. }
-        | FormatError::NotALayer { .. }
-        | FormatError::UnclearLayer { .. }
-        | FormatError::DuplicateLayer { .. }
-        | FormatError::EmotionCount { .. }
-        | FormatError::EmotionName { .. }
-        | FormatError::DuplicateEmotion { .. }
-        | FormatError::NotAnEmotion { .. } => None,
         FormatError::Vector(error) => vector(error),
+        // They name what is allowed.
+        _ => None,
     }
 }
 
@@ -109,9 +91,7 @@ pub(super) fn vector(error: &VectorError) -> Hint {
             "it was made for another model; or save the rows under their layers, such as a dict from layers to tensors",
         ),
         // They name what is allowed.
-        VectorError::TooWide { .. }
-        | VectorError::LayerOutOfRange { .. }
-        | VectorError::WidthMismatch { .. } => None,
+        _ => None,
     }
 }
 
@@ -136,9 +116,7 @@ pub(super) fn training(error: &TrainingError) -> Hint {
             "make some first: `elpis vectors train --output DIR`, then name that folder with --vectors",
         ),
         // They name what is allowed, or were asked for.
-        TrainingError::Sampling(_) | TrainingError::Limit { .. } | TrainingError::Interrupted => {
-            None
-        }
+        _ => None,
     }
 }
 
@@ -152,5 +130,6 @@ pub(super) fn pairs(error: &PairsError) -> Hint {
         PairsError::TooFew { .. } | PairsError::Empty => {
             say("add pairs, or leave --pairs out for the shipped ones")
         }
+        _ => None,
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn store(error: &StoreError) -> Hint {
         StoreError::Failed { file, .. } => Some(format!(
             "check that the folder of {file} is there and may be written; `elpis store check {file}` looks for damage"
         )),
-        // It names the feature.
-        StoreError::NotBuilt { .. } => None,
+        // They name the way out.
+        _ => None,
     }
 }

@@ -4,7 +4,7 @@ use crate::cli::{Failure, told};
 use crate::error::MetricsFault;
 use crate::hub::HubError;
 use crate::inference::{ConstraintError, FinishReason};
-use crate::settings::{BackendKind, ModelSource, SettingsLoader};
+use crate::settings::{BackendKind, SettingsLoader, parse_model_source};
 
 fn wrong_settings(variables: &[(&str, &str)]) -> SettingsError {
     let loader = SettingsLoader::new().without_files();
@@ -46,18 +46,19 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             Some("model.backend"),
         ),
         (
-            ModelSource::parse("./no-such-model.gguf")
+            parse_model_source("./no-such-model.gguf")
                 .unwrap_err()
                 .into(),
             Some("the bundled model"),
         ),
         (
-            ModelSource::parse("model").unwrap_err().into(),
+            parse_model_source("model").unwrap_err().into(),
             Some("`org/name`"),
         ),
         (
             BackendError::NotBuilt {
                 backend: BackendKind::Transformers,
+                built: "llama-cpp".to_owned(),
             }
             .into(),
             Some("--features cli,transformers"),

@@ -11,9 +11,9 @@ use super::model::ModelOptions;
 use super::{Failure, Fault, replace};
 use crate::actors::steering::{library_context, read_folder};
 use crate::cli::terminal;
-use crate::printable::printable_path;
 use crate::steering::{BlendOptions, MANIFEST_FILE};
 use crate::training::{CalibrateOptions, Calibration, Measured, calibrate};
+use elpis_files::printable::printable_path;
 
 /// Replies that are generated side by side.
 const SIDE_BY_SIDE: usize = 8;

@@ -6,10 +6,10 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Failure, Fault, format_of, read, replace};
-use crate::printable::printable_path;
 use crate::steering::{
     FormatError, StackedRows, SteeringVector, Told, VectorFile, layer_in_stem, write,
 };
+use elpis_files::printable::printable_path;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
@@ -77,7 +77,7 @@ pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<
         Told::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
         Told::Unclear(reason) if vector.is_bare() => {
             Err(Fault::at(file)(FormatError::UnclearLayer {
-                tensor: crate::printable::printable(&stem).into_owned(),
+                tensor: elpis_files::printable::printable(&stem).into_owned(),
                 reason,
             })
             .into())

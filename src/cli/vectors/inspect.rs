@@ -12,11 +12,11 @@ use super::{Failure, Fault, cosines, format_of, read, unread};
 use crate::actors::steering::{is_library_file, library_context, read_file};
 use crate::cli::terminal;
 use crate::cli::{complain, told};
-use crate::printable::{printable, printable_path};
 use crate::steering::{
     LibraryContext, LibraryError, LibraryFile, MANIFEST_FILE, Manifest, SteeringLibrary,
     SteeringVector, VectorFile, VectorFormat, is_emotion_name,
 };
+use elpis_files::printable::{printable, printable_path};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {

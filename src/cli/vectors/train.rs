@@ -12,9 +12,9 @@ use super::staged::Staged;
 use super::{Failure, Fault};
 use crate::actors::steering::is_library_file;
 use crate::cli::terminal;
-use crate::printable::printable_path;
 use crate::steering::VectorFormat;
 use crate::training::{Method, ReadAt, TrainOptions, Trained, train};
+use elpis_files::printable::printable_path;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {

@@ -1,0 +1,124 @@
+//! What is known of models and devices.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::BackendKind;
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelFacts {
+    /// The model's own name, or its file name.
+    pub name: String,
+    /// The backend that loaded it.
+    pub backend: BackendKind,
+    /// Architecture, as the model file names it (`llama`, `qwen2`, …).
+    pub architecture: String,
+    /// A line on type and size, such as `llama 7B Q4_K - Medium`.
+    pub description: String,
+    /// Number of decoder layers.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub n_embd: usize,
+    /// Vocabulary size.
+    pub n_vocab: usize,
+    /// Number of parameters.
+    pub n_params: u64,
+    /// Size of the weights in bytes.
+    pub size_bytes: u64,
+    /// Digest of samples of the model's files (32 hexadecimal digits), which tells it from models
+    /// that agree in all else and have other weights; changes of a few small tensors alone can go
+    /// unseen. Empty: the backend does not tell.
+    pub weights_digest: String,
+    /// Context length that the model was trained for, in tokens.
+    pub context_trained: u32,
+    /// Context length in force for one sequence, in tokens.
+    pub context_length: u32,
+    /// Sequences that can be evaluated side by side.
+    pub n_sequences: u32,
+    /// Positions that the key–value cache holds over all sequences; sequences
+    /// that share a prefix share its cells.
+    pub cache_cells: u32,
+    /// Whether a sequence can be cut and shared at any position. Recurrent
+    /// models cannot: their state is that of the last position.
+    pub rewinds: bool,
+    /// Most rows of one batch.
+    pub batch_size: usize,
+    /// The model's own chat template (Jinja), if it has one.
+    #[serde(skip)]
+    pub chat_template: Option<String>,
+    /// Text of the beginning-of-sequence token, empty if there is none.
+    pub bos_token: String,
+    /// Text of the end-of-sequence token, empty if there is none.
+    pub eos_token: String,
+    /// Median norm of the residual stream at the output of each decoder layer,
+    /// measured on a short prompt when the model was loaded; empty if it was
+    /// not measured, without the last layer if that one cannot be steered.
+    pub residual_norms: Vec<f32>,
+    /// Why no layer of the model can be steered, if so.
+    pub unsteerable: Option<String>,
+}
+
+/// What a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// NVIDIA's CUDA.
+    Cuda,
+    /// AMD's `ROCm` (HIP).
+    Rocm,
+    /// Vulkan.
+    Vulkan,
+    /// Apple's Metal.
+    Metal,
+    /// The processor.
+    Cpu,
+    /// Another accelerator.
+    Other,
+}
+
+impl DeviceKind {
+    /// The name used in settings and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Rocm => "rocm",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Cpu => "cpu",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether layers can be offloaded to it.
+    pub const fn is_gpu(self) -> bool {
+        !matches!(self, Self::Cpu | Self::Other)
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A device that a linked backend reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The backend that reports it.
+    pub backend: BackendKind,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Index within the backend's own list.
+    pub index: usize,
+    /// Short name, such as `CUDA0`.
+    pub name: String,
+    /// Product name, such as `NVIDIA H200`.
+    pub description: String,
+    /// Memory in bytes.
+    pub memory_total: u64,
+    /// Free memory in bytes when it was asked for.
+    pub memory_free: u64,
+}

@@ -1,0 +1,131 @@
+//! Reads a GGUF model before llama.cpp does.
+//!
+//! llama.cpp trusts its files: many of its checks are assertions, which end the program, and what it
+//! does not check it divides by, or reads beyond. So everything that it is known to end the program
+//! over is looked at here first, and refused with the file, the key or tensor, its value and what
+//! it may be. The rules follow the sources of the release that this build carries; a script of
+//! mutations (`tests/gguf_models.rs`) looks for those that are missing.
+
+mod fault;
+mod kind;
+#[doc(hidden)]
+pub mod names;
+mod numbers;
+mod operations;
+mod other;
+mod read;
+mod tensors;
+mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+use fault::Fault;
+pub use other::GgufKind;
+use read::HeaderBytes;
+pub use read::check_beginning;
+
+use super::BackendError;
+use elpis_files::gguf::{Header, Limits};
+use elpis_files::shard::Shard;
+
+/// Most pairs and tensors of a file: models have a hundred pairs and, with every expert by itself,
+/// some ten thousands of tensors.
+const LIMITS: Limits = Limits {
+    pairs: 1 << 16,
+    tensors: 1 << 17,
+};
+
+/// Checks a model file, with the other parts of it if it is the first of several.
+///
+/// # Errors
+/// [`BackendError::Unreadable`], [`BackendError::LfsPointer`], [`BackendError::NotAModel`] if it is
+/// no GGUF file, [`BackendError::OtherKind`] if it is one of another kind,
+/// [`BackendError::DamagedModel`] and [`BackendError::InvalidModel`] for what llama.cpp could not
+/// load or compute with.
+pub fn check(path: &Path) -> Result<(), BackendError> {
+    let bytes = HeaderBytes::read(path)?;
+    let header = bytes.header(path)?;
+    let at = |fault: Fault| fault.of(path);
+    let split = kind::split(&header).map_err(at)?;
+    let architecture = kind::check(&header, split).map_err(at)?;
+    tensors::check_places(&header, bytes.length).map_err(at)?;
+    let layers = numbers::check(&header, architecture).map_err(at)?;
+    let tokens = vocabulary::check(&header).map_err(at)?;
+    let Some(split) = split else {
+        return tensors::check_model(&header.tensors, architecture, layers, tokens).map_err(at);
+    };
+    let parts = parts(path, split)?;
+    let others = parts
+        .iter()
+        .map(|path| Ok((path, HeaderBytes::read(path)?)))
+        .collect::<Result<Vec<_>, BackendError>>()?;
+    let mut all = header.tensors.clone();
+    for ((path, bytes), number) in others.iter().zip(1..) {
+        let header = bytes.header(path)?;
+        let at = |fault: Fault| fault.of(path);
+        let own = kind::split(&header).map_err(at)?;
+        let key = "split.no";
+        let own = own.ok_or_else(|| Fault::missing(key).of(path))?;
+        if own.number != number {
+            return Err(Fault::invalid(key, own.number, number).of(path));
+        }
+        tensors::check_places(&header, bytes.length).map_err(at)?;
+        all.extend(header.tensors);
+    }
+    check_parts(&all, split).map_err(at)?;
+    tensors::check_model(&all, architecture, layers, tokens).map_err(at)
+}
+
+/// Checks the beginning of a file of so many bytes as [`check`] does a whole model, for fuzzing.
+#[doc(hidden)]
+pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
+    let checked = Header::parse(bytes, LIMITS)
+        .map_err(Fault::from)
+        .and_then(|header| {
+            let split = kind::split(&header)?;
+            let architecture = kind::check(&header, split)?;
+            tensors::check_places(&header, length)?;
+            let layers = numbers::check(&header, architecture)?;
+            let tokens = vocabulary::check(&header)?;
+            tensors::check_model(&header.tensors, architecture, layers, tokens)
+        });
+    checked.map_err(|fault| fault.of(Path::new("the bytes")))
+}
+
+/// The files of the other parts, which llama.cpp finds by the name of the first.
+fn parts(path: &Path, split: kind::Split) -> Result<Vec<PathBuf>, BackendError> {
+    let named = path.to_str().and_then(Shard::of);
+    let count = |part: &Shard<'_>| part.count.parse() == Ok(split.count);
+    match named.filter(|part| part.number == 1 && count(part)) {
+        Some(part) => Ok(part.all().skip(1).map(PathBuf::from).collect()),
+        None => Err(Fault::invalid(
+            "the name of the first part",
+            path.file_name().unwrap_or_default().to_string_lossy(),
+            format!("NAME-00001-of-{:05}.gguf, beside the others", split.count),
+        )
+        .of(path)),
+    }
+}
+
+fn check_parts(
+    tensors: &[elpis_files::gguf::TensorInfo<'_>],
+    split: kind::Split,
+) -> Result<(), Fault> {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(tensor) = tensors.iter().find(|tensor| !seen.insert(tensor.name)) {
+        return Err(Fault::Damaged(format!(
+            "tensor {} stands in two parts",
+            elpis_files::printable::printable(tensor.name)
+        )));
+    }
+    let key = "split.tensors.count";
+    match split.tensors {
+        Some(count) if count == tensors.len() as u64 => Ok(()),
+        Some(count) => Err(Fault::invalid(
+            key,
+            count,
+            format!("{}, as many as the parts hold", tensors.len()),
+        )),
+        None => Err(Fault::missing(key)),
+    }
+}

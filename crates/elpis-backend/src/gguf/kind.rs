@@ -1,0 +1,100 @@
+//! What a GGUF file is, if not a language model.
+
+use super::fault::Fault;
+use super::names::{DECODERS, DIFFUSERS, DRAFTERS, EMBEDDERS};
+use crate::GgufKind;
+use elpis_files::gguf::{Header, Value};
+
+/// Checks that the file is a whole language model, or the first part of one, and returns its
+/// architecture.
+pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a str, Fault> {
+    if let Some(split) = split.filter(|split| split.number > 0) {
+        // Such a part says nothing more of the model.
+        return Err(Fault::Kind(GgufKind::Part {
+            number: split.number + 1,
+            count: split.count,
+        }));
+    }
+    let key = "general.architecture";
+    match header.text("general.type") {
+        Some("adapter") => return Err(Fault::Kind(GgufKind::Adapter)),
+        Some("imatrix") => return Err(Fault::Kind(GgufKind::ImportanceMatrix)),
+        Some("mmproj" | "projector") => return Err(Fault::Kind(GgufKind::Projector)),
+        Some("vocab") => return Err(Fault::Kind(GgufKind::Vocabulary)),
+        _ => {}
+    }
+    let architecture = match header.get(key) {
+        None => return Err(Fault::missing(key)),
+        Some(Value::Text(_)) => header.text(key).unwrap_or("not UTF-8"),
+        Some(other) => return Err(Fault::invalid(key, other.kind_name(), "text")),
+    };
+    let other = match architecture {
+        "controlvector" => Some(GgufKind::ControlVector),
+        "imatrix" => Some(GgufKind::ImportanceMatrix),
+        "clip" => Some(GgufKind::Projector),
+        "t5" => Some(GgufKind::EncoderDecoder),
+        "wavtokenizer-dec" => Some(GgufKind::AudioDecoder),
+        "clef" => Some(GgufKind::Embedder),
+        name if EMBEDDERS.contains(&name) => Some(GgufKind::Embedder),
+        name if DIFFUSERS.contains(&name) => Some(GgufKind::Diffuser),
+        name if DRAFTERS.contains(&name) => Some(GgufKind::Drafter),
+        _ => None,
+    };
+    if let Some(kind) = other {
+        return Err(Fault::Kind(kind));
+    }
+    if !DECODERS.contains(&architecture) {
+        return Err(Fault::invalid(
+            key,
+            architecture,
+            "one of those that this llama.cpp knows",
+        ));
+    }
+    let causal = header.get(&format!("{architecture}.attention.causal"));
+    if let Some(Value::Bool(false)) = causal {
+        return Err(Fault::Kind(GgufKind::Embedder));
+    }
+    if header.tensors.is_empty() && split.is_none() {
+        return Err(Fault::Kind(GgufKind::Vocabulary));
+    }
+    Ok(architecture)
+}
+
+/// How a model is divided among files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Split {
+    /// From 0.
+    pub(super) number: u64,
+    pub(super) count: u64,
+    /// In all parts together.
+    pub(super) tensors: Option<u64>,
+}
+
+/// What the file says of its part; `None` for a whole model.
+pub(super) fn split(header: &Header<'_>) -> Result<Option<Split>, Fault> {
+    let number = |key: &str| match header.get(key) {
+        None => Ok(None),
+        Some(&Value::U16(number)) => Ok(Some(u64::from(number))),
+        Some(other) => Err(Fault::invalid(key, other.kind_name(), "u16")),
+    };
+    let count = number("split.count")?.unwrap_or(0);
+    if count <= 1 {
+        return Ok(None);
+    }
+    let key = "split.no";
+    let part = number(key)?.ok_or_else(|| Fault::missing(key))?;
+    if part >= count {
+        return Err(Fault::invalid(key, part, format!("below {count}")));
+    }
+    let key = "split.tensors.count";
+    let tensors = match header.get(key) {
+        None => None,
+        Some(&Value::I32(tensors)) => u64::try_from(tensors).ok(),
+        Some(other) => return Err(Fault::invalid(key, other.kind_name(), "i32")),
+    };
+    Ok(Some(Split {
+        number: part,
+        count,
+        tensors,
+    }))
+}

@@ -1,0 +1,402 @@
+//! The hyperparameters: what llama.cpp divides by, counts to, or asserts
+//! (`llama-model.cpp`, `src/models/*.cpp`, `ggml.c`, `ops.cpp`).
+
+use std::ops::RangeInclusive;
+
+use super::fault::{Fault, shown};
+use super::names::{RECURRENT, WITHOUT_ROPE};
+use elpis_files::gguf::{Header, Value};
+
+/// Most layers (`LLAMA_MAX_LAYERS`).
+const MAX_LAYERS: u64 = 512;
+/// Most experts (`LLAMA_MAX_EXPERTS`).
+const MAX_EXPERTS: u64 = 1024;
+/// Most of anything else, so that products of a few fit 64 bits: numbers of values in a row, of
+/// heads, of groups.
+const MAX_SIZE: u64 = 1 << 20;
+/// Fewest tokens that a context must have: shorter ones hold no question.
+const MIN_CONTEXT: u64 = 32;
+/// llama.cpp counts positions in 31 bits.
+const MAX_CONTEXT: u64 = (1 << 31) - 1;
+/// Widest sliding window: 256 sequences of it must fit 32 bits.
+const MAX_WINDOW: u64 = (1 << 23) - 1;
+/// Largest of what is added under a root to keep norms from zero.
+const MAX_EPSILON: f32 = 1.0;
+
+/// Keys of whole numbers with what they may be, if they are there; the rest of each follows the
+/// name of the architecture.
+const COUNTS: &[(&str, RangeInclusive<u64>)] = &[
+    ("attention.decay_lora_rank", 0..=MAX_SIZE),
+    ("attention.gate_lora_rank", 0..=MAX_SIZE),
+    ("attention.group_norm_groups", 0..=MAX_SIZE),
+    ("attention.iclr_lora_rank", 0..=MAX_SIZE),
+    ("attention.indexer.head_count", 0..=MAX_SIZE),
+    ("attention.indexer.key_length", 0..=MAX_SIZE),
+    ("attention.indexer.top_k", 0..=MAX_CONTEXT),
+    ("attention.key_length", 0..=MAX_SIZE),
+    ("attention.key_length_mla", 0..=MAX_SIZE),
+    ("attention.key_length_swa", 0..=MAX_SIZE),
+    ("attention.kv_lora_rank", 0..=MAX_SIZE),
+    ("attention.output_group_count", 0..=MAX_SIZE),
+    ("attention.q_lora_rank", 0..=MAX_SIZE),
+    ("attention.relative_buckets_count", 0..=MAX_SIZE),
+    ("attention.sliding_window", 0..=MAX_WINDOW),
+    ("attention.temperature_length", 0..=MAX_CONTEXT),
+    ("attention.value_length", 0..=MAX_SIZE),
+    ("attention.value_length_mla", 0..=MAX_SIZE),
+    ("attention.value_length_swa", 0..=MAX_SIZE),
+    ("attention.value_residual_mix_lora_rank", 0..=MAX_SIZE),
+    ("embedding_length_out", 0..=MAX_SIZE),
+    ("embedding_length_per_layer_input", 0..=MAX_SIZE),
+    ("expert_chunk_feed_forward_length", 0..=MAX_SIZE),
+    ("expert_shared_count", 0..=MAX_EXPERTS),
+    ("expert_shared_feed_forward_length", 0..=MAX_SIZE),
+    ("experts_per_group", 0..=MAX_EXPERTS),
+    ("full_attention_interval", 0..=MAX_LAYERS),
+    ("kda.head_dim", 0..=MAX_SIZE),
+    ("moe_every_n_layers", 0..=MAX_LAYERS),
+    ("moe_latent_size", 0..=MAX_SIZE),
+    ("num_loops", 0..=MAX_LAYERS),
+    ("rescale_every_n_layers", 0..=MAX_LAYERS),
+    ("rope.scaling.original_context_length", 0..=MAX_CONTEXT),
+    ("shortconv.l_cache", 0..=256),
+    ("ssm.conv_kernel", 0..=256),
+    ("ssm.inner_size", 0..=MAX_SIZE),
+    ("ssm.state_size", 0..=MAX_SIZE),
+    ("ssm.time_step_rank", 0..=MAX_SIZE),
+    ("time_decay_extra_dim", 0..=MAX_SIZE),
+    ("time_mix_extra_dim", 0..=MAX_SIZE),
+    ("token_shift_count", 0..=2),
+    ("vocab_size", 0..=MAX_CONTEXT),
+    ("wkv.head_size", 0..=MAX_SIZE),
+];
+
+/// Keys of numbers that stand under a root beside a square.
+const EPSILONS: [&str; 4] = [
+    "attention.group_norm_epsilon",
+    "attention.layer_norm_epsilon",
+    "attention.layer_norm_rms_epsilon",
+    "hyper_connection.epsilon",
+];
+
+/// Keys of numbers that must be finite.
+const FINITE: [&str; 15] = [
+    "attention.clamp_kqv",
+    "attention.max_alibi_bias",
+    "attention.scale",
+    "attention.temperature_scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "expert_weights_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+    "rope.freq_base",
+    "rope.freq_base_swa",
+    "rope.scale_linear",
+    "rope.scaling.attn_factor",
+    "rope.scaling.factor",
+];
+
+/// How many layers a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layers {
+    pub(super) all: u64,
+    /// The last ones, which only guess further tokens; fewer than all.
+    pub(super) drafting: u64,
+}
+
+/// Checks them all and returns the numbers of layers.
+pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<Layers, Fault> {
+    let numbers = Numbers {
+        header,
+        architecture,
+    };
+    let layers = numbers.required("block_count", 1..=MAX_LAYERS)?;
+    numbers.required("context_length", MIN_CONTEXT..=MAX_CONTEXT)?;
+    let width = numbers.required("embedding_length", 1..=MAX_SIZE)?;
+    let drafting = numbers.count("nextn_predict_layers", 0..=layers - 1)?;
+    numbers.count("leading_dense_block_count", 0..=layers)?;
+    numbers.count("attention.shared_kv_layers", 0..=layers)?;
+    for (key, range) in COUNTS {
+        numbers.count(key, range.clone())?;
+    }
+    for key in EPSILONS {
+        numbers.float(key, "from 0 to 1", |x| (0.0..=MAX_EPSILON).contains(&x))?;
+    }
+    for key in FINITE {
+        numbers.float(key, "finite", f32::is_finite)?;
+    }
+    numbers.per_layer("feed_forward_length", layers, 0..=MAX_SIZE)?;
+    numbers.per_layer("expert_feed_forward_length", layers, 0..=MAX_SIZE)?;
+    numbers.heads(layers, width)?;
+    numbers.experts(layers)?;
+    numbers.recurrence(width)?;
+    numbers.temperature()?;
+    numbers.steps()?;
+    Ok(Layers {
+        all: layers,
+        drafting: drafting.unwrap_or_default(),
+    })
+}
+
+struct Numbers<'h, 'a> {
+    header: &'h Header<'a>,
+    architecture: &'h str,
+}
+
+impl<'a> Numbers<'_, 'a> {
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.architecture)
+    }
+
+    fn value(&self, name: &str) -> Option<&Value<'a>> {
+        self.header.get(&self.key(name))
+    }
+
+    fn refused(&self, name: &str, value: &Value<'_>, limit: impl std::fmt::Display) -> Fault {
+        Fault::invalid(&self.key(name), shown(value), limit)
+    }
+
+    fn required(&self, name: &str, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+        self.count(name, range)?
+            .ok_or_else(|| Fault::missing(&self.key(name)))
+    }
+
+    /// A whole number, which llama.cpp takes as u32 alone.
+    fn count(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let &Value::U32(number) = value else {
+            return Err(self.refused_type(name, value, "u32"));
+        };
+        self.within(name, number.into(), range).map(Some)
+    }
+
+    /// A size, where 0 stands for none as in files that llama.cpp itself wrote.
+    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let size = self.count(name, 0..=MAX_SIZE)?;
+        Ok(size.filter(|&size| size > 0))
+    }
+
+    fn within(&self, name: &str, number: u64, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        let limit = format!("from {} to {}", range.start(), range.end());
+        Err(Fault::invalid(&self.key(name), number, limit))
+    }
+
+    fn refused_type(&self, name: &str, value: &Value<'_>, expected: &str) -> Fault {
+        Fault::invalid(&self.key(name), value.kind_name(), expected)
+    }
+
+    fn float(
+        &self,
+        name: &str,
+        limit: &str,
+        holds: impl Fn(f32) -> bool,
+    ) -> Result<Option<f32>, Fault> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(&Value::F32(number)) if holds(number) => Ok(Some(number)),
+            Some(value @ Value::F32(_)) => Err(self.refused(name, value, limit)),
+            Some(value) => Err(self.refused_type(name, value, "f32")),
+        }
+    }
+
+    /// A whole number for each layer: one for all, or as many as there are layers.
+    fn per_layer(
+        &self,
+        name: &str,
+        layers: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<Vec<u64>>, Fault> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let Value::Array(array) = value else {
+            let number = self.count(name, range)?.unwrap_or_default();
+            return Ok(Some(vec![number; layers as usize]));
+        };
+        if array.count != layers {
+            let limit = format!("one for each of the {layers} layers");
+            return Err(self.refused(name, value, limit));
+        }
+        array
+            .values()
+            .map(|number| match number.integer().map(u64::try_from) {
+                Some(Ok(number)) => self.within(name, number, range.clone()),
+                _ => Err(self.refused(name, &number, "whole numbers from 0 on")),
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Attention heads, their sizes and what of them is rotated.
+    fn heads(&self, layers: u64, width: u64) -> Result<(), Fault> {
+        let heads = self.per_layer("attention.head_count", layers, 0..=MAX_SIZE)?;
+        let heads = heads.unwrap_or_default();
+        let most = heads.iter().copied().max().unwrap_or_default();
+        if most == 0 {
+            if RECURRENT.contains(&self.architecture) {
+                return Ok(());
+            }
+            let key = "attention.head_count";
+            return Err(match self.value(key) {
+                Some(_) => Fault::invalid(&self.key(key), 0, "at least 1 in some layer"),
+                None => Fault::missing(&self.key(key)),
+            });
+        }
+        let name = "attention.head_count_kv";
+        let shared = self.per_layer(name, layers, 0..=MAX_SIZE)?;
+        for (&heads, shared) in heads.iter().zip(shared.into_iter().flatten()) {
+            if heads > 0 && shared > 0 && !heads.is_multiple_of(shared) {
+                let limit = format!("a divisor of the {heads} heads of its layer");
+                return Err(Fault::invalid(&self.key(name), shared, limit));
+            }
+        }
+        // llama.cpp takes the heads of the first layer for those that have any.
+        let first = heads.first().copied().filter(|&n| n > 0).unwrap_or(most);
+        let own = self.size("attention.key_length")?;
+        let full = own.unwrap_or(width / first);
+        if full == 0 {
+            let limit = format!("at most the width of {width}");
+            return Err(Fault::invalid(
+                &self.key("attention.head_count"),
+                first,
+                limit,
+            ));
+        }
+        let mla = self.size("attention.key_length_mla")?;
+        if WITHOUT_ROPE.contains(&self.architecture) {
+            return Ok(());
+        }
+        self.rotated("rope.dimension_count", mla.unwrap_or(full), full)?;
+        let window = self.size("attention.key_length_swa")?;
+        if window.is_some() || self.value("rope.dimension_count_swa").is_some() {
+            let window = window.unwrap_or(full);
+            self.rotated("rope.dimension_count_swa", window, window)?;
+        }
+        self.sections(full)
+    }
+
+    /// How many values of a head are rotated: pairs of them.
+    fn rotated(&self, name: &str, head: u64, usual: u64) -> Result<(), Fault> {
+        // Of nothing that is rotated, its loop over pairs sees no end.
+        let rotated = self.count(name, 2..=head.max(2))?.unwrap_or(usual);
+        if rotated.is_multiple_of(2) {
+            return Ok(());
+        }
+        Err(Fault::invalid(&self.key(name), rotated, "even"))
+    }
+
+    /// How the rotated values are divided among kinds of positions.
+    fn sections(&self, head: u64) -> Result<(), Fault> {
+        let name = "rope.dimension_sections";
+        let Some(value) = self.value(name) else {
+            return Ok(());
+        };
+        let limit = format!("up to 4 whole numbers with a sum of at most {head}");
+        let Value::Array(sections) = value else {
+            return Err(self.refused(name, value, limit));
+        };
+        let mut sum = 0_i128;
+        for section in sections.values() {
+            match section.integer() {
+                Some(number) if number >= 0 => sum += number,
+                _ => return Err(self.refused(name, &section, limit)),
+            }
+        }
+        if sections.count > 4 || sum > i128::from(head) {
+            return Err(self.refused(name, value, limit));
+        }
+        Ok(())
+    }
+
+    fn experts(&self, layers: u64) -> Result<(), Fault> {
+        let experts = self.count("expert_count", 0..=MAX_EXPERTS)?.unwrap_or(0);
+        // Converters write one expert for none.
+        let experts = if self.architecture.starts_with("hunyuan") && experts <= 1 {
+            0
+        } else {
+            experts
+        };
+        let name = "expert_used_count";
+        let used = self.per_layer(name, layers, 0..=MAX_EXPERTS)?;
+        let used = used.and_then(|used| used.into_iter().max()).unwrap_or(0);
+        let groups = "expert_group_count";
+        let group_count = self.count(groups, 0..=MAX_EXPERTS)?.unwrap_or(0);
+        if experts == 0 {
+            let none = if self.architecture.starts_with("hunyuan") {
+                0..=1
+            } else {
+                0..=0
+            };
+            self.within(name, used, none)?;
+            self.within(groups, group_count, 0..=0)?;
+            return Ok(());
+        }
+        self.within(name, used, 1..=experts)?;
+        self.within(groups, group_count, 0..=experts - 1)?;
+        if group_count > 1 {
+            if !experts.is_multiple_of(group_count) {
+                let limit = format!("a divisor of the {experts} experts");
+                return Err(Fault::invalid(&self.key(groups), group_count, limit));
+            }
+            self.required("expert_group_used_count", 1..=group_count - 1)?;
+        }
+        Ok(())
+    }
+
+    /// What recurrent layers divide by.
+    fn recurrence(&self, width: u64) -> Result<(), Fault> {
+        if let Some(head) = self.size("wkv.head_size")?
+            && !width.is_multiple_of(head)
+        {
+            let limit = format!("a divisor of the width of {width}");
+            return Err(Fault::invalid(&self.key("wkv.head_size"), head, limit));
+        }
+        let groups = "ssm.group_count";
+        let group_count = self.size(groups)?;
+        let Some(inner) = self.size("ssm.inner_size")? else {
+            return Ok(());
+        };
+        if self.architecture == "mamba" || self.architecture == "jamba" {
+            return Ok(());
+        }
+        let rank = self.size("ssm.time_step_rank")?;
+        for (name, count) in [(groups, group_count), ("ssm.time_step_rank", rank)] {
+            if let Some(count) = count
+                && !inner.is_multiple_of(count)
+            {
+                let limit = format!("a divisor of the inner size of {inner}");
+                return Err(Fault::invalid(&self.key(name), count, limit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Attention that is scaled by position divides by a length.
+    fn temperature(&self) -> Result<(), Fault> {
+        let scale = self.float("attention.temperature_scale", "finite", f32::is_finite)?;
+        let name = "attention.temperature_length";
+        let length = self.count(name, 0..=MAX_CONTEXT)?.unwrap_or_default();
+        let divides = matches!(
+            self.architecture,
+            "deepseek2" | "deepseek2-ocr" | "mistral4" | "deepseek32" | "glm-dsa"
+        );
+        if divides && length == 0 && scale.is_some_and(|scale| scale != 0.0) {
+            let limit = "above 0 where attention.temperature_scale is set";
+            return Err(Fault::invalid(&self.key(name), length, limit));
+        }
+        Ok(())
+    }
+
+    /// Every how many layers something comes.
+    fn steps(&self) -> Result<(), Fault> {
+        self.count("interleave_moe_layer_step", 0..=MAX_LAYERS)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Signs of life of a backend that is being loaded, for whoever waits for it in another process.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// Signs that follow more closely are left out.
+const SPACING: Duration = Duration::from_millis(100);
+
+struct Listener {
+    hear: Box<dyn FnMut()>,
+    last: Option<Instant>,
+}
+
+thread_local! {
+    static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
+}
+
+/// Says that loading has come a step further; heard by [`listening`] on the same thread, if at all.
+pub fn beat() {
+    LISTENER.with_borrow_mut(|listener| {
+        let Some(listener) = listener else { return };
+        let now = Instant::now();
+        if listener.last.is_none_or(|last| now - last >= SPACING) {
+            listener.last = Some(now);
+            (listener.hear)();
+        }
+    });
+}
+
+/// Does some work, and calls `hear` at its signs of life; `hear` must give none itself.
+pub fn listening<T>(hear: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
+    /// Nobody listens any more, however the work ends.
+    struct Ended;
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            LISTENER.set(None);
+        }
+    }
+
+    let _ended = Ended;
+    LISTENER.set(Some(Listener {
+        hear: Box::new(hear),
+        last: None,
+    }));
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn signs_are_heard_while_somebody_listens_and_not_too_closely() {
+        let count = Rc::new(Cell::new(0));
+        let heard = Rc::clone(&count);
+        beat();
+        listening(
+            move || heard.set(heard.get() + 1),
+            || {
+                for _ in 0..1000 {
+                    beat();
+                }
+                assert_eq!(count.get(), 1);
+                std::thread::sleep(SPACING);
+                beat();
+            },
+        );
+        beat();
+        assert_eq!(count.get(), 2);
+    }
+}

@@ -1,0 +1,178 @@
+//! A backend around another one.
+
+use std::sync::Arc;
+
+use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, Token, Tokenizer};
+
+/// A backend around another one that watches or changes some of its calls and hands on the rest:
+/// every method does so unless it is overridden.
+///
+/// A layer is a [`Backend`] too, so methods called on `self` are ambiguous where both traits are in
+/// scope: call those of the backend within.
+///
+/// [`BackendFactory::map`](super::BackendFactory::map) puts one around the backend that the
+/// settings name.
+///
+/// ```
+/// use elpis_backend::{Backend, BackendError, BackendFactory, BackendLayer, Batch};
+///
+/// /// Says how many rows each step has.
+/// struct Told(Box<dyn Backend>);
+///
+/// impl BackendLayer for Told {
+///     fn inner(&self) -> &dyn Backend {
+///         &*self.0
+///     }
+///
+///     fn inner_mut(&mut self) -> &mut dyn Backend {
+///         &mut *self.0
+///     }
+///
+///     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+///         eprintln!("{} rows", batch.len());
+///         self.0.decode(batch)
+///     }
+/// }
+///
+/// let factory = BackendFactory::default().map(|inner| Box::new(Told(inner)));
+/// # drop(factory);
+/// ```
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "each method is that of `Backend` by the same name"
+)]
+pub trait BackendLayer: Send {
+    /// The backend within.
+    fn inner(&self) -> &dyn Backend;
+
+    /// The backend within, to be called.
+    fn inner_mut(&mut self) -> &mut dyn Backend;
+
+    /// [`Backend::facts`].
+    fn facts(&self) -> &Arc<ModelFacts> {
+        self.inner().facts()
+    }
+
+    /// [`Backend::tokenizer`].
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        self.inner().tokenizer()
+    }
+
+    /// [`Backend::decode`].
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.inner_mut().decode(batch)
+    }
+
+    /// [`Backend::logits`].
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        self.inner().logits(row)
+    }
+
+    /// [`Backend::truncate`].
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.inner_mut().truncate(sequence, from)
+    }
+
+    /// [`Backend::share_prefix`].
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.inner_mut().share_prefix(from, to, length)
+    }
+
+    /// [`Backend::save_sequence`].
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        self.inner_mut().save_sequence(sequence, memory)
+    }
+
+    /// [`Backend::restore_sequence`].
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.inner_mut().restore_sequence(sequence, length, bytes)
+    }
+
+    /// [`Backend::residual_stream`].
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        self.inner_mut().residual_stream(tokens, layers)
+    }
+
+    /// [`Backend::on_death`].
+    fn on_death(&mut self, tell: DeathNotice) {
+        self.inner_mut().on_death(tell);
+    }
+}
+
+impl<L: BackendLayer> Backend for L {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        BackendLayer::facts(self)
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        BackendLayer::tokenizer(self)
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        BackendLayer::decode(self, batch)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        BackendLayer::logits(self, row)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        BackendLayer::truncate(self, sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        BackendLayer::share_prefix(self, from, to, length)
+    }
+
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        BackendLayer::save_sequence(self, sequence, memory)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        BackendLayer::restore_sequence(self, sequence, length, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        BackendLayer::residual_stream(self, tokens, layers)
+    }
+
+    fn on_death(&mut self, tell: DeathNotice) {
+        BackendLayer::on_death(self, tell);
+    }
+}

@@ -1,0 +1,84 @@
+//! Why bytes are no GGUF file.
+
+use thiserror::Error;
+
+use crate::cursor::CursorError;
+use crate::printable::printable_start;
+
+/// Longest piece of a name that an error shows.
+const SHOWN: usize = 80;
+
+/// Refusal of a GGUF file's structure.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GgufError {
+    /// The bytes end within the header, or a text in it is not UTF-8.
+    #[error(transparent)]
+    Truncated(CursorError),
+    #[error("it does not begin with GGUF")]
+    NotGguf,
+    #[error("version is {version}{}, must be 2 or 3 in little-endian order", big_endian(*version))]
+    Version { version: u32 },
+    #[error("{what} is {value}, must be at most {limit}")]
+    LimitExceeded {
+        what: &'static str,
+        value: u64,
+        limit: u64,
+    },
+    #[error("{} is no key", quoted(key))]
+    Key { key: String },
+    #[error("{} stands twice", quoted(key))]
+    DuplicateKey { key: String },
+    #[error("{} has value type {kind}, which does not exist", quoted(key))]
+    ValueType { key: String, kind: u32 },
+    #[error("{} is an array of arrays, which is not read", quoted(key))]
+    NestedArray { key: String },
+    #[error("{} is {found}, must be {expected}", quoted(key))]
+    Type {
+        key: String,
+        found: &'static str,
+        expected: &'static str,
+    },
+    #[error("general.alignment is {alignment}, must be a power of two up to {limit}")]
+    Alignment { alignment: u64, limit: u64 },
+    #[error("{} is no name of a tensor", quoted(tensor))]
+    TensorName { tensor: String },
+    #[error("tensor {} stands twice", quoted(tensor))]
+    DuplicateTensor { tensor: String },
+    #[error("tensor {} has type {number}, which does not exist", quoted(tensor))]
+    TensorType { tensor: String, number: u32 },
+    #[error(
+        "tensor {} has shape {shape:?}, which is no shape of whole {kind} blocks",
+        quoted(tensor)
+    )]
+    Shape {
+        tensor: String,
+        shape: Vec<u64>,
+        kind: &'static str,
+    },
+}
+
+impl GgufError {
+    /// The same with the key that it happened at.
+    pub(super) fn at(self, at: &str) -> Self {
+        match self {
+            Self::ValueType { kind, .. } => Self::ValueType {
+                key: at.to_owned(),
+                kind,
+            },
+            Self::NestedArray { .. } => Self::NestedArray { key: at.to_owned() },
+            other => other,
+        }
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", printable_start(name, SHOWN))
+}
+
+fn big_endian(version: u32) -> &'static str {
+    if (2..=3).contains(&version.swap_bytes()) {
+        " (a big-endian file)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,349 @@
+//! Fetches models from the Hugging Face Hub (feature `client`).
+//!
+//! Downloads go into the cache that all Hugging Face tools share, so a model that another tool has fetched is not
+//! fetched again. The usual variables apply: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT`,
+//! `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and those of proxies (`HTTPS_PROXY`, `NO_PROXY`). They are read
+//! from the process environment, not from `.env`.
+//!
+//! A Hub is not trusted: it may be a mirror. It cannot choose a path outside the repository's folder in the cache,
+//! sends no more than it lists, gets the token only at its own address, and content whose SHA-256 it names is
+//! checked.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[cfg(feature = "client")]
+mod address;
+#[cfg(feature = "client")]
+mod cache;
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod environment;
+#[cfg(feature = "client")]
+mod fetch;
+#[cfg(feature = "client")]
+mod http;
+#[cfg(feature = "client")]
+mod protocol;
+mod select;
+
+#[cfg(feature = "client")]
+pub use client::Hub;
+pub use select::QUANTISATION_PREFERENCE;
+
+/// What a backend loads, which decides the files that are taken from a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ModelFormat {
+    /// One GGUF file, or all parts of a split one.
+    Gguf,
+    /// A folder with `config.json`, tokenizer and safetensors.
+    Transformers,
+}
+
+/// Hears how a download goes. Calls come from the downloading thread and must not block.
+pub trait DownloadProgress: Send + Sync {
+    /// A file's download begins; `done` of `total` bytes were there from an earlier attempt.
+    fn started(&self, file: &str, done: u64, total: u64);
+
+    /// `done` of `total` bytes are there.
+    fn advanced(&self, file: &str, done: u64, total: u64);
+
+    /// The file is complete and checked.
+    fn finished(&self, file: &str);
+
+    /// A request failed, and is repeated soon.
+    fn repeating(&self, _error: &HubError) {}
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl DownloadProgress for NoProgress {
+    fn started(&self, _file: &str, _done: u64, _total: u64) {}
+    fn advanced(&self, _file: &str, _done: u64, _total: u64) {}
+    fn finished(&self, _file: &str) {}
+}
+
+/// Why a model could not be found or fetched. No variant holds a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// A Hugging Face id in a build that cannot fetch it.
+    #[error("{id} is a Hugging Face id, which needs a build with the feature `hub`")]
+    FeatureMissing {
+        /// The id.
+        id: String,
+    },
+    /// The repository is not there, or not to be seen without a token.
+    #[error("there is no repository {repo}, or it is private and needs a token in HF_TOKEN")]
+    RepoNotFound {
+        /// The repository.
+        repo: String,
+    },
+    /// The repository has no such file.
+    #[error("{repo} has no file {file}{}", list("; it has ", .choices))]
+    FileNotFound {
+        /// The repository.
+        repo: String,
+        /// The file.
+        file: String,
+        /// The files of the same kind that it has.
+        choices: Vec<String>,
+    },
+    /// The Hub refused access.
+    #[error(
+        "the Hub refused access to {repo}: accept its terms if it is gated, and set HF_TOKEN to a token that may read it"
+    )]
+    Refused {
+        /// The repository.
+        repo: String,
+    },
+    /// Several GGUF files, none of which is the obvious one.
+    #[error("{repo} has several models, name one as {repo}:FILE{}", list("; there are ", .choices))]
+    Ambiguous {
+        /// The repository.
+        repo: String,
+        /// The files to choose from.
+        choices: Vec<String>,
+    },
+    /// Nothing in the repository that the backend loads.
+    #[error("{repo} has no {wanted}")]
+    NoModel {
+        /// The repository.
+        repo: String,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// A single file was named for a backend that loads whole repositories.
+    #[error("the transformers backend loads a whole repository: write {repo} without :{file}")]
+    WholeRepository {
+        /// The repository.
+        repo: String,
+        /// The file.
+        file: String,
+    },
+    /// The network is switched off, and the cache does not have it.
+    #[error("{wanted} is not in the cache, and HF_HUB_OFFLINE is set")]
+    Offline {
+        /// The repository or file.
+        wanted: String,
+    },
+    /// The Hub did not answer, and the cache does not have it.
+    #[error("cannot reach the Hub at {endpoint} for {repo}: {message}")]
+    Unreachable {
+        /// The Hub's address.
+        endpoint: String,
+        /// The repository.
+        repo: String,
+        /// What the network said.
+        message: String,
+    },
+    /// The Hub asks for fewer requests.
+    #[error("the Hub asks to wait before more requests for {repo}")]
+    RateLimited {
+        /// The repository.
+        repo: String,
+    },
+    /// The Hub answered with an error.
+    #[error("the Hub failed on {repo}: {message}")]
+    Server {
+        /// The repository.
+        repo: String,
+        /// What it said.
+        message: String,
+    },
+    /// The Hub answered with something that is not its protocol, or that no Hub should send.
+    #[error("the answer of {endpoint} for {repo} is refused: {message}")]
+    BadAnswer {
+        /// The Hub's address.
+        endpoint: String,
+        /// The repository.
+        repo: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The Hub's address is none.
+    #[error("{endpoint} is not an address of a Hub, which begins with https:// or http://")]
+    BadEndpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// The token cannot be sent.
+    #[error("the token of the Hub has characters that no token has")]
+    BadToken,
+    /// There is no place for the cache.
+    #[error(
+        "there is no folder for the cache of the Hub: none of HF_HUB_CACHE, HF_HOME and HOME is set"
+    )]
+    NoCache,
+    /// A download is longer than the Hub lists it; it was removed.
+    #[error("{file} is longer than the {listed} bytes that the Hub lists; it was removed")]
+    Oversize {
+        /// The file.
+        file: String,
+        /// Its listed size in bytes.
+        listed: u64,
+    },
+    /// The Hub gave a Git LFS pointer in the place of a file.
+    #[error(
+        "{file} is a Git LFS pointer, not the file itself: its content was never uploaded, or a mirror lacks it"
+    )]
+    LfsPointer {
+        /// The file.
+        file: String,
+    },
+    /// A download ended early; the next attempt goes on from where it ended.
+    #[error(
+        "{file} has {found} of {expected} bytes: the download ended early, the next attempt resumes it"
+    )]
+    Incomplete {
+        /// The file.
+        file: String,
+        /// Its size in bytes.
+        expected: u64,
+        /// The bytes that are there.
+        found: u64,
+    },
+    /// A download has the wrong content; it was removed.
+    #[error("{file} has the SHA-256 {found}, but must have {expected}; it was removed")]
+    Checksum {
+        /// The file.
+        file: String,
+        /// The checksum that the Hub gives.
+        expected: String,
+        /// The checksum of what came.
+        found: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl HubError {
+    /// Names the error for a metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FeatureMissing { .. } => "feature-missing",
+            Self::RepoNotFound { .. } => "repo-not-found",
+            Self::FileNotFound { .. } => "file-not-found",
+            Self::Refused { .. } => "refused",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::NoModel { .. } => "no-model",
+            Self::WholeRepository { .. } => "whole-repository",
+            Self::Offline { .. } => "offline",
+            Self::Unreachable { .. } => "unreachable",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Server { .. } => "server",
+            Self::BadAnswer { .. } => "bad-answer",
+            Self::BadEndpoint { .. } => "bad-endpoint",
+            Self::BadToken => "bad-token",
+            Self::NoCache => "no-cache",
+            Self::Oversize { .. } => "oversize",
+            Self::LfsPointer { .. } => "lfs-pointer",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Checksum { .. } => "checksum",
+            Self::Io { .. } => "io",
+        }
+    }
+}
+
+/// Returns the local path of a model of the Hub, downloading what the cache does not have.
+///
+/// Blocks until the model is there. It may be called from asynchronous code, but holds its thread.
+///
+/// # Errors
+/// As [`HubError`] says; [`HubError::FeatureMissing`] without the feature `client`.
+#[cfg(feature = "client")]
+pub fn fetch(
+    repo: &str,
+    file: Option<&str>,
+    format: ModelFormat,
+    progress: Arc<dyn DownloadProgress>,
+) -> Result<PathBuf, HubError> {
+    Hub::new().resolve_blocking(repo, file, format, progress)
+}
+
+/// Returns the local path of a model of the Hub: this build cannot.
+///
+/// # Errors
+/// [`HubError::FeatureMissing`].
+#[cfg(not(feature = "client"))]
+pub fn fetch(
+    repo: &str,
+    file: Option<&str>,
+    _format: ModelFormat,
+    _progress: Arc<dyn DownloadProgress>,
+) -> Result<PathBuf, HubError> {
+    let id = file.map_or_else(|| repo.to_owned(), |file| format!("{repo}:{file}"));
+    Err(HubError::FeatureMissing { id })
+}
+
+/// Reads bytes as the answers of a Hub, for fuzzing: four lines of headers, then a page of a listing. Panics if
+/// something in them could lead out of the cache.
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub fn read_answers(bytes: &[u8]) {
+    protocol::read_answers(bytes);
+}
+
+/// Longest path of a file in a repository, and longest part of it, in bytes.
+const MAX_FILE_IN_REPO: (usize, usize) = (1024, 255);
+
+/// Tells whether a file name may be put behind a repository: it becomes a path in the local cache, and is shown.
+pub fn is_file_in_repo(file: &str) -> bool {
+    let (longest, longest_part) = MAX_FILE_IN_REPO;
+    file.len() <= longest
+        && !file.contains(|c: char| matches!(c, '\\' | ':') || c.is_control() || turns_text(c))
+        && file.split('/').all(|part| {
+            !part.is_empty() && part.len() <= longest_part && part != "." && part != ".."
+        })
+}
+
+/// Whether a character changes the direction of the text around it.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn list(intro: &str, items: &[String]) -> String {
+    const SHOWN: usize = 12;
+    if items.is_empty() {
+        return String::new();
+    }
+    let shown = items
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let rest = items.len().saturating_sub(SHOWN);
+    if rest == 0 {
+        format!("{intro}{shown}")
+    } else {
+        format!("{intro}{shown} and {rest} more")
+    }
+}
+
+#[cfg(all(test, not(feature = "client")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_the_missing_feature() {
+        let no_progress = Arc::new(NoProgress);
+        let error = fetch("org/name", Some("m.gguf"), ModelFormat::Gguf, no_progress).unwrap_err();
+        let expected =
+            "org/name:m.gguf is a Hugging Face id, which needs a build with the feature `hub`";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with a constraint.
+
+use thiserror::Error;
+
+use crate::finish::FinishReason;
+use crate::sampling::SamplingError;
+use crate::tools::ToolParseError;
+
+/// Says why a constraint was refused or could not be kept.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ConstraintError {
+    /// A value outside its limit.
+    #[error("{field} is {value}, but must be {limit}")]
+    Limit {
+        /// The field.
+        field: &'static str,
+        /// The value, in words.
+        value: String,
+        /// The limit, in words.
+        limit: &'static str,
+    },
+    /// A schema, regular expression or grammar that cannot be enforced.
+    #[error("{field} cannot be enforced: {}{}{reason}", of_tool(tool.as_ref()), at(path.as_ref()))]
+    Refused {
+        /// The field.
+        field: &'static str,
+        /// The tool whose schema it is.
+        tool: Option<String>,
+        /// The place in the schema: a URI fragment with a JSON pointer, as `$ref` has it.
+        path: Option<String>,
+        /// The whole reason.
+        reason: String,
+    },
+    /// The build cannot enforce anything.
+    #[error("{field} needs a build with the cargo feature `tools`")]
+    NotBuilt {
+        /// The field.
+        field: &'static str,
+    },
+    /// The vocabulary cannot be used for masks.
+    #[error("the model's vocabulary cannot be constrained: {reason}")]
+    Vocabulary {
+        /// Why.
+        reason: String,
+    },
+    /// The reply ended before it was whole, most often for want of tokens.
+    #[error(
+        "the reply ended ({}) after {tokens} tokens, before what it must hold was complete",
+        finish_reason.as_str()
+    )]
+    Unfinished {
+        /// Why it ended.
+        finish_reason: FinishReason,
+        /// Tokens generated.
+        tokens: u32,
+    },
+    /// No mask could be computed, as when a grammar needs more work for a token than is allowed.
+    #[error("the constraint failed after {tokens} tokens: {reason}")]
+    Failed {
+        /// Tokens generated.
+        tokens: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The model gives no allowed token a chance.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// A call that was written cannot be read.
+    #[error(transparent)]
+    Call(#[from] ToolParseError),
+}
+
+fn of_tool(tool: Option<&String>) -> String {
+    tool.map_or_else(String::new, |tool| format!("tool {tool:?}: "))
+}
+
+fn at(path: Option<&String>) -> String {
+    path.map_or_else(String::new, |path| format!("{path}: "))
+}
+
+impl ConstraintError {
+    /// What cannot be enforced.
+    pub fn refused(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused {
+            field,
+            tool: None,
+            path: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// Names the place in the schema.
+    #[cfg(feature = "tools")]
+    pub(crate) fn at(mut self, place: String) -> Self {
+        if let Self::Refused { path, .. } = &mut self {
+            *path = Some(place);
+        }
+        self
+    }
+
+    /// Names the tool whose schema is refused.
+    #[must_use]
+    pub fn of_tool(mut self, name: &str) -> Self {
+        if let Self::Refused { tool, .. } = &mut self {
+            *tool = Some(name.to_owned());
+        }
+        self
+    }
+
+    /// Returns a short constant label for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Limit { .. } => "constraint_limit",
+            Self::Refused { .. } => "constraint_refused",
+            Self::NotBuilt { .. } => "constraint_not_built",
+            Self::Vocabulary { .. } => "constraint_vocabulary",
+            Self::Unfinished { .. } => "constraint_unfinished",
+            Self::Failed { .. } => "constraint_failed",
+            Self::Sampling(_) => "constraint_sampling",
+            Self::Call(error) => error.kind(),
+        }
+    }
+}

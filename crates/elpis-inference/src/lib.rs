@@ -1,0 +1,50 @@
+//! What goes into a model and what comes out, without a model: chat messages and templates,
+//! sampling, and the way from token bytes to text.
+//!
+//! Everything here is pure: no clock, no files, no threads. The date is a value
+//! ([`CivilDateTime`]), randomness is a seed. One exception: a [`Vocabulary`] compiles grammars,
+//! which may come from anyone, on threads of their own and within a time limit.
+
+#![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod chat_format;
+mod chat_template;
+mod constraint;
+mod conversation;
+mod finish;
+mod message;
+mod sampling;
+mod schema;
+mod text;
+mod tools;
+
+pub use chat_format::{ChatFormat, ChatFormatError};
+pub use chat_template::{
+    ArgumentsForm, ChatTemplate, CivilDateTime, ControlTexts, MAX_RENDERED_BYTES,
+    MAX_TEMPLATE_BYTES, MarkedText, PromptText, RenderOptions, SpecialTokens, TemplateCapabilities,
+    TemplateError,
+};
+#[doc(hidden)]
+pub use constraint::check_tools;
+pub use constraint::{
+    ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
+    MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary,
+};
+pub use conversation::Conversation;
+#[doc(hidden)]
+pub use conversation::{least_that_fits, turn_starts, without_oldest};
+pub use finish::FinishReason;
+pub use message::{ChatMessage, MessageError, Role, validate_messages};
+pub use sampling::{
+    MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy, masked,
+};
+pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
+pub use tools::{
+    ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
+    MAX_TOOL_NAME, MAX_TOOLS, Preface, ToolChoice, ToolDefinition, ToolError, ToolEvent,
+    ToolFormat, ToolParseError, ToolParser, ToolSet,
+};

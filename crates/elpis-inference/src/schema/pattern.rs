@@ -1,0 +1,400 @@
+//! Patterns of JSON Schema: regular expressions of ECMA-262, searched for in a text.
+
+mod parse;
+
+use self::parse::{Look, Node, parse};
+use super::regex::Regex;
+
+/// Most repetitions that are written out one by one, where a look-around stands in them.
+const MAX_UNROLLED: u32 = 16;
+
+/// Where in the text a part of a pattern stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// At the beginning.
+    Here,
+    /// Perhaps there, if what stands before it is empty.
+    Perhaps,
+    Behind,
+}
+
+/// The texts that a pattern is found in.
+///
+/// # Errors
+/// Why it cannot be enforced.
+pub(crate) fn pattern(source: &str) -> Result<Regex, String> {
+    let ways = parse(source)?;
+    let all = |start| {
+        let ways = ways.iter().map(|way| sequence(way, &Regex::any(), start));
+        ways.collect::<Result<Vec<_>, _>>().map(Regex::alt)
+    };
+    let first = all(Start::Here)?;
+    let later = all(Start::Behind)?;
+    if first == later {
+        return Ok(Regex::concat([Regex::any(), first]));
+    }
+    let some = Regex::of_length(1, None);
+    Ok(Regex::alt([first, Regex::concat([some, later])]))
+}
+
+/// Texts that begin with a sequence and go on like `rest`, up to their end.
+fn sequence(nodes: &[Node], rest: &Regex, start: Start) -> Result<Regex, String> {
+    let mut starts = Vec::with_capacity(nodes.len());
+    let mut at = start;
+    for node in nodes {
+        starts.push(at);
+        at = behind(node, at);
+    }
+    let late = |(node, at): (&Node, &Start)| matches!(node, Node::Start) && *at == Start::Behind;
+    if nodes.iter().zip(&starts).any(late) {
+        return Ok(Regex::Nothing);
+    }
+    let mut rest = rest.clone();
+    for (place, node) in nodes.iter().enumerate().rev() {
+        if let Node::Look(Look::Behind(negative), inner) = node {
+            return behind_of(&nodes[..place], *negative, inner, &rest, start);
+        }
+        rest = one(node, rest, starts[place])?;
+    }
+    Ok(rest)
+}
+
+/// Where the text stands behind a part.
+fn behind(node: &Node, at: Start) -> Start {
+    match node {
+        Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => at,
+        node if at == Start::Behind || !can_be_empty(node) => Start::Behind,
+        _ => Start::Perhaps,
+    }
+}
+
+fn can_be_empty(node: &Node) -> bool {
+    match node {
+        Node::Class(_) => false,
+        Node::Group(ways) => ways.iter().any(|way| way.iter().all(can_be_empty)),
+        Node::Repeat(inner, least, _) => *least == 0 || can_be_empty(inner),
+        Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => true,
+    }
+}
+
+/// Whether something in it looks at what stands around it.
+fn looks(node: &Node) -> bool {
+    match node {
+        Node::Class(_) => false,
+        Node::Group(ways) => ways.iter().flatten().any(looks),
+        Node::Repeat(inner, ..) => looks(inner),
+        Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => true,
+    }
+}
+
+fn one(node: &Node, rest: Regex, start: Start) -> Result<Regex, String> {
+    if !looks(node) {
+        return Ok(Regex::concat([simple(node), rest]));
+    }
+    match node {
+        Node::Class(_) => Ok(rest),
+        Node::Group(ways) => {
+            let ways = ways.iter().map(|way| sequence(way, &rest, start));
+            ways.collect::<Result<Vec<_>, _>>().map(Regex::alt)
+        }
+        Node::Repeat(inner, least, most) => repeated(inner, *least, *most, &rest, start),
+        Node::Look(Look::Ahead(negative), ways) => {
+            let ways = ways.iter().map(|way| sequence(way, &Regex::any(), start));
+            let ahead = ways.collect::<Result<Vec<_>, _>>().map(Regex::alt)?;
+            let ahead = if *negative { ahead.not() } else { ahead };
+            Ok(Regex::and([ahead, rest]))
+        }
+        Node::Look(Look::Behind(_), _) => {
+            Err("a look-behind stands where its beginning is not known".to_owned())
+        }
+        Node::Start => match start {
+            Start::Here => Ok(rest),
+            Start::Behind => Ok(Regex::Nothing),
+            Start::Perhaps => Err("a ^ stands behind something that may be empty".to_owned()),
+        },
+        Node::End if rest.is_nullable() => Ok(Regex::Empty),
+        Node::End => Ok(Regex::Nothing),
+        Node::Boundary(letter) => Err(format!("\\{letter} is not supported")),
+    }
+}
+
+/// An expression that looks at nothing around it.
+fn simple(node: &Node) -> Regex {
+    match node {
+        Node::Class(class) if class.ranges().is_empty() => Regex::Nothing,
+        Node::Class(class) => Regex::Class(class.clone()),
+        Node::Group(ways) => {
+            Regex::alt(ways.iter().map(|way| Regex::concat(way.iter().map(simple))))
+        }
+        Node::Repeat(inner, least, most) => simple(inner).repeated(*least, *most),
+        Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => Regex::Empty,
+    }
+}
+
+/// A repetition of something that looks around.
+fn repeated(
+    inner: &Node,
+    least: u32,
+    most: Option<u32>,
+    rest: &Regex,
+    start: Start,
+) -> Result<Regex, String> {
+    // Nothing but looking around: once is as good as often.
+    if can_be_empty(inner) && !consumes(inner) {
+        let once = one(inner, rest.clone(), start)?;
+        return Ok(if least == 0 { rest.clone() } else { once });
+    }
+    if *rest == Regex::Empty
+        && let Some(way) = tempered(inner, least, most)?
+    {
+        return Ok(way);
+    }
+    let unbounded = || {
+        format!(
+            "a look-around stands in a repetition without a bound of at most {MAX_UNROLLED}, and \
+             not alone before one character at the end of the pattern"
+        )
+    };
+    let most = match most {
+        // What follows takes everything, so that no more than the least is needed.
+        _ if rest.is_any() && least <= MAX_UNROLLED => least,
+        Some(most) if most <= MAX_UNROLLED => most,
+        _ => return Err(unbounded()),
+    };
+    let later = if start == Start::Here && can_be_empty(inner) {
+        Start::Perhaps
+    } else if start == Start::Here {
+        Start::Behind
+    } else {
+        start
+    };
+    let mut all = rest.clone();
+    for at in (0..most).rev() {
+        let start = if at == 0 { start } else { later };
+        let more = one(inner, all, start)?;
+        all = if at >= least {
+            Regex::alt([rest.clone(), more])
+        } else {
+            more
+        };
+    }
+    Ok(all)
+}
+
+fn has_start(node: &Node) -> bool {
+    match node {
+        Node::Start => true,
+        Node::Group(ways) | Node::Look(_, ways) => ways.iter().flatten().any(has_start),
+        Node::Repeat(inner, ..) => has_start(inner),
+        Node::Class(_) | Node::End | Node::Boundary(_) => false,
+    }
+}
+
+fn consumes(node: &Node) -> bool {
+    match node {
+        Node::Class(_) => true,
+        Node::Group(ways) => ways.iter().flatten().any(consumes),
+        Node::Repeat(inner, ..) => consumes(inner),
+        Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => false,
+    }
+}
+
+/// `(?:(?!a)b)*` up to the end of the text, for a `b` of one character: no place before the end
+/// begins with an `a`.
+fn tempered(inner: &Node, least: u32, most: Option<u32>) -> Result<Option<Regex>, String> {
+    let Node::Group(ways) = inner else {
+        return Ok(None);
+    };
+    let [way] = ways.as_slice() else {
+        return Ok(None);
+    };
+    let Some((Node::Class(class), looks)) = way.split_last() else {
+        return Ok(None);
+    };
+    let mut all = vec![simple(&Node::Class(class.clone())).repeated(least, most)];
+    for look in looks {
+        let Node::Look(Look::Ahead(negative), ways) = look else {
+            return Ok(None);
+        };
+        if ways.iter().flatten().any(has_start) {
+            return Ok(None);
+        }
+        let ways = ways
+            .iter()
+            .map(|way| sequence(way, &Regex::any(), Start::Behind));
+        let ahead = ways.collect::<Result<Vec<_>, _>>().map(Regex::alt)?;
+        let bad = if *negative { ahead } else { ahead.not() };
+        let bad = Regex::and([bad, Regex::of_length(1, None)]);
+        all.push(Regex::concat([Regex::any(), bad]).not());
+    }
+    Ok(Some(Regex::and(all)))
+}
+
+/// A look-behind with what stands before it, which must not look ahead, unless the text ends
+/// there.
+fn behind_of(
+    before: &[Node],
+    negative: bool,
+    inner: &[Vec<Node>],
+    rest: &Regex,
+    start: Start,
+) -> Result<Regex, String> {
+    if inner.iter().flatten().any(looks) {
+        return Err("a look-behind has another look-around in it".to_owned());
+    }
+    let inner = Regex::alt(
+        inner
+            .iter()
+            .map(|way| Regex::concat(way.iter().map(simple))),
+    );
+    let ending = Regex::concat([Regex::any(), inner]);
+    let ending = if negative { ending.not() } else { ending };
+    if start != Start::Here {
+        return Err("a look-behind stands in a pattern that does not begin with ^".to_owned());
+    }
+    if *rest == Regex::Empty {
+        let before = sequence(before, &Regex::Empty, start)?;
+        return Ok(Regex::and([before, ending]));
+    }
+    let zero = |node: &&Node| !matches!(node, Node::Start);
+    if before.iter().filter(zero).any(looks) {
+        return Err("a look-behind stands behind another look-around".to_owned());
+    }
+    let before = sequence(before, &Regex::Empty, start)?;
+    Ok(Regex::concat([Regex::and([before, ending]), rest.clone()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::language::Language;
+
+    /// Whether a pattern is found in a text.
+    fn finds(source: &str, text: &str) -> bool {
+        let regex = pattern(source).unwrap_or_else(|reason| panic!("{source}: {reason}"));
+        Language::new(&regex).unwrap().has(text)
+    }
+
+    #[test]
+    fn patterns_are_searched_for_as_ecma_script_does() {
+        for (source, found, others) in [
+            ("b", &["b", "abc", "é\nb"][..], &["", "a"][..]),
+            ("^a", &["a", "ab"], &["ba", ""]),
+            ("a$", &["a", "ba"], &["ab", "a\n"]),
+            ("^$", &[""], &["a", "\n"]),
+            ("^a|b$", &["ax", "xb"], &["xa", "bx"]),
+            ("(^a|b)c", &["ac", "xbc"], &["xac"]),
+            ("a^b", &[], &["ab", "a\nb"]),
+            ("^[\\w.-]+$", &["a_9.-"], &["é", ""]),
+            (
+                "^\\d{2,3}$",
+                &["12", "123"],
+                &["1", "1234", "\u{661}\u{662}"],
+            ),
+            ("^\\s\\S$", &["\u{a0}x", "\u{feff}x"], &["xx"]),
+            ("^.$", &["a", "🚄"], &["\n", "\u{2028}", "ab"]),
+            ("^[^]$", &["\n"], &[""]),
+            ("^a[]?$", &["a"], &["ab"]),
+            ("^\\u00e9\\u{1F684}\\x41\\cJ$", &["é🚄A\n"], &["é🚄A"]),
+            ("^\\uD83D\\uDE84$", &["🚄"], &["x"]),
+            ("^(?<y>\\d)(?P<m>\\d)(?:-)$", &["12-"], &["1-"]),
+            ("^\\/\\-\\_\\@\\'\\\"\\#$", &["/-_@'\"#"], &[""]),
+            ("^[\\]\\[\\-a\\b]$", &["]", "[", "-", "a", "\u{8}"], &["b"]),
+            ("^[a-c-]$", &["a", "-", "c"], &["d"]),
+            ("^[\\w-]$", &["-", "w"], &["."]),
+            ("^\\p{Lu}\\p{Script=Greek}\\PL$", &["Éα1"], &["éα1"]),
+            ("^(?i)straße|b$", &["STRAßE", "xB"], &["strasse"]),
+            ("^(?i:a)a$", &["Aa"], &["AA"]),
+            ("^a*?b+?$", &["b", "aabb"], &["a"]),
+            ("^a{2}{$", &["aa{"], &["a{"]),
+            ("^{a}$", &["{a}"], &[""]),
+            ("^x{,3}$", &["x{,3}"], &["xx"]),
+            ("\\Aa\\Z", &["a"], &["ab"]),
+            ("^(a|)$", &["a", ""], &["b"]),
+        ] {
+            for text in found {
+                assert!(finds(source, text), "{source} {text:?}");
+            }
+            for text in others {
+                assert!(!finds(source, text), "{source} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn look_arounds_are_applied() {
+        for (source, found, others) in [
+            (
+                "^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$",
+                &["1", "-1.5", "+.5", "007", "0."][..],
+                &["", "-", ".", "+.", "1.2.3"][..],
+            ),
+            (
+                "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\\-]*\\.)+[A-Za-z]{2,}$",
+                &["a.b@c.de", "o'k+x@a-b.c.org"],
+                &[".a@b.de", "a..b@c.de", "a.@b.de", "a@b", "a@b.c"],
+            ),
+            (
+                "^(?=.*[A-Z])(?=.*\\d).{4,}$",
+                &["aB3x", "1Axx"],
+                &["abcd", "AB1", "ABCD"],
+            ),
+            ("^(?!admin$)\\w+$", &["administrator", "x"], &["admin", ""]),
+            ("^((?!--)[a-z-])+$", &["a-b", "-"], &["a--b", "--", ""]),
+            ("^(?:(?!foo).)*$", &["", "fo", "barfo"], &["foo", "xfoox"]),
+            ("^(?:(?=[ab])[a-z])*$", &["", "abba"], &["abc"]),
+            ("a(?!b)", &["a", "ac", "abac"], &["ab", ""]),
+            ("a(?=b)", &["ab", "xab"], &["a", "ac"]),
+            ("^a(?:(?!x)[a-z]){2}z", &["abcz", "abczz"], &["axbz", "abz"]),
+            (
+                "^(?!-)[a-z-]{1,5}(?<!-)$",
+                &["a-b", "a"],
+                &["-a", "a-", "-"],
+            ),
+            ("^a(?<=a)b$", &["ab"], &["b"]),
+            ("^[ab](?<!b)c", &["ac", "acx"], &["bc"]),
+            ("(?!)", &[], &["", "a"]),
+            ("^(?:(?!a))*b", &["b"], &["ab"]),
+            ("^(?:a|(?=b)b)c$", &["ac", "bc"], &["cc"]),
+            ("^(?!.*(.)x$)", &["a", "x"], &["ax"]),
+            ("^(?!(?!a))", &["a", "ab"], &["b", ""]),
+        ] {
+            for text in found {
+                assert!(finds(source, text), "{source} {text:?}");
+            }
+            for text in others {
+                assert!(!finds(source, text), "{source} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_or_cannot_be_enforced_is_told() {
+        for (source, words) in [
+            ("(", "group"),
+            (")", ")"),
+            ("[a", "class"),
+            ("[b-a]", "range"),
+            ("*a", "repeat"),
+            ("a**", "repeat"),
+            ("a{3,2}", "{3,2}"),
+            ("(a)\\1", "reference"),
+            ("\\k<n>", "reference"),
+            ("(?>a)", "(?>"),
+            ("\\bword", "\\b"),
+            ("(?m)^a", "flag"),
+            ("a\\", "\\"),
+            ("\\q", "\\q"),
+            ("\\x4", "\\x"),
+            ("\\p{Nothing}", "Nothing"),
+            ("(?:(?!ab)[a-z]+)*$", "repetition"),
+            ("(?<=a)b", "look-behind"),
+            ("a*^b", "^"),
+        ] {
+            let reason = pattern(source).unwrap_err();
+            assert!(reason.contains(words), "{source}: {reason}");
+        }
+        let deep = format!("{}a{}", "(".repeat(100), ")".repeat(100));
+        assert!(pattern(&deep).unwrap_err().contains("64"));
+    }
+}

@@ -1,0 +1,281 @@
+//! Why a file is refused.
+
+use thiserror::Error;
+
+use crate::vector::{MAX_LAYERS, VectorError};
+use elpis_files::cursor::CursorError;
+use elpis_files::gguf::GgufError;
+use elpis_files::lfs::LfsPointer;
+
+/// Refusal of a file, or of a vector that a format cannot hold.
+///
+/// Names from the file are cut, and shown without control characters.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The bytes end before what the header declares.
+    #[error("{what} at byte {offset} needs {needed} bytes, {available} are left")]
+    Truncated {
+        /// What was being read.
+        what: &'static str,
+        /// Where it starts.
+        offset: usize,
+        /// How many bytes it needs.
+        needed: u64,
+        /// How many bytes there are.
+        available: usize,
+    },
+    /// The structure is broken.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// The part that is broken.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A count or size is above what a steering vector can need.
+    #[error("{what} is {value}, must be at most {limit}")]
+    LimitExceeded {
+        /// The count or size.
+        what: &'static str,
+        /// What the file declares.
+        value: u64,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// The file stands in its repository for one that was never fetched.
+    #[error("it is {}", LfsPointer { size: *size })]
+    LfsPointer {
+        /// The size of the file itself, in bytes, if the pointer tells it.
+        size: Option<u64>,
+    },
+    /// A tensor's element type is not one of f16, bf16, f32, f64.
+    #[error("tensor {tensor:?} has type {dtype}, must be f16, bf16, f32 or f64")]
+    UnsupportedType {
+        /// The tensor's name.
+        tensor: String,
+        /// The type as the format calls it.
+        dtype: String,
+    },
+    /// A tensor has a shape that says no vector.
+    #[error("tensor {tensor:?} has shape {shape:?}, must be {expected}")]
+    Shape {
+        /// The tensor's name.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<u64>,
+        /// What is read.
+        expected: &'static str,
+    },
+    /// One of several tensors has a name without a layer.
+    #[error(
+        "tensor {tensor:?} names no layer below {MAX_LAYERS}, \
+         must be layer.N, layers.N, direction.N or N"
+    )]
+    NotALayer {
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A name tells a layer in a way that cannot be used.
+    #[error("{tensor:?} tells no clear layer: {reason}; name it layer.N")]
+    UnclearLayer {
+        /// The name.
+        tensor: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Two tensors stand for one layer.
+    #[error("layer {layer} stands twice")]
+    DuplicateLayer {
+        /// The layer.
+        layer: usize,
+    },
+    /// The file declares other layers than its tensors name.
+    #[error("the file declares layers {declared}, its tensors are for {told}")]
+    LayerConflict {
+        /// Those of `layer` or `layers`.
+        declared: String,
+        /// Those of the tensors.
+        told: String,
+    },
+    /// The file declares another number of layers than there are rows.
+    #[error("the file declares {layers} layers for {rows} rows, must be one for each")]
+    LayerCount {
+        /// How many it declares.
+        layers: usize,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// A number that a file declares does not hold for its tensors.
+    #[error("{key} is {size}, the tensors have shape {shape:?}")]
+    DeclaredSize {
+        /// Its key.
+        key: String,
+        /// What it declares.
+        size: i64,
+        /// The shape of the first tensor.
+        shape: Vec<u64>,
+    },
+    /// A file with vectors for several emotions stands where one vector is needed.
+    #[error("it is a pack of {} emotions ({}), one vector is needed", emotions.len(), few(emotions))]
+    Pack {
+        /// Their names.
+        emotions: Vec<String>,
+    },
+    /// A pack names another number of emotions than it has vectors.
+    #[error(
+        "the pack names {emotions} emotions for vectors of shape {shape:?}, must be one for each"
+    )]
+    EmotionCount {
+        /// How many names there are.
+        emotions: usize,
+        /// The shape of the vectors, the emotions first.
+        shape: Vec<u64>,
+    },
+    /// A pack's emotion has a name that no emotion can have.
+    #[error("the pack's emotion {name:?} must be 1 to 64 of a-z, 0-9, _ and -")]
+    EmotionName {
+        /// The name.
+        name: String,
+    },
+    /// A pack names an emotion twice.
+    #[error("the pack has emotion {emotion:?} twice")]
+    DuplicateEmotion {
+        /// The emotion.
+        emotion: String,
+    },
+    /// A tensor of a pack is none of the emotions that it names.
+    #[error("tensor {tensor:?} is none of the pack's emotions")]
+    NotAnEmotion {
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A format that needs a layer for each row cannot hold a vector without layers.
+    #[error("the vector names no layers, a GGUF control vector needs them")]
+    NoLayer,
+    /// A `.npy` file is one array: it has no names for layers.
+    #[error("a .npy file has no names for the vector's layers")]
+    NoNames,
+    /// The file holds no tensor.
+    #[error("there is no tensor in the file")]
+    NoTensors,
+    /// A pickle names a Python object that is not needed for numeric arrays.
+    #[error("refused global '{global}'")]
+    RefusedGlobal {
+        /// `module.name`.
+        global: String,
+    },
+    /// A pickle uses an instruction that is not needed for numeric arrays.
+    #[error("refused pickle instruction {opcode} at byte {offset}")]
+    RefusedOpcode {
+        /// The instruction, by name where it has one here, else in hexadecimal.
+        opcode: String,
+        /// Where it stands in the pickle.
+        offset: usize,
+    },
+    /// A pickle's value is not a tensor.
+    #[error("refused entry {entry:?}: {found}, must be a tensor")]
+    RefusedEntry {
+        /// The key in the dict, or `the file` for the whole.
+        entry: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A `.pt` file from before the zip format, or a plain pickle.
+    #[error(
+        "not a zip archive but a legacy or plain pickle; load it with the program that wrote it \
+         and save it again with torch.save of PyTorch 1.6 or later"
+    )]
+    LegacyPickle,
+    /// A GGUF file holds something else.
+    #[error("general.architecture is {architecture:?}, must be \"controlvector\"")]
+    NotAControlVector {
+        /// What the file says; empty if it says nothing.
+        architecture: String,
+    },
+    /// The rows are not a steering vector.
+    #[error(transparent)]
+    Vector(#[from] VectorError),
+}
+
+impl FormatError {
+    /// Stable label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } => "truncated",
+            Self::Malformed { .. } => "malformed",
+            Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::LfsPointer { .. } => "lfs_pointer",
+            Self::UnsupportedType { .. } => "unsupported_type",
+            Self::Shape { .. } => "shape",
+            Self::NotALayer { .. } => "not_a_layer",
+            Self::UnclearLayer { .. } => "unclear_layer",
+            Self::DuplicateLayer { .. } => "duplicate_layer",
+            Self::LayerConflict { .. } => "layer_conflict",
+            Self::LayerCount { .. } => "layer_count",
+            Self::DeclaredSize { .. } => "declared_size",
+            Self::Pack { .. } => "pack",
+            Self::EmotionCount { .. } => "emotion_count",
+            Self::EmotionName { .. } => "emotion_name",
+            Self::DuplicateEmotion { .. } => "duplicate_emotion",
+            Self::NotAnEmotion { .. } => "not_an_emotion",
+            Self::NoLayer => "no_layer",
+            Self::NoNames => "no_names",
+            Self::NoTensors => "no_tensors",
+            Self::RefusedGlobal { .. } => "refused_global",
+            Self::RefusedOpcode { .. } => "refused_opcode",
+            Self::RefusedEntry { .. } => "refused_entry",
+            Self::LegacyPickle => "legacy_pickle",
+            Self::NotAControlVector { .. } => "not_a_control_vector",
+            Self::Vector(source) => source.kind(),
+        }
+    }
+
+    pub(super) fn malformed(what: &'static str, reason: impl Into<String>) -> Self {
+        Self::Malformed {
+            what,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<CursorError> for FormatError {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Truncated {
+                what,
+                offset,
+                needed,
+                available,
+            } => Self::Truncated {
+                what,
+                offset,
+                needed,
+                available,
+            },
+            CursorError::NotUtf8 { what } => Self::malformed(what, "text is not UTF-8"),
+        }
+    }
+}
+
+impl From<GgufError> for FormatError {
+    fn from(error: GgufError) -> Self {
+        match error {
+            GgufError::Truncated(error) => error.into(),
+            GgufError::LimitExceeded { what, value, limit } => {
+                Self::LimitExceeded { what, value, limit }
+            }
+            other => Self::malformed("the GGUF header", other.to_string()),
+        }
+    }
+}
+
+/// The first of many names.
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let mut few = names.get(..SHOWN).unwrap_or(names).join(", ");
+    if names.len() > SHOWN {
+        few.push_str(", …");
+    }
+    few
+}

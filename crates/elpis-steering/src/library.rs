@@ -1,0 +1,462 @@
+//! An immutable set of steering vectors, validated against one model.
+
+mod assigned;
+mod error;
+
+use std::collections::BTreeMap;
+
+pub use error::LibraryError;
+
+use assigned::{Assigned, assign};
+
+use super::format::{Told, VectorFormat};
+use super::manifest::{EmotionEntry, MANIFEST_FILE, Manifest, Place, is_base};
+use super::vector::{MAX_LAYERS, MAX_WIDTH, SteeringVector, norm};
+use elpis_emotion::{Coefficients, place_coefficients};
+
+/// Most emotions of a library.
+pub const MAX_EMOTIONS: usize = 256;
+
+/// A row whose norm, times scale and cap, is more than this many residual norms is refused.
+pub const MAX_RESIDUAL_MULTIPLE: f64 = 8.0;
+
+/// A file of a steering folder, read by someone else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibraryFile {
+    /// Name without a folder, such as `calm.safetensors`.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// The model that a library is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LibraryContext {
+    /// Number of decoder layers.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub n_embd: usize,
+    /// Where a bare vector goes when the manifest does not say.
+    pub default_layer: Option<usize>,
+    /// Median Euclidean norm of the residual stream at the output of each layer, if measured;
+    /// without the last layer if that one cannot be steered.
+    pub residual_norms: Option<Vec<f32>>,
+    /// Why no layer can be steered, if so.
+    pub unsteerable: Option<String>,
+}
+
+impl LibraryContext {
+    /// A model without a default layer and without measured norms.
+    pub fn new(n_layers: usize, n_embd: usize) -> Self {
+        Self {
+            n_layers,
+            n_embd,
+            default_layer: None,
+            residual_norms: None,
+            unsteerable: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), LibraryError> {
+        let refuse = |field, value: String, limit: String| {
+            Err(LibraryError::Context {
+                field,
+                value,
+                limit,
+            })
+        };
+        if self.n_layers > MAX_LAYERS {
+            return refuse(
+                "n_layers",
+                self.n_layers.to_string(),
+                format!("at most {MAX_LAYERS}"),
+            );
+        }
+        if self.n_embd == 0 || self.n_embd > MAX_WIDTH {
+            return refuse(
+                "n_embd",
+                self.n_embd.to_string(),
+                format!("from 1 to {MAX_WIDTH}"),
+            );
+        }
+        let Some(norms) = &self.residual_norms else {
+            return Ok(());
+        };
+        let but_last = self.n_layers.saturating_sub(1);
+        if norms.len() != but_last && norms.len() != self.n_layers {
+            return refuse(
+                "residual_norms",
+                format!("{} values", norms.len()),
+                format!("one for each of the {} layers", self.n_layers),
+            );
+        }
+        match norms.iter().find(|&&n| !(n > 0.0 && n.is_finite())) {
+            Some(norm) => refuse(
+                "residual_norms",
+                norm.to_string(),
+                "finite and above 0".to_owned(),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn residual(&self, layer: usize) -> Option<f32> {
+        self.residual_norms.as_ref()?.get(layer).copied()
+    }
+
+    /// The first layer that cannot be steered.
+    fn limit(&self) -> usize {
+        self.residual_norms.as_ref().map_or(self.n_layers, Vec::len)
+    }
+}
+
+/// One layer of a loaded emotion.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerInfo {
+    /// The layer, from 0.
+    pub layer: usize,
+    /// Euclidean norm of scale × row, without the cap.
+    pub norm: f64,
+    /// `norm` over the residual stream's norm at this layer, if that is known.
+    pub residual_fraction: Option<f64>,
+}
+
+/// A loaded emotion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmotionInfo {
+    /// Its name.
+    pub name: String,
+    /// The file that it was read from.
+    pub file: String,
+    /// Where it stands; `None` for one of the base emotions, whose places are fixed.
+    pub place: Option<Place>,
+    /// Factor on its coefficient.
+    pub cap: f64,
+    /// Its layers, ascending.
+    pub layers: Vec<LayerInfo>,
+    /// The architecture that the file says it was made for.
+    pub model_hint: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Emotion {
+    pub(super) info: EmotionInfo,
+    /// cap × scale.
+    pub(super) gain: f64,
+    pub(super) vector: SteeringVector,
+}
+
+/// An immutable set of steering vectors for one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SteeringLibrary {
+    version: String,
+    /// Sorted by name.
+    pub(super) emotions: Vec<Emotion>,
+    residual_norms: Option<Vec<f32>>,
+}
+
+impl SteeringLibrary {
+    /// A library without emotions, whose blends are all `None`.
+    pub fn empty() -> Self {
+        Self {
+            version: version(&[], None),
+            emotions: Vec::new(),
+            residual_norms: None,
+        }
+    }
+
+    /// Builds a library from the files of a folder, in any order.
+    ///
+    /// A file with the extension of a [`VectorFormat`] is the vector of the emotion that its stem
+    /// names (`calm.pt`, or with the layer `calm_layer-10.pt`), or a pack of the emotions that it
+    /// names itself, unless [`MANIFEST_FILE`] maps it to others. Other files, and names that begin
+    /// with a dot, are ignored. Without vectors the library is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`LibraryError`], which names the file and the reason: a file that cannot be parsed, a
+    /// width other than `n_embd`, a layer that the model does not have or that names tell
+    /// differently, a matrix whose rows are neither the model's layers nor its hidden states, a row
+    /// above [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion
+    /// without a place, a manifest that names a file that is not there, any vector for a model that
+    /// cannot be steered.
+    pub fn build(files: Vec<LibraryFile>, context: &LibraryContext) -> Result<Self, LibraryError> {
+        context.check()?;
+        let mut files: Vec<LibraryFile> = files.into_iter().filter(is_relevant).collect();
+        files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        for pair in files.windows(2) {
+            if let [a, b] = pair
+                && a.name == b.name
+            {
+                return Err(LibraryError::DuplicateFile {
+                    file: a.name.clone(),
+                });
+            }
+        }
+
+        let manifest = match files.iter().find(|file| file.name == MANIFEST_FILE) {
+            Some(file) => manifest(file)?,
+            None => Manifest::default(),
+        };
+        if let (Some(reason), Some(file)) = (
+            &context.unsteerable,
+            files.iter().find(|file| vector_name(&file.name).is_some()),
+        ) {
+            return Err(LibraryError::Unsteerable {
+                file: file.name.clone(),
+                reason: reason.clone(),
+            });
+        }
+        let emotions = assign(&files, &manifest)?
+            .into_iter()
+            .map(|(name, assigned)| load(name, assigned, &manifest, context))
+            .collect::<Result<Vec<_>, _>>()?;
+        if files.is_empty() {
+            return Ok(Self::empty());
+        }
+        Ok(Self {
+            version: version(&files, Some(context)),
+            emotions,
+            residual_norms: context.residual_norms.clone(),
+        })
+    }
+
+    /// Sixteen hexadecimal digits of a hash over the names and contents of the files that count
+    /// and over the model's description; the order of the files does not matter.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Iterates over the loaded emotions by name.
+    pub fn emotions(&self) -> impl ExactSizeIterator<Item = &EmotionInfo> {
+        self.emotions.iter().map(|emotion| &emotion.info)
+    }
+
+    /// A loaded emotion.
+    pub fn emotion(&self, name: &str) -> Option<&EmotionInfo> {
+        self.index(name)
+            .and_then(|index| self.emotions.get(index))
+            .map(|emotion| &emotion.info)
+    }
+
+    /// Whether no emotion is loaded.
+    pub fn is_empty(&self) -> bool {
+        self.emotions.is_empty()
+    }
+
+    /// The coefficients of a state: the bilinear ones of the four emotions, and where the library
+    /// has emotions with places of their own, those blended in ([`place_coefficients`]).
+    pub fn coefficients(&self, valence: f64, arousal: f64, strength: f64) -> Coefficients {
+        place_coefficients(valence, arousal, strength, self.custom_places())
+            .unwrap_or_else(|_| Coefficients::bilinear(valence, arousal, strength))
+    }
+
+    /// Iterates over the custom emotions as (name, valence, arousal).
+    pub fn custom_places(&self) -> impl Iterator<Item = (&str, f64, f64)> {
+        self.emotions().filter_map(|info| {
+            info.place
+                .map(|place| (info.name.as_str(), place.valence, place.arousal))
+        })
+    }
+
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.emotions
+            .binary_search_by(|emotion| emotion.info.name.as_str().cmp(name))
+            .ok()
+    }
+
+    pub(super) fn residual(&self, layer: usize) -> Option<f32> {
+        self.residual_norms.as_ref()?.get(layer).copied()
+    }
+}
+
+impl Default for SteeringLibrary {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// Stem and format of a vector's file name.
+fn vector_name(name: &str) -> Option<(&str, VectorFormat)> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    if name.starts_with('.') {
+        return None;
+    }
+    Some((stem, VectorFormat::from_extension(extension)?))
+}
+
+fn is_relevant(file: &LibraryFile) -> bool {
+    file.name == MANIFEST_FILE || vector_name(&file.name).is_some()
+}
+
+fn manifest(file: &LibraryFile) -> Result<Manifest, LibraryError> {
+    Manifest::parse(&file.bytes).map_err(|source| LibraryError::Manifest {
+        file: file.name.clone(),
+        source,
+    })
+}
+
+fn load(
+    name: String,
+    assigned: Assigned<'_>,
+    manifest: &Manifest,
+    context: &LibraryContext,
+) -> Result<Emotion, LibraryError> {
+    let default = EmotionEntry::default();
+    let entry = manifest.emotions.get(&name).unwrap_or(&default);
+    let file = assigned.file;
+    if entry.place.is_none() && !is_base(&name) {
+        return Err(LibraryError::NoPlace {
+            file: file.name.clone(),
+            emotion: name,
+        });
+    }
+    if assigned.vector.width() != context.n_embd {
+        return Err(LibraryError::Width {
+            file: file.name.clone(),
+            width: assigned.vector.width(),
+            n_embd: context.n_embd,
+        });
+    }
+    let vector = place(assigned, manifest, context)?;
+    let gain = entry.cap * manifest.scale;
+    let mut layers = Vec::new();
+    for (layer, row) in vector.rows() {
+        let layer = layer.unwrap_or_default();
+        layers.push(check_row(file, layer, row, entry, manifest, context)?);
+    }
+    Ok(Emotion {
+        info: EmotionInfo {
+            name,
+            file: file.name.clone(),
+            place: entry.place,
+            cap: entry.cap,
+            layers,
+            model_hint: vector.model_hint().map(str::to_owned),
+        },
+        gain,
+        vector,
+    })
+}
+
+/// Gives rows their layers: those that their names tell, then those of the manifest, which also
+/// selects among named ones. The two may not disagree.
+fn place(
+    assigned: Assigned<'_>,
+    manifest: &Manifest,
+    context: &LibraryContext,
+) -> Result<SteeringVector, LibraryError> {
+    let file = &assigned.file.name;
+    let invalid = |source| LibraryError::Vector {
+        file: file.clone(),
+        source,
+    };
+    let vector = assigned
+        .vector
+        .for_layers(context.n_layers)
+        .map_err(invalid)?;
+    let told = match assigned.told {
+        Told::Layer(layer) => Some(layer),
+        Told::Unclear(reason) if vector.is_bare() => {
+            return Err(LibraryError::UnclearLayer {
+                file: file.clone(),
+                reason,
+            });
+        }
+        Told::Unclear(_) | Told::Nothing => None,
+    };
+    let selected = match (&manifest.layers, told) {
+        (Some(layers), _) => layers.clone(),
+        (None, _) if !vector.is_bare() => vector.layers().collect(),
+        (None, Some(layer)) => vec![layer],
+        (None, None) => match context.default_layer {
+            Some(layer) => vec![layer],
+            None => return Err(LibraryError::NoLayer { file: file.clone() }),
+        },
+    };
+    if let Some(told) = told.filter(|told| selected != [*told]) {
+        return Err(LibraryError::LayerConflict {
+            file: file.clone(),
+            told,
+            layers: selected,
+        });
+    }
+    if manifest.layers.is_none() && !vector.is_bare() {
+        return Ok(vector);
+    }
+    let rows = selected
+        .into_iter()
+        .map(|layer| {
+            let row = vector.row(layer).ok_or_else(|| LibraryError::MissingRow {
+                file: file.clone(),
+                layer,
+            })?;
+            Ok((layer, row.to_vec()))
+        })
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    SteeringVector::layered(rows)
+        .map(|placed| placed.described(vector.model_hint().map(str::to_owned), None))
+        .map_err(invalid)
+}
+
+fn check_row(
+    file: &LibraryFile,
+    layer: usize,
+    row: &[f32],
+    entry: &EmotionEntry,
+    manifest: &Manifest,
+    context: &LibraryContext,
+) -> Result<LayerInfo, LibraryError> {
+    let limit = context.limit();
+    if layer >= limit {
+        return Err(LibraryError::LayerOutOfRange {
+            file: file.name.clone(),
+            layer,
+            limit,
+        });
+    }
+    let scaled = norm(row) * manifest.scale;
+    let residual = context.residual(layer);
+    if let Some(residual) = residual {
+        let limit = MAX_RESIDUAL_MULTIPLE * f64::from(residual);
+        let norm = scaled * entry.cap;
+        if norm > limit {
+            return Err(LibraryError::TooStrong {
+                file: file.name.clone(),
+                layer,
+                norm,
+                limit,
+                residual,
+            });
+        }
+    }
+    Ok(LayerInfo {
+        layer,
+        norm: scaled,
+        residual_fraction: residual.map(|residual| scaled / f64::from(residual)),
+    })
+}
+
+/// Every part with its length before it, so that no two inputs give the same bytes.
+fn version(files: &[LibraryFile], context: Option<&LibraryContext>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(&(files.len() as u64).to_le_bytes());
+    for file in files {
+        part(file.name.as_bytes());
+        part(&file.bytes);
+    }
+    if let Some(context) = context {
+        part(b"context");
+        part(&(context.n_layers as u64).to_le_bytes());
+        part(&(context.n_embd as u64).to_le_bytes());
+        let default = context.default_layer.map(|layer| layer as u64);
+        part(&default.map_or_else(Vec::new, |layer| layer.to_le_bytes().to_vec()));
+        let norms = context.residual_norms.iter().flatten();
+        part(&norms.flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    hasher.finalize().to_hex().chars().take(16).collect()
+}

@@ -1,0 +1,165 @@
+//! Who owns a file.
+//!
+//! The owner holds a lock on `<file>.lock`, which keeps out whoever comes by the
+//! same name. Where a file may have other names, by links, or the lock may be
+//! removed under its holder, the owner also holds a lock on the database itself.
+//! SQLite's own locks there are POSIX record locks, which a process loses as soon
+//! as it closes any descriptor of the file. So all stores of a process share one
+//! descriptor, which stays open until the last of them is closed.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use super::faults::Faults;
+use crate::StoreError;
+
+/// A store's part in a file; to be dropped after its connections.
+#[derive(Debug)]
+pub(super) struct Claim {
+    #[cfg(unix)]
+    _inside: inside::Claim,
+    _beside: Option<File>,
+}
+
+impl Claim {
+    /// Uses a file that may belong to another.
+    pub(super) fn read(
+        #[cfg_attr(not(unix), expect(unused_variables))] path: &Path,
+        #[cfg_attr(not(unix), expect(unused_variables))] faults: &Faults,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            #[cfg(unix)]
+            _inside: inside::Claim::read(path, faults)?,
+            _beside: None,
+        })
+    }
+
+    /// Owns a file, which is made if it is not there.
+    pub(super) fn own(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut beside = real.into_os_string();
+        beside.push(".lock");
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true);
+        let beside = options.open(beside).map_err(|error| faults.io(&error))?;
+        lock(&beside, faults)?;
+        Ok(Self {
+            #[cfg(unix)]
+            _inside: inside::Claim::own(path, faults)?,
+            _beside: Some(beside),
+        })
+    }
+}
+
+fn lock(file: &File, faults: &Faults) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(faults.in_use()),
+        Err(TryLockError::Error(error)) => Err(faults.io(&error)),
+    }
+}
+
+#[cfg(unix)]
+mod inside {
+    use std::collections::BTreeMap;
+    use std::fs::{File, Metadata};
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::{Faults, Path, StoreError, lock};
+
+    /// Device and inode.
+    type Key = (u64, u64);
+
+    /// What the stores of this process have of a file.
+    #[derive(Debug, Default)]
+    struct Shared {
+        users: usize,
+        is_owned: bool,
+        file: Option<File>,
+    }
+
+    static FILES: Mutex<BTreeMap<Key, Shared>> = Mutex::new(BTreeMap::new());
+
+    fn files() -> MutexGuard<'static, BTreeMap<Key, Shared>> {
+        FILES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(file: &Metadata) -> Key {
+        (file.dev(), file.ino())
+    }
+
+    /// A store's part in a database.
+    #[derive(Debug)]
+    pub(in super::super) struct Claim {
+        key: Key,
+        is_owner: bool,
+    }
+
+    impl Claim {
+        /// Uses a file that may belong to another.
+        pub(in super::super) fn read(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
+            let found = std::fs::metadata(path).map_err(|error| faults.io(&error))?;
+            let key = key(&found);
+            files().entry(key).or_default().users += 1;
+            let is_owner = false;
+            Ok(Self { key, is_owner })
+        }
+
+        /// Owns a file, which is made if it is not there.
+        pub(in super::super) fn own(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
+            let mut files = files();
+            let known = std::fs::metadata(path).ok().map(|found| key(&found));
+            let open = known
+                .and_then(|key| files.get(&key))
+                .is_some_and(|shared| shared.file.is_some());
+            let opened = if open {
+                None
+            } else {
+                let mut options = File::options();
+                let options = options.create(true).truncate(false).read(true).write(true);
+                Some(options.open(path).map_err(|error| faults.io(&error))?)
+            };
+            let key = match &opened {
+                Some(file) => key(&file.metadata().map_err(|error| faults.io(&error))?),
+                None => known.unwrap_or_default(),
+            };
+            let shared = files.entry(key).or_default();
+            if shared.file.is_none() {
+                shared.file = opened;
+            }
+            let locked = match &shared.file {
+                _ if shared.is_owned => Err(faults.in_use()),
+                Some(file) => lock(file, faults),
+                None => Ok(()),
+            };
+            shared.users += 1;
+            shared.is_owned |= locked.is_ok();
+            drop(files);
+            // Dropped where it was not locked.
+            let is_owner = locked.is_ok();
+            let claim = Self { key, is_owner };
+            locked.map(|()| claim)
+        }
+    }
+
+    impl Drop for Claim {
+        fn drop(&mut self) {
+            let mut files = files();
+            let Some(shared) = files.get_mut(&self.key) else {
+                return;
+            };
+            shared.users -= 1;
+            if self.is_owner {
+                shared.is_owned = false;
+                if let Some(file) = &shared.file {
+                    // A file that cannot be unlocked is when it is closed.
+                    let _ = file.unlock();
+                }
+            }
+            if shared.users == 0 {
+                files.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! How sessions are rows.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::faults::Faults;
+use super::seal::{Chain, Hash, seal};
+use crate::{FoundSession, SessionChange, StoreError, StoredSession};
+use elpis_emotion::SessionId;
+use elpis_emotion::{
+    EmotionConfig, EmotionTracker, EmotionalState, JournalEntry, MoodRecord, TrackerState,
+};
+
+/// The columns of a session, as [`SessionRow::read`] reads them.
+pub(super) const COLUMNS: &str =
+    "session.id, name, entries, state, session.config, json, chain, seal";
+
+/// Settings that were read, by their row, with their text.
+pub(super) type Configs = HashMap<i64, (String, Arc<EmotionConfig>)>;
+
+/// A session's row, read and not believed.
+pub(super) struct SessionRow<'a> {
+    pub(super) id: i64,
+    pub(super) name: &'a str,
+    pub(super) entries: u64,
+    state: &'a str,
+    config: i64,
+    config_json: &'a str,
+    chain: &'a [u8],
+    seal: &'a [u8],
+}
+
+impl<'a> SessionRow<'a> {
+    pub(super) fn read(row: &'a Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            name: row.get_ref(1)?.as_str()?,
+            entries: row.get(2)?,
+            state: row.get_ref(3)?.as_str()?,
+            config: row.get(4)?,
+            config_json: row.get_ref(5)?.as_str()?,
+            chain: row.get_ref(6)?.as_blob()?,
+            seal: row.get_ref(7)?.as_blob()?,
+        })
+    }
+
+    /// The chain that the row gives, if the row is as it was written.
+    pub(super) fn sealed_chain(&self, faults: &Faults) -> Result<Hash, StoreError> {
+        let chain = Chain::from_bytes(self.chain).map(|chain| *chain.as_bytes());
+        chain
+            .filter(|chain| {
+                let kept = seal(self.name, self.entries, chain, self.state, self.config_json);
+                kept == self.seal
+            })
+            .ok_or_else(|| faults.session(self.name, "its row is not as it was written"))
+    }
+
+    /// The state, without a look at the seal.
+    pub(super) fn tracker(
+        &self,
+        configs: &mut Configs,
+        faults: &Faults,
+    ) -> Result<EmotionTracker, StoreError> {
+        let damaged = |error: &dyn std::error::Error| faults.session(self.name, &error.to_string());
+        let known = configs.get(&self.config);
+        let config = if let Some((_, config)) = known.filter(|(text, _)| text == self.config_json) {
+            Arc::clone(config)
+        } else {
+            let config = serde_json::from_str(self.config_json);
+            let config: Arc<EmotionConfig> = config.map_err(|error| damaged(&error))?;
+            let text = self.config_json.to_owned();
+            configs.insert(self.config, (text, Arc::clone(&config)));
+            config
+        };
+        let state: TrackerState =
+            serde_json::from_str(self.state).map_err(|error| damaged(&error))?;
+        EmotionTracker::restore(config, state).map_err(|error| damaged(&error))
+    }
+
+    /// The session as it is kept, its seal checked.
+    pub(super) fn stored(
+        &self,
+        configs: &mut Configs,
+        faults: &Faults,
+    ) -> Result<StoredSession, StoreError> {
+        self.sealed_chain(faults)?;
+        Ok(StoredSession {
+            tracker: self.tracker(configs, faults)?,
+            entries: self.entries,
+        })
+    }
+}
+
+/// An error of a column that holds something else than it must; of the store otherwise.
+pub(super) fn column_fault(session: &str, error: &rusqlite::Error, faults: &Faults) -> StoreError {
+    match error {
+        rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) => faults.session(session, &error.to_string()),
+        error => faults.sqlite(error),
+    }
+}
+
+/// Reads a session's journal entry by entry, and compares it with its chain.
+///
+/// `visit` gets the entries as long as it returns `true`; only a journal that was read to its end is compared.
+pub(super) fn read_journal(
+    connection: &Connection,
+    session: &SessionRow<'_>,
+    chain: &Hash,
+    faults: &Faults,
+    visit: &mut dyn FnMut(f64, &str) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let damaged = |reason: &str| faults.session(session.name, reason);
+    let fault = |error: rusqlite::Error| column_fault(session.name, &error, faults);
+    let mut select = connection
+        .prepare_cached("SELECT number, at, what FROM journal WHERE session = ?1 ORDER BY number")
+        .map_err(fault)?;
+    let mut rows = select.query([session.id]).map_err(fault)?;
+    let mut found = Chain::new(session.name);
+    let mut expected = 0_u64;
+    while let Some(row) = rows.next().map_err(fault)? {
+        let number: u64 = row.get(0).map_err(fault)?;
+        if number != expected {
+            return Err(damaged(&format!(
+                "entry {expected} of its journal is missing"
+            )));
+        }
+        let at: f64 = row.get(1).map_err(fault)?;
+        let what = match row.get_ref(2).map_err(fault)? {
+            ValueRef::Text(text) => std::str::from_utf8(text)
+                .map_err(|error| damaged(&format!("entry {number} of its journal: {error}")))?,
+            _ => {
+                return Err(damaged(&format!(
+                    "entry {number} of its journal is no text"
+                )));
+            }
+        };
+        found.add(at, what);
+        if !visit(at, what)? {
+            return Ok(());
+        }
+        expected += 1;
+    }
+    if expected != session.entries {
+        let entries = session.entries;
+        return Err(damaged(&format!(
+            "its journal ends after {expected} of {entries} entries"
+        )));
+    }
+    if found.as_bytes() != chain {
+        return Err(damaged("its journal is not the one that was written"));
+    }
+    Ok(())
+}
+
+/// Reads how every session feels at a time, some in each transaction.
+pub(super) fn read_moods(
+    connection: &mut Connection,
+    configs: &mut Configs,
+    now: f64,
+    faults: &Faults,
+    visit: &mut dyn FnMut(FoundSession<EmotionalState>) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    const AT_ONCE: usize = 10_000;
+    let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
+    let mut last = i64::MIN;
+    loop {
+        let transaction = connection.transaction().map_err(sqlite)?;
+        let mut select = transaction
+            .prepare_cached(&format!(
+                "SELECT id, name, entries, state, config FROM session WHERE id > ?1 ORDER BY id LIMIT {AT_ONCE}"
+            ))
+            .map_err(sqlite)?;
+        let mut rows = select.query([last]).map_err(sqlite)?;
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            count += 1;
+            last = row.get(0).map_err(sqlite)?;
+            let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
+            let name = name.unwrap_or("without a name");
+            let found = FoundSession {
+                name: name.to_owned(),
+                entries: row.get(2).unwrap_or_default(),
+                state: mood(&transaction, row, name, configs, now, faults),
+            };
+            if visit(found).is_break() {
+                return Ok(());
+            }
+        }
+        if count < AT_ONCE {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads how the session of a row feels at a time.
+fn mood(
+    connection: &Connection,
+    row: &Row<'_>,
+    name: &str,
+    configs: &mut Configs,
+    now: f64,
+    faults: &Faults,
+) -> Result<EmotionalState, StoreError> {
+    let fault = |error: rusqlite::Error| column_fault(name, &error, faults);
+    let damaged = |error: serde_json::Error| faults.session(name, &error.to_string());
+    let state = row.get_ref(3).map_err(fault)?;
+    let state = state
+        .as_str()
+        .map_err(|error| faults.session(name, &error.to_string()))?;
+    let mood: MoodRecord = serde_json::from_str(state).map_err(damaged)?;
+    let id: i64 = row.get(4).map_err(fault)?;
+    let config = match configs.entry(id) {
+        Entry::Occupied(known) => Arc::clone(&known.get().1),
+        Entry::Vacant(place) => {
+            let text: String = connection
+                .prepare_cached("SELECT json FROM config WHERE id = ?1")
+                .and_then(|mut select| select.query_row([id], |row| row.get(0)))
+                .map_err(|error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => {
+                        faults.session(name, "its settings are missing")
+                    }
+                    error => column_fault(name, &error, faults),
+                })?;
+            let config: Arc<EmotionConfig> = serde_json::from_str(&text).map_err(damaged)?;
+            place.insert((text, Arc::clone(&config)));
+            config
+        }
+    };
+    Ok(mood.state_at(&config, now))
+}
+
+/// A change as it will be written, and how much of the file it may touch.
+pub(super) struct Prepared<'a> {
+    change: &'a SessionChange,
+    state: String,
+    entries: Vec<(f64, String)>,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(change: &'a SessionChange, faults: &Faults) -> Result<Self, StoreError> {
+        let state = match &change.after {
+            None => String::new(),
+            Some(after) => json(&TrackerState::from(after), faults)?,
+        };
+        let text = |entry: &JournalEntry| Ok((entry.at, json(&entry.what, faults)?));
+        let entries = change.entries.iter().map(text);
+        let entries = entries.collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            change,
+            state,
+            entries,
+        })
+    }
+
+    /// Bytes of text in it.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.entries.iter().map(|(_, what)| what.len() + 16);
+        self.state.len() + entries.sum::<usize>()
+    }
+
+    /// Writes it. `config` is the row of the settings and their text.
+    pub(super) fn write(
+        &self,
+        connection: &Connection,
+        config: Option<(i64, &str)>,
+        faults: &Faults,
+    ) -> Result<(), StoreError> {
+        let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
+        let name = self.change.session.as_str();
+        if self.change.forgotten {
+            // The journal goes with it.
+            connection
+                .prepare_cached("DELETE FROM session WHERE name = ?1")
+                .and_then(|mut delete| delete.execute([name]))
+                .map_err(sqlite)?;
+        }
+        let Some((config, config_json)) = config else {
+            return Ok(());
+        };
+        let known = connection
+            .prepare_cached("SELECT id, entries, chain FROM session WHERE name = ?1")
+            .and_then(|mut select| {
+                let row = |row: &Row<'_>| {
+                    let (id, entries): (i64, u64) = (row.get(0)?, row.get(1)?);
+                    Ok((id, entries, Chain::from_bytes(row.get_ref(2)?.as_blob()?)))
+                };
+                select.query_row([name], row).optional()
+            })
+            .map_err(|error| column_fault(name, &error, faults))?;
+        let first = self.change.first;
+        let entries = first + self.entries.len() as u64;
+        let mut chain = match &known {
+            None if first == 0 => Chain::new(name),
+            Some((_, kept, Some(chain))) if *kept == first => chain.clone(),
+            Some((_, _, None)) => return Err(faults.session(name, "its row has no chain")),
+            // It was written by a transaction whose end nobody heard of.
+            Some((id, kept, _))
+                if *kept == entries && self.is_there(connection, *id, faults)? =>
+            {
+                return Ok(());
+            }
+            // Somebody else has written to it.
+            _ => return Err(faults.in_use()),
+        };
+        for (at, what) in &self.entries {
+            chain.add(*at, what);
+        }
+        let seal = seal(name, entries, chain.as_bytes(), &self.state, config_json);
+        let id = match known {
+            Some((id, ..)) => {
+                connection
+                    .prepare_cached(
+                        "UPDATE session SET entries = ?2, state = ?3, config = ?4, chain = ?5, seal = ?6
+                         WHERE id = ?1",
+                    )
+                    .and_then(|mut update| {
+                        update.execute((id, entries, &self.state, config, chain.as_bytes(), seal))
+                    })
+                    .map_err(sqlite)?;
+                id
+            }
+            None => connection
+                .prepare_cached(
+                    "INSERT INTO session (name, entries, state, config, chain, seal)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )
+                .and_then(|mut insert| {
+                    insert.insert((name, entries, &self.state, config, chain.as_bytes(), seal))
+                })
+                .map_err(sqlite)?,
+        };
+        let mut insert = connection
+            .prepare_cached(
+                "INSERT INTO journal (session, number, at, what) VALUES (?1, ?2, ?3, ?4)",
+            )
+            .map_err(sqlite)?;
+        for (number, (at, what)) in (first..).zip(&self.entries) {
+            insert.execute((id, number, at, what)).map_err(sqlite)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the last entries of the session's journal are these.
+    fn is_there(
+        &self,
+        connection: &Connection,
+        id: i64,
+        faults: &Faults,
+    ) -> Result<bool, StoreError> {
+        let fault = |error: rusqlite::Error| faults.sqlite(&error);
+        let mut select = connection
+            .prepare_cached(
+                "SELECT at, what FROM journal WHERE session = ?1 AND number >= ?2 ORDER BY number",
+            )
+            .map_err(fault)?;
+        let mut rows = select.query((id, self.change.first)).map_err(fault)?;
+        let mut own = self.entries.iter();
+        while let Some(row) = rows.next().map_err(fault)? {
+            let there = (row.get(0).map_err(fault)?, row.get(1).map_err(fault)?);
+            if own.next() != Some(&there) {
+                return Ok(false);
+            }
+        }
+        Ok(own.next().is_none())
+    }
+}
+
+/// The settings as text, and their row, which is written if it is new.
+pub(super) fn config_row(
+    connection: &Connection,
+    config: &EmotionConfig,
+    faults: &Faults,
+) -> Result<(i64, String), StoreError> {
+    let json = json(config, faults)?;
+    let row = connection
+        .prepare_cached("INSERT INTO config (json) VALUES (?1) ON CONFLICT DO NOTHING")
+        .and_then(|mut insert| insert.execute([&json]))
+        .and_then(|_| connection.prepare_cached("SELECT id FROM config WHERE json = ?1"))
+        .and_then(|mut select| select.query_row([&json], |row| row.get(0)))
+        .map_err(|error| faults.sqlite(&error))?;
+    Ok((row, json))
+}
+
+fn json(value: &impl serde::Serialize, faults: &Faults) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| faults.failed(&error.to_string()))
+}
+
+/// Reads a name as a session's.
+pub(super) fn session_id(name: &str, faults: &Faults) -> Result<SessionId, StoreError> {
+    SessionId::new(name).map_err(|error| faults.session(name, &error.to_string()))
+}
+
+/// Writes a session whose texts are whatever is given, with hashes that fit.
+pub(super) fn insert_raw(
+    connection: &Connection,
+    name: &str,
+    state: &str,
+    config: &str,
+    entries: &[&str],
+) -> rusqlite::Result<()> {
+    connection.execute("INSERT INTO config (id, json) VALUES (1, ?1)", [config])?;
+    let mut chain = Chain::new(name);
+    for (number, what) in entries.iter().enumerate() {
+        chain.add(number as f64, what);
+    }
+    let count = entries.len() as u64;
+    let seal = seal(name, count, chain.as_bytes(), state, config);
+    connection.execute(
+        "INSERT INTO session (id, name, entries, state, config, chain, seal)
+         VALUES (1, ?1, ?2, ?3, 1, ?4, ?5)",
+        (name, count, state, chain.as_bytes(), seal),
+    )?;
+    for (number, what) in entries.iter().enumerate() {
+        connection.execute(
+            "INSERT INTO journal (session, number, at, what) VALUES (1, ?1, ?2, ?3)",
+            (number as u64, number as f64, what),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! What the tests of the crates of elpis share.
+
+#![forbid(unsafe_code)]
+
+use elpis_backend::{Device, Loader};
+
+/// The GPUs to test a backend on, if `ELPIS_TEST_HARDWARE` asks for one; none: the processor.
+///
+/// # Panics
+/// If a GPU is asked for and the backend sees none.
+pub fn tested_devices(loader: &Loader) -> Vec<Device> {
+    let asked = std::env::var("ELPIS_TEST_HARDWARE").unwrap_or_else(|_| "cpu".to_owned());
+    if asked == "cpu" {
+        return Vec::new();
+    }
+    let mut devices = (loader.devices)();
+    devices.retain(|device| device.kind.is_gpu());
+    assert!(!devices.is_empty(), "{} sees no GPU", loader.kind);
+    devices
+}

@@ -1,0 +1,292 @@
+//! Replies under a vector, and their figures beside those of unsteered ones.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::{CalibrateOptions, Measured};
+use crate::capture::projection;
+use crate::generate::{Reply, loss, replies};
+use crate::quality::{repetition, spread};
+use crate::{Teller, TrainingError};
+use elpis_backend::{Backend, Token};
+use elpis_inference::SamplingParams;
+use elpis_steering::{
+    BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
+    VectorFormat, write,
+};
+
+/// Random directions; one may by chance resemble a mood.
+pub(super) const RANDOM_DRAWS: usize = 4;
+/// Least length of the replies, as a share of the unsteered ones'.
+const SHORTEST: f64 = 0.5;
+
+pub(super) struct Bench<'a> {
+    backend: &'a mut dyn Backend,
+    options: &'a CalibrateOptions,
+    prompts: Vec<Vec<Token>>,
+    pub(super) teller: Teller<'a>,
+    /// Figures of the unsteered replies.
+    pub(super) plain: Figures,
+}
+
+/// Figures of a set of replies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Figures {
+    pub(super) perplexity: f64,
+    pub(super) repetition: f64,
+    /// Mean length in tokens.
+    pub(super) length: f64,
+    empty: usize,
+}
+
+impl Figures {
+    /// Whether replies are within the bounds, beside these of unsteered ones.
+    /// Silence repeats nothing and may be likely; it is none the less a text
+    /// that suffers.
+    fn allow(&self, measured: &Measured, options: &CalibrateOptions) -> bool {
+        measured.perplexity_ratio <= options.max_perplexity_ratio
+            && measured.repetition <= self.repetition + options.max_added_repetition
+            && measured.empty <= self.empty
+            && measured.length >= SHORTEST * self.length
+    }
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        backend: &'a mut dyn Backend,
+        options: &'a CalibrateOptions,
+        prompts: Vec<Vec<Token>>,
+        teller: Teller<'a>,
+    ) -> Self {
+        Self {
+            backend,
+            options,
+            prompts,
+            teller,
+            plain: Figures::default(),
+        }
+    }
+
+    /// The replies without a vector, whose figures the others' are compared to.
+    pub(super) fn unsteered(&mut self) -> Result<Vec<Reply>, TrainingError> {
+        self.teller.begin("unsteered replies")?;
+        let replies = self.replies(None)?;
+        self.plain = self.figures(&replies)?;
+        if self.plain.empty == replies.len() {
+            return Err(TrainingError::Silent);
+        }
+        Ok(replies)
+    }
+
+    pub(super) fn replies(
+        &mut self,
+        plan: Option<&Arc<SteeringPlan>>,
+    ) -> Result<Vec<Reply>, TrainingError> {
+        let prompts = std::mem::take(&mut self.prompts);
+        let replies = self.replies_to(&prompts, plan, 0);
+        self.prompts = prompts;
+        replies
+    }
+
+    pub(super) fn replies_to(
+        &mut self,
+        prompts: &[Vec<Token>],
+        plan: Option<&Arc<SteeringPlan>>,
+        first: usize,
+    ) -> Result<Vec<Reply>, TrainingError> {
+        let limit = self.options.max_tokens.max(1);
+        let sampling = SamplingParams {
+            seed: self.options.sampling.seed.wrapping_add(first as u64),
+            ..self.options.sampling
+        };
+        let teller = &mut self.teller;
+        replies(self.backend, prompts, plan, &sampling, limit, teller)
+    }
+
+    /// The replies after a line about the mood, and no vector.
+    pub(super) fn mood_line(
+        &mut self,
+        emotion: &str,
+        prompts: &[Vec<Token>],
+        plan: &SteeringPlan,
+        plain: &[f64],
+    ) -> Result<Measured, TrainingError> {
+        self.teller
+            .begin(format!("{emotion}: a line in the prompt"))?;
+        let spoken = self.replies_to(prompts, None, 0)?;
+        let judged = self.as_if_plain(spoken);
+        self.measure(0.0, &judged, plain, plan)
+    }
+
+    /// The same replies, as if they had been given to the plain prompts.
+    fn as_if_plain(&self, replies: Vec<Reply>) -> Vec<Reply> {
+        let plain = self.prompts.iter().cloned();
+        replies
+            .into_iter()
+            .zip(plain)
+            .map(|(reply, prompt)| Reply { prompt, ..reply })
+            .collect()
+    }
+
+    /// How far each reply lies along a plan's direction.
+    pub(super) fn along(
+        &mut self,
+        replies: &[Reply],
+        plan: &SteeringPlan,
+    ) -> Result<Vec<f64>, TrainingError> {
+        let mut found = Vec::with_capacity(replies.len());
+        for reply in replies.iter().filter(|reply| !reply.tokens.is_empty()) {
+            let tokens = [&reply.prompt[..], &reply.tokens].concat();
+            found.push(projection(self.backend, &tokens, reply.prompt.len(), plan)?);
+            self.teller.look()?;
+        }
+        Ok(found)
+    }
+
+    fn figures(&mut self, replies: &[Reply]) -> Result<Figures, TrainingError> {
+        let (loss, count) = loss(self.backend, replies, &mut self.teller)?;
+        let spoken = || replies.iter().filter(|reply| !reply.tokens.is_empty());
+        let repeated: f64 = spoken().map(|reply| repetition(&reply.tokens)).sum();
+        let tokens: usize = replies.iter().map(|reply| reply.tokens.len()).sum();
+        Ok(Figures {
+            perplexity: (loss / count.max(1) as f64).exp(),
+            repetition: repeated / spoken().count().max(1) as f64,
+            length: tokens as f64 / replies.len().max(1) as f64,
+            empty: replies.len() - spoken().count(),
+        })
+    }
+
+    pub(super) fn measure(
+        &mut self,
+        strength: f64,
+        replies: &[Reply],
+        plain: &[f64],
+        plan: &SteeringPlan,
+    ) -> Result<Measured, TrainingError> {
+        let found = self.figures(replies)?;
+        let along = self.along(replies, plan)?;
+        let (mean, deviation) = spread(plain);
+        let moved = if along.is_empty() {
+            mean
+        } else {
+            spread(&along).0
+        };
+        Ok(Measured {
+            strength,
+            perplexity_ratio: found.perplexity / self.plain.perplexity,
+            repetition: found.repetition,
+            length: found.length,
+            empty: found.empty,
+            shift: (moved - mean) / deviation.max(f64::MIN_POSITIVE),
+        })
+    }
+
+    /// Whether replies stay within the bounds.
+    pub(super) fn holds(&self, measured: &Measured) -> bool {
+        self.plain.allow(measured, self.options)
+    }
+
+    /// The replies under random vectors with the norms of a plan.
+    pub(super) fn random(
+        &mut self,
+        strength: f64,
+        plan: &SteeringPlan,
+        plain: &[f64],
+        context: &LibraryContext,
+    ) -> Result<Measured, TrainingError> {
+        let prompts = self.prompts.clone();
+        let part = prompts.len().div_ceil(RANDOM_DRAWS).max(1);
+        let mut all = Vec::new();
+        for (draw, prompts) in prompts.chunks(part).enumerate() {
+            let random = random_plan(plan, draw as u64, context, self.options.blend)?;
+            all.extend(self.replies_to(prompts, random.as_ref(), draw * part)?);
+        }
+        self.measure(strength, &all, plain, plan)
+    }
+}
+
+/// A plan with the layers and norms of another and random directions.
+fn random_plan(
+    plan: &SteeringPlan,
+    seed: u64,
+    context: &LibraryContext,
+    blend: BlendOptions,
+) -> Result<Option<Arc<SteeringPlan>>, TrainingError> {
+    const NAME: &str = "calm";
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // A sum of twelve uniform numbers is close to normal.
+    let mut normal = || -> f64 {
+        let uniform = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5);
+        uniform.sum()
+    };
+    let rows = plan.layers.iter().map(|layer| {
+        let row: Vec<f64> = layer.values.iter().map(|_| normal()).collect();
+        let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let factor = f64::from(layer.norm) / norm.max(f64::MIN_POSITIVE);
+        let row = row.into_iter().map(|x| (x * factor) as f32).collect();
+        (layer.layer, row)
+    });
+    let vector = SteeringVector::layered(rows.collect()).map_err(|source| {
+        let emotion = "a random vector".to_owned();
+        TrainingError::Vector { emotion, source }
+    })?;
+    let bytes = write(VectorFormat::Safetensors, &vector).map_err(|source| {
+        let emotion = "a random vector".to_owned();
+        TrainingError::Format { emotion, source }
+    })?;
+    let file = LibraryFile {
+        name: format!("{NAME}.{}", VectorFormat::Safetensors.extension()),
+        bytes,
+    };
+    let library = SteeringLibrary::build(vec![file], context)?;
+    let coefficients = [(NAME, 1.0)].into_iter();
+    Ok(library.blend(coefficients, &blend).map(Arc::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_or_missing_replies_are_no_good_ones() {
+        let plain = Figures {
+            perplexity: 4.0,
+            repetition: 0.02,
+            length: 20.0,
+            empty: 1,
+        };
+        let good = Measured {
+            strength: 1.0,
+            perplexity_ratio: 1.0,
+            repetition: 0.0,
+            length: 10.0,
+            empty: 1,
+            shift: 2.0,
+        };
+        let options = CalibrateOptions::default();
+        assert!(plain.allow(&good, &options));
+        for bad in [
+            Measured {
+                length: 9.9,
+                ..good
+            },
+            Measured { empty: 2, ..good },
+            Measured {
+                repetition: 0.08,
+                ..good
+            },
+            Measured {
+                perplexity_ratio: 1.6,
+                ..good
+            },
+            Measured {
+                perplexity_ratio: f64::NAN,
+                ..good
+            },
+        ] {
+            assert!(!plain.allow(&bad, &options), "{bad:?}");
+        }
+    }
+}

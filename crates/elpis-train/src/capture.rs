@@ -1,0 +1,291 @@
+//! Activations of sentences before questions.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::error::TrainingError;
+use super::generate::greedy_reply;
+use elpis_backend::{Backend, BackendError, Token, Tokenizer};
+use elpis_inference::{ChatMessage, ChatTemplate, RenderOptions};
+use elpis_steering::SteeringPlan;
+
+/// Tokens of the replies that are read.
+const REPLY_TOKENS: usize = 24;
+
+/// Which tokens' activations are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadAt {
+    /// From the question to the end of the prompt: the tokens that follow the
+    /// sentence.
+    #[default]
+    UserTurn,
+    /// The last token of the prompt.
+    LastPromptToken,
+    /// A greedy reply of at most 24 tokens.
+    Reply,
+}
+
+impl ReadAt {
+    /// The names of all values.
+    pub const NAMES: [&'static str; 3] = ["user", "last", "reply"];
+
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserTurn => "user",
+            Self::LastPromptToken => "last",
+            Self::Reply => "reply",
+        }
+    }
+}
+
+impl fmt::Display for ReadAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ReadAt {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::UserTurn, Self::LastPromptToken, Self::Reply]
+            .into_iter()
+            .find(|at| at.as_str() == name)
+            .ok_or_else(|| format!("{name:?} is none of {}", Self::NAMES.join(", ")))
+    }
+}
+
+/// Mean activation of a few tokens: for each layer a row of `[n_embd]`.
+pub(super) type Activation = Vec<Vec<f32>>;
+
+/// A rendered prompt with the tokens after its sentence.
+struct Prompt {
+    tokens: Vec<Token>,
+    after: Range<usize>,
+}
+
+/// The prompts that a sentence makes before a question: as the system's line,
+/// and as the user's first. A template without a place for the first is left
+/// with the second.
+fn prompts(
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    sentence: &str,
+    question: &str,
+) -> Result<Vec<Prompt>, TrainingError> {
+    let system = vec![ChatMessage::system(sentence), ChatMessage::user(question)];
+    let user = vec![ChatMessage::user(format!("{sentence} {question}"))];
+    let mut found = Vec::new();
+    let mut refused = None;
+    for messages in [system, user] {
+        match render(template, &messages) {
+            Ok(text) => found.extend(locate(&text, tokenizer, sentence, question)?),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match (found.is_empty(), refused) {
+        (false, _) => Ok(found),
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(TrainingError::NotRendered {
+            sentence: sentence.to_owned(),
+        }),
+    }
+}
+
+/// Renders messages up to the opening of the reply.
+pub(super) fn render(
+    template: &ChatTemplate,
+    messages: &[ChatMessage],
+) -> Result<String, TrainingError> {
+    let options = RenderOptions {
+        add_generation_prompt: true,
+        ..RenderOptions::default()
+    };
+    Ok(template.render(messages, &options)?)
+}
+
+fn locate(
+    text: &str,
+    tokenizer: &dyn Tokenizer,
+    sentence: &str,
+    question: &str,
+) -> Result<Option<Prompt>, BackendError> {
+    let Some(head) = head(text, sentence, question) else {
+        return Ok(None);
+    };
+    let tokens = tokenizer.encode(text, true)?;
+    let start = tokenizer.encode(head, true)?.len().min(tokens.len());
+    Ok((start < tokens.len()).then_some(Prompt {
+        after: start..tokens.len(),
+        tokens,
+    }))
+}
+
+/// What stands before the question that follows the sentence.
+fn head<'a>(text: &'a str, sentence: &str, question: &str) -> Option<&'a str> {
+    let start = text.find(sentence)? + sentence.len();
+    let question = start + text.get(start..)?.find(question)?;
+    // A space before the question belongs to its first token.
+    Some(text.get(..question)?.trim_end_matches(' '))
+}
+
+/// Reads the activations of all layers that can be steered.
+pub(super) struct Reader<'a> {
+    backend: &'a mut dyn Backend,
+    template: &'a ChatTemplate,
+    at: ReadAt,
+    layers: Vec<usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        backend: &'a mut dyn Backend,
+        template: &'a ChatTemplate,
+        at: ReadAt,
+    ) -> Self {
+        let layers = 0..backend.facts().n_layers.saturating_sub(1);
+        Self {
+            layers: layers.collect(),
+            backend,
+            template,
+            at,
+        }
+    }
+
+    pub(super) fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+
+    /// Width of the residual stream.
+    pub(super) fn width(&self) -> usize {
+        self.backend.facts().n_embd
+    }
+
+    /// Calls `each` with one activation for each way in which the sentence
+    /// stands before the question.
+    pub(super) fn read(
+        &mut self,
+        sentence: &str,
+        question: &str,
+        mut each: impl FnMut(Activation) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        let tokenizer = self.backend.tokenizer();
+        for prompt in prompts(self.template, tokenizer.as_ref(), sentence, question)? {
+            each(self.activation(prompt)?)?;
+        }
+        Ok(())
+    }
+
+    /// The model's own count of a text's tokens.
+    pub(super) fn count(&self, text: &str) -> Result<usize, TrainingError> {
+        Ok(self.backend.tokenizer().encode(text, false)?.len())
+    }
+
+    /// Refuses a sentence before a question if the two make a prompt that does
+    /// not fit into one evaluation.
+    pub(super) fn check(
+        &self,
+        sentence: &str,
+        question: &str,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), TrainingError> {
+        let facts = self.backend.facts();
+        let reply = match self.at {
+            ReadAt::Reply => REPLY_TOKENS,
+            ReadAt::UserTurn | ReadAt::LastPromptToken => 0,
+        };
+        let limit = facts.batch_size.min(facts.context_length as usize);
+        let limit = limit.saturating_sub(reply);
+        let tokenizer = self.backend.tokenizer();
+        let prompts = prompts(self.template, tokenizer.as_ref(), sentence, question)?;
+        match prompts.iter().map(|prompt| prompt.tokens.len()).max() {
+            Some(tokens) if tokens > limit => Err(TrainingError::TooLong {
+                what: what(),
+                tokens,
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn activation(&mut self, prompt: Prompt) -> Result<Activation, TrainingError> {
+        let Prompt { mut tokens, after } = prompt;
+        let wanted = match self.at {
+            ReadAt::UserTurn => after,
+            ReadAt::LastPromptToken => tokens.len() - 1..tokens.len(),
+            ReadAt::Reply => {
+                let reply = greedy_reply(self.backend, &tokens, REPLY_TOKENS)?;
+                let start = tokens.len();
+                tokens.extend(reply);
+                // A reply that ends at once has no token of its own.
+                start.min(tokens.len() - 1)..tokens.len()
+            }
+        };
+        let stream = self.backend.residual_stream(&tokens, &self.layers)?;
+        let rows = stream.iter().map(|rows| mean(rows.get(wanted.clone())));
+        Ok(rows.collect())
+    }
+}
+
+fn mean(rows: Option<&[Vec<f32>]>) -> Vec<f32> {
+    let rows = rows.unwrap_or_default();
+    let mut sum = vec![0.0_f64; rows.first().map_or(0, Vec::len)];
+    for row in rows {
+        for (total, &x) in sum.iter_mut().zip(row) {
+            *total += f64::from(x);
+        }
+    }
+    let count = rows.len().max(1) as f64;
+    sum.into_iter()
+        .map(|total| (total / count) as f32)
+        .collect()
+}
+
+/// A mean of activations that does not keep them.
+#[derive(Debug, Default)]
+pub(super) struct Mean {
+    sum: Vec<Vec<f64>>,
+    count: usize,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, activation: &Activation) {
+        if self.count == 0 {
+            self.sum = activation.iter().map(|row| vec![0.0; row.len()]).collect();
+        }
+        let values = activation.iter().flatten();
+        for (total, &x) in self.sum.iter_mut().flatten().zip(values) {
+            *total += f64::from(x);
+        }
+        self.count += 1;
+    }
+
+    /// The mean; empty if nothing was added.
+    pub(super) fn take(self) -> Activation {
+        let count = self.count.max(1) as f64;
+        let rows = self.sum.into_iter();
+        rows.map(|row| row.into_iter().map(|x| (x / count) as f32).collect())
+            .collect()
+    }
+}
+
+/// How far a text's activations lie along a plan's direction at its first
+/// layer, in the units of the stream.
+pub(super) fn projection(
+    backend: &mut dyn Backend,
+    tokens: &[Token],
+    from: usize,
+    plan: &SteeringPlan,
+) -> Result<f64, TrainingError> {
+    let Some(layer) = plan.layers.first() else {
+        return Ok(0.0);
+    };
+    let stream = backend.residual_stream(tokens, &[layer.layer])?;
+    let row = mean(stream.first().and_then(|rows| rows.get(from..)));
+    let dot = row.iter().zip(&layer.values);
+    let dot: f64 = dot.map(|(&x, &v)| f64::from(x) * f64::from(v)).sum();
+    Ok(dot / f64::from(layer.norm))
+}

@@ -1,0 +1,111 @@
+//! Why vectors could not be made.
+
+use elpis_backend::BackendError;
+use elpis_inference::{SamplingError, TemplateError};
+use elpis_steering::contrast::ContrastError;
+use elpis_steering::{FormatError, LibraryError, VectorError};
+
+/// Why training or calibration ended without a result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// The model could not evaluate a prompt.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The chat template could not be rendered.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The activations give no direction.
+    #[error("{emotion} at layer {layer}: {source}")]
+    Contrast {
+        /// The emotion.
+        emotion: String,
+        /// The layer.
+        layer: usize,
+        /// Why.
+        source: ContrastError,
+    },
+    /// A direction is not usable as a vector.
+    #[error("{emotion}: {source}")]
+    Vector {
+        /// The emotion.
+        emotion: String,
+        /// Why.
+        source: VectorError,
+    },
+    /// A vector cannot be written in the format asked for.
+    #[error("{emotion}: {source}")]
+    Format {
+        /// The emotion.
+        emotion: String,
+        /// Why.
+        source: FormatError,
+    },
+    /// The vectors to calibrate do not fit the model.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A token could not be sampled.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// An option is outside its range.
+    #[error("{field} is {value}, but must be {limit}")]
+    Limit {
+        /// The option.
+        field: &'static str,
+        /// What was asked.
+        value: String,
+        /// What is allowed.
+        limit: String,
+    },
+    /// A prompt does not fit into one evaluation.
+    #[error(
+        "{what} makes a prompt of {tokens} tokens, but at most {limit} can be evaluated at once"
+    )]
+    TooLong {
+        /// Which sentence or question it is made of.
+        what: String,
+        /// Its tokens.
+        tokens: usize,
+        /// The batch size or the context length, less what a reply takes.
+        limit: usize,
+    },
+    /// Without any vector the model answers nothing, so nothing can be
+    /// compared.
+    #[error("the model's replies are empty without any vector")]
+    Silent,
+    /// The chat template leaves a sentence out wherever it is put.
+    #[error(
+        "the chat template shows neither system nor user messages as they are: {sentence:?} is missing"
+    )]
+    NotRendered {
+        /// The sentence.
+        sentence: String,
+    },
+    /// There is nothing to calibrate.
+    #[error("the library holds no vectors")]
+    NoVectors,
+    /// The caller ended it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl TrainingError {
+    /// A short name for metric labels.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Backend(_) => "backend",
+            Self::Template(_) => "template",
+            Self::Contrast { source, .. } => source.kind(),
+            Self::Vector { source, .. } => source.kind(),
+            Self::Format { source, .. } => source.kind(),
+            Self::Library(error) => error.kind(),
+            Self::Sampling(_) => "sampling",
+            Self::Limit { .. } => "limit",
+            Self::TooLong { .. } => "too_long",
+            Self::Silent => "silent",
+            Self::NotRendered { .. } => "not_rendered",
+            Self::NoVectors => "no_vectors",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}

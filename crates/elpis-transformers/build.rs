@@ -1,0 +1,12 @@
+//! Tells the linker where libtorch lies, so that no environment variable is needed to start what
+//! this package builds, and hands the folder on to packages that depend on this one.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    // Set by the build script of torch-sys, with the feature `libtorch` alone.
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    if let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+        println!("cargo:libtorch_lib={folder}");
+    }
+}

@@ -1,0 +1,326 @@
+//! A checkpoint that is loaded: the backend itself.
+
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+use tch::{Kind, TchError};
+
+use crate::CONFIG;
+use crate::cache::KvCache;
+use crate::checkpoint::{Checkpoint, Files};
+use crate::config::DecoderConfig;
+use crate::decoder::Decoder;
+use crate::device;
+use crate::fields::Fields;
+use crate::steering::Steering;
+use crate::step::Step;
+use crate::tokenizer::{FolderTokenizer, TextFacts};
+use crate::weights::Loader;
+
+use elpis_backend::{
+    Backend, BackendError, BackendKind, Batch, Device, LoadOptions, ModelFacts, ModelSource,
+    SequenceId, Token, Tokenizer, TorchDtype, default_threads, norms,
+};
+
+/// A Hugging Face checkpoint with its cache.
+#[derive(Debug)]
+pub struct Transformers {
+    facts: Arc<ModelFacts>,
+    tokenizer: Arc<FolderTokenizer>,
+    decoder: Decoder,
+    pub(super) cache: KvCache,
+    steering: Steering,
+    /// Of the last batch: the row of the logits for each row that asked.
+    outputs: Vec<i64>,
+    /// `[outputs, vocabulary]`.
+    logits: Vec<f32>,
+    scratch: SequenceId,
+    threads: i32,
+    /// The thread that libtorch was told the number of threads on.
+    configured: Option<ThreadId>,
+    // Weights may lie in its maps, so it has to go last.
+    _checkpoint: Option<Checkpoint>,
+}
+
+impl Transformers {
+    /// Loads a model from a folder or from the bundled bytes.
+    ///
+    /// # Errors
+    /// [`BackendError`] for a source that is no such folder, and for what it is refused for.
+    pub fn load(options: &LoadOptions) -> Result<Self, BackendError> {
+        let files = match &options.source {
+            ModelSource::Bundled => Files::bundled()?,
+            ModelSource::Folder(path) => Files::Folder(path.clone()),
+            ModelSource::File(path) => {
+                return Err(BackendError::NotAModel {
+                    path: path.clone(),
+                    expected: "Hugging Face model folder",
+                    found: "a single file".to_owned(),
+                });
+            }
+            ModelSource::Hub { repo, .. } => {
+                return Err(BackendError::NotAModel {
+                    path: repo.into(),
+                    expected: "Hugging Face model folder",
+                    found: "a hub name that was not resolved to a folder".to_owned(),
+                });
+            }
+        };
+        let value = files.json(CONFIG)?.ok_or_else(|| BackendError::NotAModel {
+            path: files.path(""),
+            expected: "Hugging Face model folder",
+            found: format!("it has no {CONFIG}"),
+        })?;
+        let path = files.path(CONFIG);
+        let fields = Fields::new(&path, &value)?;
+        let config = DecoderConfig::read(&fields)?;
+        let (tokenizer, texts) = FolderTokenizer::read(&files, &fields)?;
+        let checkpoint = Checkpoint::open(&files)?;
+        Self::assemble(options, &config, &files, checkpoint, tokenizer, texts)
+    }
+
+    fn assemble(
+        options: &LoadOptions,
+        config: &DecoderConfig,
+        files: &Files,
+        checkpoint: Checkpoint,
+        tokenizer: FolderTokenizer,
+        texts: TextFacts,
+    ) -> Result<Self, BackendError> {
+        let settings = &options.model;
+        let trained = config.context as u32;
+        let context = settings.context_length_of(trained)?;
+        let n_layers = config.layers.len();
+        let devices = device::placement(options, n_layers)?;
+        let on_gpu = devices.iter().any(|device| device.is_cuda());
+        let kind = match settings.torch_dtype {
+            TorchDtype::Auto if on_gpu => Kind::BFloat16,
+            TorchDtype::Auto | TorchDtype::Float32 => Kind::Float,
+            TorchDtype::Float16 => Kind::Half,
+            TorchDtype::Bfloat16 => Kind::BFloat16,
+        };
+        let threads = settings.n_threads.unwrap_or_else(default_threads);
+        let _no_grad = tch::no_grad_guard();
+        let mut loader = Loader::new(
+            &checkpoint,
+            kind,
+            // Weights that are read in the layout of the file are used where they are.
+            settings.mmap.unwrap_or(true),
+            settings.use_extra_bufts,
+            threads,
+        );
+        let decoder = Decoder::load(config, &mut loader, kind, &devices, context as usize)?;
+        let unused = loader.unused();
+        if !unused.is_empty() {
+            tracing::warn!(
+                model = files.name(),
+                count = unused.len(),
+                first = unused.first(),
+                "tensors of the checkpoint are not used"
+            );
+        }
+        let borrowed = loader.borrowed();
+        // Two sequences more than are evaluated: one for what the last conversation left behind, one
+        // for probes.
+        let sequences = options.n_sequences + 2;
+        let cache = KvCache::new(
+            &devices,
+            sequences as usize,
+            context as usize,
+            decoder.kv_width(),
+            kind,
+        )?;
+        let (n_params, size_bytes) = checkpoint.size();
+        let weights_digest = checkpoint.digest(files)?;
+        let batch_size = settings.batch_size.max(options.n_sequences) as usize;
+        let facts = ModelFacts {
+            name: files.name(),
+            backend: BackendKind::Transformers,
+            architecture: config.architecture.clone(),
+            description: format!(
+                "{} {:.1}M {}",
+                config.architecture,
+                n_params as f64 / 1e6,
+                kind_name(kind)
+            ),
+            n_layers,
+            n_embd: config.hidden,
+            n_vocab: config.vocab,
+            n_params,
+            size_bytes,
+            weights_digest,
+            context_trained: trained,
+            context_length: context,
+            n_sequences: options.n_sequences,
+            cache_cells: context.saturating_mul(options.n_sequences),
+            rewinds: true,
+            batch_size,
+            chat_template: texts.chat_template,
+            bos_token: texts.bos_token,
+            eos_token: texts.eos_token,
+            residual_norms: Vec::new(),
+            unsteerable: None,
+        };
+        let mut loaded = Self {
+            facts: Arc::new(facts),
+            tokenizer: Arc::new(tokenizer),
+            decoder,
+            cache,
+            steering: Steering::default(),
+            outputs: Vec::new(),
+            logits: Vec::new(),
+            scratch: sequences - 1,
+            threads: threads as i32,
+            configured: None,
+            _checkpoint: borrowed.then_some(checkpoint),
+        };
+        let norms = norms::measure(&mut loaded, n_layers)?;
+        Arc::make_mut(&mut loaded.facts).residual_norms = norms;
+        Ok(loaded)
+    }
+
+    /// libtorch keeps the number of threads for each thread that calls it.
+    fn configure_thread(&mut self) {
+        let this = std::thread::current().id();
+        if self.configured != Some(this) {
+            tch::set_num_threads(self.threads);
+            self.configured = Some(this);
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        batch: &Batch,
+        capture: &[usize],
+    ) -> Result<Vec<tch::Tensor>, BackendError> {
+        self.outputs.clear();
+        if batch.is_empty() || batch.len() > self.facts.batch_size {
+            return Err(BackendError::Limit {
+                field: "batch rows",
+                value: batch.len().to_string(),
+                limit: format!("1 to {}", self.facts.batch_size),
+            });
+        }
+        self.configure_thread();
+        let step = Step::new(batch, &self.cache, self.facts.n_vocab)?;
+        let _no_grad = tch::no_grad_guard();
+        self.steering
+            .set(batch, self.facts.n_layers, self.facts.n_embd)?;
+        let evaluated = self
+            .decoder
+            .forward(&step, &mut self.cache, &self.steering, capture)
+            .map_err(|error| native("evaluation", &error))?;
+        if let Some(logits) = evaluated.logits {
+            let count = step.outputs.len() * self.facts.n_vocab;
+            self.logits.resize(count, 0.0);
+            logits
+                .f_copy_data(&mut self.logits, count)
+                .map_err(|error| native("reading logits", &error))?;
+        }
+        for &(sequence, length) in &step.lengths {
+            self.cache.grow(sequence, length);
+        }
+        self.outputs = step.outputs;
+        Ok(evaluated.captured)
+    }
+}
+
+impl Backend for Transformers {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        &self.facts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::clone(&self.tokenizer) as Arc<dyn Tokenizer>
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.evaluate(batch, &[]).map(drop)
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        let n_vocab = self.facts.n_vocab;
+        self.outputs
+            .binary_search(&(row as i64))
+            .ok()
+            .and_then(|index| self.logits.get(index * n_vocab..(index + 1) * n_vocab))
+            .ok_or(BackendError::NoLogits { row })
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.cache.truncate(sequence, from)
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        let _no_grad = tch::no_grad_guard();
+        self.cache.share(from, to, length)
+    }
+
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        let _no_grad = tch::no_grad_guard();
+        self.cache.save(sequence, memory)
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        let _no_grad = tch::no_grad_guard();
+        self.cache.restore(sequence, length, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        norms::check(&self.facts, tokens, layers)?;
+        let mut batch = Batch::with_capacity(tokens.len());
+        batch.push(self.scratch, 0, tokens, false, None);
+        let captured = self.evaluate(&batch, layers);
+        self.cache.truncate(self.scratch, 0)?;
+        let n_embd = self.facts.n_embd;
+        captured?
+            .iter()
+            .map(|rows| {
+                let mut flat = vec![0.0_f32; rows.numel()];
+                rows.f_copy_data(&mut flat, rows.numel())
+                    .map_err(|error| native("reading activations", &error))?;
+                Ok(flat.chunks_exact(n_embd).map(<[f32]>::to_vec).collect())
+            })
+            .collect()
+    }
+}
+
+/// Lists what libtorch reports.
+pub fn devices() -> Vec<Device> {
+    device::devices()
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Half => "float16",
+        Kind::BFloat16 => "bfloat16",
+        _ => "float32",
+    }
+}
+
+/// The first line of what libtorch said; the rest is a trace of its own code.
+pub(super) fn native(call: &'static str, error: &TchError) -> BackendError {
+    let text = error.to_string();
+    BackendError::Native {
+        call,
+        reason: text.lines().next().unwrap_or_default().to_owned(),
+    }
+}

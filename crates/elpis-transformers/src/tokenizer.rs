@@ -1,0 +1,463 @@
+//! The tokenizer of a Hugging Face folder.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
+
+use super::checkpoint::Files;
+use super::fields::Fields;
+use elpis_backend::{BackendError, ControlToken, Token, Tokenizer};
+
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+/// A token that no text holds. In front of a part of a text it keeps the tokenizer from taking the
+/// part's beginning for the beginning of a text.
+const GUARD: &str = "\u{10FFFE}elpis\u{10FFFE}";
+
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
+/// Largest number of a token: some room for each is taken. The largest vocabularies have about a million tokens.
+const MAX_TOKEN: Token = (1 << 22) - 1;
+
+/// Control tokens that end a turn in the known chat formats; a folder that names
+/// one of them in its vocabulary means it, also where it forgets to say so.
+const ENDS_OF_TURN: [&str; 10] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<|end_of_text|>",
+    "<|endofturn|>",
+    "<|return|>",
+    "<EOT>",
+];
+
+/// Tokenises as `tokenizer.json` says.
+#[derive(Debug)]
+pub(super) struct FolderTokenizer {
+    /// Recognises control tokens.
+    special: HfTokenizer,
+    /// Takes them for plain text.
+    plain: HfTokenizer,
+    /// As `plain`, with [`GUARD`] as a token.
+    guarded: HfTokenizer,
+    control_tokens: Vec<ControlToken>,
+    /// Bytes of each token; those of control tokens are empty.
+    pieces: Vec<Box<[u8]>>,
+    ends: HashSet<Token>,
+    /// Stands before every text, if the model asks for it.
+    start: Option<Token>,
+}
+
+/// What the folder says of texts, beside the tokens.
+#[derive(Debug, Default)]
+pub(super) struct TextFacts {
+    pub chat_template: Option<String>,
+    pub bos_token: String,
+    pub eos_token: String,
+}
+
+impl FolderTokenizer {
+    /// Reads the tokenizer and what belongs to it.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreadable`] or [`BackendError::Checkpoint`] with the
+    /// file and field that is missing or wrong.
+    pub fn read(files: &Files, config: &Fields<'_>) -> Result<(Self, TextFacts), BackendError> {
+        let wrong = |reason: String| BackendError::Checkpoint {
+            path: files.path(TOKENIZER),
+            item: "the file".to_owned(),
+            reason,
+        };
+        let bytes = files.read(TOKENIZER)?.ok_or_else(|| {
+            wrong("is missing; older folders have to be converted by transformers".to_owned())
+        })?;
+        // The library panics on some texts that are no JSON.
+        serde_json::from_slice::<IgnoredAny>(&bytes)
+            .map_err(|error| wrong(format!("is no JSON: {error}")))?;
+        let special = caught(|| HfTokenizer::from_bytes(&bytes))
+            .map_err(|reason| wrong(format!("is no tokenizer: {reason}")))?;
+        let (special, plain, guarded) = caught(|| variants(special)).map_err(wrong)?;
+
+        let texts = read_texts(files)?;
+        let ends = ends(files, config, &special, &texts)?;
+        // The template of its post-processor tells whether a text gets a beginning.
+        let start = caught(|| special.encode_fast("", true))
+            .map_err(wrong)?
+            .get_ids()
+            .first()
+            .copied()
+            .filter(|first| {
+                !ends.contains(first) || special.token_to_id(&texts.bos_token) == Some(*first)
+            });
+        let pieces = pieces(&special).map_err(wrong)?;
+        let control_tokens = control_tokens(&special);
+        Ok((
+            Self {
+                special,
+                plain,
+                guarded,
+                control_tokens,
+                pieces,
+                ends,
+                start,
+            },
+            texts,
+        ))
+    }
+}
+
+impl Tokenizer for FolderTokenizer {
+    fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError> {
+        let tokens = self.encode_part(text, parse_special, true)?;
+        let missing = self.start.filter(|start| tokens.first() != Some(start));
+        Ok(missing.into_iter().chain(tokens).collect())
+    }
+
+    fn encode_part(
+        &self,
+        text: &str,
+        parse_special: bool,
+        first: bool,
+    ) -> Result<Vec<Token>, BackendError> {
+        if !parse_special && !first {
+            let tokens = tokens_of(&self.guarded, &format!("{GUARD}{text}"));
+            return Ok(tokens.into_iter().skip(1).collect());
+        }
+        let tokenizer = if parse_special {
+            &self.special
+        } else {
+            &self.plain
+        };
+        Ok(tokens_of(tokenizer, text))
+    }
+
+    fn control_tokens(&self) -> &[ControlToken] {
+        &self.control_tokens
+    }
+
+    fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
+        if let Some(piece) = self.pieces.get(token as usize) {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    fn is_end(&self, token: Token) -> bool {
+        self.ends.contains(&token)
+    }
+}
+
+/// The three ways in which a tokenizer is used: as [`FolderTokenizer`] has them.
+fn variants(
+    mut special: HfTokenizer,
+) -> tokenizers::Result<(HfTokenizer, HfTokenizer, HfTokenizer)> {
+    special.with_truncation(None)?;
+    special.with_padding(None);
+    let mut plain = special.clone();
+    plain.set_encode_special_tokens(true);
+    let mut guarded = plain.clone();
+    let guard = AddedToken::from(GUARD, false).normalized(false);
+    guarded.add_tokens([guard])?;
+    Ok((special, plain, guarded))
+}
+
+/// Runs a part of the library, which panics on some files.
+///
+/// # Errors
+/// The library's own, or what it panicked with.
+fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic
+            .downcast_ref::<&str>()
+            .map(|&text| text.to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "the tokenizers library panicked".to_owned())),
+    }
+}
+
+fn tokens_of(tokenizer: &HfTokenizer, text: &str) -> Vec<Token> {
+    match caught(|| tokenizer.encode_fast(text, false)) {
+        Ok(encoding) => encoding.get_ids().to_vec(),
+        Err(error) => {
+            // Happens to vocabularies without a token for the unknown alone.
+            tracing::warn!(%error, "a text could not be tokenised");
+            Vec::new()
+        }
+    }
+}
+
+/// The tokens that are recognised only where special tokens are parsed.
+fn control_tokens(tokenizer: &HfTokenizer) -> Vec<ControlToken> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let special = added
+        .into_iter()
+        .filter(|(_, token)| token.special && !token.content.is_empty());
+    let mut tokens: Vec<_> = special
+        .map(|(id, token)| ControlToken {
+            token: id,
+            text: token.content,
+            strips_left: token.lstrip,
+            strips_right: token.rstrip,
+        })
+        .collect();
+    tokens.sort_unstable_by_key(|token| token.token);
+    tokens
+}
+
+fn read_texts(files: &Files) -> Result<TextFacts, BackendError> {
+    let config = files.json(TOKENIZER_CONFIG)?.unwrap_or_default();
+    let text_of = |name: &str| match config.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(token)) => token
+            .get("content")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        _ => String::new(),
+    };
+    let own_file = files
+        .read(CHAT_TEMPLATE)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(TextFacts {
+        chat_template: own_file.or_else(|| template(config.get("chat_template")?)),
+        bos_token: text_of("bos_token"),
+        eos_token: text_of("eos_token"),
+    })
+}
+
+/// A template, or the one named `default` of several.
+fn template(value: &Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let named = value.as_array()?.iter();
+    let mut texts = named.filter_map(|entry| {
+        let name = entry.get("name").and_then(Value::as_str);
+        Some((name, entry.get("template")?.as_str()?))
+    });
+    let all: Vec<_> = texts.by_ref().collect();
+    all.iter()
+        .find(|(name, _)| *name == Some("default"))
+        .or(all.first())
+        .map(|(_, text)| (*text).to_owned())
+}
+
+/// The tokens that end a generation.
+fn ends(
+    files: &Files,
+    config: &Fields<'_>,
+    tokenizer: &HfTokenizer,
+    texts: &TextFacts,
+) -> Result<HashSet<Token>, BackendError> {
+    let mut ends = HashSet::new();
+    if let Some(generation) = files.json(GENERATION_CONFIG)? {
+        let path = files.path(GENERATION_CONFIG);
+        add_ids(&Fields::new(&path, &generation)?, &mut ends)?;
+    }
+    add_ids(config, &mut ends)?;
+    ends.extend(tokenizer.token_to_id(&texts.eos_token));
+    let added = tokenizer.get_added_tokens_decoder();
+    ends.extend(
+        added
+            .iter()
+            .filter(|(_, token)| token.special && ENDS_OF_TURN.contains(&token.content.as_str()))
+            .map(|(id, _)| *id),
+    );
+    Ok(ends)
+}
+
+/// `eos_token_id` is a number or a list of them.
+fn add_ids(fields: &Fields<'_>, ends: &mut HashSet<Token>) -> Result<(), BackendError> {
+    let Some(value) = fields.get("eos_token_id") else {
+        return Ok(());
+    };
+    let ids = value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice);
+    for id in ids {
+        let id = id
+            .as_u64()
+            .and_then(|id| Token::try_from(id).ok())
+            .ok_or_else(|| {
+                fields.error("eos_token_id", format!("holds {id}, which is no token"))
+            })?;
+        ends.insert(id);
+    }
+    Ok(())
+}
+
+/// How the vocabulary writes bytes down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Writing {
+    /// Each byte is a printable character (GPT-2).
+    ByteLevel,
+    /// A space is `▁`, other bytes may stand as `<0xNN>` (`SentencePiece`).
+    Metaspace,
+    /// As it is read.
+    Plain,
+}
+
+/// The bytes of each token.
+///
+/// # Errors
+/// Of a token beyond [`MAX_TOKEN`].
+fn pieces(tokenizer: &HfTokenizer) -> Result<Vec<Box<[u8]>>, String> {
+    let writing = writing(tokenizer);
+    let added = tokenizer.get_added_tokens_decoder();
+    let vocabulary = tokenizer.get_vocab(true).into_values();
+    let last = vocabulary.chain(added.keys().copied()).max();
+    if let Some(last) = last.filter(|last| *last > MAX_TOKEN) {
+        return Err(format!(
+            "names token {last}, and {MAX_TOKEN} is the largest"
+        ));
+    }
+    let letters = byte_letters();
+    let piece_of = (0..last.map_or(0, |last| last + 1)).map(|id| match added.get(&id) {
+        Some(token) if token.special => Box::default(),
+        Some(token) => token.content.as_bytes().into(),
+        None => tokenizer
+            .id_to_token(id)
+            .map(|text| bytes_of(&text, writing, &letters))
+            .unwrap_or_default(),
+    });
+    Ok(piece_of.collect())
+}
+
+fn writing(tokenizer: &HfTokenizer) -> Writing {
+    let decoder = tokenizer
+        .get_decoder()
+        .and_then(|decoder| serde_json::to_string(decoder).ok())
+        .unwrap_or_default();
+    if decoder.contains("\"ByteLevel\"") {
+        Writing::ByteLevel
+    } else if decoder.contains("\"Metaspace\"")
+        || decoder.contains('▁')
+        || decoder.contains("\"ByteFallback\"")
+    {
+        Writing::Metaspace
+    } else {
+        Writing::Plain
+    }
+}
+
+fn bytes_of(text: &str, writing: Writing, letters: &[char; 256]) -> Box<[u8]> {
+    match writing {
+        Writing::ByteLevel => {
+            let byte = |letter: char| letters.iter().position(|&l| l == letter);
+            let bytes: Option<Vec<u8>> = text.chars().map(|c| Some(byte(c)? as u8)).collect();
+            // A token outside the alphabet was added by hand.
+            bytes.unwrap_or_else(|| text.as_bytes().to_vec()).into()
+        }
+        Writing::Metaspace => {
+            let hex = text
+                .strip_prefix("<0x")
+                .and_then(|rest| rest.strip_suffix('>'));
+            match hex
+                .filter(|hex| hex.len() == 2)
+                .map(|hex| u8::from_str_radix(hex, 16))
+            {
+                Some(Ok(byte)) => [byte].into(),
+                _ => text.replace('▁', " ").into_bytes().into(),
+            }
+        }
+        Writing::Plain => text.as_bytes().into(),
+    }
+}
+
+/// GPT-2's alphabet: printable bytes stand for themselves, the others for the
+/// characters from U+0100 on, in their order.
+fn byte_letters() -> [char; 256] {
+    let mut letters = ['\0'; 256];
+    let mut next = 0x100;
+    for (byte, letter) in (0_u8..=255).zip(&mut letters) {
+        let printable = matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+        *letter = if printable {
+            char::from(byte)
+        } else {
+            next += 1;
+            char::from_u32(next - 1).unwrap_or_default()
+        };
+    }
+    letters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_writing_bytes_is_undone() {
+        let letters = byte_letters();
+        let bytes = |text: &str, writing| bytes_of(text, writing, &letters).into_vec();
+        assert_eq!(bytes("Ġtrain", Writing::ByteLevel), b" train");
+        assert_eq!(bytes("Ã¼Ċ", Writing::ByteLevel), "ü\n".as_bytes());
+        assert_eq!(bytes("東", Writing::ByteLevel), "東".as_bytes());
+        assert_eq!(bytes("▁train▁", Writing::Metaspace), b" train ");
+        assert_eq!(bytes("<0xE6>", Writing::Metaspace), [0xE6]);
+        assert_eq!(bytes("<0xE6", Writing::Metaspace), b"<0xE6");
+        assert_eq!(bytes("▁", Writing::Plain), "▁".as_bytes());
+    }
+
+    #[test]
+    fn hostile_files_are_refused_and_nothing_worse() {
+        let good = include_str!("../../../tests/data/checkpoints/llama/tokenizer.json");
+        let read = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(TOKENIZER), text).unwrap();
+            let files = Files::Folder(folder.path().to_owned());
+            let config = serde_json::json!({});
+            let path = files.path("config.json");
+            let fields = Fields::new(&path, &config).unwrap();
+            FolderTokenizer::read(&files, &fields).map(|_| ())
+        };
+        read(good).unwrap();
+        // The library panics on a decoder that is no JSON, and would take 16 bytes for each number below the largest.
+        let broken = good.replacen("\"Fuse\"", "}", 1);
+        let many = good.replacen(": 5", &format!(": {}", u32::MAX - 1), 1);
+        let added = good.replacen("\"id\": 0", &format!("\"id\": {}", u32::MAX - 1), 1);
+        for (text, reason) in [
+            ("", "is no JSON"),
+            (&broken, "is no JSON"),
+            ("{\"decoder\": [", "is no JSON"),
+            ("{}", "is no tokenizer"),
+            (&many, "names token 4294967294"),
+            (
+                r#"{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AA=="}}"#,
+                "is no tokenizer",
+            ),
+        ] {
+            assert_ne!(text, good);
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text:.60}: {error}");
+        }
+        // Which number an added token gets is the library's choice.
+        let _ = read(&added);
+    }
+
+    #[test]
+    fn each_byte_has_a_letter_of_its_own() {
+        let mut letters = byte_letters().to_vec();
+        letters.sort_unstable();
+        letters.dedup();
+        assert_eq!(letters.len(), 256);
+        assert!(letters.iter().all(|letter| !letter.is_control()));
+    }
+
+    #[test]
+    fn the_default_template_is_taken_of_several() {
+        let several = serde_json::json!([
+            {"name": "tool_use", "template": "T"},
+            {"name": "default", "template": "D"},
+        ]);
+        assert_eq!(template(&several).as_deref(), Some("D"));
+        assert_eq!(template(&serde_json::json!("S")).as_deref(), Some("S"));
+        assert_eq!(template(&Value::Null), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! A backend whose work is done in a process of its own.
+//!
+//! Scheduler, sampling and steering plans stay here; the worker evaluates.
+//! Evaluating a batch is one request and one reply over a socket that exists
+//! under no name; the logits lie in memory that both processes see. Whatever
+//! ends the worker ends the pending call with [`BackendError::WorkerDied`].
+
+mod child;
+mod descriptors;
+mod frame;
+mod logits;
+mod plans;
+mod protocol;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+mod wire;
+
+pub(super) use serve::serve;
+
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use child::{Process, Started};
+use frame::{Channel, invalid};
+use logits::SharedLogits;
+use plans::PlanBook;
+use protocol::{Decode, Encode, Load, Loaded, Reply, Request, WireRow, floats};
+use tokenizer::RemoteTokenizer;
+
+use elpis_backend::{
+    Backend, BackendError, Batch, DeathNotice, LoadOptions, ModelFacts, SequenceId, Token,
+    Tokenizer, WorkerOptions,
+};
+
+/// A model in another process.
+#[derive(Debug)]
+pub(super) struct ProcessBackend {
+    connection: Channel<UnixStream>,
+    process: Process,
+    bound: Option<Duration>,
+    facts: Arc<ModelFacts>,
+    tokenizer: Arc<RemoteTokenizer>,
+    plans: PlanBook,
+    logits: SharedLogits,
+    /// For each row of the last batch, its place among the logits.
+    places: Vec<Option<usize>>,
+    /// The logits of the last batch. A copy: the worker can write to the shared
+    /// memory at any time, and what is borrowed must not change.
+    copied: Vec<f32>,
+    request: Decode,
+    values: Vec<u8>,
+}
+
+impl ProcessBackend {
+    /// Starts a worker and has it load a model.
+    pub(super) fn load(
+        options: &LoadOptions,
+        worker: &WorkerOptions,
+    ) -> Result<Self, BackendError> {
+        let Started {
+            process,
+            connection,
+            texts,
+            logits,
+        } = child::start(worker)?;
+        let bound = worker.bound;
+        let life = Arc::clone(process.life());
+        let mut connection = Channel::new(connection);
+        let load = Request::Load(Box::new(Load::new(options)));
+        let loaded = connection
+            .send(&load, &[])
+            .and_then(|()| receive_loaded(&mut connection))
+            .map_err(|error| life.failed(&error, bound))??;
+        let facts = Arc::new(loaded.facts.clone());
+        let pieces = connection.take_blob();
+        let tokenizer = RemoteTokenizer::new(Arc::clone(&life), texts, bound, loaded, pieces)
+            .map_err(|error| life.failed(&error, bound))?;
+        Ok(Self {
+            connection,
+            process,
+            bound,
+            tokenizer: Arc::new(tokenizer),
+            plans: PlanBook::new(facts.n_sequences),
+            logits: SharedLogits::new(logits, facts.n_vocab),
+            places: Vec::new(),
+            copied: Vec::new(),
+            request: Decode::default(),
+            values: Vec::new(),
+            facts,
+        })
+    }
+
+    /// Asks for something that the worker does without more to say than what
+    /// is in the blob.
+    fn ask(&mut self, request: &Request, blob: &[u8]) -> Result<(), BackendError> {
+        self.process.life().check()?;
+        let reply = self
+            .connection
+            .send(request, blob)
+            .and_then(|()| self.connection.receive());
+        match reply {
+            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Failed(error)) => Err(error),
+            Ok(Reply::Loaded(_) | Reply::Loading) => {
+                Err(self.failed(&invalid("an answer to another question")))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> BackendError {
+        self.process.life().failed(error, self.bound)
+    }
+
+    /// Fills the request of a batch, and the places of its logits.
+    fn describe(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        let wanted = batch.rows().iter().filter(|row| row.logits).count();
+        // Room for every sequence at once, so that it hardly ever grows.
+        self.logits
+            .grow(wanted.max(self.facts.n_sequences as usize))
+            .map_err(|error| BackendError::Native {
+                call: "shared memory",
+                reason: error.to_string(),
+            })?;
+        self.request.plans.clear();
+        self.values.clear();
+        let plans = self
+            .plans
+            .place(batch, &mut self.request.plans, &mut self.values);
+        self.request.rows.clear();
+        let mut places = 0..wanted;
+        for (index, row) in batch.rows().iter().enumerate() {
+            let plan = batch.plan_index_of(index);
+            let place = plan.and_then(|plan| plans.get(plan as usize)).copied();
+            self.request.rows.push(WireRow::new(row, place));
+            let logits = if row.logits { places.next() } else { None };
+            self.places.push(logits);
+        }
+        self.request.room = self.logits.rows();
+        Ok(())
+    }
+}
+
+impl Backend for ProcessBackend {
+    fn facts(&self) -> &Arc<ModelFacts> {
+        &self.facts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenizer> {
+        Arc::clone(&self.tokenizer) as Arc<dyn Tokenizer>
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
+        self.places.clear();
+        let result = self.describe(batch).and_then(|()| {
+            // Lent to the request and taken back, to keep their memory.
+            let request = Request::Decode(std::mem::take(&mut self.request));
+            let values = std::mem::take(&mut self.values);
+            let result = self.ask(&request, &values);
+            if let Request::Decode(request) = request {
+                (self.request, self.values) = (request, values);
+            }
+            result
+        });
+        let wanted = self.places.iter().flatten().count();
+        if result.is_err() || !self.logits.copy_rows(wanted, &mut self.copied) {
+            self.places.clear();
+        }
+        result
+    }
+
+    fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
+        let place = self.places.get(row).copied().flatten();
+        let n_vocab = self.facts.n_vocab;
+        place
+            .and_then(|place| self.copied.chunks_exact(n_vocab.max(1)).nth(place))
+            .ok_or(BackendError::NoLogits { row })
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
+        self.ask(&Request::Truncate { sequence, from }, &[])
+    }
+
+    fn share_prefix(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), BackendError> {
+        self.ask(&Request::SharePrefix { from, to, length }, &[])
+    }
+
+    fn save_sequence(
+        &mut self,
+        sequence: SequenceId,
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>, BackendError> {
+        // What comes over a socket grows as it comes.
+        drop(memory);
+        self.ask(&Request::Save { sequence }, &[])?;
+        Ok(self.connection.take_blob())
+    }
+
+    fn restore_sequence(
+        &mut self,
+        sequence: SequenceId,
+        length: u32,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
+        self.ask(&Request::Restore { sequence, length }, bytes)
+    }
+
+    fn residual_stream(
+        &mut self,
+        tokens: &[Token],
+        layers: &[usize],
+    ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
+        let request = Request::ResidualStream {
+            tokens: tokens.to_vec(),
+            layers: layers.to_vec(),
+        };
+        self.ask(&request, &[])?;
+        let blob = self.connection.take_blob();
+        let width = self.facts.n_embd;
+        let row = width.max(1) * 4;
+        if blob.len() != layers.len() * tokens.len() * width * 4 {
+            return Err(self.failed(&invalid("activations of another size")));
+        }
+        let layers = blob.chunks_exact((row * tokens.len()).max(1));
+        Ok(layers
+            .map(|rows| {
+                rows.chunks_exact(row)
+                    .map(|row| floats(row).collect())
+                    .collect()
+            })
+            .collect())
+    }
+
+    fn on_death(&mut self, tell: DeathNotice) {
+        self.process.on_death(tell);
+    }
+}
+
+impl Drop for ProcessBackend {
+    fn drop(&mut self) {
+        // Ends the worker, which `process` then waits for.
+        let _ = self.connection.stream().shutdown(Shutdown::Both);
+    }
+}
+
+/// Waits until the model is loaded; as long as there are signs of life, for as long as it takes.
+fn receive_loaded(
+    connection: &mut Channel<UnixStream>,
+) -> io::Result<Result<Loaded, BackendError>> {
+    loop {
+        match connection.receive()? {
+            Reply::Loading => {}
+            Reply::Loaded(loaded) => return Ok(Ok(*loaded)),
+            Reply::Failed(error) => return Ok(Err(error)),
+            Reply::Done => return Err(invalid("an answer to another question")),
+        }
+    }
+}
+
+/// Reads bytes as both sides do.
+pub(super) fn read_frames(bytes: &[u8]) {
+    let from_runtime = Channel::new(bytes).receive::<Request>();
+    if let Ok(Request::Decode(decode)) = from_runtime {
+        let mut plans = plans::Plans::default();
+        let mut blob = bytes;
+        let _ = decode.plans.iter().all(|plan| plans.take(plan, &mut blob));
+    }
+    let _ = Channel::new(bytes).receive::<Encode>();
+    let _ = Channel::new(bytes).receive::<Reply>();
+}

@@ -1,0 +1,239 @@
+//! The worker's side.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use rustix::process::{Signal, getpid, kill_process};
+use rustix::stdio::{dup2_stdin, dup2_stdout};
+
+use super::descriptors;
+use super::frame::{Channel, invalid};
+use super::logits::SharedLogits;
+use super::plans::Plans;
+use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, push_floats};
+use elpis_backend::{Backend, BackendError, Batch, Loader, Token, Tokenizer, heartbeat, load_with};
+
+/// Serves the runtime that started this process until it has enough.
+pub(crate) fn serve(loaders: &[Loader]) -> ! {
+    let code = match run(loaders) {
+        Ok(()) => 0,
+        // The runtime ended while its model was still being loaded; it tells why itself.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            eprintln!(
+                "elpis: as {} is set, this process serves a model to the program that \
+                 started it, which failed: {error}",
+                crate::MARKER
+            );
+            2
+        }
+    };
+    std::process::exit(code)
+}
+
+fn run(loaders: &[Loader]) -> io::Result<()> {
+    let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    stream.write_all(&Hello::own().to_bytes())?;
+    // Nothing that the native libraries read or print meets the runtime.
+    dup2_stdin(File::open("/dev/null")?)?;
+    dup2_stdout(io::stderr())?;
+    let [texts, logits] = match descriptors::receive(&stream) {
+        // The runtime is of another build, and says so.
+        Err(error) if is_end(&error) => return Ok(()),
+        received => received?,
+    };
+    let tokenizer = Arc::<OnceLock<Arc<dyn Tokenizer>>>::default();
+    let served = Arc::clone(&tokenizer);
+    std::thread::Builder::new()
+        .name("elpis-texts".to_owned())
+        .spawn(move || serve_texts(texts, &served))?;
+    let mut connection = Channel::new(stream);
+    let Request::Load(load) = connection.receive()? else {
+        return Err(invalid("a model must be loaded first"));
+    };
+    // Who waits learns that the model is still being loaded.
+    let connection = Rc::new(RefCell::new(connection));
+    let told = Rc::clone(&connection);
+    let tell = move || {
+        // One that is gone is noticed by the thread for texts.
+        let _ = told.borrow_mut().send(&Reply::Loading, &[]);
+    };
+    let loaded = heartbeat::listening(tell, || load_model(loaders, *load));
+    let Some(mut connection) = Rc::into_inner(connection).map(RefCell::into_inner) else {
+        return Err(invalid("the connection is in use"));
+    };
+    match loaded {
+        Ok((backend, loaded, pieces)) => {
+            tokenizer.get_or_init(|| backend.tokenizer());
+            let logits = SharedLogits::new(File::from(logits), loaded.facts.n_vocab);
+            connection.send(&Reply::Loaded(Box::new(loaded)), &pieces)?;
+            let served = Worker {
+                backend,
+                logits,
+                plans: Plans::default(),
+                batch: Batch::default(),
+            };
+            served.serve(connection)
+        }
+        Err(error) => connection.send(&Reply::Failed(error), &[]),
+    }
+}
+
+type LoadedModel = (Box<dyn Backend>, Loaded, Vec<u8>);
+
+fn load_model(loaders: &[Loader], load: Load) -> Result<LoadedModel, BackendError> {
+    let backend = load_with(loaders, &load.into_options())?;
+    let facts = backend.facts().as_ref().clone();
+    let tokenizer = backend.tokenizer();
+    let vocabulary = 0..facts.n_vocab as Token;
+    let mut pieces = Vec::new();
+    let piece_ends = vocabulary.clone().map(|token| {
+        tokenizer.append_piece(token, &mut pieces);
+        pieces.len() as u32
+    });
+    let loaded = Loaded {
+        piece_ends: piece_ends.collect(),
+        end_tokens: vocabulary
+            .filter(|&token| tokenizer.is_end(token))
+            .collect(),
+        control_tokens: tokenizer.control_tokens().to_vec(),
+        facts,
+    };
+    Ok((backend, loaded, pieces))
+}
+
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// Tokenises texts, beside the batches. As it always listens, it is also the
+/// one that learns of the runtime's death in the middle of a batch.
+fn serve_texts(texts: OwnedFd, tokenizer: &OnceLock<Arc<dyn Tokenizer>>) {
+    let mut channel = Channel::new(UnixStream::from(texts));
+    while let Ok(Encode {
+        parse_special,
+        part,
+    }) = channel.receive()
+    {
+        let Some(tokenizer) = tokenizer.get() else {
+            break;
+        };
+        let text = String::from_utf8_lossy(channel.blob());
+        let tokens = match part {
+            None => tokenizer.encode(&text, parse_special),
+            Some(first) => tokenizer.encode_part(&text, parse_special, first),
+        };
+        let sent = match tokens {
+            Ok(tokens) => {
+                let bytes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
+                channel.send(&Reply::Done, &bytes)
+            }
+            Err(error) => channel.send(&Reply::Failed(error), &[]),
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    // Nobody is left to serve. Ending in order would take libraries down that
+    // another thread is in the middle of.
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
+/// A loaded model that does what it is told.
+struct Worker {
+    backend: Box<dyn Backend>,
+    logits: SharedLogits,
+    plans: Plans,
+    batch: Batch,
+}
+
+impl Worker {
+    /// Answers requests until the connection is closed.
+    fn serve(mut self, mut connection: Channel<UnixStream>) -> io::Result<()> {
+        loop {
+            let request = match connection.receive() {
+                Err(error) if is_end(&error) => return Ok(()),
+                received => received?,
+            };
+            match self.answer(request, connection.blob())? {
+                Ok(blob) => connection.send(&Reply::Done, &blob)?,
+                Err(error) => connection.send(&Reply::Failed(error), &[])?,
+            }
+        }
+    }
+
+    /// Does what is asked; the outer error means that the runtime is broken.
+    fn answer(
+        &mut self,
+        request: Request,
+        blob: &[u8],
+    ) -> io::Result<Result<Vec<u8>, BackendError>> {
+        let nothing = |()| Vec::new();
+        let backend = self.backend.as_mut();
+        Ok(match request {
+            Request::Load(_) => return Err(invalid("a model is loaded already")),
+            Request::Decode(decode) => return self.decode(&decode, blob),
+            Request::Truncate { sequence, from } => backend.truncate(sequence, from).map(nothing),
+            Request::SharePrefix { from, to, length } => {
+                backend.share_prefix(from, to, length).map(nothing)
+            }
+            Request::Save { sequence } => backend.save_sequence(sequence, Vec::new()),
+            Request::Restore { sequence, length } => backend
+                .restore_sequence(sequence, length, blob)
+                .map(nothing),
+            Request::ResidualStream { tokens, layers } => {
+                backend.residual_stream(&tokens, &layers).map(|stream| {
+                    let mut blob = Vec::new();
+                    for row in stream.iter().flatten() {
+                        push_floats(row, &mut blob);
+                    }
+                    blob
+                })
+            }
+        })
+    }
+
+    fn decode(
+        &mut self,
+        decode: &Decode,
+        mut blob: &[u8],
+    ) -> io::Result<Result<Vec<u8>, BackendError>> {
+        for plan in &decode.plans {
+            if !self.plans.take(plan, &mut blob) {
+                return Err(invalid("a steering plan is cut off"));
+            }
+        }
+        self.logits.see(decode.room)?;
+        self.batch.clear();
+        for row in &decode.rows {
+            let plan = match row.plan {
+                None => None,
+                Some(place) => {
+                    let known = self.plans.get(place);
+                    Some(known.ok_or_else(|| invalid("a steering plan is missing"))?)
+                }
+            };
+            let tokens = [row.token];
+            self.batch
+                .push(row.sequence, row.position, &tokens, row.logits, plan);
+        }
+        if let Err(error) = self.backend.decode(&self.batch) {
+            return Ok(Err(error));
+        }
+        let rows = self.batch.rows().iter().enumerate();
+        let wanted = rows.filter(|(_, row)| row.logits).map(|(index, _)| index);
+        for (place, row) in wanted.enumerate() {
+            match self.backend.logits(row) {
+                Err(error) => return Ok(Err(error)),
+                Ok(logits) if self.logits.write(place, logits) => {}
+                Ok(_) => return Err(invalid("there is no room for the logits")),
+            }
+        }
+        Ok(Ok(Vec::new()))
+    }
+}
