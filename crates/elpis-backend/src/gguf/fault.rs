@@ -10,6 +10,9 @@ use elpis_files::printable::printable_start;
 /// Longest piece of a name or value that is shown, in characters.
 const SHOWN: usize = 80;
 
+/// Longest reason that is shown, in characters.
+const MAX_REASON: usize = 300;
+
 /// Refusal of a model file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fault {
@@ -42,7 +45,11 @@ impl Fault {
     pub(super) fn of(self, path: &Path) -> BackendError {
         let path = path.to_owned();
         match self {
-            Self::Damaged(reason) => BackendError::DamagedModel { path, reason },
+            // It may hold names out of the file.
+            Self::Damaged(reason) => BackendError::DamagedModel {
+                path,
+                reason: printable_start(&reason, MAX_REASON),
+            },
             Self::Kind(kind) => BackendError::OtherKind { path, kind },
             Self::Invalid { item, value, limit } => BackendError::InvalidModel {
                 path,
@@ -71,5 +78,24 @@ pub(super) fn shown(value: &Value<'_>) -> String {
         whole => whole
             .integer()
             .map_or_else(String::new, |number| number.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_out_of_a_file_act_on_no_terminal() {
+        let name = format!("blk.0.\u{3}\u{1b}[2J\u{9b}\n{}", "x".repeat(9000));
+        for fault in [
+            Fault::Damaged(format!("tensor {name} reaches too far")),
+            Fault::invalid(&name, &name, "there"),
+            Fault::missing(&name),
+        ] {
+            let text = fault.of(Path::new("m.gguf")).to_string();
+            assert!(!text.contains(char::is_control), "{text:?}");
+            assert!(text.len() < 4096, "{} bytes", text.len());
+        }
     }
 }
