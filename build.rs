@@ -1,5 +1,5 @@
 //! Tells the linker where libtorch lies, so that no environment variable is needed to start what
-//! this package builds.
+//! this package builds, and hands the folder on to packages that depend on this one.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -7,5 +7,6 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEP_ELPIS_TRANSFORMERS_LIBTORCH_LIB");
     if let Ok(folder) = std::env::var("DEP_ELPIS_TRANSFORMERS_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+        println!("cargo:libtorch_lib={folder}");
     }
 }

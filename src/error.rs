@@ -224,7 +224,9 @@ pub enum Error {
         limit: usize,
     },
     /// An actor failed in the middle of this very call and is started again.
-    #[error("the {actor} actor failed in the middle of this; whether it counts is not known")]
+    #[error(
+        "the {actor} actor crashed while handling this call; the change may or may not have been applied"
+    )]
     Uncertain {
         /// The actor.
         actor: &'static str,
@@ -273,7 +275,8 @@ impl std::fmt::Display for Cause {
 
 impl Error {
     /// Makes the error of a part of the runtime that failed.
-    pub(crate) fn failed(part: &'static str, source: impl Into<Cause>) -> Self {
+    #[doc(hidden)]
+    pub fn failed(part: &'static str, source: impl Into<Cause>) -> Self {
         let source = source.into();
         Self::Failed { part, source }
     }

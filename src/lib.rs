@@ -65,7 +65,7 @@
 //! [`inference`] hold values and arithmetic; [`settings`], [`hub`], [`store`]
 //! and [`backend`] stand at the edges; [`scheduler`] runs many generations in
 //! one batch; [`bus`] tells what happens; [`actors`] keep it alive; [`Elpis`]
-//! and [`Session`] are what a user holds; [`soak`] tries it by load and faults.
+//! and [`Session`] are what a user holds.
 //!
 //! # Features
 //!
@@ -79,7 +79,6 @@
 //! | `sqlite` | states that outlive the process, in an SQLite file |
 //! | `prometheus` | metrics over HTTP |
 //! | `tools` | function calling and structured output |
-//! | `cli` | the `elpis` command, with `hub`, `prometheus`, `sqlite` and `tools` |
 //!
 //! # Threads
 //!
@@ -97,8 +96,6 @@ pub mod actors;
 pub mod appraisal;
 pub mod backend;
 pub mod bus;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod event;
@@ -107,7 +104,6 @@ pub mod inference;
 pub mod runtime;
 pub mod scheduler;
 pub mod settings;
-pub mod soak;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

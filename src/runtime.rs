@@ -439,7 +439,8 @@ pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Err
 }
 
 /// As [`create_backend`], and tells of the progress of a download.
-pub(crate) async fn load_backend(
+#[doc(hidden)]
+pub async fn load_backend(
     settings: &Settings,
     progress: Arc<dyn DownloadProgress>,
 ) -> Result<Box<dyn Backend>, Error> {
@@ -504,7 +505,7 @@ async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>
                 let look = AssertUnwindSafe(|| wiring.intake.retire(wiring.clock.as_ref()));
                 // One look that fails is not the end of looking.
                 if std::panic::catch_unwind(look).is_err() {
-                    tracing::error!("nobody looked at what waits");
+                    tracing::error!("queue observer failed; queued requests are not checked for timeouts");
                 }
             }
         }

@@ -75,7 +75,6 @@ pub(crate) fn describe(backend: &'static str) {
 fn features() -> String {
     let known = [
         ("bundled-model", cfg!(feature = "bundled-model")),
-        ("cli", cfg!(feature = "cli")),
         ("cuda", cfg!(feature = "cuda")),
         ("hub", cfg!(feature = "hub")),
         ("llama-cpp", cfg!(feature = "llama-cpp")),

@@ -4,16 +4,15 @@
 mod cases;
 #[path = "support/random_model.rs"]
 mod random_model;
-#[path = "support/schemas.rs"]
-mod schemas;
 
+use elpis_testkit::schemas;
 use std::time::Instant;
 
 use elpis::inference::{
     ConstraintError, Extent, GenerationOptions, ResponseFormat, SamplingParams, Vocabulary,
 };
+use elpis_testkit::schemas::Schemas;
 use random_model::{Model, is_refused, takes, vocabulary};
-use schemas::Schemas;
 use serde_json::{Value, json};
 
 #[test]

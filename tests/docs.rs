@@ -4,6 +4,8 @@
 
 #[path = "docs/crates.rs"]
 mod crates;
+#[path = "docs/faults.rs"]
+mod faults;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -176,7 +178,7 @@ fn sources(folder: &Path, text: &mut String) {
 #[test]
 fn every_test_that_stands_for_a_defence_exists() {
     let mut text = String::new();
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "crates"] {
         sources(&root().join(folder), &mut text);
     }
     let page = prose(&root().join("SECURITY.md"));

@@ -4,8 +4,6 @@
 #[path = "support/hardware.rs"]
 mod hardware;
 #[cfg(feature = "tools")]
-#[path = "support/schemas.rs"]
-mod schemas;
 mod suite;
 
 use elpis::backend::{BackendError, BackendKind, BundledModel};

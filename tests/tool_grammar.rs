@@ -2,17 +2,16 @@
 
 #[path = "support/random_model.rs"]
 mod random_model;
-#[path = "support/schemas.rs"]
-mod schemas;
 
+use elpis_testkit::schemas;
 use std::time::Instant;
 
 use elpis::inference::{
     ChatTemplate, ConstraintError, ControlToken, Extent, GenerationOptions, Grammar,
     SamplingParams, SpecialTokens, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet,
 };
+use elpis_testkit::schemas::Schemas;
 use random_model::{Model, PIECES, control, is_end, is_refused, takes, tokens, vocabulary};
-use schemas::Schemas;
 use serde_json::{Value, json};
 
 /// The calls in a reply; `None` if one has a number that no double holds.
@@ -190,11 +189,16 @@ fn grammars_take_what_a_format_writes_and_nothing_else() {
                 )),
                 qwen(&format!("f>\n{}{}", value("n", "1"), value("date", "null"))),
                 qwen(&format!("f>\n{}{}", value("text", ""), value("n", "1"))) + "\n" + &qwen("now>\n"),
+                // In any order, each once.
+                qwen(&format!("f>\n{}{}", value("n", "1"), value("text", "x"))),
+                qwen(&format!("f>\n{}{}{}", value("date", "12"), value("n", "1"), value("of", "[]"))),
             ],
             vec![
                 qwen("f>\n"),
                 qwen(&format!("f>\n{}", value("n", "\"1\""))),
-                qwen(&format!("f>\n{}{}", value("n", "1"), value("text", "x"))),
+                qwen(&format!("f>\n{}", value("text", "x"))),
+                qwen(&format!("f>\n{}{}", value("n", "1"), value("n", "1"))),
+                qwen(&format!("f>\n{}{}{}", value("text", "x"), value("n", "1"), value("text", "y"))),
                 qwen(&format!("f>\n{}{}", value("text", "1234567890123"), value("n", "1"))),
                 qwen(&format!("f>\n{}{}", value("text", "</parameter>"), value("n", "1"))),
                 qwen(&format!("f>\n{}{}", value("n", "1"), value("unit", "m"))),
@@ -282,7 +286,7 @@ fn native_replies_are_taken_and_their_templates_recognised() {
     let vocabulary = vocabulary();
     let templates = std::env::var_os("ELPIS_TEST_TEMPLATES").map(std::path::PathBuf::from);
     let mut wrong = Vec::new();
-    for line in include_str!("data/reply_cases.jsonl").lines() {
+    for line in include_str!("../tests/data/reply_cases.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let Some(template) = case["template"].as_str() else {
             continue;

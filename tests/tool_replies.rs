@@ -1,11 +1,10 @@
 //! Replies of models with tool calls, and the reading of them: whole, in pieces and broken.
 
-#[path = "support/schemas.rs"]
-mod schemas;
 #[path = "support/replies.rs"]
 mod written;
 
 use elpis::inference::{TextStream, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet};
+use elpis_testkit::schemas;
 use serde_json::{Value, json};
 use written::replies;
 

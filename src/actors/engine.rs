@@ -251,7 +251,8 @@ impl EngineState {
 
 /// The chat template in force: the settings' choice before the model's own,
 /// `ChatML` if there is neither.
-pub(crate) fn chat_template(
+#[doc(hidden)]
+pub fn chat_template(
     facts: &ModelFacts,
     chat_format: Option<&str>,
 ) -> Result<ChatTemplate, EngineFailure> {

@@ -73,7 +73,7 @@ impl Observer {
                 }
                 // One look that fails is not the end of looking.
                 looked = &mut look => if let Err(error) = looked {
-                    tracing::error!(%error, "nobody looked");
+                    tracing::error!(%error, "observer task failed; metrics are stale");
                 }
             }
         }

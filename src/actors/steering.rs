@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use burst::Burst;
 use folder::Reading;
-#[cfg(feature = "cli")]
-pub(crate) use folder::{is_library_file, read as read_folder, read_file};
+#[doc(hidden)]
+pub use folder::{is_library_file, read as read_folder, read_file};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch as channel;
 use watch::FolderWatch;
@@ -290,7 +290,8 @@ impl SteeringState {
 }
 
 /// What vectors are checked against for a model under these settings.
-pub(crate) fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> LibraryContext {
+#[doc(hidden)]
+pub fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> LibraryContext {
     let usual = ModelSettings::DEFAULT_STEERING_LAYER as usize;
     let usual = if usual + 1 < facts.n_layers {
         usual

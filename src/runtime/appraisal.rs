@@ -345,7 +345,7 @@ async fn appraised(
 }
 
 fn failed(session: &Session, source: EventSource, kind: &'static str, reason: String) {
-    tracing::warn!(session = %session.id(), source = source.as_str(), reason, "a text was not felt");
+    tracing::warn!(session = %session.id(), source = source.as_str(), reason, "appraisal failed; text ignored");
     session
         .elpis()
         .inner

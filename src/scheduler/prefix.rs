@@ -368,7 +368,7 @@ impl PrefixCache {
                     self.keep_within_memory();
                 }
                 Err(error) => {
-                    tracing::warn!(session = %entry.session, %error, "a past is not kept");
+                    tracing::warn!(session = %entry.session, %error, "KV snapshot dropped");
                 }
             }
         }

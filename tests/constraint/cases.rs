@@ -55,7 +55,7 @@ fn refused(schema: &Value) -> (String, String) {
 
 #[test]
 fn numbers_beyond_doubles_are_taken_exactly_if_they_are_valid() {
-    for line in include_str!("../data/schema_numbers.jsonl").lines() {
+    for line in include_str!("../../tests/data/schema_numbers.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let texts: Vec<&str> = case["instances"]
             .as_array()
@@ -222,7 +222,7 @@ fn numbers_of_every_spelling_are_read_to_the_digit() {
 #[test]
 fn schemas_of_servers_and_generators_are_taken() {
     let mut seen = Vec::new();
-    for line in include_str!("../data/schema_cases.jsonl").lines() {
+    for line in include_str!("../../tests/data/schema_cases.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let (schema, id) = (&case["schema"], case["id"].as_str().unwrap().to_owned());
         match id.as_str() {

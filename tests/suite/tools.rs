@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::noise;
 use super::runtime::start;
 use crate::BACKEND;
-use crate::schemas::{self, Schemas};
+use elpis_testkit::schemas::{self, Schemas};
 
 /// Threads that wait for each other are slow in the company of other tests.
 fn settings() -> Settings {

@@ -283,8 +283,8 @@ fn test_full(workspace: &mut Workspace) -> Result<()> {
 fn soak(workspace: &mut Workspace) -> Result<()> {
     let run = |seconds: &str| -> Result<Limited> {
         let mut command = workspace.cargo("run");
-        command.args(FeatureSet::Full.args(&workspace.features));
-        command.args(["--bin=elpis", "--", "soak", seconds]);
+        command.args(FeatureSet::Full.command(&workspace.features));
+        command.args(["--", "soak", seconds]);
         // Faults are its business; only what it finds is told.
         process::run_limited(command.env("ELPIS_LOG", "off"), SOAK_LIMIT, true)
     };

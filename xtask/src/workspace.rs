@@ -176,6 +176,19 @@ impl FeatureSet {
         args
     }
 
+    /// Cargo's arguments for the command with this set, as far as it has a say in it.
+    pub fn command(self, features: &[String]) -> Vec<String> {
+        const CHOSEN: [&str; 3] = ["bundled-model", "llama-cpp", "transformers"];
+        let features: Vec<_> = features
+            .iter()
+            .filter(|name| CHOSEN.contains(&name.as_str()))
+            .cloned()
+            .collect();
+        let mut args = vec!["--package=elpis-cli".to_owned(), "--bin=elpis".to_owned()];
+        args.extend(self.features(&features));
+        args
+    }
+
     /// Cargo's arguments for this set of the library's crates.
     pub fn crates(self, features: &[String]) -> Vec<String> {
         let mut args = vec!["--workspace".to_owned()];
@@ -222,26 +235,26 @@ mod tests {
     fn features_are_those_of_the_library() {
         let metadata = serde_json::json!({"packages": [
             {"name": "xtask", "features": {"other": []}},
-            {"name": "elpis", "features": {"default": ["cli"], "cli": [], "cuda": []}},
+            {"name": "elpis", "features": {"default": ["hub"], "hub": [], "cuda": []}},
         ]});
-        assert_eq!(library_features(&metadata), ["cli", "cuda"]);
+        assert_eq!(library_features(&metadata), ["hub", "cuda"]);
         assert!(library_features(&serde_json::json!({})).is_empty());
     }
 
     #[test]
     fn the_full_set_leaves_out_what_needs_a_toolkit() {
-        let features = ["cli", "cuda", "llama-cpp", "vulkan"].map(String::from);
+        let features = ["cuda", "hub", "llama-cpp", "vulkan"].map(String::from);
         let args = FeatureSet::Full.args(&features);
         assert_eq!(
             args[1..],
-            ["--no-default-features", "--features=cli,llama-cpp"]
+            ["--no-default-features", "--features=hub,llama-cpp"]
         );
         assert_eq!(FeatureSet::Default.args(&features).len(), 1);
     }
 
     #[test]
     fn backends_are_left_out_with_their_feature() {
-        let features = ["cli", "llama-cpp"].map(String::from);
+        let features = ["hub", "llama-cpp"].map(String::from);
         let left_out = |set: FeatureSet| {
             let args = set.crates(&features);
             let names = BACKENDS.map(|(package, _)| format!("--exclude={package}"));

@@ -10,11 +10,10 @@ use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, T
 /// A layer is a [`Backend`] too, so methods called on `self` are ambiguous where both traits are in
 /// scope: call those of the backend within.
 ///
-/// [`BackendFactory::map`](super::BackendFactory::map) puts one around the backend that the
-/// settings name.
+/// In the runtime `elpis`, `BackendFactory::map` puts one around the backend that the settings name.
 ///
 /// ```
-/// use elpis_backend::{Backend, BackendError, BackendFactory, BackendLayer, Batch};
+/// use elpis_backend::{Backend, BackendError, BackendLayer, Batch};
 ///
 /// /// Says how many rows each step has.
 /// struct Told(Box<dyn Backend>);
@@ -34,8 +33,9 @@ use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, T
 ///     }
 /// }
 ///
-/// let factory = BackendFactory::default().map(|inner| Box::new(Told(inner)));
-/// # drop(factory);
+/// fn told(inner: Box<dyn Backend>) -> Box<dyn Backend> {
+///     Box::new(Told(inner))
+/// }
 /// ```
 #[allow(
     clippy::missing_errors_doc,

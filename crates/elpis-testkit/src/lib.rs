@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod schemas;
+
 use elpis_backend::{Device, Loader};
 
 /// The GPUs to test a backend on, if `ELPIS_TEST_HARDWARE` asks for one; none: the processor.

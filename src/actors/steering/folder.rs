@@ -15,7 +15,7 @@ const FILE_LIMIT: u64 = 1 << 28;
 const FOLDER_LIMIT: u64 = 1 << 30;
 
 /// Whether the file belongs to a library: a vector file or the manifest.
-pub(crate) fn is_library_file(name: &str) -> bool {
+pub fn is_library_file(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|e| e.to_str());
     name == MANIFEST_FILE || extension.is_some_and(|e| VectorFormat::from_extension(e).is_some())
 }
@@ -77,7 +77,10 @@ fn identity(_: &std::fs::Metadata) -> u64 {
 }
 
 /// Reads the folder's vector files and manifest.
-pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
+///
+/// # Errors
+/// [`SteeringError`] for a folder or file that is not there, cannot be read or is too large.
+pub fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -115,7 +118,10 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
 
 /// Reads a vector file or a manifest, unless its length alone says that it is none: a sparse file
 /// of terabytes takes no room on a disk.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, SteeringError> {
+///
+/// # Errors
+/// [`SteeringError::Unreadable`], [`SteeringError::TooLarge`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>, SteeringError> {
     use std::io::Read as _;
 
     let limit = if path.file_name().is_some_and(|name| name == MANIFEST_FILE) {

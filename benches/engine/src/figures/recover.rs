@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use elpis::backend::{Backend, BackendError, BackendFactory, BackendLayer, Batch, create_backend};
 use elpis::settings::{ModelSettings, RuntimeSettings};
-use elpis::soak::{SoakOptions, soak};
 use elpis::{Elpis, Settings};
+use elpis_cli::soak::{SoakOptions, soak};
 
 use crate::engine::words;
 use crate::measure::{Outcome, Run};

@@ -92,7 +92,12 @@ impl<'a> Writer<'_, '_, 'a> {
     }
 
     /// Properties in any order, each at most once; ones that are not declared come last.
-    fn unordered(&mut self, fields: Vec<Field>, free: Option<&Symbol>, level: Level) -> Vec<Symbol> {
+    fn unordered(
+        &mut self,
+        fields: Vec<Field>,
+        free: Option<&Symbol>,
+        level: Level,
+    ) -> Vec<Symbol> {
         let comma = Symbol::Literal(self.comma(level).to_owned());
         let mut required = 0;
         let mut whole = Vec::new();

@@ -1,0 +1,182 @@
+//! A reply on its way to the screen.
+
+use std::io::{Stdout, stdout};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::live::Live;
+use super::screen::{Meter, Screen};
+use super::wrap::Wrap;
+use super::{Chat, MOST_MESSAGES};
+use crate::signal::Signal;
+use crate::{Failure, terminal, told};
+use elpis::GenerationEvent;
+use elpis::inference::{ChatMessage, GenerationReport};
+
+/// How often the mood below a reply is looked at.
+const MOOD_EVERY: Duration = Duration::from_millis(200);
+
+/// How a reply ended.
+#[derive(Debug, Default)]
+struct Ending {
+    /// The signal that stopped it.
+    signal: Option<Signal>,
+    report: Option<GenerationReport>,
+}
+
+impl Chat<'_> {
+    /// Answers the last message; Ctrl-C ends the answer alone.
+    pub(super) async fn answer(&mut self) -> Result<(), Failure> {
+        let mut chat = self.session.chat(&self.talk);
+        if let Some(most) = self.options.max_tokens {
+            chat = chat.max_tokens(most);
+        }
+        let mut reply = String::new();
+        if let Some(terminal) = &self.terminal {
+            terminal.reply_begins()?;
+        }
+        let streamed = self.stream(chat, &mut reply).await;
+        if let Some(terminal) = &self.terminal {
+            terminal.reply_ends();
+        }
+        match streamed {
+            Ok(Ending {
+                signal: None,
+                report,
+            }) => self.meter = report.and_then(|report| self.measure(&report)),
+            Ok(Ending {
+                signal: Some(Signal::Interrupt),
+                ..
+            }) if self.terminal.is_some() => {
+                self.screen.tell(" (stopped)")?;
+            }
+            Ok(Ending {
+                signal: Some(signal),
+                ..
+            }) => return Err(signal.into()),
+            Err(error) if error.is::<std::io::Error>() => return Err(error),
+            Err(error) => {
+                self.failed += 1;
+                Screen::error(&told(error.as_ref()));
+            }
+        }
+        if reply.is_empty() {
+            self.talk.pop_turn();
+            return Ok(());
+        }
+        Screen::reply("\n")?;
+        self.talk.push(ChatMessage::assistant(reply));
+        while self.talk.messages().len() > MOST_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
+        // The talk goes on where the store fails, which is told beside it.
+        if let Err(error) = self.keep().await {
+            Screen::error(&told(error.as_ref()));
+        }
+        Ok(())
+    }
+
+    /// Tells what the model no longer sees, when that grows.
+    fn tell_dropped(&mut self, dropped: usize) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.dropped, dropped) < dropped && !self.quiet {
+            let told = match dropped {
+                1 => "the oldest message no longer fits the context and was left out".to_owned(),
+                many => format!(
+                    "the oldest {many} messages no longer fit the context and were left out"
+                ),
+            };
+            self.screen.tell(&told)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, report: &GenerationReport) -> Option<Meter> {
+        let context = self.elpis.model()?.context_length;
+        let seconds = report.total_seconds - report.first_token_seconds;
+        // The first token belongs to the prompt.
+        let tokens = report.completion_tokens.saturating_sub(1);
+        let rate = if seconds > 0.0 {
+            f64::from(tokens) / seconds
+        } else {
+            0.0
+        };
+        Some(Meter {
+            tokens: report.prompt_tokens + report.completion_tokens,
+            context,
+            rate,
+        })
+    }
+
+    /// Shows a reply as it comes, on a terminal with the mood below it.
+    async fn stream(
+        &mut self,
+        chat: elpis::runtime::Chat,
+        reply: &mut String,
+    ) -> Result<Ending, Failure> {
+        let mut live = Live::new(stdout());
+        let mut wrap = Wrap::default();
+        let streamed = self.stream_above(chat, reply, &mut live, &mut wrap).await;
+        let width = self.screen.columns();
+        let rest = live
+            .text(&wrap.end(width), width.unwrap_or_default())
+            .and_then(|()| live.end());
+        // What stopped the reply says more than a terminal that is gone.
+        if matches!(streamed, Ok(Ending { signal: None, .. })) {
+            rest?;
+        }
+        streamed
+    }
+
+    async fn stream_above(
+        &mut self,
+        chat: elpis::runtime::Chat,
+        reply: &mut String,
+        live: &mut Live<Stdout>,
+        wrap: &mut Wrap,
+    ) -> Result<Ending, Failure> {
+        let mut looks = interval(MOOD_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stopped = |signal| Ending {
+            signal: Some(signal),
+            report: None,
+        };
+        let mut stream = tokio::select! {
+            stream = chat.stream() => stream?,
+            signal = self.signals.next() => return Ok(stopped(signal)),
+        };
+        // What the message has changed stands above its answer.
+        self.tell_changes()?;
+        self.tell_dropped(stream.dropped_messages())?;
+        let mut ending = Ending::default();
+        loop {
+            let width = self.screen.columns();
+            let shown = width.filter(|_| !self.quiet);
+            let event = tokio::select! {
+                event = stream.next() => event,
+                signal = self.signals.next() => return Ok(stopped(signal)),
+                _ = looks.tick() => {
+                    // A reply does not end because its mood cannot be told.
+                    if let Some(width) = shown
+                        && let Ok(mood) = self.session.state().await
+                    {
+                        let acting = self.acting(&mood);
+                        let line = self.screen.fitting(&mood, &acting, None, width);
+                        live.mood(line, width)?;
+                    }
+                    continue;
+                }
+            };
+            match event {
+                None => return Ok(ending),
+                Some(event) => match event? {
+                    GenerationEvent::Text(text) => {
+                        let lines = wrap.push(&terminal::shown(&text), width);
+                        live.text(&lines, shown.unwrap_or_default())?;
+                        reply.push_str(&text);
+                    }
+                    GenerationEvent::Finished(report) => ending.report = Some((*report).clone()),
+                    _ => {}
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What doctor warns of.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::gibibytes;
+use super::surroundings::Gpu;
+use elpis::settings::BackendKind;
+
+/// Something that works, and will not do what its user expects.
+///
+/// The name of a variant, in kebab case, is its code; its fields are the figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "code", content = "figures", rename_all = "kebab-case")]
+pub(crate) enum Warning {
+    /// A path was set to nothing, and the bundled model answers.
+    BundledInstead {
+        origin: String,
+    },
+    /// Whoever is on the way to the Hub can read the token.
+    TokenInTheClear {
+        endpoint: String,
+    },
+    /// The machine has a GPU that the backend does not see.
+    GpuNotSeen {
+        gpu: Gpu,
+        backend: BackendKind,
+        /// Whether this build has support for it.
+        built: bool,
+    },
+    /// The backend sees a GPU, and the settings keep the model off it.
+    GpuUnused {
+        device: String,
+        setting: &'static str,
+        value: String,
+        origin: String,
+    },
+    ThreadsBeyondCores {
+        threads: usize,
+        physical_cores: usize,
+        usable_processors: usize,
+    },
+    EndlessSpinning {
+        variable: &'static str,
+        value: String,
+    },
+    NoChatTemplate {
+        /// The template that is taken.
+        instead: String,
+    },
+    VectorsFolderMissing {
+        folder: PathBuf,
+    },
+    NoVectors {
+        folder: Option<PathBuf>,
+    },
+    EmotionsWithoutVector {
+        emotions: Vec<&'static str>,
+    },
+    EmotionsCappedAtZero {
+        emotions: Vec<String>,
+    },
+    SteeringOff {
+        setting: &'static str,
+        origin: String,
+    },
+    WeightsExceedMemory {
+        weights_bytes: u64,
+        available_bytes: u64,
+    },
+    MemoryShort {
+        left_bytes: u64,
+        prefix_cache_bytes: u64,
+    },
+    NoStore,
+    StoreInMemory {
+        file: PathBuf,
+    },
+    StoreOnNetwork {
+        file: PathBuf,
+    },
+    StoreNearlyFull {
+        file: PathBuf,
+        left_bytes: u64,
+        /// `disk`, or `store.max_mib`.
+        limit: &'static str,
+    },
+    ShortLivedMoods {
+        half_life_seconds: f64,
+    },
+    MetricsExposed {
+        address: String,
+    },
+    TextsTraced {
+        origin: String,
+    },
+    FixedSeed {
+        seed: u64,
+        origin: String,
+    },
+    NoWatchdog {
+        origin: String,
+    },
+    WithoutEffect {
+        setting: &'static str,
+        value: String,
+        origin: String,
+        reason: &'static str,
+    },
+}
+
+impl Warning {
+    /// What is wrong, with the figures.
+    #[expect(clippy::too_many_lines, reason = "a table of words")]
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::BundledInstead { origin } => {
+                format!("model.path is empty (from {origin}): the small bundled model answers")
+            }
+            Self::TokenInTheClear { endpoint } => format!(
+                "the token of the Hub goes to {endpoint} without encryption: whoever is on the way can read it"
+            ),
+            Self::GpuNotSeen { gpu, backend, .. } => format!(
+                "the driver of an {gpu} GPU is there, and {backend} sees no GPU: the model runs on the CPU"
+            ),
+            Self::GpuUnused {
+                device,
+                setting,
+                value,
+                origin,
+            } => format!(
+                "{device} is there, and {setting} = {value} (from {origin}) leaves it unused"
+            ),
+            Self::ThreadsBeyondCores {
+                threads,
+                physical_cores,
+                usable_processors,
+            } => format!(
+                "model.n_threads is {threads}, on {physical_cores} physical cores of which the process may \
+                 use {usable_processors}: threads wait for each other"
+            ),
+            Self::EndlessSpinning { variable, value } => format!(
+                "{variable}={value} keeps waiting threads busy: another busy process makes both slow"
+            ),
+            Self::NoChatTemplate { instead } => format!(
+                "the model has no chat template, and none is set: {instead} is taken, which it may not know"
+            ),
+            Self::VectorsFolderMissing { folder } => format!(
+                "there is no vectors folder {}: the model is not steered until it appears",
+                folder.display()
+            ),
+            Self::NoVectors { folder: None } => {
+                "the model has no steering vectors: moods act on its sampling alone".to_owned()
+            }
+            Self::NoVectors {
+                folder: Some(folder),
+            } => format!(
+                "there are no steering vectors in {}: moods act on the model's sampling alone",
+                folder.display()
+            ),
+            Self::EmotionsWithoutVector { emotions } => {
+                format!("no steering vector for {}", emotions.join(", "))
+            }
+            Self::EmotionsCappedAtZero { emotions } => format!(
+                "the cap of {} is 0: these vectors are never added",
+                emotions.join(", ")
+            ),
+            Self::SteeringOff { setting, origin } => {
+                format!("{setting} is 0 (from {origin}): no steering vector is ever added")
+            }
+            Self::WeightsExceedMemory {
+                weights_bytes,
+                available_bytes,
+            } => format!(
+                "the weights take {}, and {} of memory were available: they are read from the disk again \
+                 and again, or the system ends the process",
+                gibibytes(*weights_bytes),
+                gibibytes(*available_bytes)
+            ),
+            Self::MemoryShort {
+                left_bytes,
+                prefix_cache_bytes,
+            } => format!(
+                "{} of memory are left beside the model, and finished conversations may take {}",
+                gibibytes(*left_bytes),
+                gibibytes(*prefix_cache_bytes)
+            ),
+            Self::NoStore => {
+                "store.path is not set: moods end with the process, or with the runtime".to_owned()
+            }
+            Self::StoreInMemory { file } => format!(
+                "store {} lies in memory: it ends with the machine or the container",
+                file.display()
+            ),
+            Self::StoreOnNetwork { file } => format!(
+                "store {} lies on a network file system, which may not lock reliably",
+                file.display()
+            ),
+            Self::StoreNearlyFull {
+                file,
+                left_bytes,
+                limit,
+            } => format!(
+                "store {} has room for {} MiB more ({limit}); journals grow with every event",
+                file.display(),
+                left_bytes >> 20
+            ),
+            Self::ShortLivedMoods { half_life_seconds } => format!(
+                "moods are kept in a store, and half of one is gone after at most {half_life_seconds:.1} s"
+            ),
+            Self::MetricsExposed { address } => format!(
+                "metrics.listen is {address}: whoever reaches that address reads the metrics, without a password"
+            ),
+            Self::TextsTraced { origin } => format!(
+                "metrics.trace_text is on (from {origin}): prompts and replies go into traces and logs"
+            ),
+            Self::FixedSeed { seed, origin } => format!(
+                "model.seed is {seed} (from {origin}): every generation draws the same random numbers, \
+                 and replies repeat"
+            ),
+            Self::NoWatchdog { origin } => format!(
+                "runtime.watchdog_seconds is unset (from {origin}): an engine that hangs is never replaced"
+            ),
+            Self::WithoutEffect {
+                setting,
+                value,
+                origin,
+                reason,
+            } => format!("{setting} = {value} (from {origin}) has no effect: {reason}"),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> String {
+        match self {
+            Self::BundledInstead { .. } => {
+                "set model.path to a file, a folder or an id of the Hub, or unset it".to_owned()
+            }
+            Self::TokenInTheClear { .. } => {
+                "set HF_ENDPOINT to an address with https://, or unset HF_TOKEN".to_owned()
+            }
+            Self::GpuNotSeen {
+                backend: BackendKind::Transformers,
+                ..
+            } => "install a libtorch with CUDA support, see docs/backends.md".to_owned(),
+            Self::GpuNotSeen { gpu, built, .. } if *built => format!(
+                "check that the driver fits the {} of the build and that this user may use the device",
+                gpu.feature()
+            ),
+            Self::GpuNotSeen { gpu, .. } => format!(
+                "build with the cargo feature `{}`, or set model.hardware_backend = \"cpu\" if that is wanted",
+                gpu.feature()
+            ),
+            Self::GpuUnused { setting, .. } => format!("remove {setting}, so that the GPU is used"),
+            Self::ThreadsBeyondCores {
+                physical_cores,
+                usable_processors,
+                ..
+            } => format!(
+                "unset model.n_threads, or set it to at most {}",
+                physical_cores.min(usable_processors)
+            ),
+            Self::EndlessSpinning { variable, .. } => {
+                format!("unset {variable}, or set GOMP_SPINCOUNT=3000")
+            }
+            Self::NoChatTemplate { .. } => {
+                "set model.chat_format to the format that the model was trained on, or to a template file"
+                    .to_owned()
+            }
+            Self::VectorsFolderMissing { .. } => {
+                "correct model.emotion_vectors_dir; a relative path counts from the working directory"
+                    .to_owned()
+            }
+            Self::NoVectors { folder: None } => {
+                "make some with `elpis vectors train`, and name their folder in model.emotion_vectors_dir"
+                    .to_owned()
+            }
+            Self::NoVectors { .. } => {
+                "make some with `elpis vectors train`, or put .safetensors, .pt or .gguf files there"
+                    .to_owned()
+            }
+            Self::EmotionsWithoutVector { .. } => {
+                "make a whole set with `elpis vectors train`; without one these moods act on sampling alone"
+                    .to_owned()
+            }
+            Self::EmotionsCappedAtZero { .. } => {
+                "find caps with `elpis vectors calibrate`, or make better vectors with `elpis vectors train`"
+                    .to_owned()
+            }
+            Self::SteeringOff { setting, .. } => format!("set {setting} above 0"),
+            Self::WeightsExceedMemory { .. } => {
+                "take a smaller model or quantisation, or a GPU that holds it".to_owned()
+            }
+            Self::MemoryShort { .. } => {
+                "lower runtime.prefix_cache_mib, model.context_length or runtime.n_parallel".to_owned()
+            }
+            Self::NoStore => "set store.path to a file, such as \"moods.db\"".to_owned(),
+            Self::StoreInMemory { .. } | Self::StoreOnNetwork { .. } => {
+                "set store.path to a file on a local disk".to_owned()
+            }
+            Self::StoreNearlyFull { limit: "disk", .. } => {
+                "make room on the disk; what does not fit waits in memory, up to 65,536 changes".to_owned()
+            }
+            Self::StoreNearlyFull { .. } => {
+                "raise store.max_mib; what does not fit waits in memory, up to 65,536 changes".to_owned()
+            }
+            Self::ShortLivedMoods { .. } => {
+                "lower emotion.decay_rate: 0.0001 per second halves a mood in about two hours".to_owned()
+            }
+            Self::MetricsExposed { .. } => {
+                "set a port alone, which only this machine reaches, or keep others out with a firewall"
+                    .to_owned()
+            }
+            Self::TextsTraced { .. } => {
+                "turn it off, unless everybody who reads the traces may read the conversations".to_owned()
+            }
+            Self::FixedSeed { .. } => "unset model.seed; reports name the seed of each reply".to_owned(),
+            Self::NoWatchdog { .. } => {
+                "set it above the longest step that the machine really needs; 300 is the default".to_owned()
+            }
+            Self::WithoutEffect { setting, .. } => format!("remove {setting}, or change what it waits for"),
+        }
+    }
+
+    /// Code and figures, with both texts.
+    pub(super) fn as_json(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            object
+                .entry("figures")
+                .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            object.insert("problem".to_owned(), self.problem().into());
+            object.insert("advice".to_owned(), self.advice().into());
+        }
+        value
+    }
+}

@@ -1,0 +1,223 @@
+//! Hints on models: backends, files and the Hub.
+
+use std::path::Path;
+
+use super::{Hint, say};
+use elpis::backend::memory::SystemMemory;
+use elpis::backend::{BackendError, BackendKind, GgufKind, WorkerEnd, available_backends};
+use elpis::hub::HubError;
+
+const LESS_MEMORY: &str = "if memory ran out, a smaller model.context_length, fewer runtime.n_parallel or a \
+                           smaller quantisation need less";
+
+/// Native calls that fail for want of memory.
+const TAKES_MEMORY: [&str; 4] = [
+    "llama_init_from_model",
+    "allocating the key-value cache",
+    "loading weights",
+    "shared memory",
+];
+
+pub(super) fn backend(error: &BackendError) -> Hint {
+    match error {
+        BackendError::NotBuilt { backend, .. } => Some(not_built(*backend)),
+        BackendError::Unreadable { .. } => say(
+            "check model.path, and who may read the file; a relative path counts from the working directory",
+        ),
+        BackendError::NotAModel { path, .. } => not_a_model(path),
+        BackendError::LfsPointer { .. } => {
+            say("`git lfs pull` in its repository fetches the file, or download the file itself")
+        }
+        BackendError::OtherKind { kind, .. } => Some(other_kind(*kind)),
+        BackendError::DamagedModel { .. } => say(
+            "if a download or copy was cut short, fetch the file again; otherwise whoever made it has to make it \
+             anew",
+        ),
+        BackendError::InvalidModel { item, .. } => Some(invalid_model(item)),
+        BackendError::TrialFailed { .. } => Some(format!(
+            "the file may be made to crash its reader: take one of a source that you trust; {LESS_MEMORY}; \
+             model.trust = \"check\" loads it without a trial"
+        )),
+        BackendError::Load { path, .. } => Some(load(path)),
+        BackendError::Checkpoint { .. } => say(
+            "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and \
+             a GGUF file of the model runs with model.backend = \"llama-cpp\"",
+        ),
+        BackendError::Limit { field, .. } => match *field {
+            "context_length" => say("lower model.context_length, or unset it"),
+            "tensor_split" => {
+                say("shorten model.tensor_split, or unset it: free memory then decides")
+            }
+            _ => None,
+        },
+        BackendError::CacheFull { .. } => {
+            say("ask again with a shorter conversation, or raise model.context_length")
+        }
+        BackendError::Broken { .. } => say(
+            "what was kept of the conversations is unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \
+             \"process\" keeps a crash from the program",
+        ),
+        BackendError::Assertion { .. } => say(
+            "the file asks for what llama.cpp cannot do, or this is a fault of llama.cpp: another quantisation or \
+             conversion of the model may load",
+        ),
+        BackendError::Native { call, .. } if TAKES_MEMORY.contains(call) => {
+            Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more"))
+        }
+        BackendError::Native { .. } => {
+            say("ELPIS_LOG=debug shows what led to it; `elpis doctor` tries the same settings")
+        }
+        BackendError::WorkerDied { .. } => Some(match error.worker_end() {
+            Some(WorkerEnd::Killed) => {
+                format!("{LESS_MEMORY}; the system's log says whether it ended the process")
+            }
+            Some(WorkerEnd::Aborted) => {
+                "the native library gave up, and its last words stand above: fetch the model again if its file \
+                 may be damaged; what is no fault of the file is worth a report"
+                    .to_owned()
+            }
+            Some(WorkerEnd::Crashed) => {
+                "the native library crashed: fetch the model again if its file may be damaged; what is no fault \
+                 of the file is worth a report"
+                    .to_owned()
+            }
+            Some(WorkerEnd::Silent) => {
+                "raise runtime.watchdog_seconds above the longest step of this machine".to_owned()
+            }
+            Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
+        }),
+        // They name the way out, or are met by a backend's caller alone.
+        _ => None,
+    }
+}
+
+/// What may be wrong with a file that the library refuses.
+fn load(path: &Path) -> String {
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let fits = SystemMemory::look().is_none_or(|memory| memory.available > size);
+    if fits {
+        "the file may be damaged, or its download was cut short: fetch it again; ELPIS_LOG=debug shows more".to_owned()
+    } else {
+        format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more")
+    }
+}
+
+fn not_built(backend: BackendKind) -> String {
+    let others: Vec<_> = available_backends()
+        .iter()
+        .map(|other| format!("{:?}", other.as_str()))
+        .collect();
+    let install =
+        format!("`cargo install elpis-cli --features {backend}` builds a command with it");
+    if others.is_empty() {
+        return install;
+    }
+    format!("{install}; or set model.backend = {}", others.join(" or "))
+}
+
+/// What the file can be used for, or what to name in its place.
+fn other_kind(kind: GgufKind) -> String {
+    match kind {
+        GgufKind::ControlVector => {
+            "put it in a folder with a vectors.toml and set model.emotion_vectors_dir to that; model.path names the \
+             model that the vectors were made for"
+        }
+        GgufKind::Adapter => "merge it into its model first, with llama.cpp's llama-export-lora",
+        GgufKind::Projector => {
+            "name the model itself, which lies beside it; images and sound are not read"
+        }
+        GgufKind::ImportanceMatrix | GgufKind::Vocabulary => {
+            "name the model itself; this file is of use for making one alone"
+        }
+        GgufKind::NoVocabulary => "convert the model again, together with its tokenizer",
+        GgufKind::Part { .. } => {
+            "name the first part, whose name ends in -00001-of-…; the others must lie beside it"
+        }
+        // Embedders, encoder-decoders, diffusers and the like.
+        _ => "name a model that continues a text token by token",
+    }
+    .to_owned()
+}
+
+fn invalid_model(item: &str) -> String {
+    if item == "general.architecture" || item == "tokenizer.ggml.pre" {
+        return "a newer version of elpis may know it; docs/backends.md tells which llama.cpp this one carries"
+            .to_owned();
+    }
+    "the file was made wrongly, or changed since: fetch another conversion of the model; model.trust = \"trust\" \
+     loads it unchecked, and may end the program"
+        .to_owned()
+}
+
+fn not_a_model(path: &Path) -> Hint {
+    let is_checkpoint = path.join("config.json").is_file();
+    let is_gguf = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let damaged = "the file may be damaged or still be on its way: fetch it again";
+    if is_checkpoint {
+        say("a Hugging Face folder runs with model.backend = \"transformers\"")
+    } else if path.is_dir() {
+        say(
+            "name the .gguf file itself, or a folder with config.json, tokenizer.json and safetensors",
+        )
+    } else if is_gguf && begins_as_gguf(path) {
+        say("a GGUF file runs with model.backend = \"llama-cpp\"")
+    } else if is_gguf {
+        say(damaged)
+    } else {
+        say("name a .gguf file, or a Hugging Face folder with model.backend = \"transformers\"")
+    }
+}
+
+fn begins_as_gguf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"GGUF"
+}
+
+pub(super) fn hub(error: &HubError) -> Hint {
+    match error {
+        HubError::FeatureMissing { .. } => say("or name a file on disk in model.path"),
+        HubError::RepoNotFound { .. } => say(
+            "check the spelling of model.path, `org/name`; a token is made in the settings of your Hub account",
+        ),
+        HubError::FileNotFound { repo, .. } => Some(format!(
+            "set model.path to {repo}:FILE with a file that it has, or to {repo} alone"
+        )),
+        HubError::NoModel { .. } => say(
+            "model.backend chooses what is looked for: \"llama-cpp\" takes .gguf files, \"transformers\" safetensors",
+        ),
+        HubError::Offline { .. } => {
+            say("unset HF_HUB_OFFLINE to fetch it once, or name a file on disk in model.path")
+        }
+        HubError::Unreachable { .. } => say(
+            "check the network and HF_ENDPOINT, or name a file on disk in model.path; what was fetched once \
+             is used without the network",
+        ),
+        HubError::RateLimited { .. } => {
+            say("wait some minutes; with a token in HF_TOKEN the Hub allows more")
+        }
+        HubError::Server { .. } => say("try again later; a download goes on where it ended"),
+        HubError::BadAnswer { .. } => {
+            say("check HF_ENDPOINT; a mirror may be faulty, or not to be trusted")
+        }
+        HubError::BadEndpoint { .. } => say("correct HF_ENDPOINT, or unset it for the public Hub"),
+        HubError::BadToken => say("correct HF_TOKEN, or the file that HF_TOKEN_PATH names"),
+        HubError::NoCache => say("set HF_HOME to a folder for the files of the Hub"),
+        HubError::Oversize { .. } => say(
+            "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty",
+        ),
+        HubError::LfsPointer { .. } => {
+            say("fetch from the public Hub by unsetting HF_ENDPOINT, or name another file")
+        }
+        HubError::Incomplete { .. } => say("run the same command again"),
+        HubError::Checksum { .. } => say("run the same command again: it is fetched anew"),
+        HubError::Io { .. } => {
+            say("check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder")
+        }
+        // They name the way out.
+        _ => None,
+    }
+}

@@ -1,0 +1,127 @@
+//! A session that chats and feels until it is told to stop.
+
+use std::sync::{Arc, PoisonError};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::watch;
+
+use super::witness::{FAULT, Witness};
+use super::{Tally, count};
+use elpis::backend::BackendError;
+use elpis::emotion::{EmotionEvent, KNOWN_EVENTS};
+use elpis::error::{EngineError, Error};
+use elpis::runtime::Session;
+
+/// Most tokens of a reply.
+const MOST_TOKENS: u32 = 32;
+
+/// The end of a reply that is not looked for, in bytes: its last token is
+/// never evaluated, and a character may be cut.
+const UNSEEN_END: usize = 24;
+
+const QUESTIONS: [&str; 4] = [
+    "What do you make of the sea?",
+    "Tell me about trains.",
+    "The tests failed again. What now?",
+    "How was your day?",
+];
+
+type Parts = (Arc<Witness>, Arc<Tally>, watch::Receiver<bool>);
+
+/// Chats on; returns how many of the acknowledged events are lost.
+pub(super) async fn chat_on(
+    session: Session,
+    number: usize,
+    seed: u64,
+    (witness, tally, stop): Parts,
+) -> Result<u64, Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed << 16 | number as u64);
+    session.forget().await?;
+    let mut acknowledged = 0;
+    let mut turn = 0_u64;
+    while !*stop.borrow() {
+        turn += 1;
+        for _ in 0..rng.random_range(0..3) {
+            let event = KNOWN_EVENTS[rng.random_range(0..KNOWN_EVENTS.len())];
+            match session.feel(EmotionEvent::from(event)).await {
+                Ok(_) => {
+                    acknowledged += 1;
+                    count(&tally.events);
+                }
+                Err(Error::Store(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Unlike any other of this trial, and plain text to every tokenizer.
+        let mark = format!("({seed}-{number}-{turn})");
+        let question = QUESTIONS[rng.random_range(0..QUESTIONS.len())];
+        let cancels = rng.random_bool(0.1);
+        let chat = session
+            .chat(format!("{mark} {question}"))
+            .max_tokens(rng.random_range(4..=MOST_TOKENS))
+            .seed(rng.random());
+        match converse(chat, cancels).await {
+            Ok(None) => count(&tally.cancelled),
+            Ok(Some(reply)) => {
+                count(&tally.replies);
+                let tokens = u64::from(reply.report.completion_tokens);
+                tally
+                    .tokens
+                    .fetch_add(tokens, std::sync::atomic::Ordering::Relaxed);
+                check(&session, &witness, &tally, &mark, &reply.text).await;
+            }
+            Err(Error::Engine(EngineError::EngineRestarted)) => count(&tally.ended_by_faults),
+            Err(Error::Engine(EngineError::Backend(BackendError::Native { call, .. })))
+                if call == FAULT =>
+            {
+                count(&tally.ended_by_faults);
+            }
+            Err(error @ (Error::Stopped { .. } | Error::Engine(EngineError::Stopped { .. }))) => {
+                return Err(error);
+            }
+            Err(error) => {
+                count(&tally.failed);
+                let first = tally.first_failure.lock();
+                let mut first = first.unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+    let known = session.state().await?.events_applied;
+    session.forget().await?;
+    Ok(u64::abs_diff(acknowledged, known))
+}
+
+async fn converse(
+    chat: elpis::runtime::Chat,
+    cancels: bool,
+) -> Result<Option<elpis::inference::Completion>, Error> {
+    let mut stream = chat.stream().await?;
+    if cancels {
+        // Its first words are read, then the reader goes.
+        if let Some(event) = stream.next().await {
+            event?;
+        }
+        return Ok(None);
+    }
+    Ok(Some(stream.completion().await?))
+}
+
+/// Looks whether every token of a reply was evaluated behind its own prompt.
+async fn check(session: &Session, witness: &Witness, tally: &Tally, mark: &str, reply: &str) {
+    let Some(tokenizer) = session.elpis().tokenizer().await else {
+        return;
+    };
+    let end = reply.floor_char_boundary(reply.len().saturating_sub(UNSEEN_END));
+    if end == 0 {
+        // Too short to tell anything.
+        return;
+    }
+    match witness.saw(mark, &reply[..end], tokenizer.as_ref()) {
+        Some(true) => count(&tally.witnessed_replies),
+        Some(false) => count(&tally.foreign_replies),
+        // Its engine is gone already.
+        None => {}
+    }
+}

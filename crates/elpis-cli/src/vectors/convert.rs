@@ -1,0 +1,112 @@
+//! `elpis vectors convert`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::{Failure, Fault, format_of, read, replace};
+use elpis::steering::{
+    FormatError, StackedRows, SteeringVector, Told, VectorFile, layer_in_stem, write,
+};
+use elpis_files::printable::printable_path;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The vector.
+    from: PathBuf,
+    /// The file to write; an existing one is replaced as a whole.
+    to: PathBuf,
+    /// The layer of a vector that does not name one (for GGUF, which always
+    /// does); the output of decoder layer N, counted from 0.
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// What the rows of a matrix are that names no layers: the outputs of
+    /// layers, or hidden states, the first of them the embedding.
+    #[arg(long, value_name = "WHAT", conflicts_with = "layer",
+          value_parser = PossibleValuesParser::new(["layers", "hidden-states"]).map(|name| meaning(&name)))]
+    rows: Option<StackedRows>,
+    /// The emotion to take out of a pack.
+    #[arg(long, value_name = "NAME")]
+    emotion: Option<String>,
+}
+
+fn meaning(name: &str) -> StackedRows {
+    if name == "layers" {
+        StackedRows::Layers
+    } else {
+        StackedRows::HiddenStates
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let format = format_of(&options.to)?;
+    let from = &options.from;
+    let mut vector = pick(from, read(from)?, options.emotion.as_deref())?;
+    if let Some(meaning) = options.rows {
+        vector = vector.with_rows_as(meaning).map_err(Fault::at(from))?;
+    }
+    let told = told_layer(from, &vector)?;
+    if let Some(layer) = options.layer {
+        let own: Vec<usize> = told.into_iter().chain(vector.layers()).collect();
+        if vector.is_stacked() || own.iter().any(|own| *own != layer) {
+            return Err(Fault::LayersOfItsOwn {
+                file: printable_path(from),
+                layers: if own.is_empty() {
+                    vec!["every layer of a model".to_owned()]
+                } else {
+                    own.iter().map(usize::to_string).collect()
+                },
+                asked: layer,
+            }
+            .into());
+        }
+    }
+    if let Some(layer) = options.layer.or(told) {
+        vector = vector.at_layer(layer).map_err(Fault::at(from))?;
+    }
+    let bytes = write(format, &vector).map_err(Fault::at(&options.to))?;
+    replace(&options.to, &bytes).map_err(Fault::unwritable(&options.to))?;
+    Ok(())
+}
+
+/// The layer that the name of a bare vector's file tells.
+pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<usize>, Failure> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    match layer_in_stem(&stem).0 {
+        Told::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
+        Told::Unclear(reason) if vector.is_bare() => {
+            Err(Fault::at(file)(FormatError::UnclearLayer {
+                tensor: elpis_files::printable::printable(&stem).into_owned(),
+                reason,
+            })
+            .into())
+        }
+        _ => Ok(None),
+    }
+}
+
+fn pick(file: &Path, read: VectorFile, emotion: Option<&str>) -> Result<SteeringVector, Failure> {
+    match (read, emotion) {
+        (VectorFile::One(vector), None) => Ok(vector),
+        (VectorFile::One(_), Some(asked)) => Err(Fault::NotInPack {
+            file: printable_path(file),
+            asked: asked.to_owned(),
+            has: Vec::new(),
+        }
+        .into()),
+        (VectorFile::Pack(mut vectors), Some(asked)) => match vectors.remove(asked) {
+            Some(vector) => Ok(vector),
+            None => Err(Fault::NotInPack {
+                file: printable_path(file),
+                asked: asked.to_owned(),
+                has: vectors.into_keys().collect(),
+            }
+            .into()),
+        },
+        (VectorFile::Pack(vectors), None) => Err(Fault::at(file)(FormatError::Pack {
+            emotions: vectors.into_keys().collect(),
+        })
+        .into()),
+    }
+}

@@ -1,0 +1,435 @@
+//! `elpis vectors inspect`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::convert::told_layer;
+use super::model::ModelChoice;
+use super::{Failure, Fault, cosines, format_of, read, unread};
+use crate::terminal;
+use crate::{complain, told};
+use elpis::actors::steering::{is_library_file, library_context, read_file};
+use elpis::steering::{
+    LibraryContext, LibraryError, LibraryFile, MANIFEST_FILE, Manifest, SteeringLibrary,
+    SteeringVector, VectorFile, VectorFormat, is_emotion_name,
+};
+use elpis_files::printable::{printable, printable_path};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Files (.safetensors, .pt, .npy, .npz or .gguf), or folders of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelChoice,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file, and what is in it.
+struct Inspected {
+    path: PathBuf,
+    format: VectorFormat,
+    /// Name and vector; the name of a vector alone is that of its file.
+    vectors: Vec<(String, SteeringVector)>,
+    /// Whether the file names its emotions itself.
+    pack: bool,
+    /// The layer that its name tells.
+    told: Option<usize>,
+    used: Used,
+}
+
+/// How the manifest has the vectors of its folder used.
+#[derive(Clone, Copy)]
+struct Used {
+    /// Factor on all of them.
+    scale: f64,
+    /// Where one without a layer goes, if the manifest says.
+    layer: Option<usize>,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            layer: None,
+        }
+    }
+}
+
+/// A vector as it is compared with others.
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) rows: Vec<(Option<usize>, Vec<f32>)>,
+}
+
+/// The model that vectors are looked at for.
+struct Model {
+    name: String,
+    context: LibraryContext,
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
+    let model = options
+        .model
+        .is_given()
+        .then(|| look_at_model(config, options, quiet))
+        .transpose()?;
+    let mut found = Found::default();
+    for path in &options.paths {
+        found.add(path, model.as_ref());
+    }
+    // One file is told as any other failure.
+    if options.paths.len() == 1 && found.count == 1 && found.bad.len() == 1 && !options.json {
+        return Err(found.bad.remove(0).1);
+    }
+    let shown: Vec<Shown> = found.good.iter().flat_map(Inspected::shown).collect();
+    let alike = cosines::of(&shown);
+    let mut out = terminal::out();
+    if options.json {
+        let json = json!({
+            "files": found.as_json(model.as_ref()),
+            "cosines": cosines::as_json(&shown, &alike),
+            "model": model.as_ref().map(|model| &model.name),
+        });
+        let text = serde_json::to_string_pretty(&json)?;
+        writeln!(out, "{text}")?;
+    } else {
+        for file in &found.good {
+            file.print(&mut out, model.as_ref())?;
+        }
+        cosines::print(&mut out, &shown, &alike)?;
+    }
+    out.flush()?;
+    if found.bad.is_empty() {
+        return Ok(());
+    }
+    for (_, failure) in &found.bad {
+        complain(&format!("elpis: {}", told(failure.as_ref())));
+    }
+    Err(Fault::Uninspected {
+        bad: found.bad.len(),
+        all: found.count,
+    }
+    .into())
+}
+
+fn look_at_model(
+    config: Option<PathBuf>,
+    options: &Options,
+    quiet: bool,
+) -> Result<Model, Failure> {
+    let loaded = options.model.load(config, 1, quiet)?;
+    let facts = loaded.backend.facts();
+    Ok(Model {
+        name: facts.name.clone(),
+        context: library_context(&loaded.settings.model, facts),
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    good: Vec<Inspected>,
+    /// Path and reason.
+    bad: Vec<(PathBuf, Failure)>,
+    /// Files and sets that were looked at.
+    count: usize,
+}
+
+impl Found {
+    fn add(&mut self, path: &Path, model: Option<&Model>) {
+        if path.is_dir() {
+            self.add_folder(path, model);
+        } else {
+            self.add_file(path, Used::default(), model);
+        }
+    }
+
+    fn refuse(&mut self, path: &Path, failure: Failure) {
+        self.bad.push((path.to_owned(), failure));
+    }
+
+    fn add_file(&mut self, path: &Path, used: Used, model: Option<&Model>) {
+        self.count += 1;
+        match inspect(path, used).and_then(|file| file.fit(model)) {
+            Ok(file) => self.good.push(file),
+            Err(failure) => self.refuse(path, failure),
+        }
+    }
+
+    fn add_folder(&mut self, folder: &Path, model: Option<&Model>) {
+        let names = match library_names(folder) {
+            Ok(names) => names,
+            Err(failure) => {
+                self.count += 1;
+                return self.refuse(folder, failure);
+            }
+        };
+        let manifest = folder.join(MANIFEST_FILE);
+        let mut used = Used::default();
+        if names.iter().any(|name| name == MANIFEST_FILE) {
+            self.count += 1;
+            match read_manifest(&manifest) {
+                Ok(read) => {
+                    used.scale = read.scale;
+                    used.layer = read.layers.and_then(|layers| layers.first().copied());
+                }
+                Err(failure) => self.refuse(&manifest, failure),
+            }
+        }
+        let before = self.bad.len();
+        for name in names.iter().filter(|name| *name != MANIFEST_FILE) {
+            self.add_file(&folder.join(name), used, model);
+        }
+        // Files that are sound by themselves may still be no set for this model.
+        if let Some(model) = model
+            && self.bad.len() == before
+            && let Err(failure) = as_set(folder, &names, &model.context)
+        {
+            self.count += 1;
+            self.refuse(folder, failure);
+        }
+    }
+
+    fn as_json(&self, model: Option<&Model>) -> Value {
+        let good = self.good.iter().map(|file| file.as_json(model));
+        let bad = self.bad.iter().map(|(path, failure)| {
+            json!({ "file": path.to_string_lossy(), "error": failure.to_string() })
+        });
+        good.chain(bad).collect()
+    }
+}
+
+/// The names of a folder's vector files and manifest, sorted.
+fn library_names(folder: &Path) -> Result<Vec<String>, Failure> {
+    let unreadable = Fault::unreadable(folder);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(&unreadable)? {
+        let name = entry.map_err(&unreadable)?.file_name();
+        if let Some(name) = name.to_str()
+            && is_library_file(name)
+            && !name.starts_with('.')
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    if names.iter().all(|name| name == MANIFEST_FILE) {
+        return Err(format!("{} holds no vectors", printable_path(folder)).into());
+    }
+    Ok(names)
+}
+
+fn read_manifest(file: &Path) -> Result<Manifest, Failure> {
+    let bytes = read_file(file).map_err(|error| unread(file, error))?;
+    let parsed = Manifest::parse(&bytes).map_err(|source| LibraryError::Manifest {
+        file: file.display().to_string(),
+        source,
+    });
+    Ok(parsed?)
+}
+
+fn as_set(folder: &Path, names: &[String], context: &LibraryContext) -> Result<(), Failure> {
+    let files = names
+        .iter()
+        .map(|name| {
+            let path = folder.join(name);
+            let bytes = read_file(&path).map_err(|error| unread(&path, error))?;
+            Ok(LibraryFile {
+                name: name.clone(),
+                bytes,
+            })
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    SteeringLibrary::build(files, context).map_err(Fault::at(folder))?;
+    Ok(())
+}
+
+fn inspect(path: &Path, used: Used) -> Result<Inspected, Failure> {
+    let format = format_of(path)?;
+    let (vectors, pack) = match read(path)? {
+        VectorFile::One(vector) => {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let name = if is_emotion_name(&stem) {
+                stem.into_owned()
+            } else {
+                printable(&stem).into_owned()
+            };
+            (vec![(name, vector)], false)
+        }
+        VectorFile::Pack(vectors) => (vectors.into_iter().collect(), true),
+    };
+    let told = match vectors.first() {
+        Some((_, vector)) => told_layer(path, vector)?,
+        None => None,
+    };
+    Ok(Inspected {
+        path: path.to_owned(),
+        format,
+        vectors,
+        pack,
+        told,
+        used,
+    })
+}
+
+impl Inspected {
+    /// Gives matrices the layers of the model, and refuses vectors of another one's width.
+    fn fit(mut self, model: Option<&Model>) -> Result<Self, Failure> {
+        let Some(Model { context, .. }) = model else {
+            return Ok(self);
+        };
+        let file = self.path.display().to_string();
+        for (_, vector) in &mut self.vectors {
+            if vector.width() != context.n_embd {
+                return Err(LibraryError::Width {
+                    file,
+                    width: vector.width(),
+                    n_embd: context.n_embd,
+                }
+                .into());
+            }
+            let fitted = vector.clone().for_layers(context.n_layers);
+            *vector = fitted.map_err(|source| LibraryError::Vector {
+                file: file.clone(),
+                source,
+            })?;
+        }
+        Ok(self)
+    }
+
+    fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.vectors.iter().map(|(name, vector)| Shown {
+            name: name.clone(),
+            rows: vector
+                .rows()
+                .enumerate()
+                .map(|(index, (layer, row))| {
+                    // Rows of matrices are compared by their places.
+                    let place = vector.is_stacked().then_some(index);
+                    (layer.or(self.told).or(place), row.to_vec())
+                })
+                .collect(),
+        })
+    }
+
+    fn print(&self, out: &mut impl Write, model: Option<&Model>) -> std::io::Result<()> {
+        let width = self.vectors.first().map_or(0, |(_, v)| v.width());
+        write!(out, "{}: width {width}", printable_path(&self.path))?;
+        if self.pack {
+            write!(out, ", a pack of {} emotions", self.vectors.len())?;
+        }
+        writeln!(out)?;
+        for (name, vector) in &self.vectors {
+            if self.pack {
+                writeln!(out, "  {name}")?;
+            }
+            self.print_vector(out, vector, model)?;
+        }
+        Ok(())
+    }
+
+    fn print_vector(
+        &self,
+        out: &mut impl Write,
+        vector: &SteeringVector,
+        model: Option<&Model>,
+    ) -> std::io::Result<()> {
+        if let Some(model) = vector.model_hint() {
+            writeln!(out, "  made for {}", printable(model))?;
+        }
+        if vector.is_stacked() {
+            let rows = vector.rows().count();
+            writeln!(
+                out,
+                "  {rows} rows without layers: for a model of {rows} layers, or, as hidden states with \
+                 the embedding first, of {}",
+                rows - 1
+            )?;
+        }
+        for (index, row) in self.rows(vector, model).into_iter().enumerate() {
+            match row.layer {
+                Some(layer) => write!(out, "  layer {layer:3}  ")?,
+                None if vector.is_stacked() => write!(out, "  row {index:5}  ")?,
+                None => write!(out, "  no layer   ")?,
+            }
+            write!(out, "norm {:.4}", row.norm)?;
+            if let Some(share) = row.share {
+                write!(
+                    out,
+                    "  {:.1} % of the residual stream's norm",
+                    share * 100.0
+                )?;
+            }
+            if self.told.is_some() {
+                write!(out, "  (the layer is told by the file's name)")?;
+            }
+            writeln!(out)?;
+            if self.format == VectorFormat::Gguf && row.layer == Some(0) {
+                writeln!(
+                    out,
+                    "             llama.cpp itself skips layer 0: it has no place for this row, and its \
+                     --control-vector turns a file with it away"
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, vector: &SteeringVector, model: Option<&Model>) -> Vec<Row> {
+        let norms = model.and_then(|model| model.context.residual_norms.as_ref());
+        vector
+            .rows()
+            .map(|(layer, row)| {
+                let layer = layer.or(self.told);
+                let norm = row
+                    .iter()
+                    .map(|&x| f64::from(x) * f64::from(x))
+                    .sum::<f64>()
+                    .sqrt();
+                // A vector without a layer goes where the manifest or the settings say.
+                let usual = || self.used.layer.or_else(|| model?.context.default_layer);
+                let place = layer.or_else(|| usual().filter(|_| vector.is_bare()));
+                let residual = norms.and_then(|norms| norms.get(place?));
+                Row {
+                    layer,
+                    norm,
+                    share: residual.map(|&residual| norm * self.used.scale / f64::from(residual)),
+                }
+            })
+            .collect()
+    }
+
+    fn as_json(&self, model: Option<&Model>) -> Value {
+        let vectors = self.vectors.iter().map(|(name, vector)| {
+            let rows = self.rows(vector, model);
+            json!({
+                "emotion": name,
+                "model_hint": vector.model_hint(),
+                "rows": rows.iter().map(|row| json!({
+                    "layer": row.layer,
+                    "norm": row.norm,
+                    "residual_fraction": row.share,
+                })).collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "file": self.path.to_string_lossy(),
+            "format": self.format.extension(),
+            "width": self.vectors.first().map(|(_, vector)| vector.width()),
+            "vectors": vectors.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A row as it is told.
+struct Row {
+    layer: Option<usize>,
+    norm: f64,
+    /// `norm` times the manifest's scale over the residual stream's norm at this layer.
+    share: Option<f64>,
+}

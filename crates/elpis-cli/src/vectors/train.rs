@@ -1,0 +1,181 @@
+//! `elpis vectors train`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::json;
+
+use super::model::ModelOptions;
+use super::staged::Staged;
+use super::{Failure, Fault};
+use crate::terminal;
+use elpis::actors::steering::is_library_file;
+use elpis::steering::VectorFormat;
+use elpis::training::{Method, ReadAt, TrainOptions, Trained, train};
+use elpis_files::printable::printable_path;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// The layer after which the vectors are added, counted from 0, or `auto`:
+    /// where held-out sentences separate best.
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = layer)]
+    layer: Layer,
+    /// The folder to write.
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// How a direction is found.
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>()))]
+    method: Method,
+    /// Where activations are read: over the tokens from the question to the
+    /// end of the prompt, at the prompt's last token, or over a greedy reply.
+    #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
+    at: ReadAt,
+    /// The format of the files: safetensors, pt, npz or gguf.
+    #[arg(long, default_value = "safetensors", value_parser = format)]
+    format: VectorFormat,
+    /// Mean norm of the vectors, in units of the residual stream's median norm.
+    #[arg(long, value_name = "X", default_value_t = TrainOptions::DEFAULT_STRENGTH)]
+    strength: f32,
+    /// Keeps what all emotions have in common, which is removed otherwise so
+    /// that a neutral state steers nothing.
+    #[arg(long)]
+    keep_common: bool,
+    /// Replaces vectors that are in the folder already.
+    #[arg(long)]
+    force: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A layer, or `None` for the best.
+type Layer = Option<usize>;
+
+fn layer(text: &str) -> Result<Layer, String> {
+    match text {
+        "auto" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| "a number or `auto` is expected".to_owned()),
+    }
+}
+
+fn format(name: &str) -> Result<VectorFormat, String> {
+    let known = || {
+        VectorFormat::ALL
+            .into_iter()
+            .filter(|format| format.names_layers())
+    };
+    VectorFormat::from_extension(name)
+        .filter(|format| format.names_layers())
+        .ok_or_else(|| {
+            let known: Vec<_> = known().map(VectorFormat::extension).collect();
+            format!("known are {}", known.join(", "))
+        })
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
+    // Refused before hours of work, not after.
+    check_output(&options.output, options.force)?;
+    let pairs = options.model.pairs()?;
+    let mut loaded = options.model.load(config, 1, quiet)?;
+    let train_options = TrainOptions {
+        layer: options.layer,
+        method: options.method,
+        at: options.at,
+        strength: options.strength,
+        keep_common: options.keep_common,
+    };
+    let trained = loaded.work(|backend, template, on_progress| {
+        train(backend, template, &pairs, &train_options, on_progress)
+    });
+    let trained = trained.map_err(|failure| options.model.at_pairs(failure))?;
+    let staged = Staged::beside(&options.output)?;
+    staged.write(&trained.files(options.format)?)?;
+    loaded.check_stop()?;
+    staged.publish()?;
+    let mut out = terminal::out();
+    if options.json {
+        writeln!(out, "{}", as_json(&trained, &options.output))?;
+        return Ok(());
+    }
+    print(&mut out, &trained)?;
+    writeln!(out, "\nwritten to {}", printable_path(&options.output))?;
+    for doubt in trained.doubts() {
+        writeln!(out, "note: {doubt}")?;
+    }
+    Ok(())
+}
+
+fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "separation of held-out sentences (AUC; 0.5 is chance)\n"
+    )?;
+    let names: Vec<&str> = trained.vectors.keys().map(String::as_str).collect();
+    write!(out, "layer")?;
+    for name in &names {
+        write!(out, "  {name:>10}")?;
+    }
+    writeln!(out, "        mean")?;
+    for score in &trained.scores {
+        write!(out, "{:5}", score.layer)?;
+        for (name, auc) in &score.auc {
+            write!(out, "  {auc:>width$.3}", width = name.len().max(10))?;
+        }
+        let chosen = if score.layer == trained.layer {
+            "  <"
+        } else {
+            ""
+        };
+        writeln!(out, "  {:>10.3}{chosen}", score.mean)?;
+    }
+    Ok(())
+}
+
+fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
+    json!({
+        "folder": folder,
+        "layer": trained.layer,
+        "emotions": trained.vectors.keys().collect::<Vec<_>>(),
+        "pairs": trained.evidence.iter().map(|(emotion, evidence)| {
+            let counts = json!({ "pairs": evidence.pairs, "held_out": evidence.held_out });
+            (emotion.clone(), counts)
+        }).collect::<std::collections::BTreeMap<_, _>>(),
+        "notes": trained.doubts(),
+        "layers": trained.scores.iter().map(|score| json!({
+            "layer": score.layer,
+            "mean": score.mean,
+            "auc": score.auc.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
+    let cannot = Fault::unreadable(folder);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(cannot(error).into()),
+    };
+    for entry in entries.into_iter().flatten() {
+        let name = entry.map_err(&cannot)?.file_name();
+        let taken = name.to_str().is_some_and(is_library_file);
+        if taken && !force {
+            return Err(format!(
+                "{} holds {} already; --force replaces it",
+                printable_path(folder),
+                printable_path(Path::new(&name))
+            )
+            .into());
+        }
+    }
+    // Shows whether the set can be put there; nothing is left.
+    drop(Staged::beside(folder)?);
+    Ok(())
+}
