@@ -51,7 +51,7 @@ pub struct Wiring {
     /// The emotional states.
     pub sessions: Arc<emotion::Sessions>,
     /// Generations that wait, and the way in.
-    pub intake: Arc<engine::Intake>,
+    pub request_queue: Arc<engine::RequestQueue>,
     /// Where tests break the actors.
     #[doc(hidden)]
     pub probe: probe::Probe,
@@ -104,7 +104,7 @@ impl From<StopReason> for Error {
 
 /// Where an actor stands.
 #[derive(Debug)]
-pub enum Presence<M> {
+pub enum ActorStatus<M> {
     /// It is being started or restarted.
     Starting,
     /// It works.
@@ -113,7 +113,7 @@ pub enum Presence<M> {
     Stopped(StopReason),
 }
 
-impl<M> Clone for Presence<M> {
+impl<M> Clone for ActorStatus<M> {
     fn clone(&self) -> Self {
         match self {
             Self::Starting => Self::Starting,
@@ -124,12 +124,12 @@ impl<M> Clone for Presence<M> {
 }
 
 /// Messages that may lie in an actor's mailbox; more wait with their senders.
-pub const MOST_CALLS: usize = 8192;
+pub const MAX_CALLS: usize = 8192;
 
 /// An actor's address; it stays valid across the actor's restarts.
 #[derive(Debug)]
 pub struct Handle<M> {
-    presence: watch::Receiver<Presence<M>>,
+    actor_status: watch::Receiver<ActorStatus<M>>,
     waiting: Arc<AtomicUsize>,
     places: Arc<Semaphore>,
 }
@@ -157,7 +157,7 @@ impl Drop for Waiting<'_> {
 impl<M> Clone for Handle<M> {
     fn clone(&self) -> Self {
         Self {
-            presence: self.presence.clone(),
+            actor_status: self.actor_status.clone(),
             waiting: Arc::clone(&self.waiting),
             places: Arc::clone(&self.places),
         }
@@ -175,11 +175,11 @@ pub enum CallError {
 
 impl<M: Message> Handle<M> {
     /// Makes a handle over what the supervisor tells of the actor.
-    pub fn new(presence: watch::Receiver<Presence<M>>) -> Self {
+    pub fn new(actor_status: watch::Receiver<ActorStatus<M>>) -> Self {
         Self {
-            presence,
+            actor_status,
             waiting: Arc::default(),
-            places: Arc::new(Semaphore::new(MOST_CALLS)),
+            places: Arc::new(Semaphore::new(MAX_CALLS)),
         }
     }
 
@@ -193,20 +193,20 @@ impl<M: Message> Handle<M> {
     /// # Errors
     /// [`CallError::Stopped`] if it is gone for good.
     pub async fn live(&self) -> Result<ActorRef<M>, CallError> {
-        let mut presence = self.presence.clone();
-        let found = presence
-            .wait_for(|presence| !matches!(presence, Presence::Starting))
+        let mut actor_status = self.actor_status.clone();
+        let found = actor_status
+            .wait_for(|actor_status| !matches!(actor_status, ActorStatus::Starting))
             .await;
         match found.as_deref() {
-            Ok(Presence::Live(actor)) => Ok(actor.clone()),
-            Ok(Presence::Stopped(reason)) => Err(CallError::Stopped(reason.clone())),
-            Ok(Presence::Starting) | Err(_) => Err(CallError::Stopped(StopReason::new(
+            Ok(ActorStatus::Live(actor)) => Ok(actor.clone()),
+            Ok(ActorStatus::Stopped(reason)) => Err(CallError::Stopped(reason.clone())),
+            Ok(ActorStatus::Starting) | Err(_) => Err(CallError::Stopped(StopReason::new(
                 "the supervisor is gone",
             ))),
         }
     }
 
-    /// Sends a message and waits for its answer. While [`MOST_CALLS`] wait for
+    /// Sends a message and waits for its answer. While [`MAX_CALLS`] wait for
     /// theirs, it waits to be sent.
     ///
     /// # Errors
@@ -256,9 +256,9 @@ impl<M: Message> Handle<M> {
     /// Waits until the supervisor has noticed that `dead` works no longer, so
     /// that a caller that tries again does not meet it once more.
     async fn wait_for_news(&self, dead: &ActorRef<M>) {
-        let mut presence = self.presence.clone();
-        let _ = presence
-            .wait_for(|p| !matches!(p, Presence::Live(actor) if actor.get_id() == dead.get_id()))
+        let mut actor_status = self.actor_status.clone();
+        let _ = actor_status
+            .wait_for(|p| !matches!(p, ActorStatus::Live(actor) if actor.get_id() == dead.get_id()))
             .await;
     }
 }
@@ -323,21 +323,21 @@ mod tests {
     async fn no_more_calls_are_on_their_way_than_the_mailbox_has_places() {
         let (tell, mut arrived) = mpsc::unbounded_channel();
         let (actor, ended) = Actor::spawn(None, Silent, tell).await.unwrap();
-        let (presence, looked_at) = watch::channel(Presence::Live(actor.clone()));
+        let (actor_status, looked_at) = watch::channel(ActorStatus::Live(actor.clone()));
         let handle = Handle::new(looked_at);
         let mut calls = tokio::task::JoinSet::new();
-        for _ in 0..MOST_CALLS + 100 {
+        for _ in 0..MAX_CALLS + 100 {
             let handle = handle.clone();
             calls.spawn(async move { handle.call(|reply: Question| reply).await });
         }
-        while arrived.recv().await != Some(MOST_CALLS) {}
+        while arrived.recv().await != Some(MAX_CALLS) {}
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         assert!(arrived.try_recv().is_err(), "the others wait outside");
-        assert_eq!(handle.waiting(), MOST_CALLS + 100);
+        assert_eq!(handle.waiting(), MAX_CALLS + 100);
         // Nobody waits for ever once the actor is gone.
-        presence.send_replace(Presence::Stopped(StopReason::new("it was stopped")));
+        actor_status.send_replace(ActorStatus::Stopped(StopReason::new("it was stopped")));
         actor.stop(None);
         ended.await.unwrap();
         let outcomes = calls.join_all().await;

@@ -25,12 +25,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::actors::emotion::{EmotionHandle, Sessions};
-use crate::actors::engine::{Intake, LoadedModel};
+use crate::actors::engine::{LoadedModel, RequestQueue};
 use crate::actors::hardware::{HardwareHandle, HardwareReport};
 use crate::actors::observer::Observer;
 use crate::actors::probe::Probe;
 use crate::actors::steering::SteeringHandle;
-use crate::actors::supervisor::{Roster, Supervisor, SupervisorMessage};
+use crate::actors::supervisor::{ActorRefs, Supervisor, SupervisorMessage};
 use crate::actors::{Handle, StopReason, Wiring};
 use crate::backend::{self, Backend, BackendError, BackendFactory, ModelFacts, Tokenizer};
 use crate::bus::{EventBus, Events};
@@ -45,8 +45,8 @@ use crate::store::{self, StateStore, StoreError};
 use crate::telemetry;
 
 /// What everything after the running generations gets at a shutdown.
-const LEAST_GRACE: Duration = Duration::from_secs(1);
-const MOST_GRACE: Duration = Duration::from_secs(5);
+const MIN_GRACE: Duration = Duration::from_secs(1);
+const MAX_GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the time of what waits has run out.
 const RETIRE_POLL: Duration = Duration::from_millis(250);
@@ -66,7 +66,7 @@ struct Inner {
     appraiser: Arc<dyn Appraiser>,
     /// Sessions whose programs tell what came of their tasks.
     told: appraisal::Told,
-    roster: Roster,
+    actor_refs: ActorRefs,
     supervisor: ActorRef<SupervisorMessage>,
     emotion: EmotionHandle,
     steering: SteeringHandle,
@@ -86,7 +86,9 @@ impl std::fmt::Debug for Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.wiring.intake.close("the last handle was dropped");
+        self.wiring
+            .request_queue
+            .close("the last handle was dropped");
         self.wiring.sessions.begin_closing();
         self.supervisor.stop(None);
     }
@@ -201,17 +203,17 @@ impl ElpisBuilder {
             model: Arc::new(watch::Sender::new(None)),
             library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
             sessions: Arc::new(sessions),
-            intake: Arc::new(Intake::new(runtime.n_parallel + runtime.queue_limit)),
+            request_queue: Arc::new(RequestQueue::new(runtime.n_parallel + runtime.queue_limit)),
             probe: self.probe,
             settings: Arc::new(settings),
         };
-        let roster = Roster::default();
-        let started = Actor::spawn(None, Supervisor, (wiring.clone(), roster.clone()))
+        let actor_refs = ActorRefs::default();
+        let started = Actor::spawn(None, Supervisor, (wiring.clone(), actor_refs.clone()))
             .await
             .map_err(crate::actors::supervisor::startup_error);
         let supervisor = match started {
             Ok((supervisor, ended)) => {
-                tokio::spawn(outlive(ended, wiring.clone(), roster.clone()));
+                tokio::spawn(outlive(ended, wiring.clone(), actor_refs.clone()));
                 supervisor
             }
             Err(error) => {
@@ -224,11 +226,11 @@ impl ElpisBuilder {
             }
         };
         let emotion = EmotionHandle::new(
-            Handle::new(roster.emotion.subscribe()),
+            Handle::new(actor_refs.emotion.subscribe()),
             wiring.sessions.patience(),
         );
-        let hardware = HardwareHandle::new(Handle::new(roster.hardware.subscribe()));
-        let steering = SteeringHandle::new(Handle::new(roster.steering.subscribe()));
+        let hardware = HardwareHandle::new(Handle::new(actor_refs.hardware.subscribe()));
+        let steering = SteeringHandle::new(Handle::new(actor_refs.steering.subscribe()));
         let observer = Observer {
             listed: wiring.settings.metrics.listed_sessions()?,
             wiring: wiring.clone(),
@@ -237,8 +239,8 @@ impl ElpisBuilder {
             shown: Mutex::default(),
         };
         let (watching, observed) = watch::channel(());
-        tokio::spawn(observer.watch(roster.stopped.subscribe(), watching));
-        tokio::spawn(retire(wiring.clone(), roster.stopped.subscribe()));
+        tokio::spawn(observer.watch(actor_refs.stopped.subscribe(), watching));
+        tokio::spawn(retire(wiring.clone(), actor_refs.stopped.subscribe()));
         Ok(Elpis {
             inner: Arc::new(Inner {
                 emotion,
@@ -247,7 +249,7 @@ impl ElpisBuilder {
                 wiring,
                 appraiser,
                 told: appraisal::Told::default(),
-                roster,
+                actor_refs,
                 supervisor,
                 observed,
                 last_request: AtomicU64::new(0),
@@ -362,25 +364,25 @@ impl Elpis {
     pub async fn shutdown_and_report(&self) -> ShutdownReport {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
-        wiring.intake.refuse("it was shut down");
-        if tokio::time::timeout(limit, wiring.intake.drained())
+        wiring.request_queue.refuse("it was shut down");
+        if tokio::time::timeout(limit, wiring.request_queue.drained())
             .await
             .is_err()
         {
             tracing::warn!("generations were still running when the shutdown's time ran out");
         }
-        let deadline = Instant::now() + limit.clamp(LEAST_GRACE, MOST_GRACE);
+        let deadline = Instant::now() + limit.clamp(MIN_GRACE, MAX_GRACE);
         let (sender, receiver) = ractor::concurrency::oneshot();
         let message = SupervisorMessage::Shutdown(deadline, sender.into());
         if self.inner.supervisor.send_message(message).is_ok() {
             // An error says that another call was faster.
             let _ = receiver.await;
         }
-        let mut stopped = self.inner.roster.stopped.subscribe();
+        let mut stopped = self.inner.actor_refs.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
         // An actor that hangs must not cost a sound store its last changes.
-        let store = wiring.sessions.close(left.max(LEAST_GRACE)).await;
+        let store = wiring.sessions.close(left.max(MIN_GRACE)).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
@@ -408,7 +410,7 @@ impl Elpis {
         fits: impl FnMut(&Option<Arc<LoadedModel>>) -> bool,
     ) -> Result<Option<Arc<LoadedModel>>, Error> {
         let mut model = self.inner.wiring.model.subscribe();
-        let mut stopped = self.inner.roster.stopped.subscribe();
+        let mut stopped = self.inner.actor_refs.stopped.subscribe();
         tokio::select! {
             biased;
             reason = stopped.wait_for(Option::is_some) => {
@@ -481,13 +483,13 @@ fn gone(reason: Option<StopReason>) -> Error {
 }
 
 /// Tells everyone if the supervisor itself fails, which nobody restarts.
-async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, roster: Roster) {
+async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, actor_refs: ActorRefs) {
     let _ = supervisor.await;
-    if roster.stopped.borrow().is_none() {
+    if actor_refs.stopped.borrow().is_none() {
         let reason = "the supervisor failed";
         tracing::error!(reason, "the runtime gives up");
-        wiring.intake.close(reason);
-        roster.stop(&StopReason::new(reason));
+        wiring.request_queue.close(reason);
+        actor_refs.stop(&StopReason::new(reason));
         wiring.bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
@@ -502,7 +504,7 @@ async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>
         tokio::select! {
             _ = stopped.wait_for(Option::is_some) => return,
             _ = ticks.tick() => {
-                let look = AssertUnwindSafe(|| wiring.intake.retire(wiring.clock.as_ref()));
+                let look = AssertUnwindSafe(|| wiring.request_queue.retire(wiring.clock.as_ref()));
                 // One look that fails is not the end of looking.
                 if std::panic::catch_unwind(look).is_err() {
                     tracing::error!("queue observer failed; queued requests are not checked for timeouts");

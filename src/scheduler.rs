@@ -17,27 +17,27 @@
 
 mod applied;
 mod batching;
+mod cached_sequence;
 mod cells;
-mod past;
+mod in_flight;
+mod prefill_budget;
 mod prefix;
 mod queue;
-mod rescue;
-mod shares;
 mod slot;
 mod snapshot;
-mod spelling;
 mod task;
+mod token_realignment;
 
+pub use in_flight::{InFlightSlots, Recovered};
 pub use prefix::PrefixOptions;
 pub use queue::AdmissionQueue;
-pub use rescue::{Desk, Rescued};
-pub use task::{MoodSource, Outcome, Outlet, PromptAccount, Task};
+pub use task::{MoodSource, Outcome, PromptAccount, Task, TokenSink};
 
 use std::sync::Arc;
 
+use in_flight::LaidDown;
+use prefill_budget::PrefillShare;
 use prefix::PrefixCache;
-use rescue::LaidDown;
-use shares::Share;
 use slot::Slot;
 
 use crate::backend::{Backend, BackendError, Batch, DeathNotice, ModelFacts, Tokenizer};
@@ -46,7 +46,7 @@ use crate::error::EngineError;
 use crate::steering::{BlendOptions, SteeringLibrary};
 
 /// Evaluations that may fail in a row before the backend is given up.
-const MOST_FAILURES: u32 = 8;
+const MAX_FAILURES: u32 = 8;
 
 /// How a scheduler works.
 #[derive(Debug, Clone, Default)]
@@ -94,13 +94,13 @@ pub struct Scheduler {
     backend: Box<dyn Backend>,
     shared: Shared,
     slots: Vec<Slot>,
-    desk: Arc<Desk>,
+    in_flight: Arc<InFlightSlots>,
     cache: PrefixCache,
     batch: Batch,
     /// The slots in the order in which they enter the batch.
     order: Vec<usize>,
     /// The prompts of a step.
-    waiting: Vec<Share>,
+    waiting: Vec<PrefillShare>,
     /// Whether the next prompt that is evaluated alone is the oldest.
     oldest_prompt: bool,
     /// Whether the last batch held no decoding row.
@@ -140,7 +140,7 @@ impl Scheduler {
                 facts: Arc::clone(&facts),
             },
             slots: Vec::with_capacity(n as usize),
-            desk: Arc::default(),
+            in_flight: Arc::default(),
             cache: PrefixCache::new(backend.as_ref(), prefix),
             backend,
             batch: Batch::with_capacity(facts.batch_size),
@@ -205,7 +205,7 @@ impl Scheduler {
             Ok(slot) => self.slots.push(slot),
             Err(refused) => {
                 let (mut task, error) = *refused;
-                task.outlet.finish(Outcome::Failed(error));
+                task.sink.finish(Outcome::Failed(error));
                 self.cache.close(sequence);
             }
         }
@@ -265,7 +265,7 @@ impl Scheduler {
                 // Not even the last generation had room.
                 self.failures += u32::from(full.is_some());
                 return match full {
-                    Some(error) if self.failures >= MOST_FAILURES => Err(error),
+                    Some(error) if self.failures >= MAX_FAILURES => Err(error),
                     _ => Ok(summary),
                 };
             }
@@ -282,7 +282,7 @@ impl Scheduler {
             self.failures += 1;
             let in_a_row = self.failures;
             tracing::error!(%error, rows = summary.rows, in_a_row, "evaluation failed");
-            if error.is_fatal() || in_a_row >= MOST_FAILURES {
+            if error.is_fatal() || in_a_row >= MAX_FAILURES {
                 return Err(error);
             }
             while let Some(index) = self.slots.iter().position(Slot::in_batch) {
@@ -316,17 +316,17 @@ impl Scheduler {
     }
 
     fn evaluate(&mut self) -> Result<(), BackendError> {
-        let _laid_down = LaidDown::new(&self.desk, &mut self.slots);
+        let _laid_down = LaidDown::new(&self.in_flight, &mut self.slots);
         self.backend.decode(&self.batch)
     }
 
     /// Makes room after a batch was refused, of which nothing was evaluated:
-    /// idle pasts leave the cache, or else the generation that holds most of
+    /// idle cached sequences leave the cache, or else the generation that holds most of
     /// it, the newest of several, ends.
     fn make_way(&mut self, error: BackendError) -> Result<(), BackendError> {
         let sizes = self.slots.iter().enumerate();
         // With what the batch would have added.
-        let largest = sizes.max_by_key(|(index, slot)| (slot.past().len(), *index));
+        let largest = sizes.max_by_key(|(index, slot)| (slot.cached().len(), *index));
         let largest = largest.map(|(index, _)| index);
         for slot in &mut self.slots {
             slot.take_back_rows(self.cache.cells());
@@ -348,9 +348,10 @@ impl Scheduler {
             let others_run = !self.slots.is_empty();
             let (session, sequence) = (remains.session, remains.sequence);
             self.cache
-                .keep(backend, session, sequence, remains.past, others_run)
+                .keep(backend, session, sequence, remains.cached, others_run)
         } else {
-            self.cache.discard(backend, remains.sequence, remains.past)
+            self.cache
+                .discard(backend, remains.sequence, remains.cached)
         }
     }
 }

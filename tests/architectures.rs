@@ -221,7 +221,7 @@ fn talk(backend: BackendKind, source: &ModelSource, name: &str) -> Vec<String> {
     if seen.furthest > ROUNDING {
         wrong.push(format!("{name}: rows are {} apart", seen.furthest));
     }
-    if talk.cached == 0 || seen.restored == 0 || (facts.rewinds && seen.shared == 0) {
+    if talk.cached == 0 || seen.restored == 0 || (facts.supports_truncation && seen.shared == 0) {
         wrong.push(format!("{name}: nothing was taken over"));
     }
     if seen.steered < seen.compared / 4 {

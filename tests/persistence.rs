@@ -16,7 +16,7 @@ use backend::Scripted;
 use elpis::actors::probe::Probe;
 use elpis::backend::BackendFactory;
 use elpis::clock::{Clock, ManualClock};
-use elpis::emotion::{EmotionConfig, EmotionEvent, Happening};
+use elpis::emotion::{EmotionConfig, EmotionEvent, JournalRecord};
 use elpis::event::FailureKind;
 use elpis::runtime::ElpisBuilder;
 use elpis::settings::{Durability, MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
@@ -146,10 +146,10 @@ async fn other_settings_and_a_clock_that_was_set_back_are_part_of_the_story() {
         matches!(
             what[..],
             [
-                Happening::Started(_),
-                Happening::Felt(_),
-                Happening::Shifted(_),
-                Happening::Configured(_)
+                JournalRecord::Started(_),
+                JournalRecord::Felt(_),
+                JournalRecord::Shifted(_),
+                JournalRecord::Configured(_)
             ]
         ),
         "{what:?}"

@@ -294,7 +294,7 @@ impl BackendLayer for Windowed {
 }
 
 fn gone(sequence: SequenceId, length: u32) -> BackendError {
-    BackendError::PastGone {
+    BackendError::PrefixEvicted {
         sequence,
         length,
         first: length,

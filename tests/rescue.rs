@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use backend::Scripted;
 use elpis::backend::{Backend, BackendError, BackendLayer, Batch};
 use elpis::clock::ManualClock;
-use elpis::scheduler::{Desk, Rescued, Scheduler, SchedulerOptions};
+use elpis::scheduler::{InFlightSlots, Recovered, Scheduler, SchedulerOptions};
 use elpis::steering::SteeringLibrary;
 use task::{Collected, task};
 
@@ -31,8 +31,8 @@ enum Comes {
 /// Has its scheduler's generations taken while it evaluates for the `at`th time.
 struct Hanging {
     inner: Scripted,
-    desk: Arc<OnceLock<Arc<Desk>>>,
-    rescued: Arc<Mutex<Vec<Rescued>>>,
+    in_flight: Arc<OnceLock<Arc<InFlightSlots>>>,
+    recovered: Arc<Mutex<Vec<Recovered>>>,
     at: usize,
     comes: Comes,
     evaluations: usize,
@@ -52,9 +52,9 @@ impl BackendLayer for Hanging {
         if self.evaluations != self.at {
             return self.inner.decode(batch);
         }
-        let desk = self.desk.get().unwrap();
-        self.rescued.lock().unwrap().extend(desk.seize());
-        assert!(desk.seize().is_empty(), "they are taken once");
+        let in_flight = self.in_flight.get().unwrap();
+        self.recovered.lock().unwrap().extend(in_flight.seize());
+        assert!(in_flight.seize().is_empty(), "they are taken once");
         match self.comes {
             Comes::Well => self.inner.decode(batch),
             Comes::Failed => Err(BackendError::Native {
@@ -107,19 +107,22 @@ fn seize(
     at: usize,
     comes: Comes,
     begin: impl FnOnce(&mut Scheduler) -> Vec<Collected>,
-) -> (Vec<Rescued>, Vec<Collected>) {
-    let desk = Arc::<OnceLock<Arc<Desk>>>::default();
-    let rescued = Arc::<Mutex<Vec<Rescued>>>::default();
+) -> (Vec<Recovered>, Vec<Collected>) {
+    let in_flight = Arc::<OnceLock<Arc<InFlightSlots>>>::default();
+    let recovered = Arc::<Mutex<Vec<Recovered>>>::default();
     let mut scheduler = scheduler(Hanging {
         inner: model(),
-        desk: Arc::clone(&desk),
-        rescued: Arc::clone(&rescued),
+        in_flight: Arc::clone(&in_flight),
+        recovered: Arc::clone(&recovered),
         at,
         comes,
         evaluations: 0,
     });
-    desk.set(scheduler.desk()).unwrap();
-    assert!(scheduler.desk().seize().is_empty(), "nothing lies there");
+    in_flight.set(scheduler.in_flight()).unwrap();
+    assert!(
+        scheduler.in_flight().seize().is_empty(),
+        "nothing lies there"
+    );
     let collected = begin(&mut scheduler);
     for _ in 1..at {
         scheduler.step().unwrap();
@@ -132,10 +135,10 @@ fn seize(
         Comes::Panicking => drop(step.unwrap_err()),
     }
     assert_eq!(scheduler.running(), 0, "they are elsewhere");
-    assert!(scheduler.rescue().is_empty());
+    assert!(scheduler.recover().is_empty());
     assert!(!scheduler.can_step());
-    let rescued = std::mem::take(&mut *rescued.lock().unwrap());
-    (rescued, collected)
+    let recovered = std::mem::take(&mut *recovered.lock().unwrap());
+    (recovered, collected)
 }
 
 #[test]
@@ -152,10 +155,10 @@ fn generations_go_on_whatever_becomes_of_the_evaluation_that_had_them() {
     ] {
         // In the prompts, at their end, in the replies.
         for at in [1, 2, 3, 9] {
-            let (rescued, collected) = seize(at, comes, begin);
-            assert_eq!(rescued.len(), 2, "{comes:?} {at}");
+            let (recovered, collected) = seize(at, comes, begin);
+            assert_eq!(recovered.len(), 2, "{comes:?} {at}");
             let mut next = scheduler(model());
-            for one in rescued {
+            for one in recovered {
                 next.resume(one);
             }
             run(&mut next, &collected);
@@ -169,13 +172,13 @@ fn generations_go_on_whatever_becomes_of_the_evaluation_that_had_them() {
 
 #[test]
 fn a_generation_outlives_one_engine_that_hangs() {
-    let (rescued, collected) = seize(3, Comes::Well, begin);
+    let (recovered, collected) = seize(3, Comes::Well, begin);
     // One caller has gone meanwhile.
     collected[1]
         .closed
         .store(true, std::sync::atomic::Ordering::SeqCst);
     let resume = |scheduler: &mut Scheduler| {
-        for one in rescued {
+        for one in recovered {
             scheduler.resume(one);
         }
         Vec::new()

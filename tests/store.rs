@@ -21,7 +21,7 @@ use std::time::Duration;
 use backend::Scripted;
 use elpis::backend::BackendFactory;
 use elpis::emotion::{
-    EmotionConfig, EmotionEvent, EmotionTracker, Happening, JournalEntry, relive,
+    EmotionConfig, EmotionEvent, EmotionTracker, JournalEntry, JournalRecord, replay_entry,
 };
 use elpis::settings::{Durability, ModelSettings, StoreSettings};
 use elpis::store::{SessionChange, SqliteStore, StateStore, StoreError};
@@ -47,15 +47,15 @@ fn change(session: &SessionId, first: u64, count: usize) -> SessionChange {
     let entry = |number: u64| JournalEntry {
         at: 1e9 + number as f64,
         what: if number == 0 {
-            Happening::Started(Arc::new(EmotionConfig::default()))
+            JournalRecord::Started(Arc::new(EmotionConfig::default()))
         } else {
-            Happening::Felt(EmotionEvent::named("success").unwrap())
+            JournalRecord::Felt(EmotionEvent::named("success").unwrap())
         },
     };
     let last = first + count as u64;
     let mut after = None;
     for number in 0..last {
-        relive(&mut after, &entry(number)).unwrap();
+        replay_entry(&mut after, &entry(number)).unwrap();
     }
     SessionChange {
         session: session.clone(),
@@ -73,7 +73,7 @@ fn relived(store: &SqliteStore, session: &str) -> EmotionTracker {
     let mut count = 0;
     let visit = &mut |entry| {
         count += 1;
-        relive(&mut again, &entry).unwrap();
+        replay_entry(&mut again, &entry).unwrap();
         ControlFlow::Continue(())
     };
     store.journal(&session, visit).unwrap();

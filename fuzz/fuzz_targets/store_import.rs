@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
             Ok(Some(Imported::Session(change))) => {
                 let mut again = None;
                 for entry in &change.entries {
-                    elpis::emotion::relive(&mut again, entry).expect("it was possible before");
+                    elpis::emotion::replay_entry(&mut again, entry).expect("it was possible before");
                 }
                 assert!(change.first == 0 && again == change.after);
             }

@@ -15,10 +15,10 @@
 //! that need more memory than there is. All other sessions go on meanwhile.
 
 mod call;
-mod census;
 mod deferred;
 mod handle;
 mod mood;
+mod mood_histogram;
 mod sessions;
 mod state;
 mod table;

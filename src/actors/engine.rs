@@ -2,20 +2,20 @@
 //!
 //! The actor starts the thread, waits until the model is loaded and fails when
 //! the thread dies, so that the supervisor starts both again. Generations do
-//! not pass through its mailbox: they enter through [`Intake`], which outlives
+//! not pass through its mailbox: they enter through [`RequestQueue`], which outlives
 //! actor and thread, so that what waits is kept across a restart.
 
-mod intake;
-mod line;
-mod outlet;
-mod pulse;
+mod heartbeat;
 mod reader;
+mod request_queue;
+mod sink;
+mod stream_state;
 mod thread;
 
-pub use intake::{CacheOrder, Intake, OrderTicket, Permit};
-pub use outlet::{GenerationEvent, GenerationStream, Sequel, SequelFuture};
-pub(crate) use outlet::{StreamParts, stream};
 pub(crate) use reader::{AnswerReader, ReplyReader};
+pub use request_queue::{CacheCommand, CommandId, Permit, RequestQueue};
+pub use sink::{FinishHook, GenerationEvent, GenerationStream, SequelFuture};
+pub(crate) use sink::{StreamParts, stream};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -227,7 +227,7 @@ impl EngineState {
                 return Ok(());
             }
             self.wiring.model.send_replace(None);
-            self.wiring.intake.cut();
+            self.wiring.request_queue.cut();
             return Err(EngineFailure::Panic("it ended without a word".to_owned()));
         }
         let bound = self.wiring.settings.runtime.watchdog();
@@ -237,9 +237,9 @@ impl EngineState {
                 self.thread.leave_behind();
                 self.wiring.model.send_replace(None);
                 if self.wiring.settings.runtime.resume_generations {
-                    self.wiring.intake.keep(self.thread.seize());
+                    self.wiring.request_queue.keep(self.thread.seize());
                 }
-                self.wiring.intake.cut();
+                self.wiring.request_queue.cut();
                 Err(EngineFailure::Hung {
                     seconds: busy.as_secs_f64(),
                 })

@@ -83,14 +83,14 @@ impl Observer {
     async fn look(&self) {
         let wiring = &self.wiring;
         let now = wiring.clock.now();
-        wiring.sessions.census(now).publish();
+        wiring.sessions.mood_histogram(now).publish();
         telemetry::sessions(wiring.sessions.held());
         self.listed_sessions(now);
         self.engine();
         telemetry::steering_library(&wiring.library.borrow());
         telemetry::mailbox(ActorName::Emotion, self.emotion.waiting());
         telemetry::mailbox(ActorName::Steering, self.steering.waiting());
-        telemetry::mailbox(ActorName::Engine, wiring.intake.arrived());
+        telemetry::mailbox(ActorName::Engine, wiring.request_queue.arrived());
         telemetry::bus_lag(wiring.bus.lag());
         #[cfg(feature = "prometheus")]
         telemetry::process();
@@ -115,7 +115,7 @@ impl Observer {
     fn engine(&self) {
         let there = self.note_model();
         let shown = self.shown();
-        telemetry::waiting(&shown.model, self.wiring.intake.waiting());
+        telemetry::waiting(&shown.model, self.wiring.request_queue.waiting());
         if !there {
             telemetry::engine_gone(&shown.model);
         }

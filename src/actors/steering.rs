@@ -3,10 +3,10 @@
 //! Vectors come from a folder (or from the bundled model) and are validated
 //! against the loaded model; only a whole, valid set replaces the library in
 //! force. A bad set leaves the last good one serving and is reported on the
-//! bus. The folder is watched: a burst of changes counts as one, and what is
+//! bus. The folder is watched: a debouncer of changes counts as one, and what is
 //! read while it changes is read again.
 
-mod burst;
+mod debouncer;
 mod folder;
 mod watch;
 
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burst::Burst;
+use debouncer::Debouncer;
 use folder::Reading;
 #[doc(hidden)]
 pub use folder::{is_library_file, read as read_folder, read_file};
@@ -33,7 +33,7 @@ use crate::telemetry;
 
 /// Most times that a set is read anew because it changed meanwhile; the last
 /// counts, since the next change is told anyway.
-const MOST_READINGS: usize = 5;
+const MAX_READINGS: usize = 5;
 
 /// Longest pause before it is read anew.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -63,7 +63,7 @@ pub struct SteeringState {
     watch: Option<FolderWatch>,
     model: channel::Receiver<Option<Arc<LoadedModel>>>,
     /// Changes that have not been followed yet.
-    burst: Option<Burst>,
+    debouncer: Option<Debouncer>,
     /// The last refusal, if nothing was taken over since.
     refused: Option<SteeringError>,
     follower: tokio::task::JoinHandle<()>,
@@ -103,7 +103,7 @@ impl Actor for SteeringActor {
             folder,
             watch,
             model,
-            burst: None,
+            debouncer: None,
             refused: None,
         };
         let first = state.wiring.library.borrow().is_empty();
@@ -129,21 +129,21 @@ impl Actor for SteeringActor {
                     watch.heard();
                 }
                 let now = Instant::now();
-                if let Some(burst) = &mut state.burst {
-                    burst.goes_on(now);
+                if let Some(debouncer) = &mut state.debouncer {
+                    debouncer.goes_on(now);
                 } else {
-                    state.burst = Some(Burst::begin(now));
+                    state.debouncer = Some(Debouncer::begin(now));
                     let debounce = state.wiring.settings.runtime.vectors_debounce();
                     myself.send_after(debounce, || SteeringMessage::Settled);
                 }
             }
             SteeringMessage::Settled => {
                 let debounce = state.wiring.settings.runtime.vectors_debounce();
-                let burst = state.burst.as_ref();
-                match burst.map(|burst| burst.remains(Instant::now(), debounce)) {
+                let debouncer = state.debouncer.as_ref();
+                match debouncer.map(|debouncer| debouncer.remains(Instant::now(), debounce)) {
                     None => {}
                     Some(remains) if remains.is_zero() => {
-                        state.burst = None;
+                        state.debouncer = None;
                         if let Some(watch) = &mut state.watch {
                             watch.rearm();
                         }
@@ -245,7 +245,7 @@ impl SteeringState {
             let (built, torn) = self.build_once().await;
             let told = self.watch.as_ref().is_some_and(FolderWatch::told);
             readings += 1;
-            if !(torn || told) || readings == MOST_READINGS {
+            if !(torn || told) || readings == MAX_READINGS {
                 return built;
             }
             tracing::debug!(readings, "the vectors changed while they were read");

@@ -18,7 +18,7 @@ use super::engine::{EngineActor, EngineFailure, EngineMessage};
 use super::hardware::{HardwareActor, HardwareMessage};
 use super::restart::{Decision, Failure, RestartHistory, RestartPolicy};
 use super::steering::{SteeringActor, SteeringMessage};
-use super::{Presence, StopReason, Wiring};
+use super::{ActorStatus, StopReason, Wiring};
 use crate::backend::BackendError;
 use crate::error::{Cause, EngineError, Error, SteeringError};
 use crate::event::{ActorName, Event, FailureKind};
@@ -37,27 +37,27 @@ const ORDER: [ActorName; 4] = [
 const DEATH_POLL: Duration = Duration::from_millis(10);
 
 /// What an actor gets to stop even when the time has run out.
-const LEAST_STOP: Duration = Duration::from_millis(50);
+const MIN_STOP: Duration = Duration::from_millis(50);
 
 /// Where each actor stands, for those who hold handles.
 #[derive(Debug, Clone)]
-pub struct Roster {
+pub struct ActorRefs {
     /// The hardware actor.
-    pub hardware: Arc<watch::Sender<Presence<HardwareMessage>>>,
+    pub hardware: Arc<watch::Sender<ActorStatus<HardwareMessage>>>,
     /// The engine actor.
-    pub engine: Arc<watch::Sender<Presence<EngineMessage>>>,
+    pub engine: Arc<watch::Sender<ActorStatus<EngineMessage>>>,
     /// The steering actor.
-    pub steering: Arc<watch::Sender<Presence<SteeringMessage>>>,
+    pub steering: Arc<watch::Sender<ActorStatus<SteeringMessage>>>,
     /// The emotion actor.
-    pub emotion: Arc<watch::Sender<Presence<EmotionMessage>>>,
+    pub emotion: Arc<watch::Sender<ActorStatus<EmotionMessage>>>,
     /// Why the runtime has stopped, once it has.
     pub stopped: Arc<watch::Sender<Option<StopReason>>>,
 }
 
-impl Default for Roster {
+impl Default for ActorRefs {
     fn default() -> Self {
-        fn starting<M>() -> Arc<watch::Sender<Presence<M>>> {
-            Arc::new(watch::Sender::new(Presence::Starting))
+        fn starting<M>() -> Arc<watch::Sender<ActorStatus<M>>> {
+            Arc::new(watch::Sender::new(ActorStatus::Starting))
         }
         Self {
             hardware: starting(),
@@ -69,20 +69,20 @@ impl Default for Roster {
     }
 }
 
-impl Roster {
+impl ActorRefs {
     fn set_starting(&self, name: ActorName) {
         match name {
-            ActorName::Hardware => drop(self.hardware.send_replace(Presence::Starting)),
-            ActorName::Engine => drop(self.engine.send_replace(Presence::Starting)),
-            ActorName::Steering => drop(self.steering.send_replace(Presence::Starting)),
-            ActorName::Emotion => drop(self.emotion.send_replace(Presence::Starting)),
+            ActorName::Hardware => drop(self.hardware.send_replace(ActorStatus::Starting)),
+            ActorName::Engine => drop(self.engine.send_replace(ActorStatus::Starting)),
+            ActorName::Steering => drop(self.steering.send_replace(ActorStatus::Starting)),
+            ActorName::Emotion => drop(self.emotion.send_replace(ActorStatus::Starting)),
         }
     }
 
     /// Tells everyone that all actors are gone.
     pub fn stop(&self, reason: &StopReason) {
-        fn stop<M>(presence: &watch::Sender<Presence<M>>, reason: &StopReason) {
-            presence.send_replace(Presence::Stopped(reason.clone()));
+        fn stop<M>(actor_status: &watch::Sender<ActorStatus<M>>, reason: &StopReason) {
+            actor_status.send_replace(ActorStatus::Stopped(reason.clone()));
         }
         stop(&self.hardware, reason);
         stop(&self.engine, reason);
@@ -118,7 +118,7 @@ struct Failed {
 #[derive(Debug)]
 pub struct SupervisorState {
     wiring: Wiring,
-    roster: Roster,
+    actor_refs: ActorRefs,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
     /// How actors failed that had not been told of as started yet.
     early: HashMap<ActorId, Failed>,
@@ -140,17 +140,17 @@ impl Drop for SupervisorState {
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;
     type State = SupervisorState;
-    type Arguments = (Wiring, Roster);
+    type Arguments = (Wiring, ActorRefs);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (wiring, roster): (Wiring, Roster),
+        (wiring, actor_refs): (Wiring, ActorRefs),
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let policy = restart_policy(&wiring.settings.runtime);
         let mut state = SupervisorState {
             wiring,
-            roster,
+            actor_refs,
             children: HashMap::new(),
             early: HashMap::new(),
             histories: ORDER
@@ -162,7 +162,12 @@ impl Actor for Supervisor {
         };
         for name in ORDER {
             let supervisor = myself.get_cell();
-            let starting = start(name, state.wiring.clone(), state.roster.clone(), supervisor);
+            let starting = start(
+                name,
+                state.wiring.clone(),
+                state.actor_refs.clone(),
+                supervisor,
+            );
             // One that waits for another would wait for ever if that one died.
             let started = tokio::select! {
                 biased;
@@ -196,9 +201,9 @@ impl Actor for Supervisor {
             SupervisorMessage::Restart(name) => {
                 // Loading a model takes its time; the others need a supervisor
                 // meanwhile.
-                let (wiring, roster) = (state.wiring.clone(), state.roster.clone());
+                let (wiring, actor_refs) = (state.wiring.clone(), state.actor_refs.clone());
                 let starting = tokio::spawn(async move {
-                    let result = start(name, wiring, roster, myself.get_cell()).await;
+                    let result = start(name, wiring, actor_refs, myself.get_cell()).await;
                     let cell = result.as_ref().ok().cloned();
                     let _ = myself.send_message(SupervisorMessage::Started(name, result));
                     cell
@@ -288,7 +293,7 @@ impl SupervisorState {
         if self.stopping {
             return;
         }
-        self.roster.set_starting(actor);
+        self.actor_refs.set_starting(actor);
         let now = self.wiring.clock.now();
         let Some(history) = self.histories.get_mut(&actor) else {
             return;
@@ -334,7 +339,7 @@ impl SupervisorState {
     /// on.
     async fn stop(&mut self, reason: &StopReason, deadline: Instant) {
         self.stopping = true;
-        self.wiring.intake.close(reason.as_str());
+        self.wiring.request_queue.close(reason.as_str());
         for (name, starting) in std::mem::take(&mut self.starts) {
             starting.abort();
             // It may have come to its end before.
@@ -344,8 +349,8 @@ impl SupervisorState {
         }
         self.stop_children(deadline).await;
         // An engine that hangs ends nothing any more.
-        self.wiring.intake.end_running(reason.as_str());
-        self.roster.stop(reason);
+        self.wiring.request_queue.end_running(reason.as_str());
+        self.actor_refs.stop(reason);
         self.wiring.bus.publish(Event::Stopped {
             reason: reason.as_str().to_owned(),
         });
@@ -356,7 +361,7 @@ impl SupervisorState {
             let cells = self.children.values().filter(|(name, _)| *name == wanted);
             for (name, cell) in cells {
                 let left = deadline.saturating_duration_since(Instant::now());
-                let left = left.max(LEAST_STOP);
+                let left = left.max(MIN_STOP);
                 if cell.stop_and_wait(None, Some(left)).await.is_err() {
                     tracing::warn!(actor = name.as_str(), "did not stop in time");
                     cell.kill();
@@ -384,14 +389,14 @@ impl SupervisorState {
 async fn start(
     name: ActorName,
     wiring: Wiring,
-    roster: Roster,
+    actor_refs: ActorRefs,
     supervisor: ActorCell,
 ) -> Result<ActorCell, Error> {
     let started = match name {
-        ActorName::Hardware => spawn(HardwareActor, wiring, &roster.hardware, supervisor).await,
-        ActorName::Engine => spawn(EngineActor, wiring, &roster.engine, supervisor).await,
-        ActorName::Steering => spawn(SteeringActor, wiring, &roster.steering, supervisor).await,
-        ActorName::Emotion => spawn(EmotionActor, wiring, &roster.emotion, supervisor).await,
+        ActorName::Hardware => spawn(HardwareActor, wiring, &actor_refs.hardware, supervisor).await,
+        ActorName::Engine => spawn(EngineActor, wiring, &actor_refs.engine, supervisor).await,
+        ActorName::Steering => spawn(SteeringActor, wiring, &actor_refs.steering, supervisor).await,
+        ActorName::Emotion => spawn(EmotionActor, wiring, &actor_refs.emotion, supervisor).await,
     };
     started.map_err(startup_error)
 }
@@ -399,7 +404,7 @@ async fn start(
 async fn spawn<A, M>(
     actor: A,
     wiring: Wiring,
-    presence: &watch::Sender<Presence<M>>,
+    actor_status: &watch::Sender<ActorStatus<M>>,
     supervisor: ActorCell,
 ) -> Result<ActorCell, SpawnErr>
 where
@@ -409,7 +414,7 @@ where
     // Unnamed: several runtimes live in one process.
     let (actor, _) = Actor::spawn_linked(None, actor, wiring, supervisor).await?;
     let cell = actor.get_cell();
-    presence.send_replace(Presence::Live(actor));
+    actor_status.send_replace(ActorStatus::Live(actor));
     Ok(cell)
 }
 

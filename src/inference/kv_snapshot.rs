@@ -1,4 +1,4 @@
-//! A conversation's evaluated past as bytes, to be kept outside the engine.
+//! A conversation's evaluated cached sequence as bytes, to be kept outside the engine.
 //!
 //! The container is safetensors: tokens, the steering that each was evaluated
 //! under, and the keys and values in the backend's own form. The metadata name
@@ -22,7 +22,7 @@ pub struct KvSpan {
     pub key: Option<PlanKey>,
 }
 
-/// A conversation's evaluated past.
+/// A conversation's evaluated cached sequence.
 ///
 /// The bytes are for the program that wrote them: a checksum finds damage, but
 /// the keys and values go to native code, so bytes from strangers must not be

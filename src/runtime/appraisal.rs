@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{BoxFuture, Elpis, Session};
 use crate::actors::emotion::{Feeling, Observation};
-use crate::actors::engine::{ReplyReader, Sequel, SequelFuture};
+use crate::actors::engine::{FinishHook, ReplyReader, SequelFuture};
 use crate::appraisal::{LexicalAppraiser, ReferenceAppraiser};
 use crate::emotion::{AppliedEvent, AppraiserChoice, EmotionConfig, EmotionEvent, GenerationTime};
 use crate::error::Error;
@@ -196,7 +196,7 @@ pub(super) struct ReplyForm {
 }
 
 /// What follows the reply of a session's turn; it keeps no runtime alive.
-pub(super) fn sequel(session: &Session, form: ReplyForm, turn: Turn) -> Option<Sequel> {
+pub(super) fn finish_hook(session: &Session, form: ReplyForm, turn: Turn) -> Option<FinishHook> {
     let emotion = &session.elpis().settings().emotion;
     let read = form.read && emotion.response_analysis_enabled;
     let watched = emotion.behavioral_monitoring_enabled;

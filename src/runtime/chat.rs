@@ -9,7 +9,9 @@ use super::prompt;
 use super::session::Session;
 use crate::actors::Wiring;
 use crate::actors::emotion::FollowedMood;
-use crate::actors::engine::{GenerationStream, Permit, ReplyReader, Sequel, StreamParts, stream};
+use crate::actors::engine::{
+    FinishHook, GenerationStream, Permit, ReplyReader, StreamParts, stream,
+};
 use crate::backend::Token;
 use crate::emotion::Coefficients;
 use crate::error::{EngineError, Error};
@@ -216,7 +218,7 @@ impl Chat {
         };
         let prepared = prepared.inspect_err(|error| watch.refused(error))?;
         let (task, stream) = prepared.into_task(id, watch, wiring);
-        wiring.intake.submit(task)?;
+        wiring.request_queue.submit(task)?;
         Ok(stream)
     }
 
@@ -231,7 +233,7 @@ impl Chat {
         let wiring = &elpis.inner.wiring;
         let model_settings = &wiring.settings.model;
         options.validate().map_err(EngineError::from)?;
-        let permit = wiring.intake.admit()?;
+        let permit = wiring.request_queue.admit()?;
         let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
@@ -246,14 +248,14 @@ impl Chat {
         let thinking = prompt.thinking;
         let reader = form.reader(&model, thinking);
         // What has to be of a form is data and tells no feelings.
-        let sequel = turn.and_then(|turn| {
+        let finish_hook = turn.and_then(|turn| {
             let reader = form.reader(&model, thinking);
             let form = ReplyForm {
                 reader: reader.map(|reader| reader(0)),
                 thinking,
                 read: !form.is_answer(),
             };
-            appraisal::sequel(&session, form, turn)
+            appraisal::finish_hook(&session, form, turn)
         });
         let parallel = options.parallel_tool_calls != Some(false);
         let visible = form.visible(&model);
@@ -283,7 +285,7 @@ impl Chat {
             visible,
             mood,
             permit,
-            sequel,
+            finish_hook,
             reader,
         })
     }
@@ -301,7 +303,7 @@ struct Prepared {
     visible: Vec<ControlToken>,
     mood: Option<Box<dyn MoodSource>>,
     permit: Permit,
-    sequel: Option<Sequel>,
+    finish_hook: Option<FinishHook>,
     reader: Option<ReplyReader>,
 }
 
@@ -322,7 +324,7 @@ impl Prepared {
             bus: wiring.bus.clone(),
             permit: self.permit,
         };
-        let (outlet, stream) = stream(parts, &wiring.intake, self.sequel);
+        let (sink, stream) = stream(parts, &wiring.request_queue, self.finish_hook);
         let mut stream = stream.without_messages(self.dropped);
         if let Some(reader) = self.reader {
             stream = stream.with_reader(reader);
@@ -350,7 +352,7 @@ impl Prepared {
             options: self.options,
             mood: self.mood,
             submitted,
-            outlet: Box::new(outlet),
+            sink: Box::new(sink),
         };
         (task, stream)
     }

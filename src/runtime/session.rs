@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
 use crate::actors::emotion::Observation;
-use crate::actors::engine::{CacheOrder, OrderTicket};
+use crate::actors::engine::{CacheCommand, CommandId};
 use crate::emotion::{
     AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, KnownEvent, SafetyLimits,
 };
@@ -178,7 +178,7 @@ impl Session {
     /// [`Error::Engine`] if the cache cannot be read, [`Error::Stopped`].
     pub async fn save_kv(&self) -> Result<Option<Vec<u8>>, Error> {
         let (reply, answer) = oneshot::channel();
-        let ticket = self.order(CacheOrder::Save(self.id.clone(), reply))?;
+        let ticket = self.order(CacheCommand::Save(self.id.clone(), reply))?;
         self.answer(answer, &ticket).await
     }
 
@@ -192,12 +192,12 @@ impl Session {
     /// not fit; nothing is changed then. [`Error::Stopped`].
     pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
         let (reply, answer) = oneshot::channel();
-        let ticket = self.order(CacheOrder::Restore(self.id.clone(), bytes, reply))?;
+        let ticket = self.order(CacheCommand::Restore(self.id.clone(), bytes, reply))?;
         self.answer(answer, &ticket).await
     }
 
-    pub(super) fn order(&self, order: CacheOrder) -> Result<OrderTicket, Error> {
-        Ok(self.elpis.inner.wiring.intake.order(order)?)
+    pub(super) fn order(&self, order: CacheCommand) -> Result<CommandId, Error> {
+        Ok(self.elpis.inner.wiring.request_queue.order(order)?)
     }
 
     /// Waits for the answer to an order. An engine that hangs with it never
@@ -205,11 +205,11 @@ impl Session {
     async fn answer<T>(
         &self,
         mut answer: oneshot::Receiver<Result<T, EngineError>>,
-        ticket: &OrderTicket,
+        ticket: &CommandId,
     ) -> Result<T, Error> {
         let inner = &self.elpis.inner;
         let mut model = inner.wiring.model.subscribe();
-        let mut stopped = inner.roster.stopped.subscribe();
+        let mut stopped = inner.actor_refs.stopped.subscribe();
         // The model of the engine that was at work last.
         let mut shown = None;
         loop {
@@ -252,7 +252,7 @@ impl Session {
     /// # Errors
     /// [`Error::Store`] if the conversation cannot be removed, [`Error::Stopped`].
     pub async fn forget(&self) -> Result<bool, Error> {
-        self.order(CacheOrder::Forget(self.id.clone()))?;
+        self.order(CacheCommand::Forget(self.id.clone()))?;
         let known = self.elpis.inner.emotion.forget(&self.id).await?;
         self.keep_conversation(&Conversation::new()).await?;
         Ok(known)

@@ -1,6 +1,6 @@
 //! What goes into the batch of a step.
 
-use super::shares::{self, Share};
+use super::prefill_budget::{self, PrefillShare};
 use super::slot::Slot;
 use super::{Scheduler, StepSummary, prefix};
 use crate::backend::BackendError;
@@ -34,7 +34,7 @@ impl Scheduler {
             ..
         } = self;
         let capacity = shared.facts.batch_size;
-        let mixes = shared.facts.rewinds;
+        let mixes = shared.facts.supports_truncation;
         order.clear();
         order.extend(0..slots.len());
         let mut decodes = true;
@@ -60,7 +60,7 @@ impl Scheduler {
         if prompts {
             let wants = slots.iter().map(Slot::wants_prefill).enumerate();
             let wants = wants.filter(|(_, wants)| *wants > 0);
-            waiting.extend(wants.map(|(index, wants)| Share {
+            waiting.extend(wants.map(|(index, wants)| PrefillShare {
                 index,
                 wants,
                 rows: 0,
@@ -68,9 +68,9 @@ impl Scheduler {
         }
         let room = capacity - batch.len();
         if mixes {
-            shares::share(waiting, room);
+            prefill_budget::share(waiting, room);
         } else if !waiting.is_empty() {
-            shares::give_one(waiting, room, *oldest_prompt);
+            prefill_budget::give_one(waiting, room, *oldest_prompt);
             *oldest_prompt = !*oldest_prompt;
         }
         for share in waiting.iter().filter(|share| share.rows > 0) {
@@ -103,7 +103,7 @@ impl Scheduler {
             ..
         } = self;
         let policy = cache.policy();
-        let rewinds = cache.rewinds();
+        let supports_truncation = cache.supports_truncation();
         let (before, rest) = slots.split_at_mut(index);
         let Some((slot, after)) = rest.split_first_mut() else {
             return Ok(());
@@ -113,7 +113,7 @@ impl Scheduler {
         }
         if policy != PrefixPolicy::Exact {
             let session = slot.session().clone();
-            slot.spell_like(cache.pasts_of(&session), rewinds, shared);
+            slot.spell_like(cache.pasts_of(&session), supports_truncation, shared);
         }
         let ask = slot.ask(policy);
         let kept = cache.find(&ask);
@@ -122,10 +122,10 @@ impl Scheduler {
             before
                 .iter()
                 .chain(after.iter())
-                .filter(|s| s.has_begun() && rewinds)
+                .filter(|s| s.has_begun() && supports_truncation)
         };
         let donor = running()
-            .map(|donor| (ask.usable(donor.session(), donor.past(), policy), donor))
+            .map(|donor| (ask.usable(donor.session(), donor.cached(), policy), donor))
             .filter(|(length, _)| *length > 0 && *length >= at_hand)
             .max_by_key(|(length, _)| *length);
         let best = donor.as_ref().map_or(at_hand, |(length, _)| *length);
@@ -137,10 +137,10 @@ impl Scheduler {
             return Ok(());
         }
         if let Some((length, donor)) = donor {
-            let (from, past) = (donor.sequence(), donor.past());
+            let (from, cached) = (donor.sequence(), donor.cached());
             slot.begin_with(policy, |_, sequence, own| {
                 if prefix::done(backend.share_prefix(from, *sequence, length as u32))? {
-                    own.share(past, length, cache.cells());
+                    own.share(cached, length, cache.cells());
                 }
                 Ok(())
             })?;

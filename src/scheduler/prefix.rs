@@ -1,11 +1,11 @@
-//! The prefix cache: pasts that finished generations leave behind.
+//! The prefix cache: cached sequences that finished generations leave behind.
 //!
-//! Cells of an idle past cost every decoding row its share of attention, so
-//! only the past of the very last generation stays in the key–value cache, and
+//! Cells of an idle cached sequence cost every decoding row its share of attention, so
+//! only the cached sequence of the very last generation stays in the key–value cache, and
 //! only until another one begins. The others are held as bytes.
 
+use super::cached_sequence::{Allowed, CachedSequence};
 use super::cells::Cells;
-use super::past::{Allowed, Past};
 use crate::backend::{Backend, BackendError, SequenceId, Token};
 use crate::inference::SessionId;
 use crate::settings::PrefixPolicy;
@@ -16,7 +16,7 @@ use crate::steering::PlanKey;
 pub struct PrefixOptions {
     /// What a prompt may take over.
     pub policy: PrefixPolicy,
-    /// Memory for pasts that are kept for later prompts, in bytes; 0 keeps
+    /// Memory for cached sequences that are kept for later prompts, in bytes; 0 keeps
     /// none.
     pub memory: usize,
 }
@@ -36,7 +36,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// What may be taken over of a past of `session`: feelings of another
+    /// What may be taken over of a cached sequence of `session`: feelings of another
     /// session are never inherited.
     pub(super) fn allowed(&self, session: &SessionId, policy: PrefixPolicy) -> Allowed {
         if session == self.session && policy != PrefixPolicy::Exact {
@@ -46,9 +46,14 @@ impl Ask<'_> {
         }
     }
 
-    /// How much of a past can be taken over, 0 if it is not worth it.
-    pub(super) fn usable(&self, session: &SessionId, past: &Past, policy: PrefixPolicy) -> usize {
-        let usable = past.usable(self.prompt, self.allowed(session, policy));
+    /// How much of a cached sequence can be taken over, 0 if it is not worth it.
+    pub(super) fn usable(
+        &self,
+        session: &SessionId,
+        cached: &CachedSequence,
+        policy: PrefixPolicy,
+    ) -> usize {
+        let usable = cached.usable(self.prompt, self.allowed(session, policy));
         if session != self.session && usable < MIN_FOREIGN {
             return 0;
         }
@@ -61,7 +66,7 @@ impl Ask<'_> {
 pub(super) fn done(taken: Result<(), BackendError>) -> Result<bool, BackendError> {
     match taken {
         Ok(()) => Ok(true),
-        Err(error @ BackendError::PastGone { .. }) => {
+        Err(error @ BackendError::PrefixEvicted { .. }) => {
             tracing::debug!(%error, "a prefix is evaluated again");
             Ok(false)
         }
@@ -69,18 +74,18 @@ pub(super) fn done(taken: Result<(), BackendError>) -> Result<bool, BackendError
     }
 }
 
-/// A past that waits for its next turn.
+/// A cached sequence that waits for its next turn.
 #[derive(Debug)]
 struct Entry {
     session: SessionId,
-    past: Past,
+    cached: CachedSequence,
     home: Home,
     used: u64,
     /// Whether a part of it was asked for in vain.
     whole_only: bool,
 }
 
-/// Where the keys and values of a past are.
+/// Where the keys and values of a cached sequence are.
 #[derive(Debug)]
 enum Home {
     /// In a sequence of the cache.
@@ -89,18 +94,18 @@ enum Home {
     Stored(Vec<u8>),
 }
 
-/// Idle pasts, free sequences and free cells.
+/// Idle cached sequences, free sequences and free cells.
 #[derive(Debug)]
 pub(super) struct PrefixCache {
     options: PrefixOptions,
     /// Whether a sequence can be cut and shared in the middle.
-    rewinds: bool,
+    supports_truncation: bool,
     entries: Vec<Entry>,
-    /// Memory of the stored pasts, in bytes.
+    /// Memory of the stored cached sequences, in bytes.
     stored: usize,
-    /// Memory of a past that is no longer stored, for the next one.
+    /// Memory of a cached sequence that is no longer stored, for the next one.
     spare: Vec<u8>,
-    /// Bytes of the past that was stored last.
+    /// Bytes of the cached sequence that was stored last.
     latest_size: usize,
     free: Vec<SequenceId>,
     cells: Cells,
@@ -112,12 +117,12 @@ impl PrefixCache {
         let facts = backend.facts();
         Self {
             options,
-            rewinds: facts.rewinds,
+            supports_truncation: facts.supports_truncation,
             entries: Vec::new(),
             stored: 0,
             spare: Vec::new(),
             latest_size: 0,
-            // One for each running generation, one for a resident past.
+            // One for each running generation, one for a resident cached sequence.
             free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
             uses: 0,
@@ -128,8 +133,8 @@ impl PrefixCache {
         self.options.policy
     }
 
-    pub(super) fn rewinds(&self) -> bool {
-        self.rewinds
+    pub(super) fn supports_truncation(&self) -> bool {
+        self.supports_truncation
     }
 
     pub(super) fn cells(&mut self) -> &mut Cells {
@@ -142,28 +147,28 @@ impl PrefixCache {
         (capacity - self.cells.available(), capacity)
     }
 
-    /// Number of pasts that are kept.
+    /// Number of cached sequences that are kept.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Bytes of the pasts that are stored.
+    /// Bytes of the cached sequences that are stored.
     pub(super) fn stored(&self) -> usize {
         self.stored
     }
 
-    /// Bytes that are kept for the next past that is stored.
+    /// Bytes that are kept for the next cached sequence that is stored.
     pub(super) fn spare(&self) -> usize {
         self.spare.capacity()
     }
 
-    /// Most bytes of the pasts that are stored.
+    /// Most bytes of the cached sequences that are stored.
     pub(super) fn memory(&self) -> usize {
         self.options.memory
     }
 
     /// Takes an unused sequence. There is one for each running generation and
-    /// a resident past, so `None` means that a bound was broken.
+    /// a resident cached sequence, so `None` means that a bound was broken.
     pub(super) fn open(&mut self) -> Option<SequenceId> {
         self.free.pop()
     }
@@ -174,17 +179,17 @@ impl PrefixCache {
     }
 
     /// What a session left behind.
-    pub(super) fn pasts_of(&self, session: &SessionId) -> impl Iterator<Item = &Past> {
+    pub(super) fn pasts_of(&self, session: &SessionId) -> impl Iterator<Item = &CachedSequence> {
         let own = move |entry: &&Entry| &entry.session == session;
-        self.entries.iter().filter(own).map(|entry| &entry.past)
+        self.entries.iter().filter(own).map(|entry| &entry.cached)
     }
 
     /// The entry that saves most of a prompt, and how many tokens.
     pub(super) fn find(&self, ask: &Ask<'_>) -> Option<(usize, usize)> {
         let usable = |entry: &Entry| {
-            let usable = ask.usable(&entry.session, &entry.past, self.options.policy);
+            let usable = ask.usable(&entry.session, &entry.cached, self.options.policy);
             // What cannot be cut is taken over whole or not at all.
-            if (self.rewinds && !entry.whole_only) || usable == entry.past.len() {
+            if (self.supports_truncation && !entry.whole_only) || usable == entry.cached.len() {
                 usable
             } else {
                 0
@@ -199,8 +204,8 @@ impl PrefixCache {
             .map(|(index, usable, _)| (index, usable))
     }
 
-    /// Gives the first `length` positions of an entry to the empty `past` of
-    /// `sequence`. A session that goes on from the end of its own past takes
+    /// Gives the first `length` positions of an entry to the empty `cached` of
+    /// `sequence`. A session that goes on from the end of its own cached sequence takes
     /// it over; otherwise the entry stays.
     pub(super) fn adopt(
         &mut self,
@@ -209,7 +214,7 @@ impl PrefixCache {
         length: usize,
         session: &SessionId,
         sequence: &mut SequenceId,
-        past: &mut Past,
+        cached: &mut CachedSequence,
     ) -> Result<(), BackendError> {
         self.uses += 1;
         let uses = self.uses;
@@ -217,18 +222,18 @@ impl PrefixCache {
             return Ok(());
         };
         entry.used = uses;
-        let whole = length == entry.past.len();
-        let goes_on = whole && (&entry.session == session || !self.rewinds);
+        let whole = length == entry.cached.len();
+        let goes_on = whole && (&entry.session == session || !self.supports_truncation);
         match &entry.home {
             Home::Resident(resident) if goes_on => {
                 self.free.push(*sequence);
                 *sequence = *resident;
-                past.take_over(self.entries.swap_remove(index).past);
+                cached.take_over(self.entries.swap_remove(index).cached);
                 return Ok(());
             }
             Home::Resident(resident) => {
                 if done(backend.share_prefix(*resident, *sequence, length as u32))? {
-                    past.share(&entry.past, length, &mut self.cells);
+                    cached.share(&entry.cached, length, &mut self.cells);
                 }
                 return Ok(());
             }
@@ -238,23 +243,23 @@ impl PrefixCache {
         let Home::Stored(bytes) = &entry.home else {
             return Ok(());
         };
-        let all = entry.past.len();
+        let all = entry.cached.len();
         if self.cells.available() >= all {
             if let Err(error) = backend.restore_sequence(*sequence, all as u32, bytes) {
                 // It is evaluated instead.
-                tracing::warn!(session = %entry.session, %error, "a kept past is not usable");
+                tracing::warn!(session = %entry.session, %error, "KV snapshot cannot be restored");
                 self.give_up(entry.home);
                 return Ok(());
             }
             if whole || done(backend.truncate(*sequence, length as u32))? {
-                past.repeat(&entry.past, length, &mut self.cells);
+                cached.repeat(&entry.cached, length, &mut self.cells);
             } else {
                 // What its window does not see was not saved.
                 entry.whole_only = true;
                 backend.truncate(*sequence, 0)?;
             }
         }
-        if goes_on && past.len() == length {
+        if goes_on && cached.len() == length {
             self.give_up(entry.home);
         } else {
             self.entries.push(entry);
@@ -262,50 +267,50 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Keeps the past of a generation that is over: in the cache if nothing
+    /// Keeps the cached sequence of a generation that is over: in the cache if nothing
     /// else runs, since its session may go on at once.
     pub(super) fn keep(
         &mut self,
         backend: &mut dyn Backend,
         session: SessionId,
         sequence: SequenceId,
-        past: Past,
+        cached: CachedSequence,
         others_run: bool,
     ) -> Result<(), BackendError> {
-        if self.options.memory == 0 || past.len() == 0 {
-            return self.discard(backend, sequence, past);
+        if self.options.memory == 0 || cached.len() == 0 {
+            return self.discard(backend, sequence, cached);
         }
-        self.drop_parts_of(backend, &session, &past)?;
+        self.drop_parts_of(backend, &session, &cached)?;
         // One at most is resident.
         self.settle(backend)?;
-        self.insert(session, past, Home::Resident(sequence));
+        self.insert(session, cached, Home::Resident(sequence));
         if others_run {
             self.settle(backend)?;
         }
         Ok(())
     }
 
-    /// Keeps a past that was written down before.
+    /// Keeps a cached sequence that was written down before.
     pub(super) fn keep_stored(
         &mut self,
         backend: &mut dyn Backend,
         session: SessionId,
-        past: Past,
+        cached: CachedSequence,
         bytes: Vec<u8>,
     ) -> Result<(), BackendError> {
-        self.drop_parts_of(backend, &session, &past)?;
+        self.drop_parts_of(backend, &session, &cached)?;
         let bytes = fitted(bytes);
         self.stored += bytes.capacity();
-        self.insert(session, past, Home::Stored(bytes));
+        self.insert(session, cached, Home::Stored(bytes));
         self.keep_within_memory();
         Ok(())
     }
 
-    fn insert(&mut self, session: SessionId, past: Past, home: Home) {
+    fn insert(&mut self, session: SessionId, cached: CachedSequence, home: Home) {
         self.uses += 1;
         self.entries.push(Entry {
             session,
-            past,
+            cached,
             home,
             used: self.uses,
             whole_only: false,
@@ -317,25 +322,25 @@ impl PrefixCache {
         &mut self,
         backend: &mut dyn Backend,
         session: &SessionId,
-        past: &Past,
+        cached: &CachedSequence,
     ) -> Result<(), BackendError> {
         while let Some(stale) = self
             .entries
             .iter()
-            .position(|entry| &entry.session == session && entry.past.is_part_of(past))
+            .position(|entry| &entry.session == session && entry.cached.is_part_of(cached))
         {
             self.evict(backend, stale)?;
         }
         Ok(())
     }
 
-    /// Whether an idle past is in the key–value cache.
+    /// Whether an idle cached sequence is in the key–value cache.
     pub(super) fn has_resident(&self) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| matches!(entry.home, Home::Resident(_)))
     }
 
-    /// Moves resident pasts out of the key–value cache.
+    /// Moves resident cached sequences out of the key–value cache.
     pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
         let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));
         while let Some(index) = self.entries.iter().position(resident) {
@@ -343,16 +348,16 @@ impl PrefixCache {
             let Home::Resident(sequence) = entry.home else {
                 continue;
             };
-            let mut past = entry.past;
+            let mut cached = entry.cached;
             self.make_way();
             let memory = std::mem::take(&mut self.spare);
             let saved = backend.save_sequence(sequence, memory);
-            past.leave(&mut self.cells);
+            cached.leave(&mut self.cells);
             self.free.push(sequence);
             backend.truncate(sequence, 0)?;
             match saved {
                 Ok(bytes) if bytes.len() > self.options.memory => {
-                    tracing::debug!(session = %entry.session, "a past is larger than the memory for all");
+                    tracing::debug!(session = %entry.session, "KV snapshot is larger than the memory for all of them");
                 }
                 Ok(bytes) => {
                     let bytes = fitted(bytes);
@@ -360,7 +365,7 @@ impl PrefixCache {
                     self.stored += bytes.capacity();
                     self.entries.push(Entry {
                         session: entry.session,
-                        past,
+                        cached,
                         home: Home::Stored(bytes),
                         used: entry.used,
                         whole_only: entry.whole_only,
@@ -380,14 +385,14 @@ impl PrefixCache {
         &mut self,
         backend: &mut dyn Backend,
         sequence: SequenceId,
-        mut past: Past,
+        mut cached: CachedSequence,
     ) -> Result<(), BackendError> {
-        past.leave(&mut self.cells);
+        cached.leave(&mut self.cells);
         self.free.push(sequence);
         backend.truncate(sequence, 0)
     }
 
-    /// Moves resident pasts out if fewer than `rows` cells are free.
+    /// Moves resident cached sequences out if fewer than `rows` cells are free.
     pub(super) fn make_room(
         &mut self,
         backend: &mut dyn Backend,
@@ -415,12 +420,12 @@ impl PrefixCache {
         forgotten
     }
 
-    /// The latest past of a session with its keys and values.
+    /// The latest cached sequence of a session with its keys and values.
     pub(super) fn latest(
         &self,
         backend: &mut dyn Backend,
         session: &SessionId,
-    ) -> Result<Option<(&Past, Vec<u8>)>, BackendError> {
+    ) -> Result<Option<(&CachedSequence, Vec<u8>)>, BackendError> {
         let own = self.entries.iter().filter(|e| &e.session == session);
         let Some(entry) = own.max_by_key(|entry| entry.used) else {
             return Ok(None);
@@ -429,17 +434,17 @@ impl PrefixCache {
             Home::Resident(sequence) => backend.save_sequence(*sequence, Vec::new())?,
             Home::Stored(bytes) => bytes.clone(),
         };
-        Ok(Some((&entry.past, bytes)))
+        Ok(Some((&entry.cached, bytes)))
     }
 
-    /// Drops what the next past to be stored is likely to push out, so that it
+    /// Drops what the next cached sequence to be stored is likely to push out, so that it
     /// can have its memory.
     fn make_way(&mut self) {
         let limit = self.options.memory.saturating_sub(self.latest_size);
         while self.stored > limit && self.drop_oldest() {}
     }
 
-    /// Drops the least recently used of the stored pasts until the others fit.
+    /// Drops the least recently used of the stored cached sequences until the others fit.
     fn keep_within_memory(&mut self) {
         if self.stored + self.spare.capacity() > self.options.memory {
             self.spare = Vec::new();
@@ -447,7 +452,7 @@ impl PrefixCache {
         while self.stored > self.options.memory && self.drop_oldest() {}
     }
 
-    /// Drops the least recently used of the stored pasts, if there is one.
+    /// Drops the least recently used of the stored cached sequences, if there is one.
     fn drop_oldest(&mut self) -> bool {
         let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
         let entries = self.entries.iter().enumerate();
@@ -462,7 +467,7 @@ impl PrefixCache {
         true
     }
 
-    /// Stores a past no longer; keeps the memory that it was stored in if it
+    /// Stores a cached sequence no longer; keeps the memory that it was stored in if it
     /// is the largest and within the bound.
     fn give_up(&mut self, home: Home) {
         let Home::Stored(bytes) = home else {
@@ -478,7 +483,7 @@ impl PrefixCache {
     fn evict(&mut self, backend: &mut dyn Backend, index: usize) -> Result<(), BackendError> {
         let entry = self.entries.swap_remove(index);
         match entry.home {
-            Home::Resident(sequence) => self.discard(backend, sequence, entry.past),
+            Home::Resident(sequence) => self.discard(backend, sequence, entry.cached),
             stored @ Home::Stored(_) => {
                 self.give_up(stored);
                 Ok(())

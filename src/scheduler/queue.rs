@@ -48,7 +48,7 @@ impl AdmissionQueue {
         for waiting in self.tasks.values_mut() {
             waiting.retain_mut(|task| match task.ended_early(now) {
                 Some(outcome) => {
-                    task.outlet.finish(outcome);
+                    task.sink.finish(outcome);
                     self.len -= 1;
                     false
                 }
@@ -63,7 +63,7 @@ impl AdmissionQueue {
     /// Ends every waiting task with the same outcome.
     pub fn drain(&mut self, outcome: &Outcome) {
         while let Some(mut task) = self.pop() {
-            task.outlet.finish(outcome.clone());
+            task.sink.finish(outcome.clone());
         }
     }
 

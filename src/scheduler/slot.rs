@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::applied::apply;
+use super::cached_sequence::CachedSequence;
 use super::cells::Cells;
-use super::past::Past;
 use super::task::{Outcome, Task};
 use crate::backend::{Batch, SequenceId, Token};
 use crate::error::EngineError;
@@ -33,7 +33,7 @@ struct TakenOver {
 pub(super) struct Remains {
     pub(super) session: SessionId,
     pub(super) sequence: SequenceId,
-    pub(super) past: Past,
+    pub(super) cached: CachedSequence,
     pub(super) keep: bool,
 }
 
@@ -42,11 +42,11 @@ pub(super) struct Slot {
     task: Task,
     sequence: SequenceId,
     /// What of the sequence was evaluated or stands in the batch.
-    past: Past,
+    cached: CachedSequence,
     /// Whether it was decided what of the prompt is taken over.
     begun: bool,
     taken_over: TakenOver,
-    /// Whether the past is kept for the session's next turn.
+    /// Whether the cached sequence is kept for the session's next turn.
     keep: bool,
     /// The sampled token that was not evaluated yet.
     pending: Option<Token>,
@@ -114,12 +114,12 @@ impl Slot {
                 return Err(Box::new((task, RequestError::Sampling(error).into())));
             }
         }
-        task.outlet.started();
-        task.outlet.modulated(&applied, &shared.library);
+        task.sink.started();
+        task.sink.modulated(&applied, &shared.library);
         let positions = most_positions(&task, limit);
         Ok(Self {
             sequence,
-            past: Past::with_capacity(positions),
+            cached: CachedSequence::with_capacity(positions),
             prompt_tokens: task.prompt.len(),
             said: Vec::with_capacity(positions.saturating_sub(task.prompt.len()) + 1),
             resumes: 0,
@@ -156,7 +156,7 @@ impl Slot {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.task.outlet.has_room()
+        self.task.sink.has_room()
     }
 
     pub(super) fn ended_early(&self, now: f64) -> Option<Outcome> {
@@ -166,12 +166,12 @@ impl Slot {
     /// Hands the outcome on and gives back what can be kept.
     pub(super) fn end(mut self, outcome: Outcome) -> Remains {
         let keep = self.keep && !matches!(&outcome, Outcome::Failed(error) if spoils(error));
-        self.task.outlet.generated(self.generated);
-        self.task.outlet.finish(outcome);
+        self.task.sink.generated(self.generated);
+        self.task.sink.finish(outcome);
         Remains {
             session: self.task.session,
             sequence: self.sequence,
-            past: self.past,
+            cached: self.cached,
             keep,
         }
     }
@@ -180,7 +180,7 @@ impl Slot {
     /// broke while choosing this one's token, nor if it was with it whenever
     /// one broke.
     pub(super) fn can_resume(&self) -> bool {
-        !self.sampling && self.chances > 0 && !self.task.outlet.is_closed()
+        !self.sampling && self.chances > 0 && !self.task.sink.is_closed()
     }
 
     /// Uses up one of its chances.
@@ -196,7 +196,8 @@ impl Slot {
         self.task.prompt.truncate(self.prompt_tokens);
         self.task.prompt.extend_from_slice(&self.said);
         self.sequence = sequence;
-        self.past = Past::with_capacity(most_positions(&self.task, shared.facts.context_length));
+        self.cached =
+            CachedSequence::with_capacity(most_positions(&self.task, shared.facts.context_length));
         self.begun = false;
         self.pending = None;
         self.leave_batch();
@@ -219,8 +220,8 @@ impl Slot {
         self.begun
     }
 
-    pub(super) fn past(&self) -> &Past {
-        &self.past
+    pub(super) fn cached(&self) -> &CachedSequence {
+        &self.cached
     }
 
     /// Forgets the batch that was evaluated before.
@@ -232,11 +233,11 @@ impl Slot {
 
     /// Undoes its part of a batch of which nothing was evaluated.
     pub(super) fn take_back_rows(&mut self, cells: &mut Cells) {
-        let evaluated = self.past.len() - self.rows;
+        let evaluated = self.cached.len() - self.rows;
         if self.rows > 0 && evaluated >= self.task.prompt.len() {
-            self.pending = self.past.tokens().last().copied();
+            self.pending = self.cached.tokens().last().copied();
         }
-        self.past.shorten(evaluated, cells);
+        self.cached.shorten(evaluated, cells);
         self.leave_batch();
     }
 
@@ -264,8 +265,14 @@ impl Slot {
         if tokens.is_empty() {
             return;
         }
-        batch.push(self.sequence, self.past.len() as u32, tokens, logits, plan);
-        self.past.append(tokens, plan.map(|plan| plan.key), cells);
+        batch.push(
+            self.sequence,
+            self.cached.len() as u32,
+            tokens,
+            logits,
+            plan,
+        );
+        self.cached.append(tokens, plan.map(|plan| plan.key), cells);
         self.in_batch = true;
         self.rows += tokens.len();
         if logits {

@@ -1,25 +1,25 @@
-//! A session's past out of the cache and back into it.
+//! A session's cached sequence out of the cache and back into it.
 
 use super::Scheduler;
-use super::past::Past;
+use super::cached_sequence::CachedSequence;
 use crate::backend::ModelFacts;
 use crate::error::EngineError;
 use crate::inference::{KvSnapshot, KvSnapshotError, KvSpan, SessionId};
 
 impl Scheduler {
-    /// The latest finished past of a session; `None` if nothing of it is kept.
+    /// The latest finished cached sequence of a session; `None` if nothing of it is kept.
     ///
     /// # Errors
     /// [`EngineError::Backend`] if the cache cannot be read.
     pub fn save(&mut self, session: &SessionId) -> Result<Option<Vec<u8>>, EngineError> {
         let latest = self.cache.latest(self.backend.as_mut(), session)?;
-        let Some((past, state)) = latest else {
+        let Some((cached, state)) = latest else {
             return Ok(None);
         };
         let snapshot = KvSnapshot {
             model: fingerprint(&self.shared.facts),
-            tokens: past.tokens().to_vec(),
-            spans: past
+            tokens: cached.tokens().to_vec(),
+            spans: cached
                 .spans()
                 .iter()
                 .map(|span| KvSpan {
@@ -32,7 +32,7 @@ impl Scheduler {
         Ok(Some(snapshot.to_bytes()?))
     }
 
-    /// Keeps a past that [`save`](Self::save) gave for a session's next turn;
+    /// Keeps a cached sequence that [`save`](Self::save) gave for a session's next turn;
     /// returns its length in tokens. Should the backend refuse it then, the
     /// prompt is evaluated instead.
     ///
@@ -55,10 +55,10 @@ impl Scheduler {
         if bytes > limit {
             return Err(KvSnapshotError::NoMemory { bytes, limit }.into());
         }
-        let past = Past::of(snapshot.tokens, snapshot.spans.iter());
+        let cached = CachedSequence::of(snapshot.tokens, snapshot.spans.iter());
         let (session, backend) = (session.clone(), self.backend.as_mut());
         self.cache
-            .keep_stored(backend, session, past, snapshot.state)?;
+            .keep_stored(backend, session, cached, snapshot.state)?;
         Ok(tokens)
     }
 

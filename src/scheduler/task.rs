@@ -42,7 +42,7 @@ pub struct PromptAccount {
 }
 
 /// Where a generation's text goes.
-pub trait Outlet: Send {
+pub trait TokenSink: Send {
     /// Tells that the generation got a slot.
     fn started(&mut self);
 
@@ -96,14 +96,14 @@ pub struct Task {
     /// When it was submitted, in seconds of the scheduler's clock.
     pub submitted: f64,
     /// Where its text goes.
-    pub outlet: Box<dyn Outlet>,
+    pub sink: Box<dyn TokenSink>,
 }
 
 impl Task {
     /// Whether the caller is gone or the time has run out at `now`; then how
     /// the generation ends.
     pub fn ended_early(&self, now: f64) -> Option<Outcome> {
-        if self.outlet.is_closed() {
+        if self.sink.is_closed() {
             return Some(Outcome::Cancelled);
         }
         let seconds = self.options.timeout_seconds?;

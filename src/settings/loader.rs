@@ -394,7 +394,7 @@ fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
         errors.push(conflict("model.tensor_split", format!("{shares:?}"), rule));
     }
     let listed = &settings.metrics.sessions;
-    let most = MetricsSettings::MOST_SESSIONS;
+    let most = MetricsSettings::MAX_SESSIONS;
     if listed.len() > most {
         let (value, rule) = (
             listed.len().to_string(),

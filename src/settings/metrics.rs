@@ -31,7 +31,7 @@ section! {
 
 impl MetricsSettings {
     /// Sessions that may have series of their own.
-    pub const MOST_SESSIONS: usize = 100;
+    pub const MAX_SESSIONS: usize = 100;
 
     /// What a model of this name is called in metrics and traces.
     pub(crate) fn model_label<'a>(&'a self, name: &'a str) -> &'a str {

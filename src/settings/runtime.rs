@@ -15,7 +15,7 @@ choice_value!(ModulationTiming {
 choices! {
     /// What a prompt may take over of what was evaluated before.
     pub enum PrefixPolicy {
-        /// A session's own past stays as it was felt; of other sessions only what was evaluated under the
+        /// A session's own cached sequence stays as it was felt; of other sessions only what was evaluated under the
         /// steering of now.
         Keep = "keep",
         /// Only what was evaluated under the steering of now.
@@ -55,7 +55,7 @@ section! {
     queue_limit: usize = 64, in between(0.0, 65_536.0);
     /// Tokens that a stream holds for a slow reader before its generation pauses.
     stream_buffer: usize = 64, in between(1.0, 65_536.0);
-    /// What a prompt may take over of what was evaluated before: a session's own past as it was felt, only what
+    /// What a prompt may take over of what was evaluated before: a session's own cached sequence as it was felt, only what
     /// the steering of now would give, or everything with prompts never steered.
     prefix_policy: PrefixPolicy = PrefixPolicy::Keep;
     /// Memory for the keys and values of finished conversations, in MiB, so that their next turn evaluates only

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use elpis::backend::BackendFactory;
 use elpis::clock::ManualClock;
 use elpis::emotion::{
-    AppraiserChoice, DeclaredEvent, EmotionConfig, EmotionError, EmotionEvent, Happening, known,
+    AppraiserChoice, DeclaredEvent, EmotionConfig, EmotionError, EmotionEvent, JournalRecord, known,
 };
 use elpis::settings::ModelSettings;
 use elpis::{ChatMessage, Elpis, Error, Event, EventSource, Settings};
@@ -43,7 +43,7 @@ fn still() -> EmotionConfig {
 /// The events of a session's journal: name, source and words.
 fn felt(shelf: &Shelf) -> Vec<(String, EventSource, String)> {
     let events = shelf.entries("ada").into_iter().filter_map(|entry| {
-        let Happening::Felt(event) = entry.what else {
+        let JournalRecord::Felt(event) = entry.what else {
             return None;
         };
         let words = event.words().unwrap_or_default().to_owned();
@@ -210,7 +210,7 @@ async fn unknown_names_are_refused_unless_they_are_declared_or_allowed() {
         .entries("ada")
         .into_iter()
         .filter_map(|entry| match entry.what {
-            Happening::Felt(event) => Some((event.is_custom(), event.shift())),
+            JournalRecord::Felt(event) => Some((event.is_custom(), event.shift())),
             _ => None,
         });
     assert_eq!(shifts.collect::<Vec<_>>()[0], (true, (-0.3, 0.2)));

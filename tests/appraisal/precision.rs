@@ -9,10 +9,10 @@ const REPLIES: &str = include_str!("../data/appraisal/replies.jsonl");
 const MESSAGES: &str = include_str!("../data/appraisal/messages.jsonl");
 
 /// Share of ordinary replies that may be felt wrongly.
-const MOST_WRONG: f64 = 0.02;
+const MAX_WRONG: f64 = 0.02;
 
 /// Share of clear messages, of each kind, that must be felt as what they are.
-const LEAST_RIGHT: f64 = 0.8;
+const MIN_RIGHT: f64 = 0.8;
 
 /// The quadrant that an event leads to, or `nothing`.
 fn quadrant(event: Option<&EmotionEvent>) -> &'static str {
@@ -55,7 +55,7 @@ fn ordinary_replies_are_hardly_ever_felt_wrongly() {
     }
     assert_eq!(texts, 300);
     let share = wrong.len() as f64 / f64::from(texts);
-    assert!(share <= MOST_WRONG, "{share}: {}", wrong.join("\n"));
+    assert!(share <= MAX_WRONG, "{share}: {}", wrong.join("\n"));
     // The texts are not so plain that any reading would do.
     assert!(by_words > 90, "{by_words} by single words");
 }
@@ -77,10 +77,6 @@ fn clear_messages_are_felt_as_what_they_are() {
     assert_eq!(kinds.len(), 5);
     for (kind, (texts, wrong)) in kinds {
         let right = 1.0 - wrong.len() as f64 / texts as f64;
-        assert!(
-            right >= LEAST_RIGHT,
-            "{kind}: {right}: {}",
-            wrong.join("\n")
-        );
+        assert!(right >= MIN_RIGHT, "{kind}: {right}: {}", wrong.join("\n"));
     }
 }

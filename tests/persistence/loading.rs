@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use elpis::clock::ManualClock;
-use elpis::emotion::Happening;
+use elpis::emotion::JournalRecord;
 use elpis::settings::Durability;
 use elpis::store::StoreError;
 use elpis::{Elpis, Error, GenerationEvent, SafetyLimits};
@@ -138,13 +138,13 @@ async fn calls_of_a_session_that_is_read_keep_their_order() {
             matches!(
                 what[..],
                 [
-                    Happening::Started(_),
-                    Happening::Felt(_),
-                    Happening::Felt(_),
-                    Happening::Reset,
-                    Happening::Strength(_),
-                    Happening::Limits(_),
-                    Happening::Felt(_)
+                    JournalRecord::Started(_),
+                    JournalRecord::Felt(_),
+                    JournalRecord::Felt(_),
+                    JournalRecord::Reset,
+                    JournalRecord::Strength(_),
+                    JournalRecord::Limits(_),
+                    JournalRecord::Felt(_)
                 ]
             ),
             "{what:?}"

@@ -14,7 +14,7 @@ thread_local! {
 
 /// Bytes that the whole process has in use, and the most it had.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
-static MOST: AtomicIsize = AtomicIsize::new(0);
+static MAX: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;
 
@@ -39,15 +39,15 @@ pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// As [`peak`], of all threads together.
 pub fn peak_of_all<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = IN_USE.load(Relaxed);
-    MOST.store(before, Relaxed);
+    MAX.store(before, Relaxed);
     let result = work();
-    let most = MOST.load(Relaxed);
+    let most = MAX.load(Relaxed);
     (result, usize::try_from(most - before).unwrap_or(0))
 }
 
 fn taken(bytes: usize) {
     let in_use = IN_USE.fetch_add(bytes as isize, Relaxed) + bytes as isize;
-    MOST.fetch_max(in_use, Relaxed);
+    MAX.fetch_max(in_use, Relaxed);
     // A thread that ends has no counters any more.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = LIVE.try_with(|live| {

@@ -80,7 +80,7 @@ impl Scripted {
                 context_length: context,
                 n_sequences,
                 cache_cells: context * n_sequences,
-                rewinds: true,
+                supports_truncation: true,
                 batch_size,
                 chat_template: None,
                 bos_token: String::new(),
@@ -104,7 +104,7 @@ impl Scripted {
 
     /// Can only go on from the end of a sequence, as recurrent models do.
     pub fn recurrent(mut self) -> Self {
-        Arc::make_mut(&mut self.facts).rewinds = false;
+        Arc::make_mut(&mut self.facts).supports_truncation = false;
         self
     }
 
@@ -195,7 +195,10 @@ impl Backend for Scripted {
         to: SequenceId,
         length: u32,
     ) -> Result<(), BackendError> {
-        assert!(self.facts.rewinds, "cannot be shared in the middle");
+        assert!(
+            self.facts.supports_truncation,
+            "cannot be shared in the middle"
+        );
         assert!(self.sequences[to as usize].is_empty());
         let prefix = self.sequences[from as usize][..length as usize].to_vec();
         self.sequences[to as usize] = prefix;

@@ -137,7 +137,7 @@ impl Bench {
         let mut queue = AdmissionQueue::default();
         let mut collected: Vec<Collected> = Vec::new();
         for (index, prompt) in (0..).zip(prompts) {
-            let (mut task, outlet) = task::task("mood", "", 64);
+            let (mut task, sink) = task::task("mood", "", 64);
             task.prompt.clone_from(prompt);
             task.options = GenerationOptions {
                 coefficients: Some(coefficients.clone()),
@@ -151,9 +151,9 @@ impl Bench {
                 ..SamplingParams::default()
             };
             queue.push(task);
-            collected.push(outlet);
+            collected.push(sink);
         }
-        while collected.iter().any(|outlet| !outlet.ended()) {
+        while collected.iter().any(|sink| !sink.ended()) {
             while self.scheduler.free_slots() > 0
                 && let Some(task) = queue.pop()
             {
@@ -164,10 +164,10 @@ impl Bench {
         prompts
             .iter()
             .zip(&collected)
-            .map(|(prompt, outlet)| Reply {
+            .map(|(prompt, sink)| Reply {
                 prompt: prompt.clone(),
-                text: outlet.text(),
-                ended: outlet.report().finish_reason == FinishReason::Stop,
+                text: sink.text(),
+                ended: sink.report().finish_reason == FinishReason::Stop,
             })
             .collect()
     }

@@ -84,7 +84,7 @@ impl Compared {
     }
 
     fn note<T>(&self, result: Result<T, BackendError>) -> Result<T, BackendError> {
-        if let Err(BackendError::PastGone { .. }) = &result {
+        if let Err(BackendError::PrefixEvicted { .. }) = &result {
             self.seen.lock().unwrap().gone += 1;
         }
         result

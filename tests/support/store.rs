@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use elpis::SessionId;
-use elpis::emotion::{EmotionTracker, JournalEntry, relive};
+use elpis::emotion::{EmotionTracker, JournalEntry, replay_entry};
 use elpis::store::{SessionChange, StateStore, StoreError, StoredSession};
 
 type Kept = BTreeMap<SessionId, (EmotionTracker, Vec<JournalEntry>)>;
@@ -61,7 +61,7 @@ impl Shelf {
         let (tracker, entries) = kept.get(&SessionId::new(session).unwrap())?;
         let mut again = None;
         for entry in entries {
-            relive(&mut again, entry).unwrap();
+            replay_entry(&mut again, entry).unwrap();
         }
         assert_eq!(again.as_ref(), Some(tracker));
         again

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use elpis::inference::{
     GenerationOptions, GenerationReport, ModulationTiming, RequestId, SamplingParams, SessionId,
 };
-use elpis::scheduler::{Outcome, Outlet, Task};
+use elpis::scheduler::{Outcome, Task, TokenSink};
 
 /// What came of a generation.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ impl Collected {
     }
 }
 
-impl Outlet for Collected {
+impl TokenSink for Collected {
     fn started(&mut self) {}
 
     fn has_room(&self) -> bool {
@@ -77,7 +77,7 @@ pub fn task(session: &str, prompt: &str, max_tokens: u32) -> (Task, Collected) {
         visible: Vec::new(),
         mood: None,
         submitted: 0.0,
-        outlet: Box::new(collected.clone()),
+        sink: Box::new(collected.clone()),
     };
     (task, collected)
 }

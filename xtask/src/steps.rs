@@ -13,7 +13,7 @@ use lexopt::prelude::*;
 
 use crate::process::Limited;
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, book, demo, deny, deploy, fuzz, process, room, setup};
+use crate::{bench, book, demo, deny, deploy, disk_space, fuzz, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -175,7 +175,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     println!("features left out: {}", left_out(workspace, &without));
     workspace.features.retain(|name| !without.contains(name));
-    if let Some(note) = room::note(&workspace.own_folder()) {
+    if let Some(note) = disk_space::note(&workspace.own_folder()) {
         println!("note: {note}");
     }
     setup::adopt(workspace);
@@ -193,7 +193,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
             format!(
                 "step `{}` failed{} (`cargo xtask test --only {0}` repeats it{hint})",
                 step.name,
-                room::hint(&workspace.target)
+                disk_space::hint(&workspace.target)
             )
         })?;
         println!("   ok, {}", seconds(step_start.elapsed()));

@@ -146,7 +146,7 @@ pub enum BackendError {
     #[error(
         "sequence {sequence} cannot go on after {length} positions: the cache holds it from position {first} on, and its window begins before"
     )]
-    PastGone {
+    PrefixEvicted {
         /// The sequence.
         sequence: SequenceId,
         /// Positions that were to be kept.
@@ -273,7 +273,7 @@ impl BackendError {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Limit { .. } => "limit",
             Self::CacheFull { .. } => "cache_full",
-            Self::PastGone { .. } => "past_gone",
+            Self::PrefixEvicted { .. } => "prefix_evicted",
             Self::Aborted => "aborted",
             Self::ForeignControlToken { .. } => "foreign_control_token",
             Self::NoLogits { .. } => "no_logits",

@@ -42,7 +42,7 @@ pub struct ModelFacts {
     pub cache_cells: u32,
     /// Whether a sequence can be cut and shared at any position. Recurrent
     /// models cannot: their state is that of the last position.
-    pub rewinds: bool,
+    pub supports_truncation: bool,
     /// Most rows of one batch.
     pub batch_size: usize,
     /// The model's own chat template (Jinja), if it has one.

@@ -37,7 +37,7 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// [`BackendError::Native`] if the cache cannot be cut there,
-    /// [`BackendError::PastGone`] if the sequence could not go on from there.
+    /// [`BackendError::PrefixEvicted`] if the sequence could not go on from there.
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError>;
 
     /// Makes the empty sequence `to` begin with the first `length` positions
@@ -45,7 +45,7 @@ pub trait Backend: Send {
     ///
     /// # Errors
     /// [`BackendError::Limit`] for a sequence that does not exist,
-    /// [`BackendError::PastGone`] if `to` could not go on from there.
+    /// [`BackendError::PrefixEvicted`] if `to` could not go on from there.
     fn share_prefix(
         &mut self,
         from: SequenceId,

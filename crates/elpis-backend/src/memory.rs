@@ -41,7 +41,7 @@ impl SystemMemory {
     }
 
     /// Whether a copy of so many bytes costs nobody anything: twice as much is
-    /// left over, for the key–value cache, for the pasts that are kept and for
+    /// left over, for the key–value cache, for the cached sequences that are kept and for
     /// others.
     pub fn has_room_for(self, bytes: u64) -> bool {
         bytes <= self.available / 3

@@ -28,8 +28,8 @@ pub(crate) mod os_path {
 }
 
 /// The constants are few; a worker that sends others than that is broken.
-const MOST_CONSTANTS: usize = 512;
-const LONGEST_CONSTANT: usize = 256;
+const MAX_CONSTANTS: usize = 512;
+const MAX_CONSTANT: usize = 256;
 
 pub(crate) fn constant<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -46,7 +46,7 @@ fn intern(text: String) -> Option<&'static str> {
     if let Some(known) = known.get(text.as_str()) {
         return Some(known);
     }
-    if known.len() == MOST_CONSTANTS || text.len() > LONGEST_CONSTANT {
+    if known.len() == MAX_CONSTANTS || text.len() > MAX_CONSTANT {
         return None;
     }
     let constant: &'static str = text.leak();

@@ -125,7 +125,7 @@ struct Chat<'a> {
 }
 
 /// Messages that are kept, so that a pipe without end does not fill the memory.
-const MOST_MESSAGES: usize = 1000;
+const MAX_MESSAGES: usize = 1000;
 
 /// What Ctrl-C at a prompt tells.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";

@@ -5,11 +5,11 @@
 //! stays flat, whether an acknowledged event was ever lost, and whether a
 //! token of one session ever reached another.
 
-mod chatter;
 pub(crate) mod command;
+mod fault_injector;
+mod load_client;
 mod memory;
-mod trouble;
-mod witness;
+mod token_auditor;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use chatter::chat_on;
 use elpis::backend::BackendFactory;
 use elpis::error::Error;
 use elpis::runtime::Elpis;
 use elpis::settings::Settings;
+use fault_injector::{Actors, FaultInjector, VectorFolder};
+use load_client::chat_on;
 use memory::Memory;
-use trouble::{Actors, Trouble, VectorFolder};
-use witness::Witness;
+use token_auditor::TokenAuditor;
 
 /// How long, how much and how rough.
 #[derive(Debug, Clone)]
@@ -57,10 +57,10 @@ impl Default for SoakOptions {
 const PREFIX_CACHE_MIB: u32 = 4;
 
 /// How long a session may take to end its last turn.
-const LONGEST_END: Duration = Duration::from_mins(1);
+const MAX_END: Duration = Duration::from_mins(1);
 
 /// Largest growth of resident memory, as a share.
-pub const MOST_GROWTH: f64 = 0.02;
+pub const MAX_GROWTH: f64 = 0.02;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -144,7 +144,7 @@ impl SoakReport {
         );
         if let Some(growth) = self.growth() {
             find(
-                growth > MOST_GROWTH,
+                growth > MAX_GROWTH,
                 format!("memory grew by {:.1} %", growth * 100.0),
             );
         }
@@ -154,7 +154,7 @@ impl SoakReport {
 
 /// What all parts count in.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counters {
     replies: AtomicU64,
     tokens: AtomicU64,
     cancelled: AtomicU64,
@@ -198,7 +198,7 @@ pub async fn soak(
 ) -> Result<SoakReport, Error> {
     let folder = VectorFolder::new()?;
     let actors = Actors::default();
-    let witness = Arc::new(Witness::default());
+    let token_auditor = Arc::new(TokenAuditor::default());
     let mut settings = settings;
     settings.model.emotion_vectors_dir = Some(folder.path().to_owned());
     // What the sessions feel of themselves would make up for an event that is lost.
@@ -212,7 +212,10 @@ pub async fn soak(
     settings.runtime.prefix_cache_mib = settings.runtime.prefix_cache_mib.min(PREFIX_CACHE_MIB);
     settings.runtime.queue_limit = settings.runtime.queue_limit.max(options.sessions);
     let elpis = Elpis::builder(settings)
-        .backend(witness::watched(BackendFactory::default(), &witness))
+        .backend(token_auditor::watched(
+            BackendFactory::default(),
+            &token_auditor,
+        ))
         .probe(actors.probe())
         .start()
         .await?;
@@ -221,23 +224,27 @@ pub async fn soak(
         .ok_or_else(|| Error::failed("the start of the trial", "the model is gone"))?;
     folder.fill(&facts)?;
 
-    let tally = Arc::new(Tally::default());
+    let counters = Arc::new(Counters::default());
     let stop = tokio::sync::watch::Sender::new(false);
     let mut chatting = tokio::task::JoinSet::new();
     for number in 0..options.sessions {
         let session = elpis.session(format!("soak-{}-{number}", options.seed))?;
-        let parts = (Arc::clone(&witness), Arc::clone(&tally), stop.subscribe());
+        let parts = (
+            Arc::clone(&token_auditor),
+            Arc::clone(&counters),
+            stop.subscribe(),
+        );
         chatting.spawn(chat_on(session, number, options.seed, parts));
     }
-    let trouble = Trouble {
+    let fault_injector = FaultInjector {
         actors,
         elpis: elpis.clone(),
         folder,
-        witness,
-        tally: Arc::clone(&tally),
+        token_auditor,
+        counters: Arc::clone(&counters),
         facts,
     };
-    let troubling = tokio::spawn(trouble.make(options.clone(), stop.subscribe()));
+    let troubling = tokio::spawn(fault_injector.make(options.clone(), stop.subscribe()));
 
     let start = Instant::now();
     let mut memory = Memory::default();
@@ -248,7 +255,7 @@ pub async fn soak(
             () = &mut enough => break,
             _ = second.tick() => {
                 memory.look(start.elapsed());
-                tell(&report(&tally, start.elapsed(), 0, None));
+                tell(&report(&counters, start.elapsed(), 0, None));
             }
         }
     }
@@ -256,14 +263,14 @@ pub async fn soak(
     stop.send_replace(true);
     let mut lost = 0;
     let mut failure = None;
-    let patience = tokio::time::Instant::now() + LONGEST_END;
+    let patience = tokio::time::Instant::now() + MAX_END;
     loop {
         let ended = match tokio::time::timeout_at(patience, chatting.join_next()).await {
             Ok(Some(ended)) => ended,
             Ok(None) => break,
             Err(_) => {
                 let hanging = chatting.len() as u64;
-                tally.hanging.store(hanging, Ordering::Relaxed);
+                counters.hanging.store(hanging, Ordering::Relaxed);
                 chatting.abort_all();
                 break;
             }
@@ -281,33 +288,33 @@ pub async fn soak(
     let _ = troubling.await;
     match failure {
         Some(error) => Err(error),
-        None => Ok(report(&tally, elapsed, lost, memory.span(elapsed))),
+        None => Ok(report(&counters, elapsed, lost, memory.span(elapsed))),
     }
 }
 
 fn report(
-    tally: &Tally,
+    counters: &Counters,
     elapsed: Duration,
     lost_events: u64,
     memory: Option<(u64, u64)>,
 ) -> SoakReport {
-    let first = tally.first_failure.lock();
+    let first = counters.first_failure.lock();
     SoakReport {
         seconds: elapsed.as_secs_f64(),
-        replies: counted(&tally.replies),
-        tokens: counted(&tally.tokens),
-        cancelled: counted(&tally.cancelled),
-        ended_by_faults: counted(&tally.ended_by_faults),
-        failed: counted(&tally.failed),
+        replies: counted(&counters.replies),
+        tokens: counted(&counters.tokens),
+        cancelled: counted(&counters.cancelled),
+        ended_by_faults: counted(&counters.ended_by_faults),
+        failed: counted(&counters.failed),
         first_failure: first.unwrap_or_else(PoisonError::into_inner).clone(),
-        events: counted(&tally.events),
+        events: counted(&counters.events),
         lost_events,
-        foreign_replies: counted(&tally.foreign_replies),
-        witnessed_replies: counted(&tally.witnessed_replies),
-        hanging: counted(&tally.hanging),
-        faults: counted(&tally.faults),
-        reloads: counted(&tally.reloads),
-        refused_reloads: counted(&tally.refused_reloads),
+        foreign_replies: counted(&counters.foreign_replies),
+        witnessed_replies: counted(&counters.witnessed_replies),
+        hanging: counted(&counters.hanging),
+        faults: counted(&counters.faults),
+        reloads: counted(&counters.reloads),
+        refused_reloads: counted(&counters.refused_reloads),
         memory_after_warm_up: memory.map(|memory| memory.0),
         memory_at_end: memory.map(|memory| memory.1),
     }

@@ -625,15 +625,15 @@ fn an_interrupted_training_leaves_nothing() {
 
 /// Lines that lead to a state: what `store export` writes.
 fn told(session: &str, events: &[&str]) -> String {
-    use elpis::emotion::{EmotionConfig, EmotionEvent, Happening, JournalEntry, relive};
-    let start = Happening::Started(std::sync::Arc::new(EmotionConfig::default()));
-    let felt = |event: &&str| Happening::Felt(EmotionEvent::named(*event).unwrap());
+    use elpis::emotion::{EmotionConfig, EmotionEvent, JournalEntry, JournalRecord, replay_entry};
+    let start = JournalRecord::Started(std::sync::Arc::new(EmotionConfig::default()));
+    let felt = |event: &&str| JournalRecord::Felt(EmotionEvent::named(*event).unwrap());
     let mut tracker = None;
     let mut lines = String::new();
     let what = std::iter::once(start).chain(events.iter().map(felt));
     for (number, what) in what.enumerate() {
         let at = 1e9 + number as f64;
-        relive(
+        replay_entry(
             &mut tracker,
             &JournalEntry {
                 at,

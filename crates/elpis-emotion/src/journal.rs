@@ -16,7 +16,7 @@ use super::tracker::EmotionTracker;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happening {
+pub enum JournalRecord {
     /// The session began, under these settings.
     Started(Arc<EmotionConfig>),
     /// An event was applied.
@@ -41,7 +41,7 @@ pub struct JournalEntry {
     /// When, in seconds since the Unix epoch.
     pub at: f64,
     /// What.
-    pub what: Happening,
+    pub what: JournalRecord,
 }
 
 /// Lets what is recorded happen to a session: the start makes the tracker,
@@ -51,7 +51,7 @@ pub struct JournalEntry {
 ///
 /// [`EmotionError::OutOfRange`] if a value is out of range, or [`EmotionError::Malformed`] if the
 /// session has not started, or starts twice; nothing changes.
-pub fn relive(
+pub fn replay_entry(
     tracker: &mut Option<EmotionTracker>,
     entry: &JournalEntry,
 ) -> Result<(), EmotionError> {
@@ -61,19 +61,19 @@ pub fn relive(
         reason: reason.to_owned(),
     };
     let Some(tracker) = tracker else {
-        let Happening::Started(config) = &entry.what else {
+        let JournalRecord::Started(config) = &entry.what else {
             return Err(malformed("it does not begin with the session's start"));
         };
         *tracker = Some(EmotionTracker::new(Arc::clone(config), at)?);
         return Ok(());
     };
     match &entry.what {
-        Happening::Started(_) => Err(malformed("the session starts twice")),
-        Happening::Felt(event) => tracker.apply(event, at).map(drop),
-        Happening::Reset => tracker.reset(at),
-        Happening::Strength(strength) => tracker.set_steering_strength(*strength),
-        Happening::Limits(limits) => tracker.set_limits(*limits),
-        Happening::Configured(config) => tracker.reconfigure(Arc::clone(config), at),
-        Happening::Shifted(seconds) => tracker.shift_time(*seconds),
+        JournalRecord::Started(_) => Err(malformed("the session starts twice")),
+        JournalRecord::Felt(event) => tracker.apply(event, at).map(drop),
+        JournalRecord::Reset => tracker.reset(at),
+        JournalRecord::Strength(strength) => tracker.set_steering_strength(*strength),
+        JournalRecord::Limits(limits) => tracker.set_limits(*limits),
+        JournalRecord::Configured(config) => tracker.reconfigure(Arc::clone(config), at),
+        JournalRecord::Shifted(seconds) => tracker.shift_time(*seconds),
     }
 }

@@ -67,7 +67,7 @@ pub use error::EmotionError;
 pub use event::{
     EmotionEvent, KNOWN_EVENTS, KnownEvent, MAX_INTENSITY, MAX_NAME_CHARS, READ_EVENTS, known,
 };
-pub use journal::{Happening, JournalEntry, relive};
+pub use journal::{JournalEntry, JournalRecord, replay_entry};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
 pub use ranges::Range;

@@ -109,14 +109,14 @@ impl Number for Option<u32> {
 }
 
 /// Most points of a trajectory's history.
-const MOST_POINTS: f64 = 1024.0;
+const MAX_POINTS: f64 = 1024.0;
 
 /// Largest threshold that counts calls.
-const MOST_CALLS: f64 = 1000.0;
+const MAX_CALLS: f64 = 1000.0;
 
 /// Shortest and longest period of the behaviour monitor, in seconds.
-const SHORTEST: f64 = 0.001;
-const LONGEST: f64 = 86_400.0;
+const MIN: f64 = 0.001;
+const MAX: f64 = 86_400.0;
 
 macro_rules! ranges {
     ($( $field:ident: $min:expr, $max:expr $(, $zero:ident)?; )+) => {
@@ -151,18 +151,18 @@ const RANGES: &[Range] = ranges! {
     spiral_damping: 0.0, 1.0;
     neutral_radius: 0.0, 1.0;
     response_analysis_threshold: 0.0, 1.0;
-    long_generation_seconds: SHORTEST, LONGEST;
+    long_generation_seconds: MIN, MAX;
     long_generation_factor: 1.0, 1000.0;
-    idle_period_seconds: SHORTEST, LONGEST;
+    idle_period_seconds: MIN, MAX;
     steering_strength: 0.0, 3.0;
     valence_limit: 0.0, 1.0;
     arousal_limit: 0.0, 1.0;
     strength_limit: 0.0, 3.0;
     events_per_minute: 1.0, f64::INFINITY;
     streak_compounding_factor: MIN_STREAK_FACTOR, 1.0, or_zero;
-    trajectory_history_size: 2.0, MOST_POINTS;
-    spiral_history_count: 2.0, MOST_POINTS;
-    spiral_increasing_threshold: 1.0, MOST_POINTS - 1.0;
-    retry_loop_threshold: 2.0, MOST_CALLS;
-    failure_streak_threshold: 1.0, MOST_CALLS;
+    trajectory_history_size: 2.0, MAX_POINTS;
+    spiral_history_count: 2.0, MAX_POINTS;
+    spiral_increasing_threshold: 1.0, MAX_POINTS - 1.0;
+    retry_loop_threshold: 2.0, MAX_CALLS;
+    failure_streak_threshold: 1.0, MAX_CALLS;
 };

@@ -14,8 +14,8 @@ use elpis_inference::{
 };
 use serde_json::json;
 
-const MOST_SECONDS: f64 = 2.0;
-const MOST_BYTES: usize = 256 << 20;
+const MAX_SECONDS: f64 = 2.0;
+const MAX_BYTES: usize = 256 << 20;
 
 fn render(source: &str) -> Result<String, TemplateError> {
     let template = ChatTemplate::from_source("hostile", source, SpecialTokens::new("<s>", "</s>"))?;
@@ -399,7 +399,7 @@ fn check(sources: &[String]) {
             .as_ref()
             .map(String::len)
             .map_err(TemplateError::kind);
-        if seconds >= MOST_SECONDS || bytes >= MOST_BYTES {
+        if seconds >= MAX_SECONDS || bytes >= MAX_BYTES {
             eprintln!("{seconds:.2} s, {} MB, {outcome:?}: …{shown}", bytes >> 20);
             over += 1;
         }

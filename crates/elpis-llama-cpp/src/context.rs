@@ -66,7 +66,7 @@ impl Context {
         let n_layers = model.inner().n_layer() as usize;
         let n_embd = usize::try_from(model.inner().n_embd()).unwrap_or_default();
         let n_vocab = usize::try_from(model.inner().n_vocab()).unwrap_or_default();
-        let hook = Box::new(Hook::new(n_layers, n_embd, !model.rewinds()));
+        let hook = Box::new(Hook::new(n_layers, n_embd, !model.supports_truncation()));
         let hook = NonNull::from(Box::leak(hook));
         // SAFETY: returns a plain struct of defaults.
         let mut params = unsafe { sys::llama_context_default_params() };
@@ -121,7 +121,7 @@ impl Context {
             n_batch: n_batch as usize,
             n_seq_max: options.n_seq_max,
             broken: None,
-            n_window: model.rewinds().then(|| model.window()),
+            n_window: model.supports_truncation().then(|| model.window()),
             native: NativeBatch::default(),
             logits_rows: Vec::new(),
             _model: model,

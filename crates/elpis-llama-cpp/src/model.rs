@@ -225,7 +225,7 @@ impl Model {
             n_sequences: 0,
             cache_cells: 0,
             batch_size: 0,
-            rewinds: self.rewinds(),
+            supports_truncation: self.supports_truncation(),
             chat_template: model
                 .chat_template(None)
                 .ok()
@@ -247,7 +247,7 @@ impl Model {
 
     /// Whether a sequence can be cut anywhere, since its memory holds every
     /// position and not the last one's state.
-    pub(super) fn rewinds(&self) -> bool {
+    pub(super) fn supports_truncation(&self) -> bool {
         // SAFETY: plain queries of a live model.
         unsafe {
             !sys::llama_model_is_recurrent(self.as_ptr())

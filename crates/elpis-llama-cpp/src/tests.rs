@@ -126,7 +126,7 @@ fn logits(
     let prompts: Vec<_> = rows.iter().map(|row| prompt(backend, row.0)).collect();
     let tokens: Vec<_> = prompts.iter().map(|prompt| vec![prompt[5]]).collect();
     // Recurrent models evaluate prompts one by one.
-    let rewinds = backend.facts().rewinds;
+    let supports_truncation = backend.facts().supports_truncation;
     let mut evaluate = |tokens: &[Vec<Token>], first: u32, at_once: usize| -> Vec<Vec<f32>> {
         let mut logits = Vec::new();
         let sequences: Vec<_> = (0..).zip(rows).zip(tokens).collect();
@@ -145,7 +145,7 @@ fn logits(
         }
         logits
     };
-    let prompts_at_once = if rewinds { rows.len() } else { 1 };
+    let prompts_at_once = if supports_truncation { rows.len() } else { 1 };
     let after_prompts = evaluate(&prompts, 0, prompts_at_once);
     let after_tokens = evaluate(&tokens, prompts[0].len() as u32, rows.len());
     for sequence in 0..rows.len() as u32 {

@@ -193,6 +193,6 @@ fn within(what: &'static str, value: u64, limit: u64) -> Result<(), FormatError>
 
 /// A name from a file, cut so that an error message stays short, and fit for a terminal.
 fn shown(name: &str) -> String {
-    const LONGEST: usize = 64;
-    printable_start(name, LONGEST)
+    const MAX: usize = 64;
+    printable_start(name, MAX)
 }

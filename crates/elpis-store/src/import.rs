@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SessionChange;
 use elpis_emotion::SessionId;
-use elpis_emotion::{EmotionTracker, Happening, JournalEntry, relive};
+use elpis_emotion::{EmotionTracker, JournalEntry, JournalRecord, replay_entry};
 use elpis_inference::Conversation;
 
 /// A line of an export: an entry of a session's journal, the state after all of them, or its
@@ -19,7 +19,7 @@ pub enum ExportedLine {
         /// When, in seconds since the Unix epoch.
         at: f64,
         /// What happened.
-        what: Happening,
+        what: JournalRecord,
     },
     /// The state, which ends the session.
     State {
@@ -95,7 +95,7 @@ impl Import {
         match line {
             ExportedLine::Entry { session, at, what } => {
                 let entry = JournalEntry { at, what };
-                relive(&mut self.tracker, &entry)?;
+                replay_entry(&mut self.tracker, &entry)?;
                 self.entries.push(entry);
                 self.session = Some(session);
                 Ok(None)
@@ -142,8 +142,8 @@ mod tests {
         let session = SessionId::new(session).unwrap();
         let mut tracker = None;
         let happened = [
-            Happening::Started(Arc::new(EmotionConfig::default())),
-            Happening::Felt(EmotionEvent::named("success").unwrap()),
+            JournalRecord::Started(Arc::new(EmotionConfig::default())),
+            JournalRecord::Felt(EmotionEvent::named("success").unwrap()),
         ];
         let mut lines = Vec::new();
         for (number, what) in happened.into_iter().enumerate() {
@@ -152,7 +152,7 @@ mod tests {
                 at,
                 what: what.clone(),
             };
-            relive(&mut tracker, &entry).unwrap();
+            replay_entry(&mut tracker, &entry).unwrap();
             let session = session.clone();
             lines.push(ExportedLine::Entry { session, at, what });
         }

@@ -256,18 +256,20 @@ impl SqliteStore {
         let stored = row.stored(configs, faults)?;
         let (mut again, mut number) = (None, 0_u64);
         let mut fault = None;
-        let read = self.entries(connection, row, &mut |entry| match elpis_emotion::relive(
-            &mut again, &entry,
-        ) {
-            Ok(()) => {
-                number += 1;
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                fault = Some(format!("entry {number} of its journal: {error}"));
-                ControlFlow::Break(())
-            }
-        });
+        let read = self.entries(
+            connection,
+            row,
+            &mut |entry| match elpis_emotion::replay_entry(&mut again, &entry) {
+                Ok(()) => {
+                    number += 1;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    fault = Some(format!("entry {number} of its journal: {error}"));
+                    ControlFlow::Break(())
+                }
+            },
+        );
         let is_complete = number == row.entries;
         match fault {
             Some(reason) => Err(faults.session(row.name, &reason)),

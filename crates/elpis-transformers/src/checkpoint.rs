@@ -19,7 +19,7 @@ use elpis_files::lfs::LfsPointer;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// A header says where tensors lie; none of a real model comes near this.
-const LARGEST_TEXT: u64 = 256 << 20;
+const MAX_TEXT: u64 = 256 << 20;
 
 /// Where a checkpoint's files come from.
 #[derive(Debug)]
@@ -77,9 +77,9 @@ impl Files {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(unreadable(error.to_string())),
                 };
-                if length > LARGEST_TEXT {
+                if length > MAX_TEXT {
                     return Err(unreadable(format!(
-                        "{length} bytes are more than the {LARGEST_TEXT} that such a file may have"
+                        "{length} bytes are more than the {MAX_TEXT} that such a file may have"
                     )));
                 }
                 let bytes = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;

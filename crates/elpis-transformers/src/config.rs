@@ -10,7 +10,7 @@ use super::rope::RopeSpec;
 use elpis_backend::BackendError;
 
 /// Most layers, heads and so on that a configuration may name.
-const MOST: usize = 1 << 20;
+const MAX: usize = 1 << 20;
 
 /// A decoder, described.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,10 +125,10 @@ impl DecoderConfig {
                 ),
             ));
         }
-        let hidden = file.count("hidden_size", 1..=MOST)?;
+        let hidden = file.count("hidden_size", 1..=MAX)?;
         let n_layers = file.count("num_hidden_layers", 1..=4096)?;
         let silent = family.silent;
-        let n_heads = file.required_or("num_attention_heads", 1..=MOST, silent.n_heads)?;
+        let n_heads = file.required_or("num_attention_heads", 1..=MAX, silent.n_heads)?;
         let n_kv_heads = file
             .optional_count("num_key_value_heads", 1..=n_heads)?
             .or(silent.n_kv_heads)
@@ -140,7 +140,7 @@ impl DecoderConfig {
             ));
         }
         let head_dim = file
-            .optional_count("head_dim", 1..=MOST)?
+            .optional_count("head_dim", 1..=MAX)?
             .or(family.head_dim)
             .unwrap_or(hidden / n_heads);
         if head_dim == 0 {
@@ -168,7 +168,7 @@ impl DecoderConfig {
         Ok(Self {
             architecture: architecture.to_owned(),
             hidden,
-            intermediate: file.count("intermediate_size", 1..=MOST)?,
+            intermediate: file.count("intermediate_size", 1..=MAX)?,
             n_heads,
             n_kv_heads,
             head_dim,
@@ -259,11 +259,11 @@ fn windows(
             .collect();
     }
     let first = file
-        .optional_count("max_window_layers", 0..=MOST)?
+        .optional_count("max_window_layers", 0..=MAX)?
         .unwrap_or(28);
     let pattern = match family.windows {
         Windows::Pattern(default) => file
-            .optional_count("sliding_window_pattern", 1..=MOST)?
+            .optional_count("sliding_window_pattern", 1..=MAX)?
             .unwrap_or(default),
         _ => 1,
     };
@@ -342,7 +342,7 @@ fn no_rope(file: &Fields<'_>, family: &Family, n_layers: usize) -> Result<Vec<bo
         return Ok(marks.iter().map(|mark| mark.as_u64() == Some(0)).collect());
     }
     let interval = file
-        .optional_count("no_rope_layer_interval", 1..=MOST)?
+        .optional_count("no_rope_layer_interval", 1..=MAX)?
         .unwrap_or(4);
     Ok((1..=n_layers)
         .map(|layer| layer.is_multiple_of(interval))

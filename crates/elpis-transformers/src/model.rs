@@ -153,7 +153,7 @@ impl Transformers {
             context_length: context,
             n_sequences: options.n_sequences,
             cache_cells: context.saturating_mul(options.n_sequences),
-            rewinds: true,
+            supports_truncation: true,
             batch_size,
             chat_template: texts.chat_template,
             bos_token: texts.bos_token,

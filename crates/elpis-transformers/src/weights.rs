@@ -33,7 +33,7 @@ pub(super) struct Linear {
 /// Most rows that are multiplied in parts.
 const FEW_ROWS: i64 = 64;
 /// A part has at least so many outputs.
-const LEAST_OUTPUTS: usize = 64;
+const MIN_OUTPUTS: usize = 64;
 
 impl Linear {
     /// A matrix `[out, in]` without a bias.
@@ -210,7 +210,7 @@ impl<'a> Loader<'a> {
 
     /// In how many parts few rows are multiplied with a matrix.
     fn parts(&self, out: usize, device: Device) -> i64 {
-        let fits = out.is_multiple_of(self.threads.max(1)) && out >= LEAST_OUTPUTS * self.threads;
+        let fits = out.is_multiple_of(self.threads.max(1)) && out >= MIN_OUTPUTS * self.threads;
         let splits = self.kind == Kind::Float && device == Device::Cpu && fits;
         if splits { self.threads as i64 } else { 1 }
     }

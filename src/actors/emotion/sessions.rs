@@ -20,16 +20,16 @@ use crate::store::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::telemetry;
 
 /// Changes that may wait to be written; more wait to be made.
-pub(super) const MOST_WAITING: usize = 65_536;
+pub(super) const MAX_WAITING: usize = 65_536;
 
 /// Waiting changes that are written before their time.
-const MANY_WAITING: usize = MOST_WAITING / 8;
+const MANY_WAITING: usize = MAX_WAITING / 8;
 
 /// Waits between attempts to write, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Longest time that anybody waits for the store's answer.
-const MOST_PATIENCE: Duration = Duration::from_secs(30);
+const MAX_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most that read from the store at once.
 const MAX_READERS: usize = 32;
@@ -129,7 +129,7 @@ impl Sessions {
     /// Longest time that a caller waits for an answer, if there is a store that
     /// may hang.
     pub fn patience(&self) -> Option<Duration> {
-        (self.keeping() != Keeping::Memory).then_some(MOST_PATIENCE)
+        (self.keeping() != Keeping::Memory).then_some(MAX_PATIENCE)
     }
 
     pub(super) fn keeping(&self) -> Keeping {
@@ -202,7 +202,7 @@ impl Sessions {
             };
             tokio::task::spawn_blocking(work).await
         };
-        match tokio::time::timeout(MOST_PATIENCE, asked).await {
+        match tokio::time::timeout(MAX_PATIENCE, asked).await {
             Ok(Ok(result)) => result.map(Some),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(slow()),
@@ -235,7 +235,7 @@ impl Sessions {
     pub async fn flush(&self) -> Result<(), StoreError> {
         let goal = self.lock().goal();
         let flushed = self.settled(goal);
-        let flushed = tokio::time::timeout(MOST_PATIENCE, flushed).await;
+        let flushed = tokio::time::timeout(MAX_PATIENCE, flushed).await;
         flushed.unwrap_or_else(|_| Err(slow()))
     }
 
@@ -571,7 +571,7 @@ fn failed(reason: String) -> StoreError {
 
 /// The store has not answered in time.
 fn slow() -> StoreError {
-    slow_after(MOST_PATIENCE)
+    slow_after(MAX_PATIENCE)
 }
 
 fn slow_after(limit: Duration) -> StoreError {

@@ -15,7 +15,7 @@ use super::watching::Observation;
 use super::{EmotionMessage, Reply, SessionCall};
 use crate::actors::{Ticking, Wiring};
 use crate::emotion::{
-    EmotionConfig, EmotionSnapshot, EmotionTracker, Happening, JournalEntry, SafetyLimit,
+    EmotionConfig, EmotionSnapshot, EmotionTracker, JournalEntry, JournalRecord, SafetyLimit,
     SafetyLimits,
 };
 use crate::error::Error;
@@ -191,7 +191,7 @@ impl EmotionState {
         &self,
         mut table: MutexGuard<'_, Table>,
         session: &SessionId,
-        what: Happening,
+        what: JournalRecord,
         act: impl FnOnce(&mut EmotionTracker, f64) -> Result<T, Error>,
         announce: impl FnOnce(&SessionId, &T) + Send + 'static,
         mut reply: Reply<T>,
@@ -235,7 +235,7 @@ impl EmotionState {
             bus.publish(Event::EmotionReset { session });
         };
         let act = |tracker: &mut EmotionTracker, now| Ok(tracker.reset(now)?);
-        self.change(table, session, Happening::Reset, act, announce, reply);
+        self.change(table, session, JournalRecord::Reset, act, announce, reply);
     }
 
     fn set_strength(
@@ -252,7 +252,7 @@ impl EmotionState {
             }
             Ok(set?)
         };
-        let what = Happening::Strength(strength);
+        let what = JournalRecord::Strength(strength);
         self.change(table, session, what, act, |_, ()| {}, reply);
     }
 
@@ -263,7 +263,7 @@ impl EmotionState {
         limits: SafetyLimits,
         reply: Reply<()>,
     ) {
-        let what = Happening::Limits(limits);
+        let what = JournalRecord::Limits(limits);
         let act = move |tracker: &mut EmotionTracker, _| Ok(tracker.set_limits(limits)?);
         self.change(table, session, what, act, |_, ()| {}, reply);
     }

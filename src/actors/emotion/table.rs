@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::watching::{Observation, Silences, Watched};
 use crate::emotion::{
-    EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EventBudget, Happening, JournalEntry,
+    EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EventBudget, JournalEntry,
+    JournalRecord,
 };
 use crate::error::Error;
 use crate::event::ActorName;
@@ -239,7 +240,7 @@ impl Table {
         let mut changed = held.latest().clone();
         let start = (held.entries == 0).then(|| JournalEntry {
             at: held.latest().last_at(),
-            what: Happening::Started(Arc::clone(held.latest().config())),
+            what: JournalRecord::Started(Arc::clone(held.latest().config())),
         });
         let result = act(&mut changed)?;
         match keeping {

@@ -28,14 +28,14 @@ const REPORTS_PER_SILENCE: u32 = 10;
 const SPARE: usize = 1024;
 
 /// Longest time between two ticks.
-const LONGEST_TICK: Duration = Duration::from_secs(1);
+const MAX_TICK: Duration = Duration::from_secs(1);
 
 /// Time between two looks for silences.
 pub(super) fn tick_time(config: &EmotionConfig) -> Duration {
     let quarter = Duration::try_from_secs_f64(config.idle_period_seconds / 4.0);
     quarter
-        .unwrap_or(LONGEST_TICK)
-        .clamp(Duration::from_millis(1), LONGEST_TICK)
+        .unwrap_or(MAX_TICK)
+        .clamp(Duration::from_millis(1), MAX_TICK)
 }
 
 /// Something that a session did.

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::oneshot;
 
-use super::pulse::Pulse;
-use super::{EngineFailure, Intake, LoadedModel, chat_template, tool_markers};
+use super::heartbeat::Heartbeat;
+use super::{EngineFailure, LoadedModel, RequestQueue, chat_template, tool_markers};
 use crate::actors::Wiring;
 use crate::backend::LoadOptions;
 use crate::error::EngineError;
 use crate::inference::ControlTexts;
-use crate::scheduler::{Desk, Outcome, PrefixOptions, Rescued, Scheduler, SchedulerOptions};
+use crate::scheduler::{
+    InFlightSlots, Outcome, PrefixOptions, Recovered, Scheduler, SchedulerOptions,
+};
 use crate::steering::BlendOptions;
 use crate::telemetry::StepMetrics;
 
@@ -41,8 +43,8 @@ pub enum ThreadEnd {
 pub struct EngineThread {
     stop: Option<Sender<()>>,
     handle: Option<JoinHandle<()>>,
-    pulse: Arc<Pulse>,
-    desk: Arc<Desk>,
+    heartbeat: Arc<Heartbeat>,
+    in_flight: Arc<InFlightSlots>,
 }
 
 impl EngineThread {
@@ -55,8 +57,8 @@ impl EngineThread {
     ) -> Result<(Self, LoadedModel), EngineFailure> {
         let (stop, stopped) = bounded(1);
         let (report, loaded) = oneshot::channel();
-        let pulse = Arc::<Pulse>::default();
-        let own = Arc::clone(&pulse);
+        let heartbeat = Arc::<Heartbeat>::default();
+        let own = Arc::clone(&heartbeat);
         let handle = std::thread::Builder::new()
             .name("elpis-engine".to_owned())
             .spawn(move || run(&options, &wiring, &stopped, &own, report, ended))
@@ -64,12 +66,12 @@ impl EngineThread {
         // Dropped with this future, the thread is told to end.
         let stop = Some(stop);
         match loaded.await {
-            Ok(Ok((model, desk))) => {
+            Ok(Ok((model, in_flight))) => {
                 let thread = Self {
                     stop,
                     handle: Some(handle),
-                    pulse,
-                    desk,
+                    heartbeat,
+                    in_flight,
                 };
                 Ok((thread, model))
             }
@@ -87,7 +89,7 @@ impl EngineThread {
 
     /// How long the thread has been at one step; `None` while it rests.
     pub(super) fn busy_for(&self) -> Option<Duration> {
-        self.pulse.busy_for()
+        self.heartbeat.busy_for()
     }
 
     /// Tells the thread to stop and does not wait for it.
@@ -98,8 +100,8 @@ impl EngineThread {
 
     /// Takes the generations that can go on elsewhere from a thread that hangs
     /// while the model evaluates.
-    pub(super) fn seize(&self) -> Vec<Rescued> {
-        self.desk.seize()
+    pub(super) fn seize(&self) -> Vec<Recovered> {
+        self.in_flight.seize()
     }
 
     /// Tells the thread to stop and waits for it, at most `limit`.
@@ -127,8 +129,8 @@ fn run(
     options: &LoadOptions,
     wiring: &Wiring,
     stopped: &Receiver<()>,
-    pulse: &Pulse,
-    report: oneshot::Sender<Result<(LoadedModel, Arc<Desk>), EngineFailure>>,
+    heartbeat: &Heartbeat,
+    report: oneshot::Sender<Result<(LoadedModel, Arc<InFlightSlots>), EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
     let loaded = guarded(|| load(options, wiring));
@@ -137,7 +139,7 @@ fn run(
             // Whoever hears that the model is loaded finds its metrics.
             let label = wiring.settings.metrics.model_label(&model.facts.name);
             let metrics = StepMetrics::new(label);
-            if report.send(Ok((model, scheduler.desk()))).is_err() {
+            if report.send(Ok((model, scheduler.in_flight()))).is_err() {
                 return;
             }
             (scheduler, metrics)
@@ -149,22 +151,22 @@ fn run(
     };
     let facts = Arc::clone(scheduler.facts());
     let result = guarded(|| {
-        for rescued in wiring.intake.take_rescued() {
-            scheduler.resume(rescued);
+        for recovered in wiring.request_queue.take_recovered() {
+            scheduler.resume(recovered);
         }
         // Gauges go with what they show, before anyone hears of its end.
         let metrics = metrics;
-        serve(&mut scheduler, wiring, &metrics, stopped, pulse)
+        serve(&mut scheduler, wiring, &metrics, stopped, heartbeat)
     });
     // Unloading has a time of its own.
-    pulse.work();
+    heartbeat.work();
     // Whatever breaks from here on, the actor hears of the end.
     let kept = guarded(|| {
         // Where the actor went first, the next engine may be at work already and
         // has taken what was kept.
         let deserted = matches!(result, Err(EngineFailure::Deserted));
         if result.is_err() && !deserted && wiring.settings.runtime.resume_generations {
-            wiring.intake.keep(scheduler.rescue());
+            wiring.request_queue.keep(scheduler.recover());
         }
         Ok(())
     });
@@ -240,9 +242,9 @@ fn serve(
     wiring: &Wiring,
     metrics: &StepMetrics,
     stopped: &Receiver<()>,
-    pulse: &Pulse,
+    heartbeat: &Heartbeat,
 ) -> Result<(), EngineFailure> {
-    let intake = &wiring.intake;
+    let request_queue = &wiring.request_queue;
     let (death, died) = bounded(1);
     let tell = death.clone();
     scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
@@ -251,20 +253,20 @@ fn serve(
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
     loop {
-        pulse.work();
+        heartbeat.work();
         if told_to_stop(stopped)? {
             return stop(scheduler);
         }
-        collect(intake);
+        collect(request_queue);
         // After what has arrived, which may have been asked for under this one.
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
-        for order in intake.orders().try_iter() {
+        for order in request_queue.orders().try_iter() {
             order.carry_out(scheduler);
         }
-        admit(scheduler, intake, wiring.clock.now());
-        metrics.load(scheduler.running(), intake.queue().len());
+        admit(scheduler, request_queue, wiring.clock.now());
+        metrics.load(scheduler.running(), request_queue.queue().len());
         if scheduler.can_step() {
             let summary = scheduler.step()?;
             // What a thread that was given up has done is no engine's step.
@@ -277,7 +279,7 @@ fn serve(
             continue;
         }
         scheduler.retire()?;
-        let idle = scheduler.running() == 0 && intake.queue().is_empty();
+        let idle = scheduler.running() == 0 && request_queue.queue().is_empty();
         let wait = if scheduler.running() > 0 {
             READER_POLL
         } else {
@@ -289,7 +291,7 @@ fn serve(
         } else {
             crossbeam_channel::after(wait)
         };
-        pulse.rest();
+        heartbeat.rest();
         select! {
             recv(stopped) -> told => {
                 if told.is_ok() {
@@ -302,14 +304,14 @@ fn serve(
                     return Err(error.into());
                 }
             }
-            recv(intake.receiver()) -> task => {
+            recv(request_queue.receiver()) -> task => {
                 if let Ok(task) = task {
-                    intake.queue().push(task);
+                    request_queue.queue().push(task);
                 }
             }
-            recv(intake.orders()) -> order => {
+            recv(request_queue.orders()) -> order => {
                 if let Ok(order) = order {
-                    pulse.work();
+                    heartbeat.work();
                     order.carry_out(scheduler);
                 }
             }
@@ -337,16 +339,16 @@ fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
 }
 
 /// Moves what has arrived into the queue.
-fn collect(intake: &Intake) {
-    let mut queue = intake.queue();
-    for task in intake.receiver().try_iter() {
+fn collect(request_queue: &RequestQueue) {
+    let mut queue = request_queue.queue();
+    for task in request_queue.receiver().try_iter() {
         queue.push(task);
     }
 }
 
 /// Moves what waits into free slots.
-fn admit(scheduler: &mut Scheduler, intake: &Intake, now: f64) {
-    let mut queue = intake.queue();
+fn admit(scheduler: &mut Scheduler, request_queue: &RequestQueue, now: f64) {
+    let mut queue = request_queue.queue();
     if queue.is_empty() {
         return;
     }

@@ -14,10 +14,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use super::folder::Stamp;
 
 /// Most links followed on the way to the folder, as systems do.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Most times that watches are laid because the way changed meanwhile.
-const MOST_LAYINGS: usize = 8;
+const MAX_LAYINGS: usize = 8;
 
 /// How often the folder is looked at where the system tells nothing.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ impl FolderWatch {
         }
         // What comes to be before its watch is laid is seen in the next round.
         let mut laid = None;
-        for _ in 0..MOST_LAYINGS {
+        for _ in 0..MAX_LAYINGS {
             let way = Way::to(&self.folder);
             if laid.as_ref() == Some(&way) {
                 return;
@@ -256,7 +256,7 @@ impl Way {
             let next = way.end.join(&part);
             way.parts.push(next.clone());
             match std::fs::read_link(&next) {
-                Ok(target) if links < MOST_LINKS => {
+                Ok(target) if links < MAX_LINKS => {
                     links += 1;
                     way.watch_end();
                     push_parts(&mut rest, &target);

@@ -2,7 +2,7 @@
 
 use super::told::is_outcome;
 use super::{AppraisalError, AppraisedText, Appraiser, own_session};
-use crate::actors::engine::CacheOrder;
+use crate::actors::engine::CacheCommand;
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS, known};
 use crate::error::Error;
 use crate::event::EventSource;
@@ -68,7 +68,7 @@ async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError
         .timeout_seconds(SECONDS);
     let answered = chat.complete().await;
     // The text belongs to its session, whose past is forgotten with it.
-    let _ = asking.order(CacheOrder::Forget(asking.id().clone()));
+    let _ = asking.order(CacheCommand::Forget(asking.id().clone()));
     read(&answered?.text)
 }
 

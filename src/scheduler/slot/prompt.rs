@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::super::Shared;
+use super::super::cached_sequence::{Allowed, CachedSequence, common_prefix};
 use super::super::cells::Cells;
-use super::super::past::{Allowed, Past, common_prefix};
 use super::super::prefix::Ask;
-use super::super::spelling::same_text;
+use super::super::token_realignment::same_text;
 use super::{Slot, TakenOver};
 use crate::backend::{BackendError, Batch, SequenceId};
 use crate::inference::SessionId;
@@ -24,13 +24,13 @@ impl Slot {
         }
     }
 
-    /// Spells the prompt with the tokens of the session's own past as far as
+    /// Spells the prompt with the tokens of the session's own cached sequence as far as
     /// both say the same, so that a reply is not evaluated again because the
     /// model wrote it in other tokens than the tokenizer would.
     pub(in super::super) fn spell_like<'a>(
         &mut self,
-        pasts: impl Iterator<Item = &'a Past>,
-        rewinds: bool,
+        cached_sequences: impl Iterator<Item = &'a CachedSequence>,
+        supports_truncation: bool,
         shared: &Shared,
     ) {
         if self.resumes > 0 {
@@ -38,21 +38,21 @@ impl Slot {
         }
         let prompt = &mut self.task.prompt;
         let but_last = &prompt[..prompt.len().saturating_sub(1)];
-        let same = |past: &'a Past| {
-            let (kept, said) = same_text(past.tokens(), but_last, shared.tokenizer.as_ref());
-            (past, kept, said)
+        let same = |cached: &'a CachedSequence| {
+            let (kept, said) = same_text(cached.tokens(), but_last, shared.tokenizer.as_ref());
+            (cached, kept, said)
         };
-        let best = pasts
+        let best = cached_sequences
             .map(same)
-            .filter(|&(past, kept, _)| rewinds || kept == past.len())
+            .filter(|&(cached, kept, _)| supports_truncation || kept == cached.len())
             .max_by_key(|&(_, _, said)| said);
-        let Some((past, kept, said)) = best else {
+        let Some((cached, kept, said)) = best else {
             return;
         };
         let length = prompt.len() - said + kept;
         let room = shared.facts.context_length as usize;
         if length <= prompt.len() || length + self.task.max_tokens as usize <= room {
-            prompt.splice(..said, past.tokens()[..kept].iter().copied());
+            prompt.splice(..said, cached.tokens()[..kept].iter().copied());
             self.prompt_tokens = length;
         }
     }
@@ -77,20 +77,20 @@ impl Slot {
         self.begun = true;
     }
 
-    /// Starts with what `take` puts into the slot's sequence and past.
+    /// Starts with what `take` puts into the slot's sequence and cached sequence.
     pub(in super::super) fn begin_with(
         &mut self,
         policy: PrefixPolicy,
-        take: impl FnOnce(&SessionId, &mut SequenceId, &mut Past) -> Result<(), BackendError>,
+        take: impl FnOnce(&SessionId, &mut SequenceId, &mut CachedSequence) -> Result<(), BackendError>,
     ) -> Result<(), BackendError> {
         self.begun = true;
-        take(&self.task.session, &mut self.sequence, &mut self.past)?;
-        let length = self.past.len();
+        take(&self.task.session, &mut self.sequence, &mut self.cached)?;
+        let length = self.cached.len();
         let key = self.prompt_plan(policy).map(|plan| plan.key);
         if self.resumes == 0 {
             self.taken_over = TakenOver {
                 tokens: length as u32,
-                under_other_steering: self.past.under_other(length, key) as u32,
+                under_other_steering: self.cached.under_other(length, key) as u32,
             };
         }
         Ok(())
@@ -107,7 +107,7 @@ impl Slot {
     /// Number of rows of the prompt that could be evaluated now.
     pub(in super::super) fn wants_prefill(&self) -> usize {
         if self.begun && self.is_ready() {
-            self.task.prompt.len().saturating_sub(self.past.len())
+            self.task.prompt.len().saturating_sub(self.cached.len())
         } else {
             0
         }
@@ -122,7 +122,7 @@ impl Slot {
         cells: &mut Cells,
     ) {
         let prompt = std::mem::take(&mut self.task.prompt);
-        let start = self.past.len();
+        let start = self.cached.len();
         let end = (start + count).min(prompt.len());
         // The last token of the prompt already generates, and so does what
         // was said before a restart.

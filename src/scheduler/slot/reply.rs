@@ -32,7 +32,7 @@ impl Slot {
             return;
         }
         self.plan = plan;
-        self.task.outlet.modulated(&applied, &shared.library);
+        self.task.sink.modulated(&applied, &shared.library);
         if self.modulations.len() == MODULATIONS_KEPT {
             self.modulations.remove(1);
         }
@@ -78,7 +78,7 @@ impl Slot {
         }
         if self.first_token.is_none() {
             self.first_token = Some(shared.clock.now());
-            self.task.outlet.first_token(PromptAccount {
+            self.task.sink.first_token(PromptAccount {
                 tokens: self.prompt_tokens as u32,
                 cached: self.taken_over.tokens,
                 under_other_steering: self.taken_over.under_other_steering,
@@ -112,7 +112,7 @@ impl Slot {
         }
         let pushed = self.text.push(&shared.piece);
         if !pushed.text.is_empty() {
-            self.task.outlet.text(pushed.text);
+            self.task.sink.text(pushed.text);
         }
         let reason = if pushed.stopped.is_some() {
             FinishReason::StopString
@@ -120,7 +120,7 @@ impl Slot {
             FinishReason::Stop
         } else if self.generated >= self.task.max_tokens {
             FinishReason::Length
-        } else if self.past.len() >= shared.facts.context_length as usize {
+        } else if self.cached.len() >= shared.facts.context_length as usize {
             FinishReason::ContextFull
         } else {
             self.pending = Some(token);
@@ -143,7 +143,7 @@ impl Slot {
         }
         let rest = self.text.finish();
         if !rest.text.is_empty() {
-            self.task.outlet.text(rest.text);
+            self.task.sink.text(rest.text);
         }
         let now = shared.clock.now();
         let since = |time: f64| time - self.task.submitted;

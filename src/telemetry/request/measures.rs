@@ -18,7 +18,7 @@ use crate::telemetry::names::{
 
 /// Emotions with series of their own, over the life of the process: each
 /// reload could bring others.
-const MOST_EMOTIONS: usize = 32;
+const MAX_EMOTIONS: usize = 32;
 
 /// Stands for the emotions beyond those.
 const OTHER: &str = "other";
@@ -138,7 +138,7 @@ fn label_of(emotion: &str) -> String {
     // A panicking holder leaves a whole set.
     let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
     if !named.contains(emotion) {
-        if named.len() >= MOST_EMOTIONS {
+        if named.len() >= MAX_EMOTIONS {
             return OTHER.to_owned();
         }
         named.insert(emotion.to_owned());
@@ -154,7 +154,7 @@ mod tests {
     fn emotions_beyond_the_bound_share_a_series() {
         let labels: BTreeSet<_> = (0..1000).map(|n| label_of(&format!("e{n}"))).collect();
         assert!(labels.contains(OTHER));
-        assert!(labels.len() <= MOST_EMOTIONS + 1);
+        assert!(labels.len() <= MAX_EMOTIONS + 1);
         assert_eq!(label_of("e0"), "e0", "known ones keep theirs");
     }
 }

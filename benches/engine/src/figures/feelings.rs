@@ -17,7 +17,7 @@ use crate::stats::{median, percentile};
 
 const PRODUCERS: usize = 4;
 /// For an event with a million sessions in memory, at the 99th percentile.
-const MOST_MICROSECONDS: f64 = 100.0;
+const MAX_MICROSECONDS: f64 = 100.0;
 
 /// Events per second that one thread applies, without any actor.
 pub fn apply(run: &Run) -> Result<Outcome> {
@@ -185,6 +185,6 @@ pub fn sessions(run: &Run) -> Result<Outcome> {
         .with("feel_p50_us", median(&taken))
         .with("feel_p99_us", p99)
         .with("outside_feel_p99_us", percentile(&outside, 99.0));
-    outcome.sound = run.smoke || p99 <= MOST_MICROSECONDS;
+    outcome.sound = run.smoke || p99 <= MAX_MICROSECONDS;
     Ok(outcome)
 }

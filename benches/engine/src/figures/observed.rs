@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const WARM_UP: usize = 8;
 
 /// Most bytes of a scrape.
-const MOST_BYTES: usize = 200_000;
+const MAX_BYTES: usize = 200_000;
 
 /// The same session with everything measured and traced, and with nothing.
 pub fn overhead(run: &Run) -> Result<Outcome> {
@@ -112,7 +112,7 @@ pub fn scrape(run: &Run) -> Result<Outcome> {
         .context("no scrape")?;
     Ok(Outcome {
         value: percentile(&all, 99.0),
-        sound: largest <= MOST_BYTES as f64,
+        sound: largest <= MAX_BYTES as f64,
         ..Outcome::median(rounds)
     }
     .with("median_ms", median(&all))

@@ -16,7 +16,7 @@ const FIRST: u64 = 4 << 20;
 /// Enough to tell a model from a Git LFS pointer.
 const BEGINNING: u64 = 2048;
 /// Longest header.
-const LONGEST: u64 = 512 << 20;
+const MAX: u64 = 512 << 20;
 
 /// Bytes that a header is parsed from.
 pub(super) struct HeaderBytes {
@@ -37,7 +37,7 @@ impl HeaderBytes {
                 .take(more)
                 .read_to_end(&mut bytes)
                 .map_err(|error| unreadable(path, &error))?;
-            let whole = bytes.len() as u64 >= length.min(LONGEST) || (bytes.len() as u64) < wanted;
+            let whole = bytes.len() as u64 >= length.min(MAX) || (bytes.len() as u64) < wanted;
             let cut = matches!(
                 Header::parse(&bytes, LIMITS),
                 Err(GgufError::Truncated(CursorError::Truncated { .. }))
@@ -45,7 +45,7 @@ impl HeaderBytes {
             if whole || !cut {
                 return Ok(Self { bytes, length });
             }
-            wanted = wanted.saturating_mul(4).min(LONGEST);
+            wanted = wanted.saturating_mul(4).min(MAX);
         }
     }
 

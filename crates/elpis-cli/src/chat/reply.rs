@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::live::Live;
 use super::screen::{Meter, Screen};
 use super::wrap::Wrap;
-use super::{Chat, MOST_MESSAGES};
+use super::{Chat, MAX_MESSAGES};
 use crate::signal::Signal;
 use crate::{Failure, terminal, told};
 use elpis::GenerationEvent;
@@ -67,7 +67,7 @@ impl Chat<'_> {
         }
         Screen::reply("\n")?;
         self.talk.push(ChatMessage::assistant(reply));
-        while self.talk.messages().len() > MOST_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
+        while self.talk.messages().len() > MAX_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
         // The talk goes on where the store fails, which is told beside it.
         if let Err(error) = self.keep().await {
             Screen::error(&told(error.as_ref()));

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use elpis::emotion::{
-    EmotionError, EmotionTracker, Happening, JournalEntry, Recording, config_of, parse_step, relive,
+    EmotionError, EmotionTracker, JournalEntry, JournalRecord, Recording, config_of, parse_step,
+    replay_entry,
 };
 
 /// The session of lines that name none.
@@ -57,14 +58,14 @@ impl Line {
         let entry = match object.get("what") {
             Some(what) => JournalEntry {
                 at: number(&object, "at")?,
-                what: Happening::deserialize(what)
+                what: JournalRecord::deserialize(what)
                     .map_err(|error| malformed("what", error.to_string()))?,
             },
             None if object.contains_key("event") => {
                 let step = parse_step(&Value::Object(object.clone()))?;
                 JournalEntry {
                     at: step.at,
-                    what: Happening::Felt(step.event),
+                    what: JournalRecord::Felt(step.event),
                 }
             }
             None => {
@@ -76,7 +77,7 @@ impl Line {
             session,
             start: JournalEntry {
                 at: entry.at,
-                what: Happening::Started(config),
+                what: JournalRecord::Started(config),
             },
             happened: entry,
             object,
@@ -113,12 +114,12 @@ impl Sessions {
             });
         }
         let tracker = self.0.entry(entry.session.clone()).or_default();
-        let starts = matches!(entry.happened.what, Happening::Started(_));
+        let starts = matches!(entry.happened.what, JournalRecord::Started(_));
         // Plain events need no start; what a journal says besides does.
         if tracker.is_none() && !starts && entry.object.contains_key("event") {
-            relive(tracker, &entry.start)?;
+            replay_entry(tracker, &entry.start)?;
         }
-        relive(tracker, &entry.happened)?;
+        replay_entry(tracker, &entry.happened)?;
         tracker.as_ref().ok_or_else(|| EmotionError::Malformed {
             field: "journal",
             reason: "the session has not begun".to_owned(),

@@ -11,13 +11,13 @@ use crate::fault::Fault;
 use crate::lines::{Lines, Named};
 use elpis::clock::{Clock, SystemClock};
 use elpis::emotion::{
-    EmotionError, EmotionEvent, EmotionTracker, EventSource, Happening, Recording, relive,
+    EmotionError, EmotionEvent, EmotionTracker, EventSource, JournalRecord, Recording, replay_entry,
 };
 use elpis::inference::SessionId;
 use elpis::store::{SqliteStore, StateStore, StoreError};
 
 /// Least time after the last event that is shown, if it has passed, in seconds.
-const SHORTEST_END: f64 = 60.0;
+const MIN_END: f64 = 60.0;
 
 /// Points between two events at most, and points of a path that are aimed at.
 const GAP_POINTS: usize = 32;
@@ -108,11 +108,11 @@ impl MoodPath {
         before: Option<&EmotionTracker>,
         after: &EmotionTracker,
         at: f64,
-        what: &Happening,
+        what: &JournalRecord,
         gap: usize,
     ) {
         match what {
-            Happening::Felt(event) => {
+            JournalRecord::Felt(event) => {
                 if let Some(before) = before {
                     self.decay(before, at, gap);
                 }
@@ -182,7 +182,7 @@ fn of_recording(name: String, recording: Recording) -> Result<Option<MoodPath>, 
 }
 
 /// The paths of a store's sessions, up to now; after the last event for as long as it has been until
-/// then, or [`SHORTEST_END`].
+/// then, or [`MIN_END`].
 pub(super) fn of_store(file: &Path, names: &[String]) -> Result<Vec<MoodPath>, Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let now = SystemClock::default().now();
@@ -201,7 +201,7 @@ fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<Mood
     let mut fault = None;
     store.journal(session, &mut |entry| {
         let before = tracker.clone();
-        if let Err(error) = relive(&mut tracker, &entry) {
+        if let Err(error) = replay_entry(&mut tracker, &entry) {
             fault = Some(StoreError::DamagedSession {
                 file: store.file().to_owned(),
                 session: session.to_string(),
@@ -221,7 +221,7 @@ fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<Mood
         // What was felt would be a dot beside a silence of years.
         let last = tracker.last_at();
         let so_far = path.start.map_or(0.0, |start| last - start);
-        let until = now.min(last + so_far.max(SHORTEST_END));
+        let until = now.min(last + so_far.max(MIN_END));
         if last < until {
             path.decay(tracker, until, GAP_POINTS);
         }

@@ -18,7 +18,7 @@ use crate::{Failure, terminal};
 use elpis::emotion::EventSource;
 
 /// Sessions that a picture can tell apart.
-const MOST_PATHS: usize = 8;
+const MAX_PATHS: usize = 8;
 
 const SIZE: (u32, u32) = (1120, 620);
 
@@ -30,7 +30,7 @@ const FAINT: RGBColor = RGBColor(214, 218, 224);
 
 /// Colours that most people can tell apart (Okabe and Ito, 2008), without the
 /// yellow, which is hard to see on white.
-const COLOURS: [RGBColor; MOST_PATHS] = [
+const COLOURS: [RGBColor; MAX_PATHS] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -77,10 +77,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let name = file.display();
     match paths.len() {
         0 => return Err(format!("{name} has nothing to draw: no session and no step").into()),
-        1..=MOST_PATHS => {}
+        1..=MAX_PATHS => {}
         many => {
             return Err(format!(
-                "{name} has {many} sessions, and {MOST_PATHS} fit into a picture; choose some \
+                "{name} has {many} sessions, and {MAX_PATHS} fit into a picture; choose some \
                  with --session, or lines of the log"
             )
             .into());

@@ -12,7 +12,7 @@ use super::wanted;
 use crate::fault::Fault;
 use crate::lines::{Lines, Named};
 use crate::{Failure, terminal};
-use elpis::emotion::{EmotionError, EmotionSnapshot, Happening, relive, replay_line};
+use elpis::emotion::{EmotionError, EmotionSnapshot, JournalRecord, replay_entry, replay_line};
 use elpis::inference::SessionId;
 use elpis::store::{SqliteStore, StateStore, StoreError};
 
@@ -55,7 +55,7 @@ fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> 
 struct Relived<'a> {
     session: &'a SessionId,
     at: f64,
-    what: &'a Happening,
+    what: &'a JournalRecord,
     #[serde(flatten)]
     state: EmotionSnapshot,
 }
@@ -70,7 +70,7 @@ pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
         let mut fault = None;
         let visit = &mut |entry| {
             let mut told = || {
-                relive(&mut tracker, &entry).map_err(|error| StoreError::DamagedSession {
+                replay_entry(&mut tracker, &entry).map_err(|error| StoreError::DamagedSession {
                     file: store.file().to_owned(),
                     session: session.to_string(),
                     reason: format!("entry {number} of its journal: {error}"),

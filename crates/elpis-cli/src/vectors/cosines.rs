@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::inspect::Shown;
 
 /// Widest table.
-const MOST_COLUMNS: usize = 8;
+const MAX_COLUMNS: usize = 8;
 /// Pairs that are told where a table would be too wide.
-const MOST_PAIRS: usize = 20;
+const MAX_PAIRS: usize = 20;
 
 /// The cosine of two vectors.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,16 +71,16 @@ pub(super) fn print(
         Some(layers) if layers > 1 => ", mean over the layers that both have",
         _ => "",
     };
-    if vectors.len() > MOST_COLUMNS {
+    if vectors.len() > MAX_COLUMNS {
         let mut strongest: Vec<&Cosine> = cosines.iter().collect();
         strongest.sort_by(|x, y| y.mean.abs().total_cmp(&x.mean.abs()));
         writeln!(
             out,
             "\ncosines{over}: the {} most alike or opposite of {} pairs",
-            strongest.len().min(MOST_PAIRS),
+            strongest.len().min(MAX_PAIRS),
             cosines.len()
         )?;
-        for cosine in strongest.into_iter().take(MOST_PAIRS) {
+        for cosine in strongest.into_iter().take(MAX_PAIRS) {
             let name = |index: usize| vectors.get(index).map_or("", |v| v.name.as_str());
             writeln!(
                 out,

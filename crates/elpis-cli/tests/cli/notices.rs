@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use elpis::SessionId;
-use elpis::emotion::{EmotionConfig, EmotionEvent, Happening, JournalEntry, relive};
+use elpis::emotion::{EmotionConfig, EmotionEvent, JournalEntry, JournalRecord, replay_entry};
 use elpis::settings::StoreSettings;
 use elpis::store::{SessionChange, SqliteStore, StateStore};
 
@@ -131,15 +131,15 @@ fn overfull(path: &Path) {
     let entry = |number: u32| JournalEntry {
         at: 1e9 + f64::from(number),
         what: match number {
-            0 => Happening::Started(std::sync::Arc::new(EmotionConfig::default())),
-            _ => Happening::Felt(EmotionEvent::named("success").unwrap()),
+            0 => JournalRecord::Started(std::sync::Arc::new(EmotionConfig::default())),
+            _ => JournalRecord::Felt(EmotionEvent::named("success").unwrap()),
         },
     };
     for session in 0..400 {
         let entries: Vec<_> = (0..8).map(entry).collect();
         let mut after = None;
         for entry in &entries {
-            relive(&mut after, entry).unwrap();
+            replay_entry(&mut after, entry).unwrap();
         }
         let change = SessionChange {
             session: SessionId::new(format!("s{session}")).unwrap(),

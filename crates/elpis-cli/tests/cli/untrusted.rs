@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use elpis::SessionId;
-use elpis::emotion::{EmotionConfig, EmotionEvent, Happening, JournalEntry, relive};
+use elpis::emotion::{EmotionConfig, EmotionEvent, JournalEntry, JournalRecord, replay_entry};
 use elpis::settings::StoreSettings;
 use elpis::store::{SessionChange, SqliteStore, StateStore};
 
@@ -84,15 +84,15 @@ fn sessions_of_a_store_are_shown_plainly_and_come_back_as_they_are() {
     let entries = vec![
         JournalEntry {
             at: 1e9,
-            what: Happening::Started(std::sync::Arc::new(EmotionConfig::default())),
+            what: JournalRecord::Started(std::sync::Arc::new(EmotionConfig::default())),
         },
         JournalEntry {
             at: 1e9 + 1.0,
-            what: Happening::Felt(EmotionEvent::named("success").unwrap()),
+            what: JournalRecord::Felt(EmotionEvent::named("success").unwrap()),
         },
     ];
     for entry in &entries {
-        relive(&mut after, entry).unwrap();
+        replay_entry(&mut after, entry).unwrap();
     }
     let session = SessionId::new(name).unwrap();
     let change = SessionChange {

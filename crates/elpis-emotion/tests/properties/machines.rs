@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use elpis_emotion::{
-    DYNAMICS, EmotionConfig, EmotionEvent, EmotionTracker, Happening, JournalEntry, KNOWN_EVENTS,
-    SafetyLimits, relive,
+    DYNAMICS, EmotionConfig, EmotionEvent, EmotionTracker, JournalEntry, JournalRecord,
+    KNOWN_EVENTS, SafetyLimits, replay_entry,
 };
 
 const JOURNALS: u64 = 600;
@@ -75,21 +75,21 @@ fn event(random: &mut Random) -> EmotionEvent {
 fn journal(number: u64, dynamics: u32) -> Vec<JournalEntry> {
     let mut random = Random(number);
     let mut at = 1.7e9;
-    let started = Happening::Started(Arc::new(config(&mut random, dynamics)));
+    let started = JournalRecord::Started(Arc::new(config(&mut random, dynamics)));
     let mut entries = vec![JournalEntry { at, what: started }];
     while entries.len() < ENTRIES {
         let longest = [0.5, 5.0, 60.0, 3000.0][random.below(4)];
         at += random.between(0.0, longest);
         let what = match random.below(100) {
-            0 => Happening::Reset,
-            1 => Happening::Configured(Arc::new(config(&mut random, dynamics))),
-            2 => Happening::Shifted(random.between(-1.0, 1.0)),
-            3 => Happening::Limits(SafetyLimits {
+            0 => JournalRecord::Reset,
+            1 => JournalRecord::Configured(Arc::new(config(&mut random, dynamics))),
+            2 => JournalRecord::Shifted(random.between(-1.0, 1.0)),
+            3 => JournalRecord::Limits(SafetyLimits {
                 valence: random.between(0.5, 1.0),
                 arousal: random.between(0.5, 1.0),
                 ..SafetyLimits::default()
             }),
-            _ => Happening::Felt(event(&mut random)),
+            _ => JournalRecord::Felt(event(&mut random)),
         };
         entries.push(JournalEntry { at, what });
     }
@@ -101,7 +101,7 @@ fn bits(journal: &[JournalEntry]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let mut tracker: Option<EmotionTracker> = None;
     for entry in journal {
-        relive(&mut tracker, entry).unwrap();
+        replay_entry(&mut tracker, entry).unwrap();
         let tracker = tracker.as_ref().unwrap();
         let now = tracker.snapshot_at(entry.at + 0.7);
         let trajectory = now.trajectory;
@@ -193,7 +193,7 @@ fn old_journals_replay_as_they_were_made() {
     let line = r#"{"at":0.0,"what":{"started":{"decay_rate":0.1,"mood_inertia_enabled":false}}}"#;
     let start: JournalEntry = serde_json::from_str(line).unwrap();
     let mut tracker = None;
-    relive(&mut tracker, &start).unwrap();
+    replay_entry(&mut tracker, &start).unwrap();
     let mut tracker = tracker.unwrap();
     assert_eq!(tracker.snapshot_at(0.0).dynamics, 1);
     assert!(!serde_json::to_string(&start).unwrap().contains("dynamics"));
@@ -230,7 +230,7 @@ fn dynamics_of_a_later_build_are_refused() {
     for version in [0, 3] {
         let line = format!(r#"{{"at":0.0,"what":{{"started":{{"dynamics":{version}}}}}}}"#);
         let start: JournalEntry = serde_json::from_str(&line).unwrap();
-        let error = relive(&mut None, &start).unwrap_err();
+        let error = replay_entry(&mut None, &start).unwrap_err();
         assert_eq!(error.field(), "dynamics");
         assert!(error.to_string().contains("in 1..=2"), "{error}");
     }

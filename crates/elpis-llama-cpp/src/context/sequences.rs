@@ -31,11 +31,13 @@ impl Context {
         // SAFETY: the memory belongs to the live context; the id was checked.
         let first = unsafe { sys::llama_memory_seq_pos_min(self.memory, sequence as i32) };
         match u32::try_from(first) {
-            Ok(first) if first > window_start(length, n_window) => Err(BackendError::PastGone {
-                sequence,
-                length,
-                first,
-            }),
+            Ok(first) if first > window_start(length, n_window) => {
+                Err(BackendError::PrefixEvicted {
+                    sequence,
+                    length,
+                    first,
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use elpis_steering::{
 /// Random directions; one may by chance resemble a mood.
 pub(super) const RANDOM_DRAWS: usize = 4;
 /// Least length of the replies, as a share of the unsteered ones'.
-const SHORTEST: f64 = 0.5;
+const MIN: f64 = 0.5;
 
 pub(super) struct Bench<'a> {
     backend: &'a mut dyn Backend,
@@ -49,7 +49,7 @@ impl Figures {
         measured.perplexity_ratio <= options.max_perplexity_ratio
             && measured.repetition <= self.repetition + options.max_added_repetition
             && measured.empty <= self.empty
-            && measured.length >= SHORTEST * self.length
+            && measured.length >= MIN * self.length
     }
 }
 

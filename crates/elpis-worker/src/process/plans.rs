@@ -7,9 +7,9 @@ use elpis_backend::Batch;
 use elpis_steering::SteeringPlan;
 
 /// Fewer places are not worth the bother.
-const LEAST: usize = 16;
+const MIN: usize = 16;
 /// More than any batch has rows.
-const MOST: usize = 1 << 16;
+const MAX: usize = 1 << 16;
 
 /// The runtime's book of which plan the worker has at which place.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl PlanBook {
     pub(super) fn new(n_sequences: u32) -> Self {
         Self {
             places: Vec::new(),
-            capacity: (2 * n_sequences as usize).clamp(LEAST, MOST),
+            capacity: (2 * n_sequences as usize).clamp(MIN, MAX),
             batch: 0,
         }
     }
@@ -89,7 +89,7 @@ impl Plans {
     /// Takes a plan off the front of the blob; `false` if it is not there.
     pub(super) fn take(&mut self, plan: &WirePlan, blob: &mut &[u8]) -> bool {
         let place = plan.place as usize;
-        let Some(plan) = plan.read(blob).filter(|_| place < MOST) else {
+        let Some(plan) = plan.read(blob).filter(|_| place < MAX) else {
             return false;
         };
         if place >= self.0.len() {

@@ -99,7 +99,7 @@ fn errors() -> Vec<BackendError> {
             limit: "2".to_owned(),
         },
         BackendError::CacheFull { rows: 7 },
-        BackendError::PastGone {
+        BackendError::PrefixEvicted {
             sequence: 2,
             length: 600,
             first: 400,
@@ -213,7 +213,7 @@ fn a_loaded_model_crosses_without_loss() {
         context_length: 7,
         n_sequences: 8,
         cache_cells: 9,
-        rewinds: true,
+        supports_truncation: true,
         batch_size: 10,
         chat_template: Some("{{ messages }}".to_owned()),
         bos_token: "<s>".to_owned(),

@@ -21,7 +21,7 @@ pub(super) struct FactsDef {
     context_length: u32,
     n_sequences: u32,
     cache_cells: u32,
-    rewinds: bool,
+    supports_truncation: bool,
     batch_size: usize,
     chat_template: Option<String>,
     bos_token: String,

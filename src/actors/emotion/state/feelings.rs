@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use super::super::sessions::MOST_WAITING;
+use super::super::sessions::MAX_WAITING;
 use super::super::table::{Keeping, Table};
 use super::super::watching::{LOOKS_PER_TICK, Observation};
 use super::super::{Feeling, Reply, SessionCall, Ticket};
 use super::EmotionState;
 use crate::actors::Wiring;
 use crate::emotion::{
-    AppliedEvent, EmotionEvent, EmotionTracker, Happening, JournalEntry, SafetyLimit, Spiral,
+    AppliedEvent, EmotionEvent, EmotionTracker, JournalEntry, JournalRecord, SafetyLimit, Spiral,
 };
 use crate::error::Error;
 use crate::event::{Event, EventSource};
@@ -39,7 +39,7 @@ impl EmotionState {
                 return reply.send(nothing.map(|_| None));
             }
         };
-        let what = Happening::Felt(event.clone());
+        let what = JournalRecord::Felt(event.clone());
         let felt = event.clone();
         let act = move |tracker: &mut EmotionTracker, now: f64| {
             ticket.take();
@@ -109,7 +109,7 @@ impl EmotionState {
         let mut looks = LOOKS_PER_TICK;
         loop {
             let mut table = sessions.lock();
-            let behind = table.waiting() >= MOST_WAITING || table.failing.is_some();
+            let behind = table.waiting() >= MAX_WAITING || table.failing.is_some();
             if keeping != Keeping::Memory && behind {
                 return;
             }
@@ -118,7 +118,7 @@ impl EmotionState {
             };
             let entry = JournalEntry {
                 at: now,
-                what: Happening::Felt(event.clone()),
+                what: JournalRecord::Felt(event.clone()),
             };
             let act = |tracker: &mut EmotionTracker| apply(tracker, &event, now);
             let Ok(applied) = table.change(&session, keeping, entry, act) else {

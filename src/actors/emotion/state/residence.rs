@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use super::super::sessions::{MOST_WAITING, Sessions};
+use super::super::sessions::{MAX_WAITING, Sessions};
 use super::super::table::{Keeping, Table};
 use super::super::{EmotionMessage, Reply, SessionCall};
 use super::{EmotionState, Until};
-use crate::emotion::{EmotionTracker, Happening, JournalEntry};
+use crate::emotion::{EmotionTracker, JournalEntry, JournalRecord};
 use crate::error::Error;
 use crate::inference::SessionId;
 use crate::store::{StoreError, StoredSession};
@@ -27,7 +27,7 @@ impl EmotionState {
         let now = self.wiring.clock.now();
         let mut table = sessions.lock();
         let waiting = table.waiting();
-        if is_kept && call.changes() && waiting >= MOST_WAITING {
+        if is_kept && call.changes() && waiting >= MAX_WAITING {
             if let Some(reason) = table.failing.clone() {
                 return Err(StoreError::Behind { waiting, reason }.into());
             }
@@ -161,7 +161,7 @@ impl EmotionState {
         if ahead > 0.0 {
             let entry = JournalEntry {
                 at: now,
-                what: Happening::Shifted(-ahead),
+                what: JournalRecord::Shifted(-ahead),
             };
             table.change(session, keeping, entry, |tracker| {
                 Ok(tracker.shift_time(-ahead)?)
@@ -171,7 +171,7 @@ impl EmotionState {
             let config = Arc::clone(&self.config);
             let entry = JournalEntry {
                 at: now,
-                what: Happening::Configured(Arc::clone(&config)),
+                what: JournalRecord::Configured(Arc::clone(&config)),
             };
             table.change(session, keeping, entry, |tracker| {
                 Ok(tracker.reconfigure(config, now)?)

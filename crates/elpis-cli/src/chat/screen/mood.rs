@@ -11,7 +11,7 @@ use elpis::steering::SteeringLibrary;
 const HALF: usize = 5;
 
 /// Coefficients below this are left out of the blend.
-const LEAST: f64 = 0.01;
+const MIN: f64 = 0.01;
 
 /// Change per minute below which a course is level.
 const LEVEL: f64 = 0.01;
@@ -30,7 +30,7 @@ impl Acting {
     }
 
     fn of(coefficients: &Coefficients, has_vectors: impl Fn(&str) -> bool) -> Self {
-        let acts = |(name, value): &(&str, f64)| value.abs() >= LEAST && has_vectors(name);
+        let acts = |(name, value): &(&str, f64)| value.abs() >= MIN && has_vectors(name);
         let mut acting: Vec<_> = coefficients
             .iter()
             .filter(acts)

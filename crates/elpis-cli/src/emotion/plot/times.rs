@@ -7,7 +7,7 @@ use super::{Area, COLOURS, Drawn, FAINT, HEAD, INK, SIZE, draw_mark, text};
 use crate::emotion::path::{MoodPath, Point};
 
 /// Events that are named; of more, the places alone are shown.
-const MOST_NAMES: usize = 24;
+const MAX_NAMES: usize = 24;
 
 const EDGE: std::ops::Range<f64> = -1.05..1.05;
 
@@ -16,7 +16,7 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
     let longest = ends.map(|point| point.at).fold(0.0, f64::max);
     let (scale, unit) = unit(longest);
     let end = if longest > 0.0 { longest / scale } else { 1.0 };
-    let named = paths.iter().map(|path| path.events.len()).sum::<usize>() <= MOST_NAMES;
+    let named = paths.iter().map(|path| path.events.len()).sum::<usize>() <= MAX_NAMES;
     let (above, below) = area.split_vertically((SIZE.1 - HEAD) / 2);
     let halves = [(above, "valence", ""), (below, "arousal", unit)];
     for (index, (half, name, unit)) in halves.into_iter().enumerate() {

@@ -6,15 +6,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 
-use super::witness::{FAULT, Witness};
-use super::{Tally, count};
+use super::token_auditor::{FAULT, TokenAuditor};
+use super::{Counters, count};
 use elpis::backend::BackendError;
 use elpis::emotion::{EmotionEvent, KNOWN_EVENTS};
 use elpis::error::{EngineError, Error};
 use elpis::runtime::Session;
 
 /// Most tokens of a reply.
-const MOST_TOKENS: u32 = 32;
+const MAX_TOKENS: u32 = 32;
 
 /// The end of a reply that is not looked for, in bytes: its last token is
 /// never evaluated, and a character may be cut.
@@ -27,14 +27,14 @@ const QUESTIONS: [&str; 4] = [
     "How was your day?",
 ];
 
-type Parts = (Arc<Witness>, Arc<Tally>, watch::Receiver<bool>);
+type Parts = (Arc<TokenAuditor>, Arc<Counters>, watch::Receiver<bool>);
 
 /// Chats on; returns how many of the acknowledged events are lost.
 pub(super) async fn chat_on(
     session: Session,
     number: usize,
     seed: u64,
-    (witness, tally, stop): Parts,
+    (token_auditor, counters, stop): Parts,
 ) -> Result<u64, Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed << 16 | number as u64);
     session.forget().await?;
@@ -47,7 +47,7 @@ pub(super) async fn chat_on(
             match session.feel(EmotionEvent::from(event)).await {
                 Ok(_) => {
                     acknowledged += 1;
-                    count(&tally.events);
+                    count(&counters.events);
                 }
                 Err(Error::Store(_)) => {}
                 Err(error) => return Err(error),
@@ -59,30 +59,30 @@ pub(super) async fn chat_on(
         let cancels = rng.random_bool(0.1);
         let chat = session
             .chat(format!("{mark} {question}"))
-            .max_tokens(rng.random_range(4..=MOST_TOKENS))
+            .max_tokens(rng.random_range(4..=MAX_TOKENS))
             .seed(rng.random());
         match converse(chat, cancels).await {
-            Ok(None) => count(&tally.cancelled),
+            Ok(None) => count(&counters.cancelled),
             Ok(Some(reply)) => {
-                count(&tally.replies);
+                count(&counters.replies);
                 let tokens = u64::from(reply.report.completion_tokens);
-                tally
+                counters
                     .tokens
                     .fetch_add(tokens, std::sync::atomic::Ordering::Relaxed);
-                check(&session, &witness, &tally, &mark, &reply.text).await;
+                check(&session, &token_auditor, &counters, &mark, &reply.text).await;
             }
-            Err(Error::Engine(EngineError::EngineRestarted)) => count(&tally.ended_by_faults),
+            Err(Error::Engine(EngineError::EngineRestarted)) => count(&counters.ended_by_faults),
             Err(Error::Engine(EngineError::Backend(BackendError::Native { call, .. })))
                 if call == FAULT =>
             {
-                count(&tally.ended_by_faults);
+                count(&counters.ended_by_faults);
             }
             Err(error @ (Error::Stopped { .. } | Error::Engine(EngineError::Stopped { .. }))) => {
                 return Err(error);
             }
             Err(error) => {
-                count(&tally.failed);
-                let first = tally.first_failure.lock();
+                count(&counters.failed);
+                let first = counters.first_failure.lock();
                 let mut first = first.unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| error.to_string());
             }
@@ -109,7 +109,13 @@ async fn converse(
 }
 
 /// Looks whether every token of a reply was evaluated behind its own prompt.
-async fn check(session: &Session, witness: &Witness, tally: &Tally, mark: &str, reply: &str) {
+async fn check(
+    session: &Session,
+    token_auditor: &TokenAuditor,
+    counters: &Counters,
+    mark: &str,
+    reply: &str,
+) {
     let Some(tokenizer) = session.elpis().tokenizer().await else {
         return;
     };
@@ -118,9 +124,9 @@ async fn check(session: &Session, witness: &Witness, tally: &Tally, mark: &str, 
         // Too short to tell anything.
         return;
     }
-    match witness.saw(mark, &reply[..end], tokenizer.as_ref()) {
-        Some(true) => count(&tally.witnessed_replies),
-        Some(false) => count(&tally.foreign_replies),
+    match token_auditor.saw(mark, &reply[..end], tokenizer.as_ref()) {
+        Some(true) => count(&counters.witnessed_replies),
+        Some(false) => count(&counters.foreign_replies),
         // Its engine is gone already.
         None => {}
     }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// Tells since when the engine thread has been at one piece of work.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     epoch: Instant,
     /// Milliseconds from the epoch to the start of the work, plus 1; 0 at rest.
     since: AtomicU64,
 }
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self {
             epoch: Instant::now(),
@@ -20,7 +20,7 @@ impl Default for Pulse {
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Says that a piece of work begins.
     pub fn work(&self) {
         let now = self.epoch.elapsed().as_millis() as u64;

@@ -11,7 +11,7 @@ const COUNTED: usize = 4096;
 
 impl Sessions {
     /// How those used last feel at a time.
-    pub(crate) fn census(&self, now: f64) -> Moods {
+    pub(crate) fn mood_histogram(&self, now: f64) -> Moods {
         let mut moods = Moods::default();
         for tracker in self.lock().latest_used().take(COUNTED) {
             let state = tracker.state_at(now);

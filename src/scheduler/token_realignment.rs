@@ -4,7 +4,7 @@
 //! for it. When a reply comes back as part of the next prompt, it is tokenised
 //! anew; what was evaluated still says the same.
 
-use super::past::common_prefix;
+use super::cached_sequence::common_prefix;
 use crate::backend::{Token, Tokenizer};
 
 /// How far both begin with the same text: the number of tokens of each.
@@ -12,23 +12,23 @@ use crate::backend::{Token, Tokenizer};
 /// Tokens without text, such as control tokens, are only the same as
 /// themselves.
 pub(super) fn same_text(
-    past: &[Token],
+    cached: &[Token],
     prompt: &[Token],
     tokenizer: &dyn Tokenizer,
 ) -> (usize, usize) {
-    let start = common_prefix(past, prompt);
-    let mut sides = [Side::new(past, start), Side::new(prompt, start)];
+    let start = common_prefix(cached, prompt);
+    let mut sides = [Side::new(cached, start), Side::new(prompt, start)];
     let mut same = (start, start);
     // The bytes by which one side is ahead of the other.
     let mut ahead = Vec::new();
     let mut leader = 0;
     let mut piece = Vec::new();
     loop {
-        let [past, prompt] = &mut sides;
+        let [cached, prompt] = &mut sides;
         if ahead.is_empty() {
-            same = (past.read, prompt.read);
-            if past.next().is_some() && past.next() == prompt.next() {
-                past.read += 1;
+            same = (cached.read, prompt.read);
+            if cached.next().is_some() && cached.next() == prompt.next() {
+                cached.read += 1;
                 prompt.read += 1;
                 continue;
             }
@@ -118,11 +118,11 @@ mod tests {
             (&[0], &[1], (0, 0)),
             (&[], &[2], (0, 0)),
         ];
-        for (past, prompt, expected) in cases {
+        for (cached, prompt, expected) in cases {
             assert_eq!(
-                same_text(past, prompt, &Pieces),
+                same_text(cached, prompt, &Pieces),
                 expected,
-                "{past:?} {prompt:?}"
+                "{cached:?} {prompt:?}"
             );
         }
     }
@@ -130,14 +130,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_the_same_is_the_longest_common_text_at_tokens_ends(
-            past in prop::collection::vec(0_u32..9, 0..12),
+            cached in prop::collection::vec(0_u32..9, 0..12),
             prompt in prop::collection::vec(0_u32..9, 0..12),
         ) {
-            let found = same_text(&past, &prompt, &Pieces);
+            let found = same_text(&cached, &prompt, &Pieces);
             let mut best = (0, 0);
-            for a in 0..=past.len() {
+            for a in 0..=cached.len() {
                 for b in 0..=prompt.len() {
-                    if text(&past[..a]) == text(&prompt[..b]) {
+                    if text(&cached[..a]) == text(&prompt[..b]) {
                         best = best.max((a, b));
                     }
                 }

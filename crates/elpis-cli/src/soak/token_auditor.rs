@@ -14,7 +14,7 @@ const REMEMBERED: usize = 512;
 
 /// What was evaluated, as text, by sequence.
 #[derive(Debug, Default)]
-pub(super) struct Witness {
+pub(super) struct TokenAuditor {
     seen: Mutex<Seen>,
     fault: AtomicU32,
 }
@@ -33,7 +33,7 @@ pub(super) enum Fault {
     Error = 2,
 }
 
-impl Witness {
+impl TokenAuditor {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,27 +70,30 @@ fn text(tokens: &[Token], tokenizer: &dyn Tokenizer) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The backends of a factory, with a witness.
-pub(super) fn watched(factory: BackendFactory, witness: &Arc<Witness>) -> BackendFactory {
-    let witness = Arc::clone(witness);
+/// The backends of a factory, with a token auditor.
+pub(super) fn watched(
+    factory: BackendFactory,
+    token_auditor: &Arc<TokenAuditor>,
+) -> BackendFactory {
+    let token_auditor = Arc::clone(token_auditor);
     factory.map(move |inner| {
-        witness.lock().running.clear();
+        token_auditor.lock().running.clear();
         Box::new(Watched {
             inner,
-            witness: Arc::clone(&witness),
+            token_auditor: Arc::clone(&token_auditor),
         })
     })
 }
 
 struct Watched {
     inner: Box<dyn Backend>,
-    witness: Arc<Witness>,
+    token_auditor: Arc<TokenAuditor>,
 }
 
 impl Watched {
     fn over(&self, tokens: &[Token]) {
         let text = text(tokens, self.inner.tokenizer().as_ref());
-        let mut seen = self.witness.lock();
+        let mut seen = self.token_auditor.lock();
         if seen.over.len() == REMEMBERED {
             seen.over.pop_front();
         }
@@ -108,7 +111,7 @@ impl BackendLayer for Watched {
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        match self.witness.fault.swap(0, Ordering::SeqCst) {
+        match self.token_auditor.fault.swap(0, Ordering::SeqCst) {
             1 => panic!("a fault of the trial"),
             2 => {
                 return Err(BackendError::Native {
@@ -119,7 +122,7 @@ impl BackendLayer for Watched {
             _ => {}
         }
         self.inner.decode(batch)?;
-        let mut seen = self.witness.lock();
+        let mut seen = self.token_auditor.lock();
         for row in batch.rows() {
             let tokens = seen.running.entry(row.sequence).or_default();
             tokens.truncate(row.position as usize);
@@ -130,7 +133,7 @@ impl BackendLayer for Watched {
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         let whole = {
-            let mut seen = self.witness.lock();
+            let mut seen = self.token_auditor.lock();
             let tokens = seen.running.entry(sequence).or_default();
             let whole = tokens.clone();
             tokens.truncate(from as usize);
@@ -149,7 +152,7 @@ impl BackendLayer for Watched {
         length: u32,
     ) -> Result<(), BackendError> {
         self.inner.share_prefix(from, to, length)?;
-        let mut seen = self.witness.lock();
+        let mut seen = self.token_auditor.lock();
         let mut tokens = seen.running.get(&from).cloned().unwrap_or_default();
         tokens.truncate(length as usize);
         seen.running.insert(to, tokens);
@@ -162,7 +165,7 @@ impl BackendLayer for Watched {
         memory: Vec<u8>,
     ) -> Result<Vec<u8>, BackendError> {
         let bytes = self.inner.save_sequence(sequence, memory)?;
-        let mut seen = self.witness.lock();
+        let mut seen = self.token_auditor.lock();
         let tokens = seen.running.get(&sequence).cloned().unwrap_or_default();
         if seen.saved.len() == REMEMBERED {
             seen.saved.pop_front();
@@ -179,7 +182,7 @@ impl BackendLayer for Watched {
     ) -> Result<(), BackendError> {
         {
             let hash = blake3::hash(bytes);
-            let mut seen = self.witness.lock();
+            let mut seen = self.token_auditor.lock();
             let saved = seen.saved.iter().rev().find(|(saved, _)| *saved == hash);
             let tokens = saved.map(|(_, tokens)| tokens.clone()).unwrap_or_default();
             seen.running.insert(sequence, tokens);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use compact_str::CompactString;
 use tokio::sync::mpsc;
 
-use super::outlet::StreamParts;
+use super::sink::StreamParts;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::inference::{GenerationReport, RequestId};
@@ -18,7 +18,7 @@ type Ending = Result<Arc<GenerationReport>, EngineError>;
 
 /// One generation's line to its reader.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct StreamState {
     id: RequestId,
     ending: OnceLock<Ending>,
     /// Gone once the line has ended.
@@ -31,7 +31,7 @@ struct Open {
     sender: mpsc::Sender<CompactString>,
 }
 
-impl Line {
+impl StreamState {
     pub fn new(sender: mpsc::Sender<CompactString>, parts: StreamParts) -> Self {
         Self {
             id: parts.id,
@@ -128,16 +128,16 @@ impl Line {
 
 /// The lines of the generations that hold a slot.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    running: Mutex<HashMap<RequestId, Arc<Line>>>,
+pub(super) struct RunningStreams {
+    running: Mutex<HashMap<RequestId, Arc<StreamState>>>,
 }
 
-impl Lines {
-    pub fn started(&self, line: &Arc<Line>) {
+impl RunningStreams {
+    pub fn started(&self, line: &Arc<StreamState>) {
         lock(&self.running).insert(line.id, Arc::clone(line));
     }
 
-    pub fn ended(&self, line: &Line) {
+    pub fn ended(&self, line: &StreamState) {
         lock(&self.running).remove(&line.id);
     }
 

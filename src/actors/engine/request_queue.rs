@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::line::Lines;
+use super::stream_state::RunningStreams;
 use crate::backend::ModelFacts;
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::inference::SessionId;
-use crate::scheduler::{AdmissionQueue, Outcome, Rescued, Scheduler, Task};
+use crate::scheduler::{AdmissionQueue, Outcome, Recovered, Scheduler, Task};
 
 /// Orders that may wait for the engine thread.
 const ORDER_LIMIT: usize = 1024;
 
 /// Work on the prefix cache, done between two steps.
 #[derive(Debug)]
-pub enum CacheOrder {
-    /// Writes the latest past of a session down.
+pub enum CacheCommand {
+    /// Writes the latest cached sequence of a session down.
     Save(SessionId, oneshot::Sender<SaveResult>),
-    /// Takes a written past back; answers with its tokens.
+    /// Takes a written cached sequence back; answers with its tokens.
     Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
     /// Forgets what a session left behind.
     Forget(SessionId),
@@ -31,7 +31,7 @@ pub enum CacheOrder {
 type SaveResult = Result<Option<Vec<u8>>, EngineError>;
 type RestoreResult = Result<usize, EngineError>;
 
-impl CacheOrder {
+impl CacheCommand {
     /// Does the work. Whoever asked may be gone: that is no error.
     fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
@@ -51,9 +51,9 @@ impl CacheOrder {
 
 /// Tells which engine thread has taken up an order.
 #[derive(Debug, Clone, Default)]
-pub struct OrderTicket(Arc<OnceLock<Arc<ModelFacts>>>);
+pub struct CommandId(Arc<OnceLock<Arc<ModelFacts>>>);
 
-impl OrderTicket {
+impl CommandId {
     /// The model of the thread that has, if one has.
     pub fn taken_by(&self) -> Option<&Arc<ModelFacts>> {
         self.0.get()
@@ -63,8 +63,8 @@ impl OrderTicket {
 /// An order on its way.
 #[derive(Debug)]
 pub(super) struct Ordered {
-    order: CacheOrder,
-    ticket: OrderTicket,
+    order: CacheCommand,
+    ticket: CommandId,
 }
 
 impl Ordered {
@@ -85,7 +85,7 @@ pub struct Permit {
 ///
 /// It outlives the engine thread: after a restart, what waited still waits.
 #[derive(Debug)]
-pub struct Intake {
+pub struct RequestQueue {
     permits: Arc<Semaphore>,
     limit: usize,
     sender: Sender<Task>,
@@ -93,17 +93,17 @@ pub struct Intake {
     orders: (Sender<Ordered>, Receiver<Ordered>),
     queue: Mutex<AdmissionQueue>,
     /// Generations that wait for another engine.
-    rescued: Mutex<Vec<Rescued>>,
+    recovered: Mutex<Vec<Recovered>>,
     /// Generations that hold a slot.
-    lines: Arc<Lines>,
+    lines: Arc<RunningStreams>,
     /// Why nothing new is taken.
     refused: Mutex<Option<Arc<str>>>,
     /// Why nothing that waits is served any more.
     ended: Mutex<Option<Arc<str>>>,
 }
 
-impl Intake {
-    /// Makes an intake for `limit` generations, running and waiting together.
+impl RequestQueue {
+    /// Makes a request queue for `limit` generations, running and waiting together.
     pub fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         // One place for each permit: a send never waits.
@@ -115,7 +115,7 @@ impl Intake {
             receiver,
             orders: crossbeam_channel::bounded(ORDER_LIMIT),
             queue: Mutex::default(),
-            rescued: Mutex::default(),
+            recovered: Mutex::default(),
             lines: Arc::default(),
             refused: Mutex::default(),
             ended: Mutex::default(),
@@ -135,7 +135,7 @@ impl Intake {
         }
     }
 
-    /// Submits a generation whose outlet holds a [`Permit`].
+    /// Submits a generation whose sink holds a [`Permit`].
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
@@ -148,7 +148,7 @@ impl Intake {
             }),
         };
         if let Some((mut task, error)) = refused {
-            task.outlet.finish(Outcome::Failed(error.clone()));
+            task.sink.finish(Outcome::Failed(error.clone()));
             return Err(error);
         }
         // Closed in between: nobody else may ever look at the task.
@@ -163,9 +163,9 @@ impl Intake {
     ///
     /// # Errors
     /// As [`admit`](Self::admit), with the bound of orders.
-    pub fn order(&self, order: CacheOrder) -> Result<OrderTicket, EngineError> {
+    pub fn order(&self, order: CacheCommand) -> Result<CommandId, EngineError> {
         self.check_open()?;
-        let ticket = OrderTicket::default();
+        let ticket = CommandId::default();
         let ordered = Ordered {
             order,
             ticket: ticket.clone(),
@@ -181,8 +181,8 @@ impl Intake {
     }
 
     /// Keeps generations of a broken engine for the next one.
-    pub(super) fn keep(&self, rescued: Vec<Rescued>) {
-        lock(&self.rescued).extend(rescued);
+    pub(super) fn keep(&self, recovered: Vec<Recovered>) {
+        lock(&self.recovered).extend(recovered);
         let ended = lock(&self.ended).clone();
         if let Some(reason) = ended {
             self.close(&reason);
@@ -190,19 +190,19 @@ impl Intake {
     }
 
     /// Takes what [`keep`](Self::keep) got.
-    pub(super) fn take_rescued(&self) -> Vec<Rescued> {
-        std::mem::take(&mut *lock(&self.rescued))
+    pub(super) fn take_recovered(&self) -> Vec<Recovered> {
+        std::mem::take(&mut *lock(&self.recovered))
     }
 
     /// The lines of the generations that hold a slot.
-    pub(super) fn lines(&self) -> &Arc<Lines> {
+    pub(super) fn lines(&self) -> &Arc<RunningStreams> {
         &self.lines
     }
 
     /// Ends the running generations of an engine that is given up, but for
     /// those that are kept for the next one.
     pub(super) fn cut(&self) {
-        let kept: Vec<_> = lock(&self.rescued).iter().map(Rescued::id).collect();
+        let kept: Vec<_> = lock(&self.recovered).iter().map(Recovered::id).collect();
         let outcome = Outcome::Failed(EngineError::EngineRestarted);
         self.lines.end(|id| !kept.contains(&id), &outcome);
     }
@@ -241,14 +241,14 @@ impl Intake {
             reason: reason.to_owned(),
         });
         queue.drain(&outcome);
-        for rescued in self.take_rescued() {
-            rescued.end(outcome.clone());
+        for recovered in self.take_recovered() {
+            recovered.end(outcome.clone());
         }
     }
 
     /// Generations that wait for a slot, or for another engine.
     pub fn waiting(&self) -> usize {
-        self.receiver.len() + self.queue().len() + lock(&self.rescued).len()
+        self.receiver.len() + self.queue().len() + lock(&self.recovered).len()
     }
 
     /// Generations and orders that the engine thread has not taken in yet.
@@ -267,18 +267,18 @@ impl Intake {
         // An engine that sleeps waits for what was just taken away.
         if queue.len() > before && self.orders.0.is_empty() {
             let _ = self.orders.0.try_send(Ordered {
-                order: CacheOrder::Wake,
-                ticket: OrderTicket::default(),
+                order: CacheCommand::Wake,
+                ticket: CommandId::default(),
             });
         }
-        let mut rescued = lock(&self.rescued);
-        if queue.is_empty() && rescued.is_empty() {
+        let mut recovered = lock(&self.recovered);
+        if queue.is_empty() && recovered.is_empty() {
             return;
         }
         let now = clock.now();
         queue.retire(now);
-        for waiting in std::mem::take(&mut *rescued) {
-            rescued.extend(waiting.retire(now));
+        for waiting in std::mem::take(&mut *recovered) {
+            recovered.extend(waiting.retire(now));
         }
     }
 

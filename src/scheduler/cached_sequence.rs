@@ -18,13 +18,13 @@ pub(super) struct Span {
 /// under: keys are hashes of values, never names, so a vector that changes
 /// under the same name is another vector.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct CachedSequence {
     tokens: Vec<Token>,
     spans: Vec<Span>,
     cells: Vec<Cell>,
 }
 
-/// Which of a past's positions a prompt may take over.
+/// Which of a cached sequence's positions a prompt may take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     /// All of them, whatever steered them.
@@ -33,8 +33,8 @@ pub(super) enum Allowed {
     Under(Option<PlanKey>),
 }
 
-impl Past {
-    /// Makes an empty past with room for `capacity` tokens.
+impl CachedSequence {
+    /// Makes an empty cached sequence with room for `capacity` tokens.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         Self {
             tokens: Vec::with_capacity(capacity),
@@ -43,7 +43,7 @@ impl Past {
         }
     }
 
-    /// A past that is not in the cache.
+    /// A cached sequence that is not in the cache.
     pub(super) fn of<'a>(tokens: Vec<Token>, spans: impl Iterator<Item = &'a KvSpan>) -> Self {
         let spans = spans.map(|span| Span {
             end: span.end as usize,
@@ -79,8 +79,8 @@ impl Past {
         self.extend_spans(key);
     }
 
-    /// Appends the first `length` positions of another past and shares their
-    /// cells; only for an empty past.
+    /// Appends the first `length` positions of another cached sequence and shares their
+    /// cells; only for an empty cached sequence.
     pub(super) fn share(&mut self, other: &Self, length: usize, cells: &mut Cells) {
         let length = length.min(other.len());
         cells.share(
@@ -98,8 +98,8 @@ impl Past {
         }
     }
 
-    /// Becomes another past, with the room that this one has; only for an
-    /// empty past.
+    /// Becomes another cached sequence, with the room that this one has; only for an
+    /// empty cached sequence.
     pub(super) fn take_over(&mut self, other: Self) {
         self.tokens.extend(other.tokens);
         self.spans.extend(other.spans);
@@ -131,15 +131,15 @@ impl Past {
         }
     }
 
-    /// Gives the cells up: the past is no longer in the cache.
+    /// Gives the cells up: the cached sequence is no longer in the cache.
     pub(super) fn leave(&mut self, cells: &mut Cells) {
         cells.release(self.cells.drain(..));
         self.cells.shrink_to_fit();
         self.tokens.shrink_to_fit();
     }
 
-    /// Appends the first `length` positions of another past, in cells of
-    /// their own; only for an empty past.
+    /// Appends the first `length` positions of another cached sequence, in cells of
+    /// their own; only for an empty cached sequence.
     pub(super) fn repeat(&mut self, other: &Self, length: usize, cells: &mut Cells) {
         for span in &other.spans {
             let from = self.tokens.len();
@@ -179,7 +179,7 @@ impl Past {
         count
     }
 
-    /// Whether everything of this past stands in the other too, under the
+    /// Whether everything of this cached sequence stands in the other too, under the
     /// same steering.
     pub(super) fn is_part_of(&self, other: &Self) -> bool {
         other.tokens.starts_with(&self.tokens)
@@ -202,12 +202,12 @@ pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
 mod tests {
     use super::*;
 
-    fn past(parts: &[(&[Token], Option<PlanKey>)], cells: &mut Cells) -> Past {
-        let mut past = Past::default();
+    fn cached(parts: &[(&[Token], Option<PlanKey>)], cells: &mut Cells) -> CachedSequence {
+        let mut cached = CachedSequence::default();
         for (tokens, key) in parts {
-            past.append(tokens, *key, cells);
+            cached.append(tokens, *key, cells);
         }
-        past
+        cached
     }
 
     fn key(byte: u8) -> PlanKey {
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_prompt_takes_over_what_its_policy_allows() {
         let mut cells = Cells::new(100);
-        let past = past(
+        let cached = cached(
             &[
                 (&[1, 2, 3], None),
                 (&[4, 5], Some(key(1))),
@@ -226,21 +226,21 @@ mod tests {
             &mut cells,
         );
         let prompt = [1, 2, 3, 4, 5, 9];
-        assert_eq!(past.usable(&prompt, Allowed::Any), 5);
-        assert_eq!(past.usable(&prompt, Allowed::Under(None)), 3);
-        assert_eq!(past.usable(&prompt, Allowed::Under(Some(key(1)))), 0);
-        assert_eq!(past.usable(&[7], Allowed::Any), 0);
-        assert_eq!(past.under_other(5, None), 2);
-        assert_eq!(past.under_other(5, Some(key(1))), 3);
-        assert_eq!(past.under_other(9, Some(key(2))), 5);
+        assert_eq!(cached.usable(&prompt, Allowed::Any), 5);
+        assert_eq!(cached.usable(&prompt, Allowed::Under(None)), 3);
+        assert_eq!(cached.usable(&prompt, Allowed::Under(Some(key(1)))), 0);
+        assert_eq!(cached.usable(&[7], Allowed::Any), 0);
+        assert_eq!(cached.under_other(5, None), 2);
+        assert_eq!(cached.under_other(5, Some(key(1))), 3);
+        assert_eq!(cached.under_other(9, Some(key(2))), 5);
         assert_eq!(cells.available(), 94);
     }
 
     #[test]
     fn a_shared_prefix_keeps_its_spans_and_its_cells() {
         let mut cells = Cells::new(10);
-        let mut whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
-        let mut part = Past::default();
+        let mut whole = cached(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
+        let mut part = CachedSequence::default();
         part.share(&whole, 3, &mut cells);
         assert_eq!(part.tokens(), [1, 2, 3]);
         assert_eq!(
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn what_was_never_evaluated_is_forgotten_with_its_cells() {
         let mut cells = Cells::new(10);
-        let mut whole = past(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
+        let mut whole = cached(&[(&[1, 2], None), (&[3, 4], Some(key(1)))], &mut cells);
         for (length, spans) in [(3, 2), (2, 1), (1, 1), (0, 0)] {
             whole.shorten(length, &mut cells);
             assert_eq!(whole.tokens(), &[1, 2, 3, 4][..length]);
@@ -277,9 +277,9 @@ mod tests {
     #[test]
     fn the_same_tokens_under_other_steering_are_another_past() {
         let mut cells = Cells::new(20);
-        let short = past(&[(&[1, 2], Some(key(1)))], &mut cells);
-        let other = past(&[(&[1, 2, 3], Some(key(2)))], &mut cells);
-        let same = past(&[(&[1, 2, 3], Some(key(1)))], &mut cells);
+        let short = cached(&[(&[1, 2], Some(key(1)))], &mut cells);
+        let other = cached(&[(&[1, 2, 3], Some(key(2)))], &mut cells);
+        let same = cached(&[(&[1, 2, 3], Some(key(1)))], &mut cells);
         assert!(!short.is_part_of(&other));
         assert!(short.is_part_of(&same));
     }

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::memory::WARM_UP;
-use super::witness::{Fault, Witness};
-use super::{SoakOptions, Tally, count};
+use super::token_auditor::{Fault, TokenAuditor};
+use super::{Counters, SoakOptions, count};
 use elpis::actors::probe::Probe;
 use elpis::backend::ModelFacts;
 use elpis::emotion::Quadrant;
@@ -112,16 +112,16 @@ impl Actors {
 }
 
 /// Makes it.
-pub(super) struct Trouble {
+pub(super) struct FaultInjector {
     pub(super) actors: Actors,
     pub(super) elpis: Elpis,
     pub(super) folder: VectorFolder,
-    pub(super) witness: Arc<Witness>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) token_auditor: Arc<TokenAuditor>,
+    pub(super) counters: Arc<Counters>,
     pub(super) facts: Arc<ModelFacts>,
 }
 
-impl Trouble {
+impl FaultInjector {
     /// Reloads vectors and breaks things until it is told to stop.
     pub(super) async fn make(self, options: SoakOptions, mut stop: watch::Receiver<bool>) {
         let mut rng = ChaCha8Rng::seed_from_u64(!options.seed);
@@ -152,25 +152,25 @@ impl Trouble {
             return;
         }
         match self.elpis.reload_vectors().await {
-            Ok(_) => count(&self.tally.reloads),
+            Ok(_) => count(&self.counters.reloads),
             Err(error) => tracing::warn!(%error, "a reload of the trial was refused"),
         }
     }
 
     async fn cause(&self, number: u64) {
-        count(&self.tally.faults);
+        count(&self.counters.faults);
         match number % 5 {
             0 => {
                 let quadrant = Quadrant::ALL[number as usize % Quadrant::ALL.len()];
                 if self.folder.put(&name(quadrant), b"no vector").is_ok()
                     && self.elpis.reload_vectors().await.is_err()
                 {
-                    count(&self.tally.refused_reloads);
+                    count(&self.counters.refused_reloads);
                 }
                 let _ = self.folder.replace(quadrant, &self.facts, number);
             }
-            1 => self.witness.break_next(Fault::Panic),
-            2 => self.witness.break_next(Fault::Error),
+            1 => self.token_auditor.break_next(Fault::Panic),
+            2 => self.token_auditor.break_next(Fault::Error),
             3 => self.actors.break_next("emotion"),
             _ => {
                 self.actors.break_next("steering");

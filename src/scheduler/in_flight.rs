@@ -11,9 +11,9 @@ use crate::inference::RequestId;
 ///
 /// It holds everything but its keys and values: what was said, the sampler
 /// with its random numbers, text that was held back, its place at the reader.
-pub struct Rescued(Slot);
+pub struct Recovered(Slot);
 
-impl Rescued {
+impl Recovered {
     /// Ends it instead.
     pub fn end(self, outcome: Outcome) {
         self.0.end(outcome);
@@ -36,27 +36,27 @@ impl Rescued {
     }
 }
 
-impl std::fmt::Debug for Rescued {
+impl std::fmt::Debug for Recovered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Rescued").field(self.0.session()).finish()
+        f.debug_tuple("Recovered").field(self.0.session()).finish()
     }
 }
 
 /// Where a scheduler lays its generations down while the backend evaluates.
 /// Then it does not need them, and they can be taken from one that hangs.
 #[derive(Default)]
-pub struct Desk(Mutex<Vec<Slot>>);
+pub struct InFlightSlots(Mutex<Vec<Slot>>);
 
-impl Desk {
+impl InFlightSlots {
     /// Takes the generations that can go on in another engine and drops the
     /// others. Finds nothing unless the backend is evaluating. When it comes
     /// back, its scheduler has none left.
-    pub fn seize(&self) -> Vec<Rescued> {
+    pub fn seize(&self) -> Vec<Recovered> {
         // Those that are dropped tell of their end, without the lock.
         let mut slots = self.take();
         slots.retain(Slot::can_resume);
         slots.iter_mut().for_each(Slot::take_chance);
-        slots.into_iter().map(Rescued).collect()
+        slots.into_iter().map(Recovered).collect()
     }
 
     fn take(&self) -> Vec<Slot> {
@@ -64,49 +64,49 @@ impl Desk {
     }
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for InFlightSlots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
+        f.debug_struct("InFlightSlots").finish_non_exhaustive()
     }
 }
 
-/// Generations on a desk; dropped, those that still lie there are back.
+/// Generations in the in-flight slots; when dropped, those that are still there are back.
 pub(super) struct LaidDown<'a> {
-    desk: &'a Desk,
+    in_flight: &'a InFlightSlots,
     slots: &'a mut Vec<Slot>,
 }
 
 impl<'a> LaidDown<'a> {
-    pub(super) fn new(desk: &'a Desk, slots: &'a mut Vec<Slot>) -> Self {
+    pub(super) fn new(in_flight: &'a InFlightSlots, slots: &'a mut Vec<Slot>) -> Self {
         let laid = std::mem::take(slots);
-        *desk.0.lock().unwrap_or_else(PoisonError::into_inner) = laid;
-        Self { desk, slots }
+        *in_flight.0.lock().unwrap_or_else(PoisonError::into_inner) = laid;
+        Self { in_flight, slots }
     }
 }
 
 impl Drop for LaidDown<'_> {
     fn drop(&mut self) {
-        *self.slots = self.desk.take();
+        *self.slots = self.in_flight.take();
     }
 }
 
 impl Scheduler {
     /// Where the generations lie while the backend evaluates.
-    pub fn desk(&self) -> Arc<Desk> {
-        Arc::clone(&self.desk)
+    pub fn in_flight(&self) -> Arc<InFlightSlots> {
+        Arc::clone(&self.in_flight)
     }
 
     /// Takes out the generations that can go on in another engine. Their keys
     /// and values are lost; this one must not be used any more.
-    pub fn rescue(&mut self) -> Vec<Rescued> {
+    pub fn recover(&mut self) -> Vec<Recovered> {
         let slots = self.slots.drain(..);
-        slots.filter(Slot::can_resume).map(Rescued).collect()
+        slots.filter(Slot::can_resume).map(Recovered).collect()
     }
 
     /// Has a generation of a broken engine go on in this one, which must have
     /// the same model.
-    pub fn resume(&mut self, rescued: Rescued) {
-        let mut slot = rescued.0;
+    pub fn resume(&mut self, recovered: Recovered) {
+        let mut slot = recovered.0;
         match self.cache.open() {
             Some(sequence) => {
                 slot.resume(sequence, &self.shared);

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-/// A burst is followed after so many debounce times, even if it goes on.
-const MOST_DEBOUNCES: u32 = 10;
+/// A debouncer is followed after so many debounce times, even if it goes on.
+const MAX_DEBOUNCES: u32 = 10;
 
-/// A burst is followed after this time, even if it goes on, unless the debounce
+/// A debouncer is followed after this time, even if it goes on, unless the debounce
 /// time itself is longer.
-const LONGEST: Duration = Duration::from_millis(500);
+const MAX: Duration = Duration::from_millis(500);
 
 /// Changes without a quiet time between them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Burst {
+pub(super) struct Debouncer {
     first: Instant,
     last: Instant,
 }
 
-impl Burst {
+impl Debouncer {
     pub(super) fn begin(now: Instant) -> Self {
         Self {
             first: now,
@@ -32,7 +32,7 @@ impl Burst {
     /// The time until it is to be followed: once it has been quiet for the
     /// debounce time, or has lasted too long.
     pub(super) fn remains(&self, now: Instant, debounce: Duration) -> Duration {
-        let longest = (debounce * MOST_DEBOUNCES).min(LONGEST).max(debounce);
+        let longest = (debounce * MAX_DEBOUNCES).min(MAX).max(debounce);
         let due = (self.last + debounce).min(self.first + longest);
         due.saturating_duration_since(now)
     }
@@ -47,11 +47,11 @@ mod tests {
         let ms = Duration::from_millis;
         let start = Instant::now();
         let after = |debounce, changes: &[u64], now| {
-            let mut burst = Burst::begin(start);
+            let mut debouncer = Debouncer::begin(start);
             for &change in changes {
-                burst.goes_on(start + ms(change));
+                debouncer.goes_on(start + ms(change));
             }
-            burst.remains(start + ms(now), ms(debounce))
+            debouncer.remains(start + ms(now), ms(debounce))
         };
         assert_eq!(after(50, &[], 10), ms(40));
         assert_eq!(after(50, &[], 50), ms(0));

@@ -10,16 +10,16 @@ use futures_core::Stream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::line::{Line, Lines};
 use super::reader::ReplyReader;
-use super::{Intake, Permit};
+use super::stream_state::{RunningStreams, StreamState};
+use super::{Permit, RequestQueue};
 use crate::bus::EventBus;
 use crate::error::EngineError;
 use crate::inference::{
     AppliedModulation, Completion, ConstraintError, FunctionCall, GenerationReport, RequestId,
     SessionId, ToolEvent,
 };
-use crate::scheduler::{Outcome, Outlet, PromptAccount};
+use crate::scheduler::{Outcome, PromptAccount, TokenSink};
 use crate::steering::SteeringLibrary;
 use crate::telemetry::RequestWatch;
 
@@ -40,7 +40,7 @@ pub(crate) struct StreamParts {
     pub permit: Permit,
 }
 
-/// Longest reply that a [`Sequel`] gets, in bytes; of a longer one it gets
+/// Longest reply that a [`FinishHook`] gets, in bytes; of a longer one it gets
 /// the beginning.
 const SEQUEL_BYTES: usize = 256 * 1024;
 
@@ -48,30 +48,30 @@ const SEQUEL_BYTES: usize = 256 * 1024;
 const SEQUEL_START: usize = 4096;
 
 /// What follows a finished reply, before its end is told.
-pub type Sequel = Box<dyn FnOnce(String, GenerationReport) -> SequelFuture + Send>;
+pub type FinishHook = Box<dyn FnOnce(String, GenerationReport) -> SequelFuture + Send>;
 
-/// The work of a [`Sequel`].
+/// The work of a [`FinishHook`].
 pub type SequelFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes the two ends of a generation's stream. The reader is told of a
-/// finished reply once its sequel has run, on the Tokio runtime that called
+/// finished reply once its finish hook has run, on the Tokio runtime that called
 /// this; the slot is free before. Must be called within a Tokio runtime if
-/// there is a sequel.
+/// there is a finish hook.
 pub(crate) fn stream(
     parts: StreamParts,
-    intake: &Intake,
-    sequel: Option<Sequel>,
-) -> (impl Outlet + use<>, GenerationStream) {
+    request_queue: &RequestQueue,
+    finish_hook: Option<FinishHook>,
+) -> (impl TokenSink + use<>, GenerationStream) {
     // The last token may bring text twice: its own and what was held back.
     let (sender, receiver) = mpsc::channel(parts.buffer.max(1) + 1);
     let id = parts.id;
-    let line = Arc::new(Line::new(sender, parts));
-    let outlet = StreamOutlet {
+    let line = Arc::new(StreamState::new(sender, parts));
+    let sink = StreamSink {
         line: Arc::clone(&line),
-        lines: Arc::clone(intake.lines()),
-        sequel: sequel.map(|sequel| Following {
+        lines: Arc::clone(request_queue.lines()),
+        finish_hook: finish_hook.map(|finish_hook| Following {
             text: String::with_capacity(SEQUEL_START),
-            sequel,
+            finish_hook,
             tasks: Handle::current(),
         }),
         handed_over: false,
@@ -85,27 +85,27 @@ pub(crate) fn stream(
         dropped: 0,
         over: false,
     };
-    (outlet, stream)
+    (sink, stream)
 }
 
-struct StreamOutlet {
-    line: Arc<Line>,
-    lines: Arc<Lines>,
-    sequel: Option<Following>,
-    /// Whether the sequel ends the line.
+struct StreamSink {
+    line: Arc<StreamState>,
+    lines: Arc<RunningStreams>,
+    finish_hook: Option<Following>,
+    /// Whether the finish hook ends the stream.
     handed_over: bool,
 }
 
-/// A sequel that gathers its reply.
+/// A finish hook that gathers its reply.
 struct Following {
     text: String,
-    sequel: Sequel,
+    finish_hook: FinishHook,
     tasks: Handle,
 }
 
-/// Ends a line however its sequel ends.
+/// Ends a stream however its finish hook ends.
 struct Ending {
-    line: Arc<Line>,
+    line: Arc<StreamState>,
     outcome: Option<Outcome>,
 }
 
@@ -117,7 +117,7 @@ impl Drop for Ending {
     }
 }
 
-impl Outlet for StreamOutlet {
+impl TokenSink for StreamSink {
     fn started(&mut self) {
         self.lines.started(&self.line);
         self.line.started();
@@ -142,7 +142,7 @@ impl Outlet for StreamOutlet {
     }
 
     fn text(&mut self, text: &str) {
-        if let Some(Following { text: whole, .. }) = &mut self.sequel {
+        if let Some(Following { text: whole, .. }) = &mut self.finish_hook {
             let room = SEQUEL_BYTES.saturating_sub(whole.len());
             whole.push_str(&text[..text.floor_char_boundary(room)]);
         }
@@ -164,11 +164,11 @@ impl Outlet for StreamOutlet {
             self.handed_over = true;
             return;
         }
-        let Some(following) = self.sequel.take() else {
+        let Some(following) = self.finish_hook.take() else {
             return self.line.finish(outcome);
         };
         self.handed_over = true;
-        // The sequel takes its time, which is not the generation's.
+        // The finish hook takes its time, which is not the generation's.
         self.line.tell(|watch| watch.done(&report));
         let ending = Ending {
             line: Arc::clone(&self.line),
@@ -176,13 +176,13 @@ impl Outlet for StreamOutlet {
         };
         following.tasks.spawn(async move {
             let ending = ending;
-            (following.sequel)(following.text, report).await;
+            (following.finish_hook)(following.text, report).await;
             drop(ending);
         });
     }
 }
 
-impl Drop for StreamOutlet {
+impl Drop for StreamSink {
     fn drop(&mut self) {
         // Dropped without an ending: the engine died under it.
         if !self.handed_over && !self.is_closed() {
@@ -243,7 +243,7 @@ impl From<ToolEvent> for GenerationEvent {
 pub struct GenerationStream {
     id: RequestId,
     receiver: mpsc::Receiver<CompactString>,
-    line: Arc<Line>,
+    line: Arc<StreamState>,
     /// Makes events of the texts; without one, each is an event.
     reader: Option<ReplyReader>,
     /// What was read and not yielded yet.

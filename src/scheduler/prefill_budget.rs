@@ -2,7 +2,7 @@
 
 /// A prompt that waits to be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct PrefillShare {
     /// Which generation it belongs to.
     pub(super) index: usize,
     /// Rows that are left of it.
@@ -19,9 +19,9 @@ const FAR_SHORTER: usize = 4;
 /// them are the oldest's, the others go to those that are far shorter, the
 /// shortest first. So a short prompt does not wait for a long one to be over,
 /// and none waits for ever.
-pub(super) fn share(waiting: &mut [Share], room: usize) {
+pub(super) fn share(waiting: &mut [PrefillShare], room: usize) {
     let (half, mut room) = (room.div_ceil(2), room);
-    let mut give = |share: &mut Share, most: usize| {
+    let mut give = |share: &mut PrefillShare, most: usize| {
         let rows = (share.wants - share.rows).min(most).min(room);
         share.rows += rows;
         room -= rows;
@@ -43,7 +43,7 @@ pub(super) fn share(waiting: &mut [Share], room: usize) {
 
 /// Gives `room` rows to one prompt, where a step has room for one alone: to the
 /// oldest, and every other time to the shortest that is far shorter.
-pub(super) fn give_one(waiting: &mut [Share], room: usize, oldest: bool) {
+pub(super) fn give_one(waiting: &mut [PrefillShare], room: usize, oldest: bool) {
     let short = waiting.first().map_or(0, |first| first.wants / FAR_SHORTER);
     let shorter = waiting.iter().enumerate();
     let shorter = shorter.filter(|(_, share)| !oldest && share.wants <= short);
@@ -60,10 +60,10 @@ mod tests {
 
     use super::*;
 
-    fn waiting(wants: &[usize]) -> Vec<Share> {
-        let shares = wants.iter().enumerate();
-        shares
-            .map(|(index, &wants)| Share {
+    fn waiting(wants: &[usize]) -> Vec<PrefillShare> {
+        let prefill_budget = wants.iter().enumerate();
+        prefill_budget
+            .map(|(index, &wants)| PrefillShare {
                 index,
                 wants,
                 rows: 0,
@@ -72,9 +72,9 @@ mod tests {
     }
 
     fn shared(wants: &[usize], room: usize) -> Vec<usize> {
-        let mut shares = waiting(wants);
-        share(&mut shares, room);
-        shares.iter().map(|share| share.rows).collect()
+        let mut prefill_budget = waiting(wants);
+        share(&mut prefill_budget, room);
+        prefill_budget.iter().map(|share| share.rows).collect()
     }
 
     #[test]
@@ -105,9 +105,9 @@ mod tests {
             ([100, 9, 2], false, [0, 0, 2]),
             ([100, 30, 26], false, [8, 0, 0]),
         ] {
-            let mut shares = waiting(&wants);
-            give_one(&mut shares, 8, oldest);
-            let rows: Vec<_> = shares.iter().map(|share| share.rows).collect();
+            let mut prefill_budget = waiting(&wants);
+            give_one(&mut prefill_budget, 8, oldest);
+            let rows: Vec<_> = prefill_budget.iter().map(|share| share.rows).collect();
             assert_eq!(rows, expected, "{wants:?}");
         }
         give_one(&mut [], 8, true);
