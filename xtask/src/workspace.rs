@@ -235,9 +235,9 @@ mod tests {
     fn features_are_those_of_the_library() {
         let metadata = serde_json::json!({"packages": [
             {"name": "xtask", "features": {"other": []}},
-            {"name": "elpis", "features": {"default": ["hub"], "hub": [], "cuda": []}},
+            {"name": "elpis", "features": {"cuda": [], "default": ["hub"], "hub": []}},
         ]});
-        assert_eq!(library_features(&metadata), ["hub", "cuda"]);
+        assert_eq!(library_features(&metadata), ["cuda", "hub"]);
         assert!(library_features(&serde_json::json!({})).is_empty());
     }
 
