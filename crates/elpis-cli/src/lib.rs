@@ -3,6 +3,8 @@
 //! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
 //! usage, 129 a closed terminal, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
+#![forbid(unsafe_code)]
+
 mod ask;
 mod bench;
 mod chat;
