@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod origin;
 mod reference;
+mod registry;
 mod runtime;
 mod schema;
 mod source;
@@ -32,8 +33,9 @@ pub use metrics::{ListenAddress, MetricsSettings};
 pub use model::{ContextOverflow, ControlTokens, HardwareBackend, ModelSettings};
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;
+pub use registry::fields;
 pub use runtime::{Isolation, PrefixPolicy, RuntimeSettings};
-pub use schema::{Field, Section, fields};
+pub use schema::{Field, Section};
 pub use source::parse_model_source;
 pub use store::StoreSettings;
 

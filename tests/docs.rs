@@ -2,6 +2,8 @@
 //!
 //! `ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs` writes the former anew.
 
+#[path = "docs/circles.rs"]
+mod circles;
 #[path = "docs/crates.rs"]
 mod crates;
 #[path = "docs/faults.rs"]

@@ -5,17 +5,21 @@
 //! not pass through its mailbox: they enter through [`RequestQueue`], which outlives
 //! actor and thread, so that what waits is kept across a restart.
 
+mod event;
 mod heartbeat;
+mod parts;
 mod reader;
 mod request_queue;
 mod sink;
 mod stream_state;
 mod thread;
 
+pub use event::GenerationEvent;
+pub(crate) use parts::StreamParts;
 pub(crate) use reader::{AnswerReader, ReplyReader};
 pub use request_queue::{CacheCommand, CommandId, Permit, RequestQueue};
-pub use sink::{FinishHook, GenerationEvent, GenerationStream, SequelFuture};
-pub(crate) use sink::{StreamParts, stream};
+pub(crate) use sink::stream;
+pub use sink::{FinishFuture, FinishHook, GenerationStream};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

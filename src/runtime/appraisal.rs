@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{BoxFuture, Elpis, Session};
 use crate::actors::emotion::{Feeling, Observation};
-use crate::actors::engine::{FinishHook, ReplyReader, SequelFuture};
+use crate::actors::engine::{FinishFuture, FinishHook, ReplyReader};
 use crate::appraisal::{LexicalAppraiser, ReferenceAppraiser};
 use crate::emotion::{AppliedEvent, AppraiserChoice, EmotionConfig, EmotionEvent, GenerationTime};
 use crate::error::Error;
@@ -204,7 +204,7 @@ pub(super) fn finish_hook(session: &Session, form: ReplyForm, turn: Turn) -> Opt
         return None;
     }
     let (elpis, id) = (Arc::downgrade(&session.elpis().inner), session.id().clone());
-    Some(Box::new(move |reply, report| -> SequelFuture {
+    Some(Box::new(move |reply, report| -> FinishFuture {
         Box::pin(async move {
             let Some(inner) = elpis.upgrade() else { return };
             let session = Session::new(Elpis { inner }, id);

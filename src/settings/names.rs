@@ -1,6 +1,7 @@
 //! Finds the known name that someone probably meant.
 
-use super::schema::{Field, Section, fields};
+use super::registry::fields;
+use super::schema::{Field, Section};
 
 /// Finds the field that `name`, written in `section` (or in none), stands for.
 pub(super) fn find(section: Section, name: &str) -> Option<&'static Field> {

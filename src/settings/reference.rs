@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::schema::{Section, fields};
+use super::registry::fields;
+use super::schema::Section;
 
 /// Renders every setting as Markdown: a table for each section with variable, type, range, default and meaning.
 pub fn reference_markdown() -> String {

@@ -1,7 +1,7 @@
 //! The table of all settings: one row drives reading, checking, naming and documentation.
 
+use super::Settings;
 use super::value::{Fault, Raw, UNSET};
-use super::{Settings, emotion, metrics, model, runtime, store};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,16 +218,6 @@ impl Field {
             limit: limit.describe(),
         })
     }
-}
-
-/// Returns the table of all settings: model, emotion, runtime, store, metrics.
-pub fn fields() -> impl Iterator<Item = &'static Field> {
-    model::FIELDS
-        .iter()
-        .chain(emotion::FIELDS)
-        .chain(runtime::FIELDS)
-        .chain(store::FIELDS)
-        .chain(metrics::FIELDS)
 }
 
 /// Declares the table rows for a structure; a field of it without a row does not compile.

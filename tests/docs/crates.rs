@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Each crate of the library with the crates of the library that it is made of.
-const CRATES: &[(&str, &[&str])] = &[
+pub const CRATES: &[(&str, &[&str])] = &[
     ("elpis-emotion", &[]),
     ("elpis-files", &[]),
     ("elpis-inference", &[]),
@@ -69,7 +69,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     if name == "elpis" {
         root().to_owned()
     } else {

@@ -1,8 +1,7 @@
 //! What to do about a failure.
 //!
-//! Errors are told apart by their types, never by their words. Each match names every variant, so a
-//! new one does not compile until somebody has thought of whoever meets it. `None` is for errors
-//! that say themselves what to do, and for those of programs that a user of the command never meets.
+//! Errors are told apart by their types, never by their words. `None` is for errors that say
+//! themselves what to do, and for those of programs that a user of the command never meets.
 
 mod command;
 mod model;
@@ -25,6 +24,9 @@ use elpis::settings::SettingsError;
 use elpis::steering::{FormatError, LibraryError, VectorError};
 use elpis::store::StoreError;
 use elpis::training::{PairsError, TrainingError};
+
+const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, \
+    mistral, gemma, phi-3, zephyr or a file";
 
 /// What to do, in words; `None` where the error has said it.
 type Hint = Option<String>;

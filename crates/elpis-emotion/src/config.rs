@@ -1,20 +1,19 @@
 //! Settings of the emotional dynamics.
 
+mod events;
+mod numbers;
+
 use serde::{Deserialize, Serialize};
 
 use super::arithmetic::{DYNAMICS, SYSTEM};
 use super::declared::{self, DeclaredEvent};
 use super::error::EmotionError;
 use super::limits::SafetyLimits;
-use super::ranges::{self, Range};
+use super::ranges::{MIN_STREAK_FACTOR, Range};
 use super::state::{EmotionalState, Mood, Quadrant};
 
 /// Smallest [`EmotionConfig::streak_compounding_factor`] other than 0.
 ///
-/// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
-/// has to remember for an exact result: 101 for each of eight events.
-pub const MIN_STREAK_FACTOR: f64 = 0.01;
-
 /// What reads texts for feelings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -178,7 +177,7 @@ impl EmotionConfig {
     /// [`EmotionError::OutOfRange`] with the first field that is out of range, its value and the
     /// limit.
     pub fn validate(&self) -> Result<(), EmotionError> {
-        ranges::check(self)?;
+        numbers::check(self)?;
         self.validate_limits()?;
         declared::check(&self.events)?;
         let history = self.trajectory_history_size;

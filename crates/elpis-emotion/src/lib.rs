@@ -60,7 +60,7 @@ mod trajectory;
 pub use arithmetic::DYNAMICS;
 pub use behavior::{BehaviorMonitor, GenerationTime};
 pub use cause::{EventSource, MAX_CAUSE_CHARS};
-pub use config::{AppraiserChoice, EmotionConfig, MIN_STREAK_FACTOR};
+pub use config::{AppraiserChoice, EmotionConfig};
 pub use declared::{DeclaredEvent, MAX_DECLARED_EVENTS};
 pub use dynamics::decay;
 pub use error::EmotionError;
@@ -70,7 +70,7 @@ pub use event::{
 pub use journal::{JournalEntry, JournalRecord, replay_entry};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
-pub use ranges::Range;
+pub use ranges::{MIN_STREAK_FACTOR, Range};
 pub use replay::{Recording, ReplayStep, ReplayedStep, config_of, parse_step, replay, replay_line};
 pub use session::{SESSION_ID_LIMIT, SessionId, SessionIdError};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};

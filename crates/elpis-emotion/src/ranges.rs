@@ -1,9 +1,12 @@
-//! What each number of an [`EmotionConfig`] may be by itself: one table for its own check, for the
+//! What each number of an [`EmotionConfig`](crate::EmotionConfig) may be by itself: one table for its own check, for the
 //! settings and for their reference.
 
 use super::arithmetic::DYNAMICS;
-use super::config::{EmotionConfig, MIN_STREAK_FACTOR};
 use super::error::EmotionError;
+
+/// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
+/// has to remember for an exact result: 101 for each of eight events.
+pub const MIN_STREAK_FACTOR: f64 = 0.01;
 
 /// The range of a field; what fields must be to each other is not in it.
 #[derive(Debug, Clone, Copy)]
@@ -16,14 +19,13 @@ pub struct Range {
     pub max: f64,
     /// Whether 0 is allowed as well, which then turns something off.
     pub or_zero: bool,
-    value: fn(&EmotionConfig) -> Option<f64>,
 }
 
 impl Range {
     /// The range of a field. In a constant, the program does not compile if the field has none.
     ///
     /// # Panics
-    /// If no number of [`EmotionConfig`] has this name.
+    /// If no number of [`EmotionConfig`](crate::EmotionConfig) has this name.
     pub const fn of(field: &str) -> Self {
         let mut at = 0;
         while at < RANGES.len() {
@@ -55,7 +57,7 @@ impl Range {
     }
 }
 
-const fn same(one: &[u8], other: &[u8]) -> bool {
+pub(super) const fn same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
@@ -67,45 +69,6 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
         at += 1;
     }
     true
-}
-
-/// Checks every number against its range, in the order of the table.
-pub(super) fn check(config: &EmotionConfig) -> Result<(), EmotionError> {
-    RANGES
-        .iter()
-        .try_for_each(|range| match (range.value)(config) {
-            Some(value) => range.check(value).map(drop),
-            None => Ok(()),
-        })
-}
-
-/// A number as the table sees it; `None` where none is set.
-trait Number {
-    fn number(self) -> Option<f64>;
-}
-
-impl Number for f64 {
-    fn number(self) -> Option<f64> {
-        Some(self)
-    }
-}
-
-impl Number for usize {
-    fn number(self) -> Option<f64> {
-        Some(self as f64)
-    }
-}
-
-impl Number for u32 {
-    fn number(self) -> Option<f64> {
-        Some(f64::from(self))
-    }
-}
-
-impl Number for Option<u32> {
-    fn number(self) -> Option<f64> {
-        self.map(f64::from)
-    }
 }
 
 /// Most points of a trajectory's history.
@@ -125,14 +88,13 @@ macro_rules! ranges {
             min: $min,
             max: $max,
             or_zero: ranges!(@zero $($zero)?),
-            value: |config| config.$field.number(),
         }),+]
     };
     (@zero) => { false };
     (@zero or_zero) => { true };
 }
 
-const RANGES: &[Range] = ranges! {
+pub(super) const RANGES: &[Range] = ranges! {
     dynamics: 1.0, DYNAMICS as f64;
     baseline_valence: -1.0, 1.0;
     baseline_arousal: -1.0, 1.0;

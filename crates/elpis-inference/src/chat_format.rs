@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::chat_template::SpecialTokens;
+use super::special_tokens::SpecialTokens;
 
 /// Says why a chat format was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -5,17 +5,22 @@
 //! token where the template writes it: tokenize it with special tokens parsed and none added.
 
 mod adapt;
+mod arguments;
 mod arithmetic;
+mod bounds;
 mod capabilities;
 mod civil;
+mod compare;
 mod cost;
 mod error;
 mod expression;
 mod filters;
+mod formatting;
 mod jinja;
 mod lexer;
 mod marks;
 mod methods;
+mod number;
 mod operators;
 mod python;
 mod render;
@@ -30,6 +35,7 @@ use serde_json::Value as Json;
 
 use super::chat_format::ChatFormat;
 use super::message::ChatMessage;
+use super::special_tokens::SpecialTokens;
 use super::tools::{ToolFormat, ToolSet, recognise};
 use render::Budget;
 
@@ -45,30 +51,6 @@ pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
 const SOURCE_NAME: &str = "chat_template";
-/// The special tokens that templates write by name. One that is `None` is undefined to them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// `bos_token`: begins a text.
-    pub bos: Option<String>,
-    /// `eos_token`: ends a text.
-    pub eos: Option<String>,
-    /// `pad_token`.
-    pub pad: Option<String>,
-    /// `unk_token`.
-    pub unk: Option<String>,
-}
-
-impl SpecialTokens {
-    /// Creates special tokens from the two that most templates use.
-    pub fn new(bos: impl Into<String>, eos: impl Into<String>) -> Self {
-        Self {
-            bos: Some(bos.into()),
-            eos: Some(eos.into()),
-            pad: None,
-            unk: None,
-        }
-    }
-}
 
 /// What a rendering may use beside the messages.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,10 +70,8 @@ pub struct RenderOptions<'a> {
 
 /// A compiled chat template with its special tokens. Cloning is cheap; rendering is pure.
 ///
-/// Work and output are bounded, which stops what goes wrong by mistake. It does not stop every
-/// template written to do harm: a small one can still build a value that shares its parts many
-/// times over and join it to a text, which the template engine writes out before it counts. Take
-/// models from where you would take programs.
+/// Work, memory and output are bounded, so a template that was written to do harm ends with a typed
+/// error.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     name: String,

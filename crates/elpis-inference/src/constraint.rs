@@ -7,6 +7,7 @@
 
 #[cfg(not(feature = "tools"))]
 mod absent;
+mod bounds;
 mod error;
 mod format;
 #[cfg(feature = "tools")]
@@ -17,10 +18,9 @@ mod vocabulary;
 
 #[cfg(not(feature = "tools"))]
 pub use absent::{Guide, Mask, Vocabulary};
+pub use bounds::MAX_REPETITIONS;
 pub use error::ConstraintError;
-pub use format::{
-    Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, MAX_REPETITIONS, ResponseFormat,
-};
+pub use format::{Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, ResponseFormat};
 #[cfg(feature = "tools")]
 pub use guide::{Guide, Mask};
 #[cfg(feature = "tools")]

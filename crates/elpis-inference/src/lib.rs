@@ -19,14 +19,14 @@ mod finish;
 mod message;
 mod sampling;
 mod schema;
+mod special_tokens;
 mod text;
 mod tools;
 
 pub use chat_format::{ChatFormat, ChatFormatError};
 pub use chat_template::{
     ArgumentsForm, ChatTemplate, CivilDateTime, ControlTexts, MAX_RENDERED_BYTES,
-    MAX_TEMPLATE_BYTES, MarkedText, PromptText, RenderOptions, SpecialTokens, TemplateCapabilities,
-    TemplateError,
+    MAX_TEMPLATE_BYTES, MarkedText, PromptText, RenderOptions, TemplateCapabilities, TemplateError,
 };
 #[doc(hidden)]
 pub use constraint::check_tools;
@@ -42,6 +42,7 @@ pub use message::{ChatMessage, MessageError, Role, validate_messages};
 pub use sampling::{
     MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy, masked,
 };
+pub use special_tokens::SpecialTokens;
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
 pub use tools::{
     ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,

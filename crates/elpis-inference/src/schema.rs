@@ -1,7 +1,7 @@
 //! JSON Schema: what a schema says, to the digit, and grammars for the values that it allows.
 //!
 //! A [`Document`] knows all schemas in a schema and what refers to what. The rest needs the cargo
-//! feature `tools`: [`Cases`](branch::Cases) takes schemas that hold together apart into cases
+//! feature `tools`: [`Cases`](cases::Cases) takes schemas that hold together apart into cases
 //! without a choice in them, and a [`Writer`] makes the rules of a grammar of these.
 
 #![cfg_attr(
@@ -12,11 +12,17 @@
 #[cfg(feature = "tools")]
 mod branch;
 #[cfg(feature = "tools")]
+mod cases;
+#[cfg(feature = "tools")]
 mod check;
 mod decimal;
 #[cfg(feature = "tools")]
 mod digits;
 mod document;
+#[cfg(feature = "tools")]
+mod empty;
+#[cfg(feature = "tools")]
+mod error;
 mod exact;
 #[cfg(feature = "tools")]
 mod formats;
@@ -26,6 +32,8 @@ mod language;
 #[cfg(feature = "tools")]
 mod lark;
 mod lookup;
+#[cfg(feature = "tools")]
+mod merge;
 mod notation;
 #[cfg(feature = "tools")]
 mod number;

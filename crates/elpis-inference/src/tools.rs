@@ -12,12 +12,15 @@ mod entry;
 mod family;
 mod format;
 mod grammar;
+mod measure;
+mod name;
 mod opening;
 mod parser;
 mod pattern;
 mod preface;
 mod recognise;
 mod scan;
+mod set;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -25,12 +28,13 @@ mod write;
 pub use call::{FunctionCall, MAX_PARALLEL_CALLS};
 pub use definition::{
     MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MAX_TOOL_NAME, MAX_TOOLS, ToolChoice, ToolDefinition,
-    ToolError, ToolSet,
+    ToolError,
 };
-pub use format::{ControlToken, ToolFormat};
+pub use name::{ControlToken, ToolFormat};
 pub use opening::Finder;
 pub use parser::{ToolEvent, ToolParseError, ToolParser};
 pub use preface::Preface;
+pub use set::ToolSet;
 
-pub(crate) use definition::{Measured, measure};
+pub(crate) use measure::{Measured, measure};
 pub(crate) use recognise::recognise;

@@ -1,13 +1,12 @@
 //! From activations to vectors.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fmt::Write as _;
-use std::str::FromStr;
 
 use super::OnProgress;
-use super::capture::{ReadAt, Reader};
+use super::capture::Reader;
 use super::error::TrainingError;
+use super::options::{Evidence, LayerScore, TrainOptions};
 use super::pairs::ContrastPairs;
 use super::rows::Rows;
 use elpis_backend::Backend;
@@ -16,103 +15,6 @@ use elpis_steering::{LibraryFile, MANIFEST_FILE, Place, SteeringVector, VectorFo
 
 /// Layers whose separation differs by less count as equal.
 const EQUAL_AUC: f64 = 0.005;
-
-/// How a direction is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Method {
-    /// Mean of the positive activations minus mean of the negative ones.
-    #[default]
-    Mean,
-    /// First principal component of the paired differences.
-    Pca,
-}
-
-impl Method {
-    /// The names of all values.
-    pub const NAMES: [&'static str; 2] = ["mean", "pca"];
-
-    /// The name on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Pca => "pca",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Self::Mean, Self::Pca]
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .ok_or_else(|| format!("{name:?} is none of {}", Self::NAMES.join(", ")))
-    }
-}
-
-/// How vectors are trained.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainOptions {
-    /// The layer; `None`: the one where held-out sentences separate best.
-    pub layer: Option<usize>,
-    /// How a direction is found.
-    pub method: Method,
-    /// Where activations are read.
-    pub at: ReadAt,
-    /// Mean norm of the vectors, in units of the median norm of the residual
-    /// stream at their layer.
-    pub strength: f32,
-    /// Keeps what all emotions have in common. By default it is removed, so
-    /// that a neutral state, which feels a bit of each, steers nothing.
-    pub keep_common: bool,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        Self {
-            layer: None,
-            method: Method::default(),
-            at: ReadAt::default(),
-            strength: Self::DEFAULT_STRENGTH,
-            keep_common: false,
-        }
-    }
-}
-
-impl TrainOptions {
-    /// Mean norm of the vectors when nothing else is asked.
-    pub const DEFAULT_STRENGTH: f32 = 0.6;
-}
-
-/// How well held-out sentences separate at a layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerScore {
-    /// The layer.
-    pub layer: usize,
-    /// For each emotion, the probability that one of its sentences lies
-    /// further along its direction than a neutral one or one of another
-    /// emotion; 0.5 is chance.
-    pub auc: Vec<(String, f64)>,
-    /// Their mean.
-    pub mean: f64,
-}
-
-/// What an emotion's vector was made of and judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evidence {
-    /// Its pairs.
-    pub pairs: usize,
-    /// Positive sentences of pairs that were held out, by which its layers were judged.
-    pub held_out: usize,
-}
 
 /// Trained vectors.
 #[derive(Debug, Clone, PartialEq)]

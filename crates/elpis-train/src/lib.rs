@@ -17,6 +17,7 @@ mod capture;
 mod error;
 mod fit;
 mod generate;
+mod options;
 mod pairs;
 mod quality;
 mod rows;
@@ -24,7 +25,8 @@ mod rows;
 pub use calibrate::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 pub use capture::ReadAt;
 pub use error::TrainingError;
-pub use fit::{Evidence, LayerScore, Method, TrainOptions, Trained, train};
+pub use fit::{Trained, train};
+pub use options::{Evidence, LayerScore, Method, TrainOptions};
 pub use pairs::{ContrastPairs, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, Pair, PairsError};
 
 /// How far the work is.

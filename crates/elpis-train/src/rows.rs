@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::capture::{Activation, Mean, Reader};
 use super::error::TrainingError;
-use super::fit::{Evidence, LayerScore, Method, TrainOptions};
+use super::options::{Evidence, LayerScore, Method, TrainOptions};
 use super::pairs::ContrastPairs;
 use super::{OnProgress, Teller};
 use elpis_steering::contrast::{self, ContrastError};

@@ -8,7 +8,7 @@
 use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
 
-use super::model::native;
+use super::native::native;
 use elpis_backend::{BackendError, SequenceId, sized};
 
 /// Keys and values of one layer.

@@ -3,11 +3,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::attention::{self, Prepared};
 use super::cache::KvCache;
 use super::config::DecoderConfig;
+use super::inputs::Inputs;
 use super::layer::{Layer, Norm};
-use super::rotary::{Rotary, Turns};
+use super::rotary::Rotary;
 use super::steering::{RowSteering, Steering};
 use super::step::Step;
 use super::weights::{Linear, Loader};
@@ -93,7 +93,7 @@ impl Decoder {
             .iter()
             .map(|spec| Rotary::new(spec, length))
             .collect::<Result<_>>()
-            .map_err(|error| super::model::native("rotary embedding", &error))?;
+            .map_err(|error| super::native::native("rotary embedding", &error))?;
         Ok(Self {
             config: config.clone(),
             kind,
@@ -114,7 +114,7 @@ impl Decoder {
         steering: &Steering,
         capture: &[usize],
     ) -> Result<Evaluated> {
-        let mut inputs = Inputs::new(self, step, self.embedding.device())?;
+        let mut inputs = self.inputs(step, self.embedding.device())?;
         let tokens = Tensor::f_from_slice(&step.tokens)?.f_to_device(inputs.device)?;
         let mut hidden = Tensor::f_embedding(&self.embedding, &tokens, -1, false, false)?;
         if let Some(scale) = self.config.embedding_scale {
@@ -126,7 +126,7 @@ impl Decoder {
         let mut captured: Vec<Option<Tensor>> = (0..capture.len()).map(|_| None).collect();
         for (index, layer) in self.layers.iter().enumerate() {
             if layer.device != inputs.device {
-                inputs = Inputs::new(self, step, layer.device)?;
+                inputs = self.inputs(step, layer.device)?;
                 hidden = hidden.f_to_device(layer.device)?;
             }
             hidden = layer.forward(&self.config, &hidden, &inputs, cache, index)?;
@@ -167,56 +167,19 @@ impl Decoder {
             .map(Some)
     }
 
-    /// Bytes of one position in the cache, over all layers.
-    pub fn kv_width(&self) -> usize {
-        self.config.kv_width()
-    }
-}
-
-/// What the layers of one device need of a batch.
-pub(super) struct Inputs {
-    device: Device,
-    /// Rows of the cache that the batch's rows are written to.
-    pub cells: Tensor,
-    /// For each rotary embedding.
-    pub turns: Vec<Turns>,
-    /// For each window that layers have.
-    groups: Vec<(Option<usize>, Vec<Prepared>)>,
-}
-
-impl Inputs {
-    fn new(decoder: &Decoder, step: &Step, device: Device) -> Result<Self> {
+    fn inputs(&self, step: &Step, device: Device) -> Result<Inputs> {
         let mut windows: Vec<Option<usize>> = Vec::new();
-        for layer in decoder.layers.iter().filter(|layer| layer.device == device) {
+        for layer in self.layers.iter().filter(|layer| layer.device == device) {
             if !windows.contains(&layer.kinds.window) {
                 windows.push(layer.kinds.window);
             }
         }
-        let positions = Tensor::f_from_slice(&step.positions)?;
-        Ok(Self {
-            device,
-            cells: Tensor::f_from_slice(&step.cells)?.f_to_device(device)?,
-            turns: decoder
-                .rotaries
-                .iter()
-                .map(|rotary| rotary.turns(&positions, decoder.kind, device))
-                .collect::<Result<_>>()?,
-            groups: windows
-                .into_iter()
-                .map(|window| {
-                    let groups = attention::prepare(&step.groups, window, decoder.kind, device)?;
-                    Ok((window, groups))
-                })
-                .collect::<Result<_>>()?,
-        })
+        Inputs::new(step, &self.rotaries, windows, self.kind, device)
     }
 
-    /// The attention within a window.
-    pub fn groups(&self, window: Option<usize>) -> &[Prepared] {
-        self.groups
-            .iter()
-            .find(|(known, _)| *known == window)
-            .map_or(&[], |(_, groups)| groups)
+    /// Bytes of one position in the cache, over all layers.
+    pub fn kv_width(&self) -> usize {
+        self.config.kv_width()
     }
 }
 

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::attention;
 use super::cache::KvCache;
 use super::config::{Activation, DecoderConfig, LayerConfig};
-use super::decoder::Inputs;
+use super::inputs::Inputs;
 use super::weights::{Linear, Loader};
 use elpis_backend::BackendError;
 
@@ -71,7 +71,7 @@ impl Norm {
             weight = weight
                 .f_to_kind(Kind::Float)
                 .and_then(|weight| weight.f_add_scalar(1.0))
-                .map_err(|error| super::model::native("loading weights", &error))?;
+                .map_err(|error| super::native::native("loading weights", &error))?;
         }
         Ok(Self {
             weight,

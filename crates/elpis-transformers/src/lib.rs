@@ -30,9 +30,13 @@ mod decoder;
 #[cfg(feature = "libtorch")]
 mod device;
 #[cfg(feature = "libtorch")]
+mod inputs;
+#[cfg(feature = "libtorch")]
 mod layer;
 #[cfg(feature = "libtorch")]
 mod model;
+#[cfg(feature = "libtorch")]
+mod native;
 #[cfg(feature = "libtorch")]
 mod rotary;
 #[cfg(feature = "libtorch")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::ThreadId;
 
-use tch::{Kind, TchError};
+use tch::Kind;
 
 use crate::CONFIG;
 use crate::cache::KvCache;
@@ -12,6 +12,7 @@ use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
 use crate::device;
 use crate::fields::Fields;
+use crate::native::native;
 use crate::steering::Steering;
 use crate::step::Step;
 use crate::tokenizer::{FolderTokenizer, TextFacts};
@@ -313,14 +314,5 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Half => "float16",
         Kind::BFloat16 => "bfloat16",
         _ => "float32",
-    }
-}
-
-/// The first line of what libtorch said; the rest is a trace of its own code.
-pub(super) fn native(call: &'static str, error: &TchError) -> BackendError {
-    let text = error.to_string();
-    BackendError::Native {
-        call,
-        reason: text.lines().next().unwrap_or_default().to_owned(),
     }
 }

@@ -74,7 +74,7 @@ impl Steering {
             self.layers = (0..n_layers)
                 .map(|layer| at_layer(batch, layer))
                 .collect::<Result<_, _>>()
-                .map_err(|error| super::model::native("steering", &error))?;
+                .map_err(|error| super::native::native("steering", &error))?;
         }
         self.row_plans.extend(rows());
         self.plans.extend(batch.plans().iter().cloned());

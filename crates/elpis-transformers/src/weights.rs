@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::{Checkpoint, Entry};
-use super::model::native;
+use super::native::native;
 use elpis_backend::{BackendError, heartbeat};
 
 /// The names that text models stand under, plain and within models that also

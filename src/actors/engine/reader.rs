@@ -1,6 +1,6 @@
 //! Makes events of the text of a reply.
 
-use super::sink::GenerationEvent;
+use super::event::GenerationEvent;
 use crate::inference::{Preface, ToolEvent, ToolParseError, ToolParser};
 
 /// What reads a reply.

@@ -10,48 +10,30 @@ use futures_core::Stream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::RequestQueue;
+use super::event::GenerationEvent;
+use super::parts::StreamParts;
 use super::reader::ReplyReader;
 use super::stream_state::{RunningStreams, StreamState};
-use super::{Permit, RequestQueue};
-use crate::bus::EventBus;
 use crate::error::EngineError;
 use crate::inference::{
-    AppliedModulation, Completion, ConstraintError, FunctionCall, GenerationReport, RequestId,
-    SessionId, ToolEvent,
+    AppliedModulation, Completion, ConstraintError, GenerationReport, RequestId,
 };
 use crate::scheduler::{Outcome, PromptAccount, TokenSink};
 use crate::steering::SteeringLibrary;
-use crate::telemetry::RequestWatch;
-
-/// What a stream is made of.
-#[derive(Debug)]
-pub(crate) struct StreamParts {
-    /// Names the generation.
-    pub id: RequestId,
-    /// Its session.
-    pub session: SessionId,
-    /// What is told of it.
-    pub watch: RequestWatch,
-    /// Tokens whose text is held for a slow reader.
-    pub buffer: usize,
-    /// Where its fate is published.
-    pub bus: EventBus,
-    /// Its right to run, given back at its end.
-    pub permit: Permit,
-}
 
 /// Longest reply that a [`FinishHook`] gets, in bytes; of a longer one it gets
 /// the beginning.
-const SEQUEL_BYTES: usize = 256 * 1024;
+const MAX_HOOK_BYTES: usize = 256 * 1024;
 
 /// Room for a reply that no token has to wait for.
-const SEQUEL_START: usize = 4096;
+const HOOK_START_BYTES: usize = 4096;
 
 /// What follows a finished reply, before its end is told.
-pub type FinishHook = Box<dyn FnOnce(String, GenerationReport) -> SequelFuture + Send>;
+pub type FinishHook = Box<dyn FnOnce(String, GenerationReport) -> FinishFuture + Send>;
 
 /// The work of a [`FinishHook`].
-pub type SequelFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type FinishFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes the two ends of a generation's stream. The reader is told of a
 /// finished reply once its finish hook has run, on the Tokio runtime that called
@@ -70,7 +52,7 @@ pub(crate) fn stream(
         line: Arc::clone(&line),
         lines: Arc::clone(request_queue.lines()),
         finish_hook: finish_hook.map(|finish_hook| Following {
-            text: String::with_capacity(SEQUEL_START),
+            text: String::with_capacity(HOOK_START_BYTES),
             finish_hook,
             tasks: Handle::current(),
         }),
@@ -143,7 +125,7 @@ impl TokenSink for StreamSink {
 
     fn text(&mut self, text: &str) {
         if let Some(Following { text: whole, .. }) = &mut self.finish_hook {
-            let room = SEQUEL_BYTES.saturating_sub(whole.len());
+            let room = MAX_HOOK_BYTES.saturating_sub(whole.len());
             whole.push_str(&text[..text.floor_char_boundary(room)]);
         }
         self.line.send(text);
@@ -189,48 +171,6 @@ impl Drop for StreamSink {
             self.finish(Outcome::Failed(EngineError::EngineRestarted));
         }
         self.lines.ended(&self.line);
-    }
-}
-
-/// What a stream yields.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum GenerationEvent {
-    /// The next piece of the reply: whole characters, at least one.
-    Text(String),
-    /// The next piece of what the model thinks before an answer that has to be of a form. In all
-    /// other replies, thinking is a part of the text.
-    Thinking(String),
-    /// The model calls a tool; its arguments follow.
-    ToolCallStarted {
-        /// The call's place in the reply, from 0.
-        index: usize,
-        /// The call's id.
-        id: String,
-        /// The tool's name.
-        name: String,
-    },
-    /// The next piece of a call's arguments.
-    ToolCallArguments {
-        /// The call's place in the reply, from 0.
-        index: usize,
-        /// The piece, JSON text.
-        json: String,
-    },
-    /// A call is complete.
-    ToolCall(FunctionCall),
-    /// The end, with the account of the generation.
-    Finished(Arc<GenerationReport>),
-}
-
-impl From<ToolEvent> for GenerationEvent {
-    fn from(event: ToolEvent) -> Self {
-        match event {
-            ToolEvent::Text(text) => Self::Text(text),
-            ToolEvent::Started { index, id, name } => Self::ToolCallStarted { index, id, name },
-            ToolEvent::Arguments { index, json } => Self::ToolCallArguments { index, json },
-            ToolEvent::Finished { call, .. } => Self::ToolCall(call),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use compact_str::CompactString;
 use tokio::sync::mpsc;
 
-use super::sink::StreamParts;
+use super::parts::StreamParts;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::inference::{GenerationReport, RequestId};

@@ -1,11 +1,9 @@
 //! Hints on the runtime and its generations.
 
-use super::{Hint, model, say, settings, steering, store};
+use super::{ANOTHER_TEMPLATE, Hint, model, say, settings, steering, store};
 use elpis::actors::engine::EngineFailure;
 use elpis::error::{EngineError, Error, MetricsFault};
 use elpis::inference::{ConstraintError, RequestError};
-
-const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, mistral, gemma, phi-3, zephyr or a file";
 
 pub(super) fn error(error: &Error) -> Hint {
     match error {

@@ -1,7 +1,7 @@
 //! Hints on steering vectors and how they are made.
 
-use super::{Hint, model, runtime, say};
-use elpis::error::{EngineError, SteeringError};
+use super::{ANOTHER_TEMPLATE, Hint, model, say};
+use elpis::error::SteeringError;
 use elpis::steering::{FormatError, LibraryError, VectorError};
 use elpis::training::{PairsError, TrainingError};
 
@@ -99,7 +99,7 @@ pub(super) fn vector(error: &VectorError) -> Hint {
 pub(super) fn training(error: &TrainingError) -> Hint {
     match error {
         TrainingError::Backend(error) => model::backend(error),
-        TrainingError::Template(error) => runtime::engine(&EngineError::Template(error.clone())),
+        TrainingError::Template(_) => say(ANOTHER_TEMPLATE),
         TrainingError::Contrast { .. } => say(
             "give that emotion pairs whose sentences differ, or leave --pairs out for the shipped ones",
         ),

@@ -4,7 +4,11 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::inspect::Shown;
+/// A vector as it is compared with others.
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) rows: Vec<(Option<usize>, Vec<f32>)>,
+}
 
 /// Widest table.
 const MAX_COLUMNS: usize = 8;

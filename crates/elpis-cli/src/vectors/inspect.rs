@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::convert::told_layer;
+use super::cosines::{self, Shown};
 use super::model::ModelChoice;
-use super::{Failure, Fault, cosines, format_of, read, unread};
+use super::{Failure, Fault, format_of, read, unread};
 use crate::terminal;
 use crate::{complain, told};
 use elpis::actors::steering::{is_library_file, library_context, read_file};
@@ -59,12 +60,6 @@ impl Default for Used {
             layer: None,
         }
     }
-}
-
-/// A vector as it is compared with others.
-pub(super) struct Shown {
-    pub(super) name: String,
-    pub(super) rows: Vec<(Option<usize>, Vec<f32>)>,
 }
 
 /// The model that vectors are looked at for.

@@ -7,57 +7,11 @@
 )]
 
 use minijinja::value::{Rest, Tuple, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::{Error, State, Value};
 
-use super::operators::invalid;
-use super::{methods, python};
-
-/// A number of Python; booleans count as 0 and 1.
-#[derive(Clone, Copy)]
-pub(super) enum Number {
-    Int(i128),
-    Float(f64),
-}
-
-impl Number {
-    pub fn of(value: &Value) -> Option<Self> {
-        match value.kind() {
-            ValueKind::Bool => Some(Self::Int(value.is_true().into())),
-            ValueKind::Number => match python::float_of(value) {
-                Some(number) => Some(Self::Float(number)),
-                None => i128::try_from(value.clone()).ok().map(Self::Int),
-            },
-            _ => None,
-        }
-    }
-
-    pub fn float(self) -> f64 {
-        match self {
-            Self::Int(number) => number as f64,
-            Self::Float(number) => number,
-        }
-    }
-}
-
-impl From<Number> for Value {
-    fn from(number: Number) -> Self {
-        match number {
-            Number::Int(number) => match i64::try_from(number) {
-                Ok(small) => Self::from(small),
-                Err(_) => Self::from(number),
-            },
-            Number::Float(number) => Self::from(number),
-        }
-    }
-}
-
-pub(super) fn unsupported(sign: &str, a: &Value, b: &Value) -> Error {
-    if a.is_undefined() || b.is_undefined() {
-        return Error::from(ErrorKind::UndefinedError);
-    }
-    let (a, b) = (a.kind(), b.kind());
-    invalid(format!("unsupported operands for {sign}: {a} and {b}"))
-}
+use super::bounds::{invalid, pay_for, pay_for_items, unsupported};
+use super::number::Number;
+use super::{formatting, python};
 
 fn too_large() -> Error {
     invalid("an integer has more than 127 bits")
@@ -161,16 +115,6 @@ fn add_lists(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
     })
 }
 
-/// Pays for bytes before they are made.
-pub(super) fn pay_for(state: &State, bytes: usize) -> Result<(), Error> {
-    state.consume_fuel(bytes as u64 / 64)
-}
-
-/// Pays for the items of a list before it is made: with its parts an item takes more than itself.
-pub(super) fn pay_for_items(state: &State, items: usize) -> Result<(), Error> {
-    pay_for(state, items.saturating_mul(2 * size_of::<Value>()))
-}
-
 pub(super) fn concat(state: &State, _signs: &str, operands: Operands) -> Result<Value, Error> {
     let mut out = String::new();
     for operand in operands.iter() {
@@ -190,7 +134,7 @@ pub(super) fn product(state: &State, signs: &str, operands: Operands) -> Result<
         if sign == "%"
             && let Some(text) = a.as_str()
         {
-            return methods::percent(state, text, b);
+            return formatting::percent(state, text, b);
         }
         if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
             return multiply(sign, a, b);

@@ -7,11 +7,13 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value};
 
-use super::arithmetic::{Number, escape, pay_for};
+use super::arguments::{AnyArguments, Arguments, plain};
+use super::arithmetic::escape;
+use super::bounds::{check_size, invalid, pay_for};
 use super::lexer::is_space;
-use super::methods::{self, AnyArguments, Arguments, plain};
-use super::operators::invalid;
-use super::{python, strings};
+use super::methods;
+use super::number::Number;
+use super::{formatting, python, strings};
 
 /// Makes the filters and tests known to an environment.
 pub(super) fn register(env: &mut Environment<'_>) {
@@ -73,7 +75,7 @@ pub(super) fn register(env: &mut Environment<'_>) {
                 [named] if named.is_kwargs() => Value::from_pairs(pairs_of(named)?),
                 many => Value::from(minijinja::value::Tuple::from(many.to_vec())),
             };
-            methods::percent(state, &text, &arguments)
+            formatting::percent(state, &text, &arguments)
         },
     );
     env.add_filter("join", join);
@@ -177,7 +179,7 @@ fn indent(state: &State, text: &str, arguments: &Arguments<'_>) -> Result<Value,
     // Jinja2 adds a line end before it splits, which keeps an empty last line.
     let ended = format!("{text}\n");
     let lines: Vec<&str> = strings::split_lines(&ended).map(|(line, _)| line).collect();
-    methods::check_size(text.len() + lines.len().saturating_mul(margin.len()))?;
+    check_size(text.len() + lines.len().saturating_mul(margin.len()))?;
     pay_for(state, lines.len() * margin.len())?;
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {

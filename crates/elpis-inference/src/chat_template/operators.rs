@@ -1,16 +1,19 @@
 //! Python's operators and look-ups, as functions that rewritten templates call.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use minijinja::value::{Object, ObjectRepr, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::value::{Object, ObjectRepr};
+use minijinja::{Environment, Error, State, Value};
 
-use super::arithmetic::{Number, concat, positive, powers, product, sum, unsupported};
+use super::arguments::{AnyArguments, plain};
+use super::arithmetic::{concat, positive, powers, product, sum};
+use super::bounds::invalid;
+use super::compare::{equal, is_in, order};
 use super::cost::{check_kept, is_container, weigh};
 use super::expression::{DICT_CHANGES, DICT_METHODS, PREFIX};
-use super::methods::{self, AnyArguments};
+use super::methods;
+use super::number::Number;
 
 type Holds = fn(Ordering) -> bool;
 
@@ -61,73 +64,6 @@ pub(super) fn register(env: &mut Environment<'_>) {
         );
     }
     add("key", Value::from_function(key));
-}
-
-pub(super) fn invalid(words: impl Into<Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, words)
-}
-
-pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
-    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
-        return Ok(match (a, b) {
-            (Number::Int(a), Number::Int(b)) => a == b,
-            #[expect(clippy::float_cmp, reason = "as Python compares")]
-            (a, b) => a.float() == b.float(),
-        });
-    }
-    if a.kind() != b.kind() && !(is_container(a) && is_container(b)) {
-        return Ok(false);
-    }
-    weigh(state, a)?;
-    weigh(state, b)?;
-    Ok(a == b)
-}
-
-fn order(state: &State, a: &Value, b: &Value) -> Result<Ordering, Error> {
-    if let (Some(left), Some(right)) = (Number::of(a), Number::of(b)) {
-        return match (left, right) {
-            (Number::Int(a), Number::Int(b)) => Ok(a.cmp(&b)),
-            (a, b) => {
-                let order = a.float().partial_cmp(&b.float());
-                order.ok_or_else(|| invalid("NaN has no order"))
-            }
-        };
-    }
-    let alike = a.kind() == b.kind() && matches!(a.kind(), ValueKind::String | ValueKind::Seq);
-    if !alike {
-        return Err(unsupported("<", a, b));
-    }
-    weigh(state, a)?;
-    weigh(state, b)?;
-    Ok(a.cmp(b))
-}
-
-pub(super) fn is_in(state: &State, a: &Value, b: &Value) -> Result<bool, Error> {
-    match b.kind() {
-        ValueKind::Undefined => Ok(false),
-        ValueKind::String => {
-            weigh(state, b)?;
-            match (b.as_str(), a.as_str()) {
-                (Some(text), Some(part)) => Ok(text.contains(part)),
-                _ => Err(unsupported("in", a, b)),
-            }
-        }
-        ValueKind::Map => {
-            weigh(state, a)?;
-            let found = b.as_object().and_then(|object| object.get_value(a));
-            Ok(found.is_some_and(|value| !value.is_undefined()))
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            for item in b.try_iter()? {
-                state.consume_fuel(1)?;
-                if equal(state, a, &item)? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        }
-        _ => Err(unsupported("in", a, b)),
-    }
 }
 
 /// What may be a key of a mapping.
@@ -224,5 +160,5 @@ fn call(
     name: &str,
     arguments: AnyArguments,
 ) -> Result<Value, Error> {
-    methods::call(state, value, name, &methods::plain(arguments))
+    methods::call(state, value, name, &plain(arguments))
 }

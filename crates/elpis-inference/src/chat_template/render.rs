@@ -10,9 +10,9 @@ use serde_json::Value as Json;
 use super::cost::{Given, MAX_VALUE_DEPTH};
 use super::expression::PREFIX;
 use super::{
-    ChatTemplate, MAX_RENDERED_BYTES, RenderOptions, SOURCE_NAME, SpecialTokens, TemplateError,
-    jinja, words,
+    ChatTemplate, MAX_RENDERED_BYTES, RenderOptions, SOURCE_NAME, TemplateError, jinja, words,
 };
+use crate::special_tokens::SpecialTokens;
 
 /// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
 const BASE_FUEL: u64 = 400_000;

@@ -3,10 +3,9 @@
 use minijinja::value::Tuple;
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::arithmetic::{pay_for, pay_for_items};
+use super::arguments::Arguments;
+use super::bounds::{check_size, invalid, pay_for, pay_for_items};
 use super::lexer::is_space;
-use super::methods::{Arguments, check_size};
-use super::operators::invalid;
 
 /// Calls a method of a text, other than `format` and `join`.
 ///

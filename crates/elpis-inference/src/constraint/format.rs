@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ConstraintError;
+use super::bounds::{FIELD, check_repetitions, limit, repetitions};
 use super::schema::{json_grammar, unwrapped};
 
 /// Longest regular expression or Lark grammar, in bytes.
@@ -12,14 +13,8 @@ pub const MAX_GRAMMAR_BYTES: usize = 64 * 1024;
 /// Most brackets that may be open at once in a regular expression or Lark grammar.
 pub const MAX_GRAMMAR_DEPTH: usize = 64;
 
-/// Most repetitions (`?`, `*`, `+`, `{`) in a regular expression, in a Lark grammar or in all
-/// patterns of a schema: a chain of them takes time with the square of its length.
-pub const MAX_REPETITIONS: usize = 1000;
-
 /// Most texts of a choice.
 pub const MAX_CHOICES: usize = 1024;
-
-pub(super) const FIELD: &str = "response_format";
 
 /// The form that a reply must have.
 ///
@@ -142,26 +137,6 @@ impl Grammar {
             source: Source::Lark(lark),
         }
     }
-}
-
-pub(super) fn limit(field: &'static str, value: String, limit: &'static str) -> ConstraintError {
-    ConstraintError::Limit {
-        field,
-        value,
-        limit,
-    }
-}
-
-pub(super) fn repetitions(text: &str) -> usize {
-    text.bytes().filter(|byte| b"?*+{".contains(byte)).count()
-}
-
-pub(super) fn check_repetitions(field: &'static str, count: usize) -> Result<(), ConstraintError> {
-    if count > MAX_REPETITIONS {
-        let value = format!("a pattern of {count} repetitions");
-        return Err(limit(field, value, "at most 1000 repetitions"));
-    }
-    Ok(())
 }
 
 /// The compilers are recursive, so brackets are counted before.

@@ -9,7 +9,7 @@ use llguidance::Matcher;
 use llguidance::toktrie::SimpleVob;
 
 use super::vocabulary::{Vocabulary, reason};
-use super::{ConstraintError, Extent, Progress};
+use super::{ConstraintError, Extent, Grammar, Progress};
 use crate::sampling::Sampler;
 use crate::tools::{ControlToken, Finder, Preface};
 
@@ -32,6 +32,24 @@ pub struct Guide {
     /// How much white space may still stand before what is constrained.
     space: usize,
     tokens: u32,
+}
+
+impl Vocabulary {
+    /// Compiles a grammar, or takes it from those that were compiled before, and makes a guide
+    /// for one reply. Takes milliseconds, for large grammars up to a second, and is given up after
+    /// ten.
+    ///
+    /// # Errors
+    /// [`ConstraintError::Refused`] for a grammar that is wrong, that cannot be enforced, that
+    /// nothing fulfils, or that takes too much work.
+    pub fn compile(
+        self: &Arc<Self>,
+        grammar: &Grammar,
+        extent: Extent,
+    ) -> Result<Guide, ConstraintError> {
+        let matcher = self.compiled(grammar)?;
+        Ok(Guide::new(Arc::clone(self), matcher, extent))
+    }
 }
 
 /// What is waited for while the reply is free.

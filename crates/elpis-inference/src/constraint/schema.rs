@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::ConstraintError;
-use super::format::{FIELD, check_repetitions, limit, repetitions};
+use super::bounds::{FIELD, check_repetitions, limit, repetitions};
 use crate::schema::{Holds, holds};
 use crate::tools::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, ToolDefinition, measure};
 

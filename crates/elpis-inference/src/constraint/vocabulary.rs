@@ -11,8 +11,7 @@ use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokR
 use llguidance::{Matcher, ParserFactory};
 
 use super::format::Source;
-use super::guide::Guide;
-use super::{ConstraintError, Extent, Grammar};
+use super::{ConstraintError, Grammar};
 
 /// Grammars that are kept compiled, the least recently used goes first.
 const KEPT: usize = 16;
@@ -119,29 +118,21 @@ impl Vocabulary {
         })
     }
 
-    /// Compiles a grammar, or takes it from those that were compiled before, and makes a guide
-    /// for one reply. Takes milliseconds, for large grammars up to a second, and is given up after
-    /// ten.
-    ///
-    /// # Errors
-    /// [`ConstraintError::Refused`] for a grammar that is wrong, that cannot be enforced, that
-    /// nothing fulfils, or that takes too much work.
-    pub fn compile(
+    /// The matcher of a grammar for one reply, at its beginning.
+    pub(super) fn compiled(
         self: &Arc<Self>,
         grammar: &Grammar,
-        extent: Extent,
-    ) -> Result<Guide, ConstraintError> {
+    ) -> Result<Matcher, ConstraintError> {
         let key = key(grammar);
         if let Some(matcher) = self.kept(&key) {
-            return Ok(Guide::new(Arc::clone(self), matcher, extent));
+            return Ok(matcher);
         }
         let matcher = self.matcher(grammar)?;
         let fresh = matcher.deep_clone();
         let mut compiled = lock(&self.compiled);
         compiled.truncate(KEPT - 1);
         compiled.push_front((key, fresh));
-        drop(compiled);
-        Ok(Guide::new(Arc::clone(self), matcher, extent))
+        Ok(matcher)
     }
 
     pub(super) fn trie(&self) -> &TokTrie {

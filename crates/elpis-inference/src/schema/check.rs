@@ -2,33 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::branch::{Branch, SchemaError, error};
+use super::branch::Branch;
 use super::document::{Document, NodeId};
+use super::error::{SchemaError, error};
+use super::exact::equal;
 use super::types::Types;
 use super::{exact, formats, object};
 
 /// Most schemas within each other, references included.
 const MAX_DEPTH: usize = 128;
-
-/// Whether two values are the same, numbers by what they are and not by how they are written.
-pub(super) fn equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other
-                || matches!((exact::decimal(one), exact::decimal(other)), (Ok(one), Ok(other)) if one == other)
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .all(|(key, one)| other.get(key).is_some_and(|other| equal(one, other)))
-        }
-        _ => one == other,
-    }
-}
 
 impl<'a> Branch<'a> {
     /// Whether a value is valid in this case.

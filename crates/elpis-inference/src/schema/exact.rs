@@ -158,6 +158,27 @@ fn is_kept(text: &str) -> bool {
     small || Decimal::parse(&number.to_string()) == Some(exact)
 }
 
+/// Whether two values are the same, numbers by what they are and not by how they are written.
+#[cfg(feature = "tools")]
+pub(super) fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other
+                || matches!((decimal(one), decimal(other)), (Ok(one), Ok(other)) if one == other)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, one)| other.get(key).is_some_and(|other| equal(one, other)))
+        }
+        _ => one == other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,7 @@ impl Lookup {
 #[cfg(feature = "tools")]
 mod part {
     use super::{Document, NodeId, Types};
-    use crate::schema::branch::Cases;
+    use crate::schema::cases::Cases;
     use crate::schema::{object, types};
 
     pub fn property(document: &Document<'_>, goal: &[NodeId], name: &str) -> Vec<Vec<NodeId>> {

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::branch::{Branch, SchemaError, error};
+use super::branch::Branch;
 use super::document::{Document, NodeId};
+use super::error::{SchemaError, error};
 use super::language::Language;
 use super::regex::Regex;
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::branch::{SchemaError, error};
 use super::document::{Document, NodeId};
+use super::error::{SchemaError, error};
 use super::language::Language;
 use super::pattern::pattern;
 use super::regex::Regex;

@@ -8,8 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use serde_json::Value;
 
 use self::arguments::Level;
-use super::branch::{Branch, Cases, Count, SchemaError, error};
+use super::branch::{Branch, Count};
+use super::cases::Cases;
 use super::document::{Document, NodeId};
+use super::error::{SchemaError, error};
 use super::keywords::ANNOTATIONS;
 use super::lark::{Lark, RuleId, Symbol};
 use super::lookup::Lookup;

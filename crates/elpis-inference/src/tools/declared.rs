@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::definition::ToolSet;
+use super::set::ToolSet;
 use crate::schema::{Document, Types};
 
 /// The schemas of the tools on offer, if they are known.

@@ -2,10 +2,11 @@
 
 mod json;
 mod named;
+mod objects;
 mod params;
 mod values;
 
-use super::format::ToolFormat;
+use super::name::ToolFormat;
 use crate::schema::{Arguments, Params, Style};
 
 /// Most white space where a [`Part::Gap`] is, in bytes.
@@ -171,18 +172,18 @@ impl Family {
             ToolFormat::Mistral => &json::MISTRAL,
             ToolFormat::Gemma => &json::GEMMA,
             ToolFormat::Json => &json::JSON,
-            ToolFormat::Granite => &json::GRANITE,
-            ToolFormat::Nemotron => &json::NEMOTRON,
-            ToolFormat::CommandR => &json::COMMAND_R,
-            ToolFormat::CommandR7b => &json::COMMAND_R7B,
-            ToolFormat::MiniMaxM1 => &json::MINIMAX_M1,
-            ToolFormat::Apriel => &json::APRIEL,
-            ToolFormat::Apertus => &json::APERTUS,
-            ToolFormat::Functools => &json::FUNCTOOLS,
-            ToolFormat::GigaChat3 => &json::GIGACHAT3,
-            ToolFormat::GigaChat31 => &json::GIGACHAT31,
-            ToolFormat::InternLm2 => &json::INTERN_LM2,
-            ToolFormat::LongCat => &json::LONG_CAT,
+            ToolFormat::Granite => &objects::GRANITE,
+            ToolFormat::Nemotron => &objects::NEMOTRON,
+            ToolFormat::CommandR => &objects::COMMAND_R,
+            ToolFormat::CommandR7b => &objects::COMMAND_R7B,
+            ToolFormat::MiniMaxM1 => &objects::MINIMAX_M1,
+            ToolFormat::Apriel => &objects::APRIEL,
+            ToolFormat::Apertus => &objects::APERTUS,
+            ToolFormat::Functools => &objects::FUNCTOOLS,
+            ToolFormat::GigaChat3 => &objects::GIGACHAT3,
+            ToolFormat::GigaChat31 => &objects::GIGACHAT31,
+            ToolFormat::InternLm2 => &objects::INTERN_LM2,
+            ToolFormat::LongCat => &objects::LONG_CAT,
             ToolFormat::MistralV11 => &named::MISTRAL_V11,
             ToolFormat::DeepSeekV3 => &named::DEEPSEEK_V3,
             ToolFormat::DeepSeekV31 => &named::DEEPSEEK_V31,

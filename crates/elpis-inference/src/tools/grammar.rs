@@ -1,7 +1,7 @@
 //! Grammars of tool calls.
 
 use super::definition::ToolDefinition;
-use super::format::{ControlToken, ToolFormat};
+use super::name::{ControlToken, ToolFormat};
 use crate::constraint::ConstraintError;
 
 #[cfg(feature = "tools")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::family::{Family, Layout, Mark, Part, Role};
-use super::format::{ControlToken, ToolFormat};
+use super::name::{ControlToken, ToolFormat};
 use super::pattern::{Fit, Names, fit};
 
 pub(super) const THINK: &str = "<think>";

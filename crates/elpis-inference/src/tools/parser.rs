@@ -4,12 +4,12 @@ use thiserror::Error;
 
 use super::call::{CALL_ID_LENGTH, FunctionCall, call_id};
 use super::declared::Declared;
-use super::definition::ToolSet;
 use super::family::{Body, Family, Ids};
-use super::format::ToolFormat;
+use super::name::ToolFormat;
 use super::opening::Finder;
 use super::pattern::{Fit, Found, Names, fit};
 use super::scan::{Draft, Scan, Step};
+use super::set::ToolSet;
 
 /// What a piece of a reply brought.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a model writes before an answer that has to be of a form: its thinking.
 
 use super::family::{Family, Part, Role};
-use super::format::{ControlToken, ToolFormat};
+use super::name::{ControlToken, ToolFormat};
 use super::opening::Finder;
 
 /// What ends the preface.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::definition::ToolSet;
 use super::family::Family;
-use super::format::ToolFormat;
+use super::name::ToolFormat;
 use super::parser::{ToolEvent, ToolParser};
+use super::set::ToolSet;
 
 /// A tool that no template knows, and an argument of it.
 const NAME: &str = "qvtoolq";

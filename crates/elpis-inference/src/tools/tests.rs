@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::definition::ToolSet;
 use super::family::{Family, Part};
-use super::format::ToolFormat;
+use super::name::ToolFormat;
 use super::parser::{ToolEvent, ToolParseError, ToolParser};
+use super::set::ToolSet;
 
 /// Tools with every kind of argument.
 fn tools() -> ToolSet {

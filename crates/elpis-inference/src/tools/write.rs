@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::definition::ToolSet;
 use super::family::{Family, Layout, Part};
-use super::format::ToolFormat;
+use super::name::ToolFormat;
+use super::set::ToolSet;
 use crate::schema::{Arguments, Kind, Style, is_bare};
 
 impl ToolFormat {

@@ -1,8 +1,10 @@
 //! Arguments of calls in the notations that families of models have for them.
 
 use super::{Form, Found, Ways, Writer};
-use crate::schema::branch::{Branch, Cases, error};
+use crate::schema::branch::Branch;
+use crate::schema::cases::Cases;
 use crate::schema::document::NodeId;
+use crate::schema::error::error;
 use crate::schema::lark::Symbol;
 use crate::schema::lookup::Lookup;
 use crate::schema::notation::{Arguments, Kind, Middle, Params, is_bare};

@@ -7,7 +7,7 @@ use crate::schema::{Arguments, Codec, Document, Lark, Regex, Style, Symbol, Writ
 use crate::tools::call::MAX_PARALLEL_CALLS;
 use crate::tools::definition::ToolDefinition;
 use crate::tools::family::{Around, Family, Layout, MAX_GAP, Part};
-use crate::tools::format::{ControlToken, ToolFormat};
+use crate::tools::name::{ControlToken, ToolFormat};
 
 const FIELD: &str = "tools";
 

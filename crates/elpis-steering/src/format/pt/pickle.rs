@@ -8,6 +8,7 @@ mod globals;
 mod machine;
 mod numpy;
 mod tree;
+mod value;
 
 use std::fmt;
 

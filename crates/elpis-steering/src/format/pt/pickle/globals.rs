@@ -1,6 +1,6 @@
 //! The functions and classes that a pickle may name.
 
-use super::machine::{Value, broken};
+use super::value::{Global, Value, broken};
 use crate::format::{FormatError, shown};
 
 /// Storage classes of `PyTorch`: those that are read, and those that are refused with the tensor's
@@ -20,26 +20,6 @@ const STORAGES: [&str; 13] = [
     "ComplexDoubleStorage",
     "QInt8Storage",
 ];
-
-#[derive(Clone, Copy)]
-pub(super) enum Global {
-    Storage(&'static str),
-    RebuildTensor,
-    RebuildParameter,
-    OrderedDict,
-    /// `NumPy`'s class of arrays.
-    NdArray,
-    /// Makes an array that its state fills.
-    Reconstruct,
-    /// Makes an array of a buffer (protocol 5).
-    FromBuffer,
-    /// Makes a number.
-    Scalar,
-    DType,
-    /// Turns a text into bytes, as protocols before 3 write them.
-    Encode,
-    Bytes,
-}
 
 pub(super) fn global<'a>(module: &str, name: &str) -> Result<Value<'a>, FormatError> {
     let global = match (module, name) {

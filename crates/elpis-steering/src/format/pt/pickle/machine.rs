@@ -2,59 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::globals::{Global, global, long, refused_global, refused_opcode};
-use super::numpy::{Made, Type};
+use super::globals::{global, long, refused_global, refused_opcode};
+use super::value::{Global, Made, Type, Value, WHAT, broken};
 use super::{Loaded, Storage, Tensor};
 use crate::format::{FormatError, within};
 use elpis_files::cursor::Cursor;
 
-const WHAT: &str = "data.pkl";
 /// Each makes at most one value, so this bounds everything that the machine allocates.
 pub(super) const MAX_INSTRUCTIONS: u64 = 1 << 16;
 pub(super) const MAX_DIMENSIONS: usize = 8;
-
-/// Values are small and copied; what can grow stands in a list of the machine.
-#[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float,
-    Text(&'a str),
-    Bytes(&'a [u8]),
-    /// Bytes, each of which is a character.
-    Latin1(&'a str),
-    List(usize),
-    Global(Global),
-    /// A range of `Machine::items`.
-    Tuple(usize, usize),
-    Dict(usize),
-    Storage(usize),
-    Tensor(usize),
-    Type(usize),
-    Array(usize),
-}
-
-impl Value<'_> {
-    pub(super) fn noun(self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::Bool(_) => "a bool",
-            Self::Int(_) => "an integer",
-            Self::Float => "a float",
-            Self::Text(_) => "text",
-            Self::Bytes(_) | Self::Latin1(_) => "bytes",
-            Self::List(_) => "a list",
-            Self::Global(_) => "a class or function",
-            Self::Tuple(..) => "a tuple",
-            Self::Dict(_) => "a dict",
-            Self::Storage(_) => "a storage",
-            Self::Tensor(_) => "a tensor",
-            Self::Type(_) => "a numpy type",
-            Self::Array(_) => "a numpy array",
-        }
-    }
-}
 
 #[derive(Default)]
 pub(super) struct Machine<'a> {
@@ -431,8 +387,4 @@ impl<'a> Machine<'a> {
 
 fn size(value: i64) -> Result<u64, FormatError> {
     u64::try_from(value).map_err(|_| broken(format!("a size is {value}, must not be negative")))
-}
-
-pub(super) fn broken(reason: impl Into<String>) -> FormatError {
-    FormatError::malformed(WHAT, reason)
 }

@@ -4,30 +4,11 @@
 use std::borrow::Cow;
 
 use super::NumpyArray;
-use super::globals::Global;
-use super::machine::{Machine, Value, broken};
+use super::machine::Machine;
+use super::value::{Global, Made, Type, Value, broken};
 use crate::format::array::Bytes;
 use crate::format::numpy::DType;
 use crate::format::{FormatError, shown};
-
-/// A type of elements.
-#[derive(Clone)]
-pub(super) enum Type {
-    Known(DType),
-    /// Python objects, such as texts.
-    Object,
-    /// Its name; nothing is made of it.
-    Other(String),
-}
-
-/// An array.
-pub(super) enum Made<'a> {
-    /// Its state has not come yet.
-    Empty,
-    Numbers(NumpyArray<'a>),
-    /// The list of what it holds.
-    Objects(usize),
-}
 
 impl<'a> Machine<'a> {
     pub(super) fn call_numpy(

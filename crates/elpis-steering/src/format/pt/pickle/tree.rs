@@ -1,7 +1,7 @@
 //! What a pickle has built, as a tree.
 
-use super::machine::{MAX_INSTRUCTIONS, Machine, Value, broken};
-use super::numpy::Made;
+use super::machine::{MAX_INSTRUCTIONS, Machine};
+use super::value::{Made, Value, broken};
 use super::{Key, Node};
 use crate::format::FormatError;
 

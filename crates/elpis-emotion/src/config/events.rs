@@ -1,0 +1,54 @@
+//! Which events a configuration knows, and how they shift a mood.
+
+use super::EmotionConfig;
+use crate::declared::DeclaredEvent;
+use crate::error::EmotionError;
+use crate::event::{EmotionEvent, KNOWN_EVENTS, READ_EVENTS};
+
+impl EmotionConfig {
+    /// An event as it is felt under these settings: one that they declare or that stands in
+    /// [`READ_EVENTS`] gets its shift, and one that has a shift or stands in [`KNOWN_EVENTS`] stays
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`EmotionError::UnknownEvent`] for any other name, with the nearest one that is known;
+    /// unless [`allow_unknown_events`](Self::allow_unknown_events) is set.
+    pub fn declared(&self, event: EmotionEvent) -> Result<EmotionEvent, EmotionError> {
+        if event.is_custom() {
+            return Ok(event);
+        }
+        if let Some(declared) = self.events.iter().find(|own| own.name() == event.name()) {
+            return Ok(event.with_shift(declared.shift()));
+        }
+        if let Some(read) = READ_EVENTS.iter().find(|read| read.name == event.name()) {
+            return Ok(event.with_shift((read.valence, read.arousal)));
+        }
+        if self.allow_unknown_events || is_known(event.name()) {
+            return Ok(event);
+        }
+        Err(EmotionError::UnknownEvent {
+            nearest: self.nearest_event(event.name()).map(str::to_owned),
+            name: event.name().to_owned(),
+        })
+    }
+
+    /// The known or declared event whose name is nearest to a word, if it is near at all.
+    pub fn nearest_event(&self, word: &str) -> Option<&str> {
+        let word = word.to_lowercase().replace([' ', '-'], "_");
+        let known = KNOWN_EVENTS
+            .iter()
+            .chain(&READ_EVENTS)
+            .map(|known| known.name);
+        let own = self.events.iter().map(DeclaredEvent::name);
+        let (distance, name) = known
+            .chain(own)
+            .map(|name| (strsim::damerau_levenshtein(&word, name), name))
+            .min()?;
+        (distance <= name.chars().count() / 3).then_some(name)
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    KNOWN_EVENTS.iter().any(|known| known.name == name)
+}
