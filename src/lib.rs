@@ -113,6 +113,10 @@ pub mod worker;
 mod guide {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/chat-loop.md")]
+    struct ChatLoop;
+    #[doc = include_str!("../docs/companion.md")]
+    struct Companion;
     #[doc = include_str!("../docs/concepts.md")]
     struct Concepts;
     #[doc = include_str!("../docs/custom-appraiser.md")]
