@@ -6,7 +6,7 @@ use super::{BackendError, Batch, ModelFacts, SequenceId, Token, Tokenizer};
 
 /// One loaded model with its key–value cache.
 ///
-/// What is added here, [`BackendLayer`] has to hand on.
+/// What is added here, [`BackendLayer`](crate::BackendLayer) has to hand on.
 ///
 /// A backend is driven by one thread; it is `Send` so that the thread can be
 /// given it. Positions count from 0 within a sequence.
