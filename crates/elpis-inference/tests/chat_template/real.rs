@@ -106,7 +106,7 @@ fn renders_as_jinja2_does() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let data = root.join("../../tests/data/templates");
     let output = std::process::Command::new(python)
-        .arg(root.join("tests/support/chat_templates.py"))
+        .arg(root.join("../../tests/support/chat_templates.py"))
         .args([
             Path::new(&folder),
             &data.join("conversations.json"),
