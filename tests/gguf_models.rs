@@ -395,6 +395,15 @@ fn what_is_wrong_is_named_with_its_value_and_limit() {
             "there",
         ),
         (
+            refused(|file| {
+                *file = GgufFile::read(&fs::read(data("qwen35.gguf")).unwrap());
+                file.set("qwen35.full_attention_interval", Value::u32(0));
+            }),
+            "qwen35.full_attention_interval",
+            "0",
+            "from 1 to 512",
+        ),
+        (
             refused(tensor("blk.1.attn_q.weight", |tensor| {
                 tensor.name = b"blk.9.attn_q.weight".into();
             })),

@@ -52,7 +52,8 @@ const COUNTS: &[(&str, RangeInclusive<u64>)] = &[
     ("expert_shared_count", 0..=MAX_EXPERTS),
     ("expert_shared_feed_forward_length", 0..=MAX_SIZE),
     ("experts_per_group", 0..=MAX_EXPERTS),
-    ("full_attention_interval", 0..=MAX_LAYERS),
+    // Layers are divided by it.
+    ("full_attention_interval", 1..=MAX_LAYERS),
     ("kda.head_dim", 0..=MAX_SIZE),
     ("moe_every_n_layers", 0..=MAX_LAYERS),
     ("moe_latent_size", 0..=MAX_SIZE),
@@ -396,7 +397,8 @@ impl<'a> Numbers<'_, 'a> {
 
     /// Every how many layers something comes.
     fn steps(&self) -> Result<(), Fault> {
-        self.count("interleave_moe_layer_step", 0..=MAX_LAYERS)?;
+        let least = u64::from(self.architecture == "ernie4_5-moe");
+        self.count("interleave_moe_layer_step", least..=MAX_LAYERS)?;
         Ok(())
     }
 }
