@@ -1,7 +1,7 @@
 //! A session that is being read keeps nobody waiting but its own callers.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use elpis::clock::ManualClock;
@@ -13,8 +13,56 @@ use elpis::{Elpis, Error, GenerationEvent, SafetyLimits};
 use super::store::Shelf;
 use super::{settings, start, until};
 
-/// What others usually wait while a session is being read, and the longest that a busy machine may make of it.
-const SOON: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How long the store takes to read the cold session.
+const SLOW: Duration = Duration::from_secs(5);
+/// The longest that 99 of 100 other calls may wait meanwhile, beyond what the
+/// machine itself held up.
+const SOON: Duration = Duration::from_millis(5);
+/// The longest for the last one: on a crowded machine threads wait for each
+/// other in ways that [`Stalls`] does not see.
+const STRANGE: Duration = Duration::from_millis(100);
+
+/// Measures when the machine gave this process no time, so that a busy machine
+/// is not taken for a slow store.
+struct Stalls {
+    told: Arc<Mutex<Vec<(Instant, Instant)>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stalls {
+    fn watch() -> Self {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stalls, stopped) = (Arc::clone(&told), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            const STEP: Duration = Duration::from_micros(500);
+            while !stopped.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                std::thread::sleep(STEP);
+                let end = Instant::now();
+                if end - start > 2 * STEP {
+                    stalls.lock().unwrap().push((start + STEP, end));
+                }
+            }
+        });
+        Self { told, stop }
+    }
+
+    /// How much of the time between two moments the machine held up.
+    fn between(&self, from: Instant, to: Instant) -> Duration {
+        let told = self.told.lock().unwrap();
+        let overlap = |&(start, end): &(Instant, Instant)| {
+            end.min(to).saturating_duration_since(start.max(from))
+        };
+        told.iter().map(overlap).sum()
+    }
+}
+
+impl Drop for Stalls {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Reading that waits goes on, also when a test fails meanwhile.
 struct Held<'a>(&'a Shelf);
@@ -60,17 +108,19 @@ async fn others_are_served_while_a_session_is_read() {
         });
         until(|| shelf.loads.load(Ordering::SeqCst) > loads).await;
 
+        let stalls = Stalls::watch();
+        let begun = Instant::now();
         let mut waits = Vec::new();
-        let mut took = |start: Instant| waits.push(start.elapsed());
-        for _ in 0..50 {
+        while begun.elapsed() < SLOW {
             let start = Instant::now();
             warm.state().await.unwrap();
-            took(start);
+            waits.push((start, Instant::now()));
             let start = Instant::now();
             warm.set_strength(0.5).await.unwrap();
             if durability == Durability::Relaxed {
-                took(start);
+                waits.push((start, Instant::now()));
             }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let fresh = elpis.session("fresh").unwrap();
         fresh.feel("success").await.unwrap();
@@ -82,11 +132,18 @@ async fn others_are_served_while_a_session_is_read() {
             finished |= matches!(event.unwrap(), GenerationEvent::Finished(_));
         }
         assert!(finished);
+        assert!(waits.len() > 500, "{} calls in {SLOW:?}", waits.len());
+        // The machine's last stall is told once it is over.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let beyond_stalls = |&(start, end): &(Instant, Instant)| {
+            (end - start).saturating_sub(stalls.between(start, end))
+        };
+        let mut waits: Vec<_> = waits.iter().map(beyond_stalls).collect();
         waits.sort();
-        let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+        let (usual, longest) = (waits[waits.len() * 99 / 100], waits[waits.len() - 1]);
         assert!(
-            median < SOON.0 && longest < SOON.1,
-            "others waited {median:?} to {longest:?}"
+            usual < SOON && longest < STRANGE,
+            "99 of 100 calls of another session waited up to {usual:?}, one {longest:?}"
         );
         assert!(!felt.is_finished());
 
