@@ -246,7 +246,9 @@ async fn a_token_takes_no_memory_on_the_engine_thread() {
             env!("CARGO_MANIFEST_DIR"),
             "/models/elpis-tiny/vectors"
         ))
-        .repetition_penalty(1.1);
+        .repetition_penalty(1.1)
+        .presence_penalty(0.1)
+        .frequency_penalty(0.1);
     let settings = Settings::default().runtime(runtime).model(model);
     let elpis = Elpis::builder(settings)
         .backend(factory)

@@ -112,6 +112,26 @@ fn company_does_not_change_a_text() {
 }
 
 #[test]
+fn penalties_of_a_request_spread_its_reply_over_more_letters() {
+    let reply = |frequency_penalty| {
+        let (mut scheduler, ..) = scheduler(Scripted::new(1, 64, 1000, NO_END));
+        let (mut task, collected) = task("ada", "x", 60);
+        task.options.frequency_penalty = Some(frequency_penalty);
+        task.options.repetition_window = Some(4096);
+        scheduler.admit(task).unwrap();
+        run(&mut scheduler, &[&collected]);
+        let sampling = collected.report().modulations[0].sampling;
+        assert!((sampling.frequency_penalty - frequency_penalty).abs() < f32::EPSILON);
+        assert_eq!(sampling.repetition_window, 4096);
+        collected.text()
+    };
+    let most = |text: &str| ('a'..='z').map(|letter| text.matches(letter).count()).max();
+    assert_eq!(reply(0.0), alone("x", 60));
+    assert!(most(&reply(2.0)) < most(&reply(0.0)));
+    assert!(most(&reply(-2.0)) > most(&reply(0.0)));
+}
+
+#[test]
 fn a_long_prompt_does_not_hold_running_streams_up() {
     let (mut scheduler, probe, _) = scheduler(Scripted::new(2, 16, 1000, NO_END));
     let (short, first) = task("a", "hi", 100);

@@ -53,7 +53,15 @@ pub struct GenerationOptions {
     /// Least probability relative to the likeliest candidate, in [0, 1).
     pub min_p: Option<f32>,
     /// Repetition penalty above 0; 1 is none.
+    #[serde(alias = "repeat_penalty")]
     pub repetition_penalty: Option<f32>,
+    /// Penalty on tokens that have occurred, in [-2, 2]; 0 is none.
+    pub presence_penalty: Option<f32>,
+    /// Penalty on tokens for each time that they have occurred, in [-2, 2]; 0 is none.
+    pub frequency_penalty: Option<f32>,
+    /// How many of the last tokens the penalties look at, prompt included, up to 4096.
+    #[serde(alias = "repeat_last_n")]
+    pub repetition_window: Option<u32>,
     /// Seed of the random stream; unset: a random one, named in the report.
     pub seed: Option<u64>,
     /// Texts that end the generation; they are not part of the reply.
@@ -143,8 +151,10 @@ impl GenerationOptions {
             top_k: self.top_k.unwrap_or(base.top_k),
             min_p: self.min_p.unwrap_or(base.min_p),
             repetition_penalty: self.repetition_penalty.unwrap_or(base.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(base.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(base.frequency_penalty),
+            repetition_window: self.repetition_window.unwrap_or(base.repetition_window),
             seed: self.seed.unwrap_or(base.seed),
-            ..*base
         }
     }
 }

@@ -120,6 +120,39 @@ impl Chat {
         self
     }
 
+    /// Leaves out tokens less probable than this share of the most likely token's probability,
+    /// in [0, 1); 0 keeps all.
+    pub fn min_p(mut self, min_p: f32) -> Self {
+        self.options.min_p = Some(min_p);
+        self
+    }
+
+    /// Divides positive and multiplies negative logits of tokens that have occurred, above 0; 1
+    /// changes nothing.
+    pub fn repetition_penalty(mut self, penalty: f32) -> Self {
+        self.options.repetition_penalty = Some(penalty);
+        self
+    }
+
+    /// Subtracts this from the logits of tokens that have occurred, in [-2, 2].
+    pub fn presence_penalty(mut self, penalty: f32) -> Self {
+        self.options.presence_penalty = Some(penalty);
+        self
+    }
+
+    /// Subtracts this from a token's logit for each time that the token has occurred, in [-2, 2].
+    pub fn frequency_penalty(mut self, penalty: f32) -> Self {
+        self.options.frequency_penalty = Some(penalty);
+        self
+    }
+
+    /// Fixes how many of the last tokens the three penalties look at, prompt included, up to
+    /// 4096; 0 switches them off.
+    pub fn repetition_window(mut self, tokens: u32) -> Self {
+        self.options.repetition_window = Some(tokens);
+        self
+    }
+
     /// Fixes the seed of the random stream.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = Some(seed);
@@ -342,8 +375,10 @@ impl Prepared {
                 top_k: settings.model.top_k,
                 min_p: settings.model.min_p as f32,
                 repetition_penalty: settings.model.repetition_penalty as f32,
+                presence_penalty: settings.model.presence_penalty as f32,
+                frequency_penalty: settings.model.frequency_penalty as f32,
+                repetition_window: settings.model.repetition_window,
                 seed: self.seed,
-                ..SamplingParams::default()
             },
             timing: self
                 .options

@@ -96,9 +96,15 @@ section! {
     /// Number of likeliest tokens that are sampled from; 0 means all.
     top_k: u32 = 40, in at_least(0.0);
     /// Tokens less likely than this share of the likeliest token's probability are left out.
-    min_p: f64 = 0.0, in between(0.0, 1.0);
-    /// Divides the scores of tokens that have occurred; 1 means no penalty.
+    min_p: f64 = 0.0, in between(0.0, 0.99);
+    /// Divides positive and multiplies negative scores of tokens that have occurred; 1 means no penalty.
     repetition_penalty: f64 = 1.0, in above(0.0, 5.0);
+    /// Is subtracted from the scores of tokens that have occurred; 0 means no penalty.
+    presence_penalty: f64 = 0.0, in between(-2.0, 2.0);
+    /// Is subtracted from a token's score for each time that it has occurred; 0 means no penalty.
+    frequency_penalty: f64 = 0.0, in between(-2.0, 2.0);
+    /// Last tokens, of the prompt and the reply, that the three penalties look at; 0 switches them off.
+    repetition_window: u32 = 64, in between(0.0, 4096.0);
     /// Tokens that a reply may have when a request does not say.
     max_tokens: u32 = 512, in between(1.0, 131_072.0);
     /// Seed of the sampling.

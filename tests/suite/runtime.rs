@@ -282,6 +282,23 @@ async fn bad_requests_are_refused_and_the_runtime_serves_on() {
     refuse(session.chat("x").temperature(f32::NAN), "temperature").await;
     refuse(session.chat("x").temperature(9.0), "9").await;
     refuse(session.chat("x").top_p(0.0), "top_p").await;
+    refuse(session.chat("x").min_p(1.0), "min_p").await;
+    refuse(
+        session.chat("x").repetition_penalty(0.0),
+        "repetition_penalty",
+    )
+    .await;
+    refuse(session.chat("x").presence_penalty(3.0), "presence_penalty").await;
+    refuse(
+        session.chat("x").frequency_penalty(f32::NAN),
+        "frequency_penalty",
+    )
+    .await;
+    refuse(
+        session.chat("x").repetition_window(5000),
+        "repetition_window",
+    )
+    .await;
     refuse(session.chat("x").max_tokens(0), "max_tokens").await;
     refuse(session.chat("x").stop(""), "stop").await;
     refuse(session.chat("x").timeout_seconds(-1.0), "timeout_seconds").await;

@@ -40,7 +40,8 @@ pub use conversation::{least_that_fits, turn_starts, without_oldest};
 pub use finish::FinishReason;
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
 pub use sampling::{
-    MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams, greedy, masked,
+    MAX_PENALTY, MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams,
+    greedy, masked,
 };
 pub use special_tokens::SpecialTokens;
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};

@@ -1,8 +1,9 @@
 //! Sampling parameters and the sampler: from logits to the next token.
 //!
-//! The order of the steps is llama.cpp's default: token mask → repetition penalty → top-k → top-p
-//! → min-p → temperature → draw. Temperature comes after truncation, so a hotter temperature
-//! makes the choice among the surviving tokens more even and lets no further token in.
+//! The order of the steps is llama.cpp's default: token mask → repetition, frequency and presence
+//! penalties → top-k → top-p → min-p → temperature → draw. Temperature comes after truncation, so
+//! a hotter temperature makes the choice among the surviving tokens more even and lets no further
+//! token in. The most likely token survives every truncation.
 
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 
@@ -20,6 +21,9 @@ pub const MAX_REPETITION_WINDOW: u32 = 4096;
 
 /// The highest temperature.
 pub const MAX_TEMPERATURE: f32 = 2.0;
+
+/// The strongest presence or frequency penalty, in either direction.
+pub const MAX_PENALTY: f32 = 2.0;
 
 /// Says why parameters, logits or a token were refused.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -111,14 +115,21 @@ pub struct SamplingParams {
     /// Divides positive and multiplies negative logits of tokens in the repetition window, once
     /// per distinct token (CTRL, Keskar et al. 2019). Finite and above 0; 1 changes nothing.
     pub repetition_penalty: f32,
-    /// How many of the last tokens the penalty looks at. 0 to [`MAX_REPETITION_WINDOW`].
+    /// Is subtracted from the logit of each token in the repetition window, after the repetition
+    /// penalty. −[`MAX_PENALTY`] to [`MAX_PENALTY`]; 0 changes nothing.
+    pub presence_penalty: f32,
+    /// Is subtracted from a token's logit once for each time that the token occurs in the
+    /// repetition window. −[`MAX_PENALTY`] to [`MAX_PENALTY`]; 0 changes nothing.
+    pub frequency_penalty: f32,
+    /// How many of the last tokens, of the prompt and the reply, the three penalties look at. 0
+    /// to [`MAX_REPETITION_WINDOW`]; 0 switches them off.
     pub repetition_window: u32,
     /// Where the random stream starts.
     pub seed: u64,
 }
 
 impl Default for SamplingParams {
-    /// Temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no repetition penalty over 64 tokens,
+    /// Temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no penalties, a window of 64 tokens,
     /// seed 0: llama.cpp's defaults, with a fixed seed.
     fn default() -> Self {
         Self {
@@ -127,6 +138,8 @@ impl Default for SamplingParams {
             top_p: 0.95,
             min_p: 0.05,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
             repetition_window: 64,
             seed: 0,
         }
@@ -166,6 +179,8 @@ impl SamplingParams {
             top_p,
             min_p,
             repetition_penalty: penalty,
+            presence_penalty: presence,
+            frequency_penalty: frequency,
             repetition_window: window,
             ..
         } = *self;
@@ -192,6 +207,19 @@ impl SamplingParams {
             "repetition_penalty",
             penalty.into(),
             "above 0 and finite",
+        )?;
+        let additive = -MAX_PENALTY..=MAX_PENALTY;
+        check(
+            additive.contains(&presence),
+            "presence_penalty",
+            presence.into(),
+            "-2 to 2",
+        )?;
+        check(
+            additive.contains(&frequency),
+            "frequency_penalty",
+            frequency.into(),
+            "-2 to 2",
         )?;
         check(
             window <= MAX_REPETITION_WINDOW,

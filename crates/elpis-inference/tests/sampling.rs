@@ -43,12 +43,19 @@ fn naive(logits: &[f32], params: &SamplingParams, window: &[u32]) -> (Vec<(u32, 
         .enumerate()
         .map(|(token, &logit)| {
             let penalty = params.repetition_penalty;
-            let logit = match (window.contains(&(token as u32)), logit > 0.0) {
+            let count = window.iter().filter(|&&seen| seen == token as u32).count();
+            let logit = match (count > 0, logit > 0.0) {
                 (true, true) => logit / penalty,
                 (true, false) => logit * penalty,
                 (false, _) => logit,
             };
-            (token as u32, f64::from(logit))
+            let present = if count > 0 {
+                params.presence_penalty
+            } else {
+                0.0
+            };
+            let frequent = count as f32 * params.frequency_penalty;
+            (token as u32, f64::from(logit - (frequent + present)))
         })
         .filter(|(_, logit)| logit.is_finite())
         .collect();
@@ -114,6 +121,8 @@ proptest! {
         top_p in prop_oneof![Just(1.0_f32), 0.01_f32..1.0],
         min_p in prop_oneof![Just(0.0_f32), 0.001_f32..0.9],
         repetition_penalty in prop_oneof![Just(1.0_f32), 0.5_f32..2.0],
+        presence_penalty in prop_oneof![Just(0.0_f32), -2.0_f32..2.0],
+        frequency_penalty in prop_oneof![Just(0.0_f32), -2.0_f32..2.0],
         history in proptest::collection::vec(any::<u32>(), 0..100),
         seed in any::<u64>(),
     ) {
@@ -125,7 +134,8 @@ proptest! {
             logits[token] = f32::NEG_INFINITY;
         }
         let params = SamplingParams {
-            temperature, top_k, top_p, min_p, repetition_penalty, seed, ..SamplingParams::default()
+            temperature, top_k, top_p, min_p, repetition_penalty, presence_penalty,
+            frequency_penalty, seed, ..SamplingParams::default()
         };
         let history: Vec<u32> = history.iter().map(|token| token % size as u32).collect();
         let window = &history[history.len().saturating_sub(64)..];
@@ -144,6 +154,64 @@ proptest! {
             if !near_limit {
                 prop_assert!(survivors.iter().any(|&(token, _)| token == got));
             }
+        }
+    }
+
+    #[test]
+    fn penalties_of_one_and_zero_change_no_token(
+        source in any::<u64>(),
+        history in proptest::collection::vec(0_u32..300, 0..200),
+        window in 0_u32..=MAX_REPETITION_WINDOW,
+        negative in any::<bool>(),
+        temperature in prop_oneof![Just(0.0_f32), 0.05_f32..2.0],
+        seed in any::<u64>(),
+    ) {
+        let logits = logits(300, source, 2.0);
+        let off = if negative { -0.0 } else { 0.0 };
+        let params = SamplingParams {
+            temperature, seed, repetition_penalty: 1.0, presence_penalty: off,
+            frequency_penalty: off, repetition_window: window, ..SamplingParams::default()
+        };
+        let mut empty = Sampler::new(params, 300).expect("valid");
+        let mut filled = empty.clone();
+        for &token in &history {
+            filled.accept(token).expect("in range");
+        }
+        let switched_off = SamplingParams {
+            repetition_penalty: 1.3, presence_penalty: 1.0, frequency_penalty: 0.5,
+            repetition_window: 0, ..params
+        };
+        let mut windowless = filled.clone();
+        windowless.set_params(switched_off).expect("valid");
+        for _ in 0..20 {
+            let expected = empty.sample(&logits);
+            prop_assert_eq!(&filled.sample(&logits), &expected);
+            prop_assert_eq!(&windowless.sample(&logits), &expected);
+        }
+    }
+
+    #[test]
+    fn truncation_keeps_the_most_likely_token(
+        source in any::<u64>(),
+        top_k in prop_oneof![Just(0_u32), 1_u32..60],
+        top_p in prop_oneof![Just(1.0_f32), 0.01_f32..1.0],
+        min_p in prop_oneof![Just(0.99_f32), 0.001_f32..0.99],
+        temperature in 0.05_f32..2.0,
+        seed in any::<u64>(),
+    ) {
+        let mut logits = logits(200, source, 2.0);
+        let params = SamplingParams { temperature, top_k, top_p, min_p, seed, ..plain() };
+        let mut sampler = Sampler::new(params, 200).expect("valid");
+        let best = greedy(&logits).expect("a token") as usize;
+        for _ in 0..20 {
+            let token = sampler.sample(&logits).expect("a token") as usize;
+            let share = f64::from(logits[token] - logits[best]).exp();
+            prop_assert!(share >= f64::from(min_p) * (1.0 - 1e-5), "{} of {}", share, min_p);
+        }
+        // With no other token near it, it is the only one left.
+        logits[best] += 10.0;
+        for _ in 0..20 {
+            prop_assert_eq!(sampler.sample(&logits).expect("a token") as usize, best);
         }
     }
 
@@ -327,6 +395,43 @@ fn the_penalty_counts_a_token_once_and_forgets_it() {
 }
 
 #[test]
+fn presence_counts_once_and_frequency_each_time() {
+    let params = SamplingParams {
+        presence_penalty: 1.0,
+        ..SamplingParams::greedy()
+    };
+    let mut sampler = Sampler::new(params, 3).expect("valid");
+    for token in [0, 0, 0, 1] {
+        sampler.accept(token).expect("in range");
+    }
+    assert_eq!(sampler.sample(&[2.5, 0.0, 1.0]), Ok(0));
+    assert_eq!(sampler.sample(&[1.5, 0.0, 1.0]), Ok(2));
+    sampler
+        .set_params(SamplingParams {
+            frequency_penalty: 0.5,
+            presence_penalty: 0.0,
+            ..params
+        })
+        .expect("valid");
+    // Token 0 loses 1.5 and token 1 loses 0.5.
+    assert_eq!(sampler.sample(&[2.6, 0.0, 1.0]), Ok(0));
+    assert_eq!(sampler.sample(&[2.4, 0.0, 1.0]), Ok(2));
+    assert_eq!(sampler.sample(&[2.4, 1.6, 1.0]), Ok(1));
+    // The penalties of the repeated token do not bring a masked one back.
+    sampler
+        .set_params(SamplingParams {
+            presence_penalty: -2.0,
+            ..params
+        })
+        .expect("valid");
+    assert_eq!(sampler.sample_masked(&[9.0, 0.0, 1.0], &[0b110]), Ok(1));
+    assert_eq!(
+        sampler.sample(&[f32::NEG_INFINITY, f32::NEG_INFINITY, -5.0]),
+        Ok(2)
+    );
+}
+
+#[test]
 fn refuses_bad_logits() {
     let mut sampler = Sampler::new(plain(), 4).expect("valid");
     let before = sampler.clone();
@@ -490,4 +595,35 @@ fn parameters_have_limits() {
     );
     let read: SamplingParams = serde_json::from_str(r#"{"top_k": 7}"#).expect("reads");
     assert_eq!(read, SamplingParams { top_k: 7, ..base });
+}
+
+#[test]
+fn penalties_are_bounded_in_both_directions() {
+    for bad in [2.1, -2.1, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let presence = SamplingParams {
+            presence_penalty: bad,
+            ..plain()
+        };
+        let frequency = SamplingParams {
+            frequency_penalty: bad,
+            ..plain()
+        };
+        for (params, field) in [
+            (presence, "presence_penalty"),
+            (frequency, "frequency_penalty"),
+        ] {
+            match Sampler::new(params, 10) {
+                Err(SamplingError::OutOfRange { field: named, .. }) => assert_eq!(named, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+    for good in [-2.0, 0.0, 2.0] {
+        let params = SamplingParams {
+            presence_penalty: good,
+            frequency_penalty: good,
+            ..plain()
+        };
+        assert_eq!(params.validate(), Ok(()));
+    }
 }

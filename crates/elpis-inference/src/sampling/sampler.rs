@@ -38,14 +38,16 @@ const BITS: [u32; 32] = {
 /// The draw walks the surviving tokens in rising token order. Equal logits at a limit of top-k
 /// or top-p go to the lower token.
 ///
-/// Memory: 4 bytes per token of the vocabulary, and 8 per candidate at the most so far. Nothing
-/// is allocated per token once these have grown.
+/// Memory: 4 bytes per token of the vocabulary, 8 per candidate at the most so far, and 32 KiB
+/// for the repetition window. Nothing is allocated per token once these have grown.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     params: SamplingParams,
     vocabulary: usize,
     rng: ChaCha8Rng,
     history: VecDeque<u32>,
+    /// The tokens of the window, sorted, while penalties are applied.
+    window: Vec<u32>,
     work: Vec<f32>,
     candidates: Vec<Candidate>,
 }
@@ -66,6 +68,7 @@ impl Sampler {
             vocabulary,
             rng: stream(params.seed),
             history: VecDeque::with_capacity(MAX_REPETITION_WINDOW as usize),
+            window: Vec::with_capacity(MAX_REPETITION_WINDOW as usize),
             work: Vec::new(),
             candidates: Vec::new(),
         })
@@ -167,14 +170,13 @@ impl Sampler {
     /// Writes masked and penalised logits to `work`. Returns whether anything had to change; if
     /// not, `work` is left as it was.
     fn prepare(
-        &self,
+        &mut self,
         logits: &[f32],
         allowed: Option<&[u32]>,
         work: &mut Vec<f32>,
     ) -> Result<bool, SamplingError> {
-        let penalty = self.params.repetition_penalty;
-        let window = (self.params.repetition_window as usize).min(self.history.len());
-        let penalised = window > 0 && (penalty - 1.0).abs() > 0.0;
+        let length = (self.params.repetition_window as usize).min(self.history.len());
+        let penalised = length > 0 && has_penalties(&self.params);
         if allowed.is_none() && !penalised {
             return Ok(false);
         }
@@ -185,11 +187,14 @@ impl Sampler {
             work.extend_from_slice(logits);
         }
         if penalised {
-            for &token in self.history.iter().skip(self.history.len() - window) {
-                let token = token as usize;
-                // From the original logit, so that a token seen twice is penalised once.
-                if work[token] > f32::NEG_INFINITY {
-                    work[token] = penalise(logits[token], penalty);
+            let oldest = self.history.len() - length;
+            self.window.clear();
+            self.window.extend(self.history.range(oldest..));
+            self.window.sort_unstable();
+            for run in self.window.chunk_by(|a, b| a == b) {
+                let logit = &mut work[run[0] as usize];
+                if *logit > f32::NEG_INFINITY {
+                    *logit = penalise(*logit, run.len(), &self.params);
                 }
             }
         }
@@ -296,13 +301,21 @@ fn inverse(temperature: f32) -> f32 {
     temperature.recip().min(f32::MAX)
 }
 
-fn penalise(logit: f32, penalty: f32) -> f32 {
-    let changed = if logit > 0.0 {
-        logit / penalty
+fn has_penalties(params: &SamplingParams) -> bool {
+    (params.repetition_penalty - 1.0).abs() > 0.0
+        || params.presence_penalty != 0.0
+        || params.frequency_penalty != 0.0
+}
+
+/// The logit of a token that occurs `count` times in the window, at least once.
+fn penalise(logit: f32, count: usize, params: &SamplingParams) -> f32 {
+    let scaled = if logit > 0.0 {
+        logit / params.repetition_penalty
     } else {
-        logit * penalty
+        logit * params.repetition_penalty
     };
-    changed.clamp(f32::MIN, f32::MAX)
+    let subtracted = count as f32 * params.frequency_penalty + params.presence_penalty;
+    (scaled - subtracted).clamp(f32::MIN, f32::MAX)
 }
 
 /// Returns the highest logit, -∞ if there is none above, after checking them all.
