@@ -4,7 +4,12 @@
 //! many; it never holds anyone up, and nothing that matters for control
 //! travels here.
 
-use tokio::sync::broadcast;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use tokio::sync::broadcast::{self, Receiver, error::RecvError};
 
 use crate::event::Event;
 use crate::telemetry;
@@ -38,16 +43,22 @@ impl EventBus {
     /// Subscribes to the events from now on.
     pub fn subscribe(&self) -> Events {
         Events {
-            receiver: self.sender.subscribe(),
+            next: Box::pin(receive(self.sender.subscribe())),
         }
     }
 }
 
-/// A subscription to the bus.
-#[derive(Debug)]
+/// A subscription to the bus: a [`Stream`] of [`Delivery`]s, which ends once the runtime is gone.
+///
+/// A subscription that is not read holds nobody up. When it is read again, it says how many
+/// events it has missed, and goes on with those that are still kept.
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    /// Waits for the next event and gives the receiver back with it. It is kept between polls,
+    /// since a receiver that stops waiting is not woken.
+    next: Pin<Box<dyn Future<Output = Received> + Send + Sync>>,
 }
+
+type Received = (Result<Event, RecvError>, Receiver<Event>);
 
 /// What a subscriber receives.
 #[derive(Debug, Clone)]
@@ -60,22 +71,52 @@ pub enum Delivery {
 
 impl Events {
     /// Waits for the next event; `None` once the runtime is gone.
+    ///
+    /// # Cancel safety
+    /// No event is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Delivery> {
-        match self.receiver.recv().await {
-            Ok(event) => Some(Delivery::Event(Box::new(event))),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(lagged(missed)),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
+        std::future::poll_fn(|context| self.poll(context)).await
     }
 
     /// Takes the next event if one has come already.
     pub fn try_next(&mut self) -> Option<Delivery> {
-        match self.receiver.try_recv() {
-            Ok(event) => Some(Delivery::Event(Box::new(event))),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(lagged(missed)),
-            Err(_) => None,
+        let mut context = Context::from_waker(Waker::noop());
+        // Otherwise Tokio would hide events from a task that has taken many at once.
+        let poll = std::future::poll_fn(|context| self.poll(context));
+        let poll = std::pin::pin!(tokio::task::unconstrained(poll));
+        match poll.poll(&mut context) {
+            Poll::Ready(delivery) => delivery,
+            Poll::Pending => None,
         }
     }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let (received, receiver) = std::task::ready!(self.next.as_mut().poll(context));
+        self.next = Box::pin(receive(receiver));
+        Poll::Ready(match received {
+            Ok(event) => Some(Delivery::Event(Box::new(event))),
+            Err(RecvError::Lagged(missed)) => Some(lagged(missed)),
+            Err(RecvError::Closed) => None,
+        })
+    }
+}
+
+impl Stream for Events {
+    type Item = Delivery;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.poll(context)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+async fn receive(mut receiver: Receiver<Event>) -> Received {
+    (receiver.recv().await, receiver)
 }
 
 fn lagged(missed: u64) -> Delivery {
@@ -108,6 +149,32 @@ mod tests {
         assert!(events.try_next().is_none());
         drop(bus);
         assert!(events.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_wait_loses_no_event_and_a_stream_is_woken() {
+        let bus = EventBus::new(1000);
+        let mut events = bus.subscribe();
+        for _ in 0..3 {
+            let wait = std::time::Duration::from_millis(1);
+            assert!(tokio::time::timeout(wait, events.next()).await.is_err());
+            assert!(events.try_next().is_none());
+        }
+        let publisher = bus.clone();
+        let woken = tokio::spawn(async move {
+            let mut stream = std::pin::pin!(&mut events);
+            let first = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await;
+            (first, events)
+        });
+        tokio::task::yield_now().await;
+        publisher.publish(restarted());
+        let (first, mut events) = woken.await.unwrap();
+        assert!(matches!(first, Some(Delivery::Event(_))));
+        // More than Tokio lets a task take in one go.
+        for _ in 0..700 {
+            bus.publish(restarted());
+        }
+        assert_eq!(std::iter::from_fn(|| events.try_next()).count(), 700);
     }
 
     #[test]

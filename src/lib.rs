@@ -155,3 +155,42 @@ pub use runtime::{
     ShutdownReport, create_backend,
 };
 pub use settings::Settings;
+
+// Handles can be sent to other threads and shared among them, and futures can be spawned.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Elpis>();
+    shared::<Session>();
+    shared::<runtime::ElpisBuilder>();
+    shared::<runtime::Chat>();
+    shared::<GenerationStream>();
+    shared::<Events>();
+    shared::<Event>();
+    shared::<Error>();
+    shared::<EngineError>();
+    shared::<std::sync::Arc<dyn InferenceEngine>>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Is never called: that it compiles is what counts.
+    #[expect(dead_code, reason = "a check of types alone")]
+    fn futures_can_be_spawned(elpis: &Elpis, stream: &mut GenerationStream, events: &mut Events) {
+        fn spawned(_: impl Future + Send) {}
+        spawned(Elpis::start(Settings::default()));
+        spawned(elpis.shutdown());
+        spawned(elpis.flush());
+        spawned(stream.next());
+        spawned(events.next());
+        if let Ok(session) = elpis.session("ada") {
+            spawned(session.feel("success"));
+            spawned(session.state());
+            spawned(session.forget());
+            spawned(session.chat("x").stream());
+            spawned(session.chat("x").complete());
+            spawned(session.conversation());
+        }
+    }
+}

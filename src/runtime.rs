@@ -178,6 +178,10 @@ impl ElpisBuilder {
     /// # Errors
     /// Settings out of range, hardware that is not there, a model or steering
     /// vectors that cannot be loaded.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what was begun, such as loading the model, goes on in the background until
+    /// it notices that nobody waits for it.
     pub async fn start(self) -> Result<Elpis, Error> {
         let settings = self.settings;
         settings.validate()?;
@@ -263,6 +267,9 @@ impl Elpis {
     ///
     /// # Errors
     /// As [`ElpisBuilder::start`].
+    ///
+    /// # Cancel safety
+    /// As [`ElpisBuilder::start`].
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         Self::builder(settings).start().await
     }
@@ -310,6 +317,9 @@ impl Elpis {
     /// # Errors
     /// [`Error::Hardware`] if what the settings ask for is there no longer, or
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// The drivers are asked even if the future is dropped.
     pub async fn refresh_hardware(&self) -> Result<Arc<HardwareReport>, Error> {
         self.inner.hardware.refresh().await
     }
@@ -330,6 +340,9 @@ impl Elpis {
     /// # Errors
     /// [`Error::Steering`] if the set is refused; the previous library then
     /// stays in force.
+    ///
+    /// # Cancel safety
+    /// The vectors are read even if the future is dropped.
     pub async fn reload_vectors(&self) -> Result<Arc<SteeringLibrary>, Error> {
         self.inner.steering.reload().await
     }
@@ -338,6 +351,9 @@ impl Elpis {
     ///
     /// # Errors
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn sessions(&self) -> Result<Vec<SessionId>, Error> {
         self.inner.emotion.list().await
     }
@@ -347,6 +363,9 @@ impl Elpis {
     ///
     /// # Errors
     /// [`Error::Store`] if the store fails; it is tried again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what is being written is written.
     pub async fn flush(&self) -> Result<(), Error> {
         Ok(self.inner.wiring.sessions.flush().await?)
     }
@@ -356,11 +375,18 @@ impl Elpis {
     /// the store has not got yet, which together gets the same time once more,
     /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
     /// wait for the same end.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a shutdown that is dropped halfway has refused new generations, but may
+    /// leave the rest running. Another call goes on with it.
     pub async fn shutdown(&self) {
         let _ = self.shutdown_and_report().await;
     }
 
     /// As [`shutdown`](Self::shutdown), and tells whether the store has everything.
+    ///
+    /// # Cancel safety
+    /// As [`shutdown`](Self::shutdown).
     pub async fn shutdown_and_report(&self) -> ShutdownReport {
         let wiring = &self.inner.wiring;
         let limit = wiring.settings.runtime.shutdown_timeout();
@@ -422,6 +448,9 @@ impl Elpis {
 
     /// The loaded model's tokenizer, once a model is loaded; `None` if the
     /// runtime has stopped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn tokenizer(&self) -> Option<Arc<dyn Tokenizer>> {
         let model = self.loaded().await.ok()?;
         Some(Arc::clone(&model.tokenizer))
@@ -436,6 +465,9 @@ impl Elpis {
 ///
 /// # Errors
 /// As [`ElpisBuilder::start`].
+///
+/// # Cancel safety
+/// Not cancel safe: a model that is being loaded is loaded to the end before it is dropped.
 pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
     load_backend(settings, Arc::new(NoProgress)).await
 }

@@ -219,6 +219,10 @@ impl Chat {
     ///
     /// # Errors
     /// As [`stream`](Self::stream), or the error that ended the generation.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the generation within one token. The session may have felt the
+    /// message by then, never the reply.
     pub async fn complete(self) -> Result<Completion, Error> {
         Ok(self.stream().await?.completion().await?)
     }
@@ -228,6 +232,10 @@ impl Chat {
     /// # Errors
     /// [`Error::Engine`] if the request is not valid, its template fails, its
     /// prompt is too long or the runtime is overloaded; [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, nothing is generated. The session may have felt the message by
+    /// then.
     pub async fn stream(self) -> Result<GenerationStream, Error> {
         let elpis = self.session.elpis().clone();
         let wiring = &elpis.inner.wiring;

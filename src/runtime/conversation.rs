@@ -19,11 +19,12 @@ pub struct ContextUse {
 impl Session {
     /// Counts the tokens that messages take as a prompt, tools not counted.
     ///
-    /// Cancel safe: nothing is changed.
-    ///
     /// # Errors
     /// [`Error::Engine`] if the messages are not valid or the template refuses them,
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn context_use(&self, messages: impl IntoMessages) -> Result<ContextUse, Error> {
         self.measured(messages.into_messages(), None).await
     }
@@ -31,10 +32,11 @@ impl Session {
     /// Drops the oldest turns of a conversation until it leaves `reserve` tokens of the context
     /// for the reply. The system messages and the last turn stay, even where they are too long.
     ///
-    /// Cancel safe: the conversation is changed at the end, or not at all.
-    ///
     /// # Errors
     /// As [`context_use`](Self::context_use); the conversation is unchanged then.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the conversation is changed at the end, or not at all.
     pub async fn trim(
         &self,
         conversation: &mut Conversation,
@@ -48,10 +50,11 @@ impl Session {
 
     /// Reads the conversation that was kept last for this session; an empty one if there is none.
     ///
-    /// Cancel safe.
-    ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read or what it has is damaged.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn conversation(&self) -> Result<Conversation, Error> {
         let sessions = &self.elpis().inner.wiring.sessions;
         let kept = sessions.conversation(self.id().clone()).await?;
@@ -62,11 +65,12 @@ impl Session {
     /// removes it. Returns whether there is a store. When it returns `true`, the conversation is as
     /// durable as events are. [`forget`](Self::forget) removes it too.
     ///
-    /// Cancelled, it may or may not have been written.
-    ///
     /// # Errors
     /// [`Error::Store`]; the conversation before is still there then, unless the store did not
     /// answer in time.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the conversation may or may not be written.
     pub async fn keep_conversation(&self, conversation: &Conversation) -> Result<bool, Error> {
         let kept = (!conversation.messages().is_empty()).then(|| conversation.clone());
         let sessions = &self.elpis().inner.wiring.sessions;

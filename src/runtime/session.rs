@@ -99,6 +99,9 @@ impl Session {
     /// # Errors
     /// [`Error::Emotion`] for an unknown name or a value out of range (nothing is changed),
     /// [`Error::TooManySessions`] or [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the event may or may not be applied, never twice.
     pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
         let declared = &self.elpis.settings().emotion;
         let event = declared.declared(event.into_event()?)?;
@@ -121,6 +124,9 @@ impl Session {
     /// # Errors
     /// [`Error::Emotion`] for a name that is empty, longer than 64 characters
     /// or holds control characters; else as [`feel`](Self::feel).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the call may or may not be noted.
     pub async fn record_tool_call(
         &self,
         tool: impl Into<String>,
@@ -137,6 +143,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::TooManySessions`] or [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn state(&self) -> Result<EmotionSnapshot, Error> {
         self.elpis.inner.emotion.snapshot(&self.id).await
     }
@@ -145,6 +154,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the state may or may not be set back.
     pub async fn reset(&self) -> Result<(), Error> {
         self.elpis.inner.emotion.reset(&self.id).await
     }
@@ -153,6 +165,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Emotion`] for a value out of range, or [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the strength may or may not be changed.
     pub async fn set_strength(&self, strength: f64) -> Result<(), Error> {
         self.elpis
             .inner
@@ -166,6 +181,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Emotion`] for a value out of range, or [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the limits may or may not be in force.
     pub async fn set_limits(&self, limits: SafetyLimits) -> Result<(), Error> {
         self.elpis.inner.emotion.set_limits(&self.id, limits).await
     }
@@ -176,6 +194,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Engine`] if the cache cannot be read, [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
     pub async fn save_kv(&self) -> Result<Option<Vec<u8>>, Error> {
         let (reply, answer) = oneshot::channel();
         let ticket = self.order(CacheCommand::Save(self.id.clone(), reply))?;
@@ -190,6 +211,9 @@ impl Session {
     /// # Errors
     /// [`Error::Engine`] if they are damaged, belong to another model or do
     /// not fit; nothing is changed then. [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the bytes may or may not be taken into the cache.
     pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
         let (reply, answer) = oneshot::channel();
         let ticket = self.order(CacheCommand::Restore(self.id.clone(), bytes, reply))?;
@@ -251,6 +275,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Store`] if the conversation cannot be removed, [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a part may be forgotten and the rest not. Another call forgets the rest.
     pub async fn forget(&self) -> Result<bool, Error> {
         self.order(CacheCommand::Forget(self.id.clone()))?;
         let known = self.elpis.inner.emotion.forget(&self.id).await?;

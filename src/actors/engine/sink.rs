@@ -218,6 +218,9 @@ impl GenerationStream {
     }
 
     /// Waits for the next item; `None` after the last.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no item is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Result<GenerationEvent, EngineError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -226,6 +229,9 @@ impl GenerationStream {
     ///
     /// # Errors
     /// The error that ended the generation.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the generation within one token.
     pub async fn completion(mut self) -> Result<Completion, EngineError> {
         let mut text = String::new();
         let mut thinking = String::new();
