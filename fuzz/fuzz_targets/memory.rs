@@ -1,7 +1,9 @@
 //! Holds a parser to its bound on memory.
 
-#[path = "../../tests/support/allocator.rs"]
-mod allocator;
+use elpis_testkit::allocator;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// Does the work on an input of so many bytes; at its peak it may hold twice
 /// as much and 16 MB, whatever sizes the input declares.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use elpis::inference::{
     ChatMessage, ChatTemplate, ControlTexts, FunctionCall, RenderOptions, SpecialTokens, ToolSet,
 };
+use elpis_testkit::allocator;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-#[path = "../../tests/support/allocator.rs"]
-mod allocator;
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// What one template may take, whatever it says.
 const MAX_BYTES: usize = 256 << 20;

@@ -18,7 +18,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("elpis-llama-cpp", &["backend", "files", "steering"]),
     ("elpis-transformers", &["backend", "files", "steering"]),
     ("elpis-worker", &["backend", "steering"]),
-    ("elpis-testkit", &["backend"]),
+    ("elpis-testkit", &["backend", "emotion", "store"]),
     ("elpis-train", &["backend", "inference", "steering"]),
     (
         "elpis",
@@ -55,7 +55,12 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that may hold `unsafe` code.
-const UNSAFE: &[&str] = &["elpis-llama-cpp", "elpis-transformers", "elpis-worker"];
+const UNSAFE: &[&str] = &[
+    "elpis-llama-cpp",
+    "elpis-testkit",
+    "elpis-transformers",
+    "elpis-worker",
+];
 
 /// The whole name of a part; the root has none.
 fn named(part: &str) -> String {

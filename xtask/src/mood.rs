@@ -22,6 +22,6 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     setup::prepare(workspace)?;
     let mut command = workspace.cargo("test");
-    command.args(["--package=elpis", "--test=mood", "--", "--nocapture"]);
+    command.args(["--package=elpis", "--test=models", "--", "--nocapture"]);
     process::run(command.arg("mood_follows_steering"))
 }

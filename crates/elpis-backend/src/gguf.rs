@@ -4,7 +4,7 @@
 //! does not check it divides by, or reads beyond. So everything that it is known to end the program
 //! over is looked at here first, and refused with the file, the key or tensor, its value and what
 //! it may be. The rules follow the sources of the release that this build carries; a script of
-//! mutations (`tests/gguf_models.rs`) looks for those that are missing.
+//! mutations (`tests/models/gguf_models.rs`) looks for those that are missing.
 
 mod fault;
 mod kind;

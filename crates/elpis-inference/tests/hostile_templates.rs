@@ -3,16 +3,17 @@
 //! Each ends within 2 s of its thread's time, takes less than 256 MB, and neither panics nor
 //! overflows the stack of a usual thread; what it gives is a text or a typed error.
 
-#[path = "../../../tests/support/allocator.rs"]
-mod allocator;
-
 use std::sync::Mutex;
 use std::time::Duration;
 
 use elpis_inference::{
     ChatMessage, ChatTemplate, CivilDateTime, RenderOptions, SpecialTokens, TemplateError,
 };
+use elpis_testkit::allocator;
 use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 const MAX_SECONDS: f64 = 2.0;
 const MAX_BYTES: usize = 256 << 20;

@@ -1,8 +1,14 @@
 //! What the tests of the crates of elpis share.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod allocator;
+pub mod fragile;
+pub mod http;
+pub mod hub_server;
 pub mod schemas;
+pub mod scripted;
+pub mod shelf;
 
 use elpis_backend::{Device, Loader};
 

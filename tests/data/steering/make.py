@@ -1,4 +1,4 @@
-"""Writes the fixtures of tests/steering_formats.rs with the libraries that others use.
+"""Writes the fixtures of crates/elpis-steering/tests/steering/formats.rs with the libraries that others use.
 
 Run in this folder with torch, safetensors, gguf and numpy installed. Row r of a fixture holds
 value(r, i) = ((r * 7 + i * 3) % 11 - 5) / 4, which every element type holds exactly.

@@ -1,0 +1,5 @@
+//! Chat templates, sampling and text from tokens.
+
+mod chat_template;
+mod sampling;
+mod text_stream;
