@@ -138,14 +138,20 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
         "{restarting:?}"
     );
     // Its place is free again, while the old thread still hangs.
-    let one = session.chat("three").max_tokens(5).stream().await.unwrap();
-    let two = session.chat("four").max_tokens(5).stream().await.unwrap();
+    // Long enough that neither ends before the third is asked for.
+    let one = session
+        .chat("three")
+        .max_tokens(300)
+        .stream()
+        .await
+        .unwrap();
+    let two = session.chat("four").max_tokens(300).stream().await.unwrap();
     assert!(
         session.chat("five").max_tokens(5).stream().await.is_err(),
         "two may run or wait"
     );
-    assert_eq!(one.completion().await.unwrap().text.len(), 5);
-    assert_eq!(two.completion().await.unwrap().text.len(), 5);
+    assert_eq!(one.completion().await.unwrap().text.len(), 300);
+    assert_eq!(two.completion().await.unwrap().text.len(), 300);
     assert_eq!(session.state().await.unwrap().events_applied, 1);
     // The old thread wakes up, finds that nobody waits for it, and goes.
     drop(release);
