@@ -48,7 +48,7 @@ impl Folder {
     }
 
     fn tiny() -> Self {
-        Self::copy("models/elpis-tiny")
+        Self::copy("crates/elpis-backend/models/elpis-tiny")
     }
 
     /// A random model in four files.

@@ -247,7 +247,7 @@ async fn a_token_takes_no_memory_on_the_engine_thread() {
         .context_length(512_u32)
         .emotion_vectors_dir(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/models/elpis-tiny/vectors"
+            "/crates/elpis-backend/models/elpis-tiny/vectors"
         ))
         .repetition_penalty(1.1)
         .presence_penalty(0.1)

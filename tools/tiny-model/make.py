@@ -26,6 +26,7 @@ from train import train
 from vectors import load_vectors, make_vectors
 
 HERE = Path(__file__).resolve().parent
+OUT = HERE.parents[1] / "crates" / "elpis-backend" / "models" / "elpis-tiny"
 STAGES = ("tokenizer", "train", "export", "vectors", "evaluate", "card")
 
 
@@ -33,7 +34,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", choices=(*STAGES, "prompts"), action="append", help="run this stage only (may be repeated)")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="where intermediate files go")
-    parser.add_argument("--out", type=Path, default=HERE.parent.parent / "models" / "elpis-tiny")
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--tokens", type=float, default=4.5e6, help="training tokens")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)

@@ -13,7 +13,7 @@ impl BundledModel {
     /// The GGUF file, if the feature `bundled-model` is on.
     pub const fn gguf() -> Option<&'static [u8]> {
         #[cfg(feature = "bundled-model")]
-        return Some(include_bytes!("../../../models/elpis-tiny/elpis-tiny.gguf"));
+        return Some(include_bytes!("../models/elpis-tiny/elpis-tiny.gguf"));
         #[cfg(not(feature = "bundled-model"))]
         return None;
     }
@@ -25,23 +25,23 @@ impl BundledModel {
         return &[
             (
                 "config.json",
-                include_bytes!("../../../models/elpis-tiny/config.json"),
+                include_bytes!("../models/elpis-tiny/config.json"),
             ),
             (
                 "generation_config.json",
-                include_bytes!("../../../models/elpis-tiny/generation_config.json"),
+                include_bytes!("../models/elpis-tiny/generation_config.json"),
             ),
             (
                 "model.safetensors",
-                include_bytes!("../../../models/elpis-tiny/model.safetensors"),
+                include_bytes!("../models/elpis-tiny/model.safetensors"),
             ),
             (
                 "tokenizer.json",
-                include_bytes!("../../../models/elpis-tiny/tokenizer.json"),
+                include_bytes!("../models/elpis-tiny/tokenizer.json"),
             ),
             (
                 "tokenizer_config.json",
-                include_bytes!("../../../models/elpis-tiny/tokenizer_config.json"),
+                include_bytes!("../models/elpis-tiny/tokenizer_config.json"),
             ),
         ];
         #[cfg(not(feature = "bundled-checkpoint"))]
@@ -66,23 +66,23 @@ impl BundledModel {
         return &[
             (
                 "vectors.toml",
-                include_bytes!("../../../models/elpis-tiny/vectors/vectors.toml"),
+                include_bytes!("../models/elpis-tiny/vectors/vectors.toml"),
             ),
             (
                 "excited.safetensors",
-                include_bytes!("../../../models/elpis-tiny/vectors/excited.safetensors"),
+                include_bytes!("../models/elpis-tiny/vectors/excited.safetensors"),
             ),
             (
                 "calm.safetensors",
-                include_bytes!("../../../models/elpis-tiny/vectors/calm.safetensors"),
+                include_bytes!("../models/elpis-tiny/vectors/calm.safetensors"),
             ),
             (
                 "frustrated.safetensors",
-                include_bytes!("../../../models/elpis-tiny/vectors/frustrated.safetensors"),
+                include_bytes!("../models/elpis-tiny/vectors/frustrated.safetensors"),
             ),
             (
                 "depleted.safetensors",
-                include_bytes!("../../../models/elpis-tiny/vectors/depleted.safetensors"),
+                include_bytes!("../models/elpis-tiny/vectors/depleted.safetensors"),
             ),
         ];
         #[cfg(not(feature = "bundled-model"))]

@@ -213,7 +213,7 @@ fn vectors_are_converted_and_inspected() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let calm = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../models/elpis-tiny/vectors/calm.safetensors"
+        "/../elpis-backend/models/elpis-tiny/vectors/calm.safetensors"
     );
     let whole = elpis(&["vectors", "inspect", calm]);
     let whole = String::from_utf8(whole.stdout).unwrap();
@@ -346,11 +346,11 @@ fn a_folder_of_vectors_is_inspected_with_one_bad_among_them() {
 fn vectors_are_inspected_for_a_model() {
     let vectors = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../models/elpis-tiny/vectors"
+        "/../elpis-backend/models/elpis-tiny/vectors"
     );
     let model = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../models/elpis-tiny/elpis-tiny.gguf"
+        "/../elpis-backend/models/elpis-tiny/elpis-tiny.gguf"
     );
     let output = elpis(&["vectors", "inspect", vectors, "--model", model]);
     assert!(output.status.success(), "{output:?}");
