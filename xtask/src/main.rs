@@ -2,6 +2,7 @@
 //!
 //! A chore is a row in [`COMMANDS`]; its work lives in a module of its own.
 
+mod api;
 mod bench;
 mod book;
 mod demo;
@@ -10,8 +11,10 @@ mod deploy;
 mod disk_space;
 mod fuzz;
 mod mood;
+mod packages;
 mod process;
 mod progress;
+mod release;
 mod setup;
 mod steps;
 mod tool;
@@ -65,6 +68,18 @@ const COMMANDS: &[Command] = &[
         run: fuzz::command,
     },
     Command {
+        name: "api",
+        about: "write the public API of every crate to api/",
+        details: api::HELP,
+        run: api::command,
+    },
+    Command {
+        name: "release",
+        about: "check that a version can be published",
+        details: release::HELP,
+        run: release::command,
+    },
+    Command {
         name: "test",
         about: "set up, then run every check",
         details: steps::HELP,
@@ -73,6 +88,9 @@ const COMMANDS: &[Command] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     match dispatch(std::env::args_os().skip(1).collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -13,7 +13,7 @@ use lexopt::prelude::*;
 
 use crate::process::Limited;
 use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, book, demo, deny, deploy, disk_space, fuzz, process, setup};
+use crate::{bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -82,6 +82,12 @@ const STEPS: &[Step] = &[
         about: "unit tests without features",
         run: test_lean,
         hint: "",
+    },
+    Step {
+        name: "packages",
+        about: "what would be published can be packed and holds what it should",
+        run: |workspace| packages::pack(workspace, &packages::published(workspace)?),
+        hint: "`cargo package --list --package NAME` names the files",
     },
     Step {
         name: "deny",
