@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bare::BareOptions;
-use crate::contender::{self, Kind};
+use crate::kind::{self, Kind};
 use crate::measure::Run;
 use crate::script::Script;
 
@@ -18,7 +18,7 @@ pub struct Apart(Script);
 impl Apart {
     /// Loads a model with the parameters that elpis loads it with.
     pub fn load(run: &Run, options: BareOptions) -> Result<Self> {
-        let mut script = contender::start(Kind::Bare, run)?;
+        let mut script = kind::start(Kind::Bare, run)?;
         let loaded = script.ask(&json!({
             "do": "load",
             "clients": options.sequences,

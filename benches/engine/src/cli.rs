@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use elpis::settings::HardwareBackend;
 use lexopt::prelude::*;
 
-use crate::contender::Kind;
 use crate::figures::{FIGURES, Figure, MODELS, Needs, PEERS};
+use crate::kind::Kind;
 use crate::model::{ModelSpec, TINY, TORCH_SMALL, TORCH_TINY};
 
 const HELP: &str = "\

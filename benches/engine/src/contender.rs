@@ -7,7 +7,6 @@
 //! seconds from the common start to each token of each client.
 
 use std::io::{Write, stdin, stdout};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -16,53 +15,13 @@ use serde_json::{Value, json};
 
 use crate::bare::{self, Bare, BareOptions};
 use crate::engine::Engine;
+use crate::kind::{CONTEXT, Kind};
 use crate::measure::Run;
-use crate::script::Script;
 use crate::vectors;
-
-/// Cells of the key–value cache for each client.
-pub const CONTEXT: u32 = 1024;
-
-/// Who serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A runtime whose sessions are not steered.
-    Elpis,
-    /// A runtime whose sessions have a vector of their own each.
-    Steered,
-    /// A loop around llama.cpp, one batch of all clients.
-    Bare,
-}
-
-impl Kind {
-    /// The kind with a name.
-    pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::Elpis, Self::Steered, Self::Bare];
-        all.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// Its name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Elpis => "elpis",
-            Self::Steered => "elpis-steered",
-            Self::Bare => "bare",
-        }
-    }
-}
 
 enum Contender {
     Elpis { engine: Box<Engine>, steered: bool },
     Bare(Box<Bare>),
-}
-
-/// Starts one.
-pub fn start(kind: Kind, run: &Run) -> Result<Script> {
-    let cache = run.path.parent().context("the model has no folder")?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--contender", kind.name(), run.spec.name, "--cache"]);
-    command.arg(cache);
-    Script::start(kind.name(), &mut command)
 }
 
 /// Answers the lines of standard input until its end.
@@ -180,16 +139,3 @@ impl Contender {
 
 /// Rows of a batch of bare llama.cpp: elpis' default.
 const BATCH: u32 = 512;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_are_found_by_their_names() {
-        for kind in [Kind::Elpis, Kind::Steered, Kind::Bare] {
-            assert_eq!(Kind::named(kind.name()), Some(kind));
-        }
-        assert_eq!(Kind::named("vllm"), None);
-    }
-}

@@ -1,5 +1,6 @@
 //! What is measured, and what it must come to.
 
+mod bound;
 mod clients;
 mod decode;
 mod feelings;
@@ -15,8 +16,6 @@ mod roofline;
 mod serving;
 mod steering;
 
-use std::fmt;
-
 use anyhow::Result;
 use elpis::settings::HardwareBackend;
 
@@ -26,6 +25,7 @@ use crate::model::{
     TORCH_TINY,
 };
 use crate::script;
+pub use bound::Bound;
 
 /// Both models of llama.cpp.
 const SMALL_AND_LARGE: &[&ModelSpec] = &[&SMALL, &LARGE];
@@ -110,39 +110,6 @@ pub enum Needs {
     Peer,
     /// Whatever of them is there.
     Anyone,
-}
-
-/// What a value must be.
-#[derive(Debug, Clone, Copy)]
-pub enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-    /// The geometric mean over the models is at least this; a model alone is only told.
-    MeanAtLeast(f64),
-    /// It is only told.
-    None,
-}
-
-impl Bound {
-    /// Tells whether a value is within it.
-    pub fn holds(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(bound) => value >= bound,
-            Self::AtMost(bound) => value <= bound,
-            Self::MeanAtLeast(_) | Self::None => true,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtLeast(bound) => write!(f, ">= {bound}"),
-            Self::AtMost(bound) => write!(f, "<= {bound}"),
-            Self::MeanAtLeast(bound) => write!(f, "mean >= {bound}"),
-            Self::None => f.write_str("-"),
-        }
-    }
 }
 
 /// Every figure, in the order in which they run.
@@ -406,12 +373,5 @@ mod tests {
                 assert_eq!(spec.format == Format::Folder, folder, "{}", figure.name);
             }
         }
-    }
-
-    #[test]
-    fn bounds_hold_up_to_their_value() {
-        assert!(Bound::AtLeast(0.98).holds(0.98) && !Bound::AtLeast(0.98).holds(0.97));
-        assert!(Bound::AtMost(1.0).holds(1.0) && !Bound::AtMost(1.0).holds(f64::NAN));
-        assert_eq!(Bound::AtMost(300.0).to_string(), "<= 300");
     }
 }

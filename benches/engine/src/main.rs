@@ -13,6 +13,7 @@ mod cli;
 mod contender;
 mod engine;
 mod figures;
+mod kind;
 mod measure;
 mod model;
 mod peer;

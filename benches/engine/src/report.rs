@@ -7,7 +7,7 @@ use crate::bare;
 use crate::figures::Figure;
 use crate::measure::{Outcome, Run};
 use crate::model::Format;
-use crate::stats::{greatest, least};
+use crate::stats::{greatest, least, rounded};
 
 /// The revision that is measured, where the caller knows it.
 const REVISION: &str = "ELPIS_BENCH_REVISION";
@@ -63,11 +63,6 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
         line.extend(more);
     }
     line
-}
-
-/// Five digits: more is noise.
-pub fn rounded(value: f64) -> f64 {
-    format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 /// The processor's name, where the system tells it.

@@ -9,7 +9,7 @@ mod row;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::contender::{CONTEXT, Kind};
+use crate::kind::{CONTEXT, Kind};
 use crate::measure::{Outcome, Run};
 use crate::stats::geometric_mean;
 use contestant::{Contestant, Turn};

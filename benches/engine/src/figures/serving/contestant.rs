@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::bare::{TEMPERATURE, TOP_K, TOP_P};
-use crate::contender::{self, CONTEXT, Kind};
 use crate::engine::prompts;
 use crate::figures::clients;
+use crate::kind::{self, CONTEXT, Kind};
 use crate::measure::Run;
 use crate::model;
 use crate::peer;
@@ -110,7 +110,7 @@ pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
 }
 
 fn own(name: &'static str, kind: Kind, run: &Run, clients: usize) -> Result<Contestant> {
-    let script = contender::start(kind, run)?;
+    let script = kind::start(kind, run)?;
     let load = json!({"do": "load", "clients": clients});
     let mut contestant = load_into(script, name, "generate", Value::Null, &load, run)?;
     contestant.python = false;

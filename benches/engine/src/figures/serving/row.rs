@@ -4,8 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::contestant::{Contestant, Served};
-use crate::report::rounded;
-use crate::stats::{median, percentile};
+use crate::stats::{median, percentile, rounded};
 
 #[derive(Default)]
 pub struct Row {
