@@ -75,6 +75,24 @@ pub enum ModelSource {
     },
 }
 
+impl ModelSource {
+    /// The error of a backend that does not load this kind of source; `expected` names what it
+    /// loads.
+    pub fn unsupported(&self, expected: &'static str) -> BackendError {
+        let (path, found) = match self {
+            Self::Bundled => (self.to_string().into(), "the bundled model"),
+            Self::File(path) => (path.clone(), "a single file"),
+            Self::Folder(path) => (path.clone(), "a folder"),
+            Self::Hub { repo, .. } => (repo.into(), "a hub name that was not resolved"),
+        };
+        BackendError::NotAModel {
+            path,
+            expected,
+            found: found.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

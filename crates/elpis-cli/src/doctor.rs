@@ -1,9 +1,9 @@
 //! `elpis doctor`
 
 mod checks;
+mod host;
 mod notice;
 mod report;
-mod surroundings;
 mod template;
 mod warning;
 
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use self::checks::{ModelSeen, Seen};
+use self::host::Host;
 pub(super) use self::notice::Notices;
 use self::report::Report;
-use self::surroundings::Surroundings;
 use self::template::TemplateSeen;
 use super::{Failure, load_settings, progress, terminal};
 use elpis::actors::hardware::HardwareReport;
@@ -50,7 +50,7 @@ struct Warned {
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     let loaded = load_settings(config)?;
-    let around = Surroundings::look(&loaded.settings);
+    let host = Host::look(&loaded.settings);
     let hardware = HardwareReport::take(&loaded.settings.model)?;
     let model = if options.no_model {
         None
@@ -67,7 +67,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         loaded: &loaded,
         hardware: &hardware,
         model: seen.as_ref(),
-        around: &around,
+        host: &host,
     }
     .warnings();
     let report = Report {

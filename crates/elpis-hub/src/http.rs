@@ -188,7 +188,7 @@ impl Http {
 
     /// Reads a page of a listing, and the address of the next one.
     fn page(&self, address: &Address) -> Result<(Vec<u8>, Option<String>), Failed> {
-        let mut answer = self.send(address, Ask::All, None)?;
+        let mut answer = self.send(address, Range::All, None)?;
         let link = text(answer.headers(), LINK.as_str()).and_then(protocol::next_page);
         let link = link.map(str::to_owned);
         let limit = protocol::MAX_PAGE_BYTES;
@@ -209,7 +209,7 @@ impl Http {
     pub(super) fn metadata(&self, file: &str, revision: &str) -> Result<Metadata, HubError> {
         let address = self.file_address(file, revision)?;
         self.repeated(|| {
-            let answer = self.send(&address, Ask::Head, Some(file))?;
+            let answer = self.send(&address, Range::Head, Some(file))?;
             let headers = answer.headers();
             let commit = text(headers, "x-repo-commit").and_then(Commit::parse);
             let Some(commit) = commit else {
@@ -234,7 +234,7 @@ impl Http {
         from: u64,
     ) -> Result<(Response<Body>, u64), Failed> {
         let address = self.file_address(file, revision)?;
-        let answer = self.send(&address, Ask::From(from), Some(file))?;
+        let answer = self.send(&address, Range::From(from), Some(file))?;
         let headers = answer.headers();
         if let Some(encoding) = text(headers, CONTENT_ENCODING.as_str())
             && !encoding.eq_ignore_ascii_case("identity")
@@ -260,12 +260,12 @@ impl Http {
     fn send(
         &self,
         address: &Address,
-        ask: Ask,
+        range: Range,
         file: Option<&str>,
     ) -> Result<Response<Body>, Failed> {
         let mut address = address.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.send_once(&address, ask)?;
+            let answer = self.send_once(&address, range)?;
             let status = answer.status().as_u16();
             if matches!(status, 200 | 206) {
                 return Ok(answer);
@@ -280,7 +280,7 @@ impl Http {
             // The Hub itself knows the file; where its content lies does not matter here.
             let leaves =
                 !next.is_same_origin(&self.hub) || answer.headers().contains_key("x-repo-commit");
-            if ask == Ask::Head && leaves {
+            if range == Range::Head && leaves {
                 return Ok(answer);
             }
             address = next;
@@ -290,15 +290,15 @@ impl Http {
             .into())
     }
 
-    fn send_once(&self, address: &Address, ask: Ask) -> Result<Response<Body>, Failed> {
+    fn send_once(&self, address: &Address, range: Range) -> Result<Response<Body>, Failed> {
         let uri = address.uri().clone();
-        let mut request = match ask {
-            Ask::Head => self.agent.head(uri),
-            Ask::All | Ask::From(_) => self.agent.get(uri),
+        let mut request = match range {
+            Range::Head => self.agent.head(uri),
+            Range::All | Range::From(_) => self.agent.get(uri),
         };
         // Sizes and ranges are those of the file itself.
         request = request.header(ACCEPT_ENCODING, "identity");
-        if let Ask::From(from @ 1..) = ask {
+        if let Range::From(from @ 1..) = range {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
         if let Some(token) = &self.token
@@ -306,13 +306,13 @@ impl Http {
         {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
-        let request = match ask {
+        let request = match range {
             // A listing is short.
-            Ask::All => request
+            Range::All => request
                 .config()
                 .timeout_recv_body(Some(self.patience.silence))
                 .build(),
-            Ask::Head | Ask::From(_) => request,
+            Range::Head | Range::From(_) => request,
         };
         request
             .call()
@@ -417,9 +417,9 @@ impl Http {
     }
 }
 
-/// What a request asks for.
+/// The part of a resource that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
+enum Range {
     /// The headers alone.
     Head,
     /// All of a short text.

@@ -66,19 +66,8 @@ impl LlamaCpp {
                 Model::from_bytes(elpis_backend::BundledModel::NAME, bytes, options)?
             }
             ModelSource::File(path) => Model::from_file(path, options)?,
-            ModelSource::Folder(path) => {
-                return Err(BackendError::NotAModel {
-                    path: path.clone(),
-                    expected: "GGUF",
-                    found: "a folder".to_owned(),
-                });
-            }
-            ModelSource::Hub { repo, .. } => {
-                return Err(BackendError::NotAModel {
-                    path: repo.into(),
-                    expected: "GGUF",
-                    found: "a hub name that was not resolved to a file".to_owned(),
-                });
+            source @ (ModelSource::Folder(_) | ModelSource::Hub { .. }) => {
+                return Err(source.unsupported("GGUF"));
             }
         };
         Self::with_model(&Arc::new(model), options)

@@ -9,7 +9,7 @@ use bench::{Bench, Figures, RANDOM_DRAWS};
 use super::capture::render;
 use super::error::TrainingError;
 use super::pairs::ContrastPairs;
-use super::{OnProgress, Teller};
+use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, ModelFacts, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams};
 use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary};
@@ -162,8 +162,8 @@ pub fn calibrate(
     let width = backend.facts().n_sequences.max(1) as usize;
     let groups = plain.len().div_ceil(width);
     let of_emotion = groups_of_emotion(options, plain.len(), width);
-    let teller = Teller::new(on_progress, groups + emotions.len() * of_emotion);
-    let mut bench = Bench::new(backend, options, plain, teller);
+    let progress = ProgressReporter::new(on_progress, groups + emotions.len() * of_emotion);
+    let mut bench = Bench::new(backend, options, plain, progress);
     let unsteered = bench.unsteered()?;
     let mut found = Vec::new();
     for (index, (emotion, cap)) in emotions.into_iter().enumerate() {
@@ -171,7 +171,7 @@ pub fn calibrate(
             let coefficients = [(emotion.as_str(), strength / cap)].into_iter();
             library.blend(coefficients, &options.blend).map(Arc::new)
         };
-        bench.teller.reach(groups + index * of_emotion)?;
+        bench.progress.reach(groups + index * of_emotion)?;
         // The direction is the same at every strength.
         let Some(unit) = plan(options.step) else {
             continue;
@@ -179,7 +179,9 @@ pub fn calibrate(
         let plain = bench.along(&unsteered, &unit)?;
         let mut tried = Vec::new();
         let within = |strength: f64, tried: &mut Vec<Measured>, bench: &mut Bench<'_>| {
-            bench.teller.begin(format!("{emotion} at {strength:.2}"))?;
+            bench
+                .progress
+                .begin(format!("{emotion} at {strength:.2}"))?;
             let Some(plan) = plan(strength) else {
                 return Ok(false);
             };
@@ -194,7 +196,7 @@ pub fn calibrate(
         let (Some(best_plan), Some(&vector)) = (plan(best), vector) else {
             continue;
         };
-        bench.teller.begin(format!("{emotion}: random vectors"))?;
+        bench.progress.begin(format!("{emotion}: random vectors"))?;
         let random = bench.random(best, &best_plan, &plain, context)?;
         let mood_line = lined(&emotion)?
             .map(|prompts| bench.mood_line(&emotion, &prompts, &best_plan, &plain))
@@ -208,7 +210,7 @@ pub fn calibrate(
             tried,
         });
     }
-    bench.teller.reach(usize::MAX)?;
+    bench.progress.reach(usize::MAX)?;
     let Figures {
         perplexity,
         repetition,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Teller;
+use super::ProgressReporter;
 use super::error::TrainingError;
 use elpis_backend::{Backend, Batch, Token};
 use elpis_inference::{Sampler, SamplingParams, greedy};
@@ -87,19 +87,19 @@ pub(super) fn replies(
     plan: Option<&Arc<SteeringPlan>>,
     sampling: &SamplingParams,
     limit: usize,
-    teller: &mut Teller<'_>,
+    progress: &mut ProgressReporter<'_>,
 ) -> Result<Vec<Reply>, TrainingError> {
     let width = backend.facts().n_sequences.max(1) as usize;
     let mut all = Vec::with_capacity(prompts.len());
     for (group, part) in prompts.chunks(width).enumerate() {
         let seed = sampling.seed.wrapping_add((group * width) as u64);
         let sampling = SamplingParams { seed, ..*sampling };
-        let found = side_by_side(backend, part, plan, &sampling, limit, teller);
+        let found = side_by_side(backend, part, plan, &sampling, limit, progress);
         for sequence in 0..part.len() as u32 {
             backend.truncate(sequence, 0)?;
         }
         all.extend(found?);
-        teller.step()?;
+        progress.step()?;
     }
     Ok(all)
 }
@@ -110,7 +110,7 @@ fn side_by_side(
     plan: Option<&Arc<SteeringPlan>>,
     sampling: &SamplingParams,
     limit: usize,
-    teller: &mut Teller<'_>,
+    progress: &mut ProgressReporter<'_>,
 ) -> Result<Vec<Reply>, TrainingError> {
     let tokenizer = backend.tokenizer();
     let n_vocab = backend.facts().n_vocab;
@@ -128,7 +128,7 @@ fn side_by_side(
             tokens: Vec::new(),
             end: None,
         });
-        teller.look()?;
+        progress.look()?;
     }
     loop {
         batch.clear();
@@ -155,7 +155,7 @@ fn side_by_side(
         for (row, (_, sampler, token)) in running.iter_mut().enumerate() {
             *token = sampler.sample(backend.logits(row)?)?;
         }
-        teller.look()?;
+        progress.look()?;
     }
 }
 
@@ -165,12 +165,12 @@ fn side_by_side(
 pub(super) fn loss(
     backend: &mut dyn Backend,
     replies: &[Reply],
-    teller: &mut Teller<'_>,
+    progress: &mut ProgressReporter<'_>,
 ) -> Result<(f64, usize), TrainingError> {
     let width = backend.facts().n_sequences.max(1) as usize;
     let (mut sum, mut count) = (0.0, 0);
     for part in replies.chunks(width) {
-        let found = loss_side_by_side(backend, part, teller);
+        let found = loss_side_by_side(backend, part, progress);
         for sequence in 0..part.len() as u32 {
             backend.truncate(sequence, 0)?;
         }
@@ -184,7 +184,7 @@ pub(super) fn loss(
 fn loss_side_by_side(
     backend: &mut dyn Backend,
     replies: &[Reply],
-    teller: &mut Teller<'_>,
+    progress: &mut ProgressReporter<'_>,
 ) -> Result<(f64, usize), TrainingError> {
     let mut batch = Batch::default();
     let (mut sum, mut count) = (0.0, 0);
@@ -193,7 +193,7 @@ fn loss_side_by_side(
             prefill(backend, &mut batch, sequence, &reply.prompt, None)?;
             sum += negative_log_likelihood(backend.logits(batch.len() - 1)?, first);
             count += 1;
-            teller.look()?;
+            progress.look()?;
         }
     }
     for step in 1.. {
@@ -214,7 +214,7 @@ fn loss_side_by_side(
             sum += negative_log_likelihood(backend.logits(row)?, target);
             count += 1;
         }
-        teller.look()?;
+        progress.look()?;
     }
     Ok((sum, count))
 }

@@ -44,12 +44,12 @@ pub struct Progress {
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> bool;
 
 /// Counts the steps of some work and tells of them.
-struct Teller<'a> {
+struct ProgressReporter<'a> {
     on_progress: OnProgress<'a>,
     progress: Progress,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> ProgressReporter<'a> {
     fn new(on_progress: OnProgress<'a>, total: usize) -> Self {
         let progress = Progress {
             stage: String::new(),

@@ -7,7 +7,7 @@ use super::capture::{Activation, Mean, Reader};
 use super::error::TrainingError;
 use super::options::{Evidence, LayerScore, Method, TrainOptions};
 use super::pairs::ContrastPairs;
-use super::{OnProgress, Teller};
+use super::{OnProgress, ProgressReporter};
 use elpis_steering::contrast::{self, ContrastError};
 
 /// Every fourth pair of an emotion is held out when layers are judged.
@@ -164,12 +164,13 @@ impl<'a> Rows<'a> {
         let second: Vec<usize> = second.into_iter().chain(again).collect();
 
         let questions = pairs.questions.len();
-        let mut teller = Teller::new(on_progress, (first.len() + second.len()) * questions);
-        teller.begin("checking lengths")?;
+        let mut progress =
+            ProgressReporter::new(on_progress, (first.len() + second.len()) * questions);
+        progress.begin("checking lengths")?;
         check_memory(reader, &layout, by.len() * questions)?;
-        check_lengths(reader, &layout, pairs, &mut teller)?;
+        check_lengths(reader, &layout, pairs, &mut progress)?;
 
-        teller.begin("reading activations")?;
+        progress.begin("reading activations")?;
         let mut rows = Self {
             means: vec![Activation::new(); layout.sentences.len()],
             layout,
@@ -177,7 +178,7 @@ impl<'a> Rows<'a> {
             scores: HashMap::new(),
         };
         for place in first {
-            rows.read_one(reader, place, &pairs.questions, &mut teller, |_| Ok(()))?;
+            rows.read_one(reader, place, &pairs.questions, &mut progress, |_| Ok(()))?;
         }
         let layers = reader.layers().to_vec();
         let directions = layers
@@ -193,7 +194,7 @@ impl<'a> Rows<'a> {
                 }
                 Ok(())
             };
-            rows.read_one(reader, place, &pairs.questions, &mut teller, score)?;
+            rows.read_one(reader, place, &pairs.questions, &mut progress, score)?;
             if is_judged {
                 rows.scores.insert(place, scores);
             }
@@ -206,7 +207,7 @@ impl<'a> Rows<'a> {
         reader: &mut Reader<'_>,
         place: usize,
         questions: &[String],
-        teller: &mut Teller<'_>,
+        progress: &mut ProgressReporter<'_>,
         mut each: impl FnMut(&Activation) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
         let Some(sentence) = self.layout.sentences.get(place) else {
@@ -218,7 +219,7 @@ impl<'a> Rows<'a> {
                 mean.add(&activation);
                 each(&activation)
             })?;
-            teller.step()?;
+            progress.step()?;
         }
         if let Some(kept) = self.means.get_mut(place) {
             *kept = mean.take();
@@ -354,7 +355,7 @@ fn check_lengths(
     reader: &Reader<'_>,
     layout: &Layout<'_>,
     pairs: &ContrastPairs,
-    teller: &mut Teller<'_>,
+    progress: &mut ProgressReporter<'_>,
 ) -> Result<(), TrainingError> {
     let mut longest = (0, 0, "");
     for (number, question) in (1..).zip(&pairs.questions) {
@@ -368,7 +369,7 @@ fn check_lengths(
         let (pair, side) = sentence.first;
         let what = || format!("the {side} sentence of pair {pair} before question {number}");
         reader.check(sentence.text, question, what)?;
-        teller.look()?;
+        progress.look()?;
     }
     Ok(())
 }

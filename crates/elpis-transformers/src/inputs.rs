@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::attention::{self, Prepared};
-use super::rotary::{Rotary, Turns};
+use super::rotary::{Rotary, RotaryTable};
 use super::step::Step;
 
 type Result<T> = std::result::Result<T, tch::TchError>;
@@ -14,7 +14,7 @@ pub(super) struct Inputs {
     /// Rows of the cache that the batch's rows are written to.
     pub cells: Tensor,
     /// For each rotary embedding.
-    pub turns: Vec<Turns>,
+    pub rotary: Vec<RotaryTable>,
     /// For each window that layers have.
     groups: Vec<(Option<usize>, Vec<Prepared>)>,
 }
@@ -32,9 +32,9 @@ impl Inputs {
         Ok(Self {
             device,
             cells: Tensor::f_from_slice(&step.cells)?.f_to_device(device)?,
-            turns: rotaries
+            rotary: rotaries
                 .iter()
-                .map(|rotary| rotary.turns(&positions, kind, device))
+                .map(|rotary| rotary.table(&positions, kind, device))
                 .collect::<Result<_>>()?,
             groups: windows
                 .into_iter()

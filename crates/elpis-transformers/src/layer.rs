@@ -225,9 +225,9 @@ impl Layer {
         if let Some(norm) = &self.key_norm {
             keys = norm.forward(&keys)?;
         }
-        if let Some(turns) = self.kinds.rope.and_then(|rope| inputs.turns.get(rope)) {
-            queries = turns.apply(&queries)?;
-            keys = turns.apply(&keys)?;
+        if let Some(rotary) = self.kinds.rope.and_then(|rope| inputs.rotary.get(rope)) {
+            queries = rotary.apply(&queries)?;
+            keys = rotary.apply(&keys)?;
         }
         let context = cache.context();
         let Some(held) = cache.layer(index) else {

@@ -23,6 +23,9 @@ use elpis_backend::{
     SequenceId, Token, Tokenizer, TorchDtype, default_threads, norms,
 };
 
+/// What this backend loads.
+const FOLDER: &str = "Hugging Face model folder";
+
 /// A Hugging Face checkpoint with its cache.
 #[derive(Debug)]
 pub struct Transformers {
@@ -52,24 +55,13 @@ impl Transformers {
         let files = match &options.source {
             ModelSource::Bundled => Files::bundled()?,
             ModelSource::Folder(path) => Files::Folder(path.clone()),
-            ModelSource::File(path) => {
-                return Err(BackendError::NotAModel {
-                    path: path.clone(),
-                    expected: "Hugging Face model folder",
-                    found: "a single file".to_owned(),
-                });
-            }
-            ModelSource::Hub { repo, .. } => {
-                return Err(BackendError::NotAModel {
-                    path: repo.into(),
-                    expected: "Hugging Face model folder",
-                    found: "a hub name that was not resolved to a folder".to_owned(),
-                });
+            source @ (ModelSource::File(_) | ModelSource::Hub { .. }) => {
+                return Err(source.unsupported(FOLDER));
             }
         };
         let value = files.json(CONFIG)?.ok_or_else(|| BackendError::NotAModel {
             path: files.path(""),
-            expected: "Hugging Face model folder",
+            expected: FOLDER,
             found: format!("it has no {CONFIG}"),
         })?;
         let path = files.path(CONFIG);

@@ -1,4 +1,4 @@
-//! Turning queries and keys by their positions.
+//! Rotary position embedding of queries and keys.
 
 use tch::{Device, Kind, Tensor};
 
@@ -16,9 +16,9 @@ pub(super) struct Rotary {
     dim: usize,
 }
 
-/// Sine and cosine of a batch's rows.
+/// The sine and cosine of each row of a batch.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct RotaryTable {
     /// `[rows, 1, dim]`.
     cosine: Tensor,
     /// `[rows, 1, dim]`, negative in the first half.
@@ -49,7 +49,7 @@ impl Rotary {
     }
 
     /// Sine and cosine for the given positions `[rows]`.
-    pub fn turns(&self, positions: &Tensor, kind: Kind, device: Device) -> Result<Turns> {
+    pub fn table(&self, positions: &Tensor, kind: Kind, device: Device) -> Result<RotaryTable> {
         let angles = positions
             .f_to_kind(Kind::Float)?
             .f_unsqueeze(1)?
@@ -60,7 +60,7 @@ impl Rotary {
                 .f_unsqueeze(1)?
                 .f_to_device_(device, kind, false, false)
         };
-        Ok(Turns {
+        Ok(RotaryTable {
             cosine: table(angles.f_cos()?, 1.0)?,
             sine: table(angles.f_sin()?, -1.0)?,
             dim: self.dim as i64,
@@ -68,8 +68,8 @@ impl Rotary {
     }
 }
 
-impl Turns {
-    /// Turns `x` `[rows, heads, width]`: pairs stand half a turned part apart.
+impl RotaryTable {
+    /// RotaryTable `x` `[rows, heads, width]`: pairs stand half a turned part apart.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.size().last().copied().unwrap_or(0);
         if width == self.dim {

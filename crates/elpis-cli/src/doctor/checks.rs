@@ -2,7 +2,7 @@
 
 mod without_effect;
 
-use super::surroundings::{Disk, Gpu, Surroundings};
+use super::host::{Disk, Gpu, Host};
 use super::template::{TemplateOrigin, TemplateSeen};
 use super::warning::Warning;
 use elpis::actors::hardware::HardwareReport;
@@ -35,7 +35,7 @@ pub(super) struct Seen<'a> {
     pub(super) loaded: &'a LoadedSettings,
     pub(super) hardware: &'a HardwareReport,
     pub(super) model: Option<&'a ModelSeen>,
-    pub(super) around: &'a Surroundings,
+    pub(super) host: &'a Host,
 }
 
 impl Seen<'_> {
@@ -82,7 +82,7 @@ impl Seen<'_> {
             let origin = self.origin("model.path").to_string();
             found.push(Warning::BundledInstead { origin });
         }
-        let endpoint = self.around.plain_token_endpoint.clone();
+        let endpoint = self.host.plain_token_endpoint.clone();
         found.extend(endpoint.map(|endpoint| Warning::TokenInTheClear { endpoint }));
         found
     }
@@ -110,7 +110,7 @@ impl Seen<'_> {
         }
         let backend = model.backend;
         let usable = |gpu: &&Gpu| backend == BackendKind::LlamaCpp || **gpu == Gpu::Nvidia;
-        let gpu = *self.around.gpus.iter().find(usable)?;
+        let gpu = *self.host.gpus.iter().find(usable)?;
         Some(Warning::GpuNotSeen {
             gpu,
             backend,
@@ -137,7 +137,7 @@ impl Seen<'_> {
         if !self.on_processor() {
             return None;
         }
-        let (variable, value) = match (&self.around.spin_count, &self.around.wait_policy) {
+        let (variable, value) = match (&self.host.spin_count, &self.host.wait_policy) {
             (Some(count), _) if spins(count).is_some_and(|spins| spins >= MANY_SPINS) => {
                 ("GOMP_SPINCOUNT", count)
             }
@@ -154,11 +154,8 @@ impl Seen<'_> {
 
     fn memory(&self) -> Vec<Warning> {
         let mut found = Vec::new();
-        let before = self.around.memory;
-        let weights = self
-            .model
-            .map(|model| model.weights)
-            .or(self.around.weights);
+        let before = self.host.memory;
+        let weights = self.model.map(|model| model.weights).or(self.host.weights);
         if let (Some(available_bytes), Some(weights_bytes)) = (before, weights)
             && self.on_processor()
             && weights_bytes > available_bytes
@@ -201,7 +198,7 @@ impl Seen<'_> {
 
     fn vectors(&self) -> Vec<Warning> {
         let folder = self.loaded.settings.model.emotion_vectors_dir.clone();
-        if let (Some(folder), Some(false)) = (&folder, self.around.vectors_folder) {
+        if let (Some(folder), Some(false)) = (&folder, self.host.vectors_folder) {
             let folder = folder.clone();
             return vec![Warning::VectorsFolderMissing { folder }];
         }
@@ -247,7 +244,7 @@ impl Seen<'_> {
             return vec![Warning::NoStore];
         };
         let mut found = Vec::new();
-        if let Some(place) = &self.around.store {
+        if let Some(place) = &self.host.store {
             match place.disk {
                 Disk::Local => {}
                 Disk::Memory => found.push(Warning::StoreInMemory { file: file.clone() }),

@@ -1,6 +1,6 @@
 //! What is told before an answer, because the answer is not what is expected.
 
-use super::surroundings::Surroundings;
+use super::host::Host;
 use super::template::{TemplateOrigin, TemplateSeen};
 use super::warning::Warning;
 use crate::complain;
@@ -29,7 +29,7 @@ impl Notices {
             let origin = origin.to_string();
             notices.tell(&Warning::BundledInstead { origin });
         }
-        if let Some(endpoint) = Surroundings::token_in_the_clear(&loaded.settings) {
+        if let Some(endpoint) = Host::token_in_the_clear(&loaded.settings) {
             notices.tell(&Warning::TokenInTheClear { endpoint });
         }
         if let Some(folder) = model

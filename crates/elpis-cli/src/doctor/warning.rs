@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::gibibytes;
-use super::surroundings::Gpu;
+use super::host::Gpu;
 use elpis::settings::BackendKind;
 
 /// Something that works, and will not do what its user expects.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::memory::WARM_UP;
-use super::token_auditor::{Fault, TokenAuditor};
+use super::token_auditor::{InjectedFault, TokenAuditor};
 use super::{Counters, SoakOptions, count};
 use elpis::actors::probe::Probe;
 use elpis::backend::ModelFacts;
@@ -169,8 +169,8 @@ impl FaultInjector {
                 }
                 let _ = self.folder.replace(quadrant, &self.facts, number);
             }
-            1 => self.token_auditor.break_next(Fault::Panic),
-            2 => self.token_auditor.break_next(Fault::Error),
+            1 => self.token_auditor.break_next(InjectedFault::Panic),
+            2 => self.token_auditor.break_next(InjectedFault::Error),
             3 => self.actors.break_next("emotion"),
             _ => {
                 self.actors.break_next("steering");

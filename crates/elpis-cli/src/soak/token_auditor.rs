@@ -28,7 +28,7 @@ struct Seen {
 
 /// What the next evaluation does.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Fault {
+pub(super) enum InjectedFault {
     Panic = 1,
     Error = 2,
 }
@@ -39,7 +39,7 @@ impl TokenAuditor {
     }
 
     /// Has the next evaluation fail.
-    pub(super) fn break_next(&self, fault: Fault) {
+    pub(super) fn break_next(&self, fault: InjectedFault) {
         self.fault.store(fault as u32, Ordering::SeqCst);
     }
 

@@ -9,7 +9,7 @@ use super::{CalibrateOptions, Measured};
 use crate::capture::projection;
 use crate::generate::{Reply, loss, replies};
 use crate::quality::{repetition, spread};
-use crate::{Teller, TrainingError};
+use crate::{ProgressReporter, TrainingError};
 use elpis_backend::{Backend, Token};
 use elpis_inference::SamplingParams;
 use elpis_steering::{
@@ -26,7 +26,7 @@ pub(super) struct Bench<'a> {
     backend: &'a mut dyn Backend,
     options: &'a CalibrateOptions,
     prompts: Vec<Vec<Token>>,
-    pub(super) teller: Teller<'a>,
+    pub(super) progress: ProgressReporter<'a>,
     /// Figures of the unsteered replies.
     pub(super) plain: Figures,
 }
@@ -58,20 +58,20 @@ impl<'a> Bench<'a> {
         backend: &'a mut dyn Backend,
         options: &'a CalibrateOptions,
         prompts: Vec<Vec<Token>>,
-        teller: Teller<'a>,
+        progress: ProgressReporter<'a>,
     ) -> Self {
         Self {
             backend,
             options,
             prompts,
-            teller,
+            progress,
             plain: Figures::default(),
         }
     }
 
     /// The replies without a vector, whose figures the others' are compared to.
     pub(super) fn unsteered(&mut self) -> Result<Vec<Reply>, TrainingError> {
-        self.teller.begin("unsteered replies")?;
+        self.progress.begin("unsteered replies")?;
         let replies = self.replies(None)?;
         self.plain = self.figures(&replies)?;
         if self.plain.empty == replies.len() {
@@ -101,8 +101,8 @@ impl<'a> Bench<'a> {
             seed: self.options.sampling.seed.wrapping_add(first as u64),
             ..self.options.sampling
         };
-        let teller = &mut self.teller;
-        replies(self.backend, prompts, plan, &sampling, limit, teller)
+        let progress = &mut self.progress;
+        replies(self.backend, prompts, plan, &sampling, limit, progress)
     }
 
     /// The replies after a line about the mood, and no vector.
@@ -113,7 +113,7 @@ impl<'a> Bench<'a> {
         plan: &SteeringPlan,
         plain: &[f64],
     ) -> Result<Measured, TrainingError> {
-        self.teller
+        self.progress
             .begin(format!("{emotion}: a line in the prompt"))?;
         let spoken = self.replies_to(prompts, None, 0)?;
         let judged = self.as_if_plain(spoken);
@@ -140,13 +140,13 @@ impl<'a> Bench<'a> {
         for reply in replies.iter().filter(|reply| !reply.tokens.is_empty()) {
             let tokens = [&reply.prompt[..], &reply.tokens].concat();
             found.push(projection(self.backend, &tokens, reply.prompt.len(), plan)?);
-            self.teller.look()?;
+            self.progress.look()?;
         }
         Ok(found)
     }
 
     fn figures(&mut self, replies: &[Reply]) -> Result<Figures, TrainingError> {
-        let (loss, count) = loss(self.backend, replies, &mut self.teller)?;
+        let (loss, count) = loss(self.backend, replies, &mut self.progress)?;
         let spoken = || replies.iter().filter(|reply| !reply.tokens.is_empty());
         let repeated: f64 = spoken().map(|reply| repetition(&reply.tokens)).sum();
         let tokens: usize = replies.iter().map(|reply| reply.tokens.len()).sum();

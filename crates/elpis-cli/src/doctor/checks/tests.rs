@@ -1,5 +1,5 @@
 use super::*;
-use crate::doctor::surroundings::StorePlace;
+use crate::doctor::host::StorePlace;
 use elpis::backend::Device;
 use elpis::settings::SettingsLoader;
 
@@ -37,7 +37,7 @@ struct Case {
     devices: Vec<Device>,
     cores: (usize, usize),
     model: Option<ModelSeen>,
-    around: Surroundings,
+    host: Host,
 }
 
 impl Default for Case {
@@ -60,14 +60,14 @@ impl Default for Case {
                     native_tools: true,
                 },
             }),
-            around: Surroundings {
+            host: Host {
                 memory: Some(9 * GIB),
                 spin_count: Some("3000".to_owned()),
                 store: Some(StorePlace {
                     free: Some(GIB),
                     ..StorePlace::default()
                 }),
-                ..Surroundings::default()
+                ..Host::default()
             },
         }
     }
@@ -90,7 +90,7 @@ impl Case {
     }
 
     fn store(self, change: impl FnOnce(&mut StorePlace)) -> Self {
-        self.change(|case| change(case.around.store.as_mut().unwrap()))
+        self.change(|case| change(case.host.store.as_mut().unwrap()))
     }
 
     fn warnings(&self) -> Vec<Warning> {
@@ -103,7 +103,7 @@ impl Case {
             loaded: &loaded,
             hardware: &hardware,
             model: self.model.as_ref(),
-            around: &self.around,
+            host: &self.host,
         }
         .warnings()
     }
@@ -134,17 +134,17 @@ fn what_must_warn_warns_of_that_alone() {
     let cases: Vec<(&str, Case)> = vec![
         (
             "gpu-not-seen",
-            case().change(|case| case.around.gpus = vec![Gpu::Nvidia]),
+            case().change(|case| case.host.gpus = vec![Gpu::Nvidia]),
         ),
         (
             "gpu-not-seen",
-            case().change(|case| case.around.gpus = vec![Gpu::Amd]),
+            case().change(|case| case.host.gpus = vec![Gpu::Amd]),
         ),
         (
             "gpu-not-seen",
             case()
                 .with("ELPIS_MODEL_HARDWARE_BACKEND", "auto")
-                .change(|case| case.around.gpus = vec![Gpu::Nvidia]),
+                .change(|case| case.host.gpus = vec![Gpu::Nvidia]),
         ),
         (
             "gpu-unused",
@@ -163,23 +163,23 @@ fn what_must_warn_warns_of_that_alone() {
         ),
         (
             "endless-spinning",
-            case().change(|case| case.around.spin_count = Some("Infinity".to_owned())),
+            case().change(|case| case.host.spin_count = Some("Infinity".to_owned())),
         ),
         (
             "endless-spinning",
-            case().change(|case| case.around.spin_count = Some("300k".to_owned())),
+            case().change(|case| case.host.spin_count = Some("300k".to_owned())),
         ),
         (
             "endless-spinning",
             case().change(|case| {
-                case.around.spin_count = None;
-                case.around.wait_policy = Some("ACTIVE".to_owned());
+                case.host.spin_count = None;
+                case.host.wait_policy = Some("ACTIVE".to_owned());
             }),
         ),
         (
             "vectors-folder-missing",
             vectors().change(|case| {
-                case.around.vectors_folder = Some(false);
+                case.host.vectors_folder = Some(false);
                 case.model.as_mut().unwrap().emotions.clear();
             }),
         ),
@@ -208,7 +208,7 @@ fn what_must_warn_warns_of_that_alone() {
             "weights-exceed-memory",
             case().change(|case| {
                 case.model = None;
-                case.around.weights = Some(10 * GIB);
+                case.host.weights = Some(10 * GIB);
             }),
         ),
         (
@@ -317,25 +317,25 @@ fn what_is_as_it_should_be_does_not_warn() {
         gpu().with("ELPIS_MODEL_GPU_LAYERS", "10"),
         // Without use on the CPU, neither threads that wait nor weights in memory matter.
         gpu().model(|model| model.weights = 100 * GIB),
-        gpu().change(|case| case.around.spin_count = Some("infinite".to_owned())),
+        gpu().change(|case| case.host.spin_count = Some("infinite".to_owned())),
         case()
             .with("ELPIS_MODEL_HARDWARE_BACKEND", "cpu")
-            .change(|case| case.around.gpus = vec![Gpu::Nvidia]),
+            .change(|case| case.host.gpus = vec![Gpu::Nvidia]),
         case()
             .with("ELPIS_MODEL_BACKEND", "transformers")
-            .change(|case| case.around.gpus = vec![Gpu::Amd]),
+            .change(|case| case.host.gpus = vec![Gpu::Amd]),
         case().with("ELPIS_MODEL_N_THREADS", "4"),
-        case().change(|case| case.around.spin_count = Some("100k".to_owned())),
-        case().change(|case| case.around.spin_count = Some("many".to_owned())),
-        case().change(|case| case.around.wait_policy = Some("active".to_owned())),
+        case().change(|case| case.host.spin_count = Some("100k".to_owned())),
+        case().change(|case| case.host.spin_count = Some("many".to_owned())),
+        case().change(|case| case.host.wait_policy = Some("active".to_owned())),
         case()
             .with("ELPIS_MODEL_EMOTION_VECTORS_DIR", "vectors")
-            .change(|case| case.around.vectors_folder = Some(true)),
+            .change(|case| case.host.vectors_folder = Some(true)),
         case().model(|model| model.emotions.push(emotion("curious", 1.0))),
         case()
             .with("ELPIS_RUNTIME_PREFIX_CACHE_MIB", "0")
             .model(|model| model.memory = Some(0)),
-        case().change(|case| case.around.memory = None),
+        case().change(|case| case.host.memory = None),
         case().with("ELPIS_STORE_DURABILITY", "sync"),
         case().with("ELPIS_STORE_MAX_MIB", "10"),
         case().with("ELPIS_STORE_FLUSH_MS", "5"),

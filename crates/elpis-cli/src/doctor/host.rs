@@ -69,7 +69,7 @@ pub(super) struct StorePlace {
 
 /// Facts from outside the program. What cannot be known is `None`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Surroundings {
+pub(super) struct Host {
     /// GPUs whose drivers this process can reach.
     pub(super) gpus: Vec<Gpu>,
     pub(super) spin_count: Option<String>,
@@ -85,8 +85,8 @@ pub(super) struct Surroundings {
     pub(super) plain_token_endpoint: Option<String>,
 }
 
-impl Surroundings {
-    /// Looks around.
+impl Host {
+    /// Reads them from the system.
     pub(super) fn look(settings: &Settings) -> Self {
         let variable = |name| std::env::var(name).ok();
         let model = settings.model_source().ok();
