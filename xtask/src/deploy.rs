@@ -1,4 +1,4 @@
-//! What `deploy/` holds for operators, checked by Prometheus' own tool.
+//! Checks `deploy/` with Prometheus' own tool.
 
 use anyhow::Result;
 

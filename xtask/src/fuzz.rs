@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: the parsers of what comes from outside, under random input.
+//! `cargo xtask fuzz`: fuzzes the parsers of outside input.
 //!
-//! What `cargo fuzz` does, without it and on any toolchain: the targets are built with the
-//! compiler's coverage counters, which libFuzzer reads. No sanitizer is needed, for there is no
+//! It does what `cargo fuzz` does on any toolchain: the targets are built with the compiler's
+//! coverage counters, which libFuzzer reads. No sanitizer is needed, for there is no
 //! unsafe code in the parsers; an allocator that counts holds them to their bound on memory.
 
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! What is measured, and what it must come to.
+//! The figures that are measured, and their bounds.
 
 mod bound;
 mod clients;

@@ -1,4 +1,4 @@
-//! Who is measured, and how a process of it is started.
+//! The contenders, and how a process of each is started.
 
 use std::process::Command;
 

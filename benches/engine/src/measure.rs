@@ -1,4 +1,4 @@
-//! What every figure works with.
+//! Shared parts of all figures: runs, rounds and outcomes.
 
 use std::cell::RefCell;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What processes use, as Linux tells it in `/proc` (see proc(5)).
+//! Memory and processor time of processes, from Linux's `/proc` (see proc(5)).
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What was measured last, kept in the repository: `benches/results.jsonl` holds the newest line
+//! The latest results, kept in the repository: `benches/results.jsonl` holds the newest line
 //! of each figure, model and machine, and `BENCHMARKS.md` shows them as tables.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is evaluated in one step.
+//! Batches: the rows that are evaluated in one step.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What tells a model's weights from others of the same shape.
+//! A digest of a model's weights, which distinguishes models of the same shape.
 
 use std::io::{self, Read, Seek, SeekFrom};
 

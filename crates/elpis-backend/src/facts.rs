@@ -1,4 +1,4 @@
-//! What is known of models and devices.
+//! Facts about models and devices.
 
 use std::fmt;
 

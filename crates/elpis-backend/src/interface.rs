@@ -1,4 +1,4 @@
-//! What every backend does.
+//! The trait that every backend implements.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a model runs on: the interface of backends, and what they share.
+//! The interface of backends, which run a model, and the parts that they share.
 //!
 //! A [`Backend`] is one loaded model with its key–value cache. A scheduler hands it batches whose
 //! rows belong to different sequences, each row with a steering plan of its own; everything above

@@ -1,4 +1,4 @@
-//! How long the residual stream is at each layer: the unit of steering.
+//! Norms of the residual stream at each layer: the unit of steering.
 
 use super::{Backend, BackendError, ModelFacts, Token};
 use elpis_steering::contrast::median_norm;

@@ -1,4 +1,4 @@
-//! What a backend needs to load a model.
+//! Options for loading a model.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What errors and sources of models look like between processes.
+//! The serialised form of errors and model sources between processes.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What native libraries read when the process is loaded, set in this one too.
+//! Sets variables that native libraries read only when a process is loaded.
 
 /// Starts this program anew with what [`environment`](elpis_worker::environment)
 /// names, unless the environment says something of its own.

@@ -1,4 +1,4 @@
-//! What to do about a failure.
+//! Hints: the next step after a failure.
 //!
 //! Errors are told apart by their types, never by their words. `None` is for errors that say
 //! themselves what to do, and for those of programs that a user of the command never meets.

@@ -1,4 +1,4 @@
-//! What `chat` and `ask` have for people, where nothing else was set.
+//! Settings of `chat` and `ask` for people, where nothing else was set.
 
 use elpis::emotion::{EmotionEvent, EventSource};
 use elpis::settings::{LoadedSettings, Origin};

@@ -1,4 +1,4 @@
-//! What is shown while a model is fetched and loaded: on standard error, and only on a terminal.
+//! Progress of downloads and model loading: on standard error, and only on a terminal.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::{Arc, Mutex, PoisonError};

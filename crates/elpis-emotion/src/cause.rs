@@ -1,4 +1,4 @@
-//! Where an event comes from, which is kept with it.
+//! The cause of an event, which is kept with it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What can be wrong with input to the emotional state.
+//! Errors in input to the emotional state.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! What happened to a session, in order: from its journal alone its state can
-//! be had again, bit for bit.
+//! The journal of a session: its records in order, from which its state can be
+//! computed again, bit for bit.
 
 use std::sync::Arc;
 

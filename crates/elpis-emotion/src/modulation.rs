@@ -1,4 +1,4 @@
-//! What the emotional state does to generation: sampling parameters and steering coefficients.
+//! The effect of the emotional state on generation: sampling parameters and steering coefficients.
 
 use std::collections::BTreeMap;
 use std::fmt;

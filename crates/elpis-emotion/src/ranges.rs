@@ -1,5 +1,5 @@
-//! What each number of an [`EmotionConfig`](crate::EmotionConfig) may be by itself: one table for its own check, for the
-//! settings and for their reference.
+//! The range of each number of an [`EmotionConfig`](crate::EmotionConfig): one table for its own check, the settings and
+//! their reference.
 
 use super::arithmetic::DYNAMICS;
 use super::error::EmotionError;

@@ -1,4 +1,4 @@
-//! Where the emotional state has been heading.
+//! The trend of the emotional state.
 
 use std::fmt;
 

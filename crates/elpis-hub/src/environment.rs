@@ -1,4 +1,4 @@
-//! What the environment says about the Hub and its cache.
+//! The environment variables of the Hub and its cache.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a reply must look like, and the masks that see to it.
+//! Constraints on the form of a reply, and the token masks that enforce them.
 //!
 //! A constraint is compiled once for a request; a [`Guide`] then says before every token which
 //! ones may follow. The same implementation serves every backend: it needs the bytes of the

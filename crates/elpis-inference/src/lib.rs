@@ -1,5 +1,5 @@
-//! What goes into a model and what comes out, without a model: chat messages and templates,
-//! sampling, and the way from token bytes to text.
+//! The input and output of language models, without a model: chat messages and templates,
+//! sampling, and the decoding of token bytes to text.
 //!
 //! Everything here is pure: no clock, no files, no threads. The date is a value
 //! ([`CivilDateTime`]), randomness is a seed. One exception: a [`Vocabulary`] compiles grammars,

@@ -1,4 +1,4 @@
-//! Where feelings outlive the process.
+//! Persistent storage of emotional states.
 //!
 //! A [`StateStore`] keeps, for each session, the state as it stands and the
 //! journal of everything that led to it. The two say the same: replaying a

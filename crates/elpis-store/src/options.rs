@@ -1,4 +1,4 @@
-//! How a store keeps its word.
+//! Options of a store: durability, intervals and limits.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the tests of the crates of elpis share.
+//! Test support that the crates of elpis share.
 
 #![deny(unsafe_code)]
 

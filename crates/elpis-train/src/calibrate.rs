@@ -1,4 +1,4 @@
-//! How strongly each vector may be added.
+//! Calibration: how strongly each vector may be added.
 
 mod bench;
 

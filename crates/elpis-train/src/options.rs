@@ -1,4 +1,4 @@
-//! What training is asked for, and what it tells of a layer and an emotion.
+//! Options of training, and its findings for each layer and emotion.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! How a text suffers, beyond perplexity.
+//! Text quality beyond perplexity: repetition.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What a batch looks like to the layers of one device.
+//! The inputs of a batch for the layers of one device.
 
 use tch::{Device, Kind, Tensor};
 

@@ -5,7 +5,7 @@
 //! lie in a cache that is never moved, and every row of a batch is steered with
 //! a vector of its own.
 //!
-//! Without the feature `libtorch` only what reads a folder's texts is built.
+//! Without the feature `libtorch`, only the code that reads configurations and tokenizers is built.
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![allow(
     unsafe_code,

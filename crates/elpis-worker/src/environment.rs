@@ -1,5 +1,5 @@
-//! What native libraries read from the environment when a process is loaded,
-//! and never again.
+//! Variables that native libraries read when a process is loaded, and never
+//! again.
 
 /// How often a waiting OpenMP thread looks before it goes to sleep.
 pub const SPIN_COUNT: &str = "GOMP_SPINCOUNT";

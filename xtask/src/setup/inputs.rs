@@ -1,4 +1,4 @@
-//! What the tests try that others published: chat templates and a real model.
+//! Published inputs of the tests: chat templates and a real model.
 //!
 //! They are fetched as packages, checked by their hash and kept below the target folder; none of
 //! them is part of the repository.

@@ -1,4 +1,4 @@
-//! What a value must be.
+//! The bound that a figure's value must keep.
 
 use std::fmt;
 

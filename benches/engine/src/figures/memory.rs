@@ -1,4 +1,4 @@
-//! What a loaded model takes of memory beside its weights and its cache.
+//! Memory of a loaded model beyond its weights and its cache.
 
 use std::fs;
 use std::process::{Command, Stdio};

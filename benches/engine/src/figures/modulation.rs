@@ -1,4 +1,4 @@
-//! How soon an emotion event reaches a running generation.
+//! Latency from an emotion event to the first token generated under it.
 
 use std::time::{Duration, Instant};
 

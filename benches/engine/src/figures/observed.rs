@@ -1,4 +1,4 @@
-//! What being watched costs.
+//! The cost of metrics and traces.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! What is wrong with a model file, before its name is known.
+//! Defects of a model file, before they are reported with its name.
 
 use std::fmt::Display;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a GGUF file is, if not a language model.
+//! Recognises GGUF files that are not language models.
 
 use super::fault::Fault;
 use super::names::{DECODERS, DIFFUSERS, DRAFTERS, EMBEDDERS};

@@ -1,6 +1,6 @@
-//! What llama.cpp does with a tensor, and which types of numbers that takes (`LLM_TENSOR_INFOS` in
-//! `llama-arch.cpp`, `ggml-cpu.c`, `ops.cpp`). It asks no more than whether a buffer could hold
-//! it, and ends the program when it computes with a type that an operation does not know.
+//! The operation that llama.cpp applies to each tensor, and the number types that it takes
+//! (`LLM_TENSOR_INFOS` in `llama-arch.cpp`, `ggml-cpu.c`, `ops.cpp`). llama.cpp itself only checks
+//! that a buffer could hold the tensor, and aborts when an operation does not support the type.
 
 use elpis_files::gguf::TensorType;
 

@@ -1,4 +1,4 @@
-//! Where tensors lie and what they are.
+//! Checks the names, places and types of tensors.
 
 use std::collections::HashSet;
 

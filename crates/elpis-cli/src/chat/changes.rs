@@ -1,4 +1,4 @@
-//! What changed the mood of a conversation, and why.
+//! Explains what changed the mood of a conversation.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

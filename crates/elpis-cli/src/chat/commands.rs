@@ -1,4 +1,4 @@
-//! What begins with a slash.
+//! The slash commands of a chat.
 
 use crate::events::{self, Felt};
 

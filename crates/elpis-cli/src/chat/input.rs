@@ -1,4 +1,4 @@
-//! What is typed, or read from a pipe.
+//! Reads what is typed on a terminal or comes from a pipe.
 
 mod edit;
 

@@ -1,4 +1,4 @@
-//! What is shown.
+//! What a chat prints: replies, moods and messages.
 
 mod mood;
 

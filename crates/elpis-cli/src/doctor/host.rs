@@ -1,4 +1,4 @@
-//! What the machine and the environment say, read once.
+//! Facts about the machine and the environment, read once.
 
 use std::fmt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What is told before an answer, because the answer is not what is expected.
+//! Notices printed before an answer that may not be what the user expects.
 
 use super::host::Host;
 use super::template::{TemplateOrigin, TemplateSeen};

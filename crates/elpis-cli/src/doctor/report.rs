@@ -1,4 +1,4 @@
-//! How doctor's findings are told.
+//! Prints the findings of `doctor`.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! What doctor warns of.
+//! The warnings of `doctor`.
 
 use std::path::PathBuf;
 

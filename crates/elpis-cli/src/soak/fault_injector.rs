@@ -1,4 +1,4 @@
-//! What goes on around the chats: vectors that change, and faults.
+//! Replaces vectors and injects faults while the load clients chat.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! How alike vectors are.
+//! Cosine similarities of vectors.
 
 use std::io::Write;
 

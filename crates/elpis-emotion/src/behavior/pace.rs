@@ -1,4 +1,4 @@
-//! How fast a session's generations have been, token for token.
+//! A session's usual generation speed, in seconds per token.
 
 use crate::error::EmotionError;
 

@@ -1,4 +1,4 @@
-//! What an event did to a state, and which rules acted.
+//! The effect of an event on a state, and the rules that acted.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What work of a template is paid for with, and what is refused.
+//! Limits on the work of a template, and how work is charged against them.
 
 use std::borrow::Cow;
 

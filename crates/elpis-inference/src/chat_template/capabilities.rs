@@ -1,4 +1,4 @@
-//! What a chat template can show, found by rendering small conversations with it.
+//! Finds what a chat template can show by rendering small conversations with it.
 //!
 //! Words in a source say little: a template can name `tools` and drop them, loop over calls and
 //! lose the text beside them, or refuse what it names. So each question is a conversation with

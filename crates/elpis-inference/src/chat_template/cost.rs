@@ -1,4 +1,4 @@
-//! What a template's work costs, and how deep its values may be.
+//! Weighs template values before they are walked, and limits their depth.
 //!
 //! minijinja charges its own work as fuel. Where it hands whole values to Rust code (comparisons,
 //! conversions to text, hashing) it counts their first level only, and a value that shares its

@@ -1,4 +1,4 @@
-//! What stands in for constraints in a build without the cargo feature `tools`.
+//! Uninhabited types for builds without the cargo feature `tools`.
 
 use super::{ConstraintError, Extent, Grammar, Progress};
 use crate::sampling::Sampler;

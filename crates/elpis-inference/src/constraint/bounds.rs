@@ -1,4 +1,4 @@
-//! What is refused before it is compiled.
+//! Limits that a constraint is checked against before it is compiled.
 
 use super::ConstraintError;
 

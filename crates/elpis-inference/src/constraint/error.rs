@@ -1,4 +1,4 @@
-//! What can go wrong with a constraint.
+//! Errors of constraints.
 
 use thiserror::Error;
 

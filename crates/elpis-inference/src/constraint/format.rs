@@ -1,4 +1,4 @@
-//! What a caller may ask of a reply's form.
+//! Response formats that a caller may ask for.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a set of schemas says together, taken apart into cases without a choice in them.
+//! Splits a set of schemas into cases without alternatives.
 
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;

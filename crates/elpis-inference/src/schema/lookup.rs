@@ -1,4 +1,4 @@
-//! What a schema says of a part of a value, whose place is known.
+//! Finds the schema of a part of a value whose path is known.
 
 use super::document::{Document, NodeId};
 use super::types::Types;

@@ -1,4 +1,4 @@
-//! What one more schema adds to a case.
+//! Merges one more schema into a case.
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! How families of models write values and arguments.
+//! The notations in which model families write values and arguments.
 
 use super::types::Types;
 

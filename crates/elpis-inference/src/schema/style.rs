@@ -1,4 +1,4 @@
-//! How notations write values.
+//! How each notation writes values.
 
 use serde_json::Value;
 

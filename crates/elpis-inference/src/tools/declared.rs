@@ -1,4 +1,4 @@
-//! What the tools on offer say of the arguments of a call.
+//! The argument types that the offered tools declare.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a tool is, and why one is refused.
+//! Tool definitions, and why one is refused.
 
 use std::fmt;
 

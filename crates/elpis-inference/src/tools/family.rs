@@ -1,4 +1,4 @@
-//! What families of models write around calls, and what is read there.
+//! The table of what model families write around calls, and of what is read there.
 
 mod json;
 mod named;

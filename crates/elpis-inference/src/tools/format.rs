@@ -1,4 +1,4 @@
-//! What a format says of replies: its markers, its thinking, the beginning of its calls.
+//! Properties of a tool format: its markers, its thinking, the opening of its calls.
 
 use super::family::{Family, Part, Role};
 use super::name::{ControlToken, ToolFormat};

@@ -1,4 +1,4 @@
-//! Where in a reply a tool call begins.
+//! Finds where a tool call opens in a reply.
 
 use std::sync::Arc;
 

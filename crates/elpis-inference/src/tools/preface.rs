@@ -1,4 +1,4 @@
-//! What a model writes before an answer that has to be of a form: its thinking.
+//! The thinking that a model writes before a constrained answer.
 
 use super::family::{Family, Part, Role};
 use super::name::{ControlToken, ToolFormat};

@@ -1,4 +1,4 @@
-//! Who owns a file.
+//! Exclusive ownership of a store's file.
 //!
 //! The owner holds a lock on `<file>.lock`, which keeps out whoever comes by the
 //! same name. Where a file may have other names, by links, or the lock may be

@@ -1,4 +1,4 @@
-//! How conversations are rows.
+//! Rows of conversations.
 
 use rusqlite::{Connection, OptionalExtension};
 

@@ -1,4 +1,4 @@
-//! What the owner of a store does: it writes, and watches its files.
+//! The writing thread of a store, which also watches its files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! How sessions are rows.
+//! Rows of sessions.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

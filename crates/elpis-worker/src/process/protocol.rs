@@ -1,9 +1,9 @@
-//! What runtime and worker say to each other.
+//! The protocol between runtime and worker.
 //!
 //! The worker begins with a [`Hello`]. The runtime answers with two
 //! descriptors, the connection for texts and the memory for logits, and with
 //! [`Request::Load`]; from then on every request has one reply, before which
-//! come signs of life while the model is loaded. Texts have a
+//! come heartbeats while the model is loaded. Texts have a
 //! connection of their own, so that they do not wait for a batch.
 
 use serde::{Deserialize, Serialize};

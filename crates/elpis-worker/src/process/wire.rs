@@ -1,5 +1,5 @@
-//! How a model's facts look on the wire, where nothing is left out. The definition repeats the
-//! fields, and does not compile when one is missing.
+//! The wire form of a model's facts. It repeats every field, so that a missing one fails to
+//! compile.
 
 use elpis_backend::{BackendKind, ModelFacts};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What both sides wrote of the same prompts.
+//! Compares the texts that both sides wrote for the same prompts.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! What a contestant came to with so many clients.
+//! The results of one contestant at one number of clients.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

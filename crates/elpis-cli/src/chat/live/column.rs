@@ -1,4 +1,4 @@
-//! Where the cursor may stand.
+//! Tracks the columns in which the cursor may be.
 
 /// Cells from the last line break to the cursor: at least and at most; `None` where it cannot be
 /// told before the next line break.

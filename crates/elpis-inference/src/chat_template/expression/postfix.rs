@@ -1,4 +1,4 @@
-//! What follows a value: attributes, items, calls, filters and tests.
+//! Postfix expressions: attributes, items, calls, filters and tests.
 
 use super::names::{DICT_METHODS, names_method};
 use super::{Code, PREFIX, Parser, Result, join};

@@ -1,4 +1,4 @@
-//! How pickles make `NumPy` arrays (`array_reduce` and `array_setstate` in `NumPy`'s
+//! `NumPy` arrays in pickles (`array_reduce` and `array_setstate` in `NumPy`'s
 //! `methods.c`, `arraydescr_reduce` in `descriptor.c`).
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What a pickle has built, as a tree.
+//! The tree of values that a pickle has built.
 
 use super::machine::{MAX_INSTRUCTIONS, Machine};
 use super::value::{Made, Value, broken};

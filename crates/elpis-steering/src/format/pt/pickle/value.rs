@@ -1,4 +1,4 @@
-//! What a pickle can put on the stack.
+//! Values that a pickle can put on the stack.
 
 use super::NumpyArray;
 use crate::format::FormatError;
