@@ -14,7 +14,7 @@ use elpis::backend::BundledModel;
 use elpis::steering::{VectorFormat, parse, write};
 use elpis::{Delivery, Elpis, EmotionEvent, Event, Events, GenerationEvent, Session, Settings};
 
-/// What came of a task.
+/// The outcome of a task.
 enum Outcome {
     Passed,
     Failed,

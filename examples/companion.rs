@@ -23,7 +23,7 @@ const DECAY_PER_SECOND: f64 = 4e-6;
 /// Most tokens of a reply.
 const REPLY_TOKENS: u32 = 32;
 
-/// Who talks, and what happened to them.
+/// The friends, and what happened to each.
 const FRIENDS: [(&str, &[&str]); 3] = [
     ("ada", &["insight", "success", "user_positive"]),
     ("bob", &["failure", "blocked"]),

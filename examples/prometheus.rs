@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use elpis::settings::MetricsSettings;
 use elpis::{Elpis, Settings};
 
-/// What happens to the bots.
+/// The events that the bots go through.
 const EVENTS: [&str; 5] = ["success", "failure", "blocked", "insight", "test_passed"];
 
 #[tokio::main]

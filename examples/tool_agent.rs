@@ -10,7 +10,7 @@ use std::error::Error;
 use elpis::{Conversation, Elpis, FunctionCall, ResponseFormat, Settings, ToolChoice};
 use serde_json::{Value, json};
 
-/// What the model may call, in `OpenAI`'s form.
+/// The tools that the model may call, in `OpenAI`'s form.
 fn tools() -> Value {
     json!([
         {"type": "function", "function": {

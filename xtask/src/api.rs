@@ -28,7 +28,7 @@ Documents every published crate with the features of docs.rs, offline and withou
 code, and writes its public items to api/CRATE.txt, one a line. A change of these files in a
 pull request shows what it does to users.";
 
-/// Where the texts lie, below the root.
+/// The folder of the texts, below the root.
 pub const FOLDER: &str = "api";
 
 /// Cannot be documented without compiling llama.cpp, which the step `doc` does.

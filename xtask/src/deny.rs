@@ -14,7 +14,7 @@ const CARGO_DENY: Tool = Tool {
     features: &[],
 };
 
-/// How long fetching the advisory database and checking against it may take.
+/// The time limit for fetching the advisory database and checking against it.
 const ADVISORIES_LIMIT: Duration = Duration::from_secs(90);
 
 /// Runs all checks of `deny.toml`.
@@ -49,7 +49,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// What a run of `check advisories` means.
+/// The meaning of a run of `check advisories`.
 #[derive(Debug, PartialEq, Eq)]
 enum Advisories {
     Clean,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 const GIGABYTE: u64 = 1_000_000_000;
-/// What a full run leaves in a new target folder, incremental files among it.
+/// The size of a new target folder after a full run, incremental files included.
 const FULL_RUN: u64 = 19 * GIGABYTE;
 /// With less than that a linker is likely to have failed for it.
 const NEARLY_FULL: u64 = GIGABYTE / 2;
@@ -20,7 +20,7 @@ pub fn note(own_folder: &Path) -> Option<String> {
     })
 }
 
-/// What may be the reason for a failure, with a comma in front.
+/// A likely reason for a failure, with a comma in front.
 pub fn hint(target: &Path) -> String {
     match free(target) {
         Some((free, folder)) if free < NEARLY_FULL => {

@@ -29,9 +29,9 @@ Begins with the files of `fuzz/seeds` and of `tests/data`, and with what earlier
 found worth keeping in `target/xtask/fuzz/corpus`. Prints for each target how many inputs were
 tried. An input that breaks a target is a finding: it is kept, and the command fails.";
 
-/// How long each target runs unless something else is asked.
+/// The default running time of each target.
 const DEFAULT_SECONDS: u64 = 600;
-/// How long each runs among the checks.
+/// The running time of each target among the checks.
 const SMOKE_SECONDS: u64 = 2;
 /// Beyond its time, for reading the corpus and for an input that hangs.
 const GRACE: Duration = Duration::from_mins(2);
@@ -289,7 +289,7 @@ fn host(text: &str) -> Result<String> {
         .to_owned())
 }
 
-/// How many inputs were tried.
+/// The number of inputs that were tried.
 fn runs(output: &str) -> Option<u64> {
     let lines = output.lines().rev();
     let mut counts = lines.filter_map(|line| line.strip_prefix("stat::number_of_executed_units:"));

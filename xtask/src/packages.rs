@@ -82,7 +82,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// What `[package.metadata.docs.rs]` means in cargo's arguments.
+/// Cargo's arguments for `[package.metadata.docs.rs]`.
 fn docs_rs(metadata: &Value) -> Vec<String> {
     let mut args = Vec::new();
     if metadata["no-default-features"] == true {

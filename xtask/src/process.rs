@@ -35,7 +35,7 @@ pub fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What became of a command run under a time limit.
+/// The result of a command that ran under a time limit.
 #[derive(Debug)]
 pub struct Limited {
     /// True when the command ended by itself with status 0.

@@ -33,7 +33,7 @@ struct Step {
     name: &'static str,
     about: &'static str,
     run: fn(&mut Workspace) -> Result<()>,
-    /// What to do when it fails, beyond reading its output.
+    /// Advice for when it fails, beyond reading its output.
     hint: &'static str,
 }
 
@@ -215,7 +215,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// What the options ask for.
+/// The parsed options.
 struct Choice {
     steps: Vec<&'static Step>,
     /// Features that the full set does without.

@@ -13,7 +13,7 @@ pub struct Tool {
     pub name: &'static str,
     /// The version that is installed, and the oldest one that is accepted.
     pub version: (u32, u32, u32),
-    /// What cargo is told of its features.
+    /// Cargo's arguments for its features.
     pub features: &'static [&'static str],
 }
 

@@ -22,7 +22,7 @@ pub const NEEDS_TOOLKIT: &[(&str, &str)] = &[
     ("vulkan", "the Vulkan SDK"),
 ];
 
-/// How long OpenMP threads spin before they sleep, unless the environment says otherwise.
+/// The default spin count of OpenMP threads before they sleep.
 ///
 /// As fast as the default on a quiet machine, several times faster on a busy one. `OpenMP`
 /// reads it when a process starts, so it has to be set from outside.
@@ -153,7 +153,7 @@ fn library_features(metadata: &Value) -> Vec<String> {
 pub enum FeatureSet {
     /// No features: the pure core, no native code.
     Lean,
-    /// What a plain `cargo add elpis` gives.
+    /// The features of a plain `cargo add elpis`.
     Default,
     /// Everything but [`NEEDS_TOOLKIT`].
     Full,

@@ -60,7 +60,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// What is missing, where this figure cannot be measured.
+    /// The requirement that is missing, if this figure cannot be measured.
     pub fn missing(&self, hardware: HardwareBackend) -> Option<&'static str> {
         let of_processors = self.needs != Needs::LlamaCpp || self.name == roofline::NAME;
         if of_processors && hardware != HardwareBackend::Cpu {
@@ -97,10 +97,10 @@ impl Figure {
     }
 }
 
-/// What has to be there for a figure.
+/// The programs and libraries that a figure needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// What is always there.
+    /// Nothing beyond llama.cpp, which is always there.
     LlamaCpp,
     /// The backend on libtorch.
     Libtorch,

@@ -10,7 +10,7 @@ use crate::script::Script;
 /// Cells of the key–value cache for each client.
 pub const CONTEXT: u32 = 1024;
 
-/// Who serves.
+/// A contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A runtime whose sessions are not steered.

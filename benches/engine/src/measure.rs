@@ -30,9 +30,9 @@ pub struct Run {
     pub turns: usize,
 }
 
-/// What a figure comes to.
+/// The outcome of a figure.
 pub struct Outcome {
-    /// What the bound is about.
+    /// The value that the bound is about.
     pub value: f64,
     /// The value of each round alone.
     pub rounds: Vec<f64>,

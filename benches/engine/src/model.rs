@@ -30,7 +30,7 @@ pub fn rendered(prompt: &str) -> String {
     format!("<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
 }
 
-/// How a model lies on the disk.
+/// The format of a model on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One GGUF file.
@@ -44,7 +44,7 @@ pub enum Format {
 pub struct ModelSpec {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, in words.
+    /// A description.
     pub about: &'static str,
     pub format: Format,
     pub encoding: Encoding,

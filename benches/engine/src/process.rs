@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 /// Ticks of a second of processor time: what Linux shows to programs, whatever its own clock does.
 const TICKS: f64 = 100.0;
 
-/// What a process has used since its start.
+/// The resources that a process has used since its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// Seconds of all processors together, in the program and in the kernel.

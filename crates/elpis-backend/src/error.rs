@@ -47,7 +47,7 @@ pub enum BackendError {
         /// The format expected.
         #[serde(deserialize_with = "constant")]
         expected: Constant,
-        /// What was found instead.
+        /// The content found instead.
         found: String,
     },
     /// The file is a Git LFS pointer: the model itself was never fetched.
@@ -74,7 +74,7 @@ pub enum BackendError {
         /// The file.
         #[serde(with = "os_path")]
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The reason, with the place.
         reason: String,
     },
     /// A value in the file is one that the native library cannot load or
@@ -86,9 +86,9 @@ pub enum BackendError {
         path: PathBuf,
         /// The metadata key or tensor.
         item: String,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it may be, in words.
+        /// The allowed values, in words.
         limit: String,
     },
     /// The model was loaded in a process of its own first, and that process
@@ -121,13 +121,13 @@ pub enum BackendError {
         path: PathBuf,
         /// The field or tensor.
         item: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A value is outside what the model or the backend can do.
     #[error("{field} {value} is outside the limit of {limit}")]
     Limit {
-        /// What was asked.
+        /// The requested value.
         #[serde(deserialize_with = "constant")]
         field: Constant,
         /// The value given.
@@ -175,7 +175,7 @@ pub enum BackendError {
         /// The call.
         #[serde(deserialize_with = "constant")]
         call: Constant,
-        /// What it reported.
+        /// The reported reason.
         reason: String,
     },
     /// The native library failed an assertion over the model.
@@ -193,7 +193,7 @@ pub enum BackendError {
     /// The native library failed halfway; the model must be loaded again.
     #[error("the model's state was lost: {reason}")]
     Broken {
-        /// What the library reported.
+        /// The reason that the library reported.
         reason: String,
     },
     /// The process that the model was to run in could not be started.
@@ -213,7 +213,7 @@ pub enum BackendError {
     },
 }
 
-/// How the process of a model ended, as far as its reason tells.
+/// How a worker process ended, as far as its reason tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerEnd {
     /// The system, or somebody, killed it.

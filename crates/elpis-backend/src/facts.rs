@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::BackendKind;
 
-/// What is known of a loaded model.
+/// Facts about a loaded model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelFacts {
     /// The model's own name, or its file name.
@@ -60,7 +60,7 @@ pub struct ModelFacts {
     pub unsteerable: Option<String>,
 }
 
-/// What a device is.
+/// The kind of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -109,7 +109,7 @@ impl fmt::Display for DeviceKind {
 pub struct Device {
     /// The backend that reports it.
     pub backend: BackendKind,
-    /// What it is.
+    /// Its kind.
     pub kind: DeviceKind,
     /// Index within the backend's own list.
     pub index: usize,

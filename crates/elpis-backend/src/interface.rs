@@ -11,7 +11,7 @@ use super::{BackendError, Batch, ModelFacts, SequenceId, Token, Tokenizer};
 /// A backend is driven by one thread; it is `Send` so that the thread can be
 /// given it. Positions count from 0 within a sequence.
 pub trait Backend: Send {
-    /// What is known of the loaded model.
+    /// Facts about the loaded model.
     fn facts(&self) -> &Arc<ModelFacts>;
 
     /// The model's tokenizer, shared with callers that prepare prompts.
@@ -100,5 +100,5 @@ pub trait Backend: Send {
     }
 }
 
-/// What is called when a backend dies by itself.
+/// A callback for a backend that dies on its own.
 pub type DeathNotice = Box<dyn FnOnce(BackendError) + Send>;

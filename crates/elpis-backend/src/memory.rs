@@ -8,7 +8,7 @@ pub struct SystemMemory {
     /// What this process can still take, of the machine and of its control
     /// groups. What the system keeps of files counts, since it gives that up.
     pub available: u64,
-    /// What the machine has, or what this process may use of it.
+    /// The machine's memory, or the part of it that this process may use.
     pub total: u64,
 }
 

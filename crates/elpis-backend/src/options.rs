@@ -46,7 +46,7 @@ crate::named_values! {
 }
 
 crate::named_values! {
-    /// How far a model file is trusted before llama.cpp reads it.
+    /// The trust in a model file before llama.cpp reads it.
     pub enum ModelTrust {
         /// It is checked for what llama.cpp is known to end the program over.
         Check = "check",
@@ -57,7 +57,7 @@ crate::named_values! {
     }
 }
 
-/// Where a model comes from.
+/// The source of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ModelSource {
     /// The model inside the library (feature `bundled-model`).
@@ -107,7 +107,7 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// How a model is loaded. The defaults are those of the settings of the same names.
+/// Options for loading a model. The defaults are those of the settings of the same names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelOptions {
@@ -129,7 +129,7 @@ pub struct ModelOptions {
     /// Shares of the model that each GPU takes, in the order of the devices; `None`: by free
     /// memory.
     pub tensor_split: Option<Vec<f32>>,
-    /// How far a GGUF file is trusted.
+    /// The trust in a GGUF file.
     pub trust: ModelTrust,
     /// Whether weights may be repacked into the layout that the processor computes fastest in.
     pub use_extra_bufts: bool,
@@ -186,9 +186,9 @@ pub fn default_threads() -> usize {
 /// Everything that a backend needs to load a model.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// How it is loaded.
+    /// The options of the model.
     pub model: ModelOptions,
-    /// Where the model lies; a hub name has been resolved to a local path.
+    /// The source of the model; a hub name has been resolved to a local path.
     pub source: ModelSource,
     /// Number of sequences that can be evaluated side by side.
     pub n_sequences: u32,
@@ -199,7 +199,7 @@ pub struct LoadOptions {
     pub worker: Option<WorkerOptions>,
 }
 
-/// How the process of a model is started and watched.
+/// Options for starting and watching a worker process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerOptions {
     /// The program; `None`: this executable.

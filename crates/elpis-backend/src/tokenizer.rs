@@ -14,7 +14,7 @@ pub type Token = u32;
 pub struct ControlToken {
     /// The token.
     pub token: Token,
-    /// How it is written.
+    /// Its text.
     pub text: String,
     /// Whether it takes the white space in front of it along.
     pub strips_left: bool,

@@ -60,7 +60,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Answer<'a> {
     text: &'a str,

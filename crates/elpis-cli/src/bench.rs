@@ -44,7 +44,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// What was measured.
+/// The results.
 #[derive(Debug, Serialize)]
 struct Report {
     version: &'static str,

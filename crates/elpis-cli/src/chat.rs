@@ -127,7 +127,7 @@ struct Chat<'a> {
 /// Messages that are kept, so that a pipe without end does not fill the memory.
 const MAX_MESSAGES: usize = 1000;
 
-/// What Ctrl-C at a prompt tells.
+/// The answer to Ctrl-C at a prompt.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
 
 /// What a conversation begins with, for whoever does not know it yet.

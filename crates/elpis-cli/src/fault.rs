@@ -6,14 +6,14 @@ use std::path::Path;
 use super::Failure;
 use elpis_files::printable::{printable, printable_path};
 
-/// What went wrong outside the library.
+/// A failure outside the library.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("cannot read {file}: {source}")]
     Unreadable { file: String, source: io::Error },
     #[error("cannot write {file}: {source}")]
     Unwritable { file: String, source: io::Error },
-    /// What is wrong at a place, such as a file.
+    /// A failure with its place, such as a file.
     #[error("{place}: {source}")]
     At { place: String, source: Failure },
     /// A layer for a vector that names its own.

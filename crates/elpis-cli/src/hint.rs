@@ -28,7 +28,7 @@ use elpis::training::{PairsError, TrainingError};
 const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, \
     mistral, gemma, phi-3, zephyr or a file";
 
-/// What to do, in words; `None` where the error has said it.
+/// The advice, in words; `None` where the error itself gives it.
 type Hint = Option<String>;
 
 /// What to do about an error, from the outermost of its causes that knows.

@@ -156,7 +156,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// What was probably meant by a word that is no command.
+/// The command that was probably meant by an unknown word.
 fn meant(word: &str, commands: &[String]) -> String {
     let nearest = commands
         .iter()
@@ -169,7 +169,7 @@ fn meant(word: &str, commands: &[String]) -> String {
     }
 }
 
-/// What is logged, and why what `ELPIS_LOG` asks for is not.
+/// The log filter, and why `ELPIS_LOG` was not followed, if it was not.
 fn log_filter(default: &str) -> (EnvFilter, Option<String>) {
     let asked = std::env::var_os("ELPIS_LOG").unwrap_or_default();
     let default = || EnvFilter::new(default);

@@ -125,7 +125,7 @@ impl Drop for Counting {
     }
 }
 
-/// How often a spinner moves.
+/// The interval of a spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 const FETCHING: &str = "fetching the model";

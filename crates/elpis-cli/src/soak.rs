@@ -26,7 +26,7 @@ use load_client::chat_on;
 use memory::Memory;
 use token_auditor::TokenAuditor;
 
-/// How long, how much and how rough.
+/// The duration, load and fault rate of a trial.
 #[derive(Debug, Clone)]
 pub struct SoakOptions {
     /// Time under load.
@@ -56,13 +56,13 @@ impl Default for SoakOptions {
 /// Most memory for what finished conversations leave behind.
 const PREFIX_CACHE_MIB: u32 = 4;
 
-/// How long a session may take to end its last turn.
+/// The time limit for a session's last turn.
 const MAX_END: Duration = Duration::from_mins(1);
 
 /// Largest growth of resident memory, as a share.
 pub const MAX_GROWTH: f64 = 0.02;
 
-/// What came of it.
+/// The result of a trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SoakReport {
     /// Seconds under load.
@@ -109,7 +109,7 @@ impl SoakReport {
         Some(last as f64 / first as f64 - 1.0)
     }
 
-    /// What went wrong, in words; empty if nothing did.
+    /// The faults that were found, in words; empty if there were none.
     pub fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
         let mut find = |wrong: bool, text: String| {
@@ -152,7 +152,7 @@ impl SoakReport {
     }
 }
 
-/// What all parts count in.
+/// Counters that all parts of the trial share.
 #[derive(Debug, Default)]
 struct Counters {
     replies: AtomicU64,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Most characters of the words that an event was read from.
 pub const MAX_CAUSE_CHARS: usize = 160;
 
-/// Where an emotion event comes from.
+/// The source of an emotion event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

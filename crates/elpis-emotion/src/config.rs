@@ -68,7 +68,7 @@ pub struct EmotionConfig {
     pub streak_compounding_factor: f64,
     /// Whether events along the momentum weigh more and events against it less; true.
     pub mood_inertia_enabled: bool,
-    /// How strongly momentum resists events against it, in [0, 1]; 0.4.
+    /// The resistance of momentum to events against it, in [0, 1]; 0.4.
     pub mood_inertia_resistance: f64,
     /// Factor on `decay_rate` while excited, in [0, 10]; 1.
     pub decay_multiplier_excited: f64,

@@ -15,7 +15,7 @@ pub enum EmotionError {
         field: &'static str,
         /// The value that was given.
         value: f64,
-        /// What is allowed.
+        /// The allowed values.
         limit: Cow<'static, str>,
     },
     /// A name is empty, too long, holds control characters, or is taken.
@@ -25,7 +25,7 @@ pub enum EmotionError {
         field: &'static str,
         /// The name that was given, cut to the longest allowed length.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: &'static str,
     },
     /// A name is no known event, and no event of one's own was declared under it.
@@ -47,7 +47,7 @@ pub enum EmotionError {
     Malformed {
         /// The field, or `line` for the whole text.
         field: &'static str,
-        /// What the parser said.
+        /// The parser's message.
         reason: String,
     },
     /// A step of a replayed sequence was refused.

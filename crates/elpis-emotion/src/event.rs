@@ -206,7 +206,7 @@ impl EmotionEvent {
         self
     }
 
-    /// Where the event comes from, if that is known; the runtime notes it for every event.
+    /// The source of the event, if it is known; the runtime sets it for every event.
     pub fn source(&self) -> Option<EventSource> {
         self.source
     }

@@ -40,7 +40,7 @@ pub enum JournalRecord {
 pub struct JournalEntry {
     /// When, in seconds since the Unix epoch.
     pub at: f64,
-    /// What.
+    /// The record itself.
     pub what: JournalRecord,
 }
 

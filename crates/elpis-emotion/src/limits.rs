@@ -72,7 +72,7 @@ impl SafetyLimits {
     }
 }
 
-/// What bounds a session.
+/// A limit that bounds a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -43,7 +43,7 @@ impl SamplingBase {
     }
 }
 
-/// What an emotional state does to a generation.
+/// The effect of an emotional state on a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Modulation {
     /// Valence, in [-1, 1].
@@ -52,7 +52,7 @@ pub struct Modulation {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
-    /// What the state is called: its quadrant, or neutral.
+    /// The name of the state: its quadrant, or neutral.
     #[serde(default)]
     pub mood: Mood,
     /// Sampling temperature, in [0, 2]; 0 is greedy, and only if the base is 0.

@@ -33,7 +33,7 @@ pub struct ReplayStep {
 pub struct Recording {
     /// The settings in force.
     pub config: EmotionConfig,
-    /// What happened.
+    /// The steps.
     pub steps: Vec<ReplayStep>,
 }
 
@@ -82,7 +82,7 @@ fn object(line: &str) -> Result<Map<String, Value>, EmotionError> {
     serde_json::from_str(line).map_err(|error| malformed("line", &error.to_string()))
 }
 
-/// What a step led to, just after its event.
+/// The result of a step, just after its event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayedStep {
     /// Valence, in [-1, 1].
@@ -91,7 +91,7 @@ pub struct ReplayedStep {
     pub arousal: f64,
     /// The quadrant of the state.
     pub quadrant: Quadrant,
-    /// What the state is called: its quadrant, or neutral near the baseline.
+    /// The name of the state: its quadrant, or neutral near the baseline.
     #[serde(default)]
     pub mood: Mood,
     /// Sampling temperature, from a base of 0.7.

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub struct SessionIdError {
     /// The name as given, cut to 64 characters.
     pub value: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: &'static str,
 }
 

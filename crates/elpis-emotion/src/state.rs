@@ -135,7 +135,7 @@ impl fmt::Display for Quadrant {
     }
 }
 
-/// What a state is called: by its quadrant, or neutral near the baseline.
+/// The name of a state: its quadrant, or neutral near the baseline.
 ///
 /// For people, logs and metrics. What acts on a generation is the point on the plane.
 #[derive(

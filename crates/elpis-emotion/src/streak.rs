@@ -6,7 +6,7 @@ use super::error::EmotionError;
 use super::event::known;
 use super::state::check_time;
 
-/// How long an event counts in a streak, in seconds.
+/// The time for which an event counts in a streak, in seconds.
 pub const STREAK_WINDOW_SECONDS: f64 = 600.0;
 
 const COMPOUNDING: [&str; 5] = [

@@ -56,12 +56,12 @@ pub struct EmotionSnapshot {
     pub arousal: f64,
     /// The quadrant that the state lies in.
     pub quadrant: Quadrant,
-    /// What the state is called: its quadrant, or neutral near the baseline.
+    /// The name of the state: its quadrant, or neutral near the baseline.
     #[serde(default)]
     pub mood: Mood,
-    /// What the state does to a generation.
+    /// The effect of the state on a generation.
     pub modulation: Modulation,
-    /// Where the state has been heading.
+    /// The trend of the state.
     pub trajectory: Trajectory,
     /// Number of events since the start or the last reset.
     pub events_applied: u64,

@@ -26,7 +26,7 @@ pub struct HistoryPoint {
     pub state: EmotionalState,
 }
 
-/// Where the state has been heading, from the points just after the latest events.
+/// The trend of a state, from the points just after the latest events.
 ///
 /// With fewer than two points all is neutral: zeros, stable, neutral, none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
             .map_err(|_| CursorError::NotUtf8 { what: self.what })
     }
 
-    /// What is left.
+    /// The rest of the bytes.
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.position..).unwrap_or_default()
     }

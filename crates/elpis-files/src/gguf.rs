@@ -18,7 +18,7 @@ use crate::cursor::{Cursor, CursorError};
 
 const WHAT: &str = "the GGUF header";
 const MAGIC: &[u8; 4] = b"GGUF";
-/// Where tensors begin unless the file says otherwise.
+/// The alignment of tensors unless the file says otherwise.
 pub const DEFAULT_ALIGNMENT: u64 = 32;
 const MAX_ALIGNMENT: u64 = 1 << 16;
 const MAX_DIMENSIONS: u64 = 4;
@@ -35,18 +35,18 @@ pub struct Limits {
     pub tensors: u64,
 }
 
-/// Where a tensor lies, and what it is.
+/// The place, shape and type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorInfo<'a> {
     pub name: &'a str,
     /// The innermost dimension first; those that are not declared are 1.
     pub shape: [u64; 4],
-    /// How many dimensions are declared.
+    /// The number of declared dimensions.
     pub dimensions: usize,
     pub kind: TensorType,
     /// From the beginning of the data.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct Header<'a> {
     /// In the order of the file; no name stands twice.
     pub tensors: Vec<TensorInfo<'a>>,
     pub alignment: u64,
-    /// Where the data begins in the file.
+    /// The offset of the data in the file.
     pub data: u64,
 }
 

@@ -26,7 +26,7 @@ impl LfsPointer {
     }
 }
 
-/// How a pointer is called in errors.
+/// The name of a pointer in errors.
 impl std::fmt::Display for LfsPointer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a Git LFS pointer, not the file itself")?;

@@ -3,11 +3,11 @@
 /// One shard of a split model, by its name: `stem-00001-of-00003.gguf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard<'a> {
-    /// What the shards have in common before their numbers, folders included.
+    /// The path that all shards share before their numbers.
     pub stem: &'a str,
     /// Its number, from 1.
     pub number: u32,
-    /// How many there are, as five digits.
+    /// The number of shards, as five digits.
     pub count: &'a str,
 }
 

@@ -12,7 +12,7 @@ use super::cache::{Partial, RepoCache};
 use super::http::{Failed, Http, Waits, announced};
 use super::protocol::{Commit, ContentId, LFS_POINTER, RemoteFile};
 
-/// How often another process that fetches the same file is looked at.
+/// The polling interval for another process that fetches the same file.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// Bytes that an attempt must bring for the failures before it to be forgotten.

@@ -57,13 +57,13 @@ impl From<HubError> for Failed {
     }
 }
 
-/// How often a failed request is repeated, and how long an answer may take.
+/// The number of retries of a failed request, and the time limit of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     pub(super) retries: usize,
     /// The wait before the first repetition; it doubles.
     pub(super) first_wait: Duration,
-    /// How long the Hub may be silent.
+    /// The longest silence of the Hub.
     pub(super) silence: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Drop for Stopper {
     }
 }
 
-/// What an answer says about a file besides its content.
+/// The metadata of a file in an answer.
 pub(super) struct Metadata {
     pub(super) commit: Commit,
     pub(super) content: Option<ContentId>,

@@ -35,7 +35,7 @@ mod select;
 pub use client::Hub;
 pub use select::QUANTISATION_PREFERENCE;
 
-/// What a backend loads, which decides the files that are taken from a repository.
+/// The format that a backend loads, which decides the files that are taken from a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ModelFormat {
@@ -117,7 +117,7 @@ pub enum HubError {
     NoModel {
         /// The repository.
         repo: String,
-        /// What was looked for.
+        /// The kind of file that was wanted.
         wanted: &'static str,
     },
     /// A single file was named for a backend that loads whole repositories.
@@ -141,7 +141,7 @@ pub enum HubError {
         endpoint: String,
         /// The repository.
         repo: String,
-        /// What the network said.
+        /// The network's message.
         message: String,
     },
     /// The Hub asks for fewer requests.
@@ -165,13 +165,13 @@ pub enum HubError {
         endpoint: String,
         /// The repository.
         repo: String,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
     /// The Hub's address is none.
     #[error("{endpoint} is not an address of a Hub, which begins with https:// or http://")]
     BadEndpoint {
-        /// What was given.
+        /// The given value.
         endpoint: String,
     },
     /// The token cannot be sent.
@@ -225,7 +225,7 @@ pub enum HubError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

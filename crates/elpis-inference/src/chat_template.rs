@@ -52,7 +52,7 @@ pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
 const SOURCE_NAME: &str = "chat_template";
 
-/// What a rendering may use beside the messages.
+/// Options of a rendering, beside the messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RenderOptions<'a> {
     /// Ends the text with the opening of an assistant turn.

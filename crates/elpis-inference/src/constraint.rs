@@ -41,7 +41,7 @@ pub enum Extent {
     /// From where the model's thinking ends, or what else it writes before an answer; until there
     /// the reply is free, but does not end.
     AfterThinking {
-        /// How the models of this template write.
+        /// The tool format of this template's models.
         format: ToolFormat,
         /// Markers of the format that are control tokens of the model.
         control: Vec<ControlToken>,
@@ -52,7 +52,7 @@ pub enum Extent {
     },
     /// From the opening of the first tool call on; before it the reply is free text.
     FromOpening {
-        /// How calls begin.
+        /// The tool format, which says how calls begin.
         format: ToolFormat,
         /// The names of the tools on offer.
         names: Vec<String>,
@@ -63,7 +63,7 @@ pub enum Extent {
     },
 }
 
-/// What a token did to a constraint.
+/// The effect of a token on a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// The token completed the opening of a tool call, or the thinking: from here on the reply is

@@ -41,7 +41,7 @@ impl MessageError {
     }
 }
 
-/// Who speaks in a message.
+/// The role of a message's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Instructions that stand above the conversation.
@@ -109,9 +109,9 @@ impl<'de> Deserialize<'de> for Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatMessage {
-    /// Who speaks.
+    /// The role of the author.
     pub role: Role,
-    /// What is said. JSON null and a missing field read as the empty text, as assistant messages
+    /// The text. JSON null and a missing field read as the empty text, as assistant messages
     /// with tool calls often have it.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content: String,

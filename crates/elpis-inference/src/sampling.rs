@@ -48,7 +48,7 @@ pub enum SamplingError {
     /// The logits are not one per token of the vocabulary.
     #[error("{got} logits for a vocabulary of {expected} tokens")]
     LogitsLength {
-        /// How many logits came.
+        /// The number of logits.
         got: usize,
         /// The size of the vocabulary.
         expected: usize,
@@ -56,9 +56,9 @@ pub enum SamplingError {
     /// The token mask is too short for the vocabulary.
     #[error("a token mask of {got} words, the vocabulary needs {expected}")]
     MaskLength {
-        /// How many words came.
+        /// The number of words.
         got: usize,
-        /// How many are needed: one per 32 tokens, rounded up.
+        /// The number needed: one per 32 tokens, rounded up.
         expected: usize,
     },
     /// A logit that is NaN or +∞. The model or the steering is broken.
@@ -97,7 +97,7 @@ impl SamplingError {
     }
 }
 
-/// How the next token is chosen.
+/// Parameters for choosing the next token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingParams {
@@ -124,7 +124,7 @@ pub struct SamplingParams {
     /// How many of the last tokens, of the prompt and the reply, the three penalties look at. 0
     /// to [`MAX_REPETITION_WINDOW`]; 0 switches them off.
     pub repetition_window: u32,
-    /// Where the random stream starts.
+    /// The seed of the random stream.
     pub seed: u64,
 }
 

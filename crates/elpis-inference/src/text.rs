@@ -19,7 +19,7 @@ pub enum TextError {
     /// More than [`MAX_STOPS`] stop strings.
     #[error("{count} stop strings, at most {MAX_STOPS} are allowed")]
     TooManyStops {
-        /// How many were given.
+        /// The number given.
         count: usize,
     },
     /// A stop string without a byte, which would stop every text at once.
@@ -49,7 +49,7 @@ impl TextError {
     }
 }
 
-/// What one step of a [`TextStream`] brought.
+/// The result of one step of a [`TextStream`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed<'a> {
     /// The text that is now certain, often empty. It never holds a part of the stop string that

@@ -19,7 +19,7 @@ use elpis_steering::SteeringPlan;
 /// Creating two contexts of one model at once is unsound in llama.cpp.
 static CREATION: Mutex<()> = Mutex::new(());
 
-/// How a context is made.
+/// Options for creating a context.
 pub(super) struct ContextOptions {
     /// Cells of the key–value cache, shared by all sequences.
     pub(super) n_ctx: u32,

@@ -14,10 +14,10 @@ use elpis_files::printable::printable;
 
 /// Longest message.
 const CAPACITY: usize = 1024;
-/// What the guard returns for an assertion.
+/// The guard's return value for an assertion.
 const ASSERTION: c_int = 2;
 
-/// Which assertions become errors instead of ending the process.
+/// The assertions that become errors instead of ending the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Assertions {
     /// All of the calling thread, for calls that compute nothing.
@@ -26,7 +26,7 @@ pub(super) enum Assertions {
     OutsideTeams = 2,
 }
 
-/// What came out of a call.
+/// An exception or assertion that a call ended in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Thrown {
     /// An assertion failed: the sources' file, line and condition.

@@ -30,7 +30,7 @@ pub(super) const CALL: &str = "steering hook";
 
 const LAYER_OUTPUT: &[u8] = b"l_out-";
 
-/// What the callback does in the current evaluation.
+/// The callback's work in the current evaluation.
 #[derive(Debug)]
 pub(super) struct Hook {
     n_embd: usize,

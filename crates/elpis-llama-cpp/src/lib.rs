@@ -36,7 +36,7 @@ const SPARE_OUTPUTS: u32 = 1;
 /// no others.
 const PROBE_OUTPUTS: u32 = 16;
 
-/// What a program registers to load GGUF models.
+/// The loader that a program registers for GGUF models.
 pub const LOADER: Loader = Loader {
     kind: BackendKind::LlamaCpp,
     load: |options| Ok(Box::new(LlamaCpp::load(options)?)),

@@ -193,7 +193,7 @@ impl Model {
         self.loaded.n_ctx_train()
     }
 
-    /// What is known of the model; what a context decides is 0.
+    /// Facts about the model; those that a context decides are 0.
     pub(super) fn facts(&self) -> ModelFacts {
         let model = &self.loaded;
         let vocab = model.vocab();

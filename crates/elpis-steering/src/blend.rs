@@ -12,7 +12,7 @@ pub const MIN_COEFFICIENT: f64 = 0.01;
 /// A coefficient is clamped to this in absolute value, so that sums stay finite.
 pub const MAX_COEFFICIENT: f64 = 1000.0;
 
-/// How a blend is limited.
+/// The limits of a blend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlendOptions {
     /// Most that is added at a layer, in units of the residual stream's norm there, by default 1.
@@ -61,7 +61,7 @@ impl fmt::Debug for PlanKey {
     }
 }
 
-/// What is added at the output of one layer.
+/// The vector that is added to the output of one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerSteering {
     /// The layer, from 0.
@@ -76,7 +76,7 @@ pub struct LayerSteering {
     pub clamped: bool,
 }
 
-/// What one generation adds to the residual stream.
+/// The vectors that one generation adds to the residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SteeringPlan {
     /// Ascending by layer; never empty, no layer is all zero.

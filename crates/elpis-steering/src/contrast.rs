@@ -39,7 +39,7 @@ pub enum ContrastError {
         field: &'static str,
         /// Index of the row or score.
         row: usize,
-        /// What stands there.
+        /// The value found.
         value: f64,
     },
     /// Pairs need as many negative rows as positive ones.

@@ -92,7 +92,7 @@ impl VectorFormat {
     }
 }
 
-/// What a file of steering vectors holds.
+/// The content of a file of steering vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum VectorFile {
     /// The vector of one emotion, which the file does not name.

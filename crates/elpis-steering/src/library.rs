@@ -36,7 +36,7 @@ pub struct LibraryContext {
     pub n_layers: usize,
     /// Width of the residual stream.
     pub n_embd: usize,
-    /// Where a bare vector goes when the manifest does not say.
+    /// The layer of a bare vector when the manifest names none.
     pub default_layer: Option<usize>,
     /// Median Euclidean norm of the residual stream at the output of each layer, if measured;
     /// without the last layer if that one cannot be steered.
@@ -128,7 +128,7 @@ pub struct EmotionInfo {
     pub name: String,
     /// The file that it was read from.
     pub file: String,
-    /// Where it stands; `None` for one of the base emotions, whose places are fixed.
+    /// Its place on the plane; `None` for a base emotion, whose place is fixed.
     pub place: Option<Place>,
     /// Factor on its coefficient.
     pub cap: f64,

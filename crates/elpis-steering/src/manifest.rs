@@ -40,7 +40,7 @@ pub struct Place {
     pub arousal: f64,
 }
 
-/// What a manifest says about one emotion.
+/// The entry of a manifest for one emotion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmotionEntry {
     /// The file of its vector, if not the emotion's name with an extension.
@@ -50,7 +50,7 @@ pub struct EmotionEntry {
     /// Factor on the emotion's coefficient, in [0, [`MAX_CAP`]], by default 1: moods break text at
     /// different strengths.
     pub cap: f64,
-    /// Where the emotion stands; `None` for one of [`BASE_EMOTIONS`].
+    /// The emotion's place on the plane; `None` for one of [`BASE_EMOTIONS`].
     pub place: Option<Place>,
 }
 

@@ -46,7 +46,7 @@ pub enum VectorError {
         layer: Option<usize>,
         /// Index in the row.
         index: usize,
-        /// What stands there.
+        /// The value found.
         value: f32,
     },
     /// Every value is zero.
@@ -88,7 +88,7 @@ impl VectorError {
     }
 }
 
-/// What the rows of a stacked vector stand for.
+/// The meaning of the rows of a stacked vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StackedRows {
     /// Row *k* is the output of decoder layer *k*, counted from 0.

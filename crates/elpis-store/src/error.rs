@@ -21,7 +21,7 @@ pub enum StoreError {
     NotAStore {
         /// The file.
         file: String,
-        /// What it is.
+        /// The content found.
         found: String,
     },
     /// The store was written by a later version; it is left as it is.
@@ -41,17 +41,17 @@ pub enum StoreError {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// What is kept of a session is damaged.
+    /// The stored data of a session is damaged.
     #[error("session {session} in store {file} is damaged: {reason}")]
     DamagedSession {
         /// The file.
         file: String,
         /// The session.
         session: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A file of the store was removed, or another stands in its place: what is
@@ -62,7 +62,7 @@ pub enum StoreError {
     Gone {
         /// The file.
         file: String,
-        /// Which of the store's files.
+        /// The name of the store's file.
         part: String,
     },
     /// There is no room to write.
@@ -70,7 +70,7 @@ pub enum StoreError {
     Full {
         /// The file.
         file: String,
-        /// Which limit was met.
+        /// The limit that was reached.
         reason: String,
     },
     /// The file may not be written.
@@ -98,7 +98,7 @@ pub enum StoreError {
     /// The store has not answered in time.
     #[error("the store has not answered for {seconds} s; whether the change counts is not known")]
     Slow {
-        /// How long it was waited for, in whole seconds.
+        /// The time waited, in whole seconds.
         seconds: u64,
     },
     /// The store keeps moods alone.
@@ -109,7 +109,7 @@ pub enum StoreError {
     Failed {
         /// The file.
         file: String,
-        /// What was reported.
+        /// The reported reason.
         reason: String,
     },
 }

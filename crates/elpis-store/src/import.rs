@@ -18,7 +18,7 @@ pub enum ExportedLine {
         session: SessionId,
         /// When, in seconds since the Unix epoch.
         at: f64,
-        /// What happened.
+        /// The record.
         what: JournalRecord,
     },
     /// The state, which ends the session.
@@ -37,7 +37,7 @@ pub enum ExportedLine {
     },
 }
 
-/// What a line completes.
+/// The session that a line completes.
 #[derive(Debug, PartialEq)]
 pub enum Imported {
     /// A session, new to a store.

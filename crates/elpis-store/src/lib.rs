@@ -35,7 +35,7 @@ pub struct StoredSession {
     pub entries: u64,
 }
 
-/// What happened to a session since it was last written.
+/// The changes of a session since it was last written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionChange {
     /// The session.

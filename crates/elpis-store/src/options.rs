@@ -36,7 +36,7 @@ impl fmt::Display for Durability {
     }
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreOptions {
     /// When an event that was acknowledged is on disk.

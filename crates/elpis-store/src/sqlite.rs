@@ -55,7 +55,7 @@ const QUICK_CHECK_BYTES: u64 = 64 << 20;
 /// `elpis store check`.
 const CHAIN_CHECK_ENTRIES: u64 = 65_536;
 
-/// How long another connection that holds the file is waited for.
+/// The longest wait for another connection that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sessions that are read in one transaction, so that the log of the owner can be folded into the file in between.
@@ -79,7 +79,7 @@ struct Reader {
     configs: Configs,
 }
 
-/// What a store is opened for.
+/// The kind of access that a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reading, beside the runtime that owns it.

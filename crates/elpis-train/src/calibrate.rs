@@ -17,7 +17,7 @@ use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary};
 /// Strengths between the steps of the ladder are tried so many times.
 const REFINEMENTS: usize = 2;
 
-/// How vectors are calibrated.
+/// Options of calibration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalibrateOptions {
     /// Replies to each question.
@@ -94,7 +94,7 @@ pub struct EmotionCalibration {
     pub tried: Vec<Measured>,
 }
 
-/// What calibration found.
+/// The result of calibration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// Perplexity of the unsteered replies.

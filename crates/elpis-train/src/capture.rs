@@ -13,7 +13,7 @@ use elpis_steering::SteeringPlan;
 /// Tokens of the replies that are read.
 const REPLY_TOKENS: usize = 24;
 
-/// Which tokens' activations are read.
+/// The tokens whose activations are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadAt {

@@ -52,9 +52,9 @@ pub enum TrainingError {
     Limit {
         /// The option.
         field: &'static str,
-        /// What was asked.
+        /// The requested value.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: String,
     },
     /// A prompt does not fit into one evaluation.
@@ -62,7 +62,7 @@ pub enum TrainingError {
         "{what} makes a prompt of {tokens} tokens, but at most {limit} can be evaluated at once"
     )]
     TooLong {
-        /// Which sentence or question it is made of.
+        /// The sentence or question that it consists of.
         what: String,
         /// Its tokens.
         tokens: usize,

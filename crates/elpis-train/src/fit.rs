@@ -25,7 +25,7 @@ pub struct Trained {
     pub scores: Vec<LayerScore>,
     /// The vectors, by emotion.
     pub vectors: BTreeMap<String, SteeringVector>,
-    /// Where emotions beyond the four stand.
+    /// The places on the plane of emotions beyond the four.
     pub places: BTreeMap<String, Place>,
     /// For each emotion, how much its separation rests on.
     pub evidence: BTreeMap<String, Evidence>,
@@ -38,7 +38,7 @@ impl Trained {
     /// Separation at the chosen layer below which a vector hardly tells its mood.
     pub const WEAK_AUC: f64 = 0.8;
 
-    /// What makes the vectors doubtful, in words: too few pairs to judge by, or little separation.
+    /// The reasons to doubt the vectors, in words: too few pairs to judge by, or little separation.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         let few = |evidence: &Evidence| evidence.pairs < Self::FEW_PAIRS;

@@ -29,10 +29,10 @@ pub use fit::{Trained, train};
 pub use options::{Evidence, LayerScore, Method, TrainOptions};
 pub use pairs::{ContrastPairs, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, Pair, PairsError};
 
-/// How far the work is.
+/// The progress of some work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being worked on.
+    /// The current stage.
     pub stage: String,
     /// Steps that are done.
     pub done: usize,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::capture::ReadAt;
 
-/// How a direction is found.
+/// The method for finding a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Method {
@@ -46,14 +46,14 @@ impl FromStr for Method {
     }
 }
 
-/// How vectors are trained.
+/// Options of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
     /// The layer; `None`: the one where held-out sentences separate best.
     pub layer: Option<usize>,
-    /// How a direction is found.
+    /// The method for finding a direction.
     pub method: Method,
-    /// Where activations are read.
+    /// The tokens at which activations are read.
     pub at: ReadAt,
     /// Mean norm of the vectors, in units of the median norm of the residual
     /// stream at their layer.
@@ -80,7 +80,7 @@ impl TrainOptions {
     pub const DEFAULT_STRENGTH: f32 = 0.6;
 }
 
-/// How well held-out sentences separate at a layer.
+/// The separation of held-out sentences at a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerScore {
     /// The layer.
@@ -93,7 +93,7 @@ pub struct LayerScore {
     pub mean: f64,
 }
 
-/// What an emotion's vector was made of and judged by.
+/// The evidence for an emotion's vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
     /// Its pairs.

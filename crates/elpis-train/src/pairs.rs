@@ -26,12 +26,12 @@ pub struct Pair {
     pub negative: String,
 }
 
-/// What vectors are trained on.
+/// The contrast pairs that vectors are trained on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContrastPairs {
-    /// What the user asks after each sentence; never empty.
+    /// The user's questions after each sentence; never empty.
     pub questions: Vec<String>,
-    /// Where emotions beyond the four stand.
+    /// The places on the plane of emotions beyond the four.
     pub places: BTreeMap<String, Place>,
     /// The pairs, at least two for each emotion.
     pub pairs: Vec<Pair>,
@@ -52,17 +52,17 @@ pub enum PairsError {
     Syntax {
         /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The reason.
         reason: String,
     },
     /// A value is not allowed.
     #[error("{field} is {value:?}, but must {limit}")]
     Value {
-        /// Which value.
+        /// The field.
         field: String,
-        /// What stands there, cut to 64 characters.
+        /// The value found, cut to 64 characters.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: String,
     },
     /// There are too few pairs.

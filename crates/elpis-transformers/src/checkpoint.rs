@@ -21,7 +21,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// A header says where tensors lie; none of a real model comes near this.
 const MAX_TEXT: u64 = 256 << 20;
 
-/// Where a checkpoint's files come from.
+/// The source of a checkpoint's files.
 #[derive(Debug)]
 pub(super) enum Files {
     /// A folder.
@@ -47,7 +47,7 @@ impl Files {
         }
     }
 
-    /// Where a file lies, for messages.
+    /// The path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Folder(folder) => folder.join(name),

@@ -59,13 +59,13 @@ pub(super) struct DecoderConfig {
     pub logit_softcap: Option<f64>,
     /// Whether the output layer is the embedding.
     pub tied: bool,
-    /// What differs from layer to layer; as many as there are layers.
+    /// The properties that differ from layer to layer, one entry for each layer.
     pub layers: Vec<LayerConfig>,
     /// The kinds of rotary embedding that layers refer to.
     pub ropes: Vec<RopeSpec>,
 }
 
-/// What differs from layer to layer.
+/// The properties that differ from layer to layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LayerConfig {
     /// Positions that a token sees, itself included; `None`: all.

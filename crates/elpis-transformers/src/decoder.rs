@@ -27,7 +27,7 @@ pub(super) struct Decoder {
     rotaries: Vec<Rotary>,
 }
 
-/// What an evaluation gives.
+/// The result of an evaluation.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
     /// `[outputs, vocabulary]` in f32 on the CPU, if any row asked.

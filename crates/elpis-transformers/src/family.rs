@@ -1,6 +1,6 @@
 //! The architectures, each by what sets it apart from Llama.
 
-/// How an architecture differs from Llama where the file does not say.
+/// The differences of an architecture from Llama where the file is silent.
 pub(super) struct Family {
     pub model_type: &'static str,
     pub qkv_bias: Bias,
@@ -28,7 +28,7 @@ pub(super) struct Silent {
     pub context: Option<usize>,
 }
 
-/// Where biases come from.
+/// The source of biases.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Bias {
     /// `attention_bias` of the file.

@@ -55,7 +55,7 @@ pub use model::{Transformers, devices};
 
 const CONFIG: &str = "config.json";
 
-/// What a program registers to load Hugging Face folders.
+/// The loader that a program registers for Hugging Face folders.
 #[cfg(feature = "libtorch")]
 pub const LOADER: elpis_backend::Loader = elpis_backend::Loader {
     kind: elpis_backend::BackendKind::Transformers,

@@ -23,7 +23,7 @@ use elpis_backend::{
     SequenceId, Token, Tokenizer, TorchDtype, default_threads, norms,
 };
 
-/// What this backend loads.
+/// The format that this backend loads.
 const FOLDER: &str = "Hugging Face model folder";
 
 /// A Hugging Face checkpoint with its cache.

@@ -7,7 +7,7 @@ use tch::Tensor;
 use elpis_backend::{BackendError, Batch};
 use elpis_steering::SteeringPlan;
 
-/// What is added at the output of one layer.
+/// The vector that is added to the output of one layer.
 #[derive(Debug)]
 pub(super) struct RowSteering {
     /// The steered rows; `None`: all of the batch.

@@ -55,7 +55,7 @@ pub(super) struct FolderTokenizer {
     start: Option<Token>,
 }
 
-/// What the folder says of texts, beside the tokens.
+/// The folder's text settings, beside the tokens.
 #[derive(Debug, Default)]
 pub(super) struct TextFacts {
     pub chat_template: Option<String>,
@@ -293,7 +293,7 @@ fn add_ids(fields: &Fields<'_>, ends: &mut HashSet<Token>) -> Result<(), Backend
     Ok(())
 }
 
-/// How the vocabulary writes bytes down.
+/// The notation of bytes in the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Writing {
     /// Each byte is a printable character (GPT-2).

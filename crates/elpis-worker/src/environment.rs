@@ -1,7 +1,7 @@
 //! Variables that native libraries read when a process is loaded, and never
 //! again.
 
-/// How often a waiting OpenMP thread looks before it goes to sleep.
+/// The number of spins of a waiting OpenMP thread before it sleeps.
 pub const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
 /// From which size on glibc's `malloc` asks the system for memory of its own,

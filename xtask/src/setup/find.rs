@@ -109,7 +109,7 @@ pub struct Libclang {
     pub by_itself: bool,
 }
 
-/// What is there.
+/// The tools that were found.
 #[derive(Debug, Default)]
 pub struct Tools {
     /// A C++ compiler, and true when it is the one that build scripts take by themselves.
@@ -144,7 +144,7 @@ impl Tools {
         }
     }
 
-    /// What is not there.
+    /// The needs that are not met.
     pub fn missing(&self) -> Vec<Need> {
         [
             (Need::Compiler, self.compiler.is_none()),

@@ -12,7 +12,7 @@ use super::find::{Host, Need};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// How root's rights can be had.
+/// The way to root's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// We are root.

@@ -32,11 +32,11 @@ print(importlib.util.find_spec('torch').submodule_search_locations[0])";
 pub struct Torch {
     /// The folder with `include` and `lib`.
     pub folder: PathBuf,
-    /// Who says so.
+    /// Its origin.
     pub origin: Origin,
 }
 
-/// Where a libtorch was found.
+/// The origin of a libtorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The environment names it.

@@ -9,7 +9,7 @@ const BLOCK: usize = 32;
 const BLOCK_BYTES: usize = 2 + BLOCK;
 const HALF_BLOCK_BYTES: usize = 2 + BLOCK / 2;
 
-/// How numbers are stored.
+/// The encoding of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     F32,

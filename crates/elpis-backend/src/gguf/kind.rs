@@ -60,7 +60,7 @@ pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a
     Ok(architecture)
 }
 
-/// How a model is divided among files.
+/// The division of a model into shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Split {
     /// From 0.

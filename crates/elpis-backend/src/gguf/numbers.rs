@@ -99,7 +99,7 @@ const FINITE: [&str; 15] = [
     "rope.scaling.factor",
 ];
 
-/// How many layers a model has.
+/// The number of layers of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layers {
     pub(super) all: u64,

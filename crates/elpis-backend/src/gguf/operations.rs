@@ -4,7 +4,7 @@
 
 use elpis_files::gguf::TensorType;
 
-/// What is done with a tensor.
+/// The operation on a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     /// Multiplied with activations.

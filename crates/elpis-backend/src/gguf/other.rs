@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a GGUF file holds, if it is no language model that can be talked with.
+/// The content of a GGUF file that is not a language model for conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GgufKind {
@@ -24,7 +24,7 @@ pub enum GgufKind {
     Part {
         /// From 1.
         number: u64,
-        /// How many there are.
+        /// The number of files.
         count: u64,
     },
     /// A model that makes embeddings.

@@ -2,7 +2,7 @@
 
 use crate::events::{self, Felt};
 
-/// What `/help` tells.
+/// The text of `/help`.
 pub(super) const HELP: &str = "\
 /feel EVENT [INTENSITY]  an event, such as `/feel success 1.5`; alone, which there are
 /state                   the mood, where it is going, and what it does to a reply

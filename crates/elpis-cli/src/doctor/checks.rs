@@ -19,7 +19,7 @@ const LITTLE_ROOM: u64 = 64 << 20;
 /// Half-lives of moods below which a store keeps nothing for long, in seconds.
 const SHORT_HALF_LIFE: f64 = 60.0;
 
-/// What is known of the loaded model.
+/// Facts about the loaded model.
 #[derive(Debug, Clone)]
 pub(super) struct ModelSeen {
     pub(super) weights: u64,

@@ -45,7 +45,7 @@ impl fmt::Display for Gpu {
     }
 }
 
-/// Where a file lies.
+/// The kind of file system that a file is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Disk {
     /// A disk, or what cannot be told from one.
@@ -57,7 +57,7 @@ pub(super) enum Disk {
     Network,
 }
 
-/// What is known of the store without opening it.
+/// Facts about the store that need no opening.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StorePlace {
     pub(super) disk: Disk,

@@ -6,7 +6,7 @@ use elpis::actors::engine::{EngineFailure, chat_template};
 use elpis::backend::ModelFacts;
 use elpis::inference::ChatFormat;
 
-/// Where a chat template comes from.
+/// The origin of a chat template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum TemplateOrigin {
@@ -20,12 +20,12 @@ pub(super) enum TemplateOrigin {
     Guessed,
 }
 
-/// What is known of the template.
+/// Facts about the template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct TemplateSeen {
     pub(super) name: String,
     pub(super) origin: TemplateOrigin,
-    /// How calls of tools look in a reply.
+    /// The notation of tool calls in a reply.
     pub(super) tool_format: &'static str,
     /// Whether the template itself tells the model of tools; otherwise they are described in a
     /// message.

@@ -112,7 +112,7 @@ pub(crate) enum Warning {
 }
 
 impl Warning {
-    /// What is wrong, with the figures.
+    /// The problem, with figures.
     #[expect(clippy::too_many_lines, reason = "a table of words")]
     pub(crate) fn problem(&self) -> String {
         match self {
@@ -232,7 +232,7 @@ impl Warning {
         }
     }
 
-    /// What to do about it.
+    /// The advice.
     pub(crate) fn advice(&self) -> String {
         match self {
             Self::BundledInstead { .. } => {

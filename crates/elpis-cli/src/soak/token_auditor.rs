@@ -12,7 +12,7 @@ use elpis::backend::{
 /// Sequences that are over and still remembered.
 const REMEMBERED: usize = 512;
 
-/// What was evaluated, as text, by sequence.
+/// Records the evaluated text of each sequence.
 #[derive(Debug, Default)]
 pub(super) struct TokenAuditor {
     seen: Mutex<Seen>,
@@ -26,7 +26,7 @@ struct Seen {
     saved: VecDeque<(blake3::Hash, Vec<Token>)>,
 }
 
-/// What the next evaluation does.
+/// The fault of the next evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum InjectedFault {
     Panic = 1,

@@ -22,7 +22,7 @@ pub(super) struct Cosine {
     b: usize,
     /// Mean over the layers that both have.
     mean: f64,
-    /// How many those are.
+    /// The number of layers.
     layers: usize,
 }
 

@@ -44,7 +44,7 @@ struct Inspected {
     used: Used,
 }
 
-/// How the manifest has the vectors of its folder used.
+/// The manifest's use of a folder's vectors.
 #[derive(Clone, Copy)]
 struct Used {
     /// Factor on all of them.

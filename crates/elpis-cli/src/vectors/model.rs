@@ -15,7 +15,7 @@ use elpis::inference::ChatTemplate;
 use elpis::settings::{BackendKind, Settings};
 use elpis::training::{ContrastPairs, Progress, TrainingError};
 
-/// Which model is looked at.
+/// The model to inspect.
 #[derive(Debug, Args)]
 pub(super) struct ModelChoice {
     /// The model: a file, a folder or a Hugging Face id; without it, what the
@@ -28,7 +28,7 @@ pub(super) struct ModelChoice {
     backend: Option<BackendKind>,
 }
 
-/// Which model is worked with, and by which pairs.
+/// The model to work with, and the pairs.
 #[derive(Debug, Args)]
 pub(super) struct ModelOptions {
     #[command(flatten)]

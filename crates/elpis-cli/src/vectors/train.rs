@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// The folder to write.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
-    /// How a direction is found.
+    /// The method for finding a direction.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>()))]
     method: Method,
     /// Where activations are read: over the tokens from the question to the

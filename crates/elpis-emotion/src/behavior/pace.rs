@@ -5,10 +5,10 @@ use crate::error::EmotionError;
 /// Earlier generations that a pace is known from.
 const KNOWN_FROM: u32 = 3;
 
-/// How much of what was measured still counts after another generation.
+/// The weight of earlier measurements after another generation.
 const KEPT: f64 = 0.8;
 
-/// What a finished generation took, and for how much.
+/// The duration and length of a finished generation.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GenerationTime {
     /// Tokens of the prompt that were evaluated; those from the cache do not count.

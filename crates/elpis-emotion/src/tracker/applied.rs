@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::SafetyLimit;
 use crate::state::EmotionalState;
 
-/// What an event did.
+/// The effect of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AppliedEvent {
     /// Time that the event counted at, in seconds.
@@ -27,7 +27,7 @@ pub struct AppliedEvent {
 }
 
 impl AppliedEvent {
-    /// How far it moved valence or arousal, whichever went further, in [0, 2].
+    /// The larger of the changes of valence and arousal, in [0, 2].
     pub fn way(&self) -> f64 {
         let valence = self.after.valence() - self.before.valence();
         let arousal = self.after.arousal() - self.before.arousal();

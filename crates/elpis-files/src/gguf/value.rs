@@ -126,7 +126,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// How its type is called.
+    /// The name of its type.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::U8(_) => Kind::U8.name(),

@@ -25,7 +25,7 @@ const THOUGHT: &str = "qvthoughtq";
 const ID: &str = "qvid00001";
 const ID_2: &str = "qvid00002";
 
-/// How a template wants the arguments of calls in the history.
+/// The form in which a template wants the arguments of calls in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgumentsForm {
@@ -35,7 +35,7 @@ pub enum ArgumentsForm {
     Text,
 }
 
-/// What a chat template can show of a conversation.
+/// The parts of a conversation that a chat template can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateCapabilities {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// How deep values may nest.
+/// The deepest nesting of values.
 pub(super) const MAX_VALUE_DEPTH: usize = 64;
 /// Items that are walked for one unit of fuel.
 const ITEMS_PER_FUEL: u64 = 4;

@@ -25,7 +25,7 @@ pub enum TemplateError {
         template: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The reason.
         message: String,
     },
     /// The template called `raise_exception`: it does not take this conversation.
@@ -43,7 +43,7 @@ pub enum TemplateError {
         template: String,
         /// The line, from 1; 0 when it is not known.
         line: usize,
-        /// What went wrong.
+        /// The reason.
         message: String,
     },
     /// The rendered text passed [`MAX_RENDERED_BYTES`].

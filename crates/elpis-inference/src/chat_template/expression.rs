@@ -14,7 +14,7 @@ use super::lexer::{LexError, Spanned, Token};
 /// Starts the names of the functions that rewritten code calls; a template may not use it.
 pub(super) const PREFIX: &str = "__py_";
 
-/// How deep expressions may nest.
+/// The deepest nesting of expressions.
 const MAX_DEPTH: usize = 48;
 
 type Result<T> = std::result::Result<T, LexError>;

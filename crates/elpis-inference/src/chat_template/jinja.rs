@@ -10,7 +10,7 @@ use super::{arithmetic, filters, operators, python};
 /// Bounds nested loops, macros and conditions.
 const RECURSION_LIMIT: usize = 150;
 
-/// What a template said with `raise_exception`.
+/// The message that a template raised with `raise_exception`.
 #[derive(Debug, ThisError)]
 #[error("{0}")]
 pub(super) struct Raised(pub String);

@@ -19,7 +19,7 @@ const BASE_FUEL: u64 = 400_000;
 const FUEL_PER_MESSAGE: u64 = 1_000;
 const FUEL_PER_BYTE: u64 = 4;
 
-/// How deep messages, tools and variables may nest, for a template to be able to add to them.
+/// The deepest nesting of messages, tools and variables; templates may add to it.
 const MAX_INPUT_DEPTH: usize = MAX_VALUE_DEPTH / 2;
 
 const RESERVED: [&str; 5] = [
@@ -37,14 +37,14 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What one rendering of any conversation may do.
+    /// The budget of a rendering of a small conversation.
     pub fn small() -> Self {
         Self {
             left: Cell::new(BASE_FUEL),
         }
     }
 
-    /// What one rendering of a conversation may do.
+    /// The budget of a rendering of this conversation.
     pub fn of(messages: &[Json], options: &RenderOptions<'_>) -> Self {
         let variables = options.variables.into_iter().flatten();
         let mut bytes: u64 = variables

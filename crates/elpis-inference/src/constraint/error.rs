@@ -80,7 +80,7 @@ fn at(path: Option<&String>) -> String {
 }
 
 impl ConstraintError {
-    /// What cannot be enforced.
+    /// The error for a constraint that cannot be enforced.
     pub fn refused(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused {
             field,

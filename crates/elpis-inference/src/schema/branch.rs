@@ -7,7 +7,7 @@ use super::error::SchemaError;
 use super::number::Numbers;
 use super::types::Types;
 
-/// What strings have to be.
+/// The requirements on strings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Strings<'a> {
     pub least: u64,
@@ -17,7 +17,7 @@ pub(super) struct Strings<'a> {
     pub formats: Vec<&'a str>,
 }
 
-/// How many there may be.
+/// The allowed count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Count {
     pub least: u64,

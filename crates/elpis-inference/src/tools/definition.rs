@@ -28,7 +28,7 @@ pub enum ToolError {
     /// More than [`MAX_TOOLS`] tools.
     #[error("{count} tools, at most {MAX_TOOLS} are allowed")]
     TooMany {
-        /// How many were given.
+        /// The number given.
         count: usize,
     },
     /// Definitions that are too long or nested too deeply.
@@ -46,7 +46,7 @@ pub enum ToolError {
         index: usize,
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Two tools of one name.
@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
 pub struct ToolDefinition {
     /// Its name: letters, digits, `_`, `-` and `.`, at most [`MAX_TOOL_NAME`].
     pub name: String,
-    /// What it does, for the model.
+    /// Its description, for the model.
     pub description: String,
     /// The JSON schema of its arguments, of type object.
     pub parameters: Value,

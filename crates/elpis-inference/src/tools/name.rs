@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a family of models writes its tool calls.
+/// The notation in which a family of models writes its tool calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ToolFormat {

@@ -11,7 +11,7 @@ use super::pattern::{Fit, Found, Names, fit};
 use super::scan::{Draft, Scan, Step};
 use super::set::ToolSet;
 
-/// What a piece of a reply brought.
+/// The content of a piece of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToolEvent {
     /// Text outside of calls.

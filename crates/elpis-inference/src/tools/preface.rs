@@ -4,7 +4,7 @@ use super::family::{Family, Part, Role};
 use super::name::{ControlToken, ToolFormat};
 use super::opening::Finder;
 
-/// What ends the preface.
+/// The end of the preface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The thinking does.

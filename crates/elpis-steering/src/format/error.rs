@@ -16,13 +16,13 @@ pub enum FormatError {
     /// The bytes end before what the header declares.
     #[error("{what} at byte {offset} needs {needed} bytes, {available} are left")]
     Truncated {
-        /// What was being read.
+        /// The item that was being read.
         what: &'static str,
-        /// Where it starts.
+        /// Its offset.
         offset: usize,
-        /// How many bytes it needs.
+        /// Bytes that it needs.
         needed: u64,
-        /// How many bytes there are.
+        /// Bytes that are left.
         available: usize,
     },
     /// The structure is broken.
@@ -30,7 +30,7 @@ pub enum FormatError {
     Malformed {
         /// The part that is broken.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A count or size is above what a steering vector can need.
@@ -38,7 +38,7 @@ pub enum FormatError {
     LimitExceeded {
         /// The count or size.
         what: &'static str,
-        /// What the file declares.
+        /// The declared value.
         value: u64,
         /// The most that is accepted.
         limit: u64,
@@ -101,9 +101,9 @@ pub enum FormatError {
     /// The file declares another number of layers than there are rows.
     #[error("the file declares {layers} layers for {rows} rows, must be one for each")]
     LayerCount {
-        /// How many it declares.
+        /// The declared number.
         layers: usize,
-        /// How many rows there are.
+        /// The number of rows.
         rows: usize,
     },
     /// A number that a file declares does not hold for its tensors.
@@ -111,7 +111,7 @@ pub enum FormatError {
     DeclaredSize {
         /// Its key.
         key: String,
-        /// What it declares.
+        /// The declared size.
         size: i64,
         /// The shape of the first tensor.
         shape: Vec<u64>,
@@ -127,7 +127,7 @@ pub enum FormatError {
         "the pack names {emotions} emotions for vectors of shape {shape:?}, must be one for each"
     )]
     EmotionCount {
-        /// How many names there are.
+        /// The number of names.
         emotions: usize,
         /// The shape of the vectors, the emotions first.
         shape: Vec<u64>,
@@ -178,7 +178,7 @@ pub enum FormatError {
     RefusedEntry {
         /// The key in the dict, or `the file` for the whole.
         entry: String,
-        /// What it is.
+        /// The content found.
         found: &'static str,
     },
     /// A `.pt` file from before the zip format, or a plain pickle.

@@ -17,7 +17,7 @@ pub enum LibraryError {
     Format {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         source: FormatError,
     },
     /// The manifest could not be read.
@@ -25,7 +25,7 @@ pub enum LibraryError {
     Manifest {
         /// The manifest's name.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         source: ManifestError,
     },
     /// The rows that the manifest selects are not a steering vector.
@@ -200,13 +200,13 @@ pub enum LibraryError {
         field: &'static str,
         /// What it holds.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: String,
     },
     /// There are more emotions than [`MAX_EMOTIONS`].
     #[error("there are {count} emotions, must be at most {MAX_EMOTIONS}")]
     TooManyEmotions {
-        /// How many there are.
+        /// The number found.
         count: usize,
     },
 }

@@ -25,7 +25,7 @@ pub enum ManifestError {
     Syntax {
         /// The line, from 1.
         line: usize,
-        /// What the TOML parser said.
+        /// The TOML parser's message.
         reason: String,
     },
     /// There is no such key.
@@ -51,9 +51,9 @@ pub enum ManifestError {
     OutOfRange {
         /// The key with its path.
         field: String,
-        /// What stands there.
+        /// The value found.
         value: f64,
-        /// What is allowed.
+        /// The allowed values.
         limit: String,
     },
     /// A name or file name is not allowed.
@@ -61,9 +61,9 @@ pub enum ManifestError {
     InvalidName {
         /// The key with its path.
         field: String,
-        /// What stands there.
+        /// The value found.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: &'static str,
     },
     /// `layer` and `layers` exclude each other.
@@ -74,9 +74,9 @@ pub enum ManifestError {
     InvalidList {
         /// The key.
         field: String,
-        /// What stands there.
+        /// The value found.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         limit: &'static str,
     },
     /// A custom emotion has only one coordinate.

@@ -22,7 +22,7 @@ use crate::{ARGUMENT, MARKER};
 use elpis_backend::WorkerOptions;
 use elpis_backend::{BackendError, DeathNotice};
 
-/// How long a program may take until it says that it is a worker.
+/// The time limit for a program to announce itself as a worker.
 const START_BOUND: Duration = Duration::from_secs(30);
 /// How long a worker that closed its connection, or was told to, may take to
 /// end by itself.

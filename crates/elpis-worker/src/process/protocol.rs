@@ -72,7 +72,7 @@ impl std::fmt::Display for Hello {
     }
 }
 
-/// What the runtime asks.
+/// A request of the runtime.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     Load(Box<Load>),
@@ -101,7 +101,7 @@ pub(super) enum Request {
     },
 }
 
-/// What the worker answers.
+/// A reply of the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// Done; what was asked for is in the blob or in the shared memory.
@@ -120,7 +120,7 @@ pub(super) struct Encode {
     pub(super) part: Option<bool>,
 }
 
-/// What [`LoadOptions`] hold.
+/// The wire form of [`LoadOptions`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Load {
     model: ModelOptions,

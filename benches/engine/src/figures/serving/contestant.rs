@@ -27,11 +27,11 @@ pub struct Contestant {
     /// The process that computes, which need not be the one that is asked.
     id: u32,
     verb: &'static str,
-    /// What is said beside the rest when it is asked.
+    /// Extra fields of each request.
     more: Value,
 }
 
-/// What every contestant is asked in turn.
+/// A request that every contestant gets in turn.
 pub struct Turn {
     pub clients: usize,
     pub tokens: usize,
@@ -40,7 +40,7 @@ pub struct Turn {
     pub seed: u64,
 }
 
-/// How it went.
+/// The result of serving it.
 pub struct Served {
     /// For each client, the seconds from the common start to each token.
     pub streams: Vec<Vec<f64>>,

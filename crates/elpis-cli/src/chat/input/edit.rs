@@ -127,7 +127,7 @@ fn save(editor: &mut LineEditor, file: &Path) {
     }
 }
 
-/// What was pressed at a prompt.
+/// The keys pressed at a prompt.
 #[derive(Debug, Default)]
 struct Pressed {
     typing: bool,
