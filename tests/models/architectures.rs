@@ -1,6 +1,6 @@
 //! Small random models of many architectures: whatever many conversations
 //! share, lose and take up again, and whatever each is steered by, every row of
-//! logits is the one that its own past gives when it is evaluated alone.
+//! logits is the one that its own sequence gives when it is evaluated alone.
 
 #![cfg(any(feature = "llama-cpp", feature = "transformers"))]
 
@@ -23,7 +23,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// How far a row may be from the reference by the rounding of sums in another
-/// order: 0.003 was the most that was seen. A row without its past is of the
+/// order: 0.003 was the most that was seen. A row without its prefix is of the
 /// order of 1 apart.
 const ROUNDING: f32 = 0.01;
 const CONVERSATIONS: [&str; 4] = ["a", "b", "c", "d"];
@@ -113,10 +113,10 @@ impl Talk {
 
     fn prompt(&mut self, conversation: usize) -> Vec<Token> {
         let last = self.prompts[conversation].clone();
-        let whole = self.seen.lock().unwrap().past_of(&last);
+        let whole = self.seen.lock().unwrap().prefix_of(&last);
         let length = 1 + self.pick(12);
         let mut prompt = match (self.pick(8), whole) {
-            (0..5, Some(past)) if !last.is_empty() => past,
+            (0..5, Some(prefix)) if !last.is_empty() => prefix,
             (5, _) if last.len() > 4 => last[..last.len() - 3].to_vec(),
             (6, _) => self.beginnings[0].clone(),
             _ => self.beginnings[1].clone(),
@@ -196,7 +196,7 @@ fn talk(backend: BackendKind, source: &ModelSource, name: &str) -> Vec<String> {
     }
     let seen = seen.lock().unwrap();
     println!(
-        "{name:<14} {:.0e} apart at most in {} rows, {} steered; {} tokens taken over, {} pasts shared, \
+        "{name:<14} {:.0e} apart at most in {} rows, {} steered; {} tokens taken over, {} prefixes shared, \
          {} restored, {} gone",
         seen.furthest,
         seen.compared,

@@ -90,7 +90,7 @@ async fn upset(elpis: &Elpis, name: &str) -> Session {
 
 /// What became of the requests of a trial.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counters {
     requests: usize,
     calls: usize,
     /// Replies of at least one call.
@@ -103,7 +103,7 @@ struct Tally {
     refused: usize,
 }
 
-impl Tally {
+impl Counters {
     fn count(&mut self, list: &Value, reply: Result<elpis::Completion, Error>, top: Top) {
         self.requests += 1;
         let error = match reply {
@@ -150,10 +150,10 @@ async fn norm_of(session: &Session, emotion: &str, strength: f64) -> f32 {
 }
 
 /// Asks for calls of random tools in every format, hot and steered as strongly as can be.
-async fn trial(backend: &BackendFactory, seed: u64) -> Tally {
+async fn trial(backend: &BackendFactory, seed: u64) -> Counters {
     let mut bounded = Schemas::new(seed, 1);
     let mut wild = Schemas::wild(seed, 1);
-    let mut tally = Tally::default();
+    let mut counters = Counters::default();
     for marked in MARKS {
         let folder = tempfile::tempdir().unwrap();
         let model = ModelSettings::default()
@@ -205,17 +205,17 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Tally {
                     break;
                 };
                 let (list, reply, top) = finished.unwrap();
-                tally.count(&list, reply, top);
+                counters.count(&list, reply, top);
             }
         }
         elpis.shutdown().await;
     }
-    println!("{tally:?}");
-    assert!(tally.requests >= ROUNDS);
-    assert!(tally.replies >= ROUNDS * 2 / 3, "{tally:?}");
-    assert!(tally.calls >= tally.replies && tally.refused <= ROUNDS / 5);
-    assert!(tally.unreadable <= ROUNDS / 50, "{tally:?}");
-    tally
+    println!("{counters:?}");
+    assert!(counters.requests >= ROUNDS);
+    assert!(counters.replies >= ROUNDS * 2 / 3, "{counters:?}");
+    assert!(counters.calls >= counters.replies && counters.refused <= ROUNDS / 5);
+    assert!(counters.unreadable <= ROUNDS / 50, "{counters:?}");
+    counters
 }
 
 /// Requests of a trial.

@@ -50,7 +50,7 @@ async fn the_next_turn_goes_on_from_the_last_also_after_a_restart() {
     elpis.shutdown().await;
 }
 
-/// A past goes on with the model at `path`, and not any more when `change` has
+/// A saved sequence continues with the model at `path`, and not any more when `change` has
 /// put other weights in its place.
 pub async fn pasts_belong_to_weights(path: &Path, change: impl FnOnce()) {
     let mut settings = settings();

@@ -18,35 +18,35 @@ pub struct Seen {
     pub steered: usize,
     /// How far logits were from those of the reference, by its norm.
     pub furthest: f32,
-    /// Calls that failed since a past was gone.
+    /// Calls that failed because a prefix was evicted.
     pub gone: usize,
     /// Sequences that another one's beginning was given to.
     pub shared: usize,
     /// Sequences that were filled again.
     pub restored: usize,
     /// What was evaluated so far in the sequences, the last state of each.
-    pub pasts: Vec<Vec<Evaluated>>,
+    pub sequences: Vec<Vec<Evaluated>>,
 }
 
 impl Seen {
-    /// The longest past that a sequence had and that begins with `prompt`.
-    pub fn past_of(&self, prompt: &[Token]) -> Option<Vec<Token>> {
-        let tokens = |past: &Vec<Evaluated>| past.iter().map(|(token, _)| *token).collect();
-        let pasts = self.pasts.iter().map(tokens);
-        let pasts = pasts.filter(|past: &Vec<Token>| past.starts_with(prompt));
-        pasts.max_by_key(Vec::len)
+    /// The longest evaluated sequence that begins with `prompt`.
+    pub fn prefix_of(&self, prompt: &[Token]) -> Option<Vec<Token>> {
+        let tokens = |prefix: &Vec<Evaluated>| prefix.iter().map(|(token, _)| *token).collect();
+        let sequences = self.sequences.iter().map(tokens);
+        let sequences = sequences.filter(|prefix: &Vec<Token>| prefix.starts_with(prompt));
+        sequences.max_by_key(Vec::len)
     }
 }
 
 /// Compares the logits of every row with those of a reference, in which the
-/// row's whole past is evaluated anew: whatever sequences share, lose or take
+/// row's whole sequence is evaluated anew: whatever sequences share, lose or take
 /// up again, each row has to come out as if it were alone.
 pub struct Compared {
     pub inner: Box<dyn Backend>,
     /// The same model, loaded once more.
     pub reference: Box<dyn Backend>,
     pub seen: Arc<Mutex<Seen>>,
-    pasts: HashMap<SequenceId, Vec<Evaluated>>,
+    sequences: HashMap<SequenceId, Vec<Evaluated>>,
     saved: Vec<(Vec<u8>, Vec<Evaluated>)>,
 }
 
@@ -56,15 +56,15 @@ impl Compared {
             inner,
             reference,
             seen: Arc::default(),
-            pasts: HashMap::new(),
+            sequences: HashMap::new(),
             saved: Vec::new(),
         }
     }
 
-    /// The logits after a past's last token.
-    fn expected(&mut self, past: &[Evaluated]) -> Vec<f32> {
+    /// The logits after the last token of a sequence.
+    fn expected(&mut self, prefix: &[Evaluated]) -> Vec<f32> {
         let most = self.reference.facts().batch_size;
-        let runs = past.chunk_by(|(_, a), (_, b)| match (a, b) {
+        let runs = prefix.chunk_by(|(_, a), (_, b)| match (a, b) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (a, b) => a.is_none() && b.is_none(),
         });
@@ -114,20 +114,21 @@ impl BackendLayer for Compared {
             let plan = batch
                 .plan_index_of(index)
                 .map(|plan| Arc::clone(&batch.plans()[plan as usize]));
-            let past = self.pasts.entry(row.sequence).or_default();
-            assert_eq!(past.len(), row.position as usize);
+            let prefix = self.sequences.entry(row.sequence).or_default();
+            assert_eq!(prefix.len(), row.position as usize);
             let steered = plan.is_some();
-            past.push((row.token, plan));
+            prefix.push((row.token, plan));
             if row.logits {
-                let past = past.clone();
-                let expected = self.expected(&past);
+                let prefix = prefix.clone();
+                let expected = self.expected(&prefix);
                 let apart = distance(self.inner.logits(index)?, &expected);
                 let mut seen = self.seen.lock().unwrap();
                 seen.compared += 1;
                 seen.steered += usize::from(steered);
                 seen.furthest = seen.furthest.max(apart);
-                seen.pasts.retain(|earlier| !is_beginning(earlier, &past));
-                seen.pasts.push(past);
+                seen.sequences
+                    .retain(|earlier| !is_beginning(earlier, &prefix));
+                seen.sequences.push(prefix);
             }
         }
         Ok(())
@@ -136,7 +137,7 @@ impl BackendLayer for Compared {
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         let cut = self.inner.truncate(sequence, from);
         self.note(cut)?;
-        self.pasts
+        self.sequences
             .entry(sequence)
             .or_default()
             .truncate(from as usize);
@@ -152,8 +153,8 @@ impl BackendLayer for Compared {
         let shared = self.inner.share_prefix(from, to, length);
         self.note(shared)?;
         self.seen.lock().unwrap().shared += 1;
-        let past = self.pasts[&from][..length as usize].to_vec();
-        let before = self.pasts.insert(to, past);
+        let prefix = self.sequences[&from][..length as usize].to_vec();
+        let before = self.sequences.insert(to, prefix);
         assert!(before.is_none_or(|before| before.is_empty()));
         Ok(())
     }
@@ -165,7 +166,7 @@ impl BackendLayer for Compared {
     ) -> Result<Vec<u8>, BackendError> {
         let bytes = self.inner.save_sequence(sequence, memory)?;
         self.saved
-            .push((bytes.clone(), self.pasts[&sequence].clone()));
+            .push((bytes.clone(), self.sequences[&sequence].clone()));
         Ok(bytes)
     }
 
@@ -177,13 +178,13 @@ impl BackendLayer for Compared {
     ) -> Result<(), BackendError> {
         self.inner.restore_sequence(sequence, length, bytes)?;
         self.seen.lock().unwrap().restored += 1;
-        let (_, past) = self.saved.iter().find(|(saved, _)| saved == bytes).unwrap();
-        assert_eq!(past.len(), length as usize);
-        self.pasts.insert(sequence, past.clone());
+        let (_, prefix) = self.saved.iter().find(|(saved, _)| saved == bytes).unwrap();
+        assert_eq!(prefix.len(), length as usize);
+        self.sequences.insert(sequence, prefix.clone());
         Ok(())
     }
 }
 
-fn is_beginning(earlier: &[Evaluated], past: &[Evaluated]) -> bool {
-    earlier.len() < past.len() && earlier.iter().zip(past).all(|(a, b)| a.0 == b.0)
+fn is_beginning(earlier: &[Evaluated], prefix: &[Evaluated]) -> bool {
+    earlier.len() < prefix.len() && earlier.iter().zip(prefix).all(|(a, b)| a.0 == b.0)
 }
