@@ -6,7 +6,7 @@
 //! it may be. The rules follow the sources of the release that this build carries; a script of
 //! mutations (`tests/models/gguf_models.rs`) looks for those that are missing.
 
-mod fault;
+mod defect;
 mod kind;
 #[doc(hidden)]
 pub mod names;
@@ -19,7 +19,7 @@ mod vocabulary;
 
 use std::path::{Path, PathBuf};
 
-use fault::Fault;
+use defect::Defect;
 pub use other::GgufKind;
 use read::HeaderBytes;
 pub use read::check_beginning;
@@ -45,7 +45,7 @@ const LIMITS: Limits = Limits {
 pub fn check(path: &Path) -> Result<(), BackendError> {
     let bytes = HeaderBytes::read(path)?;
     let header = bytes.header(path)?;
-    let at = |fault: Fault| fault.of(path);
+    let at = |defect: Defect| defect.of(path);
     let split = kind::split(&header).map_err(at)?;
     let architecture = kind::check(&header, split).map_err(at)?;
     tensors::check_places(&header, bytes.length).map_err(at)?;
@@ -62,12 +62,12 @@ pub fn check(path: &Path) -> Result<(), BackendError> {
     let mut all = header.tensors.clone();
     for ((path, bytes), number) in others.iter().zip(1..) {
         let header = bytes.header(path)?;
-        let at = |fault: Fault| fault.of(path);
+        let at = |defect: Defect| defect.of(path);
         let own = kind::split(&header).map_err(at)?;
         let key = "split.no";
-        let own = own.ok_or_else(|| Fault::missing(key).of(path))?;
+        let own = own.ok_or_else(|| Defect::missing(key).of(path))?;
         if own.number != number {
-            return Err(Fault::invalid(key, own.number, number).of(path));
+            return Err(Defect::invalid(key, own.number, number).of(path));
         }
         tensors::check_places(&header, bytes.length).map_err(at)?;
         all.extend(header.tensors);
@@ -80,7 +80,7 @@ pub fn check(path: &Path) -> Result<(), BackendError> {
 #[doc(hidden)]
 pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
     let checked = Header::parse(bytes, LIMITS)
-        .map_err(Fault::from)
+        .map_err(Defect::from)
         .and_then(|header| {
             let split = kind::split(&header)?;
             let architecture = kind::check(&header, split)?;
@@ -89,16 +89,16 @@ pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
             let tokens = vocabulary::check(&header)?;
             tensors::check_model(&header.tensors, architecture, layers, tokens)
         });
-    checked.map_err(|fault| fault.of(Path::new("the bytes")))
+    checked.map_err(|defect| defect.of(Path::new("the bytes")))
 }
 
 /// The files of the other parts, which llama.cpp finds by the name of the first.
 fn parts(path: &Path, split: kind::Split) -> Result<Vec<PathBuf>, BackendError> {
     let named = path.to_str().and_then(Shard::of);
-    let count = |part: &Shard<'_>| part.count.parse() == Ok(split.count);
-    match named.filter(|part| part.number == 1 && count(part)) {
-        Some(part) => Ok(part.all().skip(1).map(PathBuf::from).collect()),
-        None => Err(Fault::invalid(
+    let count = |shard: &Shard<'_>| shard.count.parse() == Ok(split.count);
+    match named.filter(|shard| shard.number == 1 && count(shard)) {
+        Some(shard) => Ok(shard.all().skip(1).map(PathBuf::from).collect()),
+        None => Err(Defect::invalid(
             "the name of the first part",
             path.file_name().unwrap_or_default().to_string_lossy(),
             format!("NAME-00001-of-{:05}.gguf, beside the others", split.count),
@@ -110,10 +110,10 @@ fn parts(path: &Path, split: kind::Split) -> Result<Vec<PathBuf>, BackendError> 
 fn check_parts(
     tensors: &[elpis_files::gguf::TensorInfo<'_>],
     split: kind::Split,
-) -> Result<(), Fault> {
+) -> Result<(), Defect> {
     let mut seen = std::collections::HashSet::new();
     if let Some(tensor) = tensors.iter().find(|tensor| !seen.insert(tensor.name)) {
-        return Err(Fault::Damaged(format!(
+        return Err(Defect::Damaged(format!(
             "tensor {} stands in two parts",
             elpis_files::printable::printable(tensor.name)
         )));
@@ -121,11 +121,11 @@ fn check_parts(
     let key = "split.tensors.count";
     match split.tensors {
         Some(count) if count == tensors.len() as u64 => Ok(()),
-        Some(count) => Err(Fault::invalid(
+        Some(count) => Err(Defect::invalid(
             key,
             count,
             format!("{}, as many as the parts hold", tensors.len()),
         )),
-        None => Err(Fault::missing(key)),
+        None => Err(Defect::missing(key)),
     }
 }

@@ -15,7 +15,7 @@ thread_local! {
     static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
-/// Says that loading has come a step further; heard by [`listening`] on the same thread, if at all.
+/// Reports a step of loading to [`listening`] on the same thread, if there is one.
 pub fn beat() {
     LISTENER.with_borrow_mut(|listener| {
         let Some(listener) = listener else { return };
@@ -56,10 +56,10 @@ mod tests {
     #[test]
     fn signs_are_heard_while_somebody_listens_and_not_too_closely() {
         let count = Rc::new(Cell::new(0));
-        let heard = Rc::clone(&count);
+        let beats = Rc::clone(&count);
         beat();
         listening(
-            move || heard.set(heard.get() + 1),
+            move || beats.set(beats.get() + 1),
             || {
                 for _ in 0..1000 {
                     beat();

@@ -7,8 +7,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::doctor::Notices;
+use super::error::CliError;
 use super::events::{Felt, FeltParser};
-use super::fault::Fault;
 use super::{Failure, complain, load_settings, people, progress, terminal};
 use elpis::emotion::EmotionSnapshot;
 use elpis::inference::{ChatMessage, Completion, ResponseFormat};
@@ -139,7 +139,7 @@ impl Options {
             return Ok(None);
         };
         let name = file.display();
-        let text = std::fs::read_to_string(file).map_err(Fault::unreadable(file))?;
+        let text = std::fs::read_to_string(file).map_err(CliError::unreadable(file))?;
         let schema =
             serde_json::from_str(&text).map_err(|error| format!("{name} is no JSON: {error}"))?;
         Ok(Some(ResponseFormat::json_schema(schema)))
@@ -226,7 +226,7 @@ fn read_input() -> Result<String, Failure> {
         .lock()
         .take(INPUT_LIMIT + 1)
         .read_to_string(&mut read)
-        .map_err(Fault::unreadable(Path::new("standard input")))?;
+        .map_err(CliError::unreadable(Path::new("standard input")))?;
     if read.len() as u64 > INPUT_LIMIT {
         return Err(format!("standard input is longer than {INPUT_LIMIT} bytes").into());
     }

@@ -22,8 +22,8 @@ use self::keeping::resumed;
 use self::quiet::Quiet;
 use self::screen::{Acting, Meter, Screen};
 use super::doctor::Notices;
+use super::error::CliError;
 use super::events;
-use super::fault::Fault;
 use super::library::vector_line;
 use super::signal::{Signal, Signals, second_ends_at_once, unless};
 use super::{Failure, load_settings, people, progress, told};
@@ -266,10 +266,10 @@ impl<'a> Chat<'a> {
     /// Whoever reads the exit code of a pipe hears of what failed.
     fn ended(&self) -> Result<(), Failure> {
         match self.failed {
-            0 if !self.begun && self.terminal.is_none() => Err(Fault::NothingToChat.into()),
+            0 if !self.begun && self.terminal.is_none() => Err(CliError::NothingToChat.into()),
             0 => Ok(()),
             _ if self.terminal.is_some() => Ok(()),
-            count => Err(Fault::Unanswered { count }.into()),
+            count => Err(CliError::Unanswered { count }.into()),
         }
     }
 

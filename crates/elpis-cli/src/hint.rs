@@ -14,7 +14,7 @@ mod tests;
 
 use std::error::Error as StdError;
 
-use super::fault::Fault;
+use super::error::CliError;
 use elpis::actors::engine::EngineFailure;
 use elpis::backend::BackendError;
 use elpis::error::{EngineError, Error, SteeringError};
@@ -84,7 +84,7 @@ fn one(error: &(dyn StdError + 'static)) -> Hint {
         VectorError => steering::vector,
         TrainingError => steering::training,
         PairsError => steering::pairs,
-        Fault => command::fault,
+        CliError => command::error,
     );
     None
 }

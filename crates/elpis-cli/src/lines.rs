@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::Path;
 
 use super::Failure;
-use super::fault::Fault;
+use super::error::CliError;
 
 /// Longest line, in bytes.
 const LINE_LIMIT: u64 = 64 << 20;
@@ -31,7 +31,7 @@ impl Lines {
         let reader: Box<dyn Read> = if file == Path::new("-") {
             Box::new(stdin().lock())
         } else {
-            Box::new(File::open(file).map_err(Fault::unreadable(file))?)
+            Box::new(File::open(file).map_err(CliError::unreadable(file))?)
         };
         Ok(Self {
             reader: BufReader::new(reader),
@@ -50,7 +50,7 @@ impl Lines {
             let read = (&mut self.reader)
                 .take(LINE_LIMIT)
                 .read_line(&mut self.line)
-                .map_err(Fault::unreadable(Path::new(name)))?;
+                .map_err(CliError::unreadable(Path::new(name)))?;
             if read == 0 {
                 return Ok(None);
             }

@@ -7,7 +7,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::Failure;
-use super::fault::Fault;
+use super::error::CliError;
 
 /// Prints the completions of a shell.
 ///
@@ -42,7 +42,7 @@ pub(super) fn man(command: Command, options: &Man) -> Result<(), Failure> {
             stdout().lock().write_all(&text)?;
         }
         Some(folder) => {
-            let failed = Fault::unwritable(folder);
+            let failed = CliError::unwritable(folder);
             std::fs::create_dir_all(folder).map_err(&failed)?;
             clap_mangen::generate_to(command, folder).map_err(&failed)?;
         }

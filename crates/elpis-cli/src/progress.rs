@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::fault::Fault;
+use super::error::CliError;
 use super::signal::{Signals, second_ends_at_once, unless};
 use super::{Failure, complain, terminal, told};
 use elpis::backend::Backend;
@@ -57,7 +57,7 @@ pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<El
         (Error::Steering(SteeringError::Library(error)), Some(folder), Ok(model)) => {
             let place = format!("{}, for {model}", folder.display());
             let source = error.into();
-            Fault::At { place, source }.into()
+            CliError::At { place, source }.into()
         }
         (error, ..) => error.into(),
     })

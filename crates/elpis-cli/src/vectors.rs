@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::Failure;
-use super::fault::Fault;
+use super::error::CliError;
 use super::signal::Stop;
 use elpis::actors::steering::read_file;
 use elpis::steering::{VectorFile, VectorFormat, parse_file};
@@ -65,13 +65,13 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 fn read(file: &Path) -> Result<VectorFile, Failure> {
     let format = format_of(file)?;
     let bytes = read_file(file).map_err(|error| unread(file, error))?;
-    Ok(parse_file(format, &bytes).map_err(Fault::at(file))?)
+    Ok(parse_file(format, &bytes).map_err(CliError::at(file))?)
 }
 
 /// What a file that cannot be opened is told as: the command's own words have hints for it.
 fn unread(file: &Path, error: elpis::error::SteeringError) -> Failure {
     match std::fs::metadata(file) {
-        Err(source) => Fault::unreadable(file)(source).into(),
+        Err(source) => CliError::unreadable(file)(source).into(),
         Ok(_) => error.into(),
     }
 }

@@ -1,32 +1,32 @@
 //! Recognises GGUF files that are not language models.
 
-use super::fault::Fault;
+use super::defect::Defect;
 use super::names::{DECODERS, DIFFUSERS, DRAFTERS, EMBEDDERS};
 use crate::GgufKind;
 use elpis_files::gguf::{Header, Value};
 
-/// Checks that the file is a whole language model, or the first part of one, and returns its
+/// Checks that the file is a whole language model, or the first shard of one, and returns its
 /// architecture.
-pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a str, Fault> {
+pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a str, Defect> {
     if let Some(split) = split.filter(|split| split.number > 0) {
-        // Such a part says nothing more of the model.
-        return Err(Fault::Kind(GgufKind::Part {
+        // Such a shard says nothing more of the model.
+        return Err(Defect::Kind(GgufKind::Part {
             number: split.number + 1,
             count: split.count,
         }));
     }
     let key = "general.architecture";
     match header.text("general.type") {
-        Some("adapter") => return Err(Fault::Kind(GgufKind::Adapter)),
-        Some("imatrix") => return Err(Fault::Kind(GgufKind::ImportanceMatrix)),
-        Some("mmproj" | "projector") => return Err(Fault::Kind(GgufKind::Projector)),
-        Some("vocab") => return Err(Fault::Kind(GgufKind::Vocabulary)),
+        Some("adapter") => return Err(Defect::Kind(GgufKind::Adapter)),
+        Some("imatrix") => return Err(Defect::Kind(GgufKind::ImportanceMatrix)),
+        Some("mmproj" | "projector") => return Err(Defect::Kind(GgufKind::Projector)),
+        Some("vocab") => return Err(Defect::Kind(GgufKind::Vocabulary)),
         _ => {}
     }
     let architecture = match header.get(key) {
-        None => return Err(Fault::missing(key)),
+        None => return Err(Defect::missing(key)),
         Some(Value::Text(_)) => header.text(key).unwrap_or("not UTF-8"),
-        Some(other) => return Err(Fault::invalid(key, other.kind_name(), "text")),
+        Some(other) => return Err(Defect::invalid(key, other.kind_name(), "text")),
     };
     let other = match architecture {
         "controlvector" => Some(GgufKind::ControlVector),
@@ -41,10 +41,10 @@ pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a
         _ => None,
     };
     if let Some(kind) = other {
-        return Err(Fault::Kind(kind));
+        return Err(Defect::Kind(kind));
     }
     if !DECODERS.contains(&architecture) {
-        return Err(Fault::invalid(
+        return Err(Defect::invalid(
             key,
             architecture,
             "one of those that this llama.cpp knows",
@@ -52,10 +52,10 @@ pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a
     }
     let causal = header.get(&format!("{architecture}.attention.causal"));
     if let Some(Value::Bool(false)) = causal {
-        return Err(Fault::Kind(GgufKind::Embedder));
+        return Err(Defect::Kind(GgufKind::Embedder));
     }
     if header.tensors.is_empty() && split.is_none() {
-        return Err(Fault::Kind(GgufKind::Vocabulary));
+        return Err(Defect::Kind(GgufKind::Vocabulary));
     }
     Ok(architecture)
 }
@@ -71,29 +71,29 @@ pub(super) struct Split {
 }
 
 /// What the file says of its part; `None` for a whole model.
-pub(super) fn split(header: &Header<'_>) -> Result<Option<Split>, Fault> {
+pub(super) fn split(header: &Header<'_>) -> Result<Option<Split>, Defect> {
     let number = |key: &str| match header.get(key) {
         None => Ok(None),
         Some(&Value::U16(number)) => Ok(Some(u64::from(number))),
-        Some(other) => Err(Fault::invalid(key, other.kind_name(), "u16")),
+        Some(other) => Err(Defect::invalid(key, other.kind_name(), "u16")),
     };
     let count = number("split.count")?.unwrap_or(0);
     if count <= 1 {
         return Ok(None);
     }
     let key = "split.no";
-    let part = number(key)?.ok_or_else(|| Fault::missing(key))?;
-    if part >= count {
-        return Err(Fault::invalid(key, part, format!("below {count}")));
+    let shard = number(key)?.ok_or_else(|| Defect::missing(key))?;
+    if shard >= count {
+        return Err(Defect::invalid(key, shard, format!("below {count}")));
     }
     let key = "split.tensors.count";
     let tensors = match header.get(key) {
         None => None,
         Some(&Value::I32(tensors)) => u64::try_from(tensors).ok(),
-        Some(other) => return Err(Fault::invalid(key, other.kind_name(), "i32")),
+        Some(other) => return Err(Defect::invalid(key, other.kind_name(), "i32")),
     };
     Ok(Some(Split {
-        number: part,
+        number: shard,
         count,
         tensors,
     }))

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::fault::{Fault, shown};
+use super::defect::{Defect, shown};
 use super::names::{RECURRENT, WITHOUT_ROPE};
 use elpis_files::gguf::{Header, Value};
 
@@ -108,7 +108,7 @@ pub(super) struct Layers {
 }
 
 /// Checks them all and returns the numbers of layers.
-pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<Layers, Fault> {
+pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<Layers, Defect> {
     let numbers = Numbers {
         header,
         architecture,
@@ -155,17 +155,17 @@ impl<'a> Numbers<'_, 'a> {
         self.header.get(&self.key(name))
     }
 
-    fn refused(&self, name: &str, value: &Value<'_>, limit: impl std::fmt::Display) -> Fault {
-        Fault::invalid(&self.key(name), shown(value), limit)
+    fn refused(&self, name: &str, value: &Value<'_>, limit: impl std::fmt::Display) -> Defect {
+        Defect::invalid(&self.key(name), shown(value), limit)
     }
 
-    fn required(&self, name: &str, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+    fn required(&self, name: &str, range: RangeInclusive<u64>) -> Result<u64, Defect> {
         self.count(name, range)?
-            .ok_or_else(|| Fault::missing(&self.key(name)))
+            .ok_or_else(|| Defect::missing(&self.key(name)))
     }
 
     /// A whole number, which llama.cpp takes as u32 alone.
-    fn count(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+    fn count(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Defect> {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
@@ -176,21 +176,21 @@ impl<'a> Numbers<'_, 'a> {
     }
 
     /// A size, where 0 stands for none as in files that llama.cpp itself wrote.
-    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+    fn size(&self, name: &str) -> Result<Option<u64>, Defect> {
         let size = self.count(name, 0..=MAX_SIZE)?;
         Ok(size.filter(|&size| size > 0))
     }
 
-    fn within(&self, name: &str, number: u64, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+    fn within(&self, name: &str, number: u64, range: RangeInclusive<u64>) -> Result<u64, Defect> {
         if range.contains(&number) {
             return Ok(number);
         }
         let limit = format!("from {} to {}", range.start(), range.end());
-        Err(Fault::invalid(&self.key(name), number, limit))
+        Err(Defect::invalid(&self.key(name), number, limit))
     }
 
-    fn refused_type(&self, name: &str, value: &Value<'_>, expected: &str) -> Fault {
-        Fault::invalid(&self.key(name), value.kind_name(), expected)
+    fn refused_type(&self, name: &str, value: &Value<'_>, expected: &str) -> Defect {
+        Defect::invalid(&self.key(name), value.kind_name(), expected)
     }
 
     fn float(
@@ -198,7 +198,7 @@ impl<'a> Numbers<'_, 'a> {
         name: &str,
         limit: &str,
         holds: impl Fn(f32) -> bool,
-    ) -> Result<Option<f32>, Fault> {
+    ) -> Result<Option<f32>, Defect> {
         match self.value(name) {
             None => Ok(None),
             Some(&Value::F32(number)) if holds(number) => Ok(Some(number)),
@@ -213,7 +213,7 @@ impl<'a> Numbers<'_, 'a> {
         name: &str,
         layers: u64,
         range: RangeInclusive<u64>,
-    ) -> Result<Option<Vec<u64>>, Fault> {
+    ) -> Result<Option<Vec<u64>>, Defect> {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
@@ -236,7 +236,7 @@ impl<'a> Numbers<'_, 'a> {
     }
 
     /// Attention heads, their sizes and what of them is rotated.
-    fn heads(&self, layers: u64, width: u64) -> Result<(), Fault> {
+    fn heads(&self, layers: u64, width: u64) -> Result<(), Defect> {
         let heads = self.per_layer("attention.head_count", layers, 0..=MAX_SIZE)?;
         let heads = heads.unwrap_or_default();
         let most = heads.iter().copied().max().unwrap_or_default();
@@ -246,8 +246,8 @@ impl<'a> Numbers<'_, 'a> {
             }
             let key = "attention.head_count";
             return Err(match self.value(key) {
-                Some(_) => Fault::invalid(&self.key(key), 0, "at least 1 in some layer"),
-                None => Fault::missing(&self.key(key)),
+                Some(_) => Defect::invalid(&self.key(key), 0, "at least 1 in some layer"),
+                None => Defect::missing(&self.key(key)),
             });
         }
         let name = "attention.head_count_kv";
@@ -255,7 +255,7 @@ impl<'a> Numbers<'_, 'a> {
         for (&heads, shared) in heads.iter().zip(shared.into_iter().flatten()) {
             if heads > 0 && shared > 0 && !heads.is_multiple_of(shared) {
                 let limit = format!("a divisor of the {heads} heads of its layer");
-                return Err(Fault::invalid(&self.key(name), shared, limit));
+                return Err(Defect::invalid(&self.key(name), shared, limit));
             }
         }
         // llama.cpp takes the heads of the first layer for those that have any.
@@ -264,7 +264,7 @@ impl<'a> Numbers<'_, 'a> {
         let full = own.unwrap_or(width / first);
         if full == 0 {
             let limit = format!("at most the width of {width}");
-            return Err(Fault::invalid(
+            return Err(Defect::invalid(
                 &self.key("attention.head_count"),
                 first,
                 limit,
@@ -284,17 +284,17 @@ impl<'a> Numbers<'_, 'a> {
     }
 
     /// How many values of a head are rotated: pairs of them.
-    fn rotated(&self, name: &str, head: u64, usual: u64) -> Result<(), Fault> {
+    fn rotated(&self, name: &str, head: u64, usual: u64) -> Result<(), Defect> {
         // Of nothing that is rotated, its loop over pairs sees no end.
         let rotated = self.count(name, 2..=head.max(2))?.unwrap_or(usual);
         if rotated.is_multiple_of(2) {
             return Ok(());
         }
-        Err(Fault::invalid(&self.key(name), rotated, "even"))
+        Err(Defect::invalid(&self.key(name), rotated, "even"))
     }
 
     /// How the rotated values are divided among kinds of positions.
-    fn sections(&self, head: u64) -> Result<(), Fault> {
+    fn sections(&self, head: u64) -> Result<(), Defect> {
         let name = "rope.dimension_sections";
         let Some(value) = self.value(name) else {
             return Ok(());
@@ -316,7 +316,7 @@ impl<'a> Numbers<'_, 'a> {
         Ok(())
     }
 
-    fn experts(&self, layers: u64) -> Result<(), Fault> {
+    fn experts(&self, layers: u64) -> Result<(), Defect> {
         let experts = self.count("expert_count", 0..=MAX_EXPERTS)?.unwrap_or(0);
         // Converters write one expert for none.
         let experts = if self.architecture.starts_with("hunyuan") && experts <= 1 {
@@ -344,7 +344,7 @@ impl<'a> Numbers<'_, 'a> {
         if group_count > 1 {
             if !experts.is_multiple_of(group_count) {
                 let limit = format!("a divisor of the {experts} experts");
-                return Err(Fault::invalid(&self.key(groups), group_count, limit));
+                return Err(Defect::invalid(&self.key(groups), group_count, limit));
             }
             self.required("expert_group_used_count", 1..=group_count - 1)?;
         }
@@ -352,12 +352,12 @@ impl<'a> Numbers<'_, 'a> {
     }
 
     /// What recurrent layers divide by.
-    fn recurrence(&self, width: u64) -> Result<(), Fault> {
+    fn recurrence(&self, width: u64) -> Result<(), Defect> {
         if let Some(head) = self.size("wkv.head_size")?
             && !width.is_multiple_of(head)
         {
             let limit = format!("a divisor of the width of {width}");
-            return Err(Fault::invalid(&self.key("wkv.head_size"), head, limit));
+            return Err(Defect::invalid(&self.key("wkv.head_size"), head, limit));
         }
         let groups = "ssm.group_count";
         let group_count = self.size(groups)?;
@@ -373,14 +373,14 @@ impl<'a> Numbers<'_, 'a> {
                 && !inner.is_multiple_of(count)
             {
                 let limit = format!("a divisor of the inner size of {inner}");
-                return Err(Fault::invalid(&self.key(name), count, limit));
+                return Err(Defect::invalid(&self.key(name), count, limit));
             }
         }
         Ok(())
     }
 
     /// Attention that is scaled by position divides by a length.
-    fn temperature(&self) -> Result<(), Fault> {
+    fn temperature(&self) -> Result<(), Defect> {
         let scale = self.float("attention.temperature_scale", "finite", f32::is_finite)?;
         let name = "attention.temperature_length";
         let length = self.count(name, 0..=MAX_CONTEXT)?.unwrap_or_default();
@@ -390,13 +390,13 @@ impl<'a> Numbers<'_, 'a> {
         );
         if divides && length == 0 && scale.is_some_and(|scale| scale != 0.0) {
             let limit = "above 0 where attention.temperature_scale is set";
-            return Err(Fault::invalid(&self.key(name), length, limit));
+            return Err(Defect::invalid(&self.key(name), length, limit));
         }
         Ok(())
     }
 
     /// Every how many layers something comes.
-    fn steps(&self) -> Result<(), Fault> {
+    fn steps(&self) -> Result<(), Defect> {
         let least = u64::from(self.architecture == "ernie4_5-moe");
         self.count("interleave_moe_layer_step", least..=MAX_LAYERS)?;
         Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::LIMITS;
-use super::fault::Fault;
+use super::defect::Defect;
 use crate::BackendError;
 use elpis_files::cursor::CursorError;
 use elpis_files::gguf::{GgufError, Header};
@@ -52,7 +52,7 @@ impl HeaderBytes {
     /// The header.
     pub(super) fn header(&self, path: &Path) -> Result<Header<'_>, BackendError> {
         check_magic(&self.bytes, path)?;
-        Header::parse(&self.bytes, LIMITS).map_err(|error| Fault::from(error).of(path))
+        Header::parse(&self.bytes, LIMITS).map_err(|error| Defect::from(error).of(path))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fault::Fault;
+use super::defect::Defect;
 use super::names::DRAFT_PROBED;
 use super::numbers::Layers;
 use super::operations::Operation;
@@ -14,17 +14,17 @@ const TOKENS: &str = "token_embd.weight";
 
 /// Checks that they lie one after the other within a file of so many bytes, as llama.cpp wants
 /// them, and that it can compute with their types.
-pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Fault> {
+pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Defect> {
     let mut next = 0_u64;
     for tensor in &header.tensors {
         let item = format!("tensor {}", tensor.name);
         if tensor.shape.contains(&0) {
             let shape = format!("of shape {:?}", shape(tensor));
-            return Err(Fault::invalid(&item, shape, "of sizes from 1 on"));
+            return Err(Defect::invalid(&item, shape, "of sizes from 1 on"));
         }
         if tensor.offset != next {
             let offset = format!("at {} in the data", tensor.offset);
-            return Err(Fault::invalid(&item, offset, format!("at {next}")));
+            return Err(Defect::invalid(&item, offset, format!("at {next}")));
         }
         let end = header
             .data
@@ -32,7 +32,7 @@ pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Fault
             .and_then(|start| start.checked_add(tensor.bytes));
         if end.is_none_or(|end| end > length) {
             let reach = end.map_or_else(|| "beyond any file".to_owned(), |end| end.to_string());
-            return Err(Fault::Damaged(format!(
+            return Err(Defect::Damaged(format!(
                 "{item} reaches to byte {reach}, the file has {length}: it was cut short"
             )));
         }
@@ -40,11 +40,11 @@ pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Fault
             .bytes
             .checked_next_multiple_of(header.alignment)
             .and_then(|padded| next.checked_add(padded))
-            .ok_or_else(|| Fault::Damaged(format!("{item} is too large")))?;
+            .ok_or_else(|| Defect::Damaged(format!("{item} is too large")))?;
         let operation = Operation::of(tensor.name);
         if !operation.takes(tensor.kind) {
             let kind = format!("of type {}", tensor.kind.name);
-            return Err(Fault::invalid(&item, kind, operation.types()));
+            return Err(Defect::invalid(&item, kind, operation.types()));
         }
     }
     Ok(())
@@ -56,15 +56,15 @@ pub(super) fn check_model(
     architecture: &str,
     layers: Layers,
     tokens: u64,
-) -> Result<(), Fault> {
+) -> Result<(), Defect> {
     let table = tensors.iter().find(|tensor| tensor.name == TOKENS);
     let Some(table) = table else {
-        return Err(Fault::missing(&format!("tensor {TOKENS}")));
+        return Err(Defect::missing(&format!("tensor {TOKENS}")));
     };
     let [_, rows, ..] = table.shape;
     if rows != tokens {
         let limit = format!("{tokens}, the number of tokens");
-        return Err(Fault::invalid(
+        return Err(Defect::invalid(
             &format!("rows of tensor {TOKENS}"),
             rows,
             limit,
@@ -78,7 +78,7 @@ pub(super) fn check_model(
         let Some(layer) = usize::try_from(number).ok().and_then(|n| seen.get_mut(n)) else {
             let all = layers.all;
             let limit = format!("of a layer below {all}, as {architecture}.block_count says");
-            return Err(Fault::invalid("a tensor", tensor.name, limit));
+            return Err(Defect::invalid("a tensor", tensor.name, limit));
         };
         layer.insert(part);
     }
@@ -88,16 +88,16 @@ pub(super) fn check_model(
         && !first.contains(probe(architecture))
     {
         // llama.cpp takes it for the drafting layers alone, and then asks for no other.
-        return Err(Fault::Kind(GgufKind::Drafter));
+        return Err(Defect::Kind(GgufKind::Drafter));
     }
     // Drafting layers may be in another file.
     let trunk = seen.iter().take((layers.all - layers.drafting) as usize);
     for (number, layer) in trunk.enumerate() {
         if layer.is_empty() {
-            return Err(Fault::missing(&format!("tensors of layer {number}")));
+            return Err(Defect::missing(&format!("tensors of layer {number}")));
         }
         if let Some(part) = lacks(architecture, layer) {
-            return Err(Fault::missing(&format!("tensor blk.{number}.{part}")));
+            return Err(Defect::missing(&format!("tensor blk.{number}.{part}")));
         }
     }
     Ok(())
@@ -266,9 +266,9 @@ mod tests {
         assert_eq!(of(&[TOKENS, "blk.0.attn_norm.weight"]), Ok(()));
         assert_eq!(
             of(&[TOKENS, "blk.1.attn_norm.weight"]),
-            Err(Fault::Kind(GgufKind::Drafter))
+            Err(Defect::Kind(GgufKind::Drafter))
         );
         let beyond = of(&[TOKENS, "blk.0.attn_norm.weight", "blk.2.attn_norm.weight"]);
-        assert!(matches!(beyond, Err(Fault::Invalid { .. })), "{beyond:?}");
+        assert!(matches!(beyond, Err(Defect::Invalid { .. })), "{beyond:?}");
     }
 }

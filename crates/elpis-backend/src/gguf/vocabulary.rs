@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::fault::{Fault, shown};
+use super::defect::{Defect, shown};
 use super::names::PRE_TOKENIZERS;
 use crate::GgufKind;
 use elpis_files::gguf::{Array, Header, Kind, Value};
@@ -37,26 +37,26 @@ const PAIRS: [&str; 4] = ["gpt2", "hybriddna", "whitespace", "gemma4"];
 const ENDS: [&str; 2] = ["tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"];
 
 /// Checks it and returns the number of tokens.
-pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
+pub(super) fn check(header: &Header<'_>) -> Result<u64, Defect> {
     let model = match header.get(MODEL) {
-        None => return Err(Fault::missing(MODEL)),
+        None => return Err(Defect::missing(MODEL)),
         Some(Value::Text(text)) => *text,
-        Some(other) => return Err(Fault::invalid(MODEL, other.kind_name(), "text")),
+        Some(other) => return Err(Defect::invalid(MODEL, other.kind_name(), "text")),
     };
     if matches!(model, b"none" | b"no_vocab" | b"test") {
-        return Err(Fault::Kind(GgufKind::NoVocabulary));
+        return Err(Defect::Kind(GgufKind::NoVocabulary));
     }
     let Some(model) = MODELS.into_iter().find(|known| known.as_bytes() == model) else {
         let limit = format!("one of {}", MODELS.join(", "));
-        return Err(Fault::invalid(MODEL, shown(&Value::Text(model)), limit));
+        return Err(Defect::invalid(MODEL, shown(&Value::Text(model)), limit));
     };
     if PAIRS.contains(&model) {
         pairs(header, model)?;
     }
-    let tokens = array(header, TOKENS, &[Kind::Text])?.ok_or_else(|| Fault::missing(TOKENS))?;
+    let tokens = array(header, TOKENS, &[Kind::Text])?.ok_or_else(|| Defect::missing(TOKENS))?;
     if tokens.count == 0 || tokens.count > MAX_TOKENS {
         let limit = format!("from 1 to {MAX_TOKENS} texts");
-        return Err(Fault::invalid(TOKENS, tokens.count, limit));
+        return Err(Defect::invalid(TOKENS, tokens.count, limit));
     }
     unique(&tokens)?;
     if model == "rwkv" {
@@ -67,7 +67,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
             return Ok(());
         }
         let limit = format!("as many as the {} tokens", tokens.count);
-        Err(Fault::invalid(name, array.count, limit))
+        Err(Defect::invalid(name, array.count, limit))
     };
     if let Some(scores) = array(header, SCORES, &[Kind::F32, Kind::I32])? {
         long_enough(SCORES, &scores)?;
@@ -75,7 +75,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
         let is_nan = |score: &Value<'_>| matches!(score, Value::F32(score) if score.is_nan());
         if let Some(index) = scores.values().position(|score| is_nan(&score)) {
             let item = format!("{SCORES}[{index}]");
-            return Err(Fault::invalid(&item, "not a number", "a number"));
+            return Err(Defect::invalid(&item, "not a number", "a number"));
         }
     }
     if let Some(types) = array(header, TYPES, &[Kind::I32])? {
@@ -88,7 +88,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
             Some(&Value::U32(id)) if u64::from(id) < tokens.count => {}
             Some(value) => {
                 let limit = format!("a token below {} (u32)", tokens.count);
-                return Err(Fault::invalid(key, shown(value), limit));
+                return Err(Defect::invalid(key, shown(value), limit));
             }
         }
     }
@@ -96,17 +96,17 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Fault> {
 }
 
 /// How bytes are joined to tokens.
-fn pairs(header: &Header<'_>, model: &str) -> Result<(), Fault> {
+fn pairs(header: &Header<'_>, model: &str) -> Result<(), Defect> {
     let pre = match header.get(PRE) {
         None => None,
         Some(Value::Text(text)) => Some(*text),
-        Some(other) => return Err(Fault::invalid(PRE, other.kind_name(), "text")),
+        Some(other) => return Err(Defect::invalid(PRE, other.kind_name(), "text")),
     };
     let known = |name: &[u8]| {
         name.is_empty() || PRE_TOKENIZERS.iter().any(|known| known.as_bytes() == name)
     };
     if let Some(name) = pre.filter(|name| model != "gemma4" && !known(name)) {
-        return Err(Fault::invalid(
+        return Err(Defect::invalid(
             PRE,
             shown(&Value::Text(name)),
             "a way of cutting texts that this llama.cpp knows",
@@ -114,20 +114,20 @@ fn pairs(header: &Header<'_>, model: &str) -> Result<(), Fault> {
     }
     let merges = array(header, MERGES, &[Kind::Text])?;
     if merges.is_none() && pre != Some(b"kimi-k2") {
-        return Err(Fault::missing(MERGES));
+        return Err(Defect::missing(MERGES));
     }
     Ok(())
 }
 
 /// An array of one of the kinds.
-fn array<'a>(header: &Header<'a>, key: &str, kinds: &[Kind]) -> Result<Option<Array<'a>>, Fault> {
+fn array<'a>(header: &Header<'a>, key: &str, kinds: &[Kind]) -> Result<Option<Array<'a>>, Defect> {
     match header.get(key) {
         None => Ok(None),
         Some(Value::Array(array)) if kinds.contains(&array.kind) => Ok(Some(*array)),
         Some(other) => {
             let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
             let limit = format!("an array of {}", names.join(" or "));
-            Err(Fault::invalid(key, shown(other), limit))
+            Err(Defect::invalid(key, shown(other), limit))
         }
     }
 }
@@ -143,7 +143,7 @@ fn as_read(index: usize, token: &[u8]) -> Cow<'_, [u8]> {
 
 /// Every byte that begins a token must be a token by itself: where llama.cpp finds none at a place
 /// of a text, it begins with the text anew, for ever.
-fn first_bytes(tokens: &Array<'_>) -> Result<(), Fault> {
+fn first_bytes(tokens: &Array<'_>) -> Result<(), Defect> {
     let mut alone = [false; 256];
     let mut longer = [None; 256];
     for (index, token) in tokens.texts().enumerate() {
@@ -159,7 +159,7 @@ fn first_bytes(tokens: &Array<'_>) -> Result<(), Fault> {
         if let Some(index) = longer.filter(|_| !alone) {
             let item = format!("{TOKENS}[{index}]");
             let value = format!("a token that begins with byte {byte}");
-            return Err(Fault::invalid(
+            return Err(Defect::invalid(
                 &item,
                 value,
                 "beside a token of that byte alone",
@@ -195,14 +195,14 @@ fn unescaped(token: &[u8]) -> Vec<u8> {
 }
 
 /// No two tokens may be equal.
-fn unique(tokens: &Array<'_>) -> Result<(), Fault> {
+fn unique(tokens: &Array<'_>) -> Result<(), Defect> {
     let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::with_capacity(tokens.count as usize);
     for (index, token) in tokens.texts().enumerate() {
         let text = as_read(index, token);
         if seen.contains(&text) {
             let item = format!("{TOKENS}[{index}]");
             let value = String::from_utf8_lossy(&text).into_owned();
-            return Err(Fault::invalid(
+            return Err(Defect::invalid(
                 &item,
                 value,
                 "a text that no other token has",

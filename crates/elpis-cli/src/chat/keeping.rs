@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Chat, Options};
 use crate::Failure;
-use crate::fault::Fault;
+use crate::error::CliError;
 use elpis::Session;
 use elpis::inference::Conversation;
 
@@ -47,7 +47,7 @@ impl Chat<'_> {
         json.push(b'\n');
         File::create_new(path)
             .and_then(|mut out| std::io::Write::write_all(&mut out, &json))
-            .map_err(Fault::unwritable(path))?;
+            .map_err(CliError::unwritable(path))?;
         let turns = self.turns();
         self.screen.tell(&format!("{turns} written to {file}"))?;
         Ok(())
@@ -55,7 +55,7 @@ impl Chat<'_> {
 
     /// Goes on with a conversation of a file; the mood stays.
     pub(super) async fn load(&mut self, file: &str) -> Result<(), Failure> {
-        let unreadable = |reason: String| Fault::Conversation {
+        let unreadable = |reason: String| CliError::Conversation {
             file: file.to_owned(),
             reason,
         };

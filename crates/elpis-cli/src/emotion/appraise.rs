@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::lines::{Lines, Named};
 use crate::{Failure, terminal};
 use elpis::appraisal::{LexicalAppraiser, ReferenceAppraiser};
@@ -99,7 +99,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     for file in &options.files {
         let mut lines = Lines::open(file)?;
         while let Some(Named { place, text }) = lines.next()? {
-            let line = labelled(text).map_err(|reason| Fault::LogLine { place, reason })?;
+            let line = labelled(text).map_err(|reason| CliError::LogLine { place, reason })?;
             let source = match line.source.unwrap_or(options.source) {
                 Source::Message => EventSource::Message,
                 Source::Reply => EventSource::Reply,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::log::{Line, Sessions};
 use super::wanted;
 use crate::Failure;
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::lines::{Lines, Named};
 use elpis::clock::{Clock, SystemClock};
 use elpis::emotion::{
@@ -134,7 +134,7 @@ pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
     let mut paths: Vec<MoodPath> = Vec::new();
     let mut entries = Vec::new();
     while let Some(Named { place, text }) = lines.next()? {
-        let named = |error: EmotionError| Fault::LogLine {
+        let named = |error: EmotionError| CliError::LogLine {
             place: place.clone(),
             reason: error.to_string(),
         };
@@ -155,7 +155,7 @@ pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
             paths.len() - 1
         });
         let before = sessions.before(&entry.session).cloned();
-        let after = sessions.go_on(&entry).map_err(|error| Fault::LogLine {
+        let after = sessions.go_on(&entry).map_err(|error| CliError::LogLine {
             place,
             reason: error.to_string(),
         })?;
@@ -227,7 +227,7 @@ fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<Mood
         }
     }
     if path.points.is_empty() {
-        return Err(Fault::NoSession {
+        return Err(CliError::NoSession {
             file: store.file().to_owned(),
             session: session.to_string(),
         }

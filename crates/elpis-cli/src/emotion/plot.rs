@@ -13,7 +13,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::path::{self, MoodPath};
 use super::{NO_SESSIONS, is_store};
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::{Failure, terminal};
 use elpis::emotion::EventSource;
 
@@ -88,7 +88,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
     let mut picture = String::new();
     draw(&paths, &mut picture).map_err(|error| format!("cannot draw: {error}"))?;
-    std::fs::write(output, picture).map_err(Fault::unwritable(output))?;
+    std::fs::write(output, picture).map_err(CliError::unwritable(output))?;
     writeln!(terminal::out(), "{}", output.display())?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::log::{Entry, Line, Sessions};
 use super::wanted;
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::lines::{Lines, Named};
 use crate::{Failure, terminal};
 use elpis::emotion::{EmotionError, EmotionSnapshot, JournalRecord, replay_entry, replay_line};
@@ -21,7 +21,7 @@ pub(super) fn log(file: &Path) -> Result<(), Failure> {
     let mut out = BufWriter::new(terminal::out());
     let mut sessions = Sessions::default();
     while let Some(Named { place, text }) = lines.next()? {
-        let replayed = replayed(text, &mut sessions).map_err(|error| Fault::LogLine {
+        let replayed = replayed(text, &mut sessions).map_err(|error| CliError::LogLine {
             place,
             reason: error.to_string(),
         })?;
@@ -103,7 +103,7 @@ pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
             return Err(error);
         }
         if number == 0 {
-            return Err(Fault::NoSession {
+            return Err(CliError::NoSession {
                 file: file.display().to_string(),
                 session: session.to_string(),
             }

@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 
 use super::{Hint, say};
-use crate::fault::Fault;
+use crate::error::CliError;
 
-pub(super) fn fault(fault: &Fault) -> Hint {
-    match fault {
-        Fault::Unreadable { source, .. } => match source.kind() {
+pub(super) fn error(error: &CliError) -> Hint {
+    match error {
+        CliError::Unreadable { source, .. } => match source.kind() {
             ErrorKind::NotFound => {
                 say("check the path; a relative one counts from the working directory")
             }
@@ -16,7 +16,7 @@ pub(super) fn fault(fault: &Fault) -> Hint {
             ErrorKind::InvalidData => say("it must be a text in UTF-8"),
             _ => None,
         },
-        Fault::Unwritable { source, .. } => match source.kind() {
+        CliError::Unwritable { source, .. } => match source.kind() {
             ErrorKind::NotFound => say("make the folder first"),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 say("check who may write there, or choose another place")
@@ -25,38 +25,38 @@ pub(super) fn fault(fault: &Fault) -> Hint {
             ErrorKind::AlreadyExists => say("name a file that is not there yet"),
             _ => None,
         },
-        Fault::LogLine { .. } => {
+        CliError::LogLine { .. } => {
             say("`elpis emotion replay --help` says what a line of a log holds")
         }
-        Fault::ExportedLine { .. } => say(
+        CliError::ExportedLine { .. } => say(
             "give lines as `elpis store export` writes them, all of a session; sessions before this line were taken",
         ),
-        Fault::SessionTaken { .. } => {
+        CliError::SessionTaken { .. } => {
             say("import into a new store, or export only the others with --session")
         }
-        Fault::Conversation { .. } => say(
+        CliError::Conversation { .. } => say(
             "name a file that `/save` wrote: a JSON array of messages with `role` and `content`",
         ),
-        Fault::NoSession { .. } => say("`elpis store list` shows which there are"),
-        Fault::DamagedSessions { .. } => {
+        CliError::NoSession { .. } => say("`elpis store list` shows which there are"),
+        CliError::DamagedSessions { .. } => {
             say("restore a copy, or save the others with `elpis store export --session ID`")
         }
-        Fault::NotForgotten => say("answer `y`, or give --yes"),
-        Fault::NothingToChat => {
+        CliError::NotForgotten => say("answer `y`, or give --yes"),
+        CliError::NothingToChat => {
             say("run it in a terminal, in a container with `-it`; or give a message on each line")
         }
-        Fault::Unanswered { .. } | Fault::Uninspected { .. } => {
+        CliError::Unanswered { .. } | CliError::Uninspected { .. } => {
             say("the reason of each stands above")
         }
-        Fault::Soak {
+        CliError::Soak {
             growth_alone: true, ..
         } => say(
             "caches and allocators settle for minutes: try --seconds 600, and --fault-every 0 beside it",
         ),
-        Fault::Soak { .. } => say(
+        CliError::Soak { .. } => say(
             "--seed repeats the same trial, --fault-every 0 tells whether it takes a fault; ELPIS_LOG=debug shows more",
         ),
         // Its cause may know.
-        Fault::At { .. } | Fault::LayersOfItsOwn { .. } | Fault::NotInPack { .. } => None,
+        CliError::At { .. } | CliError::LayersOfItsOwn { .. } | CliError::NotInPack { .. } => None,
     }
 }

@@ -305,7 +305,7 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             None,
         ),
         (
-            Fault::At {
+            CliError::At {
                 place: text("calm.pt"),
                 source: FormatError::RefusedGlobal {
                     global: text("os.system"),
@@ -350,7 +350,7 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             Some("runtime.watchdog_seconds"),
         ),
         (
-            Fault::Unreadable {
+            CliError::Unreadable {
                 file: text("pairs.toml"),
                 source: io(std::io::ErrorKind::NotFound),
             }
@@ -358,17 +358,17 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             Some("working directory"),
         ),
         (
-            Fault::Unwritable {
+            CliError::Unwritable {
                 file: text("mood.svg"),
                 source: io(std::io::ErrorKind::PermissionDenied),
             }
             .into(),
             Some("another place"),
         ),
-        (Fault::NothingToChat.into(), Some("-it")),
-        (Fault::Unanswered { count: 2 }.into(), Some("above")),
+        (CliError::NothingToChat.into(), Some("-it")),
+        (CliError::Unanswered { count: 2 }.into(), Some("above")),
         (
-            Fault::Soak {
+            CliError::Soak {
                 findings: vec![reason()],
                 growth_alone: true,
             }
@@ -376,7 +376,7 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             Some("--seconds"),
         ),
         (
-            Fault::Soak {
+            CliError::Soak {
                 findings: vec![reason()],
                 growth_alone: false,
             }
@@ -427,7 +427,7 @@ fn one_message_is_told_as_one() {
         (1, "a message was not answered"),
         (2, "2 messages were not answered"),
     ] {
-        assert_eq!(Fault::Unanswered { count }.to_string(), words);
+        assert_eq!(CliError::Unanswered { count }.to_string(), words);
     }
 }
 

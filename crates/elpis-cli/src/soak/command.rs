@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::progress::Waiting;
 use crate::signal::{Signals, Stop};
 use crate::soak::{SoakOptions, SoakReport, soak};
@@ -101,7 +101,7 @@ pub(crate) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
             memory_after_warm_up: None,
             ..report
         };
-        Err(Fault::Soak {
+        Err(CliError::Soak {
             growth_alone: others.findings().is_empty(),
             findings,
         }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::progress::Counting;
 use crate::{Failure, complain, counted, terminal};
 use elpis::store::{SqliteStore, StateStore};
@@ -53,7 +53,7 @@ pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
         complain(&format!("elpis: and {} more", wrong - MAX_NAMED));
     }
     if wrong > 0 {
-        return Err(Fault::DamagedSessions {
+        return Err(CliError::DamagedSessions {
             file: file.display().to_string(),
             wrong,
             all: sessions,

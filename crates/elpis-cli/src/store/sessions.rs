@@ -4,7 +4,7 @@ use std::io::{BufRead, BufWriter, IsTerminal, Write, stdin, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::{Failure, complain, counted, terminal};
 use elpis::clock::{Clock, SystemClock};
 use elpis::inference::SessionId;
@@ -43,7 +43,7 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
     out.flush()?;
     if wrong > 0 {
         let file = file.display().to_string();
-        return Err(Fault::DamagedSessions { file, wrong, all }.into());
+        return Err(CliError::DamagedSessions { file, wrong, all }.into());
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
         // What is damaged is there, too.
         let talks = !matches!(store.conversation(&session), Ok(None));
         if !talks && store.load(&session)?.is_none() {
-            return Err(Fault::NoSession {
+            return Err(CliError::NoSession {
                 file: file.display().to_string(),
                 session: name.clone(),
             }
@@ -74,7 +74,7 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
         });
     }
     if !yes && !is_sure(file, sessions)? {
-        return Err(Fault::NotForgotten.into());
+        return Err(CliError::NotForgotten.into());
     }
     store.commit(&changes)?;
     for change in &changes {

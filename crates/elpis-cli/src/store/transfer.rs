@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::fault::Fault;
+use crate::error::CliError;
 use crate::lines::{Lines, Named};
 use crate::{Failure, counted, terminal};
 use elpis::emotion::JournalEntry;
@@ -25,7 +25,7 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
     };
     let out: Box<dyn Write> = match output {
         None => Box::new(terminal::out()),
-        Some(output) => Box::new(File::create(output).map_err(Fault::unwritable(output))?),
+        Some(output) => Box::new(File::create(output).map_err(CliError::unwritable(output))?),
     };
     let mut out = BufWriter::new(out);
     for session in &sessions {
@@ -49,7 +49,7 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
             if wanted.is_empty() {
                 continue;
             }
-            return Err(Fault::NoSession {
+            return Err(CliError::NoSession {
                 file: file.display().to_string(),
                 session: session.to_string(),
             }
@@ -85,7 +85,7 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
     let store = SqliteStore::open(file, &StoreSettings::default())?;
     let (mut import, mut taken) = (Import::default(), 0_u64);
     while let Some(Named { place, text }) = lines.next()? {
-        let complete = import.take(text).map_err(|error| Fault::ExportedLine {
+        let complete = import.take(text).map_err(|error| CliError::ExportedLine {
             place: place.clone(),
             reason: error.to_string(),
         })?;
@@ -107,7 +107,7 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
                 Imported::Session(SessionChange { session, .. })
                 | Imported::Conversation(session, _),
             ) => {
-                return Err(Fault::SessionTaken {
+                return Err(CliError::SessionTaken {
                     place,
                     file: file.display().to_string(),
                     session: session.to_string(),
@@ -117,7 +117,7 @@ pub(super) fn import(from: &Path, file: &Path) -> Result<(), Failure> {
         }
     }
     if let Some(session) = import.unfinished() {
-        return Err(Fault::ExportedLine {
+        return Err(CliError::ExportedLine {
             place: from.display().to_string(),
             reason: format!("the state of session {session} is missing"),
         }

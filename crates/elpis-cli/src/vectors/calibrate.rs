@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::model::ModelOptions;
-use super::{Failure, Fault, replace};
+use super::{CliError, Failure, replace};
 use crate::terminal;
 use elpis::actors::steering::{library_context, read_folder};
 use elpis::steering::{BlendOptions, MANIFEST_FILE};
@@ -82,8 +82,8 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     })?;
     let file = options.vectors.join(MANIFEST_FILE);
     if !options.dry_run {
-        let text = with_caps(&manifest, &found).map_err(|error| Fault::at(&file)(error))?;
-        replace(&file, text.as_bytes()).map_err(Fault::unwritable(&file))?;
+        let text = with_caps(&manifest, &found).map_err(|error| CliError::at(&file)(error))?;
+        replace(&file, text.as_bytes()).map_err(CliError::unwritable(&file))?;
     }
     let mut out = terminal::out();
     if options.json {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::{Failure, Fault, format_of, read, replace};
+use super::{CliError, Failure, format_of, read, replace};
 use elpis::steering::{
     FormatError, StackedRows, SteeringVector, Told, VectorFile, layer_in_stem, write,
 };
@@ -44,13 +44,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let from = &options.from;
     let mut vector = pick(from, read(from)?, options.emotion.as_deref())?;
     if let Some(meaning) = options.rows {
-        vector = vector.with_rows_as(meaning).map_err(Fault::at(from))?;
+        vector = vector.with_rows_as(meaning).map_err(CliError::at(from))?;
     }
     let told = told_layer(from, &vector)?;
     if let Some(layer) = options.layer {
         let own: Vec<usize> = told.into_iter().chain(vector.layers()).collect();
         if vector.is_stacked() || own.iter().any(|own| *own != layer) {
-            return Err(Fault::LayersOfItsOwn {
+            return Err(CliError::LayersOfItsOwn {
                 file: printable_path(from),
                 layers: if own.is_empty() {
                     vec!["every layer of a model".to_owned()]
@@ -63,10 +63,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         }
     }
     if let Some(layer) = options.layer.or(told) {
-        vector = vector.at_layer(layer).map_err(Fault::at(from))?;
+        vector = vector.at_layer(layer).map_err(CliError::at(from))?;
     }
-    let bytes = write(format, &vector).map_err(Fault::at(&options.to))?;
-    replace(&options.to, &bytes).map_err(Fault::unwritable(&options.to))?;
+    let bytes = write(format, &vector).map_err(CliError::at(&options.to))?;
+    replace(&options.to, &bytes).map_err(CliError::unwritable(&options.to))?;
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<
     match layer_in_stem(&stem).0 {
         Told::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
         Told::Unclear(reason) if vector.is_bare() => {
-            Err(Fault::at(file)(FormatError::UnclearLayer {
+            Err(CliError::at(file)(FormatError::UnclearLayer {
                 tensor: elpis_files::printable::printable(&stem).into_owned(),
                 reason,
             })
@@ -89,7 +89,7 @@ pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<
 fn pick(file: &Path, read: VectorFile, emotion: Option<&str>) -> Result<SteeringVector, Failure> {
     match (read, emotion) {
         (VectorFile::One(vector), None) => Ok(vector),
-        (VectorFile::One(_), Some(asked)) => Err(Fault::NotInPack {
+        (VectorFile::One(_), Some(asked)) => Err(CliError::NotInPack {
             file: printable_path(file),
             asked: asked.to_owned(),
             has: Vec::new(),
@@ -97,14 +97,14 @@ fn pick(file: &Path, read: VectorFile, emotion: Option<&str>) -> Result<Steering
         .into()),
         (VectorFile::Pack(mut vectors), Some(asked)) => match vectors.remove(asked) {
             Some(vector) => Ok(vector),
-            None => Err(Fault::NotInPack {
+            None => Err(CliError::NotInPack {
                 file: printable_path(file),
                 asked: asked.to_owned(),
                 has: vectors.into_keys().collect(),
             }
             .into()),
         },
-        (VectorFile::Pack(vectors), None) => Err(Fault::at(file)(FormatError::Pack {
+        (VectorFile::Pack(vectors), None) => Err(CliError::at(file)(FormatError::Pack {
             emotions: vectors.into_keys().collect(),
         })
         .into()),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::convert::told_layer;
 use super::cosines::{self, Shown};
 use super::model::ModelChoice;
-use super::{Failure, Fault, format_of, read, unread};
+use super::{CliError, Failure, format_of, read, unread};
 use crate::terminal;
 use crate::{complain, told};
 use elpis::actors::steering::{is_library_file, library_context, read_file};
@@ -106,7 +106,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     for (_, failure) in &found.bad {
         complain(&format!("elpis: {}", told(failure.as_ref())));
     }
-    Err(Fault::Uninspected {
+    Err(CliError::Uninspected {
         bad: found.bad.len(),
         all: found.count,
     }
@@ -201,7 +201,7 @@ impl Found {
 
 /// The names of a folder's vector files and manifest, sorted.
 fn library_names(folder: &Path) -> Result<Vec<String>, Failure> {
-    let unreadable = Fault::unreadable(folder);
+    let unreadable = CliError::unreadable(folder);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(&unreadable)? {
         let name = entry.map_err(&unreadable)?.file_name();
@@ -240,7 +240,7 @@ fn as_set(folder: &Path, names: &[String], context: &LibraryContext) -> Result<(
             })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    SteeringLibrary::build(files, context).map_err(Fault::at(folder))?;
+    SteeringLibrary::build(files, context).map_err(CliError::at(folder))?;
     Ok(())
 }
 

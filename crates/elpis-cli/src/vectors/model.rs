@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, Fault, Stop};
+use super::{CliError, Failure, Stop};
 use crate::{load_settings, progress};
 use elpis::actors::engine::chat_template;
 use elpis::backend::Backend;
@@ -124,7 +124,7 @@ impl ModelOptions {
         let Some(file) = &self.pairs else {
             return Ok(ContrastPairs::shipped());
         };
-        let text = std::fs::read_to_string(file).map_err(Fault::unreadable(file))?;
+        let text = std::fs::read_to_string(file).map_err(CliError::unreadable(file))?;
         let is_toml = file
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
@@ -133,13 +133,13 @@ impl ModelOptions {
         } else {
             ContrastPairs::from_jsonl(&text)
         };
-        Ok(pairs.map_err(Fault::at(file))?)
+        Ok(pairs.map_err(CliError::at(file))?)
     }
 
     /// What training found wrong with a pair, with the file that it is from.
     pub(super) fn at_pairs(&self, failure: Failure) -> Failure {
         match (&self.pairs, failure.downcast_ref()) {
-            (Some(file), Some(TrainingError::TooLong { .. })) => Fault::at(file)(failure).into(),
+            (Some(file), Some(TrainingError::TooLong { .. })) => CliError::at(file)(failure).into(),
             _ => failure,
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Failure, Fault, replace};
+use super::{CliError, Failure, replace};
 use elpis::actors::steering::is_library_file;
 use elpis::steering::LibraryFile;
 
@@ -27,7 +27,7 @@ impl Staged {
     /// Makes a folder beside the one to write, which fails where the set could
     /// not be put later.
     pub(super) fn beside(folder: &Path) -> Result<Self, Failure> {
-        let cannot = Fault::unwritable(folder);
+        let cannot = CliError::unwritable(folder);
         // Of a link, what it leads to is exchanged, and the link stays.
         let folder = match folder.canonicalize() {
             Ok(folder) => folder,
@@ -46,7 +46,7 @@ impl Staged {
             .into());
         }
         let parent = folder.parent().unwrap_or(&folder).to_owned();
-        let cannot = Fault::unwritable(&parent);
+        let cannot = CliError::unwritable(&parent);
         fs::create_dir_all(&parent).map_err(&cannot)?;
         #[cfg(unix)]
         check_mount(&folder, &parent)?;
@@ -61,7 +61,7 @@ impl Staged {
     /// Writes the set, and keeps what else is in the folder: only vectors and
     /// the manifest are replaced.
     pub(super) fn write(&self, files: &[LibraryFile]) -> Result<(), Failure> {
-        let cannot = Fault::unwritable(self.temporary.path());
+        let cannot = CliError::unwritable(self.temporary.path());
         self.fill(files).map_err(&cannot)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::model::ModelOptions;
 use super::staged::Staged;
-use super::{Failure, Fault};
+use super::{CliError, Failure};
 use crate::terminal;
 use elpis::actors::steering::is_library_file;
 use elpis::steering::VectorFormat;
@@ -157,7 +157,7 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
 }
 
 fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
-    let cannot = Fault::unreadable(folder);
+    let cannot = CliError::unreadable(folder);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => Some(entries),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
