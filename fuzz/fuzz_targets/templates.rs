@@ -5,9 +5,12 @@ use std::time::Duration;
 use elpis::inference::{
     ChatMessage, ChatTemplate, ControlTexts, FunctionCall, RenderOptions, SpecialTokens, ToolSet,
 };
-use elpis_testkit::allocator;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
+
+#[allow(dead_code, reason = "not every target uses all of it")]
+#[path = "../../crates/elpis-testkit/src/allocator.rs"]
+mod allocator;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
