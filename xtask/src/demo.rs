@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the example agent, from nothing to its last table.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -8,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::process;
 use crate::progress;
 use crate::setup;
-use crate::workspace::{FeatureSet, Workspace};
+use crate::workspace::{self, Workspace};
 
 /// Shown by `cargo xtask help demo`.
 pub const HELP: &str = "\
@@ -86,16 +87,13 @@ const SMALL: [Small; 6] = [
     },
 ];
 
-/// Builds and runs the examples; the main one, with the default features, has to end with its
-/// table.
+/// Builds and runs the examples; the main one has to end with its table.
 pub fn check(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.build_programs()?.join("examples");
     for small in &SMALL {
-        check_small(workspace, small)?;
+        check_small(workspace, &folder, small)?;
     }
-    let mut build = workspace.cargo("build");
-    process::run(build.args(["--package=elpis", "--example", EXAMPLE]))?;
-    let mut command = workspace.cargo("run");
-    command.args(["--package=elpis", "--example", EXAMPLE]);
+    let mut command = workspace.command(folder.join(workspace::program(EXAMPLE)));
     let run = process::run_limited(&mut command, LIMIT, false)?;
     if run.success && ends_with_table(&run.output) {
         return Ok(());
@@ -113,11 +111,8 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     bail!("the example ended without the line `{LAST_TABLE} …` and the table below it")
 }
 
-fn check_small(workspace: &Workspace, small: &Small) -> Result<()> {
-    let mut command = workspace.cargo("run");
-    // With the features of the tests, so that nothing is compiled anew.
-    command.args(FeatureSet::Full.args(&workspace.features));
-    command.args(["--example", small.name]);
+fn check_small(workspace: &Workspace, folder: &Path, small: &Small) -> Result<()> {
+    let mut command = workspace.command(folder.join(workspace::program(small.name)));
     let run = process::run_limited(&mut command, LIMIT, false)?;
     let ends = |line: &str| line.starts_with(small.last_line);
     if run.success && run.output.lines().any(ends) {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use crate::process::Limited;
-use crate::workspace::{FeatureSet, NEEDS_TOOLKIT, Workspace};
+use crate::workspace::{self, FeatureSet, NEEDS_TOOLKIT, Workspace};
 use crate::{bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
 
 /// Shown by `cargo xtask help test`.
@@ -37,7 +37,7 @@ struct Step {
     hint: &'static str,
 }
 
-/// Longest time of a trial, with what is compiled for it.
+/// Longest time of a trial.
 const SOAK_LIMIT: Duration = Duration::from_mins(30);
 
 const STEPS: &[Step] = &[
@@ -287,10 +287,12 @@ fn test_full(workspace: &mut Workspace) -> Result<()> {
 }
 
 fn soak(workspace: &mut Workspace) -> Result<()> {
+    let elpis = workspace
+        .build_programs()?
+        .join(workspace::program("elpis"));
     let run = |seconds: &str| -> Result<Limited> {
-        let mut command = workspace.cargo("run");
-        command.args(FeatureSet::Full.command(&workspace.features));
-        command.args(["--", "soak", seconds]);
+        let mut command = workspace.command(&elpis);
+        command.args(["soak", seconds]);
         // Faults are its business; only what it finds is told.
         process::run_limited(command.env("ELPIS_LOG", "off"), SOAK_LIMIT, true)
     };

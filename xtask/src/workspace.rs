@@ -124,6 +124,22 @@ impl Workspace {
         }
         command
     }
+
+    /// Builds the command and the examples, and returns the folder that they are in.
+    ///
+    /// The packages and features are those of the tests, so that nothing is compiled anew after
+    /// them: cargo chooses the features of shared dependencies by all packages that it builds.
+    pub fn build_programs(&self) -> Result<PathBuf> {
+        let mut build = self.cargo("build");
+        build.args(FeatureSet::Full.crates(&self.features));
+        process::run(build.args(["--bins", "--examples"]))?;
+        Ok(self.target.join("debug"))
+    }
+}
+
+/// The file name of a program.
+pub fn program(name: &str) -> String {
+    format!("{name}{}", env::consts::EXE_SUFFIX)
 }
 
 fn is_about_ourselves(name: &str) -> bool {
@@ -169,26 +185,6 @@ const BACKENDS: [(&str, &str); 2] = [
 ];
 
 impl FeatureSet {
-    /// Cargo's arguments for this set of the package `elpis`.
-    pub fn args(self, features: &[String]) -> Vec<String> {
-        let mut args = vec!["--package=elpis".to_owned()];
-        args.extend(self.features(features));
-        args
-    }
-
-    /// Cargo's arguments for the command with this set, as far as it has a say in it.
-    pub fn command(self, features: &[String]) -> Vec<String> {
-        const CHOSEN: [&str; 3] = ["bundled-model", "llama-cpp", "transformers"];
-        let features: Vec<_> = features
-            .iter()
-            .filter(|name| CHOSEN.contains(&name.as_str()))
-            .cloned()
-            .collect();
-        let mut args = vec!["--package=elpis-cli".to_owned(), "--bin=elpis".to_owned()];
-        args.extend(self.features(&features));
-        args
-    }
-
     /// Cargo's arguments for this set of the library's crates.
     pub fn crates(self, features: &[String]) -> Vec<String> {
         let mut args = vec!["--workspace".to_owned()];
@@ -244,12 +240,11 @@ mod tests {
     #[test]
     fn the_full_set_leaves_out_what_needs_a_toolkit() {
         let features = ["cuda", "hub", "llama-cpp", "vulkan"].map(String::from);
-        let args = FeatureSet::Full.args(&features);
         assert_eq!(
-            args[1..],
+            FeatureSet::Full.features(&features),
             ["--no-default-features", "--features=hub,llama-cpp"]
         );
-        assert_eq!(FeatureSet::Default.args(&features).len(), 1);
+        assert!(FeatureSet::Default.features(&features).is_empty());
     }
 
     #[test]
