@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Shared;
+use super::shared::Shared;
 use super::task::Task;
 use crate::emotion::{Coefficients, EmotionalState, Modulation, Mood};
 use crate::inference::{AppliedModulation, AppliedSteering, SamplingParams};

@@ -1,8 +1,10 @@
 //! What goes into the batch of a step.
 
 use super::prefill_budget::{self, PrefillShare};
+use super::prefix::prefix_taken;
 use super::slot::Slot;
-use super::{Scheduler, StepSummary, prefix};
+use super::step::Scheduler;
+use super::summary::StepSummary;
 use crate::backend::BackendError;
 use crate::settings::PrefixPolicy;
 
@@ -113,10 +115,14 @@ impl Scheduler {
         }
         if policy != PrefixPolicy::Exact {
             let session = slot.session().clone();
-            slot.spell_like(cache.pasts_of(&session), supports_truncation, shared);
+            slot.realign(
+                cache.cached_sequences_of(&session),
+                supports_truncation,
+                shared,
+            );
         }
-        let ask = slot.ask(policy);
-        let kept = cache.find(&ask);
+        let query = slot.query(policy);
+        let kept = cache.find(&query);
         let at_hand = kept.map_or(0, |(_, length)| length);
         let running = || {
             before
@@ -125,13 +131,13 @@ impl Scheduler {
                 .filter(|s| s.has_begun() && supports_truncation)
         };
         let donor = running()
-            .map(|donor| (ask.usable(donor.session(), donor.cached(), policy), donor))
+            .map(|donor| (query.usable(donor.session(), donor.cached(), policy), donor))
             .filter(|(length, _)| *length > 0 && *length >= at_hand)
             .max_by_key(|(length, _)| *length);
         let best = donor.as_ref().map_or(at_hand, |(length, _)| *length);
         let soon = running()
             .filter(|donor| donor.wants_prefill() > 0)
-            .map(|donor| donor.will_offer(&ask, policy))
+            .map(|donor| donor.will_offer(&query, policy))
             .max();
         if soon.is_some_and(|soon| soon >= best + WORTH_WAITING) {
             return Ok(());
@@ -139,7 +145,7 @@ impl Scheduler {
         if let Some((length, donor)) = donor {
             let (from, cached) = (donor.sequence(), donor.cached());
             slot.begin_with(policy, |_, sequence, own| {
-                if prefix::done(backend.share_prefix(from, *sequence, length as u32))? {
+                if prefix_taken(backend.share_prefix(from, *sequence, length as u32))? {
                     own.share(cached, length, cache.cells());
                 }
                 Ok(())
@@ -151,6 +157,6 @@ impl Scheduler {
         } else {
             slot.begin();
         }
-        cache.settle(backend.as_mut())
+        cache.offload(backend.as_mut())
     }
 }

@@ -1,17 +1,16 @@
 //! Generations that outlive their engine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::slot::Slot;
-use super::{Outcome, Scheduler};
-use crate::error::EngineError;
+use super::task::Outcome;
 use crate::inference::RequestId;
 
 /// A generation that was taken out of a broken engine.
 ///
 /// It holds everything but its keys and values: what was said, the sampler
 /// with its random numbers, text that was held back, its place at the reader.
-pub struct Recovered(Slot);
+pub struct Recovered(pub(super) Slot);
 
 impl Recovered {
     /// Ends it instead.
@@ -42,7 +41,7 @@ impl std::fmt::Debug for Recovered {
     }
 }
 
-/// Where a scheduler lays its generations down while the backend evaluates.
+/// Where a scheduler leaves its generations while the backend evaluates.
 /// Then it does not need them, and they can be taken from one that hangs.
 #[derive(Default)]
 pub struct InFlightSlots(Mutex<Vec<Slot>>);
@@ -51,11 +50,11 @@ impl InFlightSlots {
     /// Takes the generations that can go on in another engine and drops the
     /// others. Finds nothing unless the backend is evaluating. When it comes
     /// back, its scheduler has none left.
-    pub fn seize(&self) -> Vec<Recovered> {
+    pub fn recover(&self) -> Vec<Recovered> {
         // Those that are dropped tell of their end, without the lock.
         let mut slots = self.take();
         slots.retain(Slot::can_resume);
-        slots.iter_mut().for_each(Slot::take_chance);
+        slots.iter_mut().for_each(Slot::spend_resume);
         slots.into_iter().map(Recovered).collect()
     }
 
@@ -70,51 +69,22 @@ impl std::fmt::Debug for InFlightSlots {
     }
 }
 
-/// Generations in the in-flight slots; when dropped, those that are still there are back.
-pub(super) struct LaidDown<'a> {
+/// Keeps generations in the in-flight slots; when dropped, those that are still there are back.
+pub(super) struct InFlightGuard<'a> {
     in_flight: &'a InFlightSlots,
     slots: &'a mut Vec<Slot>,
 }
 
-impl<'a> LaidDown<'a> {
+impl<'a> InFlightGuard<'a> {
     pub(super) fn new(in_flight: &'a InFlightSlots, slots: &'a mut Vec<Slot>) -> Self {
-        let laid = std::mem::take(slots);
-        *in_flight.0.lock().unwrap_or_else(PoisonError::into_inner) = laid;
+        let left = std::mem::take(slots);
+        *in_flight.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
         Self { in_flight, slots }
     }
 }
 
-impl Drop for LaidDown<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         *self.slots = self.in_flight.take();
-    }
-}
-
-impl Scheduler {
-    /// Where the generations lie while the backend evaluates.
-    pub fn in_flight(&self) -> Arc<InFlightSlots> {
-        Arc::clone(&self.in_flight)
-    }
-
-    /// Takes out the generations that can go on in another engine. Their keys
-    /// and values are lost; this one must not be used any more.
-    pub fn recover(&mut self) -> Vec<Recovered> {
-        let slots = self.slots.drain(..);
-        slots.filter(Slot::can_resume).map(Recovered).collect()
-    }
-
-    /// Has a generation of a broken engine go on in this one, which must have
-    /// the same model.
-    pub fn resume(&mut self, recovered: Recovered) {
-        let mut slot = recovered.0;
-        match self.cache.open() {
-            Some(sequence) => {
-                slot.resume(sequence, &self.shared);
-                self.slots.push(slot);
-            }
-            None => {
-                slot.end(Outcome::Failed(EngineError::EngineRestarted));
-            }
-        }
     }
 }

@@ -4,12 +4,18 @@
 //! only the cached sequence of the very last generation stays in the key–value cache, and
 //! only until another one begins. The others are held as bytes.
 
-use super::cached_sequence::{Allowed, CachedSequence};
+mod entry;
+mod offload;
+mod query;
+
+use entry::{Entry, Location, fitted};
+pub(super) use query::{PrefixQuery, prefix_taken};
+
+use super::cached_sequence::CachedSequence;
 use super::cells::Cells;
-use crate::backend::{Backend, BackendError, SequenceId, Token};
+use crate::backend::{Backend, BackendError, SequenceId};
 use crate::inference::SessionId;
 use crate::settings::PrefixPolicy;
-use crate::steering::PlanKey;
 
 /// How the cache is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,79 +25,6 @@ pub struct PrefixOptions {
     /// Memory for cached sequences that are kept for later prompts, in bytes; 0 keeps
     /// none.
     pub memory: usize,
-}
-
-/// Shorter prefixes of other sessions are not worth the copy.
-pub(super) const MIN_FOREIGN: usize = 16;
-
-/// What a new generation wants to take over.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ask<'a> {
-    pub(super) session: &'a SessionId,
-    /// The prompt without its last token, which is evaluated in any case: its
-    /// logits are needed.
-    pub(super) prompt: &'a [Token],
-    /// The steering of the prompt.
-    pub(super) key: Option<PlanKey>,
-}
-
-impl Ask<'_> {
-    /// What may be taken over of a cached sequence of `session`: feelings of another
-    /// session are never inherited.
-    pub(super) fn allowed(&self, session: &SessionId, policy: PrefixPolicy) -> Allowed {
-        if session == self.session && policy != PrefixPolicy::Exact {
-            Allowed::Any
-        } else {
-            Allowed::Under(self.key)
-        }
-    }
-
-    /// How much of a cached sequence can be taken over, 0 if it is not worth it.
-    pub(super) fn usable(
-        &self,
-        session: &SessionId,
-        cached: &CachedSequence,
-        policy: PrefixPolicy,
-    ) -> usize {
-        let usable = cached.usable(self.prompt, self.allowed(session, policy));
-        if session != self.session && usable < MIN_FOREIGN {
-            return 0;
-        }
-        usable
-    }
-}
-
-/// Whether a prefix could be taken over; if what it would go on from is gone, it
-/// is evaluated instead.
-pub(super) fn done(taken: Result<(), BackendError>) -> Result<bool, BackendError> {
-    match taken {
-        Ok(()) => Ok(true),
-        Err(error @ BackendError::PrefixEvicted { .. }) => {
-            tracing::debug!(%error, "a prefix is evaluated again");
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// A cached sequence that waits for its next turn.
-#[derive(Debug)]
-struct Entry {
-    session: SessionId,
-    cached: CachedSequence,
-    home: Home,
-    used: u64,
-    /// Whether a part of it was asked for in vain.
-    whole_only: bool,
-}
-
-/// Where the keys and values of a cached sequence are.
-#[derive(Debug)]
-enum Home {
-    /// In a sequence of the cache.
-    Resident(SequenceId),
-    /// In memory, in the backend's own form.
-    Stored(Vec<u8>),
 }
 
 /// Idle cached sequences, free sequences and free cells.
@@ -179,15 +112,18 @@ impl PrefixCache {
     }
 
     /// What a session left behind.
-    pub(super) fn pasts_of(&self, session: &SessionId) -> impl Iterator<Item = &CachedSequence> {
+    pub(super) fn cached_sequences_of(
+        &self,
+        session: &SessionId,
+    ) -> impl Iterator<Item = &CachedSequence> {
         let own = move |entry: &&Entry| &entry.session == session;
         self.entries.iter().filter(own).map(|entry| &entry.cached)
     }
 
     /// The entry that saves most of a prompt, and how many tokens.
-    pub(super) fn find(&self, ask: &Ask<'_>) -> Option<(usize, usize)> {
+    pub(super) fn find(&self, query: &PrefixQuery<'_>) -> Option<(usize, usize)> {
         let usable = |entry: &Entry| {
-            let usable = ask.usable(&entry.session, &entry.cached, self.options.policy);
+            let usable = query.usable(&entry.session, &entry.cached, self.options.policy);
             // What cannot be cut is taken over whole or not at all.
             if (self.supports_truncation && !entry.whole_only) || usable == entry.cached.len() {
                 usable
@@ -200,7 +136,7 @@ impl PrefixCache {
             .map(|(index, entry)| (index, usable(entry), entry))
             .filter(|&(_, usable, _)| usable > 0)
             // One's own may be taken over as it is, without a copy.
-            .max_by_key(|&(_, usable, entry)| (usable, &entry.session == ask.session, entry.used))
+            .max_by_key(|&(_, usable, entry)| (usable, &entry.session == query.session, entry.used))
             .map(|(index, usable, _)| (index, usable))
     }
 
@@ -224,23 +160,23 @@ impl PrefixCache {
         entry.used = uses;
         let whole = length == entry.cached.len();
         let goes_on = whole && (&entry.session == session || !self.supports_truncation);
-        match &entry.home {
-            Home::Resident(resident) if goes_on => {
+        match &entry.location {
+            Location::Resident(resident) if goes_on => {
                 self.free.push(*sequence);
                 *sequence = *resident;
                 cached.take_over(self.entries.swap_remove(index).cached);
                 return Ok(());
             }
-            Home::Resident(resident) => {
-                if done(backend.share_prefix(*resident, *sequence, length as u32))? {
+            Location::Resident(resident) => {
+                if prefix_taken(backend.share_prefix(*resident, *sequence, length as u32))? {
                     cached.share(&entry.cached, length, &mut self.cells);
                 }
                 return Ok(());
             }
-            Home::Stored(_) => {}
+            Location::Stored(_) => {}
         }
         let mut entry = self.entries.swap_remove(index);
-        let Home::Stored(bytes) = &entry.home else {
+        let Location::Stored(bytes) = &entry.location else {
             return Ok(());
         };
         let all = entry.cached.len();
@@ -248,10 +184,10 @@ impl PrefixCache {
             if let Err(error) = backend.restore_sequence(*sequence, all as u32, bytes) {
                 // It is evaluated instead.
                 tracing::warn!(session = %entry.session, %error, "KV snapshot cannot be restored");
-                self.give_up(entry.home);
+                self.give_up(entry.location);
                 return Ok(());
             }
-            if whole || done(backend.truncate(*sequence, length as u32))? {
+            if whole || prefix_taken(backend.truncate(*sequence, length as u32))? {
                 cached.repeat(&entry.cached, length, &mut self.cells);
             } else {
                 // What its window does not see was not saved.
@@ -260,7 +196,7 @@ impl PrefixCache {
             }
         }
         if goes_on && cached.len() == length {
-            self.give_up(entry.home);
+            self.give_up(entry.location);
         } else {
             self.entries.push(entry);
         }
@@ -282,10 +218,10 @@ impl PrefixCache {
         }
         self.drop_parts_of(backend, &session, &cached)?;
         // One at most is resident.
-        self.settle(backend)?;
-        self.insert(session, cached, Home::Resident(sequence));
+        self.offload(backend)?;
+        self.insert(session, cached, Location::Resident(sequence));
         if others_run {
-            self.settle(backend)?;
+            self.offload(backend)?;
         }
         Ok(())
     }
@@ -301,17 +237,17 @@ impl PrefixCache {
         self.drop_parts_of(backend, &session, &cached)?;
         let bytes = fitted(bytes);
         self.stored += bytes.capacity();
-        self.insert(session, cached, Home::Stored(bytes));
+        self.insert(session, cached, Location::Stored(bytes));
         self.keep_within_memory();
         Ok(())
     }
 
-    fn insert(&mut self, session: SessionId, cached: CachedSequence, home: Home) {
+    fn insert(&mut self, session: SessionId, cached: CachedSequence, location: Location) {
         self.uses += 1;
         self.entries.push(Entry {
             session,
             cached,
-            home,
+            location,
             used: self.uses,
             whole_only: false,
         });
@@ -334,52 +270,6 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Whether an idle cached sequence is in the key–value cache.
-    pub(super) fn has_resident(&self) -> bool {
-        let mut entries = self.entries.iter();
-        entries.any(|entry| matches!(entry.home, Home::Resident(_)))
-    }
-
-    /// Moves resident cached sequences out of the key–value cache.
-    pub(super) fn settle(&mut self, backend: &mut dyn Backend) -> Result<(), BackendError> {
-        let resident = |entry: &Entry| matches!(entry.home, Home::Resident(_));
-        while let Some(index) = self.entries.iter().position(resident) {
-            let entry = self.entries.swap_remove(index);
-            let Home::Resident(sequence) = entry.home else {
-                continue;
-            };
-            let mut cached = entry.cached;
-            self.make_way();
-            let memory = std::mem::take(&mut self.spare);
-            let saved = backend.save_sequence(sequence, memory);
-            cached.leave(&mut self.cells);
-            self.free.push(sequence);
-            backend.truncate(sequence, 0)?;
-            match saved {
-                Ok(bytes) if bytes.len() > self.options.memory => {
-                    tracing::debug!(session = %entry.session, "KV snapshot is larger than the memory for all of them");
-                }
-                Ok(bytes) => {
-                    let bytes = fitted(bytes);
-                    self.latest_size = bytes.capacity();
-                    self.stored += bytes.capacity();
-                    self.entries.push(Entry {
-                        session: entry.session,
-                        cached,
-                        home: Home::Stored(bytes),
-                        used: entry.used,
-                        whole_only: entry.whole_only,
-                    });
-                    self.keep_within_memory();
-                }
-                Err(error) => {
-                    tracing::warn!(session = %entry.session, %error, "KV snapshot dropped");
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Empties a sequence and gives its cells back.
     pub(super) fn discard(
         &mut self,
@@ -390,18 +280,6 @@ impl PrefixCache {
         cached.leave(&mut self.cells);
         self.free.push(sequence);
         backend.truncate(sequence, 0)
-    }
-
-    /// Moves resident cached sequences out if fewer than `rows` cells are free.
-    pub(super) fn make_room(
-        &mut self,
-        backend: &mut dyn Backend,
-        rows: usize,
-    ) -> Result<(), BackendError> {
-        if self.cells.available() < rows {
-            self.settle(backend)?;
-        }
-        Ok(())
     }
 
     /// Forgets everything that a session left behind.
@@ -430,73 +308,21 @@ impl PrefixCache {
         let Some(entry) = own.max_by_key(|entry| entry.used) else {
             return Ok(None);
         };
-        let bytes = match &entry.home {
-            Home::Resident(sequence) => backend.save_sequence(*sequence, Vec::new())?,
-            Home::Stored(bytes) => bytes.clone(),
+        let bytes = match &entry.location {
+            Location::Resident(sequence) => backend.save_sequence(*sequence, Vec::new())?,
+            Location::Stored(bytes) => bytes.clone(),
         };
         Ok(Some((&entry.cached, bytes)))
     }
 
-    /// Drops what the next cached sequence to be stored is likely to push out, so that it
-    /// can have its memory.
-    fn make_way(&mut self) {
-        let limit = self.options.memory.saturating_sub(self.latest_size);
-        while self.stored > limit && self.drop_oldest() {}
-    }
-
-    /// Drops the least recently used of the stored cached sequences until the others fit.
-    fn keep_within_memory(&mut self) {
-        if self.stored + self.spare.capacity() > self.options.memory {
-            self.spare = Vec::new();
-        }
-        while self.stored > self.options.memory && self.drop_oldest() {}
-    }
-
-    /// Drops the least recently used of the stored cached sequences, if there is one.
-    fn drop_oldest(&mut self) -> bool {
-        let stored = |entry: &Entry| matches!(entry.home, Home::Stored(_));
-        let entries = self.entries.iter().enumerate();
-        let oldest = entries
-            .filter(|(_, entry)| stored(entry))
-            .min_by_key(|(_, entry)| entry.used);
-        let Some((oldest, _)) = oldest else {
-            return false;
-        };
-        let oldest = self.entries.swap_remove(oldest);
-        self.give_up(oldest.home);
-        true
-    }
-
-    /// Stores a cached sequence no longer; keeps the memory that it was stored in if it
-    /// is the largest and within the bound.
-    fn give_up(&mut self, home: Home) {
-        let Home::Stored(bytes) = home else {
-            return;
-        };
-        let size = bytes.capacity();
-        self.stored -= size;
-        if size > self.spare.capacity() && self.stored + size <= self.options.memory {
-            self.spare = bytes;
-        }
-    }
-
     fn evict(&mut self, backend: &mut dyn Backend, index: usize) -> Result<(), BackendError> {
         let entry = self.entries.swap_remove(index);
-        match entry.home {
-            Home::Resident(sequence) => self.discard(backend, sequence, entry.cached),
-            stored @ Home::Stored(_) => {
+        match entry.location {
+            Location::Resident(sequence) => self.discard(backend, sequence, entry.cached),
+            stored @ Location::Stored(_) => {
                 self.give_up(stored);
                 Ok(())
             }
         }
     }
-}
-
-/// Gives back what a vector holds more than it needs; a little is left to it,
-/// since conversations grow.
-fn fitted(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.capacity() - bytes.len() > bytes.len() / 4 {
-        bytes.shrink_to_fit();
-    }
-    bytes
 }

@@ -5,10 +5,10 @@ mod reply;
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::applied::apply;
 use super::cached_sequence::CachedSequence;
 use super::cells::Cells;
+use super::shared::Shared;
 use super::task::{Outcome, Task};
 use crate::backend::{Batch, SequenceId, Token};
 use crate::error::EngineError;
@@ -20,7 +20,7 @@ use crate::steering::SteeringPlan;
 
 /// Engines that one generation may outlive, if they broke; one that hung counts
 /// as two, since it takes long and leaves its model behind.
-const CHANCES: u32 = 2;
+const RESUME_BUDGET: u32 = 2;
 
 /// What of a prompt was in the cache.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,8 +61,8 @@ pub(super) struct Slot {
     prompt_tokens: usize,
     said: Vec<Token>,
     resumes: u32,
-    /// What is left of [`CHANCES`].
-    chances: u32,
+    /// What is left of [`RESUME_BUDGET`].
+    resume_budget: u32,
     /// Whether a token is being chosen; a panic leaves this set.
     sampling: bool,
     sampler: Sampler,
@@ -123,7 +123,7 @@ impl Slot {
             prompt_tokens: task.prompt.len(),
             said: Vec::with_capacity(positions.saturating_sub(task.prompt.len()) + 1),
             resumes: 0,
-            chances: CHANCES,
+            resume_budget: RESUME_BUDGET,
             sampling: false,
             begun: false,
             taken_over: TakenOver::default(),
@@ -180,19 +180,19 @@ impl Slot {
     /// broke while choosing this one's token, nor if it was with it whenever
     /// one broke.
     pub(super) fn can_resume(&self) -> bool {
-        !self.sampling && self.chances > 0 && !self.task.sink.is_closed()
+        !self.sampling && self.resume_budget > 0 && !self.task.sink.is_closed()
     }
 
-    /// Uses up one of its chances.
-    pub(super) fn take_chance(&mut self) {
-        self.chances = self.chances.saturating_sub(1);
+    /// Spends one of its resumes.
+    pub(super) fn spend_resume(&mut self) {
+        self.resume_budget = self.resume_budget.saturating_sub(1);
     }
 
     /// Goes on in an empty sequence: the prompt and what was said are evaluated
     /// again, everything else is as it was.
     pub(super) fn resume(&mut self, sequence: SequenceId, shared: &Shared) {
         self.resumes += 1;
-        self.take_chance();
+        self.spend_resume();
         self.task.prompt.truncate(self.prompt_tokens);
         self.task.prompt.extend_from_slice(&self.said);
         self.sequence = sequence;

@@ -1,7 +1,7 @@
 //! A session's cached sequence out of the cache and back into it.
 
-use super::Scheduler;
 use super::cached_sequence::CachedSequence;
+use super::step::Scheduler;
 use crate::backend::ModelFacts;
 use crate::error::EngineError;
 use crate::inference::{KvSnapshot, KvSnapshotError, KvSpan, SessionId};

@@ -48,8 +48,8 @@ impl BackendLayer for Hanging {
             return self.inner.decode(batch);
         }
         let in_flight = self.in_flight.get().unwrap();
-        self.recovered.lock().unwrap().extend(in_flight.seize());
-        assert!(in_flight.seize().is_empty(), "they are taken once");
+        self.recovered.lock().unwrap().extend(in_flight.recover());
+        assert!(in_flight.recover().is_empty(), "they are taken once");
         match self.comes {
             Comes::Well => self.inner.decode(batch),
             Comes::Failed => Err(BackendError::Native {
@@ -98,7 +98,7 @@ fn begin(scheduler: &mut Scheduler) -> Vec<Collected> {
 }
 
 /// Takes the generations of a scheduler at its `at`th evaluation.
-fn seize(
+fn recovered_at(
     at: usize,
     comes: Comes,
     begin: impl FnOnce(&mut Scheduler) -> Vec<Collected>,
@@ -115,7 +115,7 @@ fn seize(
     });
     in_flight.set(scheduler.in_flight()).unwrap();
     assert!(
-        scheduler.in_flight().seize().is_empty(),
+        scheduler.in_flight().recover().is_empty(),
         "nothing lies there"
     );
     let collected = begin(&mut scheduler);
@@ -150,7 +150,7 @@ fn generations_go_on_whatever_becomes_of_the_evaluation_that_had_them() {
     ] {
         // In the prompts, at their end, in the replies.
         for at in [1, 2, 3, 9] {
-            let (recovered, collected) = seize(at, comes, begin);
+            let (recovered, collected) = recovered_at(at, comes, begin);
             assert_eq!(recovered.len(), 2, "{comes:?} {at}");
             let mut next = scheduler(model());
             for one in recovered {
@@ -167,7 +167,7 @@ fn generations_go_on_whatever_becomes_of_the_evaluation_that_had_them() {
 
 #[test]
 fn a_generation_outlives_one_engine_that_hangs() {
-    let (recovered, collected) = seize(3, Comes::Well, begin);
+    let (recovered, collected) = recovered_at(3, Comes::Well, begin);
     // One caller has gone meanwhile.
     collected[1]
         .closed
@@ -178,7 +178,7 @@ fn a_generation_outlives_one_engine_that_hangs() {
         }
         Vec::new()
     };
-    let (again, _) = seize(1, Comes::Well, resume);
+    let (again, _) = recovered_at(1, Comes::Well, resume);
     assert!(again.is_empty(), "{again:?}");
     assert!(
         collected

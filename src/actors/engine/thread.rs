@@ -101,7 +101,7 @@ impl EngineThread {
     /// Takes the generations that can go on elsewhere from a thread that hangs
     /// while the model evaluates.
     pub(super) fn seize(&self) -> Vec<Recovered> {
-        self.in_flight.seize()
+        self.in_flight.recover()
     }
 
     /// Tells the thread to stop and waits for it, at most `limit`.

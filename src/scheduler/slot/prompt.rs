@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::Shared;
 use super::super::cached_sequence::{Allowed, CachedSequence, common_prefix};
 use super::super::cells::Cells;
-use super::super::prefix::Ask;
+use super::super::prefix::PrefixQuery;
+use super::super::shared::Shared;
 use super::super::token_realignment::same_text;
 use super::{Slot, TakenOver};
 use crate::backend::{BackendError, Batch, SequenceId};
@@ -15,9 +15,9 @@ use crate::steering::SteeringPlan;
 
 impl Slot {
     /// What of the prompt could be taken over.
-    pub(in super::super) fn ask(&self, policy: PrefixPolicy) -> Ask<'_> {
+    pub(in super::super) fn query(&self, policy: PrefixPolicy) -> PrefixQuery<'_> {
         let but_last = self.task.prompt.len().saturating_sub(1);
-        Ask {
+        PrefixQuery {
             session: &self.task.session,
             prompt: &self.task.prompt[..but_last],
             key: self.prompt_plan(policy).map(|plan| plan.key),
@@ -27,7 +27,7 @@ impl Slot {
     /// Spells the prompt with the tokens of the session's own cached sequence as far as
     /// both say the same, so that a reply is not evaluated again because the
     /// model wrote it in other tokens than the tokenizer would.
-    pub(in super::super) fn spell_like<'a>(
+    pub(in super::super) fn realign<'a>(
         &mut self,
         cached_sequences: impl Iterator<Item = &'a CachedSequence>,
         supports_truncation: bool,
@@ -59,14 +59,18 @@ impl Slot {
 
     /// How much of a prompt this slot will have evaluated when its own prompt
     /// is.
-    pub(in super::super) fn will_offer(&self, ask: &Ask<'_>, policy: PrefixPolicy) -> usize {
-        let own = self.ask(policy);
-        let fits = match ask.allowed(own.session, policy) {
+    pub(in super::super) fn will_offer(
+        &self,
+        query: &PrefixQuery<'_>,
+        policy: PrefixPolicy,
+    ) -> usize {
+        let own = self.query(policy);
+        let fits = match query.allowed(own.session, policy) {
             Allowed::Any => true,
             Allowed::Under(key) => own.key == key,
         };
         if fits && self.is_ready() {
-            common_prefix(own.prompt, ask.prompt)
+            common_prefix(own.prompt, query.prompt)
         } else {
             0
         }

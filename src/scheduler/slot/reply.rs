@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::Shared;
 use super::super::applied::apply;
+use super::super::shared::Shared;
 use super::super::task::{Outcome, PromptAccount};
 use super::Slot;
 use crate::error::EngineError;
