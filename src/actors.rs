@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ractor::{ActorRef, Message, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::backend::{BackendFactory, ModelFacts};
+use crate::backend::BackendFactory;
 use crate::bus::EventBus;
 use crate::clock::Clock;
 use crate::error::{Cause, Error};
@@ -45,26 +45,16 @@ pub struct Wiring {
     /// The hardware report, once there is one.
     pub hardware: Arc<watch::Sender<Option<Arc<hardware::HardwareReport>>>>,
     /// The loaded model, while there is one.
-    pub model: Arc<watch::Sender<Option<Arc<engine::LoadedModel>>>>,
+    pub model: Arc<watch::Sender<Option<Arc<crate::engine::LoadedModel>>>>,
     /// The steering library in force.
     pub library: Arc<watch::Sender<Arc<crate::steering::SteeringLibrary>>>,
     /// The emotional states.
     pub sessions: Arc<emotion::Sessions>,
     /// Generations that wait, and the way in.
-    pub request_queue: Arc<engine::RequestQueue>,
+    pub request_queue: Arc<crate::engine::RequestQueue>,
     /// Where tests break the actors.
     #[doc(hidden)]
     pub probe: probe::Probe,
-}
-
-impl Wiring {
-    /// Takes a loaded model back, unless another has taken its place.
-    fn withdraw(&self, facts: &Arc<ModelFacts>) {
-        self.model.send_if_modified(|model| {
-            let own = |model: &mut Arc<engine::LoadedModel>| Arc::ptr_eq(&model.facts, facts);
-            model.take_if(own).is_some()
-        });
-    }
 }
 
 /// Why a runtime has stopped.

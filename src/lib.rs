@@ -97,6 +97,7 @@ pub mod appraisal;
 pub mod backend;
 pub mod bus;
 pub mod clock;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod hub;
@@ -140,10 +141,10 @@ pub use elpis_steering as steering;
 #[doc(inline)]
 pub use elpis_train as training;
 
-pub use actors::engine::{GenerationEvent, GenerationStream};
 pub use backend::available_backends;
 pub use bus::{Delivery, Events};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Mood, SafetyLimits};
+pub use engine::{GenerationEvent, GenerationStream};
 pub use error::{EngineError, Error};
 pub use event::{Event, EventSource};
 pub use inference::{
@@ -190,6 +191,7 @@ mod tests {
             spawned(session.forget());
             spawned(session.chat("x").stream());
             spawned(session.chat("x").complete());
+            spawned(session.chat("x").into_future());
             spawned(session.conversation());
         }
     }

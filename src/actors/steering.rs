@@ -22,9 +22,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch as channel;
 use watch::FolderWatch;
 
-use super::engine::LoadedModel;
 use super::{CallError, Handle, Wiring};
 use crate::backend::{BundledModel, ModelFacts};
+use crate::engine::LoadedModel;
 use crate::error::{Error, SteeringError};
 use crate::event::Event;
 use crate::settings::{ModelSettings, ModelSource};

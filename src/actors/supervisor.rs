@@ -14,12 +14,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::emotion::{EmotionActor, EmotionMessage};
-use super::engine::{EngineActor, EngineFailure, EngineMessage};
+use super::engine::{EngineActor, EngineMessage};
 use super::hardware::{HardwareActor, HardwareMessage};
 use super::restart::{Decision, Failure, RestartHistory, RestartPolicy};
 use super::steering::{SteeringActor, SteeringMessage};
 use super::{ActorStatus, StopReason, Wiring};
 use crate::backend::BackendError;
+use crate::engine::EngineFailure;
 use crate::error::{Cause, EngineError, Error, SteeringError};
 use crate::event::{ActorName, Event, FailureKind};
 use crate::settings::RuntimeSettings;

@@ -143,6 +143,58 @@ impl GenerationOptions {
         Ok((choice != ToolChoice::None).then_some((tools, choice)))
     }
 
+    /// Fills what is not set with what `others` set; the stop texts of both apply.
+    #[must_use]
+    pub fn or(mut self, others: Self) -> Self {
+        let Self {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            repetition_window,
+            seed,
+            stop,
+            coefficients,
+            emotional_modulation,
+            timing,
+            timeout_seconds,
+            tools,
+            tool_choice,
+            parallel_tool_calls,
+            response_format,
+        } = others;
+        for text in stop {
+            if !self.stop.contains(&text) {
+                self.stop.push(text);
+            }
+        }
+        Self {
+            max_tokens: self.max_tokens.or(max_tokens),
+            temperature: self.temperature.or(temperature),
+            top_p: self.top_p.or(top_p),
+            top_k: self.top_k.or(top_k),
+            min_p: self.min_p.or(min_p),
+            repetition_penalty: self.repetition_penalty.or(repetition_penalty),
+            presence_penalty: self.presence_penalty.or(presence_penalty),
+            frequency_penalty: self.frequency_penalty.or(frequency_penalty),
+            repetition_window: self.repetition_window.or(repetition_window),
+            seed: self.seed.or(seed),
+            stop: self.stop,
+            coefficients: self.coefficients.or(coefficients),
+            emotional_modulation: self.emotional_modulation.or(emotional_modulation),
+            timing: self.timing.or(timing),
+            timeout_seconds: self.timeout_seconds.or(timeout_seconds),
+            tools: self.tools.or(tools),
+            tool_choice: self.tool_choice.or(tool_choice),
+            parallel_tool_calls: self.parallel_tool_calls.or(parallel_tool_calls),
+            response_format: self.response_format.or(response_format),
+        }
+    }
+
     /// The sampling parameters: `base` with what the options set.
     pub fn sampling(&self, base: &SamplingParams) -> SamplingParams {
         SamplingParams {
@@ -231,5 +283,32 @@ impl RequestError {
             Self::ControlToken { .. } => "control_token",
             Self::EmptyPrompt => "empty_prompt",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_wins_and_what_is_not_is_filled() {
+        let one = GenerationOptions {
+            temperature: Some(0.0),
+            emotional_modulation: Some(false),
+            stop: vec!["a".to_owned()],
+            ..GenerationOptions::default()
+        };
+        let other = GenerationOptions {
+            temperature: Some(1.0),
+            max_tokens: Some(5),
+            stop: vec!["b".to_owned(), "a".to_owned()],
+            ..GenerationOptions::default()
+        };
+        let expected = GenerationOptions {
+            max_tokens: Some(5),
+            stop: vec!["a".to_owned(), "b".to_owned()],
+            ..one.clone()
+        };
+        assert_eq!(one.or(other), expected);
     }
 }

@@ -1,26 +1,16 @@
 //! A generation in preparation.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::future::IntoFuture;
 
-use super::appraisal::{self, ReplyForm, Turn};
-use super::form::Form;
-use super::prompt;
+use super::interface::BoxFuture;
+use super::request::Request;
 use super::session::Session;
-use crate::actors::Wiring;
-use crate::actors::emotion::FollowedMood;
-use crate::actors::engine::{
-    FinishHook, GenerationStream, Permit, ReplyReader, StreamParts, stream,
-};
-use crate::backend::Token;
 use crate::emotion::Coefficients;
-use crate::error::{EngineError, Error};
+use crate::engine::GenerationStream;
+use crate::error::Error;
 use crate::inference::{
-    ChatMessage, Completion, ControlToken, GenerationOptions, Guide, ModulationTiming, RequestId,
-    ResponseFormat, SamplingParams, SessionId, ToolChoice,
+    ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, ToolChoice,
 };
-use crate::scheduler::{MoodSource, Task};
-use crate::telemetry::RequestWatch;
 
 /// What a generation answers to: messages, or the text of a single user
 /// message.
@@ -71,14 +61,17 @@ impl<const N: usize> IntoMessages for [ChatMessage; N] {
     }
 }
 
-/// A generation in preparation; [`stream`](Self::stream) or
-/// [`complete`](Self::complete) starts it.
+/// A generation in preparation. [`stream`](Self::stream) starts it; awaited, it gives the whole
+/// reply.
 #[derive(Debug, Clone)]
-#[must_use = "nothing is generated until it is streamed or completed"]
+#[must_use = "nothing is generated until it is streamed or awaited"]
 pub struct Chat {
     session: Session,
     messages: Vec<ChatMessage>,
+    /// What was set one by one.
     options: GenerationOptions,
+    /// What was set all at once.
+    base: GenerationOptions,
 }
 
 impl Chat {
@@ -87,12 +80,14 @@ impl Chat {
             session,
             messages,
             options: GenerationOptions::default(),
+            base: GenerationOptions::default(),
         }
     }
 
-    /// Replaces all options at once.
+    /// Sets many options at once. What is set one by one stays, whether before this or after it,
+    /// and so does what earlier options set and these do not; stop texts are added.
     pub fn options(mut self, options: GenerationOptions) -> Self {
-        self.options = options;
+        self.base = options.or(self.base);
         self
     }
 
@@ -237,166 +232,21 @@ impl Chat {
     /// If the future is dropped, nothing is generated. The session may have felt the message by
     /// then.
     pub async fn stream(self) -> Result<GenerationStream, Error> {
-        let elpis = self.session.elpis().clone();
-        let wiring = &elpis.inner.wiring;
-        let id = elpis.next_request();
-        let clock = Arc::clone(&wiring.clock);
-        let watched = &wiring.settings.metrics;
-        let mut watch = RequestWatch::submitted(id, self.session.id(), watched, clock);
-        if let Some(model) = elpis.model() {
-            watch.model(watched.model_label(&model.name));
-        }
-        let seconds = self.options.timeout_seconds;
-        let seconds = seconds.or(wiring.settings.runtime.request_timeout_seconds);
-        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let preparing = self.prepare(id, &mut watch);
-        // A model that is being loaded counts as well.
-        let prepared = match (limit, seconds) {
-            (Some(limit), Some(seconds)) => tokio::time::timeout(limit, preparing)
-                .await
-                .unwrap_or_else(|_| Err(EngineError::Timeout { seconds }.into())),
-            _ => preparing.await,
-        };
-        let prepared = prepared.inspect_err(|error| watch.refused(error))?;
-        let (task, stream) = prepared.into_task(id, watch, wiring);
-        wiring.request_queue.submit(task)?;
-        Ok(stream)
-    }
-
-    /// Does everything that can be refused.
-    async fn prepare(self, id: RequestId, watch: &mut RequestWatch) -> Result<Prepared, Error> {
-        let Self {
-            session,
-            messages,
-            mut options,
-        } = self;
-        let elpis = session.elpis();
-        let wiring = &elpis.inner.wiring;
-        let model_settings = &wiring.settings.model;
-        options.validate().map_err(EngineError::from)?;
-        let permit = wiring.request_queue.admit()?;
-        let max_tokens = options.max_tokens.unwrap_or(model_settings.max_tokens);
-        let form = Form::of(&options)?;
-        let emotional = options.emotional_modulation != Some(false);
-        let turn = (emotional && session.is_heard()).then(|| Turn::new(elpis, &messages));
-        if let Some(turn) = &turn {
-            appraisal::message(&session, &messages, turn).await;
-        }
-        let now = watch.submitted_at();
-        let (model, prompt) =
-            prompt::prepare(elpis, messages, form.tools(), max_tokens, now).await?;
-        watch.model(elpis.settings().metrics.model_label(&model.facts.name));
-        let thinking = prompt.thinking;
-        let reader = form.reader(&model, thinking);
-        // What has to be of a form is data and tells no feelings.
-        let finish_hook = turn.and_then(|turn| {
-            let reader = form.reader(&model, thinking);
-            let form = ReplyForm {
-                reader: reader.map(|reader| reader(0)),
-                thinking,
-                read: !form.is_answer(),
-            };
-            appraisal::finish_hook(&session, form, turn)
-        });
-        let parallel = options.parallel_tool_calls != Some(false);
-        let visible = form.visible(&model);
-        let guide = form.guide(&model, parallel, thinking).await?;
-        let mut mood: Option<Box<dyn MoodSource>> = None;
-        if emotional {
-            let tracker = elpis.inner.emotion.follow(session.id()).await?;
-            mood = Some(Box::new(FollowedMood::new(tracker, wiring)));
-        }
-        let runtime = &wiring.settings.runtime;
-        options.timeout_seconds = options.timeout_seconds.or(runtime.request_timeout_seconds);
-        let seed = options
-            .seed
-            .or(model_settings.seed)
-            .unwrap_or_else(rand::random);
-        // A seed that is fixed for a conversation must not repeat its ids.
-        let reader = reader.map(|reader| reader(seed ^ id.0.rotate_left(32)));
-        watch.queued(|| prompt.text.clone());
-        Ok(Prepared {
-            session: session.id().clone(),
-            options,
-            prompt: prompt.tokens,
-            dropped: prompt.dropped,
-            max_tokens,
-            seed,
-            guide,
-            visible,
-            mood,
-            permit,
-            finish_hook,
-            reader,
-        })
-    }
-}
-
-/// A generation that nothing keeps from being submitted.
-struct Prepared {
-    session: SessionId,
-    options: GenerationOptions,
-    prompt: Vec<Token>,
-    dropped: usize,
-    max_tokens: u32,
-    seed: u64,
-    guide: Option<Guide>,
-    visible: Vec<ControlToken>,
-    mood: Option<Box<dyn MoodSource>>,
-    permit: Permit,
-    finish_hook: Option<FinishHook>,
-    reader: Option<ReplyReader>,
-}
-
-impl Prepared {
-    fn into_task(
-        self,
-        id: RequestId,
-        watch: RequestWatch,
-        wiring: &Wiring,
-    ) -> (Task, GenerationStream) {
-        let settings = &wiring.settings;
-        let submitted = watch.submitted_at();
-        let parts = StreamParts {
-            id,
-            session: self.session.clone(),
-            watch,
-            buffer: settings.runtime.stream_buffer,
-            bus: wiring.bus.clone(),
-            permit: self.permit,
-        };
-        let (sink, stream) = stream(parts, &wiring.request_queue, self.finish_hook);
-        let mut stream = stream.without_messages(self.dropped);
-        if let Some(reader) = self.reader {
-            stream = stream.with_reader(reader);
-        }
-        let task = Task {
-            id,
+        let request = Request {
             session: self.session,
-            prompt: self.prompt,
-            max_tokens: self.max_tokens,
-            guide: self.guide,
-            visible: self.visible,
-            sampling: SamplingParams {
-                temperature: settings.model.temperature as f32,
-                top_p: settings.model.top_p as f32,
-                top_k: settings.model.top_k,
-                min_p: settings.model.min_p as f32,
-                repetition_penalty: settings.model.repetition_penalty as f32,
-                presence_penalty: settings.model.presence_penalty as f32,
-                frequency_penalty: settings.model.frequency_penalty as f32,
-                repetition_window: settings.model.repetition_window,
-                seed: self.seed,
-            },
-            timing: self
-                .options
-                .timing
-                .unwrap_or(settings.runtime.modulation_timing),
-            options: self.options,
-            mood: self.mood,
-            submitted,
-            sink: Box::new(sink),
+            messages: self.messages,
+            options: self.options.or(self.base),
         };
-        (task, stream)
+        request.submit().await
+    }
+}
+
+/// Awaited, a chat gives the whole reply, as [`Chat::complete`] does.
+impl IntoFuture for Chat {
+    type Output = Result<Completion, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.complete())
     }
 }

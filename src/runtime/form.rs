@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::actors::engine::{AnswerReader, LoadedModel, ReplyReader};
+use crate::engine::{LoadedModel, ReplyParser, ThinkingSplitter};
 use crate::error::EngineError;
 use crate::inference::{
     ConstraintError, ControlToken, Extent, GenerationOptions, Grammar, Guide, Preface,
@@ -57,27 +57,20 @@ impl Form {
         matches!(self, Self::Answer(_))
     }
 
-    /// What reads the reply, once it is given a seed for the ids of calls. `thinking` tells whether
-    /// the template has opened the model's thinking.
-    pub fn reader(
-        &self,
-        model: &LoadedModel,
-        thinking: bool,
-    ) -> Option<impl FnOnce(u64) -> ReplyReader + use<>> {
+    /// What reads the reply; `seed` decides the ids of calls. `thinking` tells whether the template
+    /// has opened the model's thinking.
+    pub fn parser(&self, model: &LoadedModel, thinking: bool, seed: u64) -> Option<ReplyParser> {
         let format = model.template.tool_format();
-        let reader = match self {
-            Self::Calls(tools, _) => Reader::Calls(tools.clone()),
-            Self::Answer(_) => Reader::Answer(Preface::new(format, &model.tool_markers, thinking)?),
+        let parser = match self {
+            Self::Calls(tools, _) => ToolParser::new(format, seed, thinking).with_tools(tools),
+            Self::Answer(_) => {
+                let preface = Preface::new(format, &model.tool_markers, thinking)?;
+                return Some(ReplyParser::Answer(ThinkingSplitter::new(preface)));
+            }
             Self::Free if self.visible(model).is_empty() => return None,
-            Self::Free => Reader::Texts,
+            Self::Free => ToolParser::of_texts(format, thinking),
         };
-        Some(move |seed| match reader {
-            Reader::Calls(tools) => ReplyReader::Calls(Box::new(
-                ToolParser::new(format, seed, thinking).with_tools(&tools),
-            )),
-            Reader::Texts => ReplyReader::Calls(Box::new(ToolParser::of_texts(format, thinking))),
-            Reader::Answer(preface) => ReplyReader::Answer(AnswerReader::new(preface)),
-        })
+        Some(ReplyParser::Calls(Box::new(parser)))
     }
 
     /// Compiles the guide of the reply. Takes a thread of its own, since grammars and
@@ -160,11 +153,4 @@ impl Form {
         }
         Err(refused)
     }
-}
-
-/// How a reply is read.
-enum Reader {
-    Calls(ToolSet),
-    Texts,
-    Answer(Preface),
 }

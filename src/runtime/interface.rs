@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Elpis;
-use crate::actors::engine::{GenerationStream, LoadedModel};
+use crate::engine::{GenerationStream, LoadedModel};
 use crate::error::{EngineError, Error};
 use crate::inference::{ChatMessage, Completion, FunctionCall, GenerationOptions};
 

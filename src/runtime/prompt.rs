@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Elpis;
-use crate::actors::engine::LoadedModel;
 use crate::backend::{Token, prompt_tokens};
+use crate::engine::LoadedModel;
 use crate::error::{EngineError, Error};
 use crate::inference::{
     ChatMessage, CivilDateTime, PromptText, RenderOptions, RequestError, ToolSet, validate_messages,
@@ -27,7 +27,7 @@ pub(super) async fn prepare(
     let (overflow, control_tokens) = (settings.context_overflow, settings.control_tokens);
     let tools = tools.cloned();
     on_model(elpis, move |model| {
-        let request = Request {
+        let request = Rendering {
             tools: tools.as_ref(),
             overflow,
             control_tokens,
@@ -50,7 +50,7 @@ pub(super) async fn measure(
     let control_tokens = elpis.settings().model.control_tokens;
     let measured = on_model(elpis, move |model| {
         validate_messages(&messages).map_err(RequestError::from)?;
-        let request = Request {
+        let request = Rendering {
             tools: None,
             overflow: ContextOverflow::Error,
             control_tokens,
@@ -142,7 +142,7 @@ async fn on_model<T: Send + 'static>(
 }
 
 /// What a prompt is made for, beside the messages.
-struct Request<'a> {
+struct Rendering<'a> {
     tools: Option<&'a ToolSet>,
     overflow: ContextOverflow,
     control_tokens: ControlTokens,
@@ -168,7 +168,7 @@ pub(super) struct Prompt {
 fn fit(
     model: &LoadedModel,
     messages: &[ChatMessage],
-    request: &Request<'_>,
+    request: &Rendering<'_>,
 ) -> Result<Prompt, EngineError> {
     validate_messages(messages).map_err(RequestError::from)?;
     let context = model.facts.context_length as usize;
@@ -199,7 +199,7 @@ fn fit(
 fn render(
     model: &LoadedModel,
     messages: &[ChatMessage],
-    request: &Request<'_>,
+    request: &Rendering<'_>,
 ) -> Result<Prompt, EngineError> {
     let template = &model.template;
     let tools = request.tools;

@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
 use crate::actors::emotion::Observation;
-use crate::actors::engine::{CacheCommand, CommandId};
 use crate::emotion::{
     AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, KnownEvent, SafetyLimits,
 };
+use crate::engine::{CacheCommand, CommandId};
 use crate::error::{EngineError, Error};
 use crate::inference::{Conversation, SessionId};
 
@@ -20,7 +20,7 @@ pub struct Session {
     elpis: Elpis,
     id: SessionId,
     /// Whether texts that are generated through it are appraised.
-    heard: bool,
+    appraise: bool,
 }
 
 /// What can be felt: a known event (`known::TEST_FAILED`), an [`EmotionEvent`], or the name of one.
@@ -67,20 +67,20 @@ impl Session {
         Self {
             elpis,
             id,
-            heard: true,
+            appraise: true,
         }
     }
 
     /// A handle whose generations are not appraised.
-    pub(super) fn unheard(&self) -> Self {
+    pub(super) fn unappraised(&self) -> Self {
         Self {
-            heard: false,
+            appraise: false,
             ..self.clone()
         }
     }
 
-    pub(super) fn is_heard(&self) -> bool {
-        self.heard
+    pub(super) fn is_appraised(&self) -> bool {
+        self.appraise
     }
 
     /// The session's name.
@@ -199,8 +199,8 @@ impl Session {
     /// Cancel safe: nothing is changed.
     pub async fn save_kv(&self) -> Result<Option<Vec<u8>>, Error> {
         let (reply, answer) = oneshot::channel();
-        let ticket = self.order(CacheCommand::Save(self.id.clone(), reply))?;
-        self.answer(answer, &ticket).await
+        let id = self.command(CacheCommand::Save(self.id.clone(), reply))?;
+        self.answer(answer, &id).await
     }
 
     /// Takes bytes of [`save_kv`](Self::save_kv) into the cache, so that the
@@ -216,20 +216,20 @@ impl Session {
     /// If the future is dropped, the bytes may or may not be taken into the cache.
     pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
         let (reply, answer) = oneshot::channel();
-        let ticket = self.order(CacheCommand::Restore(self.id.clone(), bytes, reply))?;
-        self.answer(answer, &ticket).await
+        let id = self.command(CacheCommand::Restore(self.id.clone(), bytes, reply))?;
+        self.answer(answer, &id).await
     }
 
-    pub(super) fn order(&self, order: CacheCommand) -> Result<CommandId, Error> {
-        Ok(self.elpis.inner.wiring.request_queue.order(order)?)
+    pub(super) fn command(&self, command: CacheCommand) -> Result<CommandId, Error> {
+        Ok(self.elpis.inner.wiring.request_queue.command(command)?)
     }
 
-    /// Waits for the answer to an order. An engine that hangs with it never
+    /// Waits for the answer to a command. An engine that hangs with it never
     /// answers; one that was not taken up yet waits for the next engine.
     async fn answer<T>(
         &self,
         mut answer: oneshot::Receiver<Result<T, EngineError>>,
-        ticket: &CommandId,
+        id: &CommandId,
     ) -> Result<T, Error> {
         let inner = &self.elpis.inner;
         let mut model = inner.wiring.model.subscribe();
@@ -242,8 +242,8 @@ impl Session {
             if let Some(now) = now {
                 shown = Some(Arc::clone(&now.facts));
             }
-            // Whoever took the order up shows its model before or after that.
-            let given_up = match (ticket.taken_by(), &shown) {
+            // Whoever took the command up shows its model before or after that.
+            let given_up = match (id.taken_by(), &shown) {
                 (Some(by), Some(shown)) => Arc::ptr_eq(by, shown) != at_work,
                 _ => false,
             };
@@ -279,7 +279,7 @@ impl Session {
     /// # Cancel safety
     /// Not cancel safe: a part may be forgotten and the rest not. Another call forgets the rest.
     pub async fn forget(&self) -> Result<bool, Error> {
-        self.order(CacheCommand::Forget(self.id.clone()))?;
+        self.command(CacheCommand::Forget(self.id.clone()))?;
         let known = self.elpis.inner.emotion.forget(&self.id).await?;
         self.keep_conversation(&Conversation::new()).await?;
         Ok(known)

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::fragile::{self, Site};
-use elpis::actors::engine::EngineFailure;
 use elpis::actors::probe::Probe;
 use elpis::backend::{BackendError, BackendFactory};
+use elpis::engine::EngineFailure;
 use elpis::event::{ActorName, FailureKind};
 use elpis::runtime::ModulationKind;
 use elpis::settings::{ModelSettings, RuntimeSettings};

@@ -15,8 +15,8 @@ mod tests;
 use std::error::Error as StdError;
 
 use super::error::CliError;
-use elpis::actors::engine::EngineFailure;
 use elpis::backend::BackendError;
+use elpis::engine::EngineFailure;
 use elpis::error::{EngineError, Error, SteeringError};
 use elpis::hub::HubError;
 use elpis::inference::RequestError;

@@ -1,13 +1,14 @@
 //! Asking the model itself what a text stands for.
 
+use super::appraiser::{AppraisalError, AppraisedText, Appraiser};
 use super::told::is_outcome;
-use super::{AppraisalError, AppraisedText, Appraiser, own_session};
-use crate::actors::engine::CacheCommand;
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS, known};
+use crate::engine::CacheCommand;
 use crate::error::Error;
 use crate::event::EventSource;
-use crate::inference::{ChatMessage, ResponseFormat};
-use crate::runtime::{BoxFuture, Session};
+use crate::inference::{ChatMessage, ResponseFormat, SessionId};
+use crate::runtime::interface::BoxFuture;
+use crate::runtime::session::Session;
 
 /// Most of a text that the model is shown: so many characters from its
 /// beginning and as many from its end.
@@ -53,7 +54,7 @@ impl Appraiser for ModelAppraiser {
 
 async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
     let elpis = text.session.elpis().clone();
-    let asking = Session::new(elpis, own_session()?).unheard();
+    let asking = Session::new(elpis, own_session()?).unappraised();
     let events: Vec<&str> = events(text.source, text.outcome_told).collect();
     let messages = [
         ChatMessage::system(instructions(&events)),
@@ -68,8 +69,13 @@ async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError
         .timeout_seconds(SECONDS);
     let answered = chat.complete().await;
     // The text belongs to its session, whose past is forgotten with it.
-    let _ = asking.order(CacheCommand::Forget(asking.id().clone()));
+    let _ = asking.command(CacheCommand::Forget(asking.id().clone()));
     read(&answered?.text)
+}
+
+/// A name for the generations of appraisers, which belong to no conversation.
+fn own_session() -> Result<SessionId, Error> {
+    Ok(SessionId::new("elpis.appraiser")?)
 }
 
 /// The events that a text may stand for.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use elpis::actors::engine::{EngineFailure, chat_template};
 use elpis::backend::ModelFacts;
+use elpis::engine::{EngineFailure, chat_template};
 use elpis::inference::ChatFormat;
 
 /// The origin of a chat template.

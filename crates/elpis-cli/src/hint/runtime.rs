@@ -1,7 +1,7 @@
 //! Hints on the runtime and its generations.
 
 use super::{ANOTHER_TEMPLATE, Hint, model, say, settings, steering, store};
-use elpis::actors::engine::EngineFailure;
+use elpis::engine::EngineFailure;
 use elpis::error::{EngineError, Error, MetricsFault};
 use elpis::inference::{ConstraintError, RequestError};
 

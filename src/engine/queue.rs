@@ -1,84 +1,18 @@
 //! The way in to the engine thread.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::stream_state::RunningStreams;
-use crate::backend::ModelFacts;
+use super::admission::{Admission, Permit};
+use super::command::{CacheCommand, CommandId, QueuedCommand};
+use super::stream::RunningStreams;
 use crate::clock::Clock;
 use crate::error::EngineError;
-use crate::inference::SessionId;
-use crate::scheduler::{AdmissionQueue, Outcome, Recovered, Scheduler, Task};
+use crate::scheduler::{AdmissionQueue, Outcome, Recovered, Task};
 
-/// Orders that may wait for the engine thread.
-const ORDER_LIMIT: usize = 1024;
-
-/// Work on the prefix cache, done between two steps.
-#[derive(Debug)]
-pub enum CacheCommand {
-    /// Writes the latest cached sequence of a session down.
-    Save(SessionId, oneshot::Sender<SaveResult>),
-    /// Takes a written cached sequence back; answers with its tokens.
-    Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
-    /// Forgets what a session left behind.
-    Forget(SessionId),
-    /// Nothing; wakes an engine thread that sleeps.
-    Wake,
-}
-
-type SaveResult = Result<Option<Vec<u8>>, EngineError>;
-type RestoreResult = Result<usize, EngineError>;
-
-impl CacheCommand {
-    /// Does the work. Whoever asked may be gone: that is no error.
-    fn carry_out(self, scheduler: &mut Scheduler) {
-        match self {
-            Self::Wake => {}
-            Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
-            Self::Restore(session, bytes, reply) => {
-                drop(reply.send(scheduler.restore(&session, &bytes)));
-            }
-            Self::Forget(session) => {
-                if let Err(error) = scheduler.forget(&session) {
-                    tracing::warn!(%session, %error, "its cache was not cleared");
-                }
-            }
-        }
-    }
-}
-
-/// Tells which engine thread has taken up an order.
-#[derive(Debug, Clone, Default)]
-pub struct CommandId(Arc<OnceLock<Arc<ModelFacts>>>);
-
-impl CommandId {
-    /// The model of the thread that has, if one has.
-    pub fn taken_by(&self) -> Option<&Arc<ModelFacts>> {
-        self.0.get()
-    }
-}
-
-/// An order on its way.
-#[derive(Debug)]
-pub(super) struct Ordered {
-    order: CacheCommand,
-    ticket: CommandId,
-}
-
-impl Ordered {
-    pub(super) fn carry_out(self, scheduler: &mut Scheduler) {
-        let _ = self.ticket.0.set(Arc::clone(scheduler.facts()));
-        self.order.carry_out(scheduler);
-    }
-}
-
-/// The right to have one generation running or waiting; given back on drop.
-#[derive(Debug)]
-pub struct Permit {
-    _permit: OwnedSemaphorePermit,
-}
+/// Cache commands that may wait for the engine thread.
+const MAX_COMMANDS: usize = 1024;
 
 /// Admission, the channel that feeds the engine thread, and the generations
 /// that wait for a slot.
@@ -86,16 +20,15 @@ pub struct Permit {
 /// It outlives the engine thread: after a restart, what waited still waits.
 #[derive(Debug)]
 pub struct RequestQueue {
-    permits: Arc<Semaphore>,
-    limit: usize,
+    admission: Admission,
     sender: Sender<Task>,
     receiver: Receiver<Task>,
-    orders: (Sender<Ordered>, Receiver<Ordered>),
+    commands: (Sender<QueuedCommand>, Receiver<QueuedCommand>),
     queue: Mutex<AdmissionQueue>,
     /// Generations that wait for another engine.
     recovered: Mutex<Vec<Recovered>>,
     /// Generations that hold a slot.
-    lines: Arc<RunningStreams>,
+    streams: Arc<RunningStreams>,
     /// Why nothing new is taken.
     refused: Mutex<Option<Arc<str>>>,
     /// Why nothing that waits is served any more.
@@ -105,18 +38,17 @@ pub struct RequestQueue {
 impl RequestQueue {
     /// Makes a request queue for `limit` generations, running and waiting together.
     pub fn new(limit: usize) -> Self {
-        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let admission = Admission::new(limit);
         // One place for each permit: a send never waits.
-        let (sender, receiver) = crossbeam_channel::bounded(limit);
+        let (sender, receiver) = crossbeam_channel::bounded(admission.limit());
         Self {
-            permits: Arc::new(Semaphore::new(limit)),
-            limit,
+            admission,
             sender,
             receiver,
-            orders: crossbeam_channel::bounded(ORDER_LIMIT),
+            commands: crossbeam_channel::bounded(MAX_COMMANDS),
             queue: Mutex::default(),
             recovered: Mutex::default(),
-            lines: Arc::default(),
+            streams: Arc::default(),
             refused: Mutex::default(),
             ended: Mutex::default(),
         }
@@ -129,10 +61,7 @@ impl RequestQueue {
     /// reached the bound; [`EngineError::Stopped`] once closed.
     pub fn admit(&self) -> Result<Permit, EngineError> {
         self.check_open()?;
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => Ok(Permit { _permit: permit }),
-            Err(_) => Err(EngineError::Overloaded { limit: self.limit }),
-        }
+        self.admission.admit()
     }
 
     /// Submits a generation whose sink holds a [`Permit`].
@@ -140,12 +69,11 @@ impl RequestQueue {
     /// # Errors
     /// As [`admit`](Self::admit).
     pub fn submit(&self, task: Task) -> Result<(), EngineError> {
-        let refused = match self.check_open() {
-            Err(error) => Some((task, error)),
-            Ok(()) => self.sender.try_send(task).err().map(|full| {
-                let error = EngineError::Overloaded { limit: self.limit };
-                (full.into_inner(), error)
-            }),
+        let refused = if let Err(error) = self.check_open() {
+            Some((task, error))
+        } else {
+            let full = self.sender.try_send(task).err();
+            full.map(|full| (full.into_inner(), self.admission.overloaded()))
         };
         if let Some((mut task, error)) = refused {
             task.sink.finish(Outcome::Failed(error.clone()));
@@ -159,29 +87,24 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Sends an order to the engine thread.
+    /// Sends a cache command to the engine thread.
     ///
     /// # Errors
-    /// As [`admit`](Self::admit), with the bound of orders.
-    pub fn order(&self, order: CacheCommand) -> Result<CommandId, EngineError> {
+    /// As [`admit`](Self::admit), with the bound of cache commands.
+    pub fn command(&self, command: CacheCommand) -> Result<CommandId, EngineError> {
         self.check_open()?;
-        let ticket = CommandId::default();
-        let ordered = Ordered {
-            order,
-            ticket: ticket.clone(),
-        };
-        self.orders
-            .0
-            .try_send(ordered)
-            .map_err(|_| EngineError::Overloaded { limit: ORDER_LIMIT })?;
+        let (queued, id) = QueuedCommand::new(command);
+        let limit = MAX_COMMANDS;
+        let sent = self.commands.0.try_send(queued);
+        sent.map_err(|_| EngineError::Overloaded { limit })?;
         if lock(&self.ended).is_some() {
-            self.orders.1.try_iter().for_each(drop);
+            self.commands.1.try_iter().for_each(drop);
         }
-        Ok(ticket)
+        Ok(id)
     }
 
     /// Keeps generations of a broken engine for the next one.
-    pub(super) fn keep(&self, recovered: Vec<Recovered>) {
+    pub(crate) fn keep(&self, recovered: Vec<Recovered>) {
         lock(&self.recovered).extend(recovered);
         let ended = lock(&self.ended).clone();
         if let Some(reason) = ended {
@@ -194,25 +117,25 @@ impl RequestQueue {
         std::mem::take(&mut *lock(&self.recovered))
     }
 
-    /// The lines of the generations that hold a slot.
-    pub(super) fn lines(&self) -> &Arc<RunningStreams> {
-        &self.lines
+    /// The streams of the generations that hold a slot.
+    pub(crate) fn streams(&self) -> &Arc<RunningStreams> {
+        &self.streams
     }
 
     /// Ends the running generations of an engine that is given up, but for
     /// those that are kept for the next one.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let kept: Vec<_> = lock(&self.recovered).iter().map(Recovered::id).collect();
         let outcome = Outcome::Failed(EngineError::EngineRestarted);
-        self.lines.end(|id| !kept.contains(&id), &outcome);
+        self.streams.end(|id| !kept.contains(&id), &outcome);
     }
 
     /// Ends what still runs on an engine that did not stop.
-    pub(in crate::actors) fn end_running(&self, reason: &str) {
+    pub(crate) fn end_running(&self, reason: &str) {
         let outcome = Outcome::Failed(EngineError::Stopped {
             reason: reason.to_owned(),
         });
-        self.lines.end(|_| true, &outcome);
+        self.streams.end(|_| true, &outcome);
     }
 
     /// Refuses everything to come.
@@ -222,9 +145,7 @@ impl RequestQueue {
 
     /// Waits until nothing runs or waits any more.
     pub async fn drained(&self) {
-        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
-        // The semaphore is never closed; the permits go back at once.
-        let _ = self.permits.acquire_many(all).await;
+        self.admission.drained().await;
     }
 
     /// Ends everything that waits and refuses everything to come.
@@ -235,8 +156,8 @@ impl RequestQueue {
         for task in self.receiver.try_iter() {
             queue.push(task);
         }
-        // Who waits for an order hears that it was dropped.
-        self.orders.1.try_iter().for_each(drop);
+        // Who waits for a command hears that it was dropped.
+        self.commands.1.try_iter().for_each(drop);
         let outcome = Outcome::Failed(EngineError::Stopped {
             reason: reason.to_owned(),
         });
@@ -251,9 +172,9 @@ impl RequestQueue {
         self.receiver.len() + self.queue().len() + lock(&self.recovered).len()
     }
 
-    /// Generations and orders that the engine thread has not taken in yet.
+    /// Generations and cache commands that the engine thread has not taken in yet.
     pub fn arrived(&self) -> usize {
-        self.receiver.len() + self.orders.1.len()
+        self.receiver.len() + self.commands.1.len()
     }
 
     /// Ends what waits and whose caller is gone or whose time has run out,
@@ -265,11 +186,9 @@ impl RequestQueue {
             queue.push(task);
         }
         // An engine that sleeps waits for what was just taken away.
-        if queue.len() > before && self.orders.0.is_empty() {
-            let _ = self.orders.0.try_send(Ordered {
-                order: CacheCommand::Wake,
-                ticket: CommandId::default(),
-            });
+        if queue.len() > before && self.commands.0.is_empty() {
+            let (wake, _) = QueuedCommand::new(CacheCommand::Wake);
+            let _ = self.commands.0.try_send(wake);
         }
         let mut recovered = lock(&self.recovered);
         if queue.is_empty() && recovered.is_empty() {
@@ -287,9 +206,9 @@ impl RequestQueue {
         &self.receiver
     }
 
-    /// Where orders arrive.
-    pub(super) fn orders(&self) -> &Receiver<Ordered> {
-        &self.orders.1
+    /// Where cache commands arrive.
+    pub(super) fn commands(&self) -> &Receiver<QueuedCommand> {
+        &self.commands.1
     }
 
     /// The generations that wait.

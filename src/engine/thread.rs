@@ -7,18 +7,20 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use super::failure::EngineFailure;
 use super::heartbeat::Heartbeat;
-use super::{EngineFailure, LoadedModel, RequestQueue, chat_template, tool_markers};
-use crate::actors::Wiring;
-use crate::backend::LoadOptions;
+use super::model::LoadedModel;
+use super::queue::RequestQueue;
+use crate::backend::{BackendFactory, LoadOptions, ModelFacts};
+use crate::clock::Clock;
 use crate::error::EngineError;
-use crate::inference::ControlTexts;
 use crate::scheduler::{
     InFlightSlots, Outcome, PrefixOptions, Recovered, Scheduler, SchedulerOptions,
 };
-use crate::steering::BlendOptions;
+use crate::settings::Settings;
+use crate::steering::{BlendOptions, SteeringLibrary};
 use crate::telemetry::StepMetrics;
 
 /// How long the thread sleeps when every running generation waits for its
@@ -28,6 +30,33 @@ const READER_POLL: Duration = Duration::from_millis(2);
 const RETIRE_POLL: Duration = Duration::from_millis(50);
 /// How often a stopping actor looks whether the thread has ended.
 const JOIN_POLL: Duration = Duration::from_millis(2);
+
+/// What the engine thread uses of its runtime.
+#[derive(Debug, Clone)]
+pub struct EngineContext {
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// Where the backend comes from.
+    pub factory: BackendFactory,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The loaded model, while there is one.
+    pub model: Arc<watch::Sender<Option<Arc<LoadedModel>>>>,
+    /// The steering library in force.
+    pub library: watch::Receiver<Arc<SteeringLibrary>>,
+    /// Generations that wait, and the way in.
+    pub request_queue: Arc<RequestQueue>,
+}
+
+impl EngineContext {
+    /// Takes a loaded model back, unless another has taken its place.
+    fn withdraw(&self, facts: &Arc<ModelFacts>) {
+        self.model.send_if_modified(|model| {
+            let own = |model: &mut Arc<LoadedModel>| Arc::ptr_eq(&model.facts, facts);
+            model.take_if(own).is_some()
+        });
+    }
+}
 
 /// How the thread ended.
 #[derive(Debug)]
@@ -50,9 +79,9 @@ pub struct EngineThread {
 impl EngineThread {
     /// Starts the thread and waits until the model is loaded. `ended` is
     /// called on the thread when it ends later.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         options: LoadOptions,
-        wiring: Wiring,
+        context: EngineContext,
         ended: impl FnOnce(ThreadEnd) + Send + 'static,
     ) -> Result<(Self, LoadedModel), EngineFailure> {
         let (stop, stopped) = bounded(1);
@@ -61,7 +90,7 @@ impl EngineThread {
         let own = Arc::clone(&heartbeat);
         let handle = std::thread::Builder::new()
             .name("elpis-engine".to_owned())
-            .spawn(move || run(&options, &wiring, &stopped, &own, report, ended))
+            .spawn(move || run(&options, &context, &stopped, &own, report, ended))
             .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
         // Dropped with this future, the thread is told to end.
         let stop = Some(stop);
@@ -83,29 +112,29 @@ impl EngineThread {
     }
 
     /// Whether the thread has ended.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.handle.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// How long the thread has been at one step; `None` while it rests.
-    pub(super) fn busy_for(&self) -> Option<Duration> {
+    pub(crate) fn busy_for(&self) -> Option<Duration> {
         self.heartbeat.busy_for()
     }
 
     /// Tells the thread to stop and does not wait for it.
-    pub(super) fn leave_behind(&mut self) {
+    pub(crate) fn leave_behind(&mut self) {
         self.stop = None;
         self.handle = None;
     }
 
     /// Takes the generations that can go on elsewhere from a thread that hangs
     /// while the model evaluates.
-    pub(super) fn seize(&self) -> Vec<Recovered> {
+    pub(crate) fn recover(&self) -> Vec<Recovered> {
         self.in_flight.recover()
     }
 
     /// Tells the thread to stop and waits for it, at most `limit`.
-    pub(super) async fn stop(&mut self, limit: Duration) {
+    pub(crate) async fn stop(&mut self, limit: Duration) {
         if let Some(stop) = self.stop.take() {
             // There is room for the only word.
             let _ = stop.try_send(());
@@ -127,17 +156,17 @@ impl EngineThread {
 
 fn run(
     options: &LoadOptions,
-    wiring: &Wiring,
+    context: &EngineContext,
     stopped: &Receiver<()>,
     heartbeat: &Heartbeat,
     report: oneshot::Sender<Result<(LoadedModel, Arc<InFlightSlots>), EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
 ) {
-    let loaded = guarded(|| load(options, wiring));
+    let loaded = guarded(|| load(options, context));
     let (mut scheduler, metrics) = match loaded {
         Ok((scheduler, model)) => {
             // Whoever hears that the model is loaded finds its metrics.
-            let label = wiring.settings.metrics.model_label(&model.facts.name);
+            let label = context.settings.metrics.model_label(&model.facts.name);
             let metrics = StepMetrics::new(label);
             if report.send(Ok((model, scheduler.in_flight()))).is_err() {
                 return;
@@ -151,12 +180,12 @@ fn run(
     };
     let facts = Arc::clone(scheduler.facts());
     let result = guarded(|| {
-        for recovered in wiring.request_queue.take_recovered() {
+        for recovered in context.request_queue.take_recovered() {
             scheduler.resume(recovered);
         }
         // Gauges go with what they show, before anyone hears of its end.
         let metrics = metrics;
-        serve(&mut scheduler, wiring, &metrics, stopped, heartbeat)
+        serve(&mut scheduler, context, &metrics, stopped, heartbeat)
     });
     // Unloading has a time of its own.
     heartbeat.work();
@@ -165,13 +194,13 @@ fn run(
         // Where the actor went first, the next engine may be at work already and
         // has taken what was kept.
         let deserted = matches!(result, Err(EngineFailure::Deserted));
-        if result.is_err() && !deserted && wiring.settings.runtime.resume_generations {
-            wiring.request_queue.keep(scheduler.recover());
+        if result.is_err() && !deserted && context.settings.runtime.resume_generations {
+            context.request_queue.keep(scheduler.recover());
         }
         Ok(())
     });
     // Who reads of the end and asks again must wait for the next model.
-    wiring.withdraw(&facts);
+    context.withdraw(&facts);
     // Ends the streams in flight before anyone hears of the end.
     let dropped = guarded(move || {
         drop(scheduler);
@@ -196,9 +225,12 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
-fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedModel), EngineFailure> {
-    let backend = wiring.factory.create(options)?;
-    let facts = Arc::clone(backend.facts());
+fn load(
+    options: &LoadOptions,
+    context: &EngineContext,
+) -> Result<(Scheduler, LoadedModel), EngineFailure> {
+    let backend = context.factory.create(options)?;
+    let facts = backend.facts();
     tracing::info!(
         model = facts.name,
         backend = %facts.backend,
@@ -206,31 +238,23 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
         context_length = facts.context_length,
         "model loaded"
     );
-    let template = chat_template(&facts, wiring.settings.model.chat_format.as_deref())?;
-    let tokenizer = backend.tokenizer();
-    let controls = tokenizer.control_tokens().iter();
-    let tool_markers = tool_markers(&template, tokenizer.as_ref());
-    let model = LoadedModel {
-        tool_markers: tool_markers.into(),
-        controls: Arc::new(ControlTexts::new(controls.map(|token| token.text.as_str()))),
-        tokenizer,
-        template: Arc::new(template),
-        vocabulary: Arc::default(),
-        facts,
-    };
+    let model = LoadedModel::new(
+        backend.as_ref(),
+        context.settings.model.chat_format.as_deref(),
+    )?;
     let scheduler = Scheduler::new(
         backend,
-        Arc::clone(&wiring.library.borrow()),
-        Arc::clone(&wiring.clock),
+        Arc::clone(&context.library.borrow()),
+        Arc::clone(&context.clock),
         SchedulerOptions {
             blend: BlendOptions {
-                max_residual_fraction: wiring.settings.model.max_residual_fraction as f32,
+                max_residual_fraction: context.settings.model.max_residual_fraction as f32,
             },
             prefix: PrefixOptions {
-                policy: wiring.settings.runtime.prefix_policy,
-                memory: wiring.settings.runtime.prefix_cache_memory(),
+                policy: context.settings.runtime.prefix_policy,
+                memory: context.settings.runtime.prefix_cache_memory(),
             },
-            steer_constrained: wiring.settings.model.steer_constrained,
+            steer_constrained: context.settings.model.steer_constrained,
         },
     );
     Ok((scheduler, model))
@@ -239,16 +263,16 @@ fn load(options: &LoadOptions, wiring: &Wiring) -> Result<(Scheduler, LoadedMode
 /// Serves generations until told to stop.
 fn serve(
     scheduler: &mut Scheduler,
-    wiring: &Wiring,
+    context: &EngineContext,
     metrics: &StepMetrics,
     stopped: &Receiver<()>,
     heartbeat: &Heartbeat,
 ) -> Result<(), EngineFailure> {
-    let request_queue = &wiring.request_queue;
+    let request_queue = &context.request_queue;
     let (death, died) = bounded(1);
     let tell = death.clone();
     scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
-    let mut library = wiring.library.subscribe();
+    let mut library = context.library.clone();
     let mut last = Instant::now();
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
@@ -262,10 +286,10 @@ fn serve(
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
-        for order in request_queue.orders().try_iter() {
-            order.carry_out(scheduler);
+        for command in request_queue.commands().try_iter() {
+            command.carry_out(scheduler);
         }
-        admit(scheduler, request_queue, wiring.clock.now());
+        admit(scheduler, request_queue, context.clock.now());
         metrics.load(scheduler.running(), request_queue.queue().len());
         if scheduler.can_step() {
             let summary = scheduler.step()?;
@@ -309,10 +333,10 @@ fn serve(
                     request_queue.queue().push(task);
                 }
             }
-            recv(request_queue.orders()) -> order => {
-                if let Ok(order) = order {
+            recv(request_queue.commands()) -> command => {
+                if let Ok(command) = command {
                     heartbeat.work();
-                    order.carry_out(scheduler);
+                    command.carry_out(scheduler);
                 }
             }
             recv(timeout) -> _ => {}

@@ -3,21 +3,21 @@
 use super::event::GenerationEvent;
 use crate::inference::{Preface, ToolEvent, ToolParseError, ToolParser};
 
-/// What reads a reply.
+/// Makes events of the text of a reply.
 #[derive(Debug)]
-pub(crate) enum ReplyReader {
-    /// Looks for tool calls.
+pub(crate) enum ReplyParser {
+    /// Finds tool calls.
     Calls(Box<ToolParser>),
     /// Tells an answer from the thinking in front of it.
-    Answer(AnswerReader),
+    Answer(ThinkingSplitter),
 }
 
-impl ReplyReader {
+impl ReplyParser {
     /// Reads the next piece.
     pub fn push(&mut self, text: &str) -> Result<Vec<GenerationEvent>, ToolParseError> {
         match self {
             Self::Calls(parser) => Ok(events(parser.push(text)?)),
-            Self::Answer(reader) => Ok(reader.push(text)),
+            Self::Answer(splitter) => Ok(splitter.push(text)),
         }
     }
 
@@ -28,17 +28,6 @@ impl ReplyReader {
             Self::Answer(_) => Ok(Vec::new()),
         }
     }
-
-    /// The text of a whole reply, apart from calls.
-    pub fn text(mut self, reply: &str) -> String {
-        let mut events = self.push(reply).unwrap_or_default();
-        events.extend(self.finish().unwrap_or_default());
-        let texts = events.into_iter().filter_map(|event| match event {
-            GenerationEvent::Text(text) => Some(text),
-            _ => None,
-        });
-        texts.collect()
-    }
 }
 
 fn events(events: Vec<ToolEvent>) -> Vec<GenerationEvent> {
@@ -48,14 +37,14 @@ fn events(events: Vec<ToolEvent>) -> Vec<GenerationEvent> {
 /// Tells an answer from the thinking in front of it. A reply that never comes to an answer ends
 /// with an error of its own.
 #[derive(Debug)]
-pub(crate) struct AnswerReader {
+pub(crate) struct ThinkingSplitter {
     /// Nothing once the answer has begun.
     preface: Option<Preface>,
     /// Bytes of a character that has not ended yet.
     open: Vec<u8>,
 }
 
-impl AnswerReader {
+impl ThinkingSplitter {
     pub fn new(preface: Preface) -> Self {
         Self {
             preface: Some(preface),

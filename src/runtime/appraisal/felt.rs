@@ -1,0 +1,150 @@
+//! Has texts appraised and felt, within the budget of their turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::appraiser::{AppraisalError, AppraisedText};
+use super::told::is_outcome;
+use crate::actors::emotion::Feeling;
+use crate::emotion::{AppliedEvent, EmotionEvent};
+use crate::error::Error;
+use crate::event::{Event, EventSource};
+use crate::inference::{ChatMessage, Role};
+use crate::runtime::Elpis;
+use crate::runtime::session::Session;
+use crate::telemetry;
+
+/// Longest that an appraiser may take over a text.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// How far the texts of one turn may still move its session.
+#[derive(Debug)]
+pub(in crate::runtime) struct AppraisalBudget {
+    left: f64,
+    /// Whether the turn began with what came of a task.
+    outcome_told: bool,
+}
+
+impl AppraisalBudget {
+    /// The budget of a turn that begins with these messages.
+    pub fn new(elpis: &Elpis, messages: &[ChatMessage]) -> Self {
+        let emotion = &elpis.settings().emotion;
+        let answers_tool = messages.last().is_some_and(|last| last.role == Role::Tool);
+        Self {
+            // No single event goes further, and texts together no further than one.
+            left: emotion.appraisal_max_delta.min(emotion.max_delta),
+            outcome_told: answers_tool,
+        }
+    }
+
+    fn spend(&mut self, event: &EmotionEvent, way: f64) {
+        self.left = (self.left - way).max(0.0);
+        self.outcome_told |= is_outcome(event.name());
+    }
+}
+
+/// Reads the message that a turn begins with, if it is the user's.
+pub(in crate::runtime) async fn message(
+    session: &Session,
+    messages: &[ChatMessage],
+    budget: &mut AppraisalBudget,
+) {
+    let Some(last) = messages.last() else { return };
+    if last.role == Role::User && session.elpis().settings().emotion.message_analysis_enabled {
+        let text = last.content.clone();
+        felt(session, EventSource::Message, text, budget).await;
+    }
+}
+
+/// Has a text appraised and the event felt; whatever fails on the way is told
+/// and nothing else.
+pub(super) async fn felt(
+    session: &Session,
+    source: EventSource,
+    text: String,
+    budget: &mut AppraisalBudget,
+) {
+    if text.trim().is_empty() {
+        return;
+    }
+    let told = budget.outcome_told || session.elpis().inner.told.is_told(session.id());
+    let outcome = match appraised(session, source, text, told).await {
+        Ok(None) => "nothing",
+        Ok(Some(event)) => match felt_within(session, event, source, budget.left).await {
+            Ok(Some((event, applied))) => {
+                budget.spend(&event, applied.way());
+                "felt"
+            }
+            Ok(None) => "limited",
+            Err(error) => {
+                failed(session, source, "refused", error.to_string());
+                "refused"
+            }
+        },
+        Err(error) => {
+            failed(session, source, error.kind(), error.to_string());
+            error.kind()
+        }
+    };
+    telemetry::appraisal(source, outcome);
+}
+
+/// Has an event felt within a bound; `None` if the bound leaves nothing of it.
+async fn felt_within(
+    session: &Session,
+    event: EmotionEvent,
+    source: EventSource,
+    bound: f64,
+) -> Result<Option<(EmotionEvent, AppliedEvent)>, Error> {
+    let event = session.elpis().settings().emotion.declared(event)?;
+    let feeling = Feeling {
+        event: event.clone(),
+        source,
+        bound: Some(bound),
+    };
+    let emotion = &session.elpis().inner.emotion;
+    let applied = emotion.feel_bounded(session.id(), &feeling).await?;
+    Ok(applied.map(|applied| (event, applied)))
+}
+
+async fn appraised(
+    session: &Session,
+    source: EventSource,
+    text: String,
+    outcome_told: bool,
+) -> Result<Option<EmotionEvent>, AppraisalError> {
+    let appraiser = Arc::clone(&session.elpis().inner.appraiser);
+    let text = AppraisedText {
+        session: session.unappraised(),
+        source,
+        text,
+        outcome_told,
+    };
+    // A task of its own, so that a panic stays in it.
+    let mut work = tokio::spawn(async move { appraiser.appraise(text).await });
+    match tokio::time::timeout(TIME_LIMIT, &mut work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(AppraisalError::Panicked),
+        Err(_) => {
+            work.abort();
+            Err(AppraisalError::TimedOut {
+                seconds: TIME_LIMIT.as_secs_f64(),
+            })
+        }
+    }
+}
+
+fn failed(session: &Session, source: EventSource, kind: &'static str, reason: String) {
+    tracing::warn!(session = %session.id(), source = source.as_str(), reason, "appraisal failed; text ignored");
+    session
+        .elpis()
+        .inner
+        .wiring
+        .bus
+        .publish(Event::AppraisalFailed {
+            session: session.id().clone(),
+            source,
+            kind,
+            reason,
+        });
+}

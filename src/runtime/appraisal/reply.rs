@@ -1,0 +1,127 @@
+//! What follows a finished reply: the session takes note of it and feels it.
+
+use std::sync::Arc;
+
+use super::felt::{AppraisalBudget, felt};
+use crate::actors::emotion::Observation;
+use crate::emotion::GenerationTime;
+use crate::engine::{FinishFuture, FinishHook};
+use crate::event::EventSource;
+use crate::inference::{FinishReason, GenerationReport};
+use crate::runtime::Elpis;
+use crate::runtime::session::Session;
+
+/// Stand around the thinking of a model in front of its reply.
+const THINKING: [&str; 2] = ["<think>", "</think>"];
+
+/// What follows the reply of a session's turn; it keeps no runtime alive. A reply that is `prose` may
+/// tell feelings, unless the settings say that no reply is read; `thinking` tells whether it begins
+/// inside the model's thinking.
+pub(in crate::runtime) fn finish_hook(
+    session: &Session,
+    prose: bool,
+    thinking: bool,
+    mut budget: AppraisalBudget,
+) -> Option<FinishHook> {
+    let emotion = &session.elpis().settings().emotion;
+    let read = prose && emotion.response_analysis_enabled;
+    let watched = emotion.behavioral_monitoring_enabled;
+    if !read && !watched {
+        return None;
+    }
+    let (elpis, id) = (Arc::downgrade(&session.elpis().inner), session.id().clone());
+    Some(Box::new(move |reply, report| -> FinishFuture {
+        Box::pin(async move {
+            let Some(inner) = elpis.upgrade() else { return };
+            let session = Session::new(Elpis { inner }, id);
+            if watched {
+                let work = Observation::Generation(time_of(&report));
+                let emotion = &session.elpis().inner.emotion;
+                if let Err(error) = emotion.observe(session.id(), &work).await {
+                    tracing::warn!(session = %session.id(), %error, "a generation was not noted");
+                }
+            }
+            if read {
+                let cut = matches!(
+                    report.finish_reason,
+                    FinishReason::Length | FinishReason::ContextFull
+                );
+                let text = without_thinking(&reply, thinking);
+                let text = if cut { whole_sentences(text) } else { text };
+                felt(&session, EventSource::Reply, text, &mut budget).await;
+            }
+            session.elpis().inner.told.forget(session.id());
+        })
+    }))
+}
+
+/// A text without its last sentence, which was cut off; one that has no other is left whole.
+fn whole_sentences(mut text: String) -> String {
+    let end = text.rfind(['.', '!', '?', '\u{2026}', '\n']);
+    if let Some(at) = end {
+        let mark = text[at..].chars().next().map_or(0, char::len_utf8);
+        text.truncate(at + mark);
+    }
+    text
+}
+
+/// What a generation took in its slot.
+fn time_of(report: &GenerationReport) -> GenerationTime {
+    let evaluated = report
+        .prompt_tokens
+        .saturating_sub(report.cached_prompt_tokens);
+    GenerationTime {
+        prompt_tokens: evaluated,
+        prompt_seconds: (report.first_token_seconds - report.queue_seconds).max(0.0),
+        reply_tokens: report.completion_tokens,
+        reply_seconds: (report.total_seconds - report.first_token_seconds).max(0.0),
+    }
+}
+
+/// The text of a reply behind the model's thinking. Thinking that was cut off has no reply behind
+/// it.
+fn without_thinking(text: &str, thinking: bool) -> String {
+    let [begin, end] = THINKING;
+    let answer = match text.rsplit_once(end) {
+        Some((_, answer)) => answer,
+        None if thinking => return String::new(),
+        None => text,
+    };
+    let answer = answer
+        .split_once(begin)
+        .map_or(answer, |(before, _)| before);
+    answer.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_that_was_cut_off_is_not_read() {
+        for (reply, read) in [
+            ("It works. I am happ", "It works."),
+            ("Really? Oh\u{2026} well", "Really? Oh\u{2026}"),
+            ("It works.", "It works."),
+            ("It wor", "It wor"),
+            ("", ""),
+        ] {
+            assert_eq!(whole_sentences(reply.to_owned()), read);
+        }
+    }
+
+    #[test]
+    fn thinking_is_not_read_whether_it_ends_or_not() {
+        for (reply, thinking, text) in [
+            ("It works.", false, "It works."),
+            ("<think>Bad.</think>It works.", false, "It works."),
+            ("Bad, wrong.</think>It works.", true, "It works."),
+            ("Bad, wrong, failed", true, ""),
+            ("<think>Bad, wrong", false, ""),
+            ("\n<think>Bad", true, ""),
+            ("Bad.</think>It works. <think>Wrong", true, "It works. "),
+        ] {
+            assert_eq!(without_thinking(reply, thinking), text, "{reply:?}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! How a runtime is put together and started.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ractor::Actor;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::appraisal::{self, Appraiser};
+use super::loading::resolve;
+use super::{Elpis, Inner};
+use crate::actors::emotion::{EmotionHandle, Sessions};
+use crate::actors::hardware::HardwareHandle;
+use crate::actors::observer::Observer;
+use crate::actors::probe::Probe;
+use crate::actors::steering::SteeringHandle;
+use crate::actors::supervisor::{ActorRefs, Supervisor};
+use crate::actors::{Handle, StopReason, Wiring};
+use crate::backend::BackendFactory;
+use crate::bus::EventBus;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::RequestQueue;
+use crate::error::Error;
+use crate::event::Event;
+use crate::hub::{DownloadProgress, NoProgress};
+use crate::settings::Settings;
+use crate::steering::SteeringLibrary;
+use crate::store::{self, StateStore};
+use crate::telemetry;
+
+/// How often it is looked whether the time of what waits has run out.
+const RETIRE_POLL: Duration = Duration::from_millis(250);
+
+/// Prepares a runtime whose parts are not the usual ones.
+pub struct ElpisBuilder {
+    settings: Settings,
+    factory: BackendFactory,
+    progress: Arc<dyn DownloadProgress>,
+    clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn StateStore>>,
+    appraiser: Option<Arc<dyn Appraiser>>,
+    probe: Probe,
+}
+
+impl std::fmt::Debug for ElpisBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ElpisBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ElpisBuilder {
+    /// Prepares a runtime of the usual parts.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            factory: BackendFactory::default(),
+            progress: Arc::new(NoProgress),
+            clock: Arc::new(SystemClock::default()),
+            store: None,
+            appraiser: None,
+            probe: Probe::default(),
+        }
+    }
+
+    /// Takes the time from another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the backend with a function of one's own, which is called again
+    /// after every restart of the engine. Where the backend runs is then up to
+    /// that function, whatever `runtime.isolation` says.
+    #[must_use]
+    pub fn backend(mut self, factory: BackendFactory) -> Self {
+        self.factory = factory;
+        self
+    }
+
+    /// Keeps the sessions in a store of one's own instead of the one that the
+    /// settings name.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn StateStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Reads feelings from texts with an appraiser of one's own, or with
+    /// [`ModelAppraiser`], instead of the one of the setting `emotion.appraiser`. Which texts are read is
+    /// up to the settings `emotion.response_analysis_enabled` and
+    /// `emotion.message_analysis_enabled`.
+    #[must_use]
+    pub fn appraiser(mut self, appraiser: impl Appraiser + 'static) -> Self {
+        self.appraiser = Some(Arc::new(appraiser));
+        self
+    }
+
+    /// Lets tests break actors.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn probe(mut self, probe: Probe) -> Self {
+        self.probe = probe;
+        self
+    }
+
+    /// Tells of the progress of a model's download.
+    #[must_use]
+    pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Loads the model and starts the runtime. Must be called within a Tokio
+    /// runtime with its time driver enabled.
+    ///
+    /// # Errors
+    /// Settings out of range, hardware that is not there, a model or steering
+    /// vectors that cannot be loaded.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: what was begun, such as loading the model, goes on in the background until
+    /// it notices that nobody waits for it.
+    pub async fn start(self) -> Result<Elpis, Error> {
+        let settings = self.settings;
+        settings.validate()?;
+        listen(&settings)?;
+        telemetry::describe(settings.model.backend.as_str());
+        let appraiser = self
+            .appraiser
+            .unwrap_or_else(|| appraisal::chosen(&settings.emotion));
+        let source = resolve(&settings, self.progress).await?;
+        let store = match self.store {
+            Some(store) => Some(store),
+            None => open_store(&settings).await?,
+        };
+        let runtime = &settings.runtime;
+        let bus = EventBus::new(runtime.bus_capacity);
+        let sessions = Sessions::new(runtime.max_sessions, store, &settings.store, bus.clone())?;
+        let wiring = Wiring {
+            source,
+            factory: self.factory,
+            clock: self.clock,
+            bus,
+            hardware: Arc::new(watch::Sender::new(None)),
+            model: Arc::new(watch::Sender::new(None)),
+            library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
+            sessions: Arc::new(sessions),
+            request_queue: Arc::new(RequestQueue::new(runtime.n_parallel + runtime.queue_limit)),
+            probe: self.probe,
+            settings: Arc::new(settings),
+        };
+        let actor_refs = ActorRefs::default();
+        let started = Actor::spawn(None, Supervisor, (wiring.clone(), actor_refs.clone()))
+            .await
+            .map_err(crate::actors::supervisor::startup_error);
+        let supervisor = match started {
+            Ok((supervisor, ended)) => {
+                tokio::spawn(outlive(ended, wiring.clone(), actor_refs.clone()));
+                supervisor
+            }
+            Err(error) => {
+                // Whoever tries again finds the store free.
+                let limit = wiring.settings.runtime.shutdown_timeout();
+                // Nothing has happened yet that could be lost.
+                let _ = wiring.sessions.close(limit).await;
+                telemetry::runtime_gone();
+                return Err(error);
+            }
+        };
+        let emotion = EmotionHandle::new(
+            Handle::new(actor_refs.emotion.subscribe()),
+            wiring.sessions.patience(),
+        );
+        let hardware = HardwareHandle::new(Handle::new(actor_refs.hardware.subscribe()));
+        let steering = SteeringHandle::new(Handle::new(actor_refs.steering.subscribe()));
+        let observer = Observer {
+            listed: wiring.settings.metrics.listed_sessions()?,
+            wiring: wiring.clone(),
+            emotion: emotion.clone(),
+            steering: steering.clone(),
+            shown: Mutex::default(),
+        };
+        let (watching, observed) = watch::channel(());
+        tokio::spawn(observer.watch(actor_refs.stopped.subscribe(), watching));
+        tokio::spawn(retire(wiring.clone(), actor_refs.stopped.subscribe()));
+        Ok(Elpis {
+            inner: Arc::new(Inner {
+                emotion,
+                steering,
+                hardware,
+                wiring,
+                appraiser,
+                told: appraisal::Told::default(),
+                actor_refs,
+                supervisor,
+                observed,
+                last_request: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+/// Makes the metrics readable, if the settings say where.
+fn listen(settings: &Settings) -> Result<(), Error> {
+    let Some(address) = settings.metrics.listen else {
+        return Ok(());
+    };
+    #[cfg(feature = "prometheus")]
+    return telemetry::listen(address.0);
+    #[cfg(not(feature = "prometheus"))]
+    Err(Error::Metrics {
+        listen: address.0.to_string(),
+        fault: crate::error::MetricsFault::NotBuilt,
+        reason: "this build has no exporter; enable the cargo feature `prometheus`".to_owned(),
+    })
+}
+
+/// Tells everyone if the supervisor itself fails, which nobody restarts.
+async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, actor_refs: ActorRefs) {
+    let _ = supervisor.await;
+    if actor_refs.stopped.borrow().is_none() {
+        let reason = "the supervisor failed";
+        tracing::error!(reason, "the runtime gives up");
+        wiring.request_queue.close(reason);
+        actor_refs.stop(&StopReason::new(reason));
+        wiring.bus.publish(Event::Stopped {
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+/// Ends what waits too long for an engine, which may be none.
+async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>) {
+    let mut ticks = interval(RETIRE_POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(Option::is_some) => return,
+            _ = ticks.tick() => {
+                let look = AssertUnwindSafe(|| wiring.request_queue.retire(wiring.clock.as_ref()));
+                // One look that fails is not the end of looking.
+                if std::panic::catch_unwind(look).is_err() {
+                    tracing::error!("queue observer failed; queued requests are not checked for timeouts");
+                }
+            }
+        }
+    }
+}
+
+/// Opens the store that the settings name.
+async fn open_store(settings: &Settings) -> Result<Option<Arc<dyn StateStore>>, Error> {
+    let settings = settings.store.clone();
+    let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;
+    Ok(opened.map_err(|error| Error::failed("opening the store", error))??)
+}

@@ -1,0 +1,151 @@
+//! The way of a chat to the engine: from what was asked to a task of the scheduler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::appraisal::{self, AppraisalBudget};
+use super::form::Form;
+use super::prompt;
+use super::session::Session;
+use crate::actors::emotion::FollowedMood;
+use crate::engine::{GenerationStream, Permit, StreamSink, StreamState};
+use crate::error::{EngineError, Error};
+use crate::inference::{ChatMessage, GenerationOptions, RequestId, SamplingParams};
+use crate::scheduler::{MoodSource, Task};
+use crate::settings::Settings;
+use crate::telemetry::RequestWatch;
+
+/// What a chat asks for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub session: Session,
+    pub messages: Vec<ChatMessage>,
+    pub options: GenerationOptions,
+}
+
+impl Request {
+    /// Has the request admitted, prepared and put into the request queue.
+    ///
+    /// Cancel safe: dropped before it returns, nothing is generated.
+    pub async fn submit(mut self) -> Result<GenerationStream, Error> {
+        let elpis = self.session.elpis().clone();
+        let wiring = &elpis.inner.wiring;
+        let settings = &wiring.settings;
+        let id = elpis.next_request();
+        let clock = Arc::clone(&wiring.clock);
+        let mut watch = RequestWatch::submitted(id, self.session.id(), &settings.metrics, clock);
+        if let Some(model) = elpis.model() {
+            watch.model(settings.metrics.model_label(&model.name));
+        }
+        let submitted = watch.submitted_at();
+        let permit = self.admit().inspect_err(|error| watch.refused(error))?;
+        let seconds = self.options.timeout_seconds;
+        let seconds = seconds.or(settings.runtime.request_timeout_seconds);
+        self.options.timeout_seconds = seconds;
+        let stream = Arc::new(StreamState::new(
+            id,
+            self.session.id().clone(),
+            settings.runtime.stream_buffer,
+            wiring.bus.clone(),
+            watch,
+            permit,
+        ));
+        let preparing = self.into_task(id, submitted, &stream);
+        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        // A model that is being loaded counts as well.
+        let task = match (limit, seconds) {
+            (Some(limit), Some(seconds)) => tokio::time::timeout(limit, preparing)
+                .await
+                .unwrap_or_else(|_| Err(EngineError::Timeout { seconds }.into())),
+            _ => preparing.await,
+        };
+        let task = task.inspect_err(|error| stream.refuse(error))?;
+        let reader = GenerationStream::new(stream);
+        wiring.request_queue.submit(task)?;
+        Ok(reader)
+    }
+
+    /// Checks what does not depend on the model and asks for the right to run.
+    fn admit(&self) -> Result<Permit, Error> {
+        self.options.validate().map_err(EngineError::from)?;
+        Ok(self.session.elpis().inner.wiring.request_queue.admit()?)
+    }
+
+    /// Does everything that takes time or can be refused, off the engine thread.
+    async fn into_task(
+        self,
+        id: RequestId,
+        submitted: f64,
+        stream: &Arc<StreamState>,
+    ) -> Result<Task, Error> {
+        let Self {
+            session,
+            messages,
+            options,
+        } = self;
+        let elpis = session.elpis();
+        let wiring = &elpis.inner.wiring;
+        let settings = &wiring.settings;
+        let max_tokens = options.max_tokens.unwrap_or(settings.model.max_tokens);
+        let form = Form::of(&options)?;
+        let emotional = options.emotional_modulation != Some(false);
+        let mut budget = None;
+        if emotional && session.is_appraised() {
+            let budget = budget.insert(AppraisalBudget::new(elpis, &messages));
+            appraisal::message(&session, &messages, budget).await;
+        }
+        let (model, prompt) =
+            prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
+        let thinking = prompt.thinking;
+        stream.tell(|watch| watch.model(settings.metrics.model_label(&model.facts.name)));
+        // What has to be of a form is data and tells no feelings.
+        let prose = !form.is_answer();
+        let finish_hook =
+            budget.and_then(|budget| appraisal::finish_hook(&session, prose, thinking, budget));
+        let seed = options.seed.or(settings.model.seed);
+        let seed = seed.unwrap_or_else(rand::random);
+        // A seed that is fixed for a conversation must not repeat its ids.
+        let parser = form.parser(&model, thinking, seed ^ id.0.rotate_left(32));
+        let visible = form.visible(&model);
+        let parallel = options.parallel_tool_calls != Some(false);
+        let guide = form.guide(&model, parallel, thinking).await?;
+        let mut mood: Option<Box<dyn MoodSource>> = None;
+        if emotional {
+            let tracker = elpis.inner.emotion.follow(session.id()).await?;
+            mood = Some(Box::new(FollowedMood::new(tracker, wiring)));
+        }
+        stream.tell(|watch| watch.queued(|| prompt.text.clone()));
+        let running = wiring.request_queue.streams();
+        let sink = StreamSink::new(stream, running, parser, finish_hook, prompt.dropped);
+        Ok(Task {
+            id,
+            session: session.id().clone(),
+            prompt: prompt.tokens,
+            max_tokens,
+            sampling: sampling(settings, seed),
+            timing: options.timing.unwrap_or(settings.runtime.modulation_timing),
+            options,
+            guide,
+            visible,
+            mood,
+            submitted,
+            sink: Box::new(sink),
+        })
+    }
+}
+
+/// The sampling parameters that options and emotion build on.
+fn sampling(settings: &Settings, seed: u64) -> SamplingParams {
+    let model = &settings.model;
+    SamplingParams {
+        temperature: model.temperature as f32,
+        top_p: model.top_p as f32,
+        top_k: model.top_k,
+        min_p: model.min_p as f32,
+        repetition_penalty: model.repetition_penalty as f32,
+        presence_penalty: model.presence_penalty as f32,
+        frequency_penalty: model.frequency_penalty as f32,
+        repetition_window: model.repetition_window,
+        seed,
+    }
+}
