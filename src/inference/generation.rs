@@ -116,6 +116,32 @@ pub struct ConstrainedSpan {
 pub const MODULATIONS_KEPT: usize = 64;
 
 impl GenerationReport {
+    /// Makes the report of a generation in which nothing was counted or measured yet, for engines
+    /// of one's own.
+    pub fn new(
+        id: RequestId,
+        session: SessionId,
+        model: impl Into<String>,
+        finish_reason: FinishReason,
+    ) -> Self {
+        Self {
+            id,
+            session,
+            model: model.into(),
+            finish_reason,
+            prompt_tokens: 0,
+            cached_prompt_tokens: 0,
+            cached_under_other_steering: 0,
+            completion_tokens: 0,
+            resumes: 0,
+            modulations: Vec::new(),
+            constrained: None,
+            queue_seconds: 0.0,
+            first_token_seconds: 0.0,
+            total_seconds: 0.0,
+        }
+    }
+
     /// The modulation that the generation started with.
     pub fn modulation(&self) -> Option<&AppliedModulation> {
         self.modulations.first()

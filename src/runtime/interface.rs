@@ -57,12 +57,21 @@ pub struct ChatRequest {
 }
 
 /// An engine that answers chats.
+///
+/// [`Elpis`] is one. Another needs [`capabilities`](Self::capabilities) and
+/// [`chat_completion_stream`](Self::chat_completion_stream) alone, which makes its stream with
+/// [`GenerationStream::from_events`]; the other methods follow from these.
 pub trait InferenceEngine: Send + Sync {
     /// What the engine can do.
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, Error>>;
 
     /// Generates a reply as a whole.
-    fn chat_completion(&self, request: ChatRequest) -> BoxFuture<'_, Result<Completion, Error>>;
+    fn chat_completion(&self, request: ChatRequest) -> BoxFuture<'_, Result<Completion, Error>> {
+        Box::pin(async move {
+            let stream = self.chat_completion_stream(request).await?;
+            Ok(stream.completion().await?)
+        })
+    }
 
     /// Generates a reply piece by piece.
     fn chat_completion_stream(
@@ -77,9 +86,18 @@ pub trait InferenceEngine: Send + Sync {
     /// [`EngineError::Unsupported`].
     fn function_call(
         &self,
-        request: ChatRequest,
+        mut request: ChatRequest,
         tools: serde_json::Value,
-    ) -> BoxFuture<'_, Result<Vec<FunctionCall>, Error>>;
+    ) -> BoxFuture<'_, Result<Vec<FunctionCall>, Error>> {
+        request.options.tools = Some(tools);
+        Box::pin(async move {
+            if !self.capabilities().await?.supports_tools {
+                let what = "function calling by this engine";
+                return Err(EngineError::Unsupported { what }.into());
+            }
+            Ok(self.chat_completion(request).await?.tool_calls)
+        })
+    }
 }
 
 impl Elpis {
@@ -114,13 +132,6 @@ impl InferenceEngine for Elpis {
                 context_length: model.facts.context_length,
                 model_name: model.facts.name.clone(),
             })
-        })
-    }
-
-    fn chat_completion(&self, request: ChatRequest) -> BoxFuture<'_, Result<Completion, Error>> {
-        Box::pin(async move {
-            let stream = self.chat_completion_stream(request).await?;
-            Ok(stream.completion().await?)
         })
     }
 

@@ -18,7 +18,6 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("elpis-llama-cpp", &["backend", "files", "steering"]),
     ("elpis-transformers", &["backend", "files", "steering"]),
     ("elpis-worker", &["backend", "steering"]),
-    ("elpis-testkit", &["backend", "emotion", "store"]),
     ("elpis-train", &["backend", "inference", "steering"]),
     (
         "elpis",
@@ -36,6 +35,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
+    ("elpis-testkit", &["", "backend", "emotion", "store"]),
     ("elpis-cli", &["", "files", "worker"]),
 ];
 

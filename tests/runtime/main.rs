@@ -10,6 +10,8 @@ mod faults;
 mod fragile;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "tools")]
+mod interface;
 mod limits;
 mod model_source;
 mod panics;

@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 
 pub mod allocator;
+#[cfg(feature = "engine")]
+pub mod engine;
 pub mod fragile;
 pub mod http;
 pub mod hub_server;
