@@ -55,7 +55,7 @@ enum Advisories {
     Clean,
     /// There is no database to check against: no network.
     Unreachable,
-    /// Real findings, or an error that somebody has to look at.
+    /// Real findings, or an error that needs attention.
     Findings,
 }
 

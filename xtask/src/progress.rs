@@ -1,4 +1,4 @@
-//! Says what a long build is doing where nobody sees cargo's own progress bar.
+//! Reports the progress of a long build where cargo's own progress bar is not shown.
 
 use std::io::{IsTerminal, Read};
 use std::process::Stdio;

@@ -216,7 +216,7 @@ pub enum BackendError {
 /// How a worker process ended, as far as its reason tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerEnd {
-    /// The system, or somebody, killed it.
+    /// A signal from the system or a user killed it.
     Killed,
     /// Native code gave up on an assertion.
     Aborted,

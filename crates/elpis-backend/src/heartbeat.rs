@@ -1,4 +1,4 @@
-//! Signs of life of a backend that is being loaded, for whoever waits for it in another process.
+//! Heartbeats of a backend that is being loaded, for a process that waits for it.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub fn beat() {
     });
 }
 
-/// Does some work, and calls `hear` at its signs of life; `hear` must give none itself.
+/// Does some work, and calls `hear` at its heartbeats; `hear` must give none itself.
 pub fn listening<T>(hear: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
     /// Nobody listens any more, however the work ends.
     struct Ended;

@@ -89,7 +89,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     })
 }
 
-/// A line of a reply that is being written; whoever writes next begins a new one.
+/// An unfinished line of a reply; the next writer begins a new line.
 #[derive(Debug, Default)]
 struct Line {
     begun: bool,
@@ -141,7 +141,7 @@ impl Options {
         let name = file.display();
         let text = std::fs::read_to_string(file).map_err(CliError::unreadable(file))?;
         let schema =
-            serde_json::from_str(&text).map_err(|error| format!("{name} is no JSON: {error}"))?;
+            serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))?;
         Ok(Some(ResponseFormat::json_schema(schema)))
     }
 

@@ -130,7 +130,7 @@ const MAX_MESSAGES: usize = 1000;
 /// The answer to Ctrl-C at a prompt.
 const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
 
-/// What a conversation begins with, for whoever does not know it yet.
+/// The opening of a conversation, for new users.
 const WHAT_TO_TRY: &str = "Talk, and it feels what you say. Try \"I had a wonderful day!\", /feel \
                            failure, or /state; /help tells the rest.";
 
@@ -182,7 +182,8 @@ impl<'a> Chat<'a> {
                 .tell(&format!("{}. {WHAT_TO_TRY}", self.model()))?;
             if !self.talk.is_empty() {
                 let turns = self.turns();
-                let told = format!("The talk goes on after {turns}; /new begins another.");
+                let told =
+                    format!("The conversation continues after {turns}; /new begins another.");
                 self.screen.tell(&told)?;
             }
         }
@@ -312,7 +313,7 @@ impl<'a> Chat<'a> {
             Command::Reset => {
                 self.session.reset().await?;
                 self.screen
-                    .tell("the mood is back at its baseline; the talk goes on")?;
+                    .tell("the mood is back at its baseline; the conversation continues")?;
             }
             Command::Forget => {
                 self.session.forget().await?;

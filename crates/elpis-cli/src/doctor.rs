@@ -94,7 +94,7 @@ struct ModelView {
     facts: Arc<ModelFacts>,
     template: TemplateSeen,
     library: Arc<SteeringLibrary>,
-    /// Memory that could be had meanwhile, in bytes.
+    /// Memory that was available meanwhile, in bytes.
     memory: Option<u64>,
 }
 

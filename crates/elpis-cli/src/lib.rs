@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
     worker::serve_if_asked();
     environment::complete();
     if let Some(reason) = ignored {
-        complain(&format!("elpis: ELPIS_LOG: {reason}; it is left out"));
+        complain(&format!("elpis: ELPIS_LOG: {reason}; it is ignored"));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

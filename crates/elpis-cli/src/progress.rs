@@ -136,7 +136,7 @@ const LOADING: &str = "loading the model";
 pub(super) struct Waiting(Option<Arc<Bars>>);
 
 impl Waiting {
-    /// Shows something unless it is not wanted, or nobody would see it.
+    /// Shows progress unless it is not wanted, or there is no terminal.
     pub(super) fn begin(quiet: bool) -> Self {
         Self((!quiet && stderr().is_terminal()).then(|| Arc::new(Bars::new())))
     }

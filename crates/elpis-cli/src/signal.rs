@@ -85,7 +85,7 @@ pub(super) fn second_ends_at_once<T>(result: &Result<T, Failure>) {
     });
 }
 
-/// Receives signals from now on, those included that come while nobody waits.
+/// Receives signals from now on, including those that arrive before the wait.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Events that settings declare, and names that nobody knows.
+//! Events that settings declare, and unknown event names.
 
 use std::fmt;
 use std::str::FromStr;

@@ -120,7 +120,7 @@ impl<'a> Fetcher<'a> {
         Ok(checked)
     }
 
-    /// Opens an unfinished download that nobody else writes.
+    /// Opens an unfinished download that no other process writes.
     fn locked(&self, key: &ContentId) -> Result<Partial, HubError> {
         loop {
             let partial = self.cache.partial(key).map_err(io_error)?;
@@ -265,7 +265,7 @@ impl<'a> Fetcher<'a> {
                 let seconds = silence.as_secs_f64();
                 let error = self
                     .http
-                    .unreachable(format!("hardly anything came for {seconds} s"));
+                    .unreachable(format!("almost no data arrived for {seconds} s"));
                 return Err(Failed::Passing(error));
             }
         }

@@ -334,7 +334,7 @@ impl Http {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// The error of the last attempt, if there were too many or nobody waits for them.
+    /// The error of the last attempt, if there were too many or the caller is gone.
     pub(super) fn wait(&self, waits: &mut Waits, error: HubError) -> Result<(), HubError> {
         let Some(wait) = waits.next() else {
             return Err(error);
@@ -343,7 +343,7 @@ impl Http {
         self.pause(wait).then_some(()).ok_or(error)
     }
 
-    /// Waits; `false` if the wait ended early, because nobody needs it any more.
+    /// Waits; `false` if the wait ended early because the caller is gone.
     pub(super) fn pause(&self, wait: Duration) -> bool {
         self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
     }
@@ -410,7 +410,7 @@ impl Http {
     pub(super) fn broken(&self, error: &ureq::Error) -> HubError {
         let silence = self.patience.silence.as_secs_f64();
         self.unreachable(match error {
-            ureq::Error::Timeout(_) => format!("nothing came for {silence} s"),
+            ureq::Error::Timeout(_) => format!("no data arrived for {silence} s"),
             ureq::Error::Io(error) => one_line(error),
             error => one_line(error),
         })

@@ -178,7 +178,7 @@ impl Hook {
                 } else {
                     Err(BackendError::Native {
                         call: CALL,
-                        reason: format!("the graph shows not every row at layer {layer}"),
+                        reason: format!("the graph does not show every row at layer {layer}"),
                     })
                 }
             })

@@ -4,7 +4,7 @@
 //! it, and a process that is killed loses nothing that was committed. The file
 //! belongs to one runtime at a time, which holds a lock on it; tools may read it
 //! meanwhile. Before and after every transaction the owner sees that its files
-//! are still in their places, and that nobody else has written.
+//! are still in their places, and that no other process has written to them.
 //!
 //! | table | row |
 //! |---|---|

@@ -54,7 +54,7 @@ impl FromStr for ReadAt {
         [Self::UserTurn, Self::LastPromptToken, Self::Reply]
             .into_iter()
             .find(|at| at.as_str() == name)
-            .ok_or_else(|| format!("{name:?} is none of {}", Self::NAMES.join(", ")))
+            .ok_or_else(|| format!("{name:?} is not one of {}", Self::NAMES.join(", ")))
     }
 }
 

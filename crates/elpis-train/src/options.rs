@@ -42,7 +42,7 @@ impl FromStr for Method {
         [Self::Mean, Self::Pca]
             .into_iter()
             .find(|method| method.as_str() == name)
-            .ok_or_else(|| format!("{name:?} is none of {}", Self::NAMES.join(", ")))
+            .ok_or_else(|| format!("{name:?} is not one of {}", Self::NAMES.join(", ")))
     }
 }
 

@@ -250,7 +250,7 @@ impl ContrastPairs {
             check_sentence(&format!("negative of pair {number}"), &pair.negative)?;
             let known = BASE_EMOTIONS.contains(&pair.emotion.as_str());
             if !known && !self.places.contains_key(&pair.emotion) {
-                let limit = "have a place (valence and arousal), as it is none of the four";
+                let limit = "have a place (valence and arousal), as it is not one of the four";
                 return Err(refused("emotion", &pair.emotion, limit));
             }
         }

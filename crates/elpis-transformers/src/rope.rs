@@ -122,7 +122,7 @@ impl RopeSpec {
         if dim == 0 || dim > head_dim || !dim.is_multiple_of(2) {
             return Err(file.error(
                 "partial_rotary_factor",
-                format!("{share} of a head of {head_dim} is no even part of it"),
+                format!("{share} of a head of {head_dim} is not an even number of values"),
             ));
         }
         let scaling = match parameters {

@@ -132,7 +132,7 @@ fn wrong_fields_are_named() {
             "1 entries for 12 layers",
         ),
         ("tie_word_embeddings", json!(1), "true or false"),
-        ("partial_rotary_factor", json!(0.4), "no even part"),
+        ("partial_rotary_factor", json!(0.4), "not an even number"),
         (
             "rope_scaling",
             json!({"rope_type": "spiral"}),

@@ -80,9 +80,9 @@ impl FolderTokenizer {
         })?;
         // The library panics on some texts that are no JSON.
         serde_json::from_slice::<IgnoredAny>(&bytes)
-            .map_err(|error| wrong(format!("is no JSON: {error}")))?;
+            .map_err(|error| wrong(format!("is not JSON: {error}")))?;
         let special = caught(|| HfTokenizer::from_bytes(&bytes))
-            .map_err(|reason| wrong(format!("is no tokenizer: {reason}")))?;
+            .map_err(|reason| wrong(format!("is not a tokenizer: {reason}")))?;
         let (special, plain, guarded) = caught(|| variants(special)).map_err(wrong)?;
 
         let texts = read_texts(files)?;
@@ -286,7 +286,7 @@ fn add_ids(fields: &Fields<'_>, ends: &mut HashSet<Token>) -> Result<(), Backend
             .as_u64()
             .and_then(|id| Token::try_from(id).ok())
             .ok_or_else(|| {
-                fields.error("eos_token_id", format!("holds {id}, which is no token"))
+                fields.error("eos_token_id", format!("holds {id}, which is not a token"))
             })?;
         ends.insert(id);
     }

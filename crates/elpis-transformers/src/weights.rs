@@ -320,7 +320,7 @@ impl<'a> Loader<'a> {
         let mut joined = self.linears(&[(name.to_owned(), shape.0)], shape.1, bias, device)?;
         joined.pop().ok_or_else(|| BackendError::Native {
             call: "loading weights",
-            reason: format!("nothing was made of {name}"),
+            reason: format!("no output for {name}"),
         })
     }
 

@@ -19,7 +19,7 @@ pub enum Rights {
     Root,
     /// `sudo` works without a question.
     Sudo,
-    /// `sudo` may ask: there is somebody at a terminal.
+    /// `sudo` may ask for a password: there is a terminal.
     Asking,
     /// There is no way.
     None,
@@ -131,7 +131,7 @@ pub fn plan(manager: Manager, brew: bool, rights: Rights) -> Plan {
     }
 }
 
-/// Installs with the package manager, where that is possible without asking anybody.
+/// Installs with the package manager, where that is possible without a prompt.
 ///
 /// Returns whether anything was tried; what it brought has to be looked for again.
 pub fn with_manager(workspace: &Workspace, host: &Host, missing: &[Need]) -> bool {
@@ -218,7 +218,7 @@ fn python_package(need: Need) -> Option<&'static str> {
     }
 }
 
-/// Installs into a Python environment of our own, which needs nobody's rights.
+/// Installs into a Python environment of our own, which needs no special rights.
 pub fn with_python(
     workspace: &Workspace,
     host: &Host,

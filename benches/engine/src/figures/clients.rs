@@ -131,7 +131,7 @@ pub fn rendered(clients: usize, seed: u64) -> Vec<String> {
 
 /// What a turn's time went into.
 struct Parts {
-    /// Seconds in which somebody's prompt was read and nobody had a token.
+    /// Seconds in which a prompt was read and no client got a token.
     prompts: f64,
     /// All others.
     replies: f64,

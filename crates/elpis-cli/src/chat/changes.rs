@@ -49,7 +49,7 @@ impl Changes {
         }
     }
 
-    /// Takes in what came meanwhile; returns a line for each change that nobody asked for.
+    /// Takes in pending events; returns a line for each change that the user did not ask for.
     pub fn news(&mut self) -> Vec<News> {
         let mut news = std::mem::take(&mut self.untold);
         while let Some(delivery) = self.events.try_next() {
@@ -75,10 +75,7 @@ impl Changes {
         let event = match delivery {
             Delivery::Event(event) => event,
             Delivery::Lagged(missed) => {
-                self.note(
-                    format!("{missed} messages of the runtime were missed"),
-                    None,
-                );
+                self.note(format!("{missed} events of the runtime were missed"), None);
                 return None;
             }
         };
@@ -117,7 +114,7 @@ impl Changes {
             Event::AppraisalFailed {
                 session, reason, ..
             } if session == self.session => {
-                self.note(format!("a text was not read: {reason}"), None);
+                self.note(format!("appraisal failed; text ignored: {reason}"), None);
                 None
             }
             _ => None,

@@ -12,7 +12,7 @@ pub(super) const HELP: &str = "\
 /new                     a new talk; the mood stays
 /save FILE               writes the talk to a file
 /load FILE               goes on with the talk of a file; the mood stays
-/reset                   the mood back to its baseline; the talk goes on
+/reset                   the mood back to its baseline; the conversation continues
 /forget                  forgets the mood, its journal and the talk
 /system [TEXT]           the system message in front; with a text, another one
 /regenerate              answers the last message anew
@@ -93,7 +93,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Command>, String> {
         ("save", _) => Command::Save(text.to_owned()),
         ("load", _) => Command::Load(text.to_owned()),
         (known, [_, ..]) if NAMES.contains(&known) => {
-            return Err(format!("`/{known}` stands alone"));
+            return Err(format!("`/{known}` takes no argument"));
         }
         ("state", _) => Command::State,
         ("events", _) => Command::Events,
@@ -185,7 +185,7 @@ mod tests {
             ("/feel success much", "`much` is not a number"),
             ("/strength much", "`much` is not a number"),
             ("/strength", "how strong?"),
-            ("/quit now", "stands alone"),
+            ("/quit now", "takes no argument"),
             ("/save", "which file?"),
         ] {
             let told = parse(line).unwrap_err();

@@ -1,4 +1,4 @@
-//! A terminal that shows nothing of what is typed while nobody reads it.
+//! Turns off the terminal's echo while input is not read.
 //!
 //! Keys that are typed ahead wait in the terminal until the next prompt reads them. They are not
 //! echoed into a reply, and no change of modes between lines and single keys loses them, since the

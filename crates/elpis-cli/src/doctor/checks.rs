@@ -24,7 +24,7 @@ const SHORT_HALF_LIFE: f64 = 60.0;
 pub(super) struct ModelSeen {
     pub(super) weights: u64,
     pub(super) emotions: Vec<EmotionInfo>,
-    /// Memory that could be had while it was loaded, in bytes.
+    /// Memory that was available while it was loaded, in bytes.
     pub(super) memory: Option<u64>,
     pub(super) template: TemplateSeen,
 }

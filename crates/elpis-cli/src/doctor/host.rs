@@ -67,14 +67,14 @@ pub(super) struct StorePlace {
     pub(super) size: u64,
 }
 
-/// Facts from outside the program. What cannot be known is `None`.
+/// Facts from outside the program; `None` where a fact cannot be determined.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     /// GPUs whose drivers this process can reach.
     pub(super) gpus: Vec<Gpu>,
     pub(super) spin_count: Option<String>,
     pub(super) wait_policy: Option<String>,
-    /// Memory that could be had before the model was loaded, in bytes.
+    /// Memory that was available before the model was loaded, in bytes.
     pub(super) memory: Option<u64>,
     /// Size of the model's file in bytes.
     pub(super) weights: Option<u64>,

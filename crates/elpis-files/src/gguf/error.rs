@@ -24,7 +24,7 @@ pub enum GgufError {
         value: u64,
         limit: u64,
     },
-    #[error("{} is no key", quoted(key))]
+    #[error("{} is not a valid key", quoted(key))]
     Key { key: String },
     #[error("{} stands twice", quoted(key))]
     DuplicateKey { key: String },
@@ -40,14 +40,14 @@ pub enum GgufError {
     },
     #[error("general.alignment is {alignment}, must be a power of two up to {limit}")]
     Alignment { alignment: u64, limit: u64 },
-    #[error("{} is no name of a tensor", quoted(tensor))]
+    #[error("{} is not a valid tensor name", quoted(tensor))]
     TensorName { tensor: String },
     #[error("tensor {} stands twice", quoted(tensor))]
     DuplicateTensor { tensor: String },
     #[error("tensor {} has type {number}, which does not exist", quoted(tensor))]
     TensorType { tensor: String, number: u32 },
     #[error(
-        "tensor {} has shape {shape:?}, which is no shape of whole {kind} blocks",
+        "tensor {} has shape {shape:?}, which does not divide into {kind} blocks",
         quoted(tensor)
     )]
     Shape {

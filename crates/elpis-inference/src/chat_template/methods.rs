@@ -62,7 +62,7 @@ fn dict(value: &Value, name: &str, arguments: &[Value]) -> Result<Option<Value>,
             let key = arguments.positional.first();
             let key = key.ok_or_else(|| invalid("get: argument \"key\" is missing"))?;
             if is_container(key) && !key.is_tuple() {
-                return Err(invalid(format!("get: a {} is no key", key.kind())));
+                return Err(invalid(format!("get: a {} cannot be a key", key.kind())));
             }
             let found = object.get_value(key).filter(|value| !value.is_undefined());
             match found {

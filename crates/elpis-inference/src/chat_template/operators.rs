@@ -69,7 +69,7 @@ pub(super) fn register(env: &mut Environment<'_>) {
 /// What may be a key of a mapping.
 fn key(state: &State, value: Value) -> Result<Value, Error> {
     if is_container(&value) && !value.is_tuple() {
-        return Err(invalid(format!("a {} is no key", value.kind())));
+        return Err(invalid(format!("a {} cannot be a key", value.kind())));
     }
     weigh(state, &value)?;
     Ok(value)

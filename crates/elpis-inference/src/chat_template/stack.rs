@@ -7,7 +7,7 @@ use std::thread;
 const STACK_BYTES: usize = 64 << 20;
 
 /// Runs the work on a thread of its own and waits for it: how deep a template may nest must not
-/// depend on the stack of whoever renders it.
+/// depend on the caller's stack.
 ///
 /// # Errors
 /// No thread could be started.

@@ -145,7 +145,7 @@ pub enum FormatError {
         emotion: String,
     },
     /// A tensor of a pack is none of the emotions that it names.
-    #[error("tensor {tensor:?} is none of the pack's emotions")]
+    #[error("tensor {tensor:?} is not one of the pack's emotions")]
     NotAnEmotion {
         /// The tensor's name.
         tensor: String,

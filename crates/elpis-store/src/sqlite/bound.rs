@@ -39,7 +39,7 @@ impl Bound {
     }
 
     /// Makes sure that changes of these sizes fit, in the log first and in the database at last. Where they do not,
-    /// the log is folded into the database, unless somebody reads from it.
+    /// the log is checkpointed into the database, unless a reader uses it.
     ///
     /// # Errors
     /// [`StoreError::Full`].

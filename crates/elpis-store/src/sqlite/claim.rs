@@ -1,7 +1,7 @@
 //! Exclusive ownership of a store's file.
 //!
-//! The owner holds a lock on `<file>.lock`, which keeps out whoever comes by the
-//! same name. Where a file may have other names, by links, or the lock may be
+//! The owner holds a lock on `<file>.lock`, which keeps out other processes that
+//! use the same name. Where a file may have other names, by links, or the lock may be
 //! removed under its holder, the owner also holds a lock on the database itself.
 //! SQLite's own locks there are POSIX record locks, which a process loses as soon
 //! as it closes any descriptor of the file. So all stores of a process share one

@@ -68,7 +68,7 @@ impl Owner {
         })
     }
 
-    /// Sees that the files are in their places, and that nobody else has written.
+    /// Checks that the files are in their places, and that no other process has written.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         self.place.check(&self.faults)?;
         // A commit that is under way looks itself.
@@ -137,10 +137,10 @@ impl Owner {
         self.place.check(faults)
     }
 
-    /// Sees that nobody else has written since the last time.
+    /// Checks that no other process has written since the last check.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] once for each time that somebody has;
+    /// [`StoreError::InUse`] once for each such write;
     /// [`StoreError::Damaged`] as long as what they have left is no store.
     fn sole_writer(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let faults = &self.faults;

@@ -49,8 +49,8 @@ pub(super) struct Process {
     watcher: Option<JoinHandle<()>>,
 }
 
-/// What is known of a process that may be gone; shared with whoever talks to
-/// it.
+/// The state of a process that may have exited; shared by everything that talks
+/// to it.
 pub(super) struct Life {
     child: Mutex<Child>,
     state: Mutex<State>,
@@ -307,7 +307,7 @@ impl Life {
         while waitid(WaitId::Pid(pid), options).is_err_and(|error| error == Errno::INTR) {}
         let end = match lock(&self.child).wait() {
             Ok(status) => describe(status),
-            Err(error) => format!("it could not be waited for: {error}"),
+            Err(error) => format!("its exit status is unknown: {error}"),
         };
         let mut state = lock(&self.state);
         state.ended = true;

@@ -3,7 +3,7 @@
 //! A frame is the length of its header (`u32`), the length of its blob
 //! (`u64`), both little-endian, the header and the blob. The header is a
 //! message in postcard's form; what is large (keys and values, texts, vectors)
-//! is the blob, which nobody has to take apart.
+//! is the blob, which is passed on as it is.
 
 use std::io::{self, BufReader, Read, Write};
 

@@ -121,9 +121,9 @@ fn unquoted(line: &str) -> String {
 fn save(editor: &mut LineEditor, file: &Path) {
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     if let Err(error) = folder {
-        tracing::warn!(%error, "no history is kept");
+        tracing::warn!(%error, "cannot read the input history");
     } else if let Err(error) = editor.save_history(file) {
-        tracing::warn!(%error, "the history was not kept");
+        tracing::warn!(%error, "cannot save the input history");
     }
 }
 

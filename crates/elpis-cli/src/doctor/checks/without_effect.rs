@@ -4,7 +4,7 @@ use super::{Seen, Warning};
 use elpis::settings::{BackendKind, Durability, Isolation};
 
 impl Seen<'_> {
-    /// Those that somebody made all the same.
+    /// Warnings for settings that were made although they have no effect.
     pub(super) fn without_effect(&self) -> Vec<Warning> {
         let settings = &self.loaded.settings;
         let (emotion, store) = (&settings.emotion, &settings.store);

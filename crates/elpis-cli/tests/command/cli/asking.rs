@@ -172,7 +172,7 @@ fn a_wrong_log_filter_is_told_of() {
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("ELPIS_LOG") && told.contains("it is left out"),
+        told.contains("ELPIS_LOG") && told.contains("it is ignored"),
         "{told}"
     );
 }

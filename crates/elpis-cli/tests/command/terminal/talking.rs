@@ -149,7 +149,7 @@ fn resetting_forgetting_and_a_new_talk_say_what_they_do() {
     line(&mut terminal, "My name is Ada.");
     let told = line(&mut terminal, "/reset");
     assert!(
-        told.contains("back at its baseline; the talk goes on"),
+        told.contains("back at its baseline; the conversation continues"),
         "{told}"
     );
     assert!(told.contains("neutral"), "{told}");
