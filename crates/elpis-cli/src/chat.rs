@@ -306,21 +306,21 @@ impl<'a> Chat<'a> {
             Command::New => {
                 self.begin_anew();
                 self.keep().await?;
-                self.screen.tell("a new talk; the mood stays")?;
+                self.screen.tell("a new conversation; the mood stays")?;
             }
             Command::Save(file) => self.save(&file)?,
             Command::Load(file) => self.load(&file).await?,
             Command::Reset => {
                 self.session.reset().await?;
                 self.screen
-                    .tell("the mood is back at its baseline; the conversation continues")?;
+                    .tell("the mood is back at its baseline; the conversation stays")?;
             }
             Command::Forget => {
                 self.session.forget().await?;
                 self.begin_anew();
                 self.changes.forget();
                 self.screen
-                    .tell("forgotten: the mood, its journal and the talk")?;
+                    .tell("forgotten: the mood, its journal and the conversation")?;
             }
             Command::System(text) => self.set_system(text).await?,
             Command::Regenerate => self.regenerate().await?,

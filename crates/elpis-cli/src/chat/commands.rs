@@ -4,23 +4,23 @@ use crate::events::{self, Felt};
 
 /// The text of `/help`.
 pub(super) const HELP: &str = "\
-/feel EVENT [INTENSITY]  an event, such as `/feel success 1.5`; alone, which there are
+/feel EVENT [INTENSITY]  an event, such as `/feel success 1.5`; alone, lists all events
 /state                   the mood, where it is going, and what it does to a reply
 /events                  the last changes of the mood, and what caused them
 /strength X              how strongly the mood steers, 0 to 3
 /vectors                 the steering vectors in force
-/new                     a new talk; the mood stays
-/save FILE               writes the talk to a file
-/load FILE               goes on with the talk of a file; the mood stays
-/reset                   the mood back to its baseline; the conversation continues
-/forget                  forgets the mood, its journal and the talk
+/new                     a new conversation; the mood stays
+/save FILE               writes the conversation to a file
+/load FILE               continues the conversation of a file; the mood stays
+/reset                   resets the mood to its baseline; the conversation stays
+/forget                  forgets the mood, its journal and the conversation
 /system [TEXT]           the system message in front; with a text, another one
-/regenerate              answers the last message anew
-/history                 the talk so far
+/regenerate              answers the last message again
+/history                 the conversation so far
 /model                   the model, and how much of its context is used
-/help                    this
-/quit                    the end; so does Ctrl-D
-Ctrl-C stops a reply, Tab completes, Alt-Enter or \"\"\" goes on in another line.";
+/help                    this list
+/quit                    ends the chat, as Ctrl-D does
+Ctrl-C stops a reply, Tab completes, Alt-Enter or \"\"\" continues on another line.";
 
 /// A command.
 #[derive(Debug)]

@@ -141,7 +141,7 @@ fn resetting_forgetting_and_a_new_talk_say_what_they_do() {
     line(&mut terminal, "/feel failure 2");
     let told = line(&mut terminal, "/new");
     assert!(
-        told.contains("a new talk; the mood stays") && told.contains("frustrated"),
+        told.contains("a new conversation; the mood stays") && told.contains("frustrated"),
         "{told}"
     );
     assert!(line(&mut terminal, "/history").contains("nothing was said yet"));
@@ -149,7 +149,7 @@ fn resetting_forgetting_and_a_new_talk_say_what_they_do() {
     line(&mut terminal, "My name is Ada.");
     let told = line(&mut terminal, "/reset");
     assert!(
-        told.contains("back at its baseline; the conversation continues"),
+        told.contains("back at its baseline; the conversation stays"),
         "{told}"
     );
     assert!(told.contains("neutral"), "{told}");
@@ -158,7 +158,7 @@ fn resetting_forgetting_and_a_new_talk_say_what_they_do() {
     line(&mut terminal, "/feel failure 2");
     let told = line(&mut terminal, "/forget");
     assert!(
-        told.contains("forgotten: the mood, its journal and the talk"),
+        told.contains("forgotten: the mood, its journal and the conversation"),
         "{told}"
     );
     assert!(told.contains("neutral"), "{told}");
