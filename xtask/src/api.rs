@@ -24,15 +24,16 @@ Usage: cargo xtask api [--check]
 
   --check   change nothing; fail if a file of api/ differs
 
-Documents every published crate with the features of docs.rs, offline and without native
+Documents every published library with the features of docs.rs, offline and without native
 code, and writes its public items to api/CRATE.txt, one a line. A change of these files in a
 pull request shows what it does to users.";
 
 /// The folder of the texts, below the root.
 pub const FOLDER: &str = "api";
 
-/// Cannot be documented without compiling llama.cpp, which the step `doc` does.
-const NATIVE: &str = "elpis-llama-cpp";
+/// Left out: one cannot be documented without compiling llama.cpp, which the step `doc` does, the
+/// other is a command.
+const LEFT_OUT: [&str; 2] = ["elpis-cli", "elpis-llama-cpp"];
 
 /// Names the rustdoc that this program stands in for.
 const REAL_RUSTDOC: &str = "ELPIS_XTASK_RUSTDOC";
@@ -50,8 +51,10 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     if only_check {
         return check(workspace);
     }
-    for (file, text) in texts(workspace)? {
-        fs::create_dir_all(file.parent().context("a file without a folder")?)?;
+    fs::create_dir_all(workspace.root.join(FOLDER))?;
+    for package in documented(workspace)? {
+        let text = text(workspace, &package)?;
+        let file = file(workspace, &package);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
@@ -60,9 +63,10 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
 /// Builds the documentation and fails if a file of the API differs from what is committed.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let mut changes = String::new();
-    for (file, text) in texts(workspace)? {
+    for package in documented(workspace)? {
+        let file = file(workspace, &package);
         let committed = fs::read_to_string(&file).unwrap_or_default();
-        for line in difference(&committed, &text) {
+        for line in difference(&committed, &text(workspace, &package)?) {
             let _ = write!(changes, "\n  {}: {line}", file.display());
         }
     }
@@ -72,27 +76,28 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The file of each library with its text as of now.
-fn texts(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
-    let packages = packages::published(workspace)?;
-    packages
-        .iter()
-        .filter(|package| package.library && package.name != NATIVE)
-        .map(|package| {
-            let json = document(workspace, package)?;
-            let api = public_api::Builder::from_rustdoc_json(&json)
-                .omit_auto_derived_impls(true)
-                .omit_auto_trait_impls(true)
-                .omit_blanket_impls(true)
-                .build()
-                .with_context(|| format!("cannot read {}", json.display()))?;
-            let file = workspace
-                .root
-                .join(FOLDER)
-                .join(format!("{}.txt", package.name));
-            Ok((file, api.to_string()))
-        })
-        .collect()
+/// The libraries whose API is kept.
+fn documented(workspace: &Workspace) -> Result<Vec<Package>> {
+    let mut packages = packages::published(workspace)?;
+    packages.retain(|package| package.library && !LEFT_OUT.contains(&package.name.as_str()));
+    Ok(packages)
+}
+
+fn file(workspace: &Workspace, package: &Package) -> PathBuf {
+    let folder = workspace.root.join(FOLDER);
+    folder.join(format!("{}.txt", package.name))
+}
+
+/// The public items of a library, one a line.
+fn text(workspace: &Workspace, package: &Package) -> Result<String> {
+    let json = document(workspace, package)?;
+    let api = public_api::Builder::from_rustdoc_json(&json)
+        .omit_auto_derived_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_blanket_impls(true)
+        .build()
+        .with_context(|| format!("cannot read {}", json.display()))?;
+    Ok(api.to_string())
 }
 
 /// Runs rustdoc on a crate as docs.rs does, and returns the path of its JSON output.
