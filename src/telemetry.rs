@@ -11,25 +11,21 @@ mod engine;
 mod exporter;
 mod known;
 mod moods;
-mod names;
-mod others;
 mod request;
 mod table;
 
-pub use buckets::buckets;
 pub(crate) use engine::{StepMetrics, engine_gone, waiting};
 #[cfg(feature = "prometheus")]
 pub(crate) use exporter::{listen, process};
 pub(crate) use moods::Moods;
-pub use others::{OPENTELEMETRY, PROCESS};
 pub(crate) use request::RequestWatch;
 pub use request::TRACE_TARGET;
-pub use table::{METRICS, Metric, MetricKind, reference_markdown};
+pub use table::{METRICS, Metric, MetricKind, OPENTELEMETRY, PROCESS, buckets, reference_markdown};
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, gauge, histogram};
-use names::{
+use metrics::{counter, gauge, histogram};
+use table::{
     APPRAISALS, AROUSAL, BUILD_INFO, BUS_LAG, BUS_MISSED, DEVICE_FREE, DEVICE_TOTAL,
     EMOTION_EVENTS, LIBRARY_VERSION, MAILBOX, RESTARTS, SAFETY_LIMITS, SESSION_AROUSAL,
     SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_EMOTIONS, STEERING_RELOAD_TIME, STEERING_RELOADS,
@@ -55,7 +51,7 @@ pub(crate) fn describe(backend: &'static str) {
         &[]
     };
     for metric in METRICS.iter().chain(OPENTELEMETRY).chain(process) {
-        let unit = metric.unit.unwrap_or(Unit::Count);
+        let unit = metric.unit;
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, unit, metric.help),
             MetricKind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.help),

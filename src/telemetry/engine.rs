@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::known;
-use super::names::{
+use super::table::{
     GENERATION_TOKENS, INTER_TOKEN_LATENCY, ITERATION_TOKENS, KV_CACHE_USAGE, RUNNING, WAITING,
 };
 use crate::scheduler::{CacheUsage, StepSummary};

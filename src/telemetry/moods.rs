@@ -2,7 +2,7 @@
 
 use metrics::gauge;
 
-use super::names::{BY_AROUSAL, BY_QUADRANT, BY_VALENCE};
+use super::table::{BY_AROUSAL, BY_QUADRANT, BY_VALENCE};
 use crate::emotion::{EmotionalState, Mood};
 
 /// Upper bounds of the classes of valence and arousal; the last is the edge

@@ -1,20 +1,15 @@
-//! What is measured.
+//! What is measured: one row of a table for each metric, from which registration, reference and buckets derive.
 
 use metrics::Unit;
 
-use super::names::{
-    APPRAISALS, AROUSAL, BUILD_INFO, BUS_LAG, BUS_MISSED, BY_AROUSAL, BY_QUADRANT, BY_VALENCE,
-    DECODE_TIME, DEVICE_FREE, DEVICE_TOTAL, EMOTION_EVENTS, GENERATION_TOKENS, INFERENCE_TIME,
-    INTER_TOKEN_LATENCY, ITERATION_TOKENS, KV_CACHE_USAGE, LATENCY, LIBRARY_VERSION, MAILBOX,
-    PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS, QUEUE_TIME,
-    REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESTARTS, RESUMES, RUNNING,
-    SAFETY_LIMITS, SESSION_AROUSAL, SESSION_VALENCE, SESSIONS, SPIRALS, STEERING_COEFFICIENT,
-    STEERING_EMOTIONS, STEERING_FRACTION, STEERING_RELOAD_TIME, STEERING_RELOADS, STORE_COMMIT,
-    STORE_ENTRIES, STORE_FAILURES, TIME_TO_FIRST_TOKEN, VALENCE, WAITING,
+use super::buckets::{
+    BETWEEN_TOKENS, COEFFICIENT, FIRST_TOKEN, FRACTION, ITERATION, OTEL_COUNTS, OTEL_FIRST_TOKEN,
+    OTEL_PER_TOKEN_SECONDS, OTEL_SECONDS, PLANE, REQUEST, SHORT, TOKENS,
 };
 
 /// What a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum MetricKind {
     /// Only grows.
     Counter,
@@ -25,13 +20,9 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// Prometheus' word for it.
+    /// Returns Prometheus' word for it.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
+        self.into_str()
     }
 }
 
@@ -44,353 +35,187 @@ pub struct Metric {
     pub kind: MetricKind,
     /// Its labels, separated by commas.
     pub labels: &'static str,
-    /// Its unit, where it is no plain number.
-    pub(super) unit: Option<Unit>,
+    /// Its unit; [`Unit::Count`] for a plain number.
+    pub(super) unit: Unit,
+    /// The upper bounds of a histogram's buckets.
+    pub(super) buckets: &'static [f64],
     /// What it tells.
     pub help: &'static str,
 }
 
-/// All metrics.
-pub const METRICS: &[Metric] = &[
-    Metric {
-        name: REQUESTS,
-        kind: MetricKind::Counter,
-        labels: "model, outcome",
-        unit: None,
-        help: "Generations that ended or were refused; the outcome is a finish reason, an error's short name, or `cancelled`.",
-    },
-    Metric {
-        name: RUNNING,
-        kind: MetricKind::Gauge,
-        labels: "model",
-        unit: None,
-        help: "Generations that hold a slot.",
-    },
-    Metric {
-        name: WAITING,
-        kind: MetricKind::Gauge,
-        labels: "model",
-        unit: None,
-        help: "Generations that wait for a slot.",
-    },
-    Metric {
-        name: QUEUE_TIME,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From submission to a slot, or to the end of those that got none.",
-    },
-    Metric {
-        name: TIME_TO_FIRST_TOKEN,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From submission to the first token.",
-    },
-    Metric {
-        name: INTER_TOKEN_LATENCY,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "Between two tokens of one generation, measured at the engine's step.",
-    },
-    Metric {
-        name: LATENCY,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From submission to the end, however it ended; what was refused before it could wait is not in it.",
-    },
-    Metric {
-        name: INFERENCE_TIME,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From a slot to the end, however it ended.",
-    },
-    Metric {
-        name: PREFILL_TIME,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From a slot to the first token.",
-    },
-    Metric {
-        name: DECODE_TIME,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: Some(Unit::Seconds),
-        help: "From the first token to the end, however it ended.",
-    },
-    Metric {
-        name: PROMPT_TOKENS,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Tokens of prompts, those from the cache included; counted at the first token.",
-    },
-    Metric {
-        name: GENERATION_TOKENS,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Tokens generated, counted step by step.",
-    },
-    Metric {
-        name: REQUEST_PROMPT_TOKENS,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: None,
-        help: "Tokens of the prompt of each generation that got to its first token.",
-    },
-    Metric {
-        name: REQUEST_GENERATION_TOKENS,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: None,
-        help: "Tokens of the reply of each generation that had a slot, however it ended; not of those that an engine took with it.",
-    },
-    Metric {
-        name: ITERATION_TOKENS,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: None,
-        help: "Tokens evaluated in one step, of prompts and replies.",
-    },
-    Metric {
-        name: KV_CACHE_USAGE,
-        kind: MetricKind::Gauge,
-        labels: "model",
-        unit: None,
-        help: "Part of the key-value cache's cells in use; 1 is all of it.",
-    },
-    Metric {
-        name: PREFIX_QUERIES,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Tokens of prompts that were looked for in the cache.",
-    },
-    Metric {
-        name: PREFIX_HITS,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Tokens among them that were found there and not evaluated again.",
-    },
-    Metric {
-        name: PREFIX_HITS_OTHER,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Tokens among those that had been evaluated under another steering.",
-    },
-    Metric {
-        name: RESUMES,
-        kind: MetricKind::Counter,
-        labels: "model",
-        unit: None,
-        help: "Times that a generation went on after a restart of the engine.",
-    },
-    Metric {
-        name: STEERING_FRACTION,
-        kind: MetricKind::Histogram,
-        labels: "model",
-        unit: None,
-        help: "Norm of what was added to the residual stream, in units of its median norm there.",
-    },
-    Metric {
-        name: STEERING_COEFFICIENT,
-        kind: MetricKind::Histogram,
-        labels: "model, emotion",
-        unit: None,
-        help: "Coefficients that generations were steered with, other than 0, by emotion of the library; the 33rd emotion of the process and all after it count as `other`.",
-    },
-    Metric {
-        name: STEERING_RELOADS,
-        kind: MetricKind::Counter,
-        labels: "outcome, reason",
-        unit: None,
-        help: "Reloads of the steering library; refused ones with the error's short name (the log and the bus name the file).",
-    },
-    Metric {
-        name: STEERING_RELOAD_TIME,
-        kind: MetricKind::Histogram,
-        labels: "",
-        unit: Some(Unit::Seconds),
-        help: "From the order to reload until the new library is in force.",
-    },
-    Metric {
-        name: STEERING_EMOTIONS,
-        kind: MetricKind::Gauge,
-        labels: "",
-        unit: None,
-        help: "Emotions of the steering library in force.",
-    },
-    Metric {
-        name: LIBRARY_VERSION,
-        kind: MetricKind::Gauge,
-        labels: "",
-        unit: None,
-        help: "The steering library in force: the first 12 hexadecimal digits of its version, as a number. Reports, spans and the log have all 16.",
-    },
-    Metric {
-        name: EMOTION_EVENTS,
-        kind: MetricKind::Counter,
-        labels: "event",
-        unit: None,
-        help: "Emotion events; names of one's own count as `custom`.",
-    },
-    Metric {
-        name: VALENCE,
-        kind: MetricKind::Histogram,
-        labels: "",
-        unit: None,
-        help: "Valence just after each event.",
-    },
-    Metric {
-        name: AROUSAL,
-        kind: MetricKind::Histogram,
-        labels: "",
-        unit: None,
-        help: "Arousal just after each event.",
-    },
-    Metric {
-        name: SPIRALS,
-        kind: MetricKind::Counter,
-        labels: "kind",
-        unit: None,
-        help: "Times that a session began to leave its baseline event by event: `positive`, `negative`, `escalating` or `withdrawing`.",
-    },
-    Metric {
-        name: BY_QUADRANT,
-        kind: MetricKind::Gauge,
-        labels: "quadrant",
-        unit: None,
-        help: "Sessions by mood: `neutral` near their baseline, their quadrant beyond. Decayed to now, of the 4,096 used last.",
-    },
-    Metric {
-        name: BY_VALENCE,
-        kind: MetricKind::Gauge,
-        labels: "le",
-        unit: None,
-        help: "A histogram of now: sessions up to each valence, of the 4,096 used last.",
-    },
-    Metric {
-        name: BY_AROUSAL,
-        kind: MetricKind::Gauge,
-        labels: "le",
-        unit: None,
-        help: "A histogram of now: sessions up to each arousal, of the 4,096 used last.",
-    },
-    Metric {
-        name: SESSION_VALENCE,
-        kind: MetricKind::Gauge,
-        labels: "session",
-        unit: None,
-        help: "Valence of each session that `metrics.sessions` lists; NaN once it has left memory.",
-    },
-    Metric {
-        name: SESSION_AROUSAL,
-        kind: MetricKind::Gauge,
-        labels: "session",
-        unit: None,
-        help: "Arousal of each session that `metrics.sessions` lists; NaN once it has left memory.",
-    },
-    Metric {
-        name: SAFETY_LIMITS,
-        kind: MetricKind::Counter,
-        labels: "limit",
-        unit: None,
-        help: "Safety limits that acted.",
-    },
-    Metric {
-        name: APPRAISALS,
-        kind: MetricKind::Counter,
-        labels: "source, outcome",
-        unit: None,
-        help: "Texts read for feelings; the source is `reply` or `message`, the outcome `felt`, `nothing`, `limited`, `refused` (by the session) or an error's short name.",
-    },
-    Metric {
-        name: SESSIONS,
-        kind: MetricKind::Gauge,
-        labels: "",
-        unit: None,
-        help: "Sessions in memory.",
-    },
-    Metric {
-        name: STORE_ENTRIES,
-        kind: MetricKind::Counter,
-        labels: "",
-        unit: None,
-        help: "Journal entries written to the store.",
-    },
-    Metric {
-        name: STORE_COMMIT,
-        kind: MetricKind::Histogram,
-        labels: "",
-        unit: Some(Unit::Seconds),
-        help: "Time of a transaction of the store.",
-    },
-    Metric {
-        name: STORE_FAILURES,
-        kind: MetricKind::Counter,
-        labels: "reason",
-        unit: None,
-        help: "Transactions of the store that failed.",
-    },
-    Metric {
-        name: RESTARTS,
-        kind: MetricKind::Counter,
-        labels: "actor, cause",
-        unit: None,
-        help: "Restarts of actors; the cause is `panic`, `error`, `thread_panic`, `hung`, `worker_died`, `start` or `stopped`.",
-    },
-    Metric {
-        name: MAILBOX,
-        kind: MetricKind::Gauge,
-        labels: "actor",
-        unit: None,
-        help: "Calls that an actor has not answered yet; for the engine, generations and orders on their way to its thread.",
-    },
-    Metric {
-        name: BUS_LAG,
-        kind: MetricKind::Gauge,
-        labels: "",
-        unit: None,
-        help: "Events on the bus that the slowest subscriber has not received.",
-    },
-    Metric {
-        name: BUS_MISSED,
-        kind: MetricKind::Counter,
-        labels: "",
-        unit: None,
-        help: "Events that slow subscribers of the bus missed.",
-    },
-    Metric {
-        name: BUILD_INFO,
-        kind: MetricKind::Gauge,
-        labels: "version, backend, features",
-        unit: None,
-        help: "Always 1: the version of elpis, the backend in use, and the cargo features of the build.",
-    },
-    Metric {
-        name: DEVICE_TOTAL,
-        kind: MetricKind::Gauge,
-        labels: "device, index",
-        unit: Some(Unit::Bytes),
-        help: "Memory of a device that the model may use.",
-    },
-    Metric {
-        name: DEVICE_FREE,
-        kind: MetricKind::Gauge,
-        labels: "device, index",
-        unit: Some(Unit::Bytes),
-        help: "Free memory of a device that the model may use.",
-    },
-];
+/// Declares a table of metrics, and a constant with the name of each that is measured here.
+macro_rules! metrics {
+    (
+        $(#[$meta:meta])* $TABLE:ident;
+        $( $($NAME:ident =)? $name:literal, $Kind:ident $(in $Unit:ident)? $(, by $labels:literal)?
+           $(, buckets $buckets:ident)?: $help:literal; )+
+    ) => {
+        $( $(pub(super) const $NAME: &str = $name;)? )+
 
-/// Metrics as a Markdown table.
+        $(#[$meta])*
+        pub const $TABLE: &[Metric] = &[$(
+            Metric {
+                name: $name,
+                kind: MetricKind::$Kind,
+                labels: metrics!(@or "" $(, $labels)?),
+                unit: metrics!(@or Unit::Count $(, Unit::$Unit)?),
+                buckets: metrics!(@or &[] $(, $buckets)?),
+                help: $help,
+            },
+        )+];
+    };
+    (@or $default:expr) => { $default };
+    (@or $default:expr, $given:expr) => { $given };
+}
+
+metrics! {
+    /// All metrics.
+    METRICS;
+
+    REQUESTS = "elpis_requests_total", Counter, by "model, outcome":
+        "Generations that ended or were refused; the outcome is a finish reason, an error's short name, or `cancelled`.";
+    RUNNING = "elpis_num_requests_running", Gauge, by "model":
+        "Generations that hold a slot.";
+    WAITING = "elpis_num_requests_waiting", Gauge, by "model":
+        "Generations that wait for a slot.";
+    QUEUE_TIME = "elpis_request_queue_time_seconds", Histogram in Seconds, by "model", buckets REQUEST:
+        "From submission to a slot, or to the end of those that got none.";
+    TIME_TO_FIRST_TOKEN = "elpis_time_to_first_token_seconds", Histogram in Seconds, by "model", buckets FIRST_TOKEN:
+        "From submission to the first token.";
+    INTER_TOKEN_LATENCY = "elpis_inter_token_latency_seconds", Histogram in Seconds, by "model", buckets BETWEEN_TOKENS:
+        "Between two tokens of one generation, measured at the engine's step.";
+    LATENCY = "elpis_e2e_request_latency_seconds", Histogram in Seconds, by "model", buckets REQUEST:
+        "From submission to the end, however it ended; what was refused before it could wait is not in it.";
+    INFERENCE_TIME = "elpis_request_inference_time_seconds", Histogram in Seconds, by "model", buckets REQUEST:
+        "From a slot to the end, however it ended.";
+    PREFILL_TIME = "elpis_request_prefill_time_seconds", Histogram in Seconds, by "model", buckets REQUEST:
+        "From a slot to the first token.";
+    DECODE_TIME = "elpis_request_decode_time_seconds", Histogram in Seconds, by "model", buckets REQUEST:
+        "From the first token to the end, however it ended.";
+    PROMPT_TOKENS = "elpis_prompt_tokens_total", Counter, by "model":
+        "Tokens of prompts, those from the cache included; counted at the first token.";
+    GENERATION_TOKENS = "elpis_generation_tokens_total", Counter, by "model":
+        "Tokens generated, counted step by step.";
+    REQUEST_PROMPT_TOKENS = "elpis_request_prompt_tokens", Histogram, by "model", buckets TOKENS:
+        "Tokens of the prompt of each generation that got to its first token.";
+    REQUEST_GENERATION_TOKENS = "elpis_request_generation_tokens", Histogram, by "model", buckets TOKENS:
+        "Tokens of the reply of each generation that had a slot, however it ended; not of those that an engine took with it.";
+    ITERATION_TOKENS = "elpis_iteration_tokens_total", Histogram, by "model", buckets ITERATION:
+        "Tokens evaluated in one step, of prompts and replies.";
+    KV_CACHE_USAGE = "elpis_kv_cache_usage_perc", Gauge, by "model":
+        "Part of the key-value cache's cells in use; 1 is all of it.";
+    PREFIX_QUERIES = "elpis_prefix_cache_queries_total", Counter, by "model":
+        "Tokens of prompts that were looked for in the cache.";
+    PREFIX_HITS = "elpis_prefix_cache_hits_total", Counter, by "model":
+        "Tokens among them that were found there and not evaluated again.";
+    PREFIX_HITS_OTHER = "elpis_prefix_cache_hits_other_steering_total", Counter, by "model":
+        "Tokens among those that had been evaluated under another steering.";
+    RESUMES = "elpis_request_resumes_total", Counter, by "model":
+        "Times that a generation went on after a restart of the engine.";
+    STEERING_FRACTION = "elpis_steering_residual_fraction", Histogram, by "model", buckets FRACTION:
+        "Norm of what was added to the residual stream, in units of its median norm there.";
+    STEERING_COEFFICIENT = "elpis_steering_coefficient", Histogram, by "model, emotion", buckets COEFFICIENT:
+        "Coefficients that generations were steered with, other than 0, by emotion of the library; the 33rd emotion of the process and all after it count as `other`.";
+    STEERING_RELOADS = "elpis_steering_reloads_total", Counter, by "outcome, reason":
+        "Reloads of the steering library; refused ones with the error's short name (the log and the bus name the file).";
+    STEERING_RELOAD_TIME = "elpis_steering_reload_seconds", Histogram in Seconds, buckets SHORT:
+        "From the order to reload until the new library is in force.";
+    STEERING_EMOTIONS = "elpis_steering_emotions", Gauge:
+        "Emotions of the steering library in force.";
+    LIBRARY_VERSION = "elpis_steering_library_version", Gauge:
+        "The steering library in force: the first 12 hexadecimal digits of its version, as a number. Reports, spans and the log have all 16.";
+    EMOTION_EVENTS = "elpis_emotion_events_total", Counter, by "event":
+        "Emotion events; names of one's own count as `custom`.";
+    VALENCE = "elpis_emotion_valence", Histogram, buckets PLANE:
+        "Valence just after each event.";
+    AROUSAL = "elpis_emotion_arousal", Histogram, buckets PLANE:
+        "Arousal just after each event.";
+    SPIRALS = "elpis_emotion_spirals_total", Counter, by "kind":
+        "Times that a session began to leave its baseline event by event: `positive`, `negative`, `escalating` or `withdrawing`.";
+    BY_QUADRANT = "elpis_sessions_by_quadrant", Gauge, by "quadrant":
+        "Sessions by mood: `neutral` near their baseline, their quadrant beyond. Decayed to now, of the 4,096 used last.";
+    BY_VALENCE = "elpis_sessions_by_valence", Gauge, by "le":
+        "A histogram of now: sessions up to each valence, of the 4,096 used last.";
+    BY_AROUSAL = "elpis_sessions_by_arousal", Gauge, by "le":
+        "A histogram of now: sessions up to each arousal, of the 4,096 used last.";
+    SESSION_VALENCE = "elpis_session_valence", Gauge, by "session":
+        "Valence of each session that `metrics.sessions` lists; NaN once it has left memory.";
+    SESSION_AROUSAL = "elpis_session_arousal", Gauge, by "session":
+        "Arousal of each session that `metrics.sessions` lists; NaN once it has left memory.";
+    SAFETY_LIMITS = "elpis_safety_limits_total", Counter, by "limit":
+        "Safety limits that acted.";
+    APPRAISALS = "elpis_appraisals_total", Counter, by "source, outcome":
+        "Texts read for feelings; the source is `reply` or `message`, the outcome `felt`, `nothing`, `limited`, `refused` (by the session) or an error's short name.";
+    SESSIONS = "elpis_sessions", Gauge:
+        "Sessions in memory.";
+    STORE_ENTRIES = "elpis_store_entries_total", Counter:
+        "Journal entries written to the store.";
+    STORE_COMMIT = "elpis_store_commit_seconds", Histogram in Seconds, buckets SHORT:
+        "Time of a transaction of the store.";
+    STORE_FAILURES = "elpis_store_failures_total", Counter, by "reason":
+        "Transactions of the store that failed.";
+    RESTARTS = "elpis_actor_restarts_total", Counter, by "actor, cause":
+        "Restarts of actors; the cause is `panic`, `error`, `thread_panic`, `hung`, `worker_died`, `start` or `stopped`.";
+    MAILBOX = "elpis_actor_mailbox_depth", Gauge, by "actor":
+        "Calls that an actor has not answered yet; for the engine, generations and orders on their way to its thread.";
+    BUS_LAG = "elpis_bus_lag_events", Gauge:
+        "Events on the bus that the slowest subscriber has not received.";
+    BUS_MISSED = "elpis_bus_missed_events_total", Counter:
+        "Events that slow subscribers of the bus missed.";
+    BUILD_INFO = "elpis_build_info", Gauge, by "version, backend, features":
+        "Always 1: the version of elpis, the backend in use, and the cargo features of the build.";
+    DEVICE_TOTAL = "elpis_device_memory_total_bytes", Gauge in Bytes, by "device, index":
+        "Memory of a device that the model may use.";
+    DEVICE_FREE = "elpis_device_memory_free_bytes", Gauge in Bytes, by "device, index":
+        "Free memory of a device that the model may use.";
+}
+
+metrics! {
+    /// What is measured of the process with the cargo feature `prometheus`, under the names that all clients of
+    /// Prometheus give it, as far as the system tells.
+    PROCESS;
+
+    "process_cpu_seconds_total", Counter in Seconds:
+        "Time of the processor, of the user and the system together.";
+    "process_resident_memory_bytes", Gauge in Bytes:
+        "Memory that is resident.";
+    "process_virtual_memory_bytes", Gauge in Bytes:
+        "Virtual memory.";
+    "process_virtual_memory_max_bytes", Gauge in Bytes:
+        "Virtual memory that the process may have.";
+    "process_threads", Gauge:
+        "Threads.";
+    "process_open_fds", Gauge:
+        "Open files.";
+    "process_max_fds", Gauge:
+        "Files that the process may have open.";
+    "process_start_time_seconds", Gauge in Seconds:
+        "When the process started, in seconds since the Unix epoch.";
+}
+
+metrics! {
+    /// What is measured in addition with `metrics.opentelemetry`, under the names of OpenTelemetry's conventions
+    /// for generative AI. Prometheus shows `.` as `_`.
+    OPENTELEMETRY;
+
+    OTEL_TOKENS = "gen_ai.client.token.usage", Histogram in Count, by "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, gen_ai.token.type", buckets OTEL_COUNTS:
+        "Tokens of prompts and replies.";
+    OTEL_DURATION = "gen_ai.server.request.duration", Histogram in Seconds, by "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model, error.type", buckets OTEL_SECONDS:
+        "From submission to the end; of those without a reply with the error's short name, or `cancelled`.";
+    OTEL_TIME_TO_FIRST_TOKEN = "gen_ai.server.time_to_first_token", Histogram in Seconds, by "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model", buckets OTEL_FIRST_TOKEN:
+        "From submission to the first token.";
+    OTEL_PER_TOKEN = "gen_ai.server.time_per_output_token", Histogram in Seconds, by "gen_ai.operation.name, gen_ai.provider.name, gen_ai.request.model", buckets OTEL_PER_TOKEN_SECONDS:
+        "Time of each token after the first, the mean of a generation.";
+}
+
+/// Returns the upper bounds of each histogram's buckets, for a recorder of one's own.
+pub fn buckets() -> impl Iterator<Item = (&'static str, &'static [f64])> {
+    let all = METRICS.iter().chain(OPENTELEMETRY);
+    all.filter(|metric| metric.kind == MetricKind::Histogram)
+        .map(|metric| (metric.name, metric.buckets))
+}
+
+/// Renders metrics as a Markdown table.
 pub fn reference_markdown(metrics: &[Metric]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("| name | kind | labels | what it tells |\n|---|---|---|---|\n");

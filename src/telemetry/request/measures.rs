@@ -9,7 +9,7 @@ use super::PROVIDER;
 use crate::inference::AppliedModulation;
 use crate::scheduler::PromptAccount;
 use crate::steering::SteeringLibrary;
-use crate::telemetry::names::{
+use crate::telemetry::table::{
     DECODE_TIME, INFERENCE_TIME, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN,
     OTEL_TOKENS, PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS,
     QUEUE_TIME, REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESUMES,
