@@ -15,7 +15,16 @@ use crate::store::StoreError;
 use elpis_files::printable::printable;
 
 /// Why a generation did not come about or ended early.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    thiserror::Error,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum EngineError {
     /// The request is not valid.
@@ -26,12 +35,14 @@ pub enum EngineError {
     Template(#[from] TemplateError),
     /// Slots and queue are full; try again later.
     #[error("overloaded: {limit} generations are running or queued already")]
+    #[strum(props(hint = "try again later, or raise runtime.n_parallel or runtime.queue_limit"))]
     Overloaded {
         /// Generations that may run or wait at once.
         limit: usize,
     },
     /// The request's time ran out.
     #[error("the generation did not end within its timeout of {seconds} s")]
+    #[strum(props(hint = "raise runtime.request_timeout_seconds, or ask for fewer tokens"))]
     Timeout {
         /// The timeout in seconds.
         seconds: f64,
@@ -44,12 +55,16 @@ pub enum EngineError {
     KvSnapshot(#[from] KvSnapshotError),
     /// The reply could not be given the form that it must have.
     #[error(transparent)]
+    #[strum(transparent)]
     Constraint(#[from] ConstraintError),
     /// The logits could not be sampled.
     #[error("sampling failed: {0}")]
     Sampling(String),
     /// The engine stopped in the middle of the generation and was restarted.
     #[error("the engine was restarted in the middle of the generation")]
+    #[strum(props(
+        hint = "ask again; with runtime.resume_generations = true a reply goes on by itself"
+    ))]
     EngineRestarted,
     /// The engine does not offer this.
     #[error("{what} is not supported by this engine")]
@@ -67,25 +82,22 @@ pub enum EngineError {
 
 impl EngineError {
     /// A short name for metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Request(_) => "request",
-            Self::Template(_) => "template",
-            Self::Overloaded { .. } => "overloaded",
-            Self::Timeout { .. } => "timeout",
-            Self::Backend(_) => "backend",
-            Self::KvSnapshot(_) => "kv_snapshot",
-            Self::Constraint(error) => error.kind(),
-            Self::Sampling(_) => "sampling",
-            Self::EngineRestarted => "engine_restarted",
-            Self::Unsupported { .. } => "unsupported",
-            Self::Stopped { .. } => "stopped",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 
 /// Why a set of steering vectors is not taken over.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    thiserror::Error,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum SteeringError {
     /// The set is not valid for the loaded model.
@@ -99,6 +111,7 @@ pub enum SteeringError {
     },
     /// A file or the folder cannot be read.
     #[error("cannot read {}: {reason}", printable(file))]
+    #[strum(props(hint = "check the path, and who may read it"))]
     Unreadable {
         /// The file or folder.
         file: String,
@@ -107,6 +120,7 @@ pub enum SteeringError {
     },
     /// A file, or the folder's files together, are longer than any vectors; nothing was read.
     #[error("{} has {bytes} bytes, must have at most {limit}", printable(file))]
+    #[strum(props(hint = "it is no file of vectors: take it out of the folder, or name another"))]
     TooLarge {
         /// The file or folder.
         file: String,
@@ -131,52 +145,63 @@ impl SteeringError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Library(error) => error.kind(),
-            Self::FolderMissing { .. } => "folder_missing",
-            Self::Unreadable { .. } => "unreadable",
-            Self::TooLarge { .. } => "too_large",
+            _ => self.into(),
         }
     }
 }
 
 /// What keeps the metrics from being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumProperty)]
 #[non_exhaustive]
 pub enum MetricsFault {
     /// Another program listens on the port.
+    #[strum(props(
+        hint = "another program listens there, perhaps another elpis: choose another port, or unset metrics.listen"
+    ))]
     InUse,
     /// The machine does not have the address.
+    #[strum(props(
+        hint = "this machine does not have the address: a port alone listens on this machine, 0.0.0.0:PORT everywhere"
+    ))]
     NotThere,
     /// The process may not listen on the port.
+    #[strum(props(hint = "ports below 1024 are for the system: choose one above, such as 9464"))]
     Forbidden,
     /// The build has no exporter.
     NotBuilt,
     /// This process listens elsewhere already, or has a recorder of its own.
     Taken,
     /// Anything else.
+    #[strum(props(hint = "choose another metrics.listen, or unset it"))]
     Other,
 }
 
 /// Any error of the runtime.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Error {
     /// Settings.
     #[error(transparent)]
+    #[strum(transparent)]
     Settings(#[from] SettingsError),
     /// Emotion events and states.
     #[error(transparent)]
     Emotion(#[from] EmotionError),
     /// Generations.
     #[error(transparent)]
+    #[strum(transparent)]
     Engine(#[from] EngineError),
     /// Models and devices.
     #[error(transparent)]
+    #[strum(transparent)]
     Backend(#[from] BackendError),
     /// Steering vectors.
     #[error(transparent)]
     Steering(#[from] SteeringError),
     /// A model that is named on the hub.
     #[error(transparent)]
+    #[strum(transparent)]
     Hub(#[from] HubError),
     /// Hardware that was asked for is not there.
     #[error(
@@ -196,6 +221,7 @@ pub enum Error {
     },
     /// A session sends events faster than it may.
     #[error("session {session} sends more than {per_minute} events per minute")]
+    #[strum(props(hint = "send fewer, or raise emotion.events_per_minute"))]
     TooManyEvents {
         /// The session.
         session: String,
@@ -214,9 +240,13 @@ pub enum Error {
     },
     /// The store of emotional states.
     #[error(transparent)]
+    #[strum(transparent)]
     Store(#[from] StoreError),
     /// Too many sessions.
     #[error("no room for session {session}: {limit} sessions are held already")]
+    #[strum(props(
+        hint = "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions"
+    ))]
     TooManySessions {
         /// The session refused.
         session: String,
@@ -227,6 +257,7 @@ pub enum Error {
     #[error(
         "the {actor} actor crashed while handling this call; the change may or may not have been applied"
     )]
+    #[strum(props(hint = "look at the state, and send it again if it is missing"))]
     Uncertain {
         /// The actor.
         actor: &'static str,
@@ -284,21 +315,9 @@ impl Error {
     /// A short name for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Settings(error) => error.kind(),
             Self::Emotion(error) => error.kind(),
-            Self::Engine(error) => error.kind(),
-            Self::Backend(error) => error.kind(),
             Self::Steering(error) => error.kind(),
-            Self::Hub(error) => error.kind(),
-            Self::Store(error) => error.kind(),
-            Self::Hardware { .. } => "hardware",
-            Self::ChatFormat { .. } => "chat_format",
-            Self::TooManyEvents { .. } => "too_many_events",
-            Self::Metrics { .. } => "metrics",
-            Self::TooManySessions { .. } => "too_many_sessions",
-            Self::Uncertain { .. } => "uncertain",
-            Self::Failed { .. } => "failed",
-            Self::Stopped { .. } => "stopped",
+            _ => self.into(),
         }
     }
 }

@@ -8,7 +8,8 @@ pub use crate::emotion::EventSource;
 use crate::inference::{GenerationReport, RequestId, SessionId};
 
 /// Names an actor in events and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ActorName {
     /// Knows the devices.
@@ -23,18 +24,14 @@ pub enum ActorName {
 
 impl ActorName {
     /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hardware => "hardware",
-            Self::Steering => "steering",
-            Self::Emotion => "emotion",
-            Self::Engine => "engine",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// How an actor failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureKind {
     /// It panicked while it handled a message.
@@ -55,16 +52,8 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Panic => "panic",
-            Self::Error => "error",
-            Self::ThreadPanic => "thread_panic",
-            Self::Hung => "hung",
-            Self::WorkerDied => "worker_died",
-            Self::Start => "start",
-            Self::Stopped => "stopped",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a caller asks of a generation.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,30 +8,15 @@ use super::{
 };
 use crate::emotion::Coefficients;
 
-/// When a change of emotion reaches a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModulationTiming {
-    /// A generation keeps the modulation it started with.
-    #[default]
-    AtStart,
-    /// An event changes a running generation from its next token on.
-    Live,
-}
-
-impl ModulationTiming {
-    /// The name used in settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AtStart => "at-start",
-            Self::Live => "live",
-        }
-    }
-}
-
-impl fmt::Display for ModulationTiming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+elpis_backend::named_values! {
+    /// When a change of emotion reaches a generation.
+    #[derive(Default)]
+    pub enum ModulationTiming {
+        /// A generation keeps the modulation it started with.
+        #[default]
+        AtStart = "at-start",
+        /// An event changes a running generation from its next token on.
+        Live = "live",
     }
 }
 
@@ -212,7 +195,8 @@ impl GenerationOptions {
 }
 
 /// Why a request was refused before it reached the model.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum RequestError {
     /// A session's name.
@@ -239,14 +223,19 @@ pub enum RequestError {
     Stop(#[from] super::TextError),
     /// Tools.
     #[error(transparent)]
+    #[strum(transparent)]
     Tools(#[from] ToolError),
     /// A form of the reply that is not usable.
     #[error(transparent)]
+    #[strum(transparent)]
     Constraint(#[from] ConstraintError),
     /// The prompt does not fit the context.
     #[error(
         "the prompt has {prompt} tokens, but the context of {context} tokens must hold it and at least one generated token"
     )]
+    #[strum(props(
+        hint = "shorten the message, or raise model.context_length; with model.context_overflow = \"drop-oldest\" earlier messages make room"
+    ))]
     PromptTooLong {
         /// Tokens of the prompt.
         prompt: usize,
@@ -257,6 +246,9 @@ pub enum RequestError {
     #[error(
         "{place} holds the control token {token:?}, which model.control_tokens = \"refuse\" forbids"
     )]
+    #[strum(props(
+        hint = "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters"
+    ))]
     ControlToken {
         /// Where: a message by its place in the conversation, or the tools.
         place: String,
@@ -270,19 +262,8 @@ pub enum RequestError {
 
 impl RequestError {
     /// A short name for metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::SessionId(_) => "session_id",
-            Self::Limit { .. } => "limit",
-            Self::Sampling(_) => "sampling",
-            Self::Message(_) => "message",
-            Self::Stop(_) => "stop",
-            Self::Tools(error) => error.kind(),
-            Self::Constraint(error) => error.kind(),
-            Self::PromptTooLong { .. } => "prompt_too_long",
-            Self::ControlToken { .. } => "control_token",
-            Self::EmptyPrompt => "empty_prompt",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 

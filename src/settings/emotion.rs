@@ -4,7 +4,7 @@
 //! [`EmotionConfig::validate`].
 
 use super::schema::{Limit, limit, table};
-use super::value::{Fault, Raw, SettingValue, choice_value};
+use super::value::{Fault, Raw, SettingValue, choices};
 use crate::emotion::{AppraiserChoice, DeclaredEvent, EmotionConfig, Range};
 
 /// The emotion layer's own range of a field.
@@ -12,11 +12,6 @@ const fn own(field: &str) -> Limit {
     let range = Range::of(field);
     limit(range.min, range.max, range.or_zero)
 }
-
-choice_value!(AppraiserChoice {
-    Lexicon = "lexicon",
-    Reference = "reference",
-});
 
 impl SettingValue for DeclaredEvent {
     fn type_name() -> String {
@@ -34,6 +29,8 @@ impl SettingValue for DeclaredEvent {
         self.to_string()
     }
 }
+
+choices!(AppraiserChoice);
 
 table! {
     Emotion, emotion, "emotion", EmotionConfig;

@@ -9,11 +9,15 @@ use crate::emotion::EmotionError;
 /// Something that is wrong with the settings, with the field and the place where it was set.
 ///
 /// No variant holds a line of `.env`, which may have secrets in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SettingsError {
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
+    #[strum(props(
+        hint = "check the path, and who may read it; a relative one counts from the working directory"
+    ))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -22,6 +26,9 @@ pub enum SettingsError {
     },
     /// The settings file is not TOML.
     #[error("{}:{line}: {message}", path.display())]
+    #[strum(props(
+        hint = "the file must be TOML: a section such as [model], then lines such as path = \"model.gguf\""
+    ))]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -32,6 +39,9 @@ pub enum SettingsError {
     },
     /// `.env` could not be parsed. The line itself is left out: it may hold a secret.
     #[error("entry {entry} of {} is not of the form NAME=value", path.display())]
+    #[strum(props(
+        hint = "comments and empty lines do not count; a value with spaces stands in quotes"
+    ))]
     DotenvSyntax {
         /// The file.
         path: PathBuf,
@@ -40,6 +50,7 @@ pub enum SettingsError {
     },
     /// A name that is no setting.
     #[error("unknown setting {name} in {place}{}", hint(.suggestion.as_deref()))]
+    #[strum(to_string = "unknown-setting")]
     Unknown {
         /// The name as it was written.
         name: String,
@@ -109,12 +120,18 @@ pub enum SettingsError {
     Emotion(#[from] EmotionError),
     /// A model path at which there is nothing.
     #[error("there is no model at {}", path.display())]
+    #[strum(props(
+        hint = "correct model.path, a relative path counts from the working directory; without it the bundled model runs"
+    ))]
     MissingModel {
         /// The path.
         path: PathBuf,
     },
     /// A model that is neither a path nor a Hugging Face id.
     #[error("`{text}` is neither an existing path nor a Hugging Face id: {reason}")]
+    #[strum(props(
+        hint = "name a file, a folder, or a model of the Hub as `org/name` or `org/name:file.gguf`"
+    ))]
     InvalidModel {
         /// The text as it was given.
         text: String,
@@ -129,21 +146,7 @@ pub enum SettingsError {
 impl SettingsError {
     /// Names the error for a metric label.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "unreadable",
-            Self::Syntax { .. } => "syntax",
-            Self::DotenvSyntax { .. } => "dotenv-syntax",
-            Self::Unknown { .. } => "unknown-setting",
-            Self::WrongType { .. } => "wrong-type",
-            Self::OutOfRange { .. } => "out-of-range",
-            Self::NotAChoice { .. } => "not-a-choice",
-            Self::Conflict { .. } => "conflict",
-            Self::NotUnicode { .. } => "not-unicode",
-            Self::Emotion(_) => "emotion",
-            Self::MissingModel { .. } => "missing-model",
-            Self::InvalidModel { .. } => "invalid-model",
-            Self::Many(_) => "many",
-        }
+        self.into()
     }
 
     /// Returns the single errors: those of [`Many`](Self::Many), otherwise this one.

@@ -57,7 +57,8 @@ pub(super) fn parse_toml(text: &str, path: &Path, errors: &mut Vec<SettingsError
     let mut entries = Vec::new();
     for (key, value) in &document {
         let Some(section) = Section::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|section| section.as_str() == key.get_ref().as_ref())
         else {
             errors.push(unknown(path, line_of(key.span()), None, key.get_ref()));
@@ -92,7 +93,10 @@ pub(super) fn parse_toml(text: &str, path: &Path, errors: &mut Vec<SettingsError
 }
 
 fn unknown(path: &Path, line: usize, section: Option<Section>, key: &str) -> SettingsError {
-    let sections: Vec<&'static str> = Section::ALL.into_iter().map(Section::as_str).collect();
+    let sections: Vec<&'static str> = Section::ALL
+        .iter()
+        .map(|section| section.as_str())
+        .collect();
     let field = names::nearest_field(section, key).map(|field| field.full_name.to_owned());
     let suggestion = match section {
         Some(_) => field,

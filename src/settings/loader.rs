@@ -214,8 +214,8 @@ impl Layers {
 
     fn add_variable(&mut self, variable: &str, value: String, origin: Origin, place: &str) {
         let part = Section::ALL
-            .into_iter()
-            .find_map(|section| Some((section, variable.strip_prefix(section.prefix())?)));
+            .iter()
+            .find_map(|&section| Some((section, variable.strip_prefix(section.prefix())?)));
         let Some((section, name)) = part else {
             self.errors.push(SettingsError::Unknown {
                 name: variable.to_owned(),

@@ -5,35 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{above, at_least, between, section};
-use super::value::{choice_value, choices};
+use super::value::choices;
 use elpis_backend::{BackendKind, FlashAttention, ModelOptions, ModelTrust, TorchDtype};
 
-choice_value!(BackendKind {
-    LlamaCpp = "llama-cpp",
-    Transformers = "transformers",
-});
-
-choice_value!(TorchDtype {
-    Auto = "auto",
-    Float16 = "float16",
-    Bfloat16 = "bfloat16",
-    Float32 = "float32",
-});
-
-choice_value!(FlashAttention {
-    Auto = "auto",
-    On = "on",
-    Off = "off",
-});
-
-choice_value!(ModelTrust {
-    Check = "check",
-    Isolate = "isolate",
-    Trust = "trust",
-});
-
-choices! {
+elpis_backend::named_values! {
     /// The hardware that a model runs on.
+    #[non_exhaustive]
     pub enum HardwareBackend {
         /// The best of what the linked backends report.
         Auto = "auto",
@@ -50,8 +27,9 @@ choices! {
     }
 }
 
-choices! {
+elpis_backend::named_values! {
     /// What happens to a prompt that is longer than the context.
+    #[non_exhaustive]
     pub enum ContextOverflow {
         /// The request is refused with both lengths.
         Error = "error",
@@ -60,8 +38,9 @@ choices! {
     }
 }
 
-choices! {
+elpis_backend::named_values! {
     /// What becomes of control tokens, such as `<|im_end|>`, in the texts of a conversation.
+    #[non_exhaustive]
     pub enum ControlTokens {
         /// They are text: the model reads the letters.
         Text = "text",
@@ -71,6 +50,16 @@ choices! {
         Parse = "parse",
     }
 }
+
+choices!(
+    BackendKind,
+    TorchDtype,
+    FlashAttention,
+    ModelTrust,
+    HardwareBackend,
+    ContextOverflow,
+    ControlTokens
+);
 
 section! {
     /// Which model is loaded, where it runs, and how it samples when a request does not say.

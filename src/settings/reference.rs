@@ -8,7 +8,7 @@ use super::schema::Section;
 /// Renders every setting as Markdown: a table for each section with variable, type, range, default and meaning.
 pub fn reference_markdown() -> String {
     let mut text = String::new();
-    for section in Section::ALL {
+    for &section in Section::ALL {
         // Writing to a string cannot fail.
         let _ = write!(
             text,

@@ -4,17 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schema::{above, between, section};
-use super::value::{choice_value, choices};
+use super::value::choices;
 use crate::inference::ModulationTiming;
 
-choice_value!(ModulationTiming {
-    AtStart = "at-start",
-    Live = "live",
-});
-
-choices! {
+elpis_backend::named_values! {
     /// What a prompt may take over of what was evaluated before.
+    #[non_exhaustive]
+    #[derive(Default)]
     pub enum PrefixPolicy {
+        #[default]
         /// A session's own cached sequence stays as it was felt; of other sessions only what was evaluated under the
         /// steering of now.
         Keep = "keep",
@@ -25,18 +23,9 @@ choices! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the macro of choices derives no default"
-)]
-impl Default for PrefixPolicy {
-    fn default() -> Self {
-        Self::Keep
-    }
-}
-
-choices! {
+elpis_backend::named_values! {
     /// What a crash of the native code takes with it.
+    #[non_exhaustive]
     pub enum Isolation {
         /// The whole program: the model runs in its process.
         None = "none",
@@ -44,6 +33,8 @@ choices! {
         Process = "process",
     }
 }
+
+choices!(ModulationTiming, PrefixPolicy, Isolation);
 
 section! {
     /// How the actors around the model queue, restart and stop.

@@ -4,7 +4,19 @@ use super::Settings;
 use super::value::{Fault, Raw, UNSET};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Section {
     /// `[model]`: which model, how it is loaded and how it samples.
@@ -21,23 +33,11 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 5] = [
-        Self::Model,
-        Self::Emotion,
-        Self::Runtime,
-        Self::Store,
-        Self::Metrics,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns the section's name in `elpis.toml`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Emotion => "emotion",
-            Self::Runtime => "runtime",
-            Self::Store => "store",
-            Self::Metrics => "metrics",
-        }
+        self.into()
     }
 
     /// Returns the prefix of the section's environment variables.

@@ -4,13 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schema::{above, between, section};
-use super::value::choice_value;
+use super::value::choices;
 use elpis_store::{Durability, StoreOptions};
 
-choice_value!(Durability {
-    Relaxed = "relaxed",
-    Sync = "sync",
-});
+choices!(Durability);
 
 section! {
     /// Where emotional states outlive the process.

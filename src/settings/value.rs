@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
+use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
+
 /// A value as a layer holds it, before it is known which setting it is for.
 #[derive(Debug, Clone)]
 pub(super) enum Raw {
@@ -210,46 +213,35 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 }
 
-/// Declares an enumeration whose values have a name in the settings.
-macro_rules! choices {
-    ($(#[$meta:meta])* pub enum $Name:ident { $($(#[$variant_meta:meta])* $Variant:ident = $text:literal,)+ }) => {
-        elpis_backend::named_values! {
-            $(#[$meta])*
-            #[non_exhaustive]
-            pub enum $Name { $($(#[$variant_meta])* $Variant = $text,)+ }
-        }
-
-        $crate::settings::value::choice_value!($Name { $($Variant = $text,)+ });
-    };
+/// Reads the value of an enumeration by the name that serde knows it by.
+pub(super) fn named<'a, T: Deserialize<'a>>(name: &'a str) -> Result<T, Fault> {
+    T::deserialize(BorrowedStrDeserializer::<ValueError>::new(name)).map_err(|_| Fault::Choice {
+        value: name.to_owned(),
+    })
 }
-pub(super) use choices;
 
-/// Lets an enumeration whose values have names stand in the settings.
-macro_rules! choice_value {
-    ($Name:ty { $($Variant:ident = $text:literal,)+ }) => {
+/// Lets enumerations whose values have names stand in the settings.
+macro_rules! choices {
+    ($($Name:ty),+ $(,)?) => {$(
         impl $crate::settings::value::SettingValue for $Name {
             fn type_name() -> String {
-                [$($text),+].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                let names = Self::NAMES.iter().map(|name| format!("`{name}`"));
+                names.collect::<Vec<_>>().join(", ")
             }
-            fn read(
-                raw: &$crate::settings::value::Raw,
-            ) -> Result<Self, $crate::settings::value::Fault> {
+            fn read(raw: &$crate::settings::value::Raw) -> Result<Self, $crate::settings::value::Fault> {
                 let text = <String as $crate::settings::value::SettingValue>::read(raw)?;
-                match text.trim() {
-                    $($text => Ok(Self::$Variant),)+
-                    other => Err($crate::settings::value::Fault::Choice { value: other.to_owned() }),
-                }
+                $crate::settings::value::named(text.trim())
             }
             fn show(&self) -> String {
-                match self { $(Self::$Variant => $text,)+ }.to_owned()
+                self.to_string()
             }
             fn choices() -> &'static [&'static str] {
-                &[$($text),+]
+                Self::NAMES
             }
         }
-    };
+    )+};
 }
-pub(super) use choice_value;
+pub(super) use choices;
 
 /// What a setter takes for a field of type `T`: the value itself, or, for an optional field, what it holds.
 pub trait IntoField<T> {

@@ -2,6 +2,7 @@
 //! readings must have read the 0 before the first time.
 
 use metrics::counter;
+use strum::VariantNames;
 
 use super::table::{
     BUS_MISSED, GENERATION_TOKENS, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS,
@@ -9,167 +10,75 @@ use super::table::{
     STORE_FAILURES,
 };
 use crate::emotion::{SafetyLimit, Spiral};
+use crate::error::{EngineError, SteeringError};
 use crate::event::{ActorName, FailureKind};
+use crate::inference::{ConstraintError, FinishReason};
+use crate::steering::{FormatError, LibraryError, ManifestError, VectorError};
+use crate::store::StoreError;
 
-const ACTORS: [ActorName; 4] = [
-    ActorName::Hardware,
-    ActorName::Steering,
-    ActorName::Emotion,
-    ActorName::Engine,
-];
-
-const CAUSES: [FailureKind; 7] = [
-    FailureKind::Panic,
-    FailureKind::Error,
-    FailureKind::ThreadPanic,
-    FailureKind::Hung,
-    FailureKind::WorkerDied,
-    FailureKind::Start,
-    FailureKind::Stopped,
-];
-
-const LIMITS: [SafetyLimit; 6] = [
-    SafetyLimit::Valence,
-    SafetyLimit::Arousal,
-    SafetyLimit::Strength,
-    SafetyLimit::EventRate,
-    SafetyLimit::Spiral,
-    SafetyLimit::Appraisal,
-];
-
-const SPIRALS_OF: [Spiral; 4] = [
-    Spiral::Positive,
-    Spiral::Negative,
-    Spiral::Escalating,
-    Spiral::Withdrawing,
-];
-
-/// Why a store fails.
-const STORE_REASONS: [&str; 14] = [
-    "not_built",
-    "in_use",
-    "not_a_store",
-    "future_version",
-    "damaged",
-    "damaged_session",
-    "gone",
-    "full",
-    "read_only",
-    "behind",
-    "lost",
-    "slow",
-    "no_conversations",
-    "failed",
+/// Variants that hold another error, and go by the kind of that.
+const HOLDERS: [&str; 6] = [
+    "library",
+    "format",
+    "manifest",
+    "vector",
+    "constraint",
+    "constraint_call",
 ];
 
 /// Why steering vectors are refused.
-const RELOAD_REASONS: &[&str] = &[
-    "folder_missing",
-    "unreadable",
-    "duplicate_file",
-    "duplicate_emotion",
-    "missing_file",
-    "not_in_pack",
-    "no_pack",
-    "layer_conflict",
-    "unclear_layer",
-    "no_place",
-    "no_layer",
-    "missing_row",
-    "layer_out_of_range",
-    "unsteerable",
-    "width",
-    "too_strong",
-    "context",
-    "too_many_emotions",
-    "too_large",
-    "not_utf8",
-    "syntax",
-    "unknown_key",
-    "wrong_type",
-    "out_of_range",
-    "invalid_name",
-    "layer_and_layers",
-    "invalid_list",
-    "missing",
-    "vector_without_file",
-    "fixed_place",
-    "truncated",
-    "malformed",
-    "limit_exceeded",
-    "lfs_pointer",
-    "unsupported_type",
-    "shape",
-    "not_a_layer",
-    "duplicate_layer",
-    "layer_count",
-    "declared_size",
-    "pack",
-    "emotion_count",
-    "emotion_name",
-    "not_an_emotion",
-    "no_names",
-    "no_tensors",
-    "refused_global",
-    "refused_opcode",
-    "refused_entry",
-    "legacy_pickle",
-    "not_a_control_vector",
-    "empty",
-    "too_wide",
-    "width_mismatch",
-    "not_finite",
-    "zero_norm",
-    "stack_height",
-];
+fn reload_reasons() -> impl Iterator<Item = &'static str> {
+    let names = [
+        SteeringError::VARIANTS,
+        LibraryError::VARIANTS,
+        ManifestError::VARIANTS,
+        FormatError::VARIANTS,
+        VectorError::VARIANTS,
+    ];
+    names
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|name| !HOLDERS.contains(name))
+}
 
-/// How a generation ends.
-const OUTCOMES: &[&str] = &[
-    "stop",
-    "stop_string",
-    "tool_calls",
-    "length",
-    "context_full",
-    "cancelled",
-    "request",
-    "template",
-    "overloaded",
-    "timeout",
-    "backend",
-    "kv_snapshot",
-    "sampling",
-    "engine_restarted",
-    "unsupported",
-    "stopped",
-    "uncertain",
-    "too_many_sessions",
-    "constraint_limit",
-    "constraint_refused",
-    "constraint_not_built",
-    "constraint_vocabulary",
-    "constraint_unfinished",
-    "constraint_failed",
-    "constraint_sampling",
-];
+/// How a generation ends. A store may be why a session cannot generate.
+fn outcomes() -> impl Iterator<Item = &'static str> {
+    let names = [
+        FinishReason::VARIANTS,
+        &["cancelled", "uncertain", "too_many_sessions"],
+        EngineError::VARIANTS,
+        ConstraintError::VARIANTS,
+        StoreError::VARIANTS,
+    ];
+    names
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|name| !HOLDERS.contains(name))
+}
 
 /// Shows what counts for a whole runtime.
 pub(super) fn register() {
-    for actor in ACTORS {
-        for cause in CAUSES {
-            counter!(RESTARTS, "actor" => actor.as_str(), "cause" => cause.as_str()).increment(0);
+    for actor in ActorName::VARIANTS {
+        for cause in FailureKind::VARIANTS {
+            counter!(RESTARTS, "actor" => *actor, "cause" => *cause).increment(0);
         }
     }
-    for reason in STORE_REASONS {
-        counter!(STORE_FAILURES, "reason" => reason).increment(0);
+    for reason in StoreError::VARIANTS {
+        counter!(STORE_FAILURES, "reason" => *reason).increment(0);
     }
     counter!(STEERING_RELOADS, "outcome" => "ok").increment(0);
-    for reason in RELOAD_REASONS {
-        counter!(STEERING_RELOADS, "outcome" => "refused", "reason" => *reason).increment(0);
+    for reason in reload_reasons() {
+        counter!(STEERING_RELOADS, "outcome" => "refused", "reason" => reason).increment(0);
     }
-    for limit in LIMITS {
+    for limit in SafetyLimit::ALL {
         counter!(SAFETY_LIMITS, "limit" => limit.as_str()).increment(0);
     }
-    for spiral in SPIRALS_OF {
+    for spiral in Spiral::ALL
+        .into_iter()
+        .filter(|spiral| *spiral != Spiral::None)
+    {
         counter!(SPIRALS, "kind" => spiral.as_str()).increment(0);
     }
     counter!(BUS_MISSED).increment(0);
@@ -178,9 +87,8 @@ pub(super) fn register() {
 
 /// Shows what counts for a model.
 pub(super) fn register_model(model: &str) {
-    // A store may be why a session cannot generate.
-    for outcome in OUTCOMES.iter().chain(&STORE_REASONS) {
-        counter!(REQUESTS, "model" => model.to_owned(), "outcome" => *outcome).increment(0);
+    for outcome in outcomes() {
+        counter!(REQUESTS, "model" => model.to_owned(), "outcome" => outcome).increment(0);
     }
     for name in [
         PROMPT_TOKENS,
@@ -198,78 +106,27 @@ pub(super) fn register_model(model: &str) {
 mod tests {
     use super::*;
 
-    /// The names that a function of a source gives out: what stands quoted
-    /// behind its arrows.
-    fn given(source: &str, function: &str) -> Vec<String> {
-        let mut bodies = source.split(function);
-        bodies.next();
-        let body = |rest: &str| rest.split("\n    }\n").next().unwrap().to_owned();
-        bodies
-            .flat_map(|rest| {
-                let names: Vec<_> = body(rest)
-                    .lines()
-                    .filter_map(|line| line.split_once("=> \"")?.1.split_once('"'))
-                    .map(|(name, _)| name.to_owned())
-                    .collect();
-                assert!(!names.is_empty(), "{function}");
-                names
-            })
-            .collect()
-    }
-
-    fn assert_known(known: &[&str], given: &[String], but: &[&str]) {
-        for name in given {
-            assert!(
-                known.contains(&name.as_str()) || but.contains(&name.as_str()),
-                "`{name}` is not there from the start"
-            );
-        }
+    #[test]
+    fn an_error_that_holds_another_goes_by_the_name_of_that() {
+        let source = FormatError::from(VectorError::Empty);
+        let file = "joy.npy".to_owned();
+        let error = SteeringError::from(LibraryError::Format { file, source });
+        assert_eq!(error.kind(), "empty");
+        assert!(reload_reasons().any(|reason| reason == error.kind()));
+        assert!(!reload_reasons().any(|reason| HOLDERS.contains(&reason)));
+        let error = EngineError::from(ConstraintError::refused("schema", "because"));
+        assert_eq!(error.kind(), "constraint_refused");
+        assert!(outcomes().any(|outcome| outcome == error.kind()));
+        assert!(!outcomes().any(|outcome| HOLDERS.contains(&outcome)));
     }
 
     #[test]
-    fn every_label_that_the_sources_know_is_there_from_the_start() {
-        const KIND: &str = "fn kind(&self)";
-        let store = given(include_str!("../../crates/elpis-store/src/error.rs"), KIND);
-        assert_eq!(store, STORE_REASONS);
-        // Of the runtime's errors, those that no generation ends with.
-        let others = [
-            "hardware",
-            "chat_format",
-            "too_many_events",
-            "metrics",
-            "failed",
-        ];
-        let errors = given(include_str!("../error.rs"), KIND);
-        let both: Vec<_> = OUTCOMES.iter().chain(RELOAD_REASONS).copied().collect();
-        assert_known(&both, &errors, &others);
-        let constraints = given(
-            include_str!("../../crates/elpis-inference/src/constraint/error.rs"),
-            KIND,
-        );
-        assert_known(OUTCOMES, &constraints, &[]);
-        let finish = given(
-            include_str!("../../crates/elpis-inference/src/finish.rs"),
-            "fn as_str(self)",
-        );
-        assert_known(OUTCOMES, &finish, &[]);
-        for source in [
-            include_str!("../../crates/elpis-steering/src/library/error.rs"),
-            include_str!("../../crates/elpis-steering/src/manifest/error.rs"),
-            include_str!("../../crates/elpis-steering/src/format/error.rs"),
-            include_str!("../../crates/elpis-steering/src/vector.rs"),
-        ] {
-            assert_known(RELOAD_REASONS, &given(source, KIND), &[]);
-        }
-        let events = given(include_str!("../event.rs"), "fn as_str(self)");
-        let sources = ["caller", "reply", "message", "behavior"];
-        let mut known = sources.to_vec();
-        known.extend(ACTORS.map(ActorName::as_str));
-        known.extend(CAUSES.map(FailureKind::as_str));
-        assert_known(&known, &events, &[]);
-        let limits = given(
-            include_str!("../../crates/elpis-emotion/src/limits.rs"),
-            "fn as_str(self)",
-        );
-        assert_eq!(limits, LIMITS.map(SafetyLimit::as_str));
+    fn the_names_are_those_of_dashboards_and_alerts() {
+        let causes = ["panic", "error", "thread_panic", "hung", "worker_died", "start", "stopped"];
+        assert_eq!(FailureKind::VARIANTS, causes);
+        assert_eq!(ActorName::VARIANTS, ["hardware", "steering", "emotion", "engine"]);
+        assert_eq!(SafetyLimit::NAMES, ["valence", "arousal", "strength", "event_rate", "spiral", "appraisal"]);
+        assert_eq!(reload_reasons().collect::<std::collections::BTreeSet<_>>().len(), 57);
+        assert_eq!(outcomes().collect::<std::collections::BTreeSet<_>>().len(), 39);
     }
 }

@@ -9,7 +9,7 @@ use super::buckets::{
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "snake_case")]
 pub enum MetricKind {
     /// Only grows.
     Counter,
@@ -21,8 +21,8 @@ pub enum MetricKind {
 
 impl MetricKind {
     /// Returns Prometheus' word for it.
-    pub const fn as_str(self) -> &'static str {
-        self.into_str()
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

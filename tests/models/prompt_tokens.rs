@@ -41,8 +41,9 @@ fn backends() -> Vec<Box<dyn Backend>> {
 /// The model's own template, every built-in one, and real ones where there are some.
 fn templates(backend: &dyn Backend) -> Vec<ChatTemplate> {
     let own = backend.facts().chat_template.clone();
-    let named = ChatFormat::ALL.map(|format| ChatTemplate::named(format).expect("compiles"));
-    let mut all: Vec<_> = named.into_iter().collect();
+    let named = ChatFormat::ALL.iter();
+    let named = named.map(|format| ChatTemplate::named(*format).expect("compiles"));
+    let mut all: Vec<_> = named.collect();
     let tokens = || ChatFormat::ChatMl.special_tokens();
     all.extend(own.map(|own| ChatTemplate::from_source("own", &own, tokens()).expect("compiles")));
     for entry in std::env::var_os("ELPIS_TEST_TEMPLATES")

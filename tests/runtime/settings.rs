@@ -651,7 +651,7 @@ fn only_our_variables_must_be_unicode() {
 #[test]
 fn the_reference_documents_every_setting() {
     let text = reference_markdown();
-    for section in Section::ALL {
+    for &section in Section::ALL {
         assert!(text.contains(&format!("### `[{}]`", section.as_str())));
     }
     for field in fields() {

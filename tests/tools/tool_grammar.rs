@@ -289,7 +289,7 @@ fn native_replies_are_taken_and_their_templates_recognised() {
             continue;
         };
         let named = |format: &ToolFormat| case["format"] == format.as_str();
-        let format = ToolFormat::ALL.into_iter().find(named).unwrap();
+        let format = ToolFormat::ALL.iter().copied().find(named).unwrap();
         if let Some(folder) = &templates {
             let source = std::fs::read_to_string(folder.join(template)).unwrap();
             let special = SpecialTokens::new("<s>", "</s>");
@@ -473,7 +473,7 @@ fn enumerated_texts_come_through_every_notation() {
         "\u{8}\u{c}\r",
         "\u{2028}",
     ];
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         for (round, text) in texts.iter().enumerate() {
             for (round, schema) in [
                 (2 * round, json!({"enum": [text]})),

@@ -96,7 +96,7 @@ fn odd_replies_say_what_their_families_mean() {
     for line in include_str!("../data/reply_cases.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let named = |format: &ToolFormat| case["format"] == format.as_str();
-        let format = ToolFormat::ALL.into_iter().find(named).unwrap();
+        let format = ToolFormat::ALL.iter().copied().find(named).unwrap();
         let tools = ToolSet::from_json(&case["tools"]).unwrap();
         let parser = || ToolParser::new(format, 7, false).with_tools(&tools);
         let reply = case["reply"].as_str().unwrap();
@@ -130,7 +130,7 @@ fn recorded_replies_are_read_and_cuts_change_nothing() {
     for line in include_str!("../data/tool_replies.jsonl").lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         let named = |format: &ToolFormat| record["format"] == format.as_str();
-        let format = ToolFormat::ALL.into_iter().find(named).unwrap();
+        let format = ToolFormat::ALL.iter().copied().find(named).unwrap();
         let parser = || ToolParser::new(format, 7, false).with_tools(&tools);
         let events = read_every_way(parser, record["reply"].as_str().unwrap());
         assert_eq!(said(&events), "", "{record}");
@@ -431,7 +431,7 @@ proptest::proptest! {
         reply in "(<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\[ARGS\\]|\\[CALL_ID\\]|<start_function_call>|call:|<escape>|<function=|<parameter=|</parameter>|</function>|<think>|\\{\"name\": |\\{\"name\":|<\\|python_tag\\|>|  |\\n|\"f\"|, \"arguments\": |[\\[\\]{}\",:; \\\\a1<`é]|```json\n){0,24}",
         cut in 0_usize..64,
     ) {
-        for format in ToolFormat::ALL {
+        for &format in ToolFormat::ALL {
             let bytes = reply.as_bytes();
             let (first, second) = bytes.split_at(cut.min(bytes.len()));
             let whole = read(format, [bytes]);
@@ -459,7 +459,7 @@ mod recording {
         let session = elpis.session("recording").unwrap();
         let tools = recorded_tools();
         let mut lines = Vec::new();
-        for format in ToolFormat::ALL {
+        for &format in ToolFormat::ALL {
             let mut kept = 0;
             for round in 0.. {
                 if kept == 10 {

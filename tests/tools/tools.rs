@@ -304,7 +304,7 @@ fn formats_follow_from_templates() {
 #[test]
 fn grammars_name_every_tool_and_bound_the_calls() {
     let tools = ToolSet::from_json(&json!([{"name": "first_one"}, {"name": "other"}])).unwrap();
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let one = format.grammar(tools.tools(), false, &[]).unwrap();
         let several = format.grammar(tools.tools(), true, &[]).unwrap();
         for lark in [&one, &several] {

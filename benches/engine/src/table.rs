@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::figures::FIGURES;
+use crate::stats::geometric_mean;
 
 /// Writes `figures.jsonl` and `figures.md` into a folder. Called after each figure, so that a
 /// run that is cut off has left what it came to.
@@ -140,8 +141,7 @@ impl Mean {
             return None;
         }
         let values: Option<Vec<f64>> = lines.iter().map(|line| line["value"].as_f64()).collect();
-        let logarithms: Vec<f64> = values?.iter().map(|value| value.ln()).collect();
-        let value = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
+        let value = geometric_mean(&values?);
         Some(Self { value, least })
     }
 }

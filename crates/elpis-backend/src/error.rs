@@ -10,7 +10,17 @@ use elpis_files::lfs::LfsPointer;
 use elpis_files::printable::printable_path;
 
 /// Errors of loading and evaluating a model.
-#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    thiserror::Error,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum BackendError {
     /// The build lacks the backend.
@@ -31,6 +41,9 @@ pub enum BackendError {
     NoBundledModel,
     /// The model file cannot be read.
     #[error("cannot read model {}: {reason}", printable_path(path))]
+    #[strum(props(
+        hint = "check model.path, and who may read the file; a relative path counts from the working directory"
+    ))]
     Unreadable {
         /// The file.
         #[serde(with = "os_path")]
@@ -52,6 +65,9 @@ pub enum BackendError {
     },
     /// The file is a Git LFS pointer: the model itself was never fetched.
     #[error("model file {} is {}", printable_path(path), LfsPointer { size: *size })]
+    #[strum(props(
+        hint = "`git lfs pull` in its repository fetches the file, or download the file itself"
+    ))]
     LfsPointer {
         /// The file.
         #[serde(with = "os_path")]
@@ -70,6 +86,9 @@ pub enum BackendError {
     },
     /// The file's structure is broken: what is left of it cannot be told apart.
     #[error("model {} is damaged: {reason}", printable_path(path))]
+    #[strum(props(
+        hint = "if a download or copy was cut short, fetch the file again; otherwise whoever made it has to make it anew"
+    ))]
     DamagedModel {
         /// The file.
         #[serde(with = "os_path")]
@@ -115,6 +134,9 @@ pub enum BackendError {
     },
     /// A file of a model folder lacks something or holds what is not supported.
     #[error("cannot load model: {}: {item} {reason}", printable_path(path))]
+    #[strum(props(
+        hint = "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and a GGUF file of the model runs with model.backend = \"llama-cpp\""
+    ))]
     Checkpoint {
         /// The file.
         #[serde(with = "os_path")]
@@ -137,6 +159,7 @@ pub enum BackendError {
     },
     /// The key–value cache has no room for the batch.
     #[error("no room in the key-value cache for {rows} rows")]
+    #[strum(props(hint = "ask again with a shorter conversation, or raise model.context_length"))]
     CacheFull {
         /// Rows of the refused batch.
         rows: usize,
@@ -171,6 +194,9 @@ pub enum BackendError {
     },
     /// A call into the native library failed.
     #[error("{call} failed: {reason}")]
+    #[strum(props(
+        hint = "ELPIS_LOG=debug shows what led to it; `elpis doctor` tries the same settings"
+    ))]
     Native {
         /// The call.
         #[serde(deserialize_with = "constant")]
@@ -180,6 +206,9 @@ pub enum BackendError {
     },
     /// The native library failed an assertion over the model.
     #[error("model {}: {call} failed an assertion: {reason}", printable_path(path))]
+    #[strum(props(
+        hint = "the file asks for what llama.cpp cannot do, or this is a fault of llama.cpp: another quantisation or conversion of the model may load"
+    ))]
     Assertion {
         /// The file.
         #[serde(with = "os_path")]
@@ -192,6 +221,9 @@ pub enum BackendError {
     },
     /// The native library failed halfway; the model must be loaded again.
     #[error("the model's state was lost: {reason}")]
+    #[strum(props(
+        hint = "what was kept of the conversations is unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \"process\" keeps a crash from the program"
+    ))]
     Broken {
         /// The reason that the library reported.
         reason: String,
@@ -258,31 +290,8 @@ impl BackendError {
     }
 
     /// A short name for metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::NotBuilt { .. } => "not_built",
-            Self::NoBundledModel => "no_bundled_model",
-            Self::Unreadable { .. } => "unreadable",
-            Self::NotAModel { .. } => "not_a_model",
-            Self::LfsPointer { .. } => "lfs_pointer",
-            Self::OtherKind { .. } => "other_kind",
-            Self::DamagedModel { .. } => "damaged_model",
-            Self::InvalidModel { .. } => "invalid_model",
-            Self::TrialFailed { .. } => "trial_failed",
-            Self::Load { .. } => "load",
-            Self::Checkpoint { .. } => "checkpoint",
-            Self::Limit { .. } => "limit",
-            Self::CacheFull { .. } => "cache_full",
-            Self::PrefixEvicted { .. } => "prefix_evicted",
-            Self::Aborted => "aborted",
-            Self::ForeignControlToken { .. } => "foreign_control_token",
-            Self::NoLogits { .. } => "no_logits",
-            Self::Native { .. } => "native",
-            Self::Assertion { .. } => "assertion",
-            Self::Broken { .. } => "broken",
-            Self::WorkerUnusable { .. } => "worker_unusable",
-            Self::WorkerDied { .. } => "worker_died",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 
     /// Whether the backend that returned it is of no use any more: whatever it

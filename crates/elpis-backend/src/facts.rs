@@ -1,7 +1,5 @@
 //! Facts about models and devices.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::BackendKind;
@@ -61,7 +59,19 @@ pub struct ModelFacts {
 }
 
 /// The kind of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::Display,
+)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DeviceKind {
@@ -81,26 +91,13 @@ pub enum DeviceKind {
 
 impl DeviceKind {
     /// The name used in settings and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cuda => "cuda",
-            Self::Rocm => "rocm",
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-            Self::Cpu => "cpu",
-            Self::Other => "other",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether layers can be offloaded to it.
     pub const fn is_gpu(self) -> bool {
         !matches!(self, Self::Cpu | Self::Other)
-    }
-}
-
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

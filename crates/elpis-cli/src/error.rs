@@ -7,7 +7,7 @@ use super::Failure;
 use elpis_files::printable::{printable, printable_path};
 
 /// A failure outside the library.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumProperty)]
 pub(super) enum CliError {
     #[error("cannot read {file}: {source}")]
     Unreadable { file: String, source: io::Error },
@@ -40,24 +40,35 @@ pub(super) enum CliError {
     },
     /// Vectors that are told of already.
     #[error("{bad} of {all} files cannot be used")]
+    #[strum(props(hint = "the reason of each stands above"))]
     Uninspected { bad: usize, all: usize },
     /// A line of a log of events.
     #[error("{place}: {reason}")]
+    #[strum(props(hint = "`elpis emotion replay --help` says what a line of a log holds"))]
     LogLine { place: String, reason: String },
     /// A line of exported sessions, or what should follow it.
     #[error("{place}: {reason}")]
+    #[strum(props(
+        hint = "give lines as `elpis store export` writes them, all of a session; sessions before this line were taken"
+    ))]
     ExportedLine { place: String, reason: String },
     #[error("{place}: {file} has session {session} already")]
+    #[strum(props(hint = "import into a new store, or export only the others with --session"))]
     SessionTaken {
         place: String,
         file: String,
         session: String,
     },
     #[error("{file} has no session {session}")]
+    #[strum(props(hint = "`elpis store list` shows which there are"))]
     NoSession { file: String, session: String },
     #[error("nothing was forgotten")]
+    #[strum(props(hint = "answer `y`, or give --yes"))]
     NotForgotten,
     #[error("{file}: {wrong} of {all} sessions {} damaged", if *.wrong == 1 { "is" } else { "are" })]
+    #[strum(props(
+        hint = "restore a copy, or save the others with `elpis store export --session ID`"
+    ))]
     DamagedSessions {
         file: String,
         wrong: usize,
@@ -65,13 +76,23 @@ pub(super) enum CliError {
     },
     /// A file that should hold a conversation.
     #[error("{file} cannot be read as a conversation: {reason}")]
+    #[strum(props(
+        hint = "name a file that `/save` wrote: a JSON array of messages with `role` and `content`"
+    ))]
     Conversation { file: String, reason: String },
     /// A conversation without a terminal and without a line.
     #[error("standard input is no terminal, and there is no line in it")]
+    #[strum(props(
+        hint = "run it in a terminal, in a container with `-it`; or give a message on each line"
+    ))]
     NothingToChat,
     #[error("{} not answered", if *.count == 1 { "a message was".to_owned() } else { format!("{count} messages were") })]
+    #[strum(props(hint = "the reason of each stands above"))]
     Unanswered { count: usize },
     #[error("{}", findings.join("; "))]
+    #[strum(props(
+        hint = "--seed repeats the same trial, --fault-every 0 tells whether it takes a fault; ELPIS_LOG=debug shows more"
+    ))]
     Soak {
         findings: Vec<String>,
         /// Whether growth of memory is all that was found.

@@ -1,18 +1,19 @@
 //! Hints: the next step after a failure.
 //!
-//! Errors are told apart by their types, never by their words. `None` is for errors that say
-//! themselves what to do, and for those of programs that a user of the command never meets.
+//! Errors are told apart by their types, never by their words. A hint of fixed words stands beside its error, as its
+//! property `hint`; here are those that depend on what the error holds or on the machine. An error without a hint says
+//! itself what to do, or is one that a user of the command never meets.
 
-mod command;
 mod model;
 mod runtime;
-mod settings;
 mod steering;
-mod store;
 #[cfg(test)]
 mod tests;
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
+
+use strum::EnumProperty;
 
 use super::error::CliError;
 use elpis::backend::BackendError;
@@ -30,6 +31,19 @@ const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: 
 
 /// The advice, in words; `None` where the error itself gives it.
 type Hint = Option<String>;
+
+/// An error with a hint on what to do about it.
+trait Hinted: EnumProperty {
+    /// Makes a hint of what the error holds; the fixed one is given where there is none.
+    fn computed(&self) -> Hint {
+        None
+    }
+
+    fn hint(&self) -> Hint {
+        self.computed()
+            .or_else(|| self.get_str("hint").map(str::to_owned))
+    }
+}
 
 /// What to do about an error, from the outermost of its causes that knows.
 pub(super) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
@@ -52,7 +66,7 @@ fn of(error: &(dyn StdError + 'static)) -> Vec<String> {
     };
     if let Some(error) = settings_error {
         let mut found: Vec<String> = Vec::new();
-        for hint in error.all().iter().filter_map(settings::settings) {
+        for hint in error.all().iter().filter_map(Hinted::hint) {
             if !found.contains(&hint) {
                 found.push(hint);
             }
@@ -64,33 +78,63 @@ fn of(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 fn one(error: &(dyn StdError + 'static)) -> Hint {
     macro_rules! first_of {
-        ($($Type:ty => $hint:path),+ $(,)?) => {
+        ($($Type:ty),+ $(,)?) => {
             $(if let Some(error) = error.downcast_ref::<$Type>() {
-                return $hint(error);
+                return error.hint();
             })+
         };
     }
     first_of!(
-        Error => runtime::error,
-        EngineError => runtime::engine,
-        RequestError => runtime::request,
-        EngineFailure => runtime::engine_failure,
-        BackendError => model::backend,
-        HubError => model::hub,
-        StoreError => store::store,
-        SteeringError => steering::steering,
-        LibraryError => steering::library,
-        FormatError => steering::format,
-        VectorError => steering::vector,
-        TrainingError => steering::training,
-        PairsError => steering::pairs,
-        CliError => command::error,
+        Error,
+        EngineError,
+        RequestError,
+        BackendError,
+        HubError,
+        StoreError,
+        SteeringError,
+        LibraryError,
+        FormatError,
+        VectorError,
+        TrainingError,
+        PairsError,
+        CliError,
     );
-    None
+    runtime::engine_failure(error.downcast_ref::<EngineFailure>()?)
 }
 
 /// A hint of fixed words.
 #[expect(clippy::unnecessary_wraps, reason = "it stands beside `None`")]
 fn say(words: &str) -> Hint {
     Some(words.to_owned())
+}
+
+impl Hinted for CliError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::Unreadable { source, .. } => match source.kind() {
+                ErrorKind::NotFound => {
+                    say("check the path; a relative one counts from the working directory")
+                }
+                ErrorKind::PermissionDenied => say("check who may read it"),
+                ErrorKind::IsADirectory => say("name a file in that folder"),
+                ErrorKind::InvalidData => say("it must be a text in UTF-8"),
+                _ => None,
+            },
+            Self::Unwritable { source, .. } => match source.kind() {
+                ErrorKind::NotFound => say("make the folder first"),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    say("check who may write there, or choose another place")
+                }
+                ErrorKind::StorageFull => say("make room, or choose another place"),
+                ErrorKind::AlreadyExists => say("name a file that is not there yet"),
+                _ => None,
+            },
+            Self::Soak {
+                growth_alone: true, ..
+            } => say(
+                "caches and allocators settle for minutes: try --seconds 600, and --fault-every 0 beside it",
+            ),
+            _ => None,
+        }
+    }
 }

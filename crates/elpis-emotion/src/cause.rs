@@ -21,17 +21,12 @@ pub enum EventSource {
     Behavior,
 }
 
-impl EventSource {
-    /// The name used in metric labels and in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Reply => "reply",
-            Self::Message => "message",
-            Self::Behavior => "behavior",
-        }
-    }
-}
+names!(EventSource {
+    Caller = "caller",
+    Reply = "reply",
+    Message = "message",
+    Behavior = "behavior",
+});
 
 /// The words as they are kept: on one line, without control characters, cut to
 /// [`MAX_CAUSE_CHARS`]; `None` if nothing is left.

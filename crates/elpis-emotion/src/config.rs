@@ -25,6 +25,8 @@ pub enum AppraiserChoice {
     Reference,
 }
 
+names!(AppraiserChoice { Lexicon = "lexicon", Reference = "reference" });
+
 /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
 ///
 /// Fields left out take their defaults, except for [`dynamics`](Self::dynamics); unknown fields are

@@ -38,6 +38,9 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[macro_use]
+mod names;
+
 mod arithmetic;
 mod behavior;
 mod cause;

@@ -91,19 +91,14 @@ pub enum SafetyLimit {
     Appraisal,
 }
 
-impl SafetyLimit {
-    /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Valence => "valence",
-            Self::Arousal => "arousal",
-            Self::Strength => "strength",
-            Self::EventRate => "event_rate",
-            Self::Spiral => "spiral",
-            Self::Appraisal => "appraisal",
-        }
-    }
-}
+names!(SafetyLimit {
+    Valence = "valence",
+    Arousal = "arousal",
+    Strength = "strength",
+    EventRate = "event_rate",
+    Spiral = "spiral",
+    Appraisal = "appraisal",
+});
 
 /// The events that a session may still send: a bucket that holds a minute's
 /// worth and fills evenly, so that no minute has more than twice that.

@@ -1,7 +1,5 @@
 //! The valence–arousal plane and its quadrants.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::arithmetic::{self, DYNAMICS};
@@ -95,26 +93,20 @@ pub enum Quadrant {
     Depleted,
 }
 
-impl Quadrant {
-    /// All quadrants.
-    pub const ALL: [Self; 4] = [Self::Excited, Self::Frustrated, Self::Calm, Self::Depleted];
+names!(Quadrant {
+    Excited = "excited",
+    Frustrated = "frustrated",
+    Calm = "calm",
+    Depleted = "depleted",
+});
 
+impl Quadrant {
     pub(super) fn from_sides(valence_positive: bool, arousal_positive: bool) -> Self {
         match (valence_positive, arousal_positive) {
             (true, true) => Self::Excited,
             (false, true) => Self::Frustrated,
             (true, false) => Self::Calm,
             (false, false) => Self::Depleted,
-        }
-    }
-
-    /// The name of the base emotion, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Excited => "excited",
-            Self::Frustrated => "frustrated",
-            Self::Calm => "calm",
-            Self::Depleted => "depleted",
         }
     }
 
@@ -126,12 +118,6 @@ impl Quadrant {
             Self::Calm => (1.0, -1.0),
             Self::Depleted => (-1.0, -1.0),
         }
-    }
-}
-
-impl fmt::Display for Quadrant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -157,27 +143,13 @@ pub enum Mood {
     Depleted,
 }
 
-impl Mood {
-    /// All moods.
-    pub const ALL: [Self; 5] = [
-        Self::Neutral,
-        Self::Excited,
-        Self::Frustrated,
-        Self::Calm,
-        Self::Depleted,
-    ];
-
-    /// The name, in lower case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Neutral => "neutral",
-            Self::Excited => "excited",
-            Self::Frustrated => "frustrated",
-            Self::Calm => "calm",
-            Self::Depleted => "depleted",
-        }
-    }
-}
+names!(Mood {
+    Neutral = "neutral",
+    Excited = "excited",
+    Frustrated = "frustrated",
+    Calm = "calm",
+    Depleted = "depleted",
+});
 
 impl From<Quadrant> for Mood {
     fn from(quadrant: Quadrant) -> Self {
@@ -187,12 +159,6 @@ impl From<Quadrant> for Mood {
             Quadrant::Calm => Self::Calm,
             Quadrant::Depleted => Self::Depleted,
         }
-    }
-}
-
-impl fmt::Display for Mood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -1,7 +1,5 @@
 //! The trend of the emotional state.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::config::EmotionConfig;
@@ -61,6 +59,13 @@ pub enum Trend {
     Oscillating,
 }
 
+names!(Trend {
+    Improving = "improving",
+    Declining = "declining",
+    Stable = "stable",
+    Oscillating = "oscillating",
+});
+
 /// The direction of the valence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +78,8 @@ pub enum Momentum {
     #[default]
     Neutral,
 }
+
+names!(Momentum { Positive = "positive", Negative = "negative", Neutral = "neutral" });
 
 /// The direction in which the state keeps leaving the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -90,6 +97,14 @@ pub enum Spiral {
     /// Toward lower arousal.
     Withdrawing,
 }
+
+names!(Spiral {
+    None = "none",
+    Positive = "positive",
+    Negative = "negative",
+    Escalating = "escalating",
+    Withdrawing = "withdrawing",
+});
 
 impl Trajectory {
     /// Computes the trajectory at time `now` (seconds) from points in order of time.
@@ -176,29 +191,6 @@ fn direction(valence: f64, arousal: f64, by_valence: bool) -> Spiral {
     }
 }
 
-impl Trend {
-    /// The name, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Improving => "improving",
-            Self::Declining => "declining",
-            Self::Stable => "stable",
-            Self::Oscillating => "oscillating",
-        }
-    }
-}
-
-impl Momentum {
-    /// The name, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Neutral => "neutral",
-        }
-    }
-}
-
 impl Spiral {
     /// The spiral in the latest points.
     pub(super) fn of(points: &[HistoryPoint], config: &EmotionConfig) -> Self {
@@ -230,34 +222,5 @@ impl Spiral {
             return direction(valence, arousal, valence.abs() > arousal.abs());
         }
         direction(valence, arousal, valence.abs() >= arousal.abs())
-    }
-
-    /// The name, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Escalating => "escalating",
-            Self::Withdrawing => "withdrawing",
-        }
-    }
-}
-
-impl fmt::Display for Trend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for Momentum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for Spiral {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }

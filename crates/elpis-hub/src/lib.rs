@@ -71,17 +71,22 @@ impl DownloadProgress for NoProgress {
 }
 
 /// Why a model could not be found or fetched. No variant holds a token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 pub enum HubError {
     /// A Hugging Face id in a build that cannot fetch it.
     #[error("{id} is a Hugging Face id, which needs a build with the feature `hub`")]
+    #[strum(props(hint = "or name a file on disk in model.path"))]
     FeatureMissing {
         /// The id.
         id: String,
     },
     /// The repository is not there, or not to be seen without a token.
     #[error("there is no repository {repo}, or it is private and needs a token in HF_TOKEN")]
+    #[strum(props(
+        hint = "check the spelling of model.path, `org/name`; a token is made in the settings of your Hub account"
+    ))]
     RepoNotFound {
         /// The repository.
         repo: String,
@@ -114,6 +119,9 @@ pub enum HubError {
     },
     /// Nothing in the repository that the backend loads.
     #[error("{repo} has no {wanted}")]
+    #[strum(props(
+        hint = "model.backend chooses what is looked for: \"llama-cpp\" takes .gguf files, \"transformers\" safetensors"
+    ))]
     NoModel {
         /// The repository.
         repo: String,
@@ -130,12 +138,18 @@ pub enum HubError {
     },
     /// The network is switched off, and the cache does not have it.
     #[error("{wanted} is not in the cache, and HF_HUB_OFFLINE is set")]
+    #[strum(props(
+        hint = "unset HF_HUB_OFFLINE to fetch it once, or name a file on disk in model.path"
+    ))]
     Offline {
         /// The repository or file.
         wanted: String,
     },
     /// The Hub did not answer, and the cache does not have it.
     #[error("cannot reach the Hub at {endpoint} for {repo}: {message}")]
+    #[strum(props(
+        hint = "check the network and HF_ENDPOINT, or name a file on disk in model.path; what was fetched once is used without the network"
+    ))]
     Unreachable {
         /// The Hub's address.
         endpoint: String,
@@ -146,12 +160,14 @@ pub enum HubError {
     },
     /// The Hub asks for fewer requests.
     #[error("the Hub asks to wait before more requests for {repo}")]
+    #[strum(props(hint = "wait some minutes; with a token in HF_TOKEN the Hub allows more"))]
     RateLimited {
         /// The repository.
         repo: String,
     },
     /// The Hub answered with an error.
     #[error("the Hub failed on {repo}: {message}")]
+    #[strum(props(hint = "try again later; a download goes on where it ended"))]
     Server {
         /// The repository.
         repo: String,
@@ -160,6 +176,7 @@ pub enum HubError {
     },
     /// The Hub answered with something that is not its protocol, or that no Hub should send.
     #[error("the answer of {endpoint} for {repo} is refused: {message}")]
+    #[strum(props(hint = "check HF_ENDPOINT; a mirror may be faulty, or not to be trusted"))]
     BadAnswer {
         /// The Hub's address.
         endpoint: String,
@@ -170,20 +187,26 @@ pub enum HubError {
     },
     /// The Hub's address is none.
     #[error("{endpoint} is not an address of a Hub, which begins with https:// or http://")]
+    #[strum(props(hint = "correct HF_ENDPOINT, or unset it for the public Hub"))]
     BadEndpoint {
         /// The given value.
         endpoint: String,
     },
     /// The token cannot be sent.
     #[error("the token of the Hub has characters that no token has")]
+    #[strum(props(hint = "correct HF_TOKEN, or the file that HF_TOKEN_PATH names"))]
     BadToken,
     /// There is no place for the cache.
     #[error(
         "there is no folder for the cache of the Hub: none of HF_HUB_CACHE, HF_HOME and HOME is set"
     )]
+    #[strum(props(hint = "set HF_HOME to a folder for the files of the Hub"))]
     NoCache,
     /// A download is longer than the Hub lists it; it was removed.
     #[error("{file} is longer than the {listed} bytes that the Hub lists; it was removed")]
+    #[strum(props(
+        hint = "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty"
+    ))]
     Oversize {
         /// The file.
         file: String,
@@ -194,6 +217,9 @@ pub enum HubError {
     #[error(
         "{file} is a Git LFS pointer, not the file itself: its content was never uploaded, or a mirror lacks it"
     )]
+    #[strum(props(
+        hint = "fetch from the public Hub by unsetting HF_ENDPOINT, or name another file"
+    ))]
     LfsPointer {
         /// The file.
         file: String,
@@ -202,6 +228,7 @@ pub enum HubError {
     #[error(
         "{file} has {found} of {expected} bytes: the download ended early, the next attempt resumes it"
     )]
+    #[strum(props(hint = "run the same command again"))]
     Incomplete {
         /// The file.
         file: String,
@@ -212,6 +239,7 @@ pub enum HubError {
     },
     /// A download has the wrong content; it was removed.
     #[error("{file} has the SHA-256 {found}, but must have {expected}; it was removed")]
+    #[strum(props(hint = "run the same command again: it is fetched anew"))]
     Checksum {
         /// The file.
         file: String,
@@ -222,6 +250,9 @@ pub enum HubError {
     },
     /// A file could not be read or written.
     #[error("cannot use {}: {source}", path.display())]
+    #[strum(props(
+        hint = "check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder"
+    ))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -233,28 +264,7 @@ pub enum HubError {
 impl HubError {
     /// Names the error for a metric label.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::FeatureMissing { .. } => "feature-missing",
-            Self::RepoNotFound { .. } => "repo-not-found",
-            Self::FileNotFound { .. } => "file-not-found",
-            Self::Refused { .. } => "refused",
-            Self::Ambiguous { .. } => "ambiguous",
-            Self::NoModel { .. } => "no-model",
-            Self::WholeRepository { .. } => "whole-repository",
-            Self::Offline { .. } => "offline",
-            Self::Unreachable { .. } => "unreachable",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::Server { .. } => "server",
-            Self::BadAnswer { .. } => "bad-answer",
-            Self::BadEndpoint { .. } => "bad-endpoint",
-            Self::BadToken => "bad-token",
-            Self::NoCache => "no-cache",
-            Self::Oversize { .. } => "oversize",
-            Self::LfsPointer { .. } => "lfs-pointer",
-            Self::Incomplete { .. } => "incomplete",
-            Self::Checksum { .. } => "checksum",
-            Self::Io { .. } => "io",
-        }
+        self.into()
     }
 }
 

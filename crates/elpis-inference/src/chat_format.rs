@@ -1,6 +1,5 @@
 //! The chat formats that are built in.
 
-use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -8,13 +7,15 @@ use thiserror::Error;
 use super::special_tokens::SpecialTokens;
 
 /// Says why a chat format was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChatFormatError {
     /// A name that is none of [`ChatFormat::ALL`].
     #[error(
         "unknown chat format {name:?}, the nearest is {nearest}; known formats: llama-3, chatml, mistral, gemma, phi-3, zephyr"
     )]
+    #[strum(to_string = "unknown_chat_format")]
     Unknown {
         /// The name as given, cut to 64 characters.
         name: String,
@@ -26,17 +27,27 @@ pub enum ChatFormatError {
 impl ChatFormatError {
     /// Returns a short constant label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unknown_chat_format",
-        }
+        self.into()
     }
 }
 
 /// A chat format with a template of our own, for models that bring none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
 #[non_exhaustive]
 pub enum ChatFormat {
     /// Llama 3 Instruct: headers and `<|eot_id|>`. Tool results take the role `ipython`.
+    #[strum(to_string = "llama-3")]
     Llama3,
     /// `ChatML`: `<|im_start|>` and `<|im_end|>`, as Qwen, Hermes and many fine-tunes have it.
     ChatMl,
@@ -46,6 +57,7 @@ pub enum ChatFormat {
     /// Gemma 2 and 3: the system text in the first user turn, the assistant as `model`.
     Gemma,
     /// Phi-3 Instruct: `<|user|>` and `<|end|>`.
+    #[strum(to_string = "phi-3")]
     Phi3,
     /// Zephyr: `<|user|>`, each turn ended by `</s>`.
     Zephyr,
@@ -53,25 +65,11 @@ pub enum ChatFormat {
 
 impl ChatFormat {
     /// Every built-in format.
-    pub const ALL: [Self; 6] = [
-        Self::Llama3,
-        Self::ChatMl,
-        Self::Mistral,
-        Self::Gemma,
-        Self::Phi3,
-        Self::Zephyr,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns the name that [`FromStr`] reads.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Llama3 => "llama-3",
-            Self::ChatMl => "chatml",
-            Self::Mistral => "mistral",
-            Self::Gemma => "gemma",
-            Self::Phi3 => "phi-3",
-            Self::Zephyr => "zephyr",
-        }
+        self.into()
     }
 
     /// Returns the Jinja source of the format's template.
@@ -112,12 +110,6 @@ impl ChatFormat {
     }
 }
 
-impl fmt::Display for ChatFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl FromStr for ChatFormat {
     type Err = ChatFormatError;
 
@@ -125,8 +117,8 @@ impl FromStr for ChatFormat {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let wanted: String = name.chars().take(64).collect();
         let mut nearest = (usize::MAX, Self::ChatMl);
-        for format in Self::ALL {
-            let distance = edit_distance(&plain(&wanted), &plain(format.as_str()));
+        for &format in Self::ALL {
+            let distance = strsim::levenshtein(&plain(&wanted), &plain(format.as_str()));
             if distance == 0 && wanted == name {
                 return Ok(format);
             }
@@ -141,24 +133,9 @@ impl FromStr for ChatFormat {
     }
 }
 
-fn plain(name: &str) -> Vec<char> {
+fn plain(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '-' | '_'))
         .flat_map(char::to_lowercase)
         .collect()
-}
-
-/// Levenshtein's distance, one row at a time.
-fn edit_distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

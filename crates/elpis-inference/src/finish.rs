@@ -3,7 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 /// Why a generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FinishReason {
@@ -21,13 +33,7 @@ pub enum FinishReason {
 
 impl FinishReason {
     /// The name used in metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::StopString => "stop_string",
-            Self::ToolCalls => "tool_calls",
-            Self::Length => "length",
-            Self::ContextFull => "context_full",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

@@ -1,6 +1,5 @@
 //! Chat messages and their roles.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,7 +9,8 @@ use thiserror::Error;
 use super::tools::FunctionCall;
 
 /// Says why messages were refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageError {
     /// A role that is none of [`Role::ALL`].
@@ -21,6 +21,7 @@ pub enum MessageError {
     },
     /// A conversation without a message.
     #[error("the conversation has no messages")]
+    #[strum(to_string = "empty_conversation")]
     Empty,
     /// A user message without text.
     #[error("user message {index} has no content")]
@@ -33,16 +34,23 @@ pub enum MessageError {
 impl MessageError {
     /// Returns a short constant label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownRole { .. } => "unknown_role",
-            Self::Empty => "empty_conversation",
-            Self::EmptyUserMessage { .. } => "empty_user_message",
-        }
+        self.into()
     }
 }
 
 /// The role of a message's author.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Instructions that stand above the conversation.
     System,
@@ -56,22 +64,11 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::System, Self::User, Self::Assistant, Self::Tool];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns the name that chat templates know the role by.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -80,8 +77,8 @@ impl FromStr for Role {
 
     /// Reads a role by its exact name.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
+        let mut known = Self::ALL.iter().copied();
+        known
             .find(|role| role.as_str() == name)
             .ok_or_else(|| MessageError::UnknownRole {
                 name: name.chars().take(64).collect(),

@@ -26,7 +26,8 @@ pub const MAX_TEMPERATURE: f32 = 2.0;
 pub const MAX_PENALTY: f32 = 2.0;
 
 /// Says why parameters, logits or a token were refused.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum SamplingError {
     /// A parameter outside its range, or not a number.
@@ -85,15 +86,7 @@ pub enum SamplingError {
 impl SamplingError {
     /// Returns a short constant label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::OutOfRange { .. } => "out_of_range",
-            Self::VocabularySize { .. } => "vocabulary_size",
-            Self::LogitsLength { .. } => "logits_length",
-            Self::MaskLength { .. } => "mask_length",
-            Self::InvalidLogit { .. } => "invalid_logit",
-            Self::NoCandidates => "no_candidates",
-            Self::TokenOutOfRange { .. } => "token_out_of_range",
-        }
+        self.into()
     }
 }
 

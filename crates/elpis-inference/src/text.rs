@@ -13,7 +13,8 @@ pub const MAX_STOP_BYTES: usize = 256;
 const ROOM: usize = 256;
 
 /// Says why a set of stop strings was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum TextError {
     /// More than [`MAX_STOPS`] stop strings.
@@ -41,11 +42,7 @@ pub enum TextError {
 impl TextError {
     /// Returns a short constant label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::TooManyStops { .. } => "too_many_stops",
-            Self::EmptyStop { .. } => "empty_stop",
-            Self::StopTooLong { .. } => "stop_too_long",
-        }
+        self.into()
     }
 }
 

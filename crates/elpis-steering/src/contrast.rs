@@ -11,7 +11,8 @@ use thiserror::Error;
 const MAX_STEPS: usize = 2000;
 
 /// Refusal of activations or scores.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ContrastError {
     /// A set has no rows or no scores, or its rows no values.
@@ -60,13 +61,7 @@ pub enum ContrastError {
 impl ContrastError {
     /// Stable label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Empty { .. } => "empty",
-            Self::WidthMismatch { .. } => "width_mismatch",
-            Self::NotFinite { .. } => "not_finite",
-            Self::NotPaired { .. } => "not_paired",
-            Self::NoDifference => "no_difference",
-        }
+        self.into()
     }
 }
 

@@ -11,11 +11,17 @@ pub const MAX_LAYERS: usize = 1024;
 pub const MAX_WIDTH: usize = 1 << 18;
 
 /// Refusal of rows that are not a steering vector.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(
+    Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum VectorError {
     /// There is no row, or a row has no values.
     #[error("the vector is empty")]
+    #[strum(props(
+        hint = "the vector is of no use as it is; `elpis vectors train` makes new ones"
+    ))]
     Empty,
     /// A row is wider than [`MAX_WIDTH`].
     #[error("width is {width}, must be at most {MAX_WIDTH}")]
@@ -41,6 +47,9 @@ pub enum VectorError {
     },
     /// A value is infinite or not a number.
     #[error("value {index} {} is {value}, must be finite", at_layer(*layer))]
+    #[strum(props(
+        hint = "the vector is of no use as it is; `elpis vectors train` makes new ones"
+    ))]
     NotFinite {
         /// The row's layer; `None` in a bare vector.
         layer: Option<usize>,
@@ -51,6 +60,9 @@ pub enum VectorError {
     },
     /// Every value is zero.
     #[error("every value is zero, at least one row must have a norm above 0")]
+    #[strum(props(
+        hint = "the vector is of no use as it is; `elpis vectors train` makes new ones"
+    ))]
     ZeroNorm,
     /// A matrix does not have a row for each layer of the model.
     #[error(
@@ -58,6 +70,9 @@ pub enum VectorError {
          {} (hidden states, the first of them the embedding)",
         n_layers.saturating_add(1)
     )]
+    #[strum(props(
+        hint = "it was made for another model; or save the rows under their layers, such as a dict from layers to tensors"
+    ))]
     StackHeight {
         /// Its number of rows.
         rows: usize,
@@ -76,15 +91,7 @@ fn at_layer(layer: Option<usize>) -> String {
 impl VectorError {
     /// Stable label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::TooWide { .. } => "too_wide",
-            Self::LayerOutOfRange { .. } => "layer_out_of_range",
-            Self::WidthMismatch { .. } => "width_mismatch",
-            Self::NotFinite { .. } => "not_finite",
-            Self::ZeroNorm => "zero_norm",
-            Self::StackHeight { .. } => "stack_height",
-        }
+        self.into()
     }
 }
 

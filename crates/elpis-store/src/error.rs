@@ -1,7 +1,17 @@
 //! Why a store could not do what it was asked.
 
 /// Errors of stores of emotional states.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    thiserror::Error,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreError {
     /// The build lacks the store.
@@ -12,12 +22,18 @@ pub enum StoreError {
     },
     /// Another process, or another runtime of this one, has the store.
     #[error("store {file} is in use by another runtime")]
+    #[strum(props(
+        hint = "end what uses it, or name another file; `elpis store check` and `elpis store export` read beside it"
+    ))]
     InUse {
         /// The file.
         file: String,
     },
     /// The file is there and is not a store; it is left as it is.
     #[error("{file} is not a store of elpis: {found}")]
+    #[strum(props(
+        hint = "name another file; where there is none, the runtime and `elpis store import` make one"
+    ))]
     NotAStore {
         /// The file.
         file: String,
@@ -26,6 +42,9 @@ pub enum StoreError {
     },
     /// The store was written by a later version; it is left as it is.
     #[error("store {file} has version {found}, this build knows versions up to {known}")]
+    #[strum(props(
+        hint = "use the elpis that wrote it, or take sessions over: `elpis store export` there, `elpis store import` here"
+    ))]
     FutureVersion {
         /// The file.
         file: String,
@@ -59,6 +78,9 @@ pub enum StoreError {
     #[error(
         "{part} was removed or replaced while store {file} was in use; what happens now is not kept"
     )]
+    #[strum(props(
+        hint = "put the file back and the store goes on; otherwise end the program before it does more that is not kept"
+    ))]
     Gone {
         /// The file.
         file: String,
@@ -67,6 +89,7 @@ pub enum StoreError {
     },
     /// There is no room to write.
     #[error("no room to write store {file}: {reason}")]
+    #[strum(props(hint = "make room on the disk, or raise store.max_mib"))]
     Full {
         /// The file.
         file: String,
@@ -75,12 +98,14 @@ pub enum StoreError {
     },
     /// The file may not be written.
     #[error("store {file} is read-only")]
+    #[strum(props(hint = "check who may write the file and its folder"))]
     ReadOnly {
         /// The file.
         file: String,
     },
     /// Too much waits to be written.
     #[error("{waiting} changes wait for the store, which has failed: {reason}")]
+    #[strum(props(hint = "repair what the reason names; what waits is written then"))]
     Behind {
         /// Changes that wait.
         waiting: usize,
@@ -89,6 +114,9 @@ pub enum StoreError {
     },
     /// The runtime ended, and the store had not taken its last changes.
     #[error("the last {changes} changes were not written and are lost: {reason}")]
+    #[strum(props(
+        hint = "repair what the reason names before the next start; a store in durability \"sync\" tells at each event"
+    ))]
     Lost {
         /// Changes that are lost.
         changes: usize,
@@ -97,12 +125,16 @@ pub enum StoreError {
     },
     /// The store has not answered in time.
     #[error("the store has not answered for {seconds} s; whether the change counts is not known")]
+    #[strum(props(hint = "look at the disk, and whether the file lies on a network file system"))]
     Slow {
         /// The time waited, in whole seconds.
         seconds: u64,
     },
     /// The store keeps moods alone.
     #[error("this store keeps no conversations")]
+    #[strum(props(
+        hint = "implement `StateStore::keep_conversation`, or keep conversations elsewhere"
+    ))]
     NoConversations,
     /// Anything else.
     #[error("store {file} failed: {reason}")]
@@ -116,23 +148,8 @@ pub enum StoreError {
 
 impl StoreError {
     /// A short name for metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::NotBuilt { .. } => "not_built",
-            Self::InUse { .. } => "in_use",
-            Self::NotAStore { .. } => "not_a_store",
-            Self::FutureVersion { .. } => "future_version",
-            Self::Damaged { .. } => "damaged",
-            Self::DamagedSession { .. } => "damaged_session",
-            Self::Gone { .. } => "gone",
-            Self::Full { .. } => "full",
-            Self::ReadOnly { .. } => "read_only",
-            Self::Behind { .. } => "behind",
-            Self::Lost { .. } => "lost",
-            Self::Slow { .. } => "slow",
-            Self::NoConversations => "no_conversations",
-            Self::Failed { .. } => "failed",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 
     /// Whether it has nothing to do with the session that met it: every other

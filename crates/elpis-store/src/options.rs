@@ -1,11 +1,23 @@
 //! Options of a store: durability, intervals and limits.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// When an event that was acknowledged is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {
     /// Within the time that changes may wait, in which the process runs; one that was stopped
@@ -19,20 +31,11 @@ pub enum Durability {
 
 impl Durability {
     /// The names of all values, as the settings write them.
-    pub const NAMES: &'static [&'static str] = &["relaxed", "sync"];
+    pub const NAMES: &[&'static str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// Returns the name that the settings use for this value.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Relaxed => "relaxed",
-            Self::Sync => "sync",
-        }
-    }
-}
-
-impl fmt::Display for Durability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

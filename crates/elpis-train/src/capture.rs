@@ -1,6 +1,5 @@
 //! Activations of sentences before questions.
 
-use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -14,14 +13,27 @@ use elpis_steering::SteeringPlan;
 const REPLY_TOKENS: usize = 24;
 
 /// The tokens whose activations are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReadAt {
     /// From the question to the end of the prompt: the tokens that follow the
     /// sentence.
     #[default]
+    #[strum(to_string = "user")]
     UserTurn,
     /// The last token of the prompt.
+    #[strum(to_string = "last")]
     LastPromptToken,
     /// A greedy reply of at most 24 tokens.
     Reply,
@@ -29,21 +41,11 @@ pub enum ReadAt {
 
 impl ReadAt {
     /// The names of all values.
-    pub const NAMES: [&'static str; 3] = ["user", "last", "reply"];
+    pub const NAMES: &[&'static str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// The name on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UserTurn => "user",
-            Self::LastPromptToken => "last",
-            Self::Reply => "reply",
-        }
-    }
-}
-
-impl fmt::Display for ReadAt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

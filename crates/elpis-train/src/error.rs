@@ -6,7 +6,8 @@ use elpis_steering::contrast::ContrastError;
 use elpis_steering::{FormatError, LibraryError, VectorError};
 
 /// Why training or calibration ended without a result.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum TrainingError {
     /// The model could not evaluate a prompt.
@@ -17,6 +18,9 @@ pub enum TrainingError {
     Template(#[from] TemplateError),
     /// The activations give no direction.
     #[error("{emotion} at layer {layer}: {source}")]
+    #[strum(props(
+        hint = "give that emotion pairs whose sentences differ, or leave --pairs out for the shipped ones"
+    ))]
     Contrast {
         /// The emotion.
         emotion: String,
@@ -61,6 +65,7 @@ pub enum TrainingError {
     #[error(
         "{what} makes a prompt of {tokens} tokens, but at most {limit} can be evaluated at once"
     )]
+    #[strum(props(hint = "shorten it, or raise model.batch_size"))]
     TooLong {
         /// The sentence or question that it consists of.
         what: String,
@@ -72,17 +77,26 @@ pub enum TrainingError {
     /// Without any vector the model answers nothing, so nothing can be
     /// compared.
     #[error("the model's replies are empty without any vector")]
+    #[strum(props(
+        hint = "take an instruction-tuned model, or another template with model.chat_format"
+    ))]
     Silent,
     /// The chat template leaves a sentence out wherever it is put.
     #[error(
         "the chat template shows neither system nor user messages as they are: {sentence:?} is missing"
     )]
+    #[strum(props(
+        hint = "choose another template with model.chat_format: it must show what is said"
+    ))]
     NotRendered {
         /// The sentence.
         sentence: String,
     },
     /// There is nothing to calibrate.
     #[error("the library holds no vectors")]
+    #[strum(props(
+        hint = "make some first: `elpis vectors train --output DIR`, then name that folder with --vectors"
+    ))]
     NoVectors,
     /// The caller ended it.
     #[error("interrupted")]
@@ -93,19 +107,11 @@ impl TrainingError {
     /// A short name for metric labels.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Backend(_) => "backend",
-            Self::Template(_) => "template",
             Self::Contrast { source, .. } => source.kind(),
             Self::Vector { source, .. } => source.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::Library(error) => error.kind(),
-            Self::Sampling(_) => "sampling",
-            Self::Limit { .. } => "limit",
-            Self::TooLong { .. } => "too_long",
-            Self::Silent => "silent",
-            Self::NotRendered { .. } => "not_rendered",
-            Self::NoVectors => "no_vectors",
-            Self::Interrupted => "interrupted",
+            _ => self.into(),
         }
     }
 }

@@ -1,12 +1,22 @@
 //! Options of training, and its findings for each layer and emotion.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::capture::ReadAt;
 
 /// The method for finding a direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
     /// Mean of the positive activations minus mean of the negative ones.
@@ -18,20 +28,11 @@ pub enum Method {
 
 impl Method {
     /// The names of all values.
-    pub const NAMES: [&'static str; 2] = ["mean", "pca"];
+    pub const NAMES: &[&'static str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// The name on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Pca => "pca",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -38,17 +38,22 @@ pub struct ContrastPairs {
 }
 
 /// Why pairs are refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum PairsError {
     /// The file is too large.
     #[error("{bytes} bytes exceed the limit of {MAX_PAIRS_BYTES}")]
+    #[strum(props(hint = "a few hundred pairs for each emotion are enough"))]
     TooLarge {
         /// Its size.
         bytes: usize,
     },
     /// The file cannot be parsed.
     #[error("line {line}: {reason}")]
+    #[strum(props(
+        hint = "a line of JSONL is {\"emotion\": …, \"positive\": …, \"negative\": …} or {\"question\": …}; docs/vectors.md describes both forms"
+    ))]
     Syntax {
         /// The line, from 1.
         line: usize,
@@ -57,6 +62,9 @@ pub enum PairsError {
     },
     /// A value is not allowed.
     #[error("{field} is {value:?}, but must {limit}")]
+    #[strum(props(
+        hint = "a line of JSONL is {\"emotion\": …, \"positive\": …, \"negative\": …} or {\"question\": …}; docs/vectors.md describes both forms"
+    ))]
     Value {
         /// The field.
         field: String,
@@ -67,6 +75,7 @@ pub enum PairsError {
     },
     /// There are too few pairs.
     #[error("{emotion} has {count} pairs, at least 2 are needed: one is held out")]
+    #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
     TooFew {
         /// The emotion.
         emotion: String,
@@ -75,19 +84,14 @@ pub enum PairsError {
     },
     /// There are no pairs at all.
     #[error("there are no pairs")]
+    #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
     Empty,
 }
 
 impl PairsError {
     /// A short name for metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too_large",
-            Self::Syntax { .. } => "syntax",
-            Self::Value { .. } => "value",
-            Self::TooFew { .. } => "too_few",
-            Self::Empty => "empty",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 

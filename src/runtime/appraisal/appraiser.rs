@@ -32,7 +32,8 @@ pub struct AppraisedText {
 }
 
 /// Says why a text was not read.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum AppraisalError {
     /// The model's generation failed.
@@ -60,14 +61,8 @@ pub enum AppraisalError {
 
 impl AppraisalError {
     /// The name used in metric labels.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Engine(_) => "engine",
-            Self::Answer { .. } => "answer",
-            Self::TimedOut { .. } => "timed_out",
-            Self::Panicked => "panicked",
-            Self::Other(_) => "other",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 

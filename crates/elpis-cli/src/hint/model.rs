@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Hint, say};
+use super::{Hint, Hinted, say};
 use elpis::backend::memory::SystemMemory;
 use elpis::backend::{BackendError, BackendKind, GgufKind, WorkerEnd, available_backends};
 use elpis::hub::HubError;
@@ -18,76 +18,49 @@ const TAKES_MEMORY: [&str; 4] = [
     "shared memory",
 ];
 
-pub(super) fn backend(error: &BackendError) -> Hint {
-    match error {
-        BackendError::NotBuilt { backend, .. } => Some(not_built(*backend)),
-        BackendError::Unreadable { .. } => say(
-            "check model.path, and who may read the file; a relative path counts from the working directory",
-        ),
-        BackendError::NotAModel { path, .. } => not_a_model(path),
-        BackendError::LfsPointer { .. } => {
-            say("`git lfs pull` in its repository fetches the file, or download the file itself")
-        }
-        BackendError::OtherKind { kind, .. } => Some(other_kind(*kind)),
-        BackendError::DamagedModel { .. } => say(
-            "if a download or copy was cut short, fetch the file again; otherwise whoever made it has to make it \
-             anew",
-        ),
-        BackendError::InvalidModel { item, .. } => Some(invalid_model(item)),
-        BackendError::TrialFailed { .. } => Some(format!(
-            "the file may be made to crash its reader: take one of a source that you trust; {LESS_MEMORY}; \
-             model.trust = \"check\" loads it without a trial"
-        )),
-        BackendError::Load { path, .. } => Some(load(path)),
-        BackendError::Checkpoint { .. } => say(
-            "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and \
-             a GGUF file of the model runs with model.backend = \"llama-cpp\"",
-        ),
-        BackendError::Limit { field, .. } => match *field {
-            "context_length" => say("lower model.context_length, or unset it"),
-            "tensor_split" => {
-                say("shorten model.tensor_split, or unset it: free memory then decides")
+impl Hinted for BackendError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::NotBuilt { backend, .. } => Some(not_built(*backend)),
+            Self::NotAModel { path, .. } => not_a_model(path),
+            Self::OtherKind { kind, .. } => Some(other_kind(*kind)),
+            Self::InvalidModel { item, .. } => Some(invalid_model(item)),
+            Self::TrialFailed { .. } => Some(format!(
+                "the file may be made to crash its reader: take one of a source that you trust; {LESS_MEMORY}; \
+                 model.trust = \"check\" loads it without a trial"
+            )),
+            Self::Load { path, .. } => Some(load(path)),
+            Self::Limit { field, .. } => match *field {
+                "context_length" => say("lower model.context_length, or unset it"),
+                "tensor_split" => {
+                    say("shorten model.tensor_split, or unset it: free memory then decides")
+                }
+                _ => None,
+            },
+            Self::Native { call, .. } if TAKES_MEMORY.contains(call) => {
+                Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more"))
             }
+            Self::WorkerDied { .. } => Some(match self.worker_end() {
+                Some(WorkerEnd::Killed) => {
+                    format!("{LESS_MEMORY}; the system's log says whether it ended the process")
+                }
+                Some(WorkerEnd::Aborted) => {
+                    "the native library gave up, and its last words stand above: fetch the model again if its file \
+                     may be damaged; what is no fault of the file is worth a report"
+                        .to_owned()
+                }
+                Some(WorkerEnd::Crashed) => {
+                    "the native library crashed: fetch the model again if its file may be damaged; what is no fault \
+                     of the file is worth a report"
+                        .to_owned()
+                }
+                Some(WorkerEnd::Silent) => {
+                    "raise runtime.watchdog_seconds above the longest step of this machine".to_owned()
+                }
+                Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
+            }),
             _ => None,
-        },
-        BackendError::CacheFull { .. } => {
-            say("ask again with a shorter conversation, or raise model.context_length")
         }
-        BackendError::Broken { .. } => say(
-            "what was kept of the conversations is unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \
-             \"process\" keeps a crash from the program",
-        ),
-        BackendError::Assertion { .. } => say(
-            "the file asks for what llama.cpp cannot do, or this is a fault of llama.cpp: another quantisation or \
-             conversion of the model may load",
-        ),
-        BackendError::Native { call, .. } if TAKES_MEMORY.contains(call) => {
-            Some(format!("{LESS_MEMORY}; ELPIS_LOG=debug shows more"))
-        }
-        BackendError::Native { .. } => {
-            say("ELPIS_LOG=debug shows what led to it; `elpis doctor` tries the same settings")
-        }
-        BackendError::WorkerDied { .. } => Some(match error.worker_end() {
-            Some(WorkerEnd::Killed) => {
-                format!("{LESS_MEMORY}; the system's log says whether it ended the process")
-            }
-            Some(WorkerEnd::Aborted) => {
-                "the native library gave up, and its last words stand above: fetch the model again if its file \
-                 may be damaged; what is no fault of the file is worth a report"
-                    .to_owned()
-            }
-            Some(WorkerEnd::Crashed) => {
-                "the native library crashed: fetch the model again if its file may be damaged; what is no fault \
-                 of the file is worth a report"
-                    .to_owned()
-            }
-            Some(WorkerEnd::Silent) => {
-                "raise runtime.watchdog_seconds above the longest step of this machine".to_owned()
-            }
-            Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
-        }),
-        // They name the way out, or are met by a backend's caller alone.
-        _ => None,
     }
 }
 
@@ -177,47 +150,13 @@ fn begins_as_gguf(path: &Path) -> bool {
     read.is_ok() && start == *b"GGUF"
 }
 
-pub(super) fn hub(error: &HubError) -> Hint {
-    match error {
-        HubError::FeatureMissing { .. } => say("or name a file on disk in model.path"),
-        HubError::RepoNotFound { .. } => say(
-            "check the spelling of model.path, `org/name`; a token is made in the settings of your Hub account",
-        ),
-        HubError::FileNotFound { repo, .. } => Some(format!(
-            "set model.path to {repo}:FILE with a file that it has, or to {repo} alone"
-        )),
-        HubError::NoModel { .. } => say(
-            "model.backend chooses what is looked for: \"llama-cpp\" takes .gguf files, \"transformers\" safetensors",
-        ),
-        HubError::Offline { .. } => {
-            say("unset HF_HUB_OFFLINE to fetch it once, or name a file on disk in model.path")
+impl Hinted for HubError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::FileNotFound { repo, .. } => Some(format!(
+                "set model.path to {repo}:FILE with a file that it has, or to {repo} alone"
+            )),
+            _ => None,
         }
-        HubError::Unreachable { .. } => say(
-            "check the network and HF_ENDPOINT, or name a file on disk in model.path; what was fetched once \
-             is used without the network",
-        ),
-        HubError::RateLimited { .. } => {
-            say("wait some minutes; with a token in HF_TOKEN the Hub allows more")
-        }
-        HubError::Server { .. } => say("try again later; a download goes on where it ended"),
-        HubError::BadAnswer { .. } => {
-            say("check HF_ENDPOINT; a mirror may be faulty, or not to be trusted")
-        }
-        HubError::BadEndpoint { .. } => say("correct HF_ENDPOINT, or unset it for the public Hub"),
-        HubError::BadToken => say("correct HF_TOKEN, or the file that HF_TOKEN_PATH names"),
-        HubError::NoCache => say("set HF_HOME to a folder for the files of the Hub"),
-        HubError::Oversize { .. } => say(
-            "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty",
-        ),
-        HubError::LfsPointer { .. } => {
-            say("fetch from the public Hub by unsetting HF_ENDPOINT, or name another file")
-        }
-        HubError::Incomplete { .. } => say("run the same command again"),
-        HubError::Checksum { .. } => say("run the same command again: it is fetched anew"),
-        HubError::Io { .. } => {
-            say("check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder")
-        }
-        // They name the way out.
-        _ => None,
     }
 }

@@ -1,57 +1,46 @@
-//! Hints on the runtime and its generations.
+//! Hints on the runtime, its settings and its store.
 
-use super::{ANOTHER_TEMPLATE, Hint, model, say, settings, steering, store};
+use super::{ANOTHER_TEMPLATE, Hint, Hinted, say};
 use elpis::engine::EngineFailure;
 use elpis::error::{EngineError, Error, MetricsFault};
 use elpis::inference::{ConstraintError, RequestError};
+use elpis::settings::{SettingsError, fields};
+use elpis::store::StoreError;
 
-pub(super) fn error(error: &Error) -> Hint {
-    match error {
-        Error::Settings(error) => settings::settings(error),
-        Error::Engine(error) => engine(error),
-        Error::Backend(error) => model::backend(error),
-        Error::Steering(error) => steering::steering(error),
-        Error::Hub(error) => model::hub(error),
-        Error::Store(error) => store::store(error),
-        Error::Hardware { asked, .. } => Some(format!(
-            "set model.hardware_backend = \"auto\", or build with `cargo install elpis-cli --features {asked}`; \
-             `elpis doctor` shows the devices"
-        )),
-        Error::TooManyEvents { .. } => say("send fewer, or raise emotion.events_per_minute"),
-        Error::Metrics { fault, .. } => metrics(*fault),
-        Error::TooManySessions { .. } => say(
-            "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions",
-        ),
-        // What led to it may know.
-        Error::Failed { source, .. }
-        | Error::Stopped {
-            source: Some(source),
-            ..
-        } => {
-            let hints = super::hints(&**source);
-            hints.into_iter().next().or_else(stopped)
-        }
-        Error::Stopped { source: None, .. } => stopped(),
-        Error::Uncertain { .. } => say("look at the state, and send it again if it is missing"),
-        // They name what is allowed.
-        _ => None,
-    }
-}
+/// Where all settings are described.
+const REFERENCE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/settings.md");
 
-fn metrics(fault: MetricsFault) -> Hint {
-    match fault {
-        MetricsFault::InUse => say(
-            "another program listens there, perhaps another elpis: choose another port, or unset metrics.listen",
-        ),
-        MetricsFault::NotThere => say(
-            "this machine does not have the address: a port alone listens on this machine, 0.0.0.0:PORT everywhere",
-        ),
-        MetricsFault::Forbidden => {
-            say("ports below 1024 are for the system: choose one above, such as 9464")
+const TILDE: &str = "`~` is the shell's, and is not known in settings: write the whole path";
+
+impl Hinted for ConstraintError {}
+impl Hinted for MetricsFault {}
+
+impl Hinted for Error {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Backend(error) => error.hint(),
+            Self::Steering(error) => error.hint(),
+            Self::Hub(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Metrics { fault, .. } => fault.hint(),
+            Self::Hardware { asked, .. } => Some(format!(
+                "set model.hardware_backend = \"auto\", or build with `cargo install elpis-cli --features {asked}`; \
+                 `elpis doctor` shows the devices"
+            )),
+            // What led to it may know.
+            Self::Failed { source, .. }
+            | Self::Stopped {
+                source: Some(source),
+                ..
+            } => {
+                let hints = super::hints(&**source);
+                hints.into_iter().next().or_else(stopped)
+            }
+            Self::Stopped { source: None, .. } => stopped(),
+            _ => None,
         }
-        MetricsFault::Other => say("choose another metrics.listen, or unset it"),
-        // They name the way out.
-        _ => None,
     }
 }
 
@@ -59,58 +48,32 @@ fn stopped() -> Hint {
     say("`elpis doctor` tries the same settings; ELPIS_LOG=debug shows what led to it")
 }
 
-pub(super) fn engine(error: &EngineError) -> Hint {
-    match error {
-        EngineError::Request(error) => request(error),
-        EngineError::Template(_) => say(ANOTHER_TEMPLATE),
-        EngineError::Overloaded { .. } => {
-            say("try again later, or raise runtime.n_parallel or runtime.queue_limit")
+impl Hinted for EngineError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::Request(error) => error.hint(),
+            Self::Template(_) => say(ANOTHER_TEMPLATE),
+            Self::Backend(error) => error.hint(),
+            Self::Constraint(error) => error.hint(),
+            Self::Stopped { .. } => stopped(),
+            _ => None,
         }
-        EngineError::Timeout { .. } => {
-            say("raise runtime.request_timeout_seconds, or ask for fewer tokens")
-        }
-        EngineError::Backend(error) => model::backend(error),
-        EngineError::Constraint(error) => constraint(error),
-        EngineError::EngineRestarted => {
-            say("ask again; with runtime.resume_generations = true a reply goes on by itself")
-        }
-        EngineError::Stopped { .. } => stopped(),
-        // Nothing that a user of the command can change.
-        _ => None,
     }
 }
 
-pub(super) fn request(error: &RequestError) -> Hint {
-    match error {
-        RequestError::PromptTooLong { .. } => say(
-            "shorten the message, or raise model.context_length; with model.context_overflow = \"drop-oldest\" earlier messages make room",
-        ),
-        RequestError::ControlToken { .. } => say(
-            "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters",
-        ),
-        RequestError::EmptyPrompt => say(ANOTHER_TEMPLATE),
-        RequestError::Constraint(error) => constraint(error),
-        // They name the value and what is allowed.
-        _ => None,
-    }
-}
-
-fn constraint(error: &ConstraintError) -> Hint {
-    match error {
-        ConstraintError::Unfinished { .. } => {
-            say("raise --max-tokens or model.max_tokens, or make the schema smaller")
+impl Hinted for RequestError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::EmptyPrompt => say(ANOTHER_TEMPLATE),
+            Self::Constraint(error) => error.hint(),
+            _ => None,
         }
-        ConstraintError::Refused { .. } => {
-            say("leave that out of the schema; docs/tools.md lists what can be enforced")
-        }
-        // They name the value, or what a build needs, or cannot be helped.
-        _ => None,
     }
 }
 
 pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
     match failure {
-        EngineFailure::Backend(error) => model::backend(error),
+        EngineFailure::Backend(error) => error.hint(),
         EngineFailure::Template(_) => say(ANOTHER_TEMPLATE),
         EngineFailure::TemplateFile { .. } => {
             say("check model.chat_format: the path, and who may read the file")
@@ -121,5 +84,53 @@ pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
         EngineFailure::Panic(_) | EngineFailure::Deserted | EngineFailure::Spawn(_) => stopped(),
         // It names the known ones.
         _ => None,
+    }
+}
+
+impl Hinted for SettingsError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+                say("it must be a text in UTF-8")
+            }
+            Self::Unknown { .. } => Some(format!("all settings are listed in {REFERENCE}")),
+            Self::WrongType { name, .. }
+            | Self::OutOfRange { name, .. }
+            | Self::NotAChoice { name, .. } => Some(described(name)),
+            Self::Conflict { name, .. } => Some(described(name)),
+            Self::NotUnicode { variable } => Some(format!("unset {variable}, or set it anew")),
+            Self::Emotion(_) => Some(format!(
+                "the [emotion] settings are described in {REFERENCE}"
+            )),
+            Self::MissingModel { path } if path.starts_with("~") => say(TILDE),
+            Self::InvalidModel { text, .. } if text.starts_with('~') => say(TILDE),
+            _ => None,
+        }
+    }
+}
+
+fn described(name: &str) -> String {
+    let default = fields()
+        .find(|field| field.full_name() == name)
+        .map(|field| format!("the default of {name} is {}; ", field.default_text()))
+        .unwrap_or_default();
+    format!("{default}{REFERENCE} says what it does")
+}
+
+impl Hinted for StoreError {
+    fn computed(&self) -> Hint {
+        match self {
+            Self::Damaged { file, .. } => Some(format!(
+                "copy {file} and {file}-wal before anything else; `elpis store check` tells of the copy that you restore"
+            )),
+            Self::DamagedSession { file, .. } => Some(format!(
+                "`elpis store check {file}` names every damaged session, `elpis store export {file} --session ID` saves \
+                 the others"
+            )),
+            Self::Failed { file, .. } => Some(format!(
+                "check that the folder of {file} is there and may be written; `elpis store check {file}` looks for damage"
+            )),
+            _ => None,
+        }
     }
 }

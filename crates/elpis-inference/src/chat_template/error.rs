@@ -5,7 +5,8 @@ use thiserror::Error;
 use super::{MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES};
 
 /// Says why a template was refused or could not be rendered.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum TemplateError {
     /// A template source longer than [`MAX_TEMPLATE_BYTES`].
@@ -69,14 +70,6 @@ pub enum TemplateError {
 impl TemplateError {
     /// Returns a short constant label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::SourceTooLong { .. } => "source_too_long",
-            Self::Syntax { .. } => "syntax",
-            Self::Raised { .. } => "raised",
-            Self::Render { .. } => "render",
-            Self::TooLong { .. } => "too_long",
-            Self::TooMuchWork { .. } => "too_much_work",
-            Self::ReservedVariable { .. } => "reserved_variable",
-        }
+        self.into()
     }
 }

@@ -7,7 +7,10 @@ use crate::sampling::SamplingError;
 use crate::tools::ToolParseError;
 
 /// Says why a constraint was refused or could not be kept.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(
+    Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case", prefix = "constraint_")]
 #[non_exhaustive]
 pub enum ConstraintError {
     /// A value outside its limit.
@@ -22,6 +25,9 @@ pub enum ConstraintError {
     },
     /// A schema, regular expression or grammar that cannot be enforced.
     #[error("{field} cannot be enforced: {}{}{reason}", of_tool(tool.as_ref()), at(path.as_ref()))]
+    #[strum(props(
+        hint = "leave that out of the schema; docs/tools.md lists what can be enforced"
+    ))]
     Refused {
         /// The field.
         field: &'static str,
@@ -49,6 +55,7 @@ pub enum ConstraintError {
         "the reply ended ({}) after {tokens} tokens, before what it must hold was complete",
         finish_reason.as_str()
     )]
+    #[strum(props(hint = "raise --max-tokens or model.max_tokens, or make the schema smaller"))]
     Unfinished {
         /// Why it ended.
         finish_reason: FinishReason,
@@ -68,6 +75,7 @@ pub enum ConstraintError {
     Sampling(#[from] SamplingError),
     /// A call that was written cannot be read.
     #[error(transparent)]
+    #[strum(transparent)]
     Call(#[from] ToolParseError),
 }
 
@@ -109,16 +117,7 @@ impl ConstraintError {
     }
 
     /// Returns a short constant label for metrics.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Limit { .. } => "constraint_limit",
-            Self::Refused { .. } => "constraint_refused",
-            Self::NotBuilt { .. } => "constraint_not_built",
-            Self::Vocabulary { .. } => "constraint_vocabulary",
-            Self::Unfinished { .. } => "constraint_unfinished",
-            Self::Failed { .. } => "constraint_failed",
-            Self::Sampling(_) => "constraint_sampling",
-            Self::Call(error) => error.kind(),
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }

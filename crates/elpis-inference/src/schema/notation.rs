@@ -49,7 +49,8 @@ pub(crate) enum Middle {
 }
 
 /// A kind of value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Kind {
     Null,
     Boolean,
@@ -83,15 +84,8 @@ impl Kind {
     }
 
     /// The name of the type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Boolean => "boolean",
-            Self::Number => "number",
-            Self::String => "string",
-            Self::Array => "array",
-            Self::Object => "object",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

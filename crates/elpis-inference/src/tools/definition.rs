@@ -19,7 +19,8 @@ pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 pub const MAX_SCHEMA_DEPTH: usize = 64;
 
 /// Says why tools were refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ToolError {
     /// The list is no list, or has no entry.
@@ -27,12 +28,14 @@ pub enum ToolError {
     NoList,
     /// More than [`MAX_TOOLS`] tools.
     #[error("{count} tools, at most {MAX_TOOLS} are allowed")]
+    #[strum(to_string = "too_many_tools")]
     TooMany {
         /// The number given.
         count: usize,
     },
     /// Definitions that are too long or nested too deeply.
     #[error("the tools are {what}, but must be {limit}")]
+    #[strum(to_string = "tools_too_large")]
     TooLarge {
         /// The value, in words.
         what: String,
@@ -41,6 +44,7 @@ pub enum ToolError {
     },
     /// A definition that is not of the known form.
     #[error("tool {index}: {field} {reason}")]
+    #[strum(to_string = "tool_field")]
     Field {
         /// Its place in the list, from 0.
         index: usize,
@@ -51,6 +55,7 @@ pub enum ToolError {
     },
     /// Two tools of one name.
     #[error("tool {index}: the name {name:?} is taken by an earlier tool")]
+    #[strum(to_string = "duplicate_tool")]
     Duplicate {
         /// Its place in the list, from 0.
         index: usize,
@@ -59,6 +64,7 @@ pub enum ToolError {
     },
     /// `tool_choice` names a tool that is not on offer.
     #[error("tool_choice names {name:?}, which is not among the tools")]
+    #[strum(to_string = "unknown_tool")]
     UnknownChoice {
         /// The name, cut to 64 characters.
         name: String,
@@ -71,22 +77,14 @@ pub enum ToolError {
     },
     /// Tools together with a response format.
     #[error("tools and response_format cannot be combined in one request")]
+    #[strum(to_string = "tools_with_response_format")]
     WithResponseFormat,
 }
 
 impl ToolError {
     /// Returns a short constant label for metrics.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::NoList => "no_list",
-            Self::TooMany { .. } => "too_many_tools",
-            Self::TooLarge { .. } => "tools_too_large",
-            Self::Field { .. } => "tool_field",
-            Self::Duplicate { .. } => "duplicate_tool",
-            Self::UnknownChoice { .. } => "unknown_tool",
-            Self::ChoiceWithoutTools { .. } => "choice_without_tools",
-            Self::WithResponseFormat => "tools_with_response_format",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 

@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_family_writes_calls_that_begin_somewhere() {
-        for format in ToolFormat::ALL {
+        for &format in ToolFormat::ALL {
             let family = Family::of(format);
             for layout in family.layouts {
                 for call in layout.calls {

@@ -42,11 +42,13 @@ pub enum ToolEvent {
 }
 
 /// Says why a call could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ToolParseError {
     /// The reply ended in the middle of a call.
     #[error("the reply ends in the middle of a call of {name:?}")]
+    #[strum(to_string = "unfinished_call")]
     Unfinished {
         /// The tool.
         name: String,
@@ -54,6 +56,7 @@ pub enum ToolParseError {
     /// Arguments that are not in the notation of a call, or a number that cannot be kept to the
     /// digit.
     #[error("the arguments of a call of {name:?} cannot be read: {reason}")]
+    #[strum(to_string = "unreadable_arguments")]
     Arguments {
         /// The tool.
         name: String,
@@ -64,11 +67,8 @@ pub enum ToolParseError {
 
 impl ToolParseError {
     /// Returns a short constant label for metrics.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Unfinished { .. } => "unfinished_call",
-            Self::Arguments { .. } => "unreadable_arguments",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }
 

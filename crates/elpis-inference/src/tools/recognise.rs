@@ -166,7 +166,7 @@ fn written_like(reply: &str) -> Option<ToolFormat> {
     let whole = bare(reply);
     let calls = [call(&json!({KEY: VALUE}))];
     let mut best: Option<((usize, bool), ToolFormat)> = None;
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let written = format.write_calls(&calls);
         let own = bare(&written);
         let found = if Family::of(format).unmarked {
@@ -194,5 +194,5 @@ fn read_from(reply: &str) -> Option<ToolFormat> {
                 if call.name == NAME && call.arguments == expected)
         })
     };
-    ToolFormat::ALL.into_iter().find(reads)
+    ToolFormat::ALL.iter().copied().find(reads)
 }

@@ -150,7 +150,7 @@ fn expected(calls: &[(&str, Value)]) -> Vec<(String, Value)> {
 #[test]
 fn what_is_written_is_what_is_read() {
     let tools = tools();
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         for (round, arguments) in arguments().into_iter().enumerate() {
             if !can_write(format, &arguments) {
                 continue;
@@ -181,9 +181,9 @@ fn is_parallel(format: ToolFormat) -> bool {
 
 #[test]
 fn parallel_calls_are_read_in_their_order() {
-    for format in ToolFormat::ALL
-        .into_iter()
-        .filter(|format| is_parallel(*format))
+    for &format in ToolFormat::ALL
+        .iter()
+        .filter(|format| is_parallel(**format))
     {
         let calls = [
             ("get_weather", json!({"city": "Paris"})),
@@ -206,7 +206,7 @@ fn parallel_calls_are_read_in_their_order() {
 #[test]
 fn text_and_thinking_around_calls_are_kept() {
     let arguments = json!({"city": "Paris", "days": 2});
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let written = format.write_calls(&[call("get_weather", &arguments)]);
         let calls = expected(&[("get_weather", arguments.clone())]);
         let family = Family::of(format);
@@ -245,7 +245,7 @@ fn text_and_thinking_around_calls_are_kept() {
 #[test]
 fn white_space_where_a_call_begins_may_be_any() {
     let arguments = json!({"city": "Paris"});
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         for space in ["", " ", "\n", "\r\n\t  "] {
             for layout in Family::of(format)
                 .layouts
@@ -285,7 +285,7 @@ fn white_space_where_a_call_begins_may_be_any() {
 fn calls_that_break_off_are_never_half_read() {
     let arguments = json!({"city": "Paris </x> 1", "days": 12, "list": ["a", "b"]});
     let tools = tools();
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let reply = format.write_calls(&[call("get_weather", &arguments)]);
         let parser = || ToolParser::new(format, 7, false).with_tools(&tools);
         let mut whole_from = None;
@@ -324,7 +324,7 @@ fn calls_that_break_off_are_never_half_read() {
 /// What announces a call says nothing in a sentence about it.
 #[test]
 fn prose_that_names_a_marker_stays_as_it_is() {
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let family = Family::of(format);
         let lists = [family.openers, family.closers, family.control];
         for marker in lists.into_iter().flatten() {
@@ -372,7 +372,7 @@ fn prose_that_names_a_marker_stays_as_it_is() {
 #[test]
 fn formats_are_recognised_by_what_a_template_writes() {
     use crate::{ChatTemplate, SpecialTokens};
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         // What Llama 3 writes as well, and what says nothing.
         if format == ToolFormat::Gemma {
             continue;
@@ -521,7 +521,7 @@ mod grammar {
 
     #[test]
     fn grammars_take_what_their_family_writes() {
-        for format in ToolFormat::ALL {
+        for &format in ToolFormat::ALL {
             for with_tokens in [false, true] {
                 let compiled = Compiled::new(format, tools(), false, with_tokens);
                 for arguments in arguments() {

@@ -211,7 +211,7 @@ fn long_output_is_refused_and_long_input_is_not() {
             }
         })
         .collect();
-    for format in ChatFormat::ALL {
+    for &format in ChatFormat::ALL {
         let text = ChatTemplate::named(format)
             .expect("compiles")
             .render(&many, &RenderOptions::default());
@@ -254,7 +254,7 @@ fn the_date_is_a_value() {
 
 #[test]
 fn names_are_read() {
-    for format in ChatFormat::ALL {
+    for &format in ChatFormat::ALL {
         assert_eq!(format.as_str().parse(), Ok(format));
     }
     assert_eq!("ChatML".parse(), Ok(ChatFormat::ChatMl));

@@ -10,11 +10,17 @@ use elpis_files::lfs::LfsPointer;
 /// Refusal of a file, or of a vector that a format cannot hold.
 ///
 /// Names from the file are cut, and shown without control characters.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(
+    Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum FormatError {
     /// The bytes end before what the header declares.
     #[error("{what} at byte {offset} needs {needed} bytes, {available} are left")]
+    #[strum(props(
+        hint = "the file may be damaged, or have the ending of another format: save or fetch it again"
+    ))]
     Truncated {
         /// The item that was being read.
         what: &'static str,
@@ -27,6 +33,9 @@ pub enum FormatError {
     },
     /// The structure is broken.
     #[error("{what} is malformed: {reason}")]
+    #[strum(props(
+        hint = "the file may be damaged, or have the ending of another format: save or fetch it again"
+    ))]
     Malformed {
         /// The part that is broken.
         what: &'static str,
@@ -45,6 +54,9 @@ pub enum FormatError {
     },
     /// The file stands in its repository for one that was never fetched.
     #[error("it is {}", LfsPointer { size: *size })]
+    #[strum(props(
+        hint = "`git lfs pull` in its repository fetches the file, or download the file itself"
+    ))]
     LfsPointer {
         /// The size of the file itself, in bytes, if the pointer tells it.
         size: Option<u64>,
@@ -92,6 +104,7 @@ pub enum FormatError {
     },
     /// The file declares other layers than its tensors name.
     #[error("the file declares layers {declared}, its tensors are for {told}")]
+    #[strum(props(hint = "correct or remove what the file declares beside its arrays"))]
     LayerConflict {
         /// Those of `layer` or `layers`.
         declared: String,
@@ -100,6 +113,7 @@ pub enum FormatError {
     },
     /// The file declares another number of layers than there are rows.
     #[error("the file declares {layers} layers for {rows} rows, must be one for each")]
+    #[strum(props(hint = "correct or remove what the file declares beside its arrays"))]
     LayerCount {
         /// The declared number.
         layers: usize,
@@ -108,6 +122,7 @@ pub enum FormatError {
     },
     /// A number that a file declares does not hold for its tensors.
     #[error("{key} is {size}, the tensors have shape {shape:?}")]
+    #[strum(props(hint = "correct or remove what the file declares beside its arrays"))]
     DeclaredSize {
         /// Its key.
         key: String,
@@ -118,6 +133,9 @@ pub enum FormatError {
     },
     /// A file with vectors for several emotions stands where one vector is needed.
     #[error("it is a pack of {} emotions ({}), one vector is needed", emotions.len(), few(emotions))]
+    #[strum(props(
+        hint = "--emotion NAME takes one out; in a folder of vectors a pack is read as a whole, or as vectors.toml maps it"
+    ))]
     Pack {
         /// Their names.
         emotions: Vec<String>,
@@ -152,21 +170,34 @@ pub enum FormatError {
     },
     /// A format that needs a layer for each row cannot hold a vector without layers.
     #[error("the vector names no layers, a GGUF control vector needs them")]
+    #[strum(props(
+        hint = "give a single row one with --layer, counted from 0; say with --rows what the rows of a matrix are"
+    ))]
     NoLayer,
     /// A `.npy` file is one array: it has no names for layers.
     #[error("a .npy file has no names for the vector's layers")]
+    #[strum(props(hint = "write .npz, .safetensors or .pt"))]
     NoNames,
     /// The file holds no tensor.
     #[error("there is no tensor in the file")]
+    #[strum(props(
+        hint = "the file may be damaged, or have the ending of another format: save or fetch it again"
+    ))]
     NoTensors,
     /// A pickle names a Python object that is not needed for numeric arrays.
     #[error("refused global '{global}'")]
+    #[strum(props(
+        hint = "save the tensor or array alone with torch.save, or as .safetensors or .npz: nothing in a .pt file is run"
+    ))]
     RefusedGlobal {
         /// `module.name`.
         global: String,
     },
     /// A pickle uses an instruction that is not needed for numeric arrays.
     #[error("refused pickle instruction {opcode} at byte {offset}")]
+    #[strum(props(
+        hint = "save the tensor or array alone with torch.save, or as .safetensors or .npz: nothing in a .pt file is run"
+    ))]
     RefusedOpcode {
         /// The instruction, by name where it has one here, else in hexadecimal.
         opcode: String,
@@ -175,6 +206,9 @@ pub enum FormatError {
     },
     /// A pickle's value is not a tensor.
     #[error("refused entry {entry:?}: {found}, must be a tensor")]
+    #[strum(props(
+        hint = "save the tensor or array alone with torch.save, or as .safetensors or .npz: nothing in a .pt file is run"
+    ))]
     RefusedEntry {
         /// The key in the dict, or `the file` for the whole.
         entry: String,
@@ -189,46 +223,23 @@ pub enum FormatError {
     LegacyPickle,
     /// A GGUF file holds something else.
     #[error("general.architecture is {architecture:?}, must be \"controlvector\"")]
+    #[strum(props(
+        hint = "it may be a model: a control vector is made by `elpis vectors convert` or `train`"
+    ))]
     NotAControlVector {
         /// What the file says; empty if it says nothing.
         architecture: String,
     },
     /// The rows are not a steering vector.
     #[error(transparent)]
+    #[strum(transparent)]
     Vector(#[from] VectorError),
 }
 
 impl FormatError {
     /// Stable label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Truncated { .. } => "truncated",
-            Self::Malformed { .. } => "malformed",
-            Self::LimitExceeded { .. } => "limit_exceeded",
-            Self::LfsPointer { .. } => "lfs_pointer",
-            Self::UnsupportedType { .. } => "unsupported_type",
-            Self::Shape { .. } => "shape",
-            Self::NotALayer { .. } => "not_a_layer",
-            Self::UnclearLayer { .. } => "unclear_layer",
-            Self::DuplicateLayer { .. } => "duplicate_layer",
-            Self::LayerConflict { .. } => "layer_conflict",
-            Self::LayerCount { .. } => "layer_count",
-            Self::DeclaredSize { .. } => "declared_size",
-            Self::Pack { .. } => "pack",
-            Self::EmotionCount { .. } => "emotion_count",
-            Self::EmotionName { .. } => "emotion_name",
-            Self::DuplicateEmotion { .. } => "duplicate_emotion",
-            Self::NotAnEmotion { .. } => "not_an_emotion",
-            Self::NoLayer => "no_layer",
-            Self::NoNames => "no_names",
-            Self::NoTensors => "no_tensors",
-            Self::RefusedGlobal { .. } => "refused_global",
-            Self::RefusedOpcode { .. } => "refused_opcode",
-            Self::RefusedEntry { .. } => "refused_entry",
-            Self::LegacyPickle => "legacy_pickle",
-            Self::NotAControlVector { .. } => "not_a_control_vector",
-            Self::Vector(source) => source.kind(),
-        }
+        self.into()
     }
 
     pub(super) fn malformed(what: &'static str, reason: impl Into<String>) -> Self {

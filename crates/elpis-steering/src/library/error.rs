@@ -9,7 +9,10 @@ use crate::vector::VectorError;
 use elpis_files::printable::printable;
 
 /// Refusal of a set of files; nothing of it is used.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(
+    Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
+)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum LibraryError {
     /// A file could not be read as a steering vector.
@@ -22,6 +25,9 @@ pub enum LibraryError {
     },
     /// The manifest could not be read.
     #[error("{}: {source}", printable(file))]
+    #[strum(props(
+        hint = "docs/vectors.md describes vectors.toml; it must stand beside the vectors, or be absent"
+    ))]
     Manifest {
         /// The manifest's name.
         file: String,
@@ -58,6 +64,7 @@ pub enum LibraryError {
     },
     /// The manifest names an emotion that has no file.
     #[error("{MANIFEST_FILE}: emotion {emotion:?} has no file {}", printable(file))]
+    #[strum(props(hint = "correct `file` of that emotion in vectors.toml, or remove the emotion"))]
     MissingFile {
         /// The emotion.
         emotion: String,
@@ -159,6 +166,7 @@ pub enum LibraryError {
     },
     /// The model's architecture cannot be steered.
     #[error("{}: this model cannot be steered: {reason}", printable(file))]
+    #[strum(props(hint = "use another model, or leave model.emotion_vectors_dir away"))]
     Unsteerable {
         /// The file.
         file: String,
@@ -205,6 +213,7 @@ pub enum LibraryError {
     },
     /// There are more emotions than [`MAX_EMOTIONS`].
     #[error("there are {count} emotions, must be at most {MAX_EMOTIONS}")]
+    #[strum(props(hint = "take some files out of the folder"))]
     TooManyEmotions {
         /// The number found.
         count: usize,
@@ -218,22 +227,7 @@ impl LibraryError {
             Self::Format { source, .. } => source.kind(),
             Self::Manifest { source, .. } => source.kind(),
             Self::Vector { source, .. } => source.kind(),
-            Self::DuplicateFile { .. } => "duplicate_file",
-            Self::DuplicateEmotion { .. } => "duplicate_emotion",
-            Self::MissingFile { .. } => "missing_file",
-            Self::NotInPack { .. } => "not_in_pack",
-            Self::NoPack { .. } => "no_pack",
-            Self::LayerConflict { .. } => "layer_conflict",
-            Self::UnclearLayer { .. } => "unclear_layer",
-            Self::NoPlace { .. } => "no_place",
-            Self::NoLayer { .. } => "no_layer",
-            Self::MissingRow { .. } => "missing_row",
-            Self::LayerOutOfRange { .. } => "layer_out_of_range",
-            Self::Unsteerable { .. } => "unsteerable",
-            Self::Width { .. } => "width",
-            Self::TooStrong { .. } => "too_strong",
-            Self::Context { .. } => "context",
-            Self::TooManyEmotions { .. } => "too_many_emotions",
+            _ => self.into(),
         }
     }
 

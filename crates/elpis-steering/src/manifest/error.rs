@@ -5,7 +5,8 @@ use thiserror::Error;
 use super::MAX_MANIFEST_BYTES;
 
 /// Refusal of a manifest.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ManifestError {
     /// The file is longer than [`MAX_MANIFEST_BYTES`].
@@ -108,19 +109,6 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 impl ManifestError {
     /// Stable label for metrics.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too_large",
-            Self::NotUtf8 { .. } => "not_utf8",
-            Self::Syntax { .. } => "syntax",
-            Self::UnknownKey { .. } => "unknown_key",
-            Self::WrongType { .. } => "wrong_type",
-            Self::OutOfRange { .. } => "out_of_range",
-            Self::InvalidName { .. } => "invalid_name",
-            Self::LayerAndLayers => "layer_and_layers",
-            Self::InvalidList { .. } => "invalid_list",
-            Self::Missing { .. } => "missing",
-            Self::VectorWithoutFile { .. } => "vector_without_file",
-            Self::FixedPlace { .. } => "fixed_place",
-        }
+        self.into()
     }
 }

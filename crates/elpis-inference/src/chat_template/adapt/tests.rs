@@ -64,7 +64,7 @@ fn turns(adapted: &Adapted) -> Vec<(String, String)> {
 fn templates_without_tools_get_them_as_text() {
     let tools = tools();
     let (messages, _) = conversation();
-    for format in ToolFormat::ALL {
+    for &format in ToolFormat::ALL {
         let plain = adapt(&messages, Some(&tools), format, &PLAIN);
         let plain = turns(&plain);
         let roles: Vec<_> = plain.iter().map(|(role, _)| role.as_str()).collect();
