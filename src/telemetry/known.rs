@@ -122,11 +122,40 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_dashboards_and_alerts() {
-        let causes = ["panic", "error", "thread_panic", "hung", "worker_died", "start", "stopped"];
+        let causes = [
+            "panic",
+            "error",
+            "thread_panic",
+            "hung",
+            "worker_died",
+            "start",
+            "stopped",
+        ];
         assert_eq!(FailureKind::VARIANTS, causes);
-        assert_eq!(ActorName::VARIANTS, ["hardware", "steering", "emotion", "engine"]);
-        assert_eq!(SafetyLimit::NAMES, ["valence", "arousal", "strength", "event_rate", "spiral", "appraisal"]);
-        assert_eq!(reload_reasons().collect::<std::collections::BTreeSet<_>>().len(), 57);
-        assert_eq!(outcomes().collect::<std::collections::BTreeSet<_>>().len(), 39);
+        assert_eq!(
+            ActorName::VARIANTS,
+            ["hardware", "steering", "emotion", "engine"]
+        );
+        assert_eq!(
+            SafetyLimit::NAMES,
+            [
+                "valence",
+                "arousal",
+                "strength",
+                "event_rate",
+                "spiral",
+                "appraisal"
+            ]
+        );
+        assert_eq!(
+            reload_reasons()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            57
+        );
+        assert_eq!(
+            outcomes().collect::<std::collections::BTreeSet<_>>().len(),
+            39
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! One line of JSON for each figure.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use crate::bare;
 use crate::figures::Figure;
@@ -35,7 +35,7 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
         "smoke": run.smoke,
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
         "elpis": std::env::var(REVISION).ok(),
-        "date": OffsetDateTime::now_utc().date().to_string(),
+        "date": Timestamp::now().strftime("%F").to_string(),
         "cpu": cpu(),
         "gpu": run.gpu,
         "cores": std::thread::available_parallelism().ok().map(std::num::NonZero::get),
