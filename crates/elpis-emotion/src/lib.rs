@@ -39,6 +39,8 @@
 struct Readme;
 
 #[macro_use]
+mod fields;
+#[macro_use]
 mod names;
 
 mod arithmetic;
@@ -73,7 +75,7 @@ pub use event::{
 pub use journal::{JournalEntry, JournalRecord, replay_entry};
 pub use limits::{EventBudget, SafetyLimit, SafetyLimits};
 pub use modulation::{Coefficients, Modulation, SamplingBase, place_coefficients};
-pub use ranges::{MIN_STREAK_FACTOR, Range};
+pub use ranges::MIN_STREAK_FACTOR;
 pub use replay::{Recording, ReplayStep, ReplayedStep, config_of, parse_step, replay, replay_line};
 pub use session::{SESSION_ID_LIMIT, SessionId, SessionIdError};
 pub use state::{EmotionalState, MAX_TIME_SECONDS, Mood, Quadrant};

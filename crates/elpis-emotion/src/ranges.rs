@@ -1,7 +1,5 @@
-//! The range of each number of an [`EmotionConfig`](crate::EmotionConfig): one table for its own check, the settings and
-//! their reference.
+//! The range of a number of an [`EmotionConfig`](crate::EmotionConfig).
 
-use super::arithmetic::DYNAMICS;
 use super::error::EmotionError;
 
 /// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
@@ -22,6 +20,15 @@ pub struct Range {
 }
 
 impl Range {
+    pub(super) const fn new(field: &'static str, min: f64, max: f64, or_zero: bool) -> Self {
+        Self {
+            field,
+            min,
+            max,
+            or_zero,
+        }
+    }
+
     /// The range of a field. In a constant, the program does not compile if the field has none.
     ///
     /// # Panics
@@ -35,6 +42,13 @@ impl Range {
             at += 1;
         }
         panic!("a number without a range");
+    }
+
+    /// Checks a value of this field, where it has one.
+    pub(super) fn check_number(&self, value: impl Number) -> Result<(), EmotionError> {
+        value
+            .number()
+            .map_or(Ok(()), |value| self.check(value).map(drop))
     }
 
     /// Checks a value of this field.
@@ -57,7 +71,7 @@ impl Range {
     }
 }
 
-pub(super) const fn same(one: &[u8], other: &[u8]) -> bool {
+const fn same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
@@ -71,60 +85,40 @@ pub(super) const fn same(one: &[u8], other: &[u8]) -> bool {
     true
 }
 
-/// Most points of a trajectory's history.
-const MAX_POINTS: f64 = 1024.0;
-
-/// Largest threshold that counts calls.
-const MAX_CALLS: f64 = 1000.0;
-
-/// Shortest and longest period of the behaviour monitor, in seconds.
-const MIN: f64 = 0.001;
-const MAX: f64 = 86_400.0;
-
+/// Takes the rows that have a range.
 macro_rules! ranges {
-    ($( $field:ident: $min:expr, $max:expr $(, $zero:ident)?; )+) => {
-        &[$(Range {
-            field: stringify!($field),
-            min: $min,
-            max: $max,
-            or_zero: ranges!(@zero $($zero)?),
-        }),+]
+    ($(
+        $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
+        $(, in [$min:expr, $max:expr $(, $zero:ident)?])? $(, unset $unset:literal)? $(, serde $serde:tt)?;
+    )+) => {
+        &[$($(Range::new(stringify!($name), $min, $max, ranges!(@zero $($zero)?)),)?)+]
     };
     (@zero) => { false };
     (@zero or_zero) => { true };
 }
 
-pub(super) const RANGES: &[Range] = ranges! {
-    dynamics: 1.0, DYNAMICS as f64;
-    baseline_valence: -1.0, 1.0;
-    baseline_arousal: -1.0, 1.0;
-    decay_rate: 0.0, 100.0;
-    max_delta: 0.0, 2.0;
-    appraisal_max_delta: 0.0, 2.0;
-    momentum_positive_threshold: 0.0, 1.0;
-    momentum_negative_threshold: -1.0, 0.0;
-    trend_improving_threshold: 0.0, 1.0;
-    trend_declining_threshold: -1.0, 0.0;
-    mood_inertia_resistance: 0.0, 1.0;
-    decay_multiplier_excited: 0.0, 10.0;
-    decay_multiplier_frustrated: 0.0, 10.0;
-    decay_multiplier_calm: 0.0, 10.0;
-    decay_multiplier_depleted: 0.0, 10.0;
-    spiral_damping: 0.0, 1.0;
-    neutral_radius: 0.0, 1.0;
-    response_analysis_threshold: 0.0, 1.0;
-    long_generation_seconds: MIN, MAX;
-    long_generation_factor: 1.0, 1000.0;
-    idle_period_seconds: MIN, MAX;
-    steering_strength: 0.0, 3.0;
-    valence_limit: 0.0, 1.0;
-    arousal_limit: 0.0, 1.0;
-    strength_limit: 0.0, 3.0;
-    events_per_minute: 1.0, f64::INFINITY;
-    streak_compounding_factor: MIN_STREAK_FACTOR, 1.0, or_zero;
-    trajectory_history_size: 2.0, MAX_POINTS;
-    spiral_history_count: 2.0, MAX_POINTS;
-    spiral_increasing_threshold: 1.0, MAX_POINTS - 1.0;
-    retry_loop_threshold: 2.0, MAX_CALLS;
-    failure_streak_threshold: 1.0, MAX_CALLS;
-};
+/// The range of each number.
+const RANGES: &[Range] = emotion_fields!(ranges);
+
+/// A number as its range sees it; `None` where none is set.
+pub(super) trait Number {
+    fn number(self) -> Option<f64>;
+}
+
+macro_rules! number {
+    ($($ty:ty: $value:ident => $number:expr;)+) => {
+        $(impl Number for $ty {
+            fn number(self) -> Option<f64> {
+                let $value = self;
+                $number
+            }
+        })+
+    };
+}
+
+number! {
+    f64: value => Some(value);
+    usize: value => Some(value as f64);
+    u32: value => Some(f64::from(value));
+    Option<u32>: value => value.map(f64::from);
+}
