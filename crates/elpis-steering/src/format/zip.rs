@@ -158,7 +158,7 @@ impl<'a> Archive<'a> {
 
 impl Entry<'_> {
     fn check(&self, data: &[u8]) -> Result<(), FormatError> {
-        if crc32(data) == self.crc {
+        if crc32fast::hash(data) == self.crc {
             return Ok(());
         }
         Err(FormatError::malformed(
@@ -290,7 +290,7 @@ impl Writer {
         common.extend(0_u16.to_le_bytes()); // stored
         common.extend(0_u16.to_le_bytes()); // time
         common.extend(0x0021_u16.to_le_bytes()); // date: 1980-01-01
-        common.extend(crc32(data).to_le_bytes());
+        common.extend(crc32fast::hash(data).to_le_bytes());
         common.extend(size.to_le_bytes());
         common.extend(size.to_le_bytes());
         common.extend((name.len() as u16).to_le_bytes());
@@ -342,26 +342,4 @@ fn offset(value: usize) -> Result<u32, FormatError> {
             value: value as u64,
             limit: u64::from(u32::MAX) - 1,
         })
-}
-
-/// CRC-32 as zip uses it (polynomial 0xEDB88320, reflected).
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            let mut value = i as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = (value >> 1) ^ if value & 1 == 1 { 0xEDB8_8320 } else { 0 };
-                bit += 1;
-            }
-            table[i] = value;
-            i += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |crc: u32, &byte| {
-        TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
-    })
 }
