@@ -36,13 +36,15 @@ use elpis_files::printable::printable_start;
 ///
 /// Beside the arrays may stand `layers` or `layer`, the layers of the rows, and `model`. A name that
 /// tells a layer in a way that cannot be used is refused. Numbers are f16, bf16, f32 or f64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum VectorFormat {
     /// `.safetensors`. `emotions`, `layers`, `layer` and `model` are metadata, lists as JSON or
     /// with commas.
     Safetensors,
     /// `.pt`, `.pth`: what `torch.save` writes since `PyTorch` 1.6 (a zip archive) for a tensor, a
     /// parameter, a `NumPy` array, or dicts of them.
+    #[strum(to_string = "pt", serialize = "pth")]
     Pt,
     /// `.npy`: one array.
     Npy,
@@ -55,24 +57,11 @@ pub enum VectorFormat {
 
 impl VectorFormat {
     /// Every format.
-    pub const ALL: [Self; 5] = [
-        Self::Safetensors,
-        Self::Pt,
-        Self::Npy,
-        Self::Npz,
-        Self::Gguf,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The format that an extension (without the dot, in any case) stands for.
     pub fn from_extension(extension: &str) -> Option<Self> {
-        match extension.to_ascii_lowercase().as_str() {
-            "safetensors" => Some(Self::Safetensors),
-            "pt" | "pth" => Some(Self::Pt),
-            "npy" => Some(Self::Npy),
-            "npz" => Some(Self::Npz),
-            "gguf" => Some(Self::Gguf),
-            _ => None,
-        }
+        extension.parse().ok()
     }
 
     /// Whether rows can be written under their layers: `.npy` is one array without names.
@@ -82,13 +71,7 @@ impl VectorFormat {
 
     /// The extension that files of this format get, without the dot.
     pub fn extension(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Pt => "pt",
-            Self::Npy => "npy",
-            Self::Npz => "npz",
-            Self::Gguf => "gguf",
-        }
+        self.into()
     }
 }
 

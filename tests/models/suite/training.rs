@@ -126,8 +126,8 @@ fn emotions_of_ones_own_are_trained_and_placed() {
     let facts = backend.facts();
     let context = LibraryContext::new(facts.n_layers, facts.n_embd);
     // Emotions steer at layers, which some formats cannot name.
-    for format in VectorFormat::ALL
-        .into_iter()
+    for &format in VectorFormat::ALL
+        .iter()
         .filter(|format| format.names_layers())
     {
         let library = SteeringLibrary::build(trained.files(format).unwrap(), &context).unwrap();

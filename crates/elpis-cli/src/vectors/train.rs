@@ -67,9 +67,8 @@ fn layer(text: &str) -> Result<Layer, String> {
 
 fn format(name: &str) -> Result<VectorFormat, String> {
     let known = || {
-        VectorFormat::ALL
-            .into_iter()
-            .filter(|format| format.names_layers())
+        let all = VectorFormat::ALL.iter().copied();
+        all.filter(|format| format.names_layers())
     };
     VectorFormat::from_extension(name)
         .filter(|format| format.names_layers())

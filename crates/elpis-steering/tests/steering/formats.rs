@@ -304,7 +304,7 @@ fn packs_are_vectors_by_emotion() {
 fn a_git_lfs_pointer_is_called_that() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\n\
         oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 172032\n";
-    for format in VectorFormat::ALL {
+    for &format in VectorFormat::ALL {
         let refused = parse(format, pointer).unwrap_err();
         assert_eq!(
             refused.to_string(),
@@ -366,7 +366,7 @@ fn what_is_written_is_read_again() {
         }
         _ => None,
     };
-    for format in VectorFormat::ALL {
+    for &format in VectorFormat::ALL {
         for vector in [&bare, &stacked, &layered] {
             match (write(format, vector), refused(format, vector)) {
                 (Ok(bytes), None) => {
@@ -484,7 +484,7 @@ fn python_reads_what_is_written() {
     let layered = layered(&LAYERS).described(Some("llama".into()), None);
     let bare = SteeringVector::bare(row(0)).unwrap();
     let stacked = SteeringVector::stacked((0..3).map(row).collect()).unwrap();
-    for format in VectorFormat::ALL {
+    for &format in VectorFormat::ALL {
         if format != VectorFormat::Npy {
             save("layered", format, &layered);
         }

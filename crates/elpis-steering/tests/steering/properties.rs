@@ -163,7 +163,7 @@ proptest! {
     ) {
         if let Ok(vector) = SteeringVector::layered(rows) {
             // A .npy file has no names for layers.
-            for format in VectorFormat::ALL.into_iter().filter(|f| *f != VectorFormat::Npy) {
+            for format in VectorFormat::ALL.iter().copied().filter(|f| *f != VectorFormat::Npy) {
                 let again = parse(format, &write(format, &vector).unwrap()).unwrap();
                 for ((a, x), (b, y)) in vector.rows().zip(again.rows()) {
                     prop_assert_eq!(a, b);
@@ -176,7 +176,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        for format in VectorFormat::ALL {
+        for &format in VectorFormat::ALL {
             let _ = parse(format, &bytes);
         }
         let _ = Manifest::parse(&bytes);
@@ -190,7 +190,7 @@ proptest! {
     ) {
         let layers = layered(&[(1, vec![1.0; 9]), (3, vec![2.0; 9])]);
         let matrix = SteeringVector::stacked(vec![vec![1.0; 9]; 3]).unwrap();
-        for format in VectorFormat::ALL {
+        for &format in VectorFormat::ALL {
             let vector = if format == VectorFormat::Npy { &matrix } else { &layers };
             let mut bytes = write(format, vector).unwrap();
             for (index, value) in &changes {
