@@ -93,38 +93,27 @@ impl Settings {
             Some(path) => parse_model_source(path),
         }
     }
+}
 
-    /// Replaces the section `model`.
-    #[must_use]
-    pub fn model(mut self, model: ModelSettings) -> Self {
-        self.model = model;
-        self
-    }
-
-    /// Replaces the section `emotion`.
-    #[must_use]
-    pub fn emotion(mut self, emotion: EmotionConfig) -> Self {
-        self.emotion = emotion;
-        self
-    }
-
-    /// Replaces the section `runtime`.
-    #[must_use]
-    pub fn runtime(mut self, runtime: RuntimeSettings) -> Self {
-        self.runtime = runtime;
-        self
-    }
-    /// Replaces the section `store`.
-    #[must_use]
-    pub fn store(mut self, store: StoreSettings) -> Self {
-        self.store = store;
-        self
-    }
-
-    /// Replaces the section `metrics`.
-    #[must_use]
-    pub fn metrics(mut self, metrics: MetricsSettings) -> Self {
-        self.metrics = metrics;
-        self
-    }
+/// Declares a setter for each section.
+macro_rules! setters {
+    ($($section:ident: $Section:ty),+ $(,)?) => {
+        impl Settings {
+            $(
+                #[doc = concat!("Replaces the section `", stringify!($section), "`.")]
+                #[must_use]
+                pub fn $section(mut self, $section: $Section) -> Self {
+                    self.$section = $section;
+                    self
+                }
+            )+
+        }
+    };
+}
+setters! {
+    model: ModelSettings,
+    emotion: EmotionConfig,
+    runtime: RuntimeSettings,
+    store: StoreSettings,
+    metrics: MetricsSettings,
 }

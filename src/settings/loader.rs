@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::SettingsError;
-use super::file::{parse_toml, read_dotenv, read_toml};
+use super::file::{Entry, parse_toml, read_dotenv, read_toml};
 use super::origin::{Origin, Origins};
 use super::registry::fields;
 use super::schema::{Field, Section};
@@ -156,7 +156,7 @@ impl SettingsLoader {
     pub fn load(self) -> Result<LoadedSettings, SettingsError> {
         let mut layers = Layers::new(self.base);
         if let Some(path) = self.file.path(&self.directory, "elpis.toml") {
-            layers.add_file(&path);
+            layers.add_toml(&path, read_toml);
         }
         if let Some(path) = self.dotenv.path(&self.directory, ".env") {
             for (variable, value) in read_dotenv(&path, &mut layers.errors) {
@@ -167,22 +167,7 @@ impl SettingsLoader {
                 layers.add_variable(&variable, value, origin, &path.display().to_string());
             }
         }
-        for (variable, value) in self.env.unwrap_or_else(|| std::env::vars_os().collect()) {
-            let is_ours = |name: &&str| names::is_ours(name, value.to_str());
-            let Some(variable) = variable.to_str().filter(is_ours) else {
-                continue;
-            };
-            let variable = variable.to_owned();
-            match value.into_string() {
-                Ok(value) => {
-                    let origin = Origin::Environment {
-                        variable: variable.clone(),
-                    };
-                    layers.add_variable(&variable, value, origin, "the environment");
-                }
-                Err(_) => layers.errors.push(SettingsError::NotUnicode { variable }),
-            }
-        }
+        layers.add_environment(self.env.unwrap_or_else(|| std::env::vars_os().collect()));
         layers.finish()
     }
 }
@@ -202,8 +187,12 @@ impl Layers {
         }
     }
 
-    fn add_file(&mut self, path: &Path) {
-        for entry in read_toml(path, &mut self.errors) {
+    fn add_toml(
+        &mut self,
+        path: &Path,
+        read: impl FnOnce(&Path, &mut Vec<SettingsError>) -> Vec<Entry>,
+    ) {
+        for entry in read(path, &mut self.errors) {
             let origin = Origin::File {
                 path: path.to_owned(),
                 line: entry.line,
@@ -212,27 +201,42 @@ impl Layers {
         }
     }
 
+    fn add_environment(&mut self, variables: Vec<(OsString, OsString)>) {
+        for (variable, value) in variables {
+            let is_ours = |name: &&str| names::is_ours(name, value.to_str());
+            let Some(variable) = variable.to_str().filter(is_ours) else {
+                continue;
+            };
+            let variable = variable.to_owned();
+            match value.into_string() {
+                Ok(value) => {
+                    let origin = Origin::Environment {
+                        variable: variable.clone(),
+                    };
+                    self.add_variable(&variable, value, origin, "the environment");
+                }
+                Err(_) => self.errors.push(SettingsError::NotUnicode { variable }),
+            }
+        }
+    }
+
     fn add_variable(&mut self, variable: &str, value: String, origin: Origin, place: &str) {
+        if let Some(field) = fields().find(|field| field.variable() == variable) {
+            self.set(field, &Raw::Text(value), origin);
+            return;
+        }
         let part = Section::ALL
             .iter()
-            .find_map(|&section| Some((section, variable.strip_prefix(section.prefix())?)));
-        let Some((section, name)) = part else {
-            self.errors.push(SettingsError::Unknown {
-                name: variable.to_owned(),
-                place: place.to_owned(),
-                suggestion: names::nearest_variable(variable),
-            });
-            return;
+            .find_map(|&section| Some((section, variable.strip_prefix(&section.prefix())?)));
+        let suggestion = match part {
+            Some((section, name)) => names::nearest_field(Some(section), name).map(Field::variable),
+            None => names::nearest_variable(variable),
         };
-        let field = fields().find(|field| field.section == section && field.variable() == variable);
-        match field {
-            Some(field) => self.set(field, &Raw::Text(value), origin),
-            None => self.errors.push(SettingsError::Unknown {
-                name: variable.to_owned(),
-                place: place.to_owned(),
-                suggestion: names::nearest_field(Some(section), name).map(Field::variable),
-            }),
-        }
+        self.errors.push(SettingsError::Unknown {
+            name: variable.to_owned(),
+            place: place.to_owned(),
+            suggestion,
+        });
     }
 
     fn set(&mut self, field: &'static Field, raw: &Raw, origin: Origin) {
@@ -251,14 +255,11 @@ impl Layers {
     fn finish(mut self) -> Result<LoadedSettings, SettingsError> {
         let code =
             fields().filter(|field| self.origins.get(field.full_name) == Some(&Origin::Code));
-        let faults = code.filter_map(|field| {
-            Some(error_for(
-                field,
-                field.check(&self.settings).err()?,
-                Origin::Code,
-            ))
-        });
-        self.errors.extend(faults);
+        for field in code {
+            if let Err(fault) = field.check(&self.settings) {
+                self.errors.push(error_for(field, fault, Origin::Code));
+            }
+        }
         if self.errors.is_empty() {
             self.errors.extend(conflicts(&self.settings, &self.origins));
         }
@@ -275,28 +276,16 @@ impl Layers {
 pub fn read_settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (file, environment) = text.split_once('\0').unwrap_or((&text, ""));
-    let path = Path::new("elpis.toml");
     let mut layers = Layers::new(Settings::default());
-    let mut errors = Vec::new();
-    for entry in parse_toml(file, path, &mut errors) {
-        let origin = Origin::File {
-            path: path.to_owned(),
-            line: entry.line,
-        };
-        layers.set(entry.field, &entry.raw, origin);
-    }
-    layers.errors.extend(errors);
-    for line in environment.lines() {
-        let Some((variable, value)) = line.split_once('=') else {
-            continue;
-        };
-        if names::is_ours(variable, Some(value)) {
-            let origin = Origin::Environment {
-                variable: variable.to_owned(),
-            };
-            layers.add_variable(variable, value.to_owned(), origin, "the environment");
-        }
-    }
+    layers.add_toml(Path::new("elpis.toml"), |path, errors| {
+        parse_toml(file, path, errors)
+    });
+    let variables = environment.lines().filter_map(|line| line.split_once('='));
+    layers.add_environment(
+        variables
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+    );
     match layers.finish() {
         Ok(loaded) => {
             let valid = loaded.settings.validate();
@@ -316,14 +305,7 @@ pub fn read_settings(bytes: &[u8]) {
 
 /// Checks settings that were made in code.
 pub(super) fn validate(settings: &Settings) -> Result<(), SettingsError> {
-    let origins = origins_of_code(settings);
-    Layers {
-        settings: settings.clone(),
-        origins,
-        errors: Vec::new(),
-    }
-    .finish()
-    .map(|_| ())
+    Layers::new(settings.clone()).finish().map(drop)
 }
 
 fn origins_of_code(settings: &Settings) -> Origins {

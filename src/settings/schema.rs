@@ -41,14 +41,8 @@ impl Section {
     }
 
     /// Returns the prefix of the section's environment variables.
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::Model => "ELPIS_MODEL_",
-            Self::Emotion => "ELPIS_EMOTION_",
-            Self::Runtime => "ELPIS_RUNTIME_",
-            Self::Store => "ELPIS_STORE_",
-            Self::Metrics => "ELPIS_METRICS_",
-        }
+    pub fn prefix(self) -> String {
+        format!("ELPIS_{}_", self.as_str().to_ascii_uppercase())
     }
 }
 
@@ -86,41 +80,30 @@ impl Limit {
 
 /// Numbers from `min` to `max`, both included.
 pub(super) const fn between(min: f64, max: f64) -> Limit {
-    Limit {
-        min,
-        max,
-        open: false,
-        or_zero: false,
-    }
+    limit(min, max, false)
 }
 
 /// Numbers from `min` to `max`, both included, and 0 if it is allowed besides.
 pub(super) const fn limit(min: f64, max: f64, or_zero: bool) -> Limit {
+    let open = false;
     Limit {
         min,
         max,
-        open: false,
+        open,
         or_zero,
     }
 }
 
 /// Finite numbers from `min` upwards.
 pub(super) const fn at_least(min: f64) -> Limit {
-    Limit {
-        min,
-        max: f64::INFINITY,
-        open: false,
-        or_zero: false,
-    }
+    between(min, f64::INFINITY)
 }
 
 /// Numbers above `min`, up to and with `max`.
 pub(super) const fn above(min: f64, max: f64) -> Limit {
     Limit {
-        min,
-        max,
         open: true,
-        or_zero: false,
+        ..between(min, max)
     }
 }
 

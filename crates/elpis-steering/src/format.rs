@@ -36,7 +36,19 @@ use elpis_files::printable::printable_start;
 ///
 /// Beside the arrays may stand `layers` or `layer`, the layers of the rows, and `model`. A name that
 /// tells a layer in a way that cannot be used is refused. Numbers are f16, bf16, f32 or f64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[strum(serialize_all = "lowercase", ascii_case_insensitive)]
 pub enum VectorFormat {
     /// `.safetensors`. `emotions`, `layers`, `layer` and `model` are metadata, lists as JSON or
