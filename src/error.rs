@@ -339,3 +339,38 @@ impl From<SessionIdError> for Error {
         Self::Engine(error.into())
     }
 }
+
+/// Why a runtime has stopped.
+#[derive(Debug, Clone)]
+pub struct StopReason {
+    text: Arc<str>,
+    cause: Option<Cause>,
+}
+
+impl StopReason {
+    /// Makes a reason that no failure led to.
+    pub fn new(text: &str) -> Self {
+        let text = text.into();
+        Self { text, cause: None }
+    }
+
+    /// Makes a reason out of the failure that led to it.
+    pub fn failure(text: &str, cause: Option<Cause>) -> Self {
+        let text = text.into();
+        Self { text, cause }
+    }
+
+    /// The reason in words.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<StopReason> for Error {
+    fn from(reason: StopReason) -> Self {
+        Self::Stopped {
+            reason: reason.text.to_string(),
+            source: reason.cause,
+        }
+    }
+}

@@ -100,10 +100,16 @@ pub mod clock;
 pub mod engine;
 pub mod error;
 pub mod event;
+#[cfg(not(feature = "fault-injection"))]
+mod fault_injection;
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub mod fault_injection;
 pub mod hub;
 pub mod inference;
 pub mod runtime;
 pub mod scheduler;
+mod sessions;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -7,6 +7,7 @@ mod conversation;
 mod form;
 mod interface;
 mod loading;
+mod parts;
 mod prompt;
 mod request;
 mod session;
@@ -23,19 +24,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parts::Parts;
 use ractor::ActorRef;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::actors::emotion::EmotionHandle;
-use crate::actors::hardware::{HardwareHandle, HardwareReport};
-use crate::actors::steering::SteeringHandle;
-use crate::actors::supervisor::{ActorRefs, SupervisorMessage};
-use crate::actors::{StopReason, Wiring};
+use crate::actors::hardware::HardwareReport;
+use crate::actors::supervisor::SupervisorMessage;
 use crate::backend::{ModelFacts, Tokenizer};
 use crate::bus::Events;
 use crate::engine::LoadedModel;
-use crate::error::Error;
+use crate::error::{Error, StopReason};
 use crate::inference::{RequestId, SessionId};
 use crate::settings::Settings;
 use crate::steering::SteeringLibrary;
@@ -56,34 +55,30 @@ pub struct Elpis {
 }
 
 struct Inner {
-    wiring: Wiring,
+    parts: Parts,
     appraiser: Arc<dyn Appraiser>,
     /// Sessions whose programs tell what came of their tasks.
     told: appraisal::Told,
-    actor_refs: ActorRefs,
     supervisor: ActorRef<SupervisorMessage>,
-    emotion: EmotionHandle,
-    steering: SteeringHandle,
     /// Open for as long as the runtime is observed.
     observed: watch::Receiver<()>,
-    hardware: HardwareHandle,
     last_request: AtomicU64,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inner")
-            .field("wiring", &self.wiring)
+            .field("parts", &self.parts)
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.wiring
+        self.parts
             .request_queue
             .close("the last handle was dropped");
-        self.wiring.sessions.begin_closing();
+        self.parts.sessions.begin_closing();
         self.supervisor.stop(None);
     }
 }
@@ -125,17 +120,17 @@ impl Elpis {
 
     /// Subscribes to the events of the runtime from now on.
     pub fn events(&self) -> Events {
-        self.inner.wiring.bus.subscribe()
+        self.inner.parts.bus.subscribe()
     }
 
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
-        &self.inner.wiring.settings
+        &self.inner.parts.settings
     }
 
     /// The hardware report.
     pub fn hardware(&self) -> Option<Arc<HardwareReport>> {
-        self.inner.wiring.hardware.borrow().clone()
+        self.inner.parts.hardware.borrow().clone()
     }
 
     /// Asks the drivers anew and returns the report, which the next start of
@@ -148,18 +143,18 @@ impl Elpis {
     /// # Cancel safety
     /// The drivers are asked even if the future is dropped.
     pub async fn refresh_hardware(&self) -> Result<Arc<HardwareReport>, Error> {
-        self.inner.hardware.refresh().await
+        self.inner.parts.hardware_actor.ask().await?
     }
 
     /// What is known of the loaded model; `None` while it is being reloaded.
     pub fn model(&self) -> Option<Arc<ModelFacts>> {
-        let model = self.inner.wiring.model.borrow();
+        let model = self.inner.parts.model.borrow();
         model.as_ref().map(|model| Arc::clone(&model.facts))
     }
 
     /// The steering library in force.
     pub fn steering_library(&self) -> Arc<SteeringLibrary> {
-        Arc::clone(&self.inner.wiring.library.borrow())
+        Arc::clone(&self.inner.parts.library.borrow())
     }
 
     /// Reads the steering vectors anew and waits until they are in force.
@@ -171,7 +166,7 @@ impl Elpis {
     /// # Cancel safety
     /// The vectors are read even if the future is dropped.
     pub async fn reload_vectors(&self) -> Result<Arc<SteeringLibrary>, Error> {
-        self.inner.steering.reload().await
+        Ok(self.inner.parts.steering_actor.ask().await??)
     }
 
     /// Lists the sessions that hold a state, in no particular order.
@@ -182,7 +177,7 @@ impl Elpis {
     /// # Cancel safety
     /// Cancel safe: nothing is changed.
     pub async fn sessions(&self) -> Result<Vec<SessionId>, Error> {
-        self.inner.emotion.list().await
+        self.inner.parts.sessions.list().await
     }
 
     /// Waits until everything that was acknowledged so far is in the store; at
@@ -194,7 +189,7 @@ impl Elpis {
     /// # Cancel safety
     /// Cancel safe: what is being written is written.
     pub async fn flush(&self) -> Result<(), Error> {
-        Ok(self.inner.wiring.sessions.flush().await?)
+        Ok(self.inner.parts.sessions.flush().await?)
     }
 
     /// Refuses new generations, waits for the running ones (at most
@@ -215,10 +210,10 @@ impl Elpis {
     /// # Cancel safety
     /// As [`shutdown`](Self::shutdown).
     pub async fn shutdown_and_report(&self) -> ShutdownReport {
-        let wiring = &self.inner.wiring;
-        let limit = wiring.settings.runtime.shutdown_timeout();
-        wiring.request_queue.refuse("it was shut down");
-        if tokio::time::timeout(limit, wiring.request_queue.drained())
+        let parts = &self.inner.parts;
+        let limit = parts.settings.runtime.shutdown_timeout();
+        parts.request_queue.refuse("it was shut down");
+        if tokio::time::timeout(limit, parts.request_queue.drained())
             .await
             .is_err()
         {
@@ -231,11 +226,11 @@ impl Elpis {
             // An error says that another call was faster.
             let _ = receiver.await;
         }
-        let mut stopped = self.inner.actor_refs.stopped.subscribe();
+        let mut stopped = self.inner.parts.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
         // An actor that hangs must not cost a sound store its last changes.
-        let store = wiring.sessions.close(left.max(MIN_GRACE)).await;
+        let store = parts.sessions.close(left.max(MIN_GRACE)).await;
         // Nothing is ever sent: an error says that the observer has left.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
@@ -262,8 +257,8 @@ impl Elpis {
         &self,
         fits: impl FnMut(&Option<Arc<LoadedModel>>) -> bool,
     ) -> Result<Option<Arc<LoadedModel>>, Error> {
-        let mut model = self.inner.wiring.model.subscribe();
-        let mut stopped = self.inner.actor_refs.stopped.subscribe();
+        let mut model = self.inner.parts.model.subscribe();
+        let mut stopped = self.inner.parts.stopped.subscribe();
         tokio::select! {
             biased;
             reason = stopped.wait_for(Option::is_some) => {

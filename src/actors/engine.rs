@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
 
-use super::{Ticking, Wiring, tick};
+use super::hardware::HardwareReport;
+use super::{Ticking, tick};
 use crate::backend;
 use crate::engine::{EngineContext, EngineFailure, EngineThread, ThreadEnd};
+use crate::fault_injection::Probe;
+use crate::settings::ModelSource;
 
 /// How often within its bound the watchdog looks.
 const LOOKS_PER_BOUND: u32 = 4;
@@ -29,6 +33,28 @@ pub enum EngineMessage {
     Watch,
 }
 
+impl EngineMessage {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::ThreadEnded(_) => "thread_ended",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// What the engine actor uses.
+#[derive(Debug, Clone)]
+pub struct EngineArguments {
+    /// What the engine thread uses.
+    pub context: EngineContext,
+    /// Where the model comes from, resolved.
+    pub source: ModelSource,
+    /// The hardware report, once there is one.
+    pub hardware: watch::Receiver<Option<Arc<HardwareReport>>>,
+    #[doc(hidden)]
+    pub probe: Probe,
+}
+
 /// Keeps the engine thread alive.
 #[derive(Debug)]
 pub struct EngineActor;
@@ -37,7 +63,8 @@ pub struct EngineActor;
 #[derive(Debug)]
 pub struct EngineState {
     thread: EngineThread,
-    wiring: Wiring,
+    context: EngineContext,
+    probe: Probe,
     /// How often in a row the thread was seen to have ended.
     ended_looks: u32,
     _watching: Ticking,
@@ -46,34 +73,40 @@ pub struct EngineState {
 impl Actor for EngineActor {
     type Msg = EngineMessage;
     type State = EngineState;
-    type Arguments = Wiring;
+    type Arguments = EngineArguments;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        wiring: Wiring,
+        arguments: EngineArguments,
     ) -> Result<EngineState, ActorProcessingErr> {
-        let mut hardware = wiring.hardware.subscribe();
+        let EngineArguments {
+            context,
+            source,
+            mut hardware,
+            probe,
+        } = arguments;
         let devices = hardware
             .wait_for(Option::is_some)
             .await?
             .as_ref()
             .map(|report| report.selected_devices())
             .unwrap_or_default();
-        let options = backend::load_options(&wiring.settings, wiring.source.clone(), devices);
+        let options = backend::load_options(&context.settings, source, devices);
         let actor = myself.clone();
-        let (thread, loaded) = EngineThread::start(options, context(&wiring), move |end| {
+        let (thread, loaded) = EngineThread::start(options, context.clone(), move |end| {
             // The actor may be gone already; then nobody needs to know.
             let _ = actor.send_message(EngineMessage::ThreadEnded(end));
         })
         .await?;
-        let bound = wiring.settings.runtime.watchdog();
+        let bound = context.settings.runtime.watchdog();
         let every = bound.map_or(LOOK, |bound| (bound / LOOKS_PER_BOUND).min(LOOK));
         let watching = tick(&myself, every, || EngineMessage::Watch);
-        wiring.model.send_replace(Some(Arc::new(loaded)));
+        context.model.send_replace(Some(Arc::new(loaded)));
         Ok(EngineState {
             thread,
-            wiring,
+            context,
+            probe,
             ended_looks: 0,
             _watching: watching,
         })
@@ -85,12 +118,12 @@ impl Actor for EngineActor {
         message: EngineMessage,
         state: &mut EngineState,
     ) -> Result<(), ActorProcessingErr> {
-        state.wiring.probe.at(&message);
+        state.probe.at("engine", message.kind());
         match message {
             EngineMessage::Watch => state.watch().map_err(Into::into),
             EngineMessage::ThreadEnded(ThreadEnd::Stopped) => Ok(()),
             EngineMessage::ThreadEnded(ThreadEnd::Failed(failure)) => {
-                state.wiring.model.send_replace(None);
+                state.context.model.send_replace(None);
                 Err(failure.into())
             }
         }
@@ -101,8 +134,8 @@ impl Actor for EngineActor {
         _: ActorRef<Self::Msg>,
         state: &mut EngineState,
     ) -> Result<(), ActorProcessingErr> {
-        state.wiring.model.send_replace(None);
-        let limit = state.wiring.settings.runtime.shutdown_timeout();
+        state.context.model.send_replace(None);
+        let limit = state.context.settings.runtime.shutdown_timeout();
         state.thread.stop(limit).await;
         Ok(())
     }
@@ -118,37 +151,25 @@ impl EngineState {
             if self.ended_looks < 2 {
                 return Ok(());
             }
-            self.wiring.model.send_replace(None);
-            self.wiring.request_queue.cut();
+            self.context.model.send_replace(None);
+            self.context.request_queue.cut();
             return Err(EngineFailure::Panic("it ended without a word".to_owned()));
         }
-        let bound = self.wiring.settings.runtime.watchdog();
+        let bound = self.context.settings.runtime.watchdog();
         let busy = self.thread.busy_for();
         match (busy, bound) {
             (Some(busy), Some(bound)) if busy > bound => {
                 self.thread.leave_behind();
-                self.wiring.model.send_replace(None);
-                if self.wiring.settings.runtime.resume_generations {
-                    self.wiring.request_queue.keep(self.thread.recover());
+                self.context.model.send_replace(None);
+                if self.context.settings.runtime.resume_generations {
+                    self.context.request_queue.keep(self.thread.recover());
                 }
-                self.wiring.request_queue.cut();
+                self.context.request_queue.cut();
                 Err(EngineFailure::Hung {
                     seconds: busy.as_secs_f64(),
                 })
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// What the engine thread uses of the runtime.
-fn context(wiring: &Wiring) -> EngineContext {
-    EngineContext {
-        settings: Arc::clone(&wiring.settings),
-        factory: wiring.factory.clone(),
-        clock: Arc::clone(&wiring.clock),
-        model: Arc::clone(&wiring.model),
-        library: wiring.library.subscribe(),
-        request_queue: Arc::clone(&wiring.request_queue),
     }
 }

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::Serialize;
+use tokio::sync::watch;
 
-use super::{CallError, Handle, Wiring};
+use super::Ticking;
+use super::mailbox::Inbox;
 use crate::backend::{self, Device, DeviceKind};
 use crate::error::Error;
+use crate::fault_injection::Probe;
 use crate::settings::{HardwareBackend, ModelSettings};
 
 /// The machine as the backends see it.
@@ -97,82 +100,91 @@ fn asked_kind(choice: HardwareBackend) -> Option<DeviceKind> {
 /// What the hardware actor understands.
 #[derive(Debug)]
 pub enum HardwareMessage {
-    /// Asks the backends anew and answers with the report.
-    Refresh(RpcReplyPort<Result<Arc<HardwareReport>, Error>>),
+    /// Asks the backends anew for those who wait for it.
+    Refresh,
+}
+
+impl HardwareMessage {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
+/// What the hardware actor uses.
+#[derive(Debug, Clone)]
+pub struct HardwareArguments {
+    /// Which backend is asked, and which of its devices a model may use.
+    pub model: ModelSettings,
+    /// Where the report is published.
+    pub report: Arc<watch::Sender<Option<Arc<HardwareReport>>>>,
+    /// Who waits for a new report.
+    pub requests: Inbox<Result<Arc<HardwareReport>, Error>>,
+    #[doc(hidden)]
+    pub probe: Probe,
 }
 
 /// Publishes the hardware report.
 #[derive(Debug)]
 pub struct HardwareActor;
 
+/// State of a working hardware actor.
+#[derive(Debug)]
+pub struct HardwareState {
+    arguments: HardwareArguments,
+    _requests: Ticking,
+}
+
 impl Actor for HardwareActor {
     type Msg = HardwareMessage;
-    type State = Wiring;
-    type Arguments = Wiring;
+    type State = HardwareState;
+    type Arguments = HardwareArguments;
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
-        wiring: Wiring,
-    ) -> Result<Wiring, ActorProcessingErr> {
-        refresh(&wiring).await?;
-        Ok(wiring)
+        myself: ActorRef<Self::Msg>,
+        arguments: HardwareArguments,
+    ) -> Result<HardwareState, ActorProcessingErr> {
+        refresh(&arguments).await?;
+        let wake = || HardwareMessage::Refresh;
+        Ok(HardwareState {
+            _requests: arguments.requests.wake(myself, wake),
+            arguments,
+        })
     }
 
     async fn handle(
         &self,
         _: ActorRef<Self::Msg>,
         message: HardwareMessage,
-        wiring: &mut Wiring,
+        state: &mut HardwareState,
     ) -> Result<(), ActorProcessingErr> {
-        wiring.probe.at(&message);
+        let arguments = &state.arguments;
+        arguments.probe.at("hardware", message.kind());
         match message {
-            HardwareMessage::Refresh(reply) => {
-                // The caller may have gone away.
-                let _ = reply.send(refresh(wiring).await);
+            HardwareMessage::Refresh => {
+                let requests = &arguments.requests;
+                for _ in 0..requests.count() {
+                    if requests.has_request() {
+                        requests.answer(refresh(arguments).await);
+                    }
+                }
             }
         }
         Ok(())
     }
 }
 
-/// The hardware actor's address.
-#[derive(Debug, Clone)]
-pub struct HardwareHandle {
-    actor: Handle<HardwareMessage>,
-}
-
-impl HardwareHandle {
-    /// Makes a typed handle.
-    pub fn new(actor: Handle<HardwareMessage>) -> Self {
-        Self { actor }
-    }
-
-    /// Asks the backends anew.
-    ///
-    /// # Errors
-    /// [`Error::Hardware`] if what a model runs on is there no longer, or
-    /// [`Error::Stopped`].
-    pub async fn refresh(&self) -> Result<Arc<HardwareReport>, Error> {
-        loop {
-            match self.actor.call(HardwareMessage::Refresh).await {
-                Ok(result) => return result,
-                Err(CallError::Unanswered) => {}
-                Err(CallError::Stopped(reason)) => return Err(reason.into()),
-            }
-        }
-    }
-}
-
-async fn refresh(wiring: &Wiring) -> Result<Arc<HardwareReport>, Error> {
-    let model = wiring.settings.model.clone();
+async fn refresh(arguments: &HardwareArguments) -> Result<Arc<HardwareReport>, Error> {
+    let model = arguments.model.clone();
     // Asking drivers may take a while.
     let report = tokio::task::spawn_blocking(move || HardwareReport::take(&model))
         .await
         .map_err(|error| Error::failed("the hardware query", error))??;
     tracing::info!(selected = %report.selected, devices = report.devices.len(), "hardware");
     let report = Arc::new(report);
-    wiring.hardware.send_replace(Some(Arc::clone(&report)));
+    arguments.report.send_replace(Some(Arc::clone(&report)));
     Ok(report)
 }
 

@@ -8,20 +8,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::emotion::EmotionHandle;
-use super::steering::SteeringHandle;
-use super::{StopReason, Wiring};
+use super::hardware::HardwareReport;
+use super::mailbox::Mailbox;
 use crate::backend::{self, Device};
+use crate::bus::EventBus;
+use crate::clock::Clock;
+use crate::engine::{LoadedModel, RequestQueue};
+use crate::error::{SteeringError, StopReason};
 use crate::event::ActorName;
 use crate::inference::SessionId;
+use crate::sessions::Sessions;
+use crate::settings::Settings;
+use crate::steering::SteeringLibrary;
 use crate::telemetry;
 
 /// What is looked at.
 #[derive(Debug)]
 pub(crate) struct Observer {
-    pub wiring: Wiring,
-    pub emotion: EmotionHandle,
-    pub steering: SteeringHandle,
+    pub settings: Arc<Settings>,
+    pub clock: Arc<dyn Clock>,
+    pub bus: EventBus,
+    pub hardware: watch::Receiver<Option<Arc<HardwareReport>>>,
+    pub model: watch::Receiver<Option<Arc<LoadedModel>>>,
+    pub library: watch::Receiver<Arc<SteeringLibrary>>,
+    pub sessions: Arc<Sessions>,
+    pub request_queue: Arc<RequestQueue>,
+    pub steering: Mailbox<Result<Arc<SteeringLibrary>, SteeringError>>,
     /// Sessions with series of their own.
     pub listed: Vec<SessionId>,
     pub shown: Mutex<Shown>,
@@ -45,7 +57,7 @@ impl Observer {
         mut stopped: watch::Receiver<Option<StopReason>>,
         _watching: watch::Sender<()>,
     ) {
-        let every = self.wiring.settings.metrics.interval();
+        let every = self.settings.metrics.interval();
         // Just started, there is nothing to see.
         let mut ticks = interval_at(Instant::now() + every, every);
         let observer = Arc::new(self);
@@ -81,17 +93,16 @@ impl Observer {
     }
 
     async fn look(&self) {
-        let wiring = &self.wiring;
-        let now = wiring.clock.now();
-        wiring.sessions.mood_histogram(now).publish();
-        telemetry::sessions(wiring.sessions.held());
+        let now = self.clock.now();
+        self.sessions.mood_histogram(now).publish();
+        telemetry::sessions(self.sessions.resident());
         self.listed_sessions(now);
         self.engine();
-        telemetry::steering_library(&wiring.library.borrow());
-        telemetry::mailbox(ActorName::Emotion, self.emotion.waiting());
+        telemetry::steering_library(&self.library.borrow());
+        telemetry::mailbox(ActorName::Emotion, self.sessions.waiting());
         telemetry::mailbox(ActorName::Steering, self.steering.waiting());
-        telemetry::mailbox(ActorName::Engine, wiring.request_queue.arrived());
-        telemetry::bus_lag(wiring.bus.lag());
+        telemetry::mailbox(ActorName::Engine, self.request_queue.arrived());
+        telemetry::bus_lag(self.bus.lag());
         #[cfg(feature = "prometheus")]
         telemetry::process();
         self.devices().await;
@@ -99,7 +110,7 @@ impl Observer {
 
     fn listed_sessions(&self, now: f64) {
         for session in &self.listed {
-            let state = self.wiring.sessions.peek(session, now);
+            let state = self.sessions.peek(session, now);
             let mut shown = self.shown();
             let was_shown = match state {
                 Some(_) => !shown.sessions.insert(session.clone()),
@@ -115,7 +126,7 @@ impl Observer {
     fn engine(&self) {
         let there = self.note_model();
         let shown = self.shown();
-        telemetry::waiting(&shown.model, self.wiring.request_queue.waiting());
+        telemetry::waiting(&shown.model, self.request_queue.waiting());
         if !there {
             telemetry::engine_gone(&shown.model);
         }
@@ -124,20 +135,20 @@ impl Observer {
     /// Remembers the model's name for the time when there is none; tells
     /// whether there is one.
     fn note_model(&self) -> bool {
-        let model = self.wiring.model.borrow();
+        let model = self.model.borrow();
         if let Some(model) = &*model {
-            let label = self.wiring.settings.metrics.model_label(&model.facts.name);
+            let label = self.settings.metrics.model_label(&model.facts.name);
             label.clone_into(&mut self.shown().model);
         }
         model.is_some()
     }
 
     async fn devices(&self) {
-        let report = self.wiring.hardware.borrow().clone();
+        let report = self.hardware.borrow().clone();
         let Some(selected) = report.map(|report| report.selected) else {
             return;
         };
-        let asked = self.wiring.settings.model.backend;
+        let asked = self.settings.model.backend;
         // Drivers may take a while.
         let devices = tokio::task::spawn_blocking(move || backend::devices_of(asked)).await;
         let mut devices = devices.unwrap_or_default();

@@ -10,7 +10,6 @@ mod debouncer;
 mod folder;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,16 +17,19 @@ use debouncer::Debouncer;
 use folder::Reading;
 #[doc(hidden)]
 pub use folder::{is_library_file, read as read_folder, read_file};
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch as channel;
 use watch::FolderWatch;
 
-use super::{CallError, Handle, Wiring};
+use super::Ticking;
+use super::mailbox::Inbox;
 use crate::backend::{BundledModel, ModelFacts};
+use crate::bus::EventBus;
 use crate::engine::LoadedModel;
-use crate::error::{Error, SteeringError};
+use crate::error::SteeringError;
 use crate::event::Event;
-use crate::settings::{ModelSettings, ModelSource};
+use crate::fault_injection::Probe;
+use crate::settings::ModelSettings;
 use crate::steering::{LibraryContext, SteeringLibrary};
 use crate::telemetry;
 
@@ -47,8 +49,40 @@ pub enum SteeringMessage {
     Settled,
     /// Another model has been loaded.
     ModelLoaded,
-    /// Reads the vectors anew and answers with the library in force.
-    Reload(RpcReplyPort<Result<Arc<SteeringLibrary>, SteeringError>>),
+    /// Reads the vectors anew for those who wait for it.
+    Reload,
+}
+
+impl SteeringMessage {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Settled => "settled",
+            Self::ModelLoaded => "model_loaded",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+/// What the steering actor uses.
+#[derive(Debug, Clone)]
+pub struct SteeringArguments {
+    /// Where the vectors are, and what they are checked against.
+    pub model: ModelSettings,
+    /// Time without a change after which changes are followed.
+    pub debounce: Duration,
+    /// Whether the bundled model is in use, which brings vectors of its own.
+    pub bundled: bool,
+    /// The loaded model, while there is one.
+    pub loaded: channel::Receiver<Option<Arc<LoadedModel>>>,
+    /// The library in force.
+    pub library: Arc<channel::Sender<Arc<SteeringLibrary>>>,
+    /// Who waits for the vectors to be read anew, and for the library that is in force then.
+    pub requests: Inbox<Result<Arc<SteeringLibrary>, SteeringError>>,
+    /// Where reloads and refusals are published.
+    pub bus: EventBus,
+    #[doc(hidden)]
+    pub probe: Probe,
 }
 
 /// Loads and reloads steering vectors.
@@ -58,35 +92,27 @@ pub struct SteeringActor;
 /// State of a working steering actor.
 #[derive(Debug)]
 pub struct SteeringState {
-    wiring: Wiring,
-    folder: Option<PathBuf>,
+    arguments: SteeringArguments,
     watch: Option<FolderWatch>,
     model: channel::Receiver<Option<Arc<LoadedModel>>>,
     /// Changes that have not been followed yet.
     debouncer: Option<Debouncer>,
     /// The last refusal, if nothing was taken over since.
     refused: Option<SteeringError>,
-    follower: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for SteeringState {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
+    _followers: [Ticking; 2],
 }
 
 impl Actor for SteeringActor {
     type Msg = SteeringMessage;
     type State = SteeringState;
-    type Arguments = Wiring;
+    type Arguments = SteeringArguments;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        wiring: Wiring,
+        arguments: SteeringArguments,
     ) -> Result<SteeringState, ActorProcessingErr> {
-        let folder = wiring.settings.model.emotion_vectors_dir.clone();
-        let watch = match &folder {
+        let watch = match &arguments.model.emotion_vectors_dir {
             None => None,
             Some(folder) => {
                 let myself = myself.clone();
@@ -95,18 +121,20 @@ impl Actor for SteeringActor {
                 })?)
             }
         };
-        let mut model = wiring.model.subscribe();
+        let mut model = arguments.loaded.clone();
         model.wait_for(Option::is_some).await?;
         let mut state = SteeringState {
-            follower: follow_model(model.clone(), myself),
-            wiring,
-            folder,
+            _followers: [
+                follow_model(model.clone(), myself.clone()),
+                arguments.requests.wake(myself, || SteeringMessage::Reload),
+            ],
+            arguments,
             watch,
             model,
             debouncer: None,
             refused: None,
         };
-        let first = state.wiring.library.borrow().is_empty();
+        let first = state.arguments.library.borrow().is_empty();
         match state.reload(Cause::Change).await {
             // The first set must be sound; later, the last good one serves on.
             Err(error) if first && !matches!(error, SteeringError::FolderMissing { .. }) => {
@@ -122,7 +150,7 @@ impl Actor for SteeringActor {
         message: SteeringMessage,
         state: &mut SteeringState,
     ) -> Result<(), ActorProcessingErr> {
-        state.wiring.probe.at(&message);
+        state.arguments.probe.at("steering", message.kind());
         match message {
             SteeringMessage::Changed => {
                 if let Some(watch) = &state.watch {
@@ -133,12 +161,12 @@ impl Actor for SteeringActor {
                     debouncer.goes_on(now);
                 } else {
                     state.debouncer = Some(Debouncer::begin(now));
-                    let debounce = state.wiring.settings.runtime.vectors_debounce();
+                    let debounce = state.arguments.debounce;
                     myself.send_after(debounce, || SteeringMessage::Settled);
                 }
             }
             SteeringMessage::Settled => {
-                let debounce = state.wiring.settings.runtime.vectors_debounce();
+                let debounce = state.arguments.debounce;
                 let debouncer = state.debouncer.as_ref();
                 match debouncer.map(|debouncer| debouncer.remains(Instant::now(), debounce)) {
                     None => {}
@@ -158,9 +186,13 @@ impl Actor for SteeringActor {
             SteeringMessage::ModelLoaded => {
                 let _ = state.reload(Cause::Change).await;
             }
-            SteeringMessage::Reload(reply) => {
-                let result = state.reload(Cause::Call).await;
-                let _ = reply.send(result);
+            SteeringMessage::Reload => {
+                let requests = state.arguments.requests.clone();
+                for _ in 0..requests.count() {
+                    if requests.has_request() {
+                        requests.answer(state.reload(Cause::Call).await);
+                    }
+                }
             }
         }
         Ok(())
@@ -171,15 +203,15 @@ impl Actor for SteeringActor {
 fn follow_model(
     mut model: channel::Receiver<Option<Arc<LoadedModel>>>,
     actor: ActorRef<SteeringMessage>,
-) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
+) -> Ticking {
+    Ticking(tokio::spawn(async move {
         while model.changed().await.is_ok() {
             let loaded = model.borrow_and_update().is_some();
             if loaded && actor.send_message(SteeringMessage::ModelLoaded).is_err() {
                 return;
             }
         }
-    })
+    }))
 }
 
 /// Why the vectors are read.
@@ -196,7 +228,7 @@ impl SteeringState {
     /// leads to the same refusal again is not news.
     async fn reload(&mut self, cause: Cause) -> Result<Arc<SteeringLibrary>, SteeringError> {
         let start = Instant::now();
-        let current = Arc::clone(&self.wiring.library.borrow());
+        let current = Arc::clone(&self.arguments.library.borrow());
         let built = self.build().await;
         // Without a model nothing was looked at.
         let looked = self.model.borrow().is_some();
@@ -209,10 +241,10 @@ impl SteeringState {
             Ok(library) if library.version() == current.version() => Ok(current),
             Ok(library) => {
                 let library = Arc::new(library);
-                self.wiring.library.send_replace(Arc::clone(&library));
+                self.arguments.library.send_replace(Arc::clone(&library));
                 telemetry::steering_reloaded(start.elapsed(), &library);
                 tracing::info!(version = %library.version(), "steering library in force");
-                self.wiring.bus.publish(Event::SteeringReloaded {
+                self.arguments.bus.publish(Event::SteeringReloaded {
                     version: library.version().to_string(),
                     emotions: library.emotions().map(|e| e.name.clone()).collect(),
                 });
@@ -222,7 +254,7 @@ impl SteeringState {
                 if cause == Cause::Call || refused_before.as_ref() != Some(&error) {
                     telemetry::steering_refused(&error);
                     tracing::warn!(%error, "steering vectors refused");
-                    self.wiring.bus.publish(Event::SteeringRefused {
+                    self.arguments.bus.publish(Event::SteeringRefused {
                         kind: error.kind(),
                         file: error.file().map(str::to_owned),
                         reason: error.to_string(),
@@ -249,7 +281,7 @@ impl SteeringState {
                 return built;
             }
             tracing::debug!(readings, "the vectors changed while they were read");
-            let debounce = self.wiring.settings.runtime.vectors_debounce();
+            let debounce = self.arguments.debounce;
             tokio::time::sleep(debounce.min(PAUSE)).await;
         }
     }
@@ -258,13 +290,12 @@ impl SteeringState {
     async fn build_once(&self) -> (Result<SteeringLibrary, SteeringError>, bool) {
         let Some(model) = self.model.borrow().clone() else {
             // The model is being reloaded; the library in force stays.
-            let library = SteeringLibrary::clone(&self.wiring.library.borrow());
+            let library = SteeringLibrary::clone(&self.arguments.library.borrow());
             return (Ok(library), false);
         };
-        let context = library_context(&self.wiring.settings.model, &model.facts);
-        let folder = self.folder.clone();
-        let wiring = &self.wiring;
-        let bundled = wiring.source == ModelSource::Bundled && wiring.factory.loads_settings();
+        let context = library_context(&self.arguments.model, &model.facts);
+        let folder = self.arguments.model.emotion_vectors_dir.clone();
+        let bundled = self.arguments.bundled;
         let work = move || {
             let reading = match folder {
                 Some(folder) => folder::read_at_rest(&folder),
@@ -306,37 +337,4 @@ pub fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> LibraryC
         context.residual_norms = Some(facts.residual_norms.clone());
     }
     context
-}
-
-/// The steering actor's address.
-#[derive(Debug, Clone)]
-pub struct SteeringHandle {
-    actor: Handle<SteeringMessage>,
-}
-
-impl SteeringHandle {
-    /// Makes a typed handle.
-    pub fn new(actor: Handle<SteeringMessage>) -> Self {
-        Self { actor }
-    }
-
-    /// Calls that are not answered yet.
-    pub fn waiting(&self) -> usize {
-        self.actor.waiting()
-    }
-
-    /// Reads the vectors anew and waits until the result is in force.
-    ///
-    /// # Errors
-    /// [`Error::Steering`] if the set is refused (the previous library stays
-    /// in force), or [`Error::Stopped`].
-    pub async fn reload(&self) -> Result<Arc<SteeringLibrary>, Error> {
-        loop {
-            match self.actor.call(SteeringMessage::Reload).await {
-                Ok(result) => return Ok(result?),
-                Err(CallError::Unanswered) => {}
-                Err(CallError::Stopped(reason)) => return Err(reason.into()),
-            }
-        }
-    }
 }

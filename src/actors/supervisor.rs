@@ -1,28 +1,31 @@
 //! Starts the actors in the order of what they need, restarts those that fail,
 //! and stops the runtime when that does not help.
 
+mod children;
+mod failure;
+
+pub use children::Children;
+pub(crate) use failure::startup_error;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SpawnErr,
-    SupervisionEvent,
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
 };
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::emotion::{EmotionActor, EmotionMessage};
-use super::engine::{EngineActor, EngineMessage};
-use super::hardware::{HardwareActor, HardwareMessage};
+use self::failure::kind_of;
 use super::restart::{Decision, Failure, RestartHistory, RestartPolicy};
-use super::steering::{SteeringActor, SteeringMessage};
-use super::{ActorStatus, StopReason, Wiring};
-use crate::backend::BackendError;
-use crate::engine::EngineFailure;
-use crate::error::{Cause, EngineError, Error, SteeringError};
+use crate::bus::EventBus;
+use crate::clock::Clock;
+use crate::engine::RequestQueue;
+use crate::error::{Cause, Error, StopReason};
 use crate::event::{ActorName, Event, FailureKind};
+use crate::fault_injection::Probe;
 use crate::settings::RuntimeSettings;
 use crate::telemetry;
 
@@ -34,64 +37,8 @@ const ORDER: [ActorName; 4] = [
     ActorName::Emotion,
 ];
 
-/// How often a starting runtime looks whether what it started still lives.
-const DEATH_POLL: Duration = Duration::from_millis(10);
-
 /// What an actor gets to stop even when the time has run out.
 const MIN_STOP: Duration = Duration::from_millis(50);
-
-/// Where each actor stands, for those who hold handles.
-#[derive(Debug, Clone)]
-pub struct ActorRefs {
-    /// The hardware actor.
-    pub hardware: Arc<watch::Sender<ActorStatus<HardwareMessage>>>,
-    /// The engine actor.
-    pub engine: Arc<watch::Sender<ActorStatus<EngineMessage>>>,
-    /// The steering actor.
-    pub steering: Arc<watch::Sender<ActorStatus<SteeringMessage>>>,
-    /// The emotion actor.
-    pub emotion: Arc<watch::Sender<ActorStatus<EmotionMessage>>>,
-    /// Why the runtime has stopped, once it has.
-    pub stopped: Arc<watch::Sender<Option<StopReason>>>,
-}
-
-impl Default for ActorRefs {
-    fn default() -> Self {
-        fn starting<M>() -> Arc<watch::Sender<ActorStatus<M>>> {
-            Arc::new(watch::Sender::new(ActorStatus::Starting))
-        }
-        Self {
-            hardware: starting(),
-            engine: starting(),
-            steering: starting(),
-            emotion: starting(),
-            stopped: Arc::new(watch::Sender::new(None)),
-        }
-    }
-}
-
-impl ActorRefs {
-    fn set_starting(&self, name: ActorName) {
-        match name {
-            ActorName::Hardware => drop(self.hardware.send_replace(ActorStatus::Starting)),
-            ActorName::Engine => drop(self.engine.send_replace(ActorStatus::Starting)),
-            ActorName::Steering => drop(self.steering.send_replace(ActorStatus::Starting)),
-            ActorName::Emotion => drop(self.emotion.send_replace(ActorStatus::Starting)),
-        }
-    }
-
-    /// Tells everyone that all actors are gone.
-    pub fn stop(&self, reason: &StopReason) {
-        fn stop<M>(actor_status: &watch::Sender<ActorStatus<M>>, reason: &StopReason) {
-            actor_status.send_replace(ActorStatus::Stopped(reason.clone()));
-        }
-        stop(&self.hardware, reason);
-        stop(&self.engine, reason);
-        stop(&self.steering, reason);
-        stop(&self.emotion, reason);
-        self.stopped.send_replace(Some(reason.clone()));
-    }
-}
 
 /// What the supervisor understands.
 #[derive(Debug)]
@@ -104,9 +51,38 @@ pub enum SupervisorMessage {
     Shutdown(Instant, RpcReplyPort<()>),
 }
 
+impl SupervisorMessage {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Restart(_) => "restart",
+            Self::Started(..) => "started",
+            Self::Shutdown(..) => "shutdown",
+        }
+    }
+}
+
 /// The root of a runtime's actors.
 #[derive(Debug)]
 pub struct Supervisor;
+
+/// What the supervisor uses.
+#[derive(Debug)]
+pub struct SupervisorArguments {
+    /// How often and how fast actors are started again, and how long they get to stop.
+    pub settings: RuntimeSettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where failures and restarts are published.
+    pub bus: EventBus,
+    /// Generations that end with the runtime.
+    pub request_queue: Arc<RequestQueue>,
+    /// What the actors are started with.
+    pub children: Children,
+    /// Why the runtime has stopped, once it has.
+    pub stopped: Arc<watch::Sender<Option<StopReason>>>,
+    #[doc(hidden)]
+    pub probe: Probe,
+}
 
 /// How and why an actor failed.
 #[derive(Debug)]
@@ -118,8 +94,7 @@ struct Failed {
 /// State of a working supervisor.
 #[derive(Debug)]
 pub struct SupervisorState {
-    wiring: Wiring,
-    actor_refs: ActorRefs,
+    arguments: SupervisorArguments,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
     /// How actors failed that had not been told of as started yet.
     early: HashMap<ActorId, Failed>,
@@ -141,17 +116,16 @@ impl Drop for SupervisorState {
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;
     type State = SupervisorState;
-    type Arguments = (Wiring, ActorRefs);
+    type Arguments = SupervisorArguments;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (wiring, actor_refs): (Wiring, ActorRefs),
+        arguments: SupervisorArguments,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let policy = restart_policy(&wiring.settings.runtime);
+        let policy = restart_policy(&arguments.settings);
         let mut state = SupervisorState {
-            wiring,
-            actor_refs,
+            arguments,
             children: HashMap::new(),
             early: HashMap::new(),
             histories: ORDER
@@ -163,12 +137,8 @@ impl Actor for Supervisor {
         };
         for name in ORDER {
             let supervisor = myself.get_cell();
-            let starting = start(
-                name,
-                state.wiring.clone(),
-                state.actor_refs.clone(),
-                supervisor,
-            );
+            let children = state.arguments.children.clone();
+            let starting = children.start(name, supervisor);
             // One that waits for another would wait for ever if that one died.
             let started = tokio::select! {
                 biased;
@@ -181,7 +151,7 @@ impl Actor for Supervisor {
             match started {
                 Ok(cell) => drop(state.children.insert(cell.get_id(), (name, cell))),
                 Err(error) => {
-                    let limit = state.wiring.settings.runtime.shutdown_timeout();
+                    let limit = state.arguments.settings.shutdown_timeout();
                     state.stop_children(Instant::now() + limit).await;
                     return Err(error.into());
                 }
@@ -196,15 +166,15 @@ impl Actor for Supervisor {
         message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        state.wiring.probe.at(&message);
+        state.arguments.probe.at("supervisor", message.kind());
         match message {
             SupervisorMessage::Restart(_) if state.stopping => {}
             SupervisorMessage::Restart(name) => {
                 // Loading a model takes its time; the others need a supervisor
                 // meanwhile.
-                let (wiring, actor_refs) = (state.wiring.clone(), state.actor_refs.clone());
+                let children = state.arguments.children.clone();
                 let starting = tokio::spawn(async move {
-                    let result = start(name, wiring, actor_refs, myself.get_cell()).await;
+                    let result = children.start(name, myself.get_cell()).await;
                     let cell = result.as_ref().ok().cloned();
                     let _ = myself.send_message(SupervisorMessage::Started(name, result));
                     cell
@@ -219,7 +189,7 @@ impl Actor for Supervisor {
                 } else {
                     state.children.insert(cell.get_id(), (name, cell));
                     let event = Event::ActorRestarted { actor: name };
-                    state.wiring.bus.publish(event);
+                    state.arguments.bus.publish(event);
                 }
             }
             SupervisorMessage::Started(name, Err(error)) => {
@@ -274,7 +244,7 @@ impl Actor for Supervisor {
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         if !state.stopping {
-            let limit = state.wiring.settings.runtime.shutdown_timeout();
+            let limit = state.arguments.settings.shutdown_timeout();
             let deadline = Instant::now() + limit;
             let reason = StopReason::new("the last handle was dropped");
             state.stop(&reason, deadline).await;
@@ -294,8 +264,7 @@ impl SupervisorState {
         if self.stopping {
             return;
         }
-        self.actor_refs.set_starting(actor);
-        let now = self.wiring.clock.now();
+        let now = self.arguments.clock.now();
         let Some(history) = self.histories.get_mut(&actor) else {
             return;
         };
@@ -310,7 +279,7 @@ impl SupervisorState {
         match decision {
             Decision::Restart { after, attempt } => {
                 tracing::error!(actor = name, how, cause, attempt, "actor failed");
-                self.wiring.bus.publish(Event::ActorRestarting {
+                self.arguments.bus.publish(Event::ActorRestarting {
                     actor,
                     kind,
                     cause,
@@ -319,16 +288,16 @@ impl SupervisorState {
                 myself.send_after(after, move || SupervisorMessage::Restart(actor));
             }
             Decision::GiveUp => {
-                let most = self.wiring.settings.runtime.restart_max;
-                let within = self.wiring.settings.runtime.restart_window_seconds;
+                let most = self.arguments.settings.restart_max;
+                let within = self.arguments.settings.restart_window_seconds;
                 let reason = format!(
                     "the {name} actor failed more often than the {most} times within {within} s that it may be \
                      restarted (runtime.restart_max): {story}"
                 );
                 tracing::error!(actor = name, how, reason, "the runtime gives up");
                 let event = Event::ActorGivenUp { actor, kind, cause };
-                self.wiring.bus.publish(event);
-                let limit = self.wiring.settings.runtime.shutdown_timeout();
+                self.arguments.bus.publish(event);
+                let limit = self.arguments.settings.shutdown_timeout();
                 let reason = StopReason::failure(&reason, Some(error));
                 self.stop(&reason, Instant::now() + limit).await;
                 myself.stop(None);
@@ -340,7 +309,7 @@ impl SupervisorState {
     /// on.
     async fn stop(&mut self, reason: &StopReason, deadline: Instant) {
         self.stopping = true;
-        self.wiring.request_queue.close(reason.as_str());
+        self.arguments.request_queue.close(reason.as_str());
         for (name, starting) in std::mem::take(&mut self.starts) {
             starting.abort();
             // It may have come to its end before.
@@ -350,9 +319,9 @@ impl SupervisorState {
         }
         self.stop_children(deadline).await;
         // An engine that hangs ends nothing any more.
-        self.wiring.request_queue.end_running(reason.as_str());
-        self.actor_refs.stop(reason);
-        self.wiring.bus.publish(Event::Stopped {
+        self.arguments.request_queue.end_running(reason.as_str());
+        self.arguments.stopped.send_replace(Some(reason.clone()));
+        self.arguments.bus.publish(Event::Stopped {
             reason: reason.as_str().to_owned(),
         });
     }
@@ -374,60 +343,18 @@ impl SupervisorState {
 
     /// Waits until one of the children is dead.
     async fn first_death(&self) -> ActorName {
-        loop {
-            let dead = |(_, cell): &&(ActorName, ActorCell)| {
-                cell.get_status() >= ractor::ActorStatus::Stopping
-            };
-            if let Some((name, _)) = self.children.values().find(dead) {
-                return *name;
-            }
-            tokio::time::sleep(DEATH_POLL).await;
+        let mut deaths = JoinSet::new();
+        for (name, cell) in self.children.values().cloned() {
+            deaths.spawn(async move {
+                // Without a limit it does not fail.
+                let _ = cell.wait(None).await;
+                name
+            });
         }
-    }
-}
-
-/// Starts an actor and tells those who hold its handle.
-async fn start(
-    name: ActorName,
-    wiring: Wiring,
-    actor_refs: ActorRefs,
-    supervisor: ActorCell,
-) -> Result<ActorCell, Error> {
-    let started = match name {
-        ActorName::Hardware => spawn(HardwareActor, wiring, &actor_refs.hardware, supervisor).await,
-        ActorName::Engine => spawn(EngineActor, wiring, &actor_refs.engine, supervisor).await,
-        ActorName::Steering => spawn(SteeringActor, wiring, &actor_refs.steering, supervisor).await,
-        ActorName::Emotion => spawn(EmotionActor, wiring, &actor_refs.emotion, supervisor).await,
-    };
-    started.map_err(startup_error)
-}
-
-async fn spawn<A, M>(
-    actor: A,
-    wiring: Wiring,
-    actor_status: &watch::Sender<ActorStatus<M>>,
-    supervisor: ActorCell,
-) -> Result<ActorCell, SpawnErr>
-where
-    A: Actor<Msg = M, Arguments = Wiring>,
-    M: Message,
-{
-    // Unnamed: several runtimes live in one process.
-    let (actor, _) = Actor::spawn_linked(None, actor, wiring, supervisor).await?;
-    let cell = actor.get_cell();
-    actor_status.send_replace(ActorStatus::Live(actor));
-    Ok(cell)
-}
-
-/// Errors of our own have our types; what has another is a panic's message.
-fn kind_of(error: &ActorProcessingErr) -> FailureKind {
-    match error.downcast_ref::<EngineFailure>() {
-        Some(EngineFailure::Panic(_)) => FailureKind::ThreadPanic,
-        Some(EngineFailure::Hung { .. }) => FailureKind::Hung,
-        Some(EngineFailure::Backend(BackendError::WorkerDied { .. })) => FailureKind::WorkerDied,
-        Some(_) => FailureKind::Error,
-        None if error.is::<Error>() || error.is::<SteeringError>() => FailureKind::Error,
-        None => FailureKind::Panic,
+        match deaths.join_next().await {
+            Some(Ok(name)) => name,
+            _ => std::future::pending().await,
+        }
     }
 }
 
@@ -437,34 +364,5 @@ fn restart_policy(settings: &RuntimeSettings) -> RestartPolicy {
         window_seconds: settings.restart_window_seconds,
         initial_backoff: settings.restart_backoff_initial(),
         max_backoff: settings.restart_backoff_max(),
-    }
-}
-
-/// Finds the typed error inside of what an actor's start reported.
-pub(crate) fn startup_error(error: SpawnErr) -> Error {
-    let SpawnErr::StartupFailed(inner) = error else {
-        return Error::failed("the start of the runtime", error);
-    };
-    let inner = match inner.downcast::<Error>() {
-        Ok(error) => return *error,
-        Err(inner) => inner,
-    };
-    let inner = match inner.downcast::<SteeringError>() {
-        Ok(error) => return Error::Steering(*error),
-        Err(inner) => inner,
-    };
-    match inner.downcast::<EngineFailure>() {
-        Ok(failure) => match *failure {
-            EngineFailure::Backend(error) => Error::Backend(error),
-            EngineFailure::Template(error) => Error::Engine(EngineError::Template(error)),
-            EngineFailure::ChatFormat(error) => Error::ChatFormat {
-                reason: error.to_string(),
-            },
-            EngineFailure::TemplateFile { .. } => Error::ChatFormat {
-                reason: failure.to_string(),
-            },
-            other => Error::failed("the engine", other),
-        },
-        Err(other) => Error::failed("the start of the runtime", other),
     }
 }

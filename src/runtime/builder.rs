@@ -1,8 +1,8 @@
 //! How a runtime is put together and started.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ractor::Actor;
@@ -12,23 +12,18 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::appraisal::{self, Appraiser};
 use super::loading::resolve;
+use super::parts::Parts;
 use super::{Elpis, Inner};
-use crate::actors::emotion::{EmotionHandle, Sessions};
-use crate::actors::hardware::HardwareHandle;
-use crate::actors::observer::Observer;
-use crate::actors::probe::Probe;
-use crate::actors::steering::SteeringHandle;
-use crate::actors::supervisor::{ActorRefs, Supervisor};
-use crate::actors::{Handle, StopReason, Wiring};
+use crate::actors::supervisor::Supervisor;
 use crate::backend::BackendFactory;
 use crate::bus::EventBus;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::RequestQueue;
-use crate::error::Error;
+use crate::error::{Error, StopReason};
 use crate::event::Event;
+use crate::fault_injection::Probe;
 use crate::hub::{DownloadProgress, NoProgress};
 use crate::settings::Settings;
-use crate::steering::SteeringLibrary;
 use crate::store::{self, StateStore};
 use crate::telemetry;
 
@@ -103,6 +98,7 @@ impl ElpisBuilder {
     }
 
     /// Lets tests break actors.
+    #[cfg(feature = "fault-injection")]
     #[doc(hidden)]
     #[must_use]
     pub fn probe(mut self, probe: Probe) -> Self {
@@ -140,65 +136,37 @@ impl ElpisBuilder {
             Some(store) => Some(store),
             None => open_store(&settings).await?,
         };
-        let runtime = &settings.runtime;
-        let bus = EventBus::new(runtime.bus_capacity);
-        let sessions = Sessions::new(runtime.max_sessions, store, &settings.store, bus.clone())?;
-        let wiring = Wiring {
-            source,
-            factory: self.factory,
-            clock: self.clock,
-            bus,
-            hardware: Arc::new(watch::Sender::new(None)),
-            model: Arc::new(watch::Sender::new(None)),
-            library: Arc::new(watch::Sender::new(Arc::new(SteeringLibrary::empty()))),
-            sessions: Arc::new(sessions),
-            request_queue: Arc::new(RequestQueue::new(runtime.n_parallel + runtime.queue_limit)),
-            probe: self.probe,
-            settings: Arc::new(settings),
-        };
-        let actor_refs = ActorRefs::default();
-        let started = Actor::spawn(None, Supervisor, (wiring.clone(), actor_refs.clone()))
+        let parts = Parts::new(settings, store, self.clock, &self.probe)?;
+        let arguments = parts.supervisor(source, self.factory, &self.probe);
+        // On the heap, since it holds the starts of all actors.
+        let started = Box::pin(Actor::spawn(None, Supervisor, arguments))
             .await
             .map_err(crate::actors::supervisor::startup_error);
+        let queue = || Arc::clone(&parts.request_queue);
         let supervisor = match started {
             Ok((supervisor, ended)) => {
-                tokio::spawn(outlive(ended, wiring.clone(), actor_refs.clone()));
+                let stopped = Arc::clone(&parts.stopped);
+                tokio::spawn(outlive(ended, queue(), parts.bus.clone(), stopped));
                 supervisor
             }
             Err(error) => {
                 // Whoever tries again finds the store free.
-                let limit = wiring.settings.runtime.shutdown_timeout();
+                let limit = parts.settings.runtime.shutdown_timeout();
                 // Nothing has happened yet that could be lost.
-                let _ = wiring.sessions.close(limit).await;
+                let _ = parts.sessions.close(limit).await;
                 telemetry::runtime_gone();
                 return Err(error);
             }
         };
-        let emotion = EmotionHandle::new(
-            Handle::new(actor_refs.emotion.subscribe()),
-            wiring.sessions.patience(),
-        );
-        let hardware = HardwareHandle::new(Handle::new(actor_refs.hardware.subscribe()));
-        let steering = SteeringHandle::new(Handle::new(actor_refs.steering.subscribe()));
-        let observer = Observer {
-            listed: wiring.settings.metrics.listed_sessions()?,
-            wiring: wiring.clone(),
-            emotion: emotion.clone(),
-            steering: steering.clone(),
-            shown: Mutex::default(),
-        };
         let (watching, observed) = watch::channel(());
-        tokio::spawn(observer.watch(actor_refs.stopped.subscribe(), watching));
-        tokio::spawn(retire(wiring.clone(), actor_refs.stopped.subscribe()));
+        tokio::spawn(parts.observer()?.watch(parts.stopped.subscribe(), watching));
+        let clock = Arc::clone(&parts.clock);
+        tokio::spawn(retire(queue(), clock, parts.stopped.subscribe()));
         Ok(Elpis {
             inner: Arc::new(Inner {
-                emotion,
-                steering,
-                hardware,
-                wiring,
+                parts,
                 appraiser,
                 told: appraisal::Told::default(),
-                actor_refs,
                 supervisor,
                 observed,
                 last_request: AtomicU64::new(0),
@@ -223,28 +191,37 @@ fn listen(settings: &Settings) -> Result<(), Error> {
 }
 
 /// Tells everyone if the supervisor itself fails, which nobody restarts.
-async fn outlive(supervisor: JoinHandle<()>, wiring: Wiring, actor_refs: ActorRefs) {
+async fn outlive(
+    supervisor: JoinHandle<()>,
+    request_queue: Arc<RequestQueue>,
+    bus: EventBus,
+    stopped: Arc<watch::Sender<Option<StopReason>>>,
+) {
     let _ = supervisor.await;
-    if actor_refs.stopped.borrow().is_none() {
+    if stopped.borrow().is_none() {
         let reason = "the supervisor failed";
         tracing::error!(reason, "the runtime gives up");
-        wiring.request_queue.close(reason);
-        actor_refs.stop(&StopReason::new(reason));
-        wiring.bus.publish(Event::Stopped {
+        request_queue.close(reason);
+        stopped.send_replace(Some(StopReason::new(reason)));
+        bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
     }
 }
 
 /// Ends what waits too long for an engine, which may be none.
-async fn retire(wiring: Wiring, mut stopped: watch::Receiver<Option<StopReason>>) {
+async fn retire(
+    request_queue: Arc<RequestQueue>,
+    clock: Arc<dyn Clock>,
+    mut stopped: watch::Receiver<Option<StopReason>>,
+) {
     let mut ticks = interval(RETIRE_POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = stopped.wait_for(Option::is_some) => return,
             _ = ticks.tick() => {
-                let look = AssertUnwindSafe(|| wiring.request_queue.retire(wiring.clock.as_ref()));
+                let look = AssertUnwindSafe(|| request_queue.retire(clock.as_ref()));
                 // One look that fails is not the end of looking.
                 if std::panic::catch_unwind(look).is_err() {
                     tracing::error!("queue observer failed; queued requests are not checked for timeouts");

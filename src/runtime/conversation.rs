@@ -56,7 +56,7 @@ impl Session {
     /// # Cancel safety
     /// Cancel safe: nothing is changed.
     pub async fn conversation(&self) -> Result<Conversation, Error> {
-        let sessions = &self.elpis().inner.wiring.sessions;
+        let sessions = &self.elpis().inner.parts.sessions;
         let kept = sessions.conversation(self.id().clone()).await?;
         Ok(kept.unwrap_or_default())
     }
@@ -73,7 +73,7 @@ impl Session {
     /// If the future is dropped, the conversation may or may not be written.
     pub async fn keep_conversation(&self, conversation: &Conversation) -> Result<bool, Error> {
         let kept = (!conversation.messages().is_empty()).then(|| conversation.clone());
-        let sessions = &self.elpis().inner.wiring.sessions;
+        let sessions = &self.elpis().inner.parts.sessions;
         Ok(sessions.keep_conversation(self.id().clone(), kept).await?)
     }
 
@@ -83,7 +83,7 @@ impl Session {
         reserve: Option<u32>,
     ) -> Result<ContextUse, Error> {
         let elpis = self.elpis();
-        let now = elpis.inner.wiring.clock.now();
+        let now = elpis.inner.parts.clock.now();
         let measured = prompt::measure(elpis, messages, reserve, now).await?;
         Ok(ContextUse {
             prompt_tokens: measured.tokens,

@@ -7,7 +7,6 @@ use super::appraisal::{self, AppraisalBudget};
 use super::form::Form;
 use super::prompt;
 use super::session::Session;
-use crate::actors::emotion::FollowedMood;
 use crate::engine::{GenerationStream, Permit, StreamSink, StreamState};
 use crate::error::{EngineError, Error};
 use crate::inference::{ChatMessage, GenerationOptions, RequestId, SamplingParams};
@@ -29,10 +28,10 @@ impl Request {
     /// Cancel safe: dropped before it returns, nothing is generated.
     pub async fn submit(mut self) -> Result<GenerationStream, Error> {
         let elpis = self.session.elpis().clone();
-        let wiring = &elpis.inner.wiring;
-        let settings = &wiring.settings;
+        let parts = &elpis.inner.parts;
+        let settings = &parts.settings;
         let id = elpis.next_request();
-        let clock = Arc::clone(&wiring.clock);
+        let clock = Arc::clone(&parts.clock);
         let mut watch = RequestWatch::submitted(id, self.session.id(), &settings.metrics, clock);
         if let Some(model) = elpis.model() {
             watch.model(settings.metrics.model_label(&model.name));
@@ -46,7 +45,7 @@ impl Request {
             id,
             self.session.id().clone(),
             settings.runtime.stream_buffer,
-            wiring.bus.clone(),
+            parts.bus.clone(),
             watch,
             permit,
         ));
@@ -61,14 +60,14 @@ impl Request {
         };
         let task = task.inspect_err(|error| stream.refuse(error))?;
         let reader = GenerationStream::new(stream);
-        wiring.request_queue.submit(task)?;
+        parts.request_queue.submit(task)?;
         Ok(reader)
     }
 
     /// Checks what does not depend on the model and asks for the right to run.
     fn admit(&self) -> Result<Permit, Error> {
         self.options.validate().map_err(EngineError::from)?;
-        Ok(self.session.elpis().inner.wiring.request_queue.admit()?)
+        Ok(self.session.elpis().inner.parts.request_queue.admit()?)
     }
 
     /// Does everything that takes time or can be refused, off the engine thread.
@@ -84,8 +83,8 @@ impl Request {
             options,
         } = self;
         let elpis = session.elpis();
-        let wiring = &elpis.inner.wiring;
-        let settings = &wiring.settings;
+        let parts = &elpis.inner.parts;
+        let settings = &parts.settings;
         let max_tokens = options.max_tokens.unwrap_or(settings.model.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
@@ -111,11 +110,10 @@ impl Request {
         let guide = form.guide(&model, parallel, thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if emotional {
-            let tracker = elpis.inner.emotion.follow(session.id()).await?;
-            mood = Some(Box::new(FollowedMood::new(tracker, wiring)));
+            mood = Some(Box::new(parts.sessions.follow(session.id()).await?));
         }
         stream.tell(|watch| watch.queued(|| prompt.text.clone()));
-        let running = wiring.request_queue.streams();
+        let running = parts.request_queue.streams();
         let sink = StreamSink::new(stream, running, parser, finish_hook, prompt.dropped);
         Ok(Task {
             id,

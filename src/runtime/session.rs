@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Chat, Elpis, IntoMessages};
-use crate::actors::emotion::Observation;
 use crate::emotion::{
     AppliedEvent, EmotionError, EmotionEvent, EmotionSnapshot, KnownEvent, SafetyLimits,
 };
 use crate::engine::{CacheCommand, CommandId};
 use crate::error::{EngineError, Error};
+use crate::event::EventSource;
 use crate::inference::{Conversation, SessionId};
+use crate::sessions::{Activity, Sessions};
 
 /// A session of a runtime. Clones share it; opening it again by name finds
 /// the same state.
@@ -106,7 +107,13 @@ impl Session {
         let declared = &self.elpis.settings().emotion;
         let event = declared.declared(event.into_event()?)?;
         self.elpis.inner.told.event(&self.id, &event);
-        self.elpis.inner.emotion.feel(&self.id, &event).await
+        let (caller, bound) = (EventSource::Caller, None);
+        let applied = self
+            .sessions()
+            .feel(&self.id, &event, caller, bound)
+            .await?;
+        // Without a bound something always comes of an event.
+        applied.ok_or_else(|| super::gone(None))
     }
 
     /// Notes a finished tool call. The session feels what its calls stand for:
@@ -133,9 +140,9 @@ impl Session {
         succeeded: bool,
     ) -> Result<Vec<AppliedEvent>, Error> {
         let tool = tool.into();
-        let call = Observation::ToolCall { tool, succeeded };
+        let call = Activity::ToolCall { tool, succeeded };
         self.elpis.inner.told.outcome(&self.id);
-        self.elpis.inner.emotion.observe(&self.id, &call).await
+        self.sessions().observe(&self.id, &call).await
     }
 
     /// The state at this moment, with the modulation and the trajectory that
@@ -147,7 +154,7 @@ impl Session {
     /// # Cancel safety
     /// Cancel safe: nothing is changed.
     pub async fn state(&self) -> Result<EmotionSnapshot, Error> {
-        self.elpis.inner.emotion.snapshot(&self.id).await
+        self.sessions().snapshot(&self.id).await
     }
 
     /// Sets the state back to the baseline and forgets the past.
@@ -158,7 +165,7 @@ impl Session {
     /// # Cancel safety
     /// If the future is dropped, the state may or may not be set back.
     pub async fn reset(&self) -> Result<(), Error> {
-        self.elpis.inner.emotion.reset(&self.id).await
+        self.sessions().reset(&self.id).await
     }
 
     /// Changes how strongly the emotion steers this session, in [0, 3].
@@ -169,11 +176,7 @@ impl Session {
     /// # Cancel safety
     /// If the future is dropped, the strength may or may not be changed.
     pub async fn set_strength(&self, strength: f64) -> Result<(), Error> {
-        self.elpis
-            .inner
-            .emotion
-            .set_strength(&self.id, strength)
-            .await
+        self.sessions().set_strength(&self.id, strength).await
     }
 
     /// Sets ceilings on this session's mood, beside those of the settings; the
@@ -185,7 +188,7 @@ impl Session {
     /// # Cancel safety
     /// If the future is dropped, the limits may or may not be in force.
     pub async fn set_limits(&self, limits: SafetyLimits) -> Result<(), Error> {
-        self.elpis.inner.emotion.set_limits(&self.id, limits).await
+        self.sessions().set_limits(&self.id, limits).await
     }
 
     /// The session's evaluated conversation as bytes, to be kept outside the
@@ -221,7 +224,7 @@ impl Session {
     }
 
     pub(super) fn command(&self, command: CacheCommand) -> Result<CommandId, Error> {
-        Ok(self.elpis.inner.wiring.request_queue.command(command)?)
+        Ok(self.elpis.inner.parts.request_queue.command(command)?)
     }
 
     /// Waits for the answer to a command. An engine that hangs with it never
@@ -232,8 +235,8 @@ impl Session {
         id: &CommandId,
     ) -> Result<T, Error> {
         let inner = &self.elpis.inner;
-        let mut model = inner.wiring.model.subscribe();
-        let mut stopped = inner.actor_refs.stopped.subscribe();
+        let mut model = inner.parts.model.subscribe();
+        let mut stopped = inner.parts.stopped.subscribe();
         // The model of the engine that was at work last.
         let mut shown = None;
         loop {
@@ -280,9 +283,13 @@ impl Session {
     /// Not cancel safe: a part may be forgotten and the rest not. Another call forgets the rest.
     pub async fn forget(&self) -> Result<bool, Error> {
         self.command(CacheCommand::Forget(self.id.clone()))?;
-        let known = self.elpis.inner.emotion.forget(&self.id).await?;
+        let known = self.sessions().forget(&self.id).await?;
         self.keep_conversation(&Conversation::new()).await?;
         Ok(known)
+    }
+
+    fn sessions(&self) -> &Arc<Sessions> {
+        &self.elpis.inner.parts.sessions
     }
 
     /// Prepares a generation.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::fragile::{self, Site};
-use elpis::actors::probe::Probe;
 use elpis::clock::ManualClock;
 use elpis::event::FailureKind;
+use elpis::fault_injection::Probe;
 use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
 use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, SafetyLimits, Session, Settings};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use elpis::actors::probe::Probe;
 use elpis::backend::BackendFactory;
 use elpis::clock::{Clock, ManualClock};
 use elpis::emotion::{EmotionConfig, EmotionEvent, JournalRecord};
 use elpis::event::FailureKind;
+use elpis::fault_injection::Probe;
 use elpis::runtime::ElpisBuilder;
 use elpis::settings::{Durability, MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::store::StoreError;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::fragile::{self, Site};
-use elpis::actors::probe::Probe;
 use elpis::backend::{BackendError, BackendFactory};
 use elpis::engine::EngineFailure;
 use elpis::event::{ActorName, FailureKind};
+use elpis::fault_injection::Probe;
 use elpis::runtime::ModulationKind;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};

@@ -211,14 +211,13 @@ pub async fn soak(
     // Full long before the end of the warm-up.
     settings.runtime.prefix_cache_mib = settings.runtime.prefix_cache_mib.min(PREFIX_CACHE_MIB);
     settings.runtime.queue_limit = settings.runtime.queue_limit.max(options.sessions);
-    let elpis = Elpis::builder(settings)
-        .backend(token_auditor::watched(
-            BackendFactory::default(),
-            &token_auditor,
-        ))
-        .probe(actors.probe())
-        .start()
-        .await?;
+    let builder = Elpis::builder(settings).backend(token_auditor::watched(
+        BackendFactory::default(),
+        &token_auditor,
+    ));
+    #[cfg(feature = "fault-injection")]
+    let builder = builder.probe(actors.probe());
+    let elpis = builder.start().await?;
     let facts = elpis
         .model()
         .ok_or_else(|| Error::failed("the start of the trial", "the model is gone"))?;

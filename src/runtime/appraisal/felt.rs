@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::appraiser::{AppraisalError, AppraisedText};
 use super::told::is_outcome;
-use crate::actors::emotion::Feeling;
 use crate::emotion::{AppliedEvent, EmotionEvent};
 use crate::error::Error;
 use crate::event::{Event, EventSource};
@@ -97,13 +96,10 @@ async fn felt_within(
     bound: f64,
 ) -> Result<Option<(EmotionEvent, AppliedEvent)>, Error> {
     let event = session.elpis().settings().emotion.declared(event)?;
-    let feeling = Feeling {
-        event: event.clone(),
-        source,
-        bound: Some(bound),
-    };
-    let emotion = &session.elpis().inner.emotion;
-    let applied = emotion.feel_bounded(session.id(), &feeling).await?;
+    let sessions = &session.elpis().inner.parts.sessions;
+    let applied = sessions
+        .feel(session.id(), &event, source, Some(bound))
+        .await?;
     Ok(applied.map(|applied| (event, applied)))
 }
 
@@ -139,7 +135,7 @@ fn failed(session: &Session, source: EventSource, kind: &'static str, reason: St
     session
         .elpis()
         .inner
-        .wiring
+        .parts
         .bus
         .publish(Event::AppraisalFailed {
             session: session.id().clone(),

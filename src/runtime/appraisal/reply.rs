@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::felt::{AppraisalBudget, felt};
-use crate::actors::emotion::Observation;
 use crate::emotion::GenerationTime;
 use crate::engine::{FinishFuture, FinishHook};
 use crate::event::EventSource;
 use crate::inference::{FinishReason, GenerationReport};
 use crate::runtime::Elpis;
 use crate::runtime::session::Session;
+use crate::sessions::Activity;
 
 /// Stand around the thinking of a model in front of its reply.
 const THINKING: [&str; 2] = ["<think>", "</think>"];
@@ -35,9 +35,9 @@ pub(in crate::runtime) fn finish_hook(
             let Some(inner) = elpis.upgrade() else { return };
             let session = Session::new(Elpis { inner }, id);
             if watched {
-                let work = Observation::Generation(time_of(&report));
-                let emotion = &session.elpis().inner.emotion;
-                if let Err(error) = emotion.observe(session.id(), &work).await {
+                let work = Activity::Generation(time_of(&report));
+                let sessions = &session.elpis().inner.parts.sessions;
+                if let Err(error) = sessions.observe(session.id(), &work).await {
                     tracing::warn!(session = %session.id(), %error, "a generation was not noted");
                 }
             }

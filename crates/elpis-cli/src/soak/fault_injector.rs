@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until};
 use super::memory::WARM_UP;
 use super::token_auditor::{InjectedFault, TokenAuditor};
 use super::{Counters, SoakOptions, count};
-use elpis::actors::probe::Probe;
 use elpis::backend::ModelFacts;
 use elpis::emotion::Quadrant;
 use elpis::error::{Error, SteeringError};
@@ -31,6 +30,13 @@ const NEVER: Duration = Duration::from_hours(24 * 365 * 10);
 pub(super) struct VectorFolder {
     folder: TempDir,
 }
+
+/// Kinds of faults: of vectors and the backend, and with fault injection of actors too.
+const KINDS: u64 = if cfg!(feature = "fault-injection") {
+    5
+} else {
+    3
+};
 
 /// What is to blame for a vector that cannot be made.
 const PART: &str = "a vector of the trial";
@@ -100,9 +106,10 @@ impl Actors {
     }
 
     /// Panics at the next message of the actor that is to break.
-    pub(super) fn probe(&self) -> Probe {
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn probe(&self) -> elpis::fault_injection::Probe {
         let broken = Arc::clone(&self.0);
-        Probe::new(move |actor, _| {
+        elpis::fault_injection::Probe::new(move |actor, _| {
             let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
             let breaks = broken.take_if(|broken| *broken == actor).is_some();
             drop(broken);
@@ -159,7 +166,7 @@ impl FaultInjector {
 
     async fn cause(&self, number: u64) {
         count(&self.counters.faults);
-        match number % 5 {
+        match number % KINDS {
             0 => {
                 let quadrant = Quadrant::ALL[number as usize % Quadrant::ALL.len()];
                 if self.folder.put(&name(quadrant), b"no vector").is_ok()

@@ -1,0 +1,215 @@
+//! Changes of a session on their way to the store.
+//!
+//! A change joins the session's dirty entry. The writer takes that as a whole; while it is being
+//! written, further changes gather in a new one. In the end the write is committed, put back to be
+//! tried again, or rolled back together with everything behind it.
+
+use std::sync::Arc;
+
+use super::{CellState, Unwritten};
+use crate::emotion::{EmotionTracker, JournalEntry};
+use crate::inference::SessionId;
+use crate::store::{SessionChange, StoreError};
+
+/// Called once a change is committed, or is not going to be.
+pub type Ack = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Changes of a session that wait to be written.
+#[derive(Default)]
+pub(super) struct DirtyEntry {
+    /// Whether everything that the store has of it is removed first.
+    pub(super) forgotten: bool,
+    first: u64,
+    pub(super) entries: Vec<JournalEntry>,
+    pub(super) acks: Vec<Ack>,
+}
+
+impl DirtyEntry {
+    /// Begins behind so many entries of the journal.
+    pub(in crate::sessions) fn beginning_at(first: u64) -> Self {
+        Self {
+            first,
+            ..Self::default()
+        }
+    }
+
+    /// Number of changes.
+    fn len(&self) -> usize {
+        self.entries.len() + usize::from(self.forgotten)
+    }
+}
+
+/// Changes of a session that are being written.
+pub(super) struct InFlightWrite {
+    pub(super) forgotten: bool,
+    /// The session that they belong to, and its state after them.
+    after: Option<(u64, Arc<EmotionTracker>)>,
+    changes: usize,
+    acks: Vec<Ack>,
+}
+
+/// What became of a write that is no longer in flight.
+pub struct Landed {
+    /// Changes that were in flight.
+    pub changes: usize,
+    pub acks: Vec<Ack>,
+}
+
+/// What was not written and is not going to be.
+pub struct RolledBack {
+    /// Changes that were in flight.
+    pub in_flight: usize,
+    /// Changes that waited.
+    pub waiting: usize,
+    pub acks: Vec<Ack>,
+}
+
+impl CellState {
+    /// Has `ack` called once what waits now is committed.
+    pub(in crate::sessions) fn when_committed(&mut self, ack: Ack) {
+        match &mut self.dirty {
+            Some(dirty) => dirty.acks.push(ack),
+            None => ack(Ok(())),
+        }
+    }
+
+    /// Has the session be removed from the store, in place of the changes that wait.
+    pub(in crate::sessions) fn forget_in_store(&mut self) -> Unwritten {
+        let is_first = self.dirty.is_none();
+        let dirty = self.dirty.get_or_insert_default();
+        let dropped = dirty.entries.len();
+        let new = usize::from(!dirty.forgotten);
+        dirty.forgotten = true;
+        dirty.first = 0;
+        dirty.entries.clear();
+        Unwritten {
+            new,
+            dropped,
+            is_first,
+        }
+    }
+
+    /// Takes the changes that wait, to be written now, and tells how many there are.
+    pub(in crate::sessions) fn begin_write(
+        &mut self,
+        session: &SessionId,
+    ) -> Option<(SessionChange, usize)> {
+        let dirty = self.dirty.take()?;
+        let changes = dirty.len();
+        let resident = self.resident.as_ref().filter(|_| !dirty.entries.is_empty());
+        let after = resident.map(|resident| Arc::clone(resident.latest()));
+        let change = SessionChange {
+            session: session.clone(),
+            forgotten: dirty.forgotten,
+            first: dirty.first,
+            entries: dirty.entries,
+            after: after.as_deref().cloned(),
+        };
+        self.in_flight = Some(Box::new(InFlightWrite {
+            forgotten: dirty.forgotten,
+            after: after.map(|after| (self.incarnation, after)),
+            changes,
+            acks: dirty.acks,
+        }));
+        Some((change, changes))
+    }
+
+    /// Puts what is committed now in force.
+    pub(in crate::sessions) fn commit_write(&mut self) -> Landed {
+        let Some(write) = self.in_flight.take() else {
+            let (changes, acks) = (0, Vec::new());
+            return Landed { changes, acks };
+        };
+        let newer = self.dirty.is_some();
+        if let Some((incarnation, after)) = write.after
+            && incarnation == self.incarnation
+            && let Some(resident) = &mut self.resident
+        {
+            resident.commit(Some(after), newer);
+        }
+        Landed {
+            changes: write.changes,
+            acks: write.acks,
+        }
+    }
+
+    /// Has what could not be written wait again, before everything else. Returns how many changes
+    /// were in flight and how many of them wait again.
+    pub(in crate::sessions) fn put_back(&mut self, change: SessionChange) -> (usize, usize) {
+        let Some(write) = self.in_flight.take() else {
+            return (0, 0);
+        };
+        let mut first = DirtyEntry {
+            forgotten: change.forgotten,
+            first: change.first,
+            entries: change.entries,
+            acks: write.acks,
+        };
+        let again = match &mut self.dirty {
+            // What came before it is removed with the session.
+            Some(later) if later.forgotten => {
+                later.acks.append(&mut first.acks);
+                0
+            }
+            Some(later) => {
+                let again = first.len();
+                first.entries.append(&mut later.entries);
+                first.acks.append(&mut later.acks);
+                **later = first;
+                again
+            }
+            None => {
+                let again = first.len();
+                self.dirty = Some(Box::new(first));
+                again
+            }
+        };
+        (write.changes, again)
+    }
+
+    /// Drops what is not committed. The session comes back from the store as it is there.
+    pub(in crate::sessions) fn roll_back(&mut self) -> RolledBack {
+        let mut rolled = RolledBack {
+            in_flight: 0,
+            waiting: 0,
+            acks: Vec::new(),
+        };
+        if let Some(write) = self.in_flight.take() {
+            rolled.in_flight = write.changes;
+            rolled.acks = write.acks;
+        }
+        if let Some(dirty) = self.dirty.take() {
+            rolled.waiting = dirty.len();
+            rolled.acks.extend(dirty.acks);
+        }
+        self.drop_resident();
+        rolled
+    }
+
+    /// Takes out whom to tell of what is not committed.
+    pub(in crate::sessions) fn take_acks(&mut self) -> Vec<Ack> {
+        let in_flight = self.in_flight.as_mut().map(|write| &mut write.acks);
+        let dirty = self.dirty.as_mut().map(|dirty| &mut dirty.acks);
+        let both = in_flight.into_iter().chain(dirty);
+        both.flat_map(std::mem::take).collect()
+    }
+}
+
+impl std::fmt::Debug for DirtyEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DirtyEntry")
+            .field("forgotten", &self.forgotten)
+            .field("first", &self.first)
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for InFlightWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InFlightWrite")
+            .field("forgotten", &self.forgotten)
+            .field("changes", &self.changes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,255 @@
+//! What waits to be written, and how far it has come.
+
+mod batch;
+
+pub(super) use batch::Batch;
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hashlink::LinkedHashMap;
+use tokio::sync::{Notify, watch};
+
+use crate::inference::SessionId;
+use crate::sessions::cache::Lease;
+use crate::sessions::cell::{Ack, Unwritten};
+use crate::sessions::reader::{MAX_PATIENCE, slow_after};
+use crate::store::StoreError;
+
+/// Changes that may wait to be written; more wait to be made.
+const MAX_WAITING: usize = 65_536;
+
+/// Waiting changes that are written before their time.
+const MANY_WAITING: usize = MAX_WAITING / 8;
+
+/// The cells with changes that are not committed.
+///
+/// Its lock comes after that of a cell. No lease is dropped while it is held.
+#[derive(Debug)]
+pub(in crate::sessions) struct WriteQueue {
+    state: Mutex<State>,
+    /// Tells the writer that there is something to do.
+    work: Condvar,
+    /// Tells those who wait that something was committed, put back or rolled back.
+    progress: Notify,
+    ended: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dirty: LinkedHashMap<SessionId, Lease>,
+    in_flight: HashMap<SessionId, Lease>,
+    /// Changes that wait.
+    waiting: usize,
+    /// Changes that are being made at this moment.
+    reserved: usize,
+    /// Changes that are being written.
+    writing: usize,
+    /// How often a session's write was committed, or given up.
+    settled: u64,
+    /// Why the store does not take anything at the moment.
+    failing: Option<String>,
+    /// Whether verifying the store has told so; then it tells when it works again.
+    verifiable: bool,
+    closing: bool,
+    /// Whether the writer waits for something to do.
+    idle: bool,
+    /// Whether someone waits for what waits to be written.
+    hurried: bool,
+    /// What was not written at the end, though it was acknowledged.
+    lost: Option<StoreError>,
+}
+
+/// Whether a change may be made now.
+pub(in crate::sessions) enum Admission<'a> {
+    Open(Reservation<'a>),
+    /// Too much waits; there will be room once something is written.
+    Full,
+    /// Too much waits, and the store fails.
+    Behind(StoreError),
+    /// The runtime closes.
+    Closing,
+}
+
+/// Room for a change that is being made; the writer does not end meanwhile.
+pub(in crate::sessions) struct Reservation<'a>(&'a WriteQueue);
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.reserved -= 1;
+        if state.closing && state.reserved == 0 {
+            self.0.work.notify_one();
+        }
+    }
+}
+
+impl WriteQueue {
+    pub(in crate::sessions) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            progress: Notify::new(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for room for a change; a `forced` one is bounded by other means.
+    pub(in crate::sessions) fn admit(&self, forced: bool) -> Admission<'_> {
+        let mut state = self.lock();
+        if state.closing {
+            return Admission::Closing;
+        }
+        let waiting = state.waiting + state.reserved;
+        if waiting >= MAX_WAITING && !forced {
+            return match state.failing.clone() {
+                Some(reason) => Admission::Behind(StoreError::Behind { waiting, reason }),
+                None => Admission::Full,
+            };
+        }
+        state.reserved += 1;
+        drop(state);
+        Admission::Open(Reservation(self))
+    }
+
+    /// Whether so much waits, or the store fails, that nothing should be changed without need.
+    pub(in crate::sessions) fn is_behind(&self) -> bool {
+        let state = self.lock();
+        state.waiting >= MAX_WAITING || state.failing.is_some()
+    }
+
+    pub(in crate::sessions) fn is_failing(&self) -> bool {
+        self.lock().failing.is_some()
+    }
+
+    /// Takes note of changes of a cell, which is locked.
+    pub(in crate::sessions) fn enqueue(&self, cell: &Lease, changes: &Unwritten) {
+        let mut state = self.lock();
+        state.waiting = state.waiting + changes.new - changes.dropped;
+        // A cell that was dirty before is queued, or the writer is about to take it.
+        if changes.is_first {
+            state.dirty.insert(cell.session().clone(), cell.clone());
+        }
+        // While the writer gathers, it is told of much alone.
+        if state.idle || state.waiting >= MANY_WAITING {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until something was written or failed to be, a session was loaded, or a call that
+    /// waited is over; not at all if `still` does not hold.
+    pub(in crate::sessions) async fn progress(&self, still: impl FnOnce() -> bool) {
+        let notified = self.progress.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if still() {
+            notified.await;
+        }
+    }
+
+    /// Waits until there is room for a change, or no hope of it.
+    pub(in crate::sessions) async fn room(&self) {
+        let is_full = || {
+            let state = self.lock();
+            let full = state.waiting + state.reserved >= MAX_WAITING;
+            full && state.failing.is_none() && !state.closing
+        };
+        self.progress(is_full).await;
+    }
+
+    pub(in crate::sessions) fn notify_progress(&self) {
+        self.progress.notify_waiters();
+    }
+
+    /// Has the writer write what waits now, and waits for it; what comes later
+    /// is not waited for.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] if the store fails; it is tried again.
+    /// [`StoreError::Slow`] if it does not answer.
+    pub(in crate::sessions) async fn flush(&self) -> Result<(), StoreError> {
+        let goal = {
+            let state = self.lock();
+            state.settled + (state.in_flight.len() + state.dirty.len()) as u64
+        };
+        let flushed = tokio::time::timeout(MAX_PATIENCE, self.settled(goal)).await;
+        flushed.unwrap_or_else(|_| Err(slow_after(MAX_PATIENCE)))
+    }
+
+    async fn settled(&self, goal: u64) -> Result<(), StoreError> {
+        loop {
+            let notified = self.progress.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            {
+                let mut state = self.lock();
+                let waiting = state.waiting + state.writing;
+                if waiting == 0 || state.settled >= goal {
+                    return Ok(());
+                }
+                if let Some(reason) = state.failing.clone() {
+                    return Err(StoreError::Behind { waiting, reason });
+                }
+                state.hurried = true;
+            }
+            self.work.notify_one();
+            notified.await;
+        }
+    }
+
+    /// Has the writer write what waits, and end; does not wait for it.
+    pub(in crate::sessions) fn begin_closing(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+        self.progress.notify_waiters();
+    }
+
+    /// Waits until the writer has ended, at most `limit`; tells whether it has.
+    pub(in crate::sessions) async fn wait_for_end(&self, limit: Duration) -> bool {
+        let mut ended = self.ended.subscribe();
+        let ended = ended.wait_for(|ended| *ended);
+        tokio::time::timeout(limit, ended).await.is_ok()
+    }
+
+    /// Why acknowledged changes were lost, if some were.
+    pub(in crate::sessions) fn lost(&self) -> Option<StoreError> {
+        self.lock().lost.clone()
+    }
+
+    pub(in crate::sessions) fn lose(&self, changes: usize, reason: String) {
+        self.lock().lost = Some(StoreError::Lost { changes, reason });
+    }
+
+    /// Changes that are not committed.
+    pub(in crate::sessions) fn unwritten(&self) -> usize {
+        let state = self.lock();
+        state.waiting + state.writing
+    }
+
+    /// Takes out whom to tell of what is not committed.
+    pub(in crate::sessions) fn take_acks(&self) -> Vec<Ack> {
+        let cells = self.unwritten_cells();
+        cells
+            .iter()
+            .flat_map(|cell| cell.lock().take_acks())
+            .collect()
+    }
+
+    fn unwritten_cells(&self) -> Vec<Lease> {
+        let state = self.lock();
+        let only_dirty = state.dirty.iter();
+        let only_dirty = only_dirty.filter(|(session, _)| !state.in_flight.contains_key(*session));
+        let only_dirty = only_dirty.map(|(_, cell)| cell);
+        state
+            .in_flight
+            .values()
+            .chain(only_dirty)
+            .cloned()
+            .collect()
+    }
+}

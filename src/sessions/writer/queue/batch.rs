@@ -1,0 +1,224 @@
+//! What the writer does with the queue.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{MANY_WAITING, State, WriteQueue};
+use crate::sessions::cache::Lease;
+use crate::sessions::cell::Ack;
+use crate::store::SessionChange;
+
+/// Sessions that one transaction writes at most, so that taking them out
+/// holds nobody up for long.
+const BATCH_SESSIONS: usize = 512;
+
+/// Sessions that are written together.
+#[derive(Default)]
+pub(in crate::sessions::writer) struct Batch {
+    pub cells: Vec<Lease>,
+    pub changes: Vec<SessionChange>,
+}
+
+impl Batch {
+    pub fn append(&mut self, mut other: Self) {
+        self.cells.append(&mut other.cells);
+        self.changes.append(&mut other.changes);
+    }
+
+    /// Makes a batch of each session.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        let pairs = self.cells.into_iter().zip(self.changes);
+        pairs.map(|(cell, change)| Self {
+            cells: vec![cell],
+            changes: vec![change],
+        })
+    }
+}
+
+impl WriteQueue {
+    /// Waits for something to write or the end; `false` after so long without either.
+    pub(in crate::sessions::writer) fn wait_for_work(&self, limit: Duration) -> bool {
+        let start = Instant::now();
+        let mut state = self.lock();
+        state.idle = true;
+        while state.dirty.is_empty() && !(state.closing && state.reserved == 0) {
+            let Some(rest) = limit.checked_sub(start.elapsed()) else {
+                return false;
+            };
+            state = self.wait(state, rest);
+        }
+        state.idle = false;
+        true
+    }
+
+    /// Whether nothing waits and nothing will.
+    pub(in crate::sessions::writer) fn is_over(&self) -> bool {
+        self.lock().dirty.is_empty()
+    }
+
+    /// Lets changes gather for a while, unless there are many or someone waits for them.
+    pub(in crate::sessions::writer) fn gather(&self, limit: Duration) {
+        let hurries =
+            |state: &State| state.closing || state.hurried || state.waiting >= MANY_WAITING;
+        self.wait_until(limit, hurries);
+    }
+
+    /// Waits before the next attempt, unless the runtime closes.
+    pub(in crate::sessions::writer) fn pause(&self, limit: Duration) {
+        self.wait_until(limit, |state| state.closing);
+    }
+
+    fn wait_until(&self, limit: Duration, holds: impl Fn(&State) -> bool) {
+        let start = Instant::now();
+        let mut state = self.lock();
+        while !holds(&state)
+            && let Some(rest) = limit.checked_sub(start.elapsed())
+        {
+            state = self.wait(state, rest);
+        }
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+        let woken = self.work.wait_timeout(state, limit);
+        woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Takes out what is written next.
+    pub(in crate::sessions::writer) fn take(&self) -> Batch {
+        let mut cells = Vec::new();
+        {
+            let mut state = self.lock();
+            while cells.len() < BATCH_SESSIONS
+                && let Some((session, cell)) = state.dirty.pop_front()
+            {
+                cells.push(cell.clone());
+                state.in_flight.insert(session, cell);
+            }
+        }
+        let mut batch = Batch::default();
+        let mut writing = 0;
+        for cell in cells {
+            // What has come in between is part of it.
+            let begun = cell.lock().begin_write(cell.session());
+            if let Some((change, changes)) = begun {
+                batch.changes.push(change);
+                batch.cells.push(cell);
+                writing += changes;
+            }
+        }
+        let mut state = self.lock();
+        state.waiting -= writing;
+        state.writing += writing;
+        drop(state);
+        batch
+    }
+
+    /// Puts in force what is committed; returns whom to tell.
+    pub(in crate::sessions::writer) fn commit(&self, batch: &Batch) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        for cell in &batch.cells {
+            let mut landed = cell.lock().commit_write();
+            acks.append(&mut landed.acks);
+            self.settle(cell, landed.changes);
+        }
+        acks
+    }
+
+    fn settle(&self, cell: &Lease, changes: usize) {
+        let mut state = self.lock();
+        state.writing -= changes;
+        state.settled += 1;
+        let _lease = state.in_flight.remove(cell.session());
+        drop(state);
+    }
+
+    /// Has what could not be written wait again.
+    pub(in crate::sessions::writer) fn put_back(&self, batch: Batch) {
+        for (cell, change) in batch.cells.iter().zip(batch.changes) {
+            let mut taken = cell.lock();
+            let (changes, again) = taken.put_back(change);
+            let mut state = self.lock();
+            state.writing -= changes;
+            state.waiting += again;
+            let lease = state.in_flight.remove(cell.session());
+            if state.dirty.contains_key(cell.session()) {
+                // Two writes became one.
+                state.settled += 1;
+            } else {
+                state.dirty.insert(cell.session().clone(), cell.clone());
+            }
+            state.dirty.to_front(cell.session());
+            drop(state);
+            drop(taken);
+            drop(lease);
+        }
+    }
+
+    /// Rolls back what is not committed of some cells; returns whom to tell.
+    pub(in crate::sessions::writer) fn roll_back(&self, cells: &[Lease]) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        for cell in cells {
+            let mut taken = cell.lock();
+            let mut rolled = taken.roll_back();
+            let mut state = self.lock();
+            state.writing -= rolled.in_flight;
+            state.waiting -= rolled.waiting;
+            let leases = [
+                state.in_flight.remove(cell.session()),
+                state.dirty.remove(cell.session()),
+            ];
+            state.settled += leases.iter().flatten().count() as u64;
+            drop(state);
+            drop(taken);
+            drop(leases);
+            acks.append(&mut rolled.acks);
+        }
+        acks
+    }
+
+    /// Rolls back everything that is not committed.
+    pub(in crate::sessions::writer) fn roll_back_all(&self) -> Vec<Ack> {
+        self.roll_back(&self.unwritten_cells())
+    }
+
+    /// Rolls back what is in flight; nobody knows whether it arrived.
+    pub(in crate::sessions::writer) fn roll_back_in_flight(&self) -> Vec<Ack> {
+        let cells: Vec<_> = self.lock().in_flight.values().cloned().collect();
+        self.roll_back(&cells)
+    }
+
+    /// Tells those who wait that a batch has come to its end.
+    pub(in crate::sessions::writer) fn written(&self) {
+        let mut state = self.lock();
+        state.hurried &= state.waiting > 0;
+        drop(state);
+        self.progress.notify_waiters();
+    }
+
+    pub(in crate::sessions::writer) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    pub(in crate::sessions::writer) fn is_verifiable(&self) -> bool {
+        self.lock().verifiable
+    }
+
+    /// Notes that the store works; tells whether it did not before.
+    pub(in crate::sessions::writer) fn works(&self) -> bool {
+        let mut state = self.lock();
+        state.verifiable = false;
+        state.failing.take().is_some()
+    }
+
+    /// Notes that the store fails; tells whether it did not before.
+    pub(in crate::sessions::writer) fn fails(&self, reason: &str, verifiable: bool) -> bool {
+        let mut state = self.lock();
+        state.verifiable = verifiable;
+        state.failing.replace(reason.to_owned()).is_none()
+    }
+
+    /// Tells that nothing is written any more.
+    pub(in crate::sessions) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+}
