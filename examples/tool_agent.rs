@@ -5,61 +5,76 @@
 //! model of your own. The bundled model knows nothing of tools and calls them at random, but its
 //! calls are valid: it can write nothing else.
 
+use std::convert::Infallible;
 use std::error::Error;
 
-use elpis::{Conversation, Elpis, FunctionCall, ResponseFormat, Settings, ToolChoice};
-use serde_json::{Value, json};
+use elpis::inference::schemars::{self, JsonSchema};
+use elpis::{Conversation, Elpis, Settings, Tool, ToolChoice, Tools};
+use serde::Deserialize;
 
-/// The tools that the model may call, in `OpenAI`'s form.
-fn tools() -> Value {
-    json!([
-        {"type": "function", "function": {
-            "name": "water_plant",
-            "description": "Waters a plant.",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "plant": {"enum": ["fern", "cactus", "basil"]},
-                    "litres": {"type": "number", "minimum": 0.1, "maximum": 2, "multipleOf": 0.1},
-                },
-                "required": ["plant", "litres"],
-                "additionalProperties": false,
-            },
-        }},
-        {"type": "function", "function": {
-            "name": "write_note",
-            "description": "Writes a note down.",
-            "parameters": {
-                "type": "object",
-                "properties": {"text": {"type": "string", "maxLength": 40}},
-                "required": ["text"],
-                "additionalProperties": false,
-            },
-        }},
-    ])
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Plant {
+    Fern,
+    Cactus,
+    Basil,
 }
 
-/// Does what the model asks for. Returns the result and what to feel about it.
-fn carry_out(call: &FunctionCall) -> (String, &'static str) {
-    let argument = |name: &str| call.arguments.get(name).cloned().unwrap_or_default();
-    match call.name.as_str() {
-        "water_plant" if argument("plant") == "cactus" => {
-            ("the cactus does not like it".to_owned(), "failure")
+/// Waters a plant.
+#[derive(Deserialize, JsonSchema)]
+struct WaterPlant {
+    plant: Plant,
+    #[schemars(range(min = 0.1, max = 2.0), extend("multipleOf" = 0.1))]
+    litres: f64,
+}
+
+/// Writes a note down.
+#[derive(Deserialize, JsonSchema)]
+struct WriteNote {
+    #[schemars(length(max = 40))]
+    text: String,
+}
+
+/// What the agent thinks of its plants.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Verdict {
+    state: State,
+    #[schemars(range(min = 1, max = 14))]
+    next_visit_days: u8,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Thriving,
+    Fine,
+    Thirsty,
+}
+
+/// The tools that the model may call.
+fn tools() -> Tools {
+    let water = Tool::new("water_plant", async |water: WaterPlant| {
+        if water.plant == Plant::Cactus {
+            return Err("the cactus does not like it");
         }
-        "water_plant" => (format!("the {} drinks", argument("plant")), "success"),
-        _ => (format!("noted: {}", argument("text")), "routine"),
-    }
+        Ok(format!("the {:?} drinks {} l", water.plant, water.litres))
+    });
+    let note = Tool::new("write_note", async |note: WriteNote| {
+        Ok::<_, Infallible>(format!("noted: {}", note.text))
+    });
+    Tools::new().with(water).with(note)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let elpis = Elpis::start(Settings::load()?).await?;
     let agent = elpis.session("gardener")?;
+    let tools = tools();
     let mut talk = Conversation::new();
     talk.push_user("Look after the plants.");
     let mut answered = 0;
     for turn in 1..=3 {
-        let chat = agent.chat(&talk).tools(tools()).seed(turn);
+        let chat = agent.chat(&talk).tools(&tools).seed(turn);
         // A large model may decide for itself: `ToolChoice::Auto`, the default.
         let chat = chat
             .tool_choice(ToolChoice::Required)
@@ -67,7 +82,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let reply = chat.max_tokens(200).complete().await?;
         talk.push_reply(&reply);
         for call in &reply.tool_calls {
-            let (result, event) = carry_out(call);
+            let (result, event) = match tools.call(call).await {
+                Ok(result) => (result, "success"),
+                Err(error) => (error.to_string(), "failure"),
+            };
             println!(
                 "{} {} {}\n  -> {result} ({event})",
                 call.id, call.name, call.arguments
@@ -78,22 +96,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     talk.push_user("How are they?");
-    let verdict = agent
-        .chat(&talk)
-        .response_format(ResponseFormat::json_schema(json!({
-            "type": "object",
-            "properties": {
-                "state": {"enum": ["thriving", "fine", "thirsty"]},
-                "next_visit_days": {"type": "integer", "minimum": 1, "maximum": 14},
-            },
-            "required": ["state", "next_visit_days"],
-            "additionalProperties": false,
-        })));
-    let verdict: Value = serde_json::from_str(&verdict.seed(1).complete().await?.text)?;
+    let verdict: Verdict = agent.chat(&talk).seed(1).complete_as().await?;
     let mood = agent.state().await?;
     println!(
-        "{verdict}\n{} (v {:+.2}, a {:+.2})",
-        mood.quadrant, mood.valence, mood.arousal
+        "{:?}, next visit in {} days\n{} (v {:+.2}, a {:+.2})",
+        verdict.state, verdict.next_visit_days, mood.quadrant, mood.valence, mood.arousal
     );
     println!("calls answered: {answered}");
     elpis.shutdown().await;

@@ -262,6 +262,16 @@ pub enum Error {
         /// The actor.
         actor: &'static str,
     },
+    /// A reply that keeps to the schema of a type, but is none of its values.
+    #[error("the reply cannot be read as {type_name}: {source}")]
+    Reply {
+        /// The Rust type.
+        type_name: &'static str,
+        /// The reply.
+        text: String,
+        /// Why it cannot be read.
+        source: Cause,
+    },
     /// A part of the runtime failed, which has nothing to do with what it was asked.
     #[error("{part} failed: {source}")]
     Failed {

@@ -113,6 +113,8 @@ mod sessions;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "tools")]
+mod tools;
 pub mod worker;
 
 /// The code in the README and the guide, checked like that of these pages.
@@ -158,10 +160,12 @@ pub use inference::{
     ResponseFormat, Role, SessionId, ToolChoice,
 };
 pub use runtime::{
-    Appraiser, Capabilities, ChatRequest, ContextUse, Elpis, InferenceEngine, Session,
+    Appraiser, Capabilities, Chat, ChatRequest, ContextUse, Elpis, InferenceEngine, Session,
     ShutdownReport, create_backend,
 };
 pub use settings::Settings;
+#[cfg(feature = "tools")]
+pub use tools::{Tool, ToolCallError, Tools};
 
 // Handles can be sent to other threads and shared among them, and futures can be spawned.
 const _: () = {

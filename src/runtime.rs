@@ -11,6 +11,8 @@ mod parts;
 mod prompt;
 mod request;
 mod session;
+#[cfg(feature = "tools")]
+mod typed;
 
 pub use appraisal::{AppraisalError, AppraisedText, Appraiser, ModelAppraiser};
 pub use builder::ElpisBuilder;

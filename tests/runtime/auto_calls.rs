@@ -2,6 +2,8 @@
 //! results, in every format.
 #![cfg(feature = "tools")]
 
+mod typed;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 

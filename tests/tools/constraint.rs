@@ -68,6 +68,55 @@ fn answers_keep_to_their_form() {
 }
 
 #[test]
+fn answers_under_the_schema_of_a_type_are_read_into_it() {
+    use elpis::inference::schemars::{self, JsonSchema};
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Visit {
+        kind: Kind,
+        #[schemars(length(max = 6))]
+        notes: Vec<Note>,
+        places: (u32, i64),
+        left: Option<u64>,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Note {
+        #[schemars(length(max = 9))]
+        text: String,
+        within: Option<Box<Note>>,
+        sign: char,
+    }
+
+    #[derive(Debug, serde::Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    #[expect(dead_code, reason = "only read into")]
+    enum Kind {
+        Short,
+        Long { minutes: u16, sure: bool },
+    }
+
+    let vocabulary = vocabulary();
+    let grammar = ResponseFormat::of::<Visit>().grammar().unwrap().unwrap();
+    let mut read = 0;
+    for seed in 0..60 {
+        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut model = Model::hot(seed);
+        let text = model.write(&mut guide, 3000).unwrap();
+        if model.whole {
+            let visit = serde_json::from_str(&text);
+            let visit = visit.and_then(elpis::inference::read_typed::<Visit>);
+            visit.unwrap_or_else(|error| panic!("{error}: {text}"));
+            read += 1;
+        }
+    }
+    assert!(read > 30, "{read}");
+}
+
+#[test]
 fn strings_keep_to_their_format_by_the_letter() {
     let vocabulary = vocabulary();
     let guide = |schema: &Value| {

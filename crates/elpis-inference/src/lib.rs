@@ -22,6 +22,8 @@ mod schema;
 mod special_tokens;
 mod text;
 mod tools;
+#[cfg(feature = "tools")]
+mod typed;
 
 pub use chat_format::{ChatFormat, ChatFormatError};
 pub use chat_template::{
@@ -50,3 +52,9 @@ pub use tools::{
     MAX_TOOL_NAME, MAX_TOOLS, Preface, ToolChoice, ToolDefinition, ToolError, ToolEvent,
     ToolFormat, ToolParseError, ToolParser, ToolSet,
 };
+#[cfg(feature = "tools")]
+pub use typed::{read_typed, schema_of};
+
+/// The crate whose derive makes a schema of a type.
+#[cfg(feature = "tools")]
+pub use schemars;
