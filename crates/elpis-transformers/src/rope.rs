@@ -136,7 +136,7 @@ impl RopeSpec {
         })
     }
 
-    /// RotaryTable the frequencies θ^(−2i/d), `[dim / 2]`, into the scaled ones, for
+    /// Turns the frequencies θ^(−2i/d), `[dim / 2]`, into the scaled ones, for
     /// sequences of at most `length` tokens, and returns the factor of sine and
     /// cosine.
     pub fn scale(&self, frequencies: &mut [f32], length: usize) -> f64 {

@@ -69,7 +69,7 @@ impl Rotary {
 }
 
 impl RotaryTable {
-    /// RotaryTable `x` `[rows, heads, width]`: pairs stand half a turned part apart.
+    /// Rotates `x` `[rows, heads, width]`: pairs stand half a turned part apart.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.size().last().copied().unwrap_or(0);
         if width == self.dim {
