@@ -49,7 +49,8 @@ impl Request {
             watch,
             permit,
         ));
-        let preparing = self.into_task(id, submitted, &stream);
+        // Boxed: callers hold this future in theirs, and it is large.
+        let preparing = Box::pin(self.into_task(id, submitted, &stream));
         let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         // A model that is being loaded counts as well.
         let task = match (limit, seconds) {
