@@ -18,7 +18,8 @@ use crate::StoreError;
 pub(super) struct Claim {
     #[cfg(unix)]
     _inside: inside::Claim,
-    _beside: Option<File>,
+    /// Given up last.
+    _beside: Option<Beside>,
 }
 
 impl Claim {
@@ -46,8 +47,21 @@ impl Claim {
         Ok(Self {
             #[cfg(unix)]
             _inside: inside::Claim::own(path, faults)?,
-            _beside: Some(beside),
+            _beside: Some(Beside(beside)),
         })
+    }
+}
+
+/// The lock beside the database.
+#[derive(Debug)]
+struct Beside(File);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is just being started has a copy of the
+        // descriptor, and the lock with it, until it runs its own program. A file that cannot
+        // be unlocked is when all copies are closed.
+        let _ = self.0.unlock();
     }
 }
 
@@ -161,5 +175,29 @@ mod inside {
                 files.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_released_store_is_free_though_a_descriptor_was_inherited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db.lock");
+        let faults = Faults::of(&path);
+        let open = || File::create(&path).unwrap();
+        let first = Beside(open());
+        lock(&first.0, &faults).unwrap();
+        let inherited = first.0.try_clone().unwrap();
+        let second = open();
+        assert!(matches!(
+            lock(&second, &faults),
+            Err(StoreError::InUse { .. })
+        ));
+        drop(first);
+        lock(&second, &faults).unwrap();
+        drop(inherited);
     }
 }
