@@ -72,6 +72,7 @@ fn features() -> String {
     let known = [
         ("bundled-model", cfg!(feature = "bundled-model")),
         ("cuda", cfg!(feature = "cuda")),
+        ("fault-injection", cfg!(feature = "fault-injection")),
         ("hub", cfg!(feature = "hub")),
         ("llama-cpp", cfg!(feature = "llama-cpp")),
         ("metal", cfg!(feature = "metal")),
