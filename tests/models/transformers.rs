@@ -284,9 +284,9 @@ async fn a_tokenizer_that_is_missing_or_damaged_is_named() {
     let without = Folder::tiny().remove(file);
     assert_refused(without, file, "the file", &["missing"]).await;
     let damaged = Folder::tiny().write(file, "{}");
-    assert_refused(damaged, file, "the file", &["no tokenizer"]).await;
+    assert_refused(damaged, file, "the file", &["not a tokenizer"]).await;
     let cut = Folder::tiny().cut(file, |length| length / 2);
-    assert_refused(cut, file, "the file", &["no JSON"]).await;
+    assert_refused(cut, file, "the file", &["not JSON"]).await;
     let file = "tokenizer_config.json";
     let cut = Folder::tiny().cut(file, |length| length / 2);
     assert_refused(cut, file, "the file", &["JSON"]).await;

@@ -423,14 +423,14 @@ mod tests {
         let many = good.replacen(": 5", &format!(": {}", u32::MAX - 1), 1);
         let added = good.replacen("\"id\": 0", &format!("\"id\": {}", u32::MAX - 1), 1);
         for (text, reason) in [
-            ("", "is no JSON"),
-            (&broken, "is no JSON"),
-            ("{\"decoder\": [", "is no JSON"),
-            ("{}", "is no tokenizer"),
+            ("", "not JSON"),
+            (&broken, "not JSON"),
+            ("{\"decoder\": [", "not JSON"),
+            ("{}", "not a tokenizer"),
             (&many, "names token 4294967294"),
             (
                 r#"{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AA=="}}"#,
-                "is no tokenizer",
+                "not a tokenizer",
             ),
         ] {
             assert_ne!(text, good);
