@@ -283,7 +283,21 @@ fn test_lean(workspace: &mut Workspace) -> Result<()> {
 
 fn test_full(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    process::run(command.args(FeatureSet::Full.crates(&workspace.features)))
+    command.args(FeatureSet::Full.crates(&workspace.features));
+    // Tests of the lower crates use the testkit, which has the root crate and so libtorch in it.
+    // Only crates above the root know where libtorch lies.
+    if let Some(libtorch) = workspace.variable("LIBTORCH") {
+        let name = if cfg!(target_os = "macos") {
+            "DYLD_LIBRARY_PATH"
+        } else {
+            "LD_LIBRARY_PATH"
+        };
+        let own = std::path::Path::new(&libtorch).join("lib");
+        let others = std::env::var_os(name).unwrap_or_default();
+        let all = std::iter::once(own).chain(std::env::split_paths(&others));
+        command.env(name, std::env::join_paths(all)?);
+    }
+    process::run(&mut command)
 }
 
 fn soak(workspace: &mut Workspace) -> Result<()> {
