@@ -1,4 +1,4 @@
-//! Continuous batching over a [`Backend`].
+//! Continuous batching over a [`Backend`](crate::backend::Backend).
 //!
 //! One step evaluates one batch for all running generations: a row for each
 //! generation that decodes, then as much of the waiting prompts as fits, so

@@ -1,6 +1,6 @@
 //! Looks after the emotional states of all sessions.
 //!
-//! Calls of sessions do not pass through this actor: they go to [`Sessions`], which outlives it.
+//! Calls of sessions do not pass through this actor: they go to `Sessions`, which outlives it.
 //! The actor lets idle sessions leave memory and reports silences. It also fails in place of a call
 //! that panicked, so that the supervisor counts that, and works again after a pause, when the call
 //! is made again.

@@ -88,7 +88,7 @@ impl ElpisBuilder {
     }
 
     /// Reads feelings from texts with an appraiser of one's own, or with
-    /// [`ModelAppraiser`], instead of the one of the setting `emotion.appraiser`. Which texts are read is
+    /// [`ModelAppraiser`](crate::runtime::ModelAppraiser), instead of the one of the setting `emotion.appraiser`. Which texts are read is
     /// up to the settings `emotion.response_analysis_enabled` and
     /// `emotion.message_analysis_enabled`.
     #[must_use]
