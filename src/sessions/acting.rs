@@ -1,4 +1,4 @@
-//! A call that has got to its session.
+//! A call that holds the lock of its session.
 
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +9,7 @@ use super::cell::{CellState, Resident, uncertain};
 use crate::error::Error;
 use crate::store::StoreError;
 
-/// A call that has got to its session.
+/// A call that holds the lock of its session.
 pub(super) struct Acting<'a> {
     pub(super) lease: &'a Lease,
     pub(super) state: &'a mut CellState,
@@ -29,7 +29,7 @@ impl Acting<'_> {
         self.state.resident.as_mut().ok_or_else(uncertain)
     }
 
-    /// Has `work` done once what waits now is committed; tells when that is.
+    /// Runs `work` once the changes that wait now are committed, and resolves when that is known.
     pub(super) fn when_committed(
         &mut self,
         work: impl FnOnce() + Send + 'static,

@@ -81,7 +81,7 @@ pub(super) struct Resident {
     /// Generations that follow the state in force.
     followers: Option<watch::Sender<Arc<EmotionTracker>>>,
     pub(super) budget: EventBudget,
-    /// What it does, from its first generation or tool call on.
+    /// What the behaviour monitor knows of it, from the first generation or tool call on.
     pub(super) watch: Option<Box<Watch>>,
     /// Entries of its journal, including those that are not written yet.
     entries: u64,
@@ -151,27 +151,27 @@ impl Resident {
     }
 }
 
-/// Nobody knows what became of a call.
+/// The error of a call whose outcome is unknown.
 pub(super) fn uncertain() -> Error {
     Error::Uncertain {
         actor: ActorName::Emotion.as_str(),
     }
 }
 
-/// A change that a session took.
+/// The result of a change that was made to a session.
 pub(super) struct Changed<T> {
-    /// What came of it.
+    /// What the change returned.
     pub(super) value: T,
     pub(super) unwritten: Unwritten,
 }
 
-/// How many changes a session has that wait to be written, more than before.
+/// How a change alters the number of changes that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     pub(super) new: usize,
-    /// Those that are not going to be written any more.
+    /// Changes that will no longer be written.
     pub(super) dropped: usize,
-    /// Whether none waited before.
+    /// Whether the session had no waiting changes before.
     pub(super) is_first: bool,
 }
 
@@ -181,7 +181,7 @@ impl CellState {
         self.resident.is_none() && !self.is_unwritten() && self.waiting.is_none()
     }
 
-    /// Whether something of it is not in the store yet.
+    /// Whether some of its changes are not in the store yet.
     pub(super) fn is_unwritten(&self) -> bool {
         self.dirty.is_some() || self.in_flight.is_some()
     }

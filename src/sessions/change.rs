@@ -22,12 +22,12 @@ use crate::telemetry;
 /// The answer to a call.
 pub(super) struct Answer<T> {
     value: T,
-    /// Tells when it counts, if that is not now.
+    /// Resolves once the change is committed; `None` if the answer is valid at once.
     committed: Option<oneshot::Receiver<Result<(), StoreError>>>,
 }
 
 impl<T> Answer<T> {
-    /// An answer that counts now.
+    /// An answer that is valid at once.
     pub(super) fn now(value: T) -> Self {
         let committed = None;
         Self { value, committed }
@@ -40,11 +40,11 @@ impl<T> Answer<T> {
         }
     }
 
-    /// Waits until it counts, at most until `deadline`.
+    /// Waits until the answer is valid, at most until `deadline`.
     ///
     /// # Errors
-    /// [`Error::Store`] if it is not going to or that is not known in time; [`Error::Uncertain`] if
-    /// nobody will know.
+    /// [`Error::Store`] if the store refuses the change or does not answer in time;
+    /// [`Error::Uncertain`] if the outcome is lost.
     pub(super) async fn counts(self, deadline: Instant) -> Result<T, Error> {
         if let Some(committed) = self.committed {
             let told = timeout_at(deadline, committed).await;
@@ -56,7 +56,8 @@ impl<T> Answer<T> {
 }
 
 impl Sessions {
-    /// Changes a session that is in memory; `announce` tells the observers once that counts.
+    /// Changes a session that is in memory. `announce` tells the observers once the change is in
+    /// force.
     pub(super) fn change<T: Clone + Send + 'static>(
         &self,
         acting: &mut Acting<'_>,

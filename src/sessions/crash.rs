@@ -1,4 +1,4 @@
-//! What becomes of a call that panics.
+//! Recovery from calls that panic.
 //!
 //! A session changes on a copy, so a call that panics has changed nothing. The emotion actor is
 //! told and fails, as if the call had been its own: the supervisor counts it, starts the actor
@@ -31,10 +31,10 @@ impl Crashes {
         }
     }
 
-    /// Whether the runtime goes on.
+    /// Checks that the runtime has not stopped.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if not.
+    /// [`Error::Stopped`] if it has.
     pub(super) fn check(&self) -> Result<(), Error> {
         match &*self.stopped.borrow() {
             None => Ok(()),

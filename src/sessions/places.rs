@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Places for sessions in memory, of which there are so many and no more.
+/// A fixed number of places for sessions in memory.
 #[derive(Debug)]
 pub(super) struct Places {
     limit: usize,
@@ -11,7 +11,7 @@ pub(super) struct Places {
     loading: Arc<AtomicUsize>,
 }
 
-/// A place of a session in memory; dropped, it is free.
+/// A place of a session in memory. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place(Arc<AtomicUsize>);
 

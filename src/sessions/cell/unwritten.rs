@@ -11,7 +11,7 @@ use crate::emotion::{EmotionTracker, JournalEntry};
 use crate::inference::SessionId;
 use crate::store::{SessionChange, StoreError};
 
-/// Called once a change is committed, or is not going to be.
+/// Called once a change is committed or rolled back.
 pub type Ack = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Changes of a session that wait to be written.
@@ -48,14 +48,14 @@ pub(super) struct InFlightWrite {
     acks: Vec<Ack>,
 }
 
-/// What became of a write that is no longer in flight.
-pub struct Landed {
+/// A write that has been committed.
+pub struct Committed {
     /// Changes that were in flight.
     pub changes: usize,
     pub acks: Vec<Ack>,
 }
 
-/// What was not written and is not going to be.
+/// Changes that were rolled back.
 pub struct RolledBack {
     /// Changes that were in flight.
     pub in_flight: usize,
@@ -115,10 +115,10 @@ impl CellState {
     }
 
     /// Puts what is committed now in force.
-    pub(in crate::sessions) fn commit_write(&mut self) -> Landed {
+    pub(in crate::sessions) fn commit_write(&mut self) -> Committed {
         let Some(write) = self.in_flight.take() else {
             let (changes, acks) = (0, Vec::new());
-            return Landed { changes, acks };
+            return Committed { changes, acks };
         };
         let newer = self.dirty.is_some();
         if let Some((incarnation, after)) = write.after
@@ -127,7 +127,7 @@ impl CellState {
         {
             resident.commit(Some(after), newer);
         }
-        Landed {
+        Committed {
             changes: write.changes,
             acks: write.acks,
         }

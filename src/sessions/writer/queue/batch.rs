@@ -36,7 +36,8 @@ impl Batch {
 }
 
 impl WriteQueue {
-    /// Waits for something to write or the end; `false` after so long without either.
+    /// Waits until there is something to write or the queue closes; `false` if neither happens
+    /// within `limit`.
     pub(in crate::sessions::writer) fn wait_for_work(&self, limit: Duration) -> bool {
         let start = Instant::now();
         let mut state = self.lock();
@@ -117,9 +118,9 @@ impl WriteQueue {
     pub(in crate::sessions::writer) fn commit(&self, batch: &Batch) -> Vec<Ack> {
         let mut acks = Vec::new();
         for cell in &batch.cells {
-            let mut landed = cell.lock().commit_write();
-            acks.append(&mut landed.acks);
-            self.settle(cell, landed.changes);
+            let mut committed = cell.lock().commit_write();
+            acks.append(&mut committed.acks);
+            self.settle(cell, committed.changes);
         }
         acks
     }
@@ -132,7 +133,7 @@ impl WriteQueue {
         drop(state);
     }
 
-    /// Has what could not be written wait again.
+    /// Returns a batch that could not be written to the front of the queue.
     pub(in crate::sessions::writer) fn put_back(&self, batch: Batch) {
         for (cell, change) in batch.cells.iter().zip(batch.changes) {
             let mut taken = cell.lock();
@@ -181,7 +182,7 @@ impl WriteQueue {
         self.roll_back(&self.unwritten_cells())
     }
 
-    /// Rolls back what is in flight; nobody knows whether it arrived.
+    /// Rolls back what is in flight, whether or not the store has it.
     pub(in crate::sessions::writer) fn roll_back_in_flight(&self) -> Vec<Ack> {
         let cells: Vec<_> = self.lock().in_flight.values().cloned().collect();
         self.roll_back(&cells)
