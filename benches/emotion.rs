@@ -4,9 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use elpis::EventSource;
-use elpis::appraisal::LexicalAppraiser;
 use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, KNOWN_EVENTS};
+use elpis::{EventSource, LexicalAppraiser};
 
 const REPLY: &str = "I am sorry, the tests failed again. There is an error in the parser: it reads \
 past the end of its input, which I should have seen. Let me fix it and run everything once more.";

@@ -10,8 +10,8 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use elpis::clock::{Clock, ManualClock, SystemClock};
 use elpis::settings::StoreSettings;
+use elpis::{Clock, ManualClock, SystemClock};
 use elpis::{Elpis, Settings};
 
 /// Three days, in seconds.

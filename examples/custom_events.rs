@@ -5,9 +5,8 @@
 
 use std::error::Error;
 
-use elpis::appraisal::LexicalAppraiser;
 use elpis::emotion::EmotionError;
-use elpis::runtime::{AppraisalError, AppraisedText, BoxFuture};
+use elpis::{AppraisalError, AppraisedText, BoxFuture, LexicalAppraiser};
 use elpis::{Appraiser, Delivery, Elpis, EmotionEvent, Event, EventSource, Settings};
 
 /// An order was cancelled: unpleasant, and a little exciting.

@@ -6,8 +6,7 @@
 
 use std::error::Error;
 
-use elpis::telemetry::TRACE_TARGET;
-use elpis::{Elpis, Settings};
+use elpis::{Elpis, Settings, TRACE_TARGET};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Instrument, Level, info_span};

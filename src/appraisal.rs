@@ -5,7 +5,7 @@
 //! that of the reference; the setting `emotion.appraiser` chooses between them. English alone.
 //!
 //! ```
-//! use elpis::appraisal::LexicalAppraiser;
+//! use elpis::LexicalAppraiser;
 //! use elpis::EventSource;
 //!
 //! let appraiser = LexicalAppraiser::default();

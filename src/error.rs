@@ -352,7 +352,7 @@ impl From<SessionIdError> for Error {
 
 /// Why a runtime has stopped.
 #[derive(Debug, Clone)]
-pub struct StopReason {
+pub(crate) struct StopReason {
     text: Arc<str>,
     cause: Option<Cause>,
 }

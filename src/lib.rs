@@ -54,18 +54,18 @@
 //! | offer tools, ask for JSON | [`ToolChoice`], [`ResponseFormat`], [`inference`] |
 //! | observe what happens | [`Elpis::events`], [`Event`] |
 //! | compute moods without a model | [`emotion`] |
-//! | read feelings from a text | [`appraisal`] |
+//! | read feelings from a text | [`Appraiser`], [`LexicalAppraiser`], [`ModelAppraiser`] |
 //! | read, blend and make vectors | [`steering`], [`training`] |
 //! | keep states in a place of one's own | [`store::StateStore`] |
 //! | run a model of another kind | [`backend::Backend`], [`backend::BackendFactory`] |
 //! | write against an interface instead of the runtime | [`InferenceEngine`] |
 //! | know what went wrong | [`Error`] |
 //!
-//! The layers, from the pure core outwards: [`emotion`], [`steering`] and
-//! [`inference`] hold values and arithmetic; [`settings`], [`hub`], [`store`]
-//! and [`backend`] stand at the edges; [`scheduler`] runs many generations in
-//! one batch; [`bus`] tells what happens; [`actors`] keep it alive; [`Elpis`]
-//! and [`Session`] are what a user holds.
+//! The runtime's types stand at the root, and the [`prelude`] holds those that most programs use.
+//! The modules are the crates below the runtime, together with what the settings choose in them:
+//! [`emotion`], [`steering`] and [`inference`] hold values and arithmetic; [`backend`], [`hub`],
+//! [`store`] and [`worker`] reach the model, the network, the disk and other processes;
+//! [`training`] makes vectors; [`settings`] holds everything that can be set.
 //!
 //! # Features
 //!
@@ -92,27 +92,23 @@
 
 #![deny(unsafe_code)]
 
-pub mod actors;
-pub mod appraisal;
+mod actors;
+mod appraisal;
 pub mod backend;
-pub mod bus;
-pub mod clock;
-pub mod engine;
-pub mod error;
-pub mod event;
-#[cfg(not(feature = "fault-injection"))]
+mod bus;
+mod clock;
+mod engine;
+mod error;
+mod event;
 mod fault_injection;
-#[cfg(feature = "fault-injection")]
-#[doc(hidden)]
-pub mod fault_injection;
 pub mod hub;
 pub mod inference;
-pub mod runtime;
-pub mod scheduler;
+mod runtime;
+mod scheduler;
 mod sessions;
 pub mod settings;
 pub mod store;
-pub mod telemetry;
+mod telemetry;
 #[cfg(feature = "tools")]
 mod tools;
 pub mod worker;
@@ -149,31 +145,78 @@ pub use elpis_steering as steering;
 #[doc(inline)]
 pub use elpis_train as training;
 
+pub use actors::hardware::HardwareReport;
+pub use appraisal::{LexicalAppraiser, ReferenceAppraiser};
 pub use backend::available_backends;
-pub use bus::{Delivery, Events};
+pub use bus::{Delivery, EventBus, Events};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Mood, SafetyLimits};
 pub use engine::{GenerationEvent, GenerationStream};
-pub use error::{EngineError, Error};
-pub use event::{Event, EventSource};
+pub use error::{Cause, EngineError, Error, MetricsFault, SteeringError};
+pub use event::{ActorName, Event, EventSource, FailureKind};
 pub use inference::{
-    ChatMessage, Completion, Conversation, FunctionCall, GenerationReport, ModulationTiming,
-    ResponseFormat, Role, SessionId, ToolChoice,
+    ChatMessage, Completion, Conversation, FunctionCall, GenerationOptions, GenerationReport,
+    ModulationTiming, RequestError, RequestId, ResponseFormat, Role, SessionId, ToolChoice,
 };
 pub use runtime::{
-    Appraiser, Capabilities, Chat, ChatRequest, ContextUse, Elpis, InferenceEngine, Session,
-    ShutdownReport, create_backend,
+    AppraisalError, AppraisedText, Appraiser, BoxFuture, Capabilities, Chat, ChatRequest,
+    ContextUse, Elpis, ElpisBuilder, InferenceEngine, IntoEvent, IntoMessages, ModelAppraiser,
+    ModulationKind, Session, ShutdownReport, create_backend,
 };
 pub use settings::Settings;
+pub use telemetry::TRACE_TARGET;
 #[cfg(feature = "tools")]
 pub use tools::{Tool, ToolCallError, Tools};
+
+/// What most programs use: `use elpis::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Appraiser, ChatMessage, Completion, Conversation, Delivery, Elpis, EmotionEvent, Event,
+        GenerationEvent, InferenceEngine, ResponseFormat, Session, Settings, ToolChoice,
+    };
+    #[cfg(feature = "tools")]
+    pub use crate::{Tool, Tools};
+}
+
+/// What the command, the benchmarks and the tests of this workspace need of the inside. Any version
+/// may change it.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::engine::{EngineFailure, chat_template};
+    #[cfg(feature = "fault-injection")]
+    pub use crate::fault_injection::Probe;
+    pub use crate::runtime::load_backend;
+
+    /// Batches without a runtime.
+    pub mod scheduler {
+        pub use crate::scheduler::{
+            AdmissionQueue, CacheUsage, InFlightSlots, MoodSource, Outcome, PrefixOptions,
+            PromptAccount, Recovered, Scheduler, SchedulerOptions, StepSummary, Task, TokenSink,
+        };
+    }
+
+    /// Folders of vectors, read as the runtime reads them.
+    pub mod vectors {
+        pub use crate::actors::steering::{
+            is_library_file, library_context, read_file, read_folder,
+        };
+    }
+
+    /// The tables of metrics.
+    pub mod telemetry {
+        pub use crate::telemetry::{
+            METRICS, Metric, MetricKind, OPENTELEMETRY, PROCESS, buckets, reference_markdown,
+        };
+    }
+}
 
 // Handles can be sent to other threads and shared among them, and futures can be spawned.
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<Elpis>();
     shared::<Session>();
-    shared::<runtime::ElpisBuilder>();
-    shared::<runtime::Chat>();
+    shared::<ElpisBuilder>();
+    shared::<Chat>();
     shared::<GenerationStream>();
     shared::<Events>();
     shared::<Event>();

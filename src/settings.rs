@@ -38,6 +38,7 @@ pub use runtime::{Isolation, PrefixPolicy, RuntimeSettings};
 pub use schema::{Field, Section};
 pub use source::parse_model_source;
 pub use store::StoreSettings;
+pub use value::IntoField;
 
 /// All settings. The defaults run the bundled model with the reference's emotional dynamics.
 ///

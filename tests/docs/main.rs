@@ -35,7 +35,8 @@ fn every_setting_is_documented() {
 
 #[test]
 fn every_metric_is_documented() {
-    use elpis::telemetry::{METRICS, OPENTELEMETRY, PROCESS, TRACE_TARGET, reference_markdown};
+    use elpis::TRACE_TARGET;
+    use elpis::internal::telemetry::{METRICS, OPENTELEMETRY, PROCESS, reference_markdown};
     let text = format!(
         "# Metrics\n\nThey go to the recorder of the host program (crate `metrics`), which it sets before the runtime \
          starts. With the feature `prometheus` and the setting `metrics.listen`, Prometheus reads them at `/metrics`, \

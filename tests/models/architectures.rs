@@ -11,10 +11,10 @@ use crate::set_mood::SetMood;
 use crate::support::hardware;
 use crate::support::reference::{Compared, Seen};
 use crate::task::{Collected, task};
+use elpis::ManualClock;
 use elpis::backend::{Backend, BackendKind, LoadOptions, ModelFacts, Token, create_backend};
-use elpis::clock::ManualClock;
 use elpis::inference::SessionId;
-use elpis::scheduler::{PrefixOptions, Scheduler, SchedulerOptions};
+use elpis::internal::scheduler::{PrefixOptions, Scheduler, SchedulerOptions};
 use elpis::settings::{FlashAttention, ModelSettings, ModelSource, PrefixPolicy};
 use elpis::steering::{
     LibraryContext, LibraryFile, SteeringLibrary, SteeringVector, VectorFormat, write,

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::fragile::{self, Site};
 use crate::in_own_process;
+use elpis::internal::telemetry::{METRICS, MetricKind};
 use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::telemetry::{METRICS, MetricKind};
 use elpis::{Delivery, Elpis, SafetyLimits, Settings};
 use elpis_testkit::http;
 use serde_json::Value;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use crate::in_own_process;
 use elpis::backend::BackendFactory;
-use elpis::error::MetricsFault;
+use elpis::internal::telemetry::{METRICS, MetricKind, OPENTELEMETRY, PROCESS};
 use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::telemetry::{METRICS, MetricKind, OPENTELEMETRY, PROCESS};
-use elpis::{Delivery, Elpis, Error, SafetyLimits, Settings};
+use elpis::{Delivery, Elpis, Error, MetricsFault, SafetyLimits, Settings};
 use elpis_testkit::http;
 use elpis_testkit::scripted::Scripted;
 

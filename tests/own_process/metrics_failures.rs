@@ -9,9 +9,8 @@ use std::time::Duration;
 use crate::fragile::{self, Site};
 use crate::in_own_process;
 use elpis::backend::{BackendError, BackendFactory};
-use elpis::clock::{Clock, SystemClock};
 use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings};
-use elpis::{Elpis, EngineError, Error, Settings};
+use elpis::{Clock, Elpis, EngineError, Error, Settings, SystemClock};
 use elpis_testkit::http;
 use elpis_testkit::shelf::Shelf;
 

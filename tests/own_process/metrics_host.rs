@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::in_own_process;
 use elpis::backend::BackendFactory;
-use elpis::error::MetricsFault;
+use elpis::internal::telemetry::{METRICS, OPENTELEMETRY};
 use elpis::settings::{MetricsSettings, ModelSettings};
-use elpis::telemetry::{METRICS, OPENTELEMETRY};
-use elpis::{Elpis, Error, Settings};
+use elpis::{Elpis, Error, MetricsFault, Settings};
 use elpis_testkit::scripted::Scripted;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,

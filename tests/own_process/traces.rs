@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::in_own_process;
 use elpis::backend::BackendFactory;
-use elpis::event::EventSource;
-use elpis::runtime::{AppraisalError, AppraisedText, BoxFuture};
 use elpis::settings::{MetricsSettings, ModelSettings};
-use elpis::telemetry::TRACE_TARGET;
-use elpis::{Appraiser, ChatMessage, Elpis, EmotionEvent, ModulationTiming, Settings};
+use elpis::{
+    AppraisalError, AppraisedText, Appraiser, BoxFuture, ChatMessage, Elpis, EmotionEvent,
+    EventSource, ModulationTiming, Settings, TRACE_TARGET,
+};
 use elpis_testkit::scripted::Scripted;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elpis::backend::BackendFactory;
-use elpis::clock::ManualClock;
 use elpis::emotion::{EmotionConfig, EmotionEvent, SafetyLimit, known};
-use elpis::runtime::{AppraisalError, AppraisedText, BoxFuture};
 use elpis::settings::ModelSettings;
-use elpis::{Appraiser, ChatMessage, Delivery, Elpis, Event, EventSource, Events, Settings};
+use elpis::{
+    AppraisalError, AppraisedText, Appraiser, BoxFuture, ChatMessage, Delivery, Elpis, Event,
+    EventSource, Events, ManualClock, Settings,
+};
 use elpis_testkit::scripted::Scripted;
 use elpis_testkit::shelf::Shelf;
 
@@ -313,7 +314,7 @@ async fn thinking_that_was_cut_off_is_not_read() {
 #[cfg(feature = "tools")]
 #[tokio::test]
 async fn the_models_own_reading_is_felt_as_strongly_as_it_says() {
-    use elpis::runtime::ModelAppraiser;
+    use elpis::ModelAppraiser;
     for (answer, expected) in [
         ("failure strong", Some(("failure", 1.0))),
         ("success weak", Some(("success", 0.4))),

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use elpis::backend::BackendFactory;
-use elpis::clock::Clock;
 use elpis::emotion::EmotionConfig;
 use elpis::settings::{Durability, ModelSettings, StoreSettings};
-use elpis::{Delivery, Elpis, Error, Event, EventSource, Events, Settings};
+use elpis::{Clock, Delivery, Elpis, Error, Event, EventSource, Events, Settings};
 use elpis_testkit::scripted::Scripted;
 use elpis_testkit::shelf::Shelf;
 use tokio::time::Instant;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use elpis::appraisal::ReferenceAppraiser;
+use elpis::ReferenceAppraiser;
 use elpis::emotion::{
     BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, EmotionTracker, EmotionalState,
     GenerationTime, Modulation, SamplingBase, replay_line,

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use elpis::backend::BackendFactory;
-use elpis::clock::ManualClock;
 use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, SafetyLimit, Spiral};
 use elpis::settings::ModelSettings;
-use elpis::{Delivery, Elpis, Error, Event, Events, SafetyLimits, Settings};
+use elpis::{Delivery, Elpis, Error, Event, Events, ManualClock, SafetyLimits, Settings};
 use elpis_testkit::scripted::Scripted;
 use proptest::prelude::*;
 

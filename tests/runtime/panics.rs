@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::fragile::{self, Site};
-use elpis::clock::ManualClock;
-use elpis::event::FailureKind;
-use elpis::fault_injection::Probe;
+use elpis::internal::Probe;
 use elpis::settings::{MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, SafetyLimits, Session, Settings};
+use elpis::{
+    Delivery, Elpis, EngineError, Error, Event, Events, FailureKind, ManualClock, SafetyLimits,
+    Session, Settings,
+};
 use elpis_testkit::shelf::Shelf;
 
 /// Panics at the next message of the kind that it is armed for.

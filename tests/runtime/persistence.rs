@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use elpis::backend::BackendFactory;
-use elpis::clock::{Clock, ManualClock};
 use elpis::emotion::{EmotionConfig, EmotionEvent, JournalRecord};
-use elpis::event::FailureKind;
-use elpis::fault_injection::Probe;
-use elpis::runtime::ElpisBuilder;
+use elpis::internal::Probe;
 use elpis::settings::{Durability, MetricsSettings, ModelSettings, RuntimeSettings, StoreSettings};
 use elpis::store::StoreError;
-use elpis::{Delivery, Elpis, Error, Event, Events, SafetyLimits, Settings};
+use elpis::{
+    Clock, Delivery, Elpis, ElpisBuilder, Error, Event, Events, FailureKind, ManualClock,
+    SafetyLimits, Settings,
+};
 use elpis_testkit::scripted::Scripted;
 use elpis_testkit::shelf::Shelf;
 use proptest::prelude::*;

@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::set_mood::SetMood;
 use crate::task::{Collected, task};
-use elpis::EngineError;
 use elpis::backend::{Backend, BackendError, BackendLayer, SequenceId};
-use elpis::clock::ManualClock;
 use elpis::inference::{KvSnapshotError, SessionId};
-use elpis::scheduler::{PrefixOptions, Scheduler, SchedulerOptions};
+use elpis::internal::scheduler::{PrefixOptions, Scheduler, SchedulerOptions};
 use elpis::settings::PrefixPolicy;
 use elpis::steering::{LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
 use elpis::steering::{VectorFormat, write};
+use elpis::{EngineError, ManualClock};
 use elpis_testkit::scripted::{Probe, Scripted};
 use proptest::prelude::*;
 

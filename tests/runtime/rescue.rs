@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::task::{Collected, task};
+use elpis::ManualClock;
 use elpis::backend::{Backend, BackendError, BackendLayer, Batch};
-use elpis::clock::ManualClock;
-use elpis::scheduler::{InFlightSlots, Recovered, Scheduler, SchedulerOptions};
+use elpis::internal::scheduler::{InFlightSlots, Recovered, Scheduler, SchedulerOptions};
 use elpis::steering::SteeringLibrary;
 use elpis_testkit::scripted::Scripted;
 

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::set_mood::SetMood;
 use crate::task::{Collected, task};
-use elpis::EngineError;
 use elpis::backend::BackendError;
-use elpis::clock::ManualClock;
 use elpis::emotion::Modulation;
 use elpis::inference::{FinishReason, ModulationTiming, RequestError};
-use elpis::scheduler::{AdmissionQueue, MoodSource, Outcome, Scheduler, SchedulerOptions};
+use elpis::internal::scheduler::{
+    AdmissionQueue, MoodSource, Outcome, Scheduler, SchedulerOptions,
+};
 use elpis::steering::{BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
 use elpis::steering::{VectorFormat, write};
+use elpis::{EngineError, ManualClock};
 use elpis_testkit::scripted::{Probe, Scripted};
 
 const NO_END: usize = usize::MAX;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::fragile::{self, Site};
 use elpis::backend::{BackendError, BackendFactory};
-use elpis::engine::EngineFailure;
-use elpis::event::{ActorName, FailureKind};
-use elpis::fault_injection::Probe;
-use elpis::runtime::ModulationKind;
+use elpis::internal::EngineFailure;
+use elpis::internal::Probe;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::{Delivery, Elpis, EngineError, Error, Event, Events, InferenceEngine, Settings};
+use elpis::{
+    ActorName, Delivery, Elpis, EngineError, Error, Event, Events, FailureKind, InferenceEngine,
+    ModulationKind, Settings,
+};
 use elpis_testkit::scripted::Scripted;
 
 fn settings(restarts: u32) -> Settings {

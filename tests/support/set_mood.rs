@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use elpis::emotion::{EmotionalState, Modulation, SamplingBase};
-use elpis::scheduler::MoodSource;
+use elpis::internal::scheduler::MoodSource;
 
 /// An emotion that a test sets.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use elpis::inference::{
     GenerationOptions, GenerationReport, ModulationTiming, RequestId, SamplingParams, SessionId,
 };
-use elpis::scheduler::{Outcome, Task, TokenSink};
+use elpis::internal::scheduler::{Outcome, Task, TokenSink};
 
 /// What came of a generation.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use elpis::backend::ModelFacts;
-use elpis::runtime::Chat;
 use elpis::settings::{BackendKind, HardwareBackend, ModelSettings, RuntimeSettings, TorchDtype};
-use elpis::{Coefficients, Elpis, GenerationReport, Session, Settings};
+use elpis::{Chat, Coefficients, Elpis, GenerationReport, Session, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;

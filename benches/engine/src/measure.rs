@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use elpis::actors::hardware::HardwareReport;
+use elpis::HardwareReport;
 use elpis::settings::{BackendKind, HardwareBackend, ModelSettings};
 use serde_json::{Map, Value};
 

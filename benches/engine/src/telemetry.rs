@@ -68,7 +68,7 @@ pub fn install() -> Result<SocketAddr> {
     }
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let mut builder = PrometheusBuilder::new().with_http_listener(address);
-    for (name, buckets) in elpis::telemetry::buckets() {
+    for (name, buckets) in elpis::internal::telemetry::buckets() {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
     }
     let (report, started) = std::sync::mpsc::channel();

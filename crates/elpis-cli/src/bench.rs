@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Failure, load_settings, progress, terminal};
-use elpis::runtime::Elpis;
+use elpis::Elpis;
 use elpis::settings::Settings;
 use elpis_files::printable::printable;
 use measure::{Level, Load};

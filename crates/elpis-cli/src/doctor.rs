@@ -18,7 +18,7 @@ pub(super) use self::notice::Notices;
 use self::report::Report;
 use self::template::TemplateSeen;
 use super::{Failure, load_settings, progress, terminal};
-use elpis::actors::hardware::HardwareReport;
+use elpis::HardwareReport;
 use elpis::backend::ModelFacts;
 use elpis::backend::memory::SystemMemory;
 use elpis::settings::LoadedSettings;

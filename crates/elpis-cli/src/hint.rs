@@ -17,14 +17,14 @@ use strum::EnumProperty;
 
 use super::error::CliError;
 use elpis::backend::BackendError;
-use elpis::engine::EngineFailure;
-use elpis::error::{EngineError, Error, SteeringError};
 use elpis::hub::HubError;
 use elpis::inference::RequestError;
+use elpis::internal::EngineFailure;
 use elpis::settings::SettingsError;
 use elpis::steering::{FormatError, LibraryError, VectorError};
 use elpis::store::StoreError;
 use elpis::training::{PairsError, TrainingError};
+use elpis::{EngineError, Error, SteeringError};
 
 const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, \
     mistral, gemma, phi-3, zephyr or a file";

@@ -10,11 +10,11 @@ use super::error::CliError;
 use super::signal::{Signals, second_ends_at_once, unless};
 use super::{Failure, complain, terminal, told};
 use elpis::backend::Backend;
-use elpis::error::{Error, SteeringError};
 use elpis::hub::{DownloadProgress, HubError, NoProgress};
-use elpis::runtime::{ElpisBuilder, load_backend};
+use elpis::internal::load_backend;
 use elpis::settings::Settings;
 use elpis::{Elpis, ShutdownReport};
+use elpis::{ElpisBuilder, Error, SteeringError};
 
 /// Works with a runtime, and shuts it down. A signal ends it at any time, a second one at once.
 pub(super) fn with_elpis<T>(

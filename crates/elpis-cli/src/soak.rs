@@ -18,9 +18,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use elpis::backend::BackendFactory;
-use elpis::error::Error;
-use elpis::runtime::Elpis;
 use elpis::settings::Settings;
+use elpis::{Elpis, Error};
 use fault_injector::{Actors, FaultInjector, VectorFolder};
 use load_client::chat_on;
 use memory::Memory;

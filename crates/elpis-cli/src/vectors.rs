@@ -16,7 +16,7 @@ use clap::Subcommand;
 use super::Failure;
 use super::error::CliError;
 use super::signal::Stop;
-use elpis::actors::steering::read_file;
+use elpis::internal::vectors::read_file;
 use elpis::steering::{VectorFile, VectorFormat, parse_file};
 use elpis_files::printable::{printable, printable_path};
 
@@ -69,7 +69,7 @@ fn read(file: &Path) -> Result<VectorFile, Failure> {
 }
 
 /// What a file that cannot be opened is told as: the command's own words have hints for it.
-fn unread(file: &Path, error: elpis::error::SteeringError) -> Failure {
+fn unread(file: &Path, error: elpis::SteeringError) -> Failure {
     match std::fs::metadata(file) {
         Err(source) => CliError::unreadable(file)(source).into(),
         Ok(_) => error.into(),

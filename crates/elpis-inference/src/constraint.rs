@@ -20,7 +20,9 @@ mod vocabulary;
 pub use absent::{Guide, Mask, Vocabulary};
 pub use bounds::MAX_REPETITIONS;
 pub use error::ConstraintError;
-pub use format::{Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, ResponseFormat};
+pub use format::{
+    Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, NamedSchema, ResponseFormat,
+};
 #[cfg(feature = "tools")]
 pub use guide::{Guide, Mask};
 #[cfg(feature = "tools")]

@@ -34,7 +34,7 @@ pub use chat_template::{
 pub use constraint::check_tools;
 pub use constraint::{
     ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
-    MAX_REPETITIONS, Mask, Progress, ResponseFormat, Vocabulary,
+    MAX_REPETITIONS, Mask, NamedSchema, Progress, ResponseFormat, Vocabulary,
 };
 pub use conversation::Conversation;
 #[doc(hidden)]

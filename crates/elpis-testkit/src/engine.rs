@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use elpis::inference::{FinishReason, FunctionCall, GenerationReport, RequestId, SessionId};
-use elpis::runtime::{BoxFuture, ModulationKind};
 use elpis::{
-    Capabilities, ChatRequest, EngineError, Error, GenerationEvent, GenerationStream,
-    InferenceEngine,
+    BoxFuture, Capabilities, ChatRequest, EngineError, Error, GenerationEvent, GenerationStream,
+    InferenceEngine, ModulationKind,
 };
 use futures_core::Stream;
 

@@ -1,7 +1,7 @@
 //! Asking the model what a text stands for.
 
+use elpis::ModelAppraiser;
 use elpis::emotion::{KNOWN_EVENTS, READ_EVENTS};
-use elpis::runtime::ModelAppraiser;
 use elpis::{Delivery, Elpis, Event, EventSource};
 
 use super::runtime::settings;

@@ -266,7 +266,7 @@ async fn a_dropped_stream_is_cancelled() {
 async fn bad_requests_are_refused_and_the_runtime_serves_on() {
     let elpis = start(settings()).await;
     let session = elpis.session("a").unwrap();
-    let refuse = async |chat: elpis::runtime::Chat, expected: &str| {
+    let refuse = async |chat: elpis::Chat, expected: &str| {
         let error = chat.complete().await.unwrap_err();
         assert!(
             matches!(error, Error::Engine(EngineError::Request(_))),

@@ -6,19 +6,18 @@ use std::sync::Arc;
 
 use super::grammar::Grammar;
 use crate::task::{self, Collected};
-use elpis::Coefficients;
 use elpis::backend::{Backend, BackendKind, Batch, LoadOptions, Token, create_backend};
-use elpis::clock::SystemClock;
 use elpis::inference::{
     ChatMessage, ChatTemplate, FinishReason, GenerationOptions, RenderOptions, SamplingParams,
     SpecialTokens,
 };
-use elpis::scheduler::{AdmissionQueue, Scheduler, SchedulerOptions};
+use elpis::internal::scheduler::{AdmissionQueue, Scheduler, SchedulerOptions};
 use elpis::settings::{ModelSettings, ModelSource};
 use elpis::steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector, VectorFormat,
     parse, write,
 };
+use elpis::{Coefficients, SystemClock};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use elpis::ManualClock;
 use elpis::backend::BackendFactory;
-use elpis::clock::ManualClock;
 use elpis::emotion::{
     AppraiserChoice, DeclaredEvent, EmotionConfig, EmotionError, EmotionEvent, JournalRecord, known,
 };
@@ -227,8 +227,7 @@ async fn unknown_names_are_refused_unless_they_are_declared_or_allowed() {
 
 #[tokio::test]
 async fn an_appraiser_names_events_under_the_same_rule() {
-    let unknown =
-        |_: &elpis::runtime::AppraisedText| Ok(Some(EmotionEvent::named("shouting").unwrap()));
+    let unknown = |_: &elpis::AppraisedText| Ok(Some(EmotionEvent::named("shouting").unwrap()));
     let elpis = super::start(
         EmotionConfig::default(),
         Some(Notes::new(unknown)),

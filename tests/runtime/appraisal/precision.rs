@@ -1,8 +1,7 @@
 //! How well texts are read: on replies of a real model, and on messages that are clear.
 
-use elpis::EventSource;
-use elpis::appraisal::{LexicalAppraiser, ReferenceAppraiser};
 use elpis::emotion::EmotionEvent;
+use elpis::{EventSource, LexicalAppraiser, ReferenceAppraiser};
 use serde_json::Value;
 
 const REPLIES: &str = include_str!("../../data/appraisal/replies.jsonl");

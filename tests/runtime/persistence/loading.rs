@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use elpis::clock::ManualClock;
+use elpis::ManualClock;
 use elpis::emotion::JournalRecord;
 use elpis::settings::Durability;
 use elpis::store::StoreError;

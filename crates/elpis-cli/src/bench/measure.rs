@@ -169,7 +169,7 @@ async fn ask(
     seed: u64,
     words: u32,
     tokens: u32,
-) -> Result<Given, elpis::error::Error> {
+) -> Result<Given, elpis::Error> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut given = Given::default();
     while given.tokens < u64::from(tokens) {

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::people;
-use elpis::bus::{Delivery, Events};
 use elpis::emotion::{EmotionalState, EventSource};
-use elpis::event::Event;
 use elpis::inference::SessionId;
+use elpis::{Delivery, Event, Events};
 
 /// Changes that are remembered.
 const REMEMBERED: usize = 20;
@@ -170,7 +169,7 @@ fn ago(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elpis::bus::EventBus;
+    use elpis::EventBus;
     use elpis::emotion::{EmotionEvent, known};
 
     #[test]

@@ -107,11 +107,7 @@ impl Chat<'_> {
     }
 
     /// Shows a reply as it comes, on a terminal with the mood below it.
-    async fn stream(
-        &mut self,
-        chat: elpis::runtime::Chat,
-        reply: &mut String,
-    ) -> Result<Ending, Failure> {
+    async fn stream(&mut self, chat: elpis::Chat, reply: &mut String) -> Result<Ending, Failure> {
         let mut live = Live::new(stdout());
         let mut wrap = Wrap::default();
         let streamed = self.stream_above(chat, reply, &mut live, &mut wrap).await;
@@ -128,7 +124,7 @@ impl Chat<'_> {
 
     async fn stream_above(
         &mut self,
-        chat: elpis::runtime::Chat,
+        chat: elpis::Chat,
         reply: &mut String,
         live: &mut Live<Stdout>,
         wrap: &mut Wrap,

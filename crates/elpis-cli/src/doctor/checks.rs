@@ -5,7 +5,7 @@ mod without_effect;
 use super::host::{Disk, Gpu, Host};
 use super::template::{TemplateOrigin, TemplateSeen};
 use super::warning::Warning;
-use elpis::actors::hardware::HardwareReport;
+use elpis::HardwareReport;
 use elpis::backend::DeviceKind;
 use elpis::settings::{BackendKind, HardwareBackend, LoadedSettings, Origin};
 use elpis::steering::{BASE_EMOTIONS, EmotionInfo};

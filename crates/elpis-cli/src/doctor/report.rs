@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::warning::Warning;
 use super::{ModelView, gibibytes};
 use crate::library::vector_line;
-use elpis::actors::hardware::HardwareReport;
+use elpis::HardwareReport;
 use elpis::backend::available_backends;
 use elpis::settings::LoadedSettings;
 use elpis_files::printable::printable;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use elpis::backend::ModelFacts;
-use elpis::engine::{EngineFailure, chat_template};
 use elpis::inference::ChatFormat;
+use elpis::internal::{EngineFailure, chat_template};
 
 /// The origin of a chat template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::CliError;
 use crate::lines::{Lines, Named};
 use crate::{Failure, terminal};
-use elpis::appraisal::{LexicalAppraiser, ReferenceAppraiser};
 use elpis::emotion::{EmotionEvent, EventSource, Quadrant};
+use elpis::{LexicalAppraiser, ReferenceAppraiser};
 
 /// What is read where nothing is felt.
 const NOTHING: &str = "nothing";

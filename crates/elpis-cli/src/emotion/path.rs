@@ -9,12 +9,12 @@ use super::wanted;
 use crate::Failure;
 use crate::error::CliError;
 use crate::lines::{Lines, Named};
-use elpis::clock::{Clock, SystemClock};
 use elpis::emotion::{
     EmotionError, EmotionEvent, EmotionTracker, EventSource, JournalRecord, Recording, replay_entry,
 };
 use elpis::inference::SessionId;
 use elpis::store::{SqliteStore, StateStore, StoreError};
+use elpis::{Clock, SystemClock};
 
 /// Least time after the last event that is shown, if it has passed, in seconds.
 const MIN_END: f64 = 60.0;

@@ -1,11 +1,11 @@
 //! Hints on the runtime, its settings and its store.
 
 use super::{ANOTHER_TEMPLATE, Hint, Hinted, say};
-use elpis::engine::EngineFailure;
-use elpis::error::{EngineError, Error, MetricsFault};
 use elpis::inference::{ConstraintError, RequestError};
+use elpis::internal::EngineFailure;
 use elpis::settings::{SettingsError, fields};
 use elpis::store::StoreError;
+use elpis::{EngineError, Error, MetricsFault};
 
 /// Where all settings are described.
 const REFERENCE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/settings.md");

@@ -1,7 +1,7 @@
 //! Hints on steering vectors and how they are made.
 
 use super::{ANOTHER_TEMPLATE, Hint, Hinted, say};
-use elpis::error::SteeringError;
+use elpis::SteeringError;
 use elpis::steering::{FormatError, LibraryError, VectorError};
 use elpis::training::{PairsError, TrainingError};
 

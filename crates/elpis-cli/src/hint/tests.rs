@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Failure, told};
+use elpis::MetricsFault;
 use elpis::backend::GgufKind;
-use elpis::error::MetricsFault;
 use elpis::hub::HubError;
 use elpis::inference::{ConstraintError, FinishReason};
 use elpis::settings::{BackendKind, SettingsLoader, parse_model_source};

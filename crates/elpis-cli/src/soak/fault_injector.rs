@@ -15,9 +15,8 @@ use super::token_auditor::{InjectedFault, TokenAuditor};
 use super::{Counters, SoakOptions, count};
 use elpis::backend::ModelFacts;
 use elpis::emotion::Quadrant;
-use elpis::error::{Error, SteeringError};
-use elpis::runtime::Elpis;
 use elpis::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
+use elpis::{Elpis, Error, SteeringError};
 
 /// Norm of the vectors, as a share of the residual stream's.
 const STRENGTH: f32 = 0.1;
@@ -107,9 +106,9 @@ impl Actors {
 
     /// Panics at the next message of the actor that is to break.
     #[cfg(feature = "fault-injection")]
-    pub(super) fn probe(&self) -> elpis::fault_injection::Probe {
+    pub(super) fn probe(&self) -> elpis::internal::Probe {
         let broken = Arc::clone(&self.0);
-        elpis::fault_injection::Probe::new(move |actor, _| {
+        elpis::internal::Probe::new(move |actor, _| {
             let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
             let breaks = broken.take_if(|broken| *broken == actor).is_some();
             drop(broken);

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::token_auditor::{FAULT, TokenAuditor};
 use super::{Counters, count};
+use elpis::Session;
 use elpis::backend::BackendError;
 use elpis::emotion::{EmotionEvent, KNOWN_EVENTS};
-use elpis::error::{EngineError, Error};
-use elpis::runtime::Session;
+use elpis::{EngineError, Error};
 
 /// Most tokens of a reply.
 const MAX_TOKENS: u32 = 32;
@@ -94,7 +94,7 @@ pub(super) async fn chat_on(
 }
 
 async fn converse(
-    chat: elpis::runtime::Chat,
+    chat: elpis::Chat,
     cancels: bool,
 ) -> Result<Option<elpis::inference::Completion>, Error> {
     let mut stream = chat.stream().await?;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::error::CliError;
 use crate::{Failure, complain, counted, terminal};
-use elpis::clock::{Clock, SystemClock};
 use elpis::inference::SessionId;
 use elpis::settings::StoreSettings;
 use elpis::store::{SessionChange, SqliteStore, StateStore};
+use elpis::{Clock, SystemClock};
 
 /// Tells of each session how it feels by now, in the order of their names.
 pub(super) fn list(file: &Path) -> Result<(), Failure> {

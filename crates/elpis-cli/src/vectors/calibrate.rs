@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use super::model::ModelOptions;
 use super::{CliError, Failure, replace};
 use crate::terminal;
-use elpis::actors::steering::{library_context, read_folder};
+use elpis::internal::vectors::{library_context, read_folder};
 use elpis::steering::{BlendOptions, MANIFEST_FILE};
 use elpis::training::{CalibrateOptions, Calibration, Measured, calibrate};
 use elpis_files::printable::printable_path;

@@ -12,7 +12,7 @@ use super::model::ModelChoice;
 use super::{CliError, Failure, format_of, read, unread};
 use crate::terminal;
 use crate::{complain, told};
-use elpis::actors::steering::{is_library_file, library_context, read_file};
+use elpis::internal::vectors::{is_library_file, library_context, read_file};
 use elpis::steering::{
     LibraryContext, LibraryError, LibraryFile, MANIFEST_FILE, Manifest, SteeringLibrary,
     SteeringVector, VectorFile, VectorFormat, is_emotion_name,

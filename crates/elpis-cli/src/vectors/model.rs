@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CliError, Failure, Stop};
 use crate::{load_settings, progress};
 use elpis::backend::Backend;
-use elpis::engine::chat_template;
 use elpis::inference::ChatTemplate;
+use elpis::internal::chat_template;
 use elpis::settings::{BackendKind, Settings};
 use elpis::training::{ContrastPairs, Progress, TrainingError};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{CliError, Failure, replace};
-use elpis::actors::steering::is_library_file;
+use elpis::internal::vectors::is_library_file;
 use elpis::steering::LibraryFile;
 
 /// Name of the new set in the temporary folder; after the exchange, the old
@@ -208,7 +208,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elpis::actors::steering::read_folder;
+    use elpis::internal::vectors::read_folder;
     use elpis::steering::{
         LibraryContext, SteeringLibrary, SteeringVector, VectorFormat, write as to_bytes,
     };

@@ -11,7 +11,7 @@ use super::model::ModelOptions;
 use super::staged::Staged;
 use super::{CliError, Failure};
 use crate::terminal;
-use elpis::actors::steering::is_library_file;
+use elpis::internal::vectors::is_library_file;
 use elpis::steering::VectorFormat;
 use elpis::training::{Method, ReadAt, TrainOptions, Trained, train};
 use elpis_files::printable::printable_path;

@@ -14,13 +14,12 @@ use elpis::backend::{
     Backend, BackendError, BackendKind, Batch, BundledModel, LoadOptions, available_backends,
     create_backend,
 };
-use elpis::event::FailureKind;
 use elpis::settings::ModelSource;
 use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
 use elpis::worker::WorkerOptions;
 use elpis::{
-    ChatMessage, Coefficients, Delivery, Elpis, EngineError, Error, Event, GenerationEvent,
-    GenerationStream, Session,
+    ChatMessage, Coefficients, Delivery, Elpis, EngineError, Error, Event, FailureKind,
+    GenerationEvent, GenerationStream, Session,
 };
 use rustix::process::{Signal, kill_process};
 

@@ -53,6 +53,7 @@ pub enum ResponseFormat {
 
 /// A schema in the wrapping of `OpenAI`'s API, whose other fields are let pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NamedSchema {
     /// The schema.
     pub schema: Value,
