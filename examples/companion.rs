@@ -9,13 +9,14 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use elpis::settings::StoreSettings;
 use elpis::{Clock, ManualClock, SystemClock};
 use elpis::{Elpis, Settings};
 
-/// Three days, in seconds.
-const AWAY: f64 = 3.0 * 86_400.0;
+/// How long the companions are left alone.
+const AWAY: Duration = Duration::from_hours(72);
 
 /// A mood fades to a half in about two days.
 const DECAY_PER_SECOND: f64 = 4e-6;

@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let metrics = MetricsSettings::default()
         .listen(listen.0)
         .sessions(vec!["bot 1".to_owned()])
-        .interval_seconds(0.5);
+        .interval(Duration::from_millis(500));
     let elpis = Elpis::start(loaded.metrics(metrics)).await?;
     println!("metrics: http://{}/metrics", listen.0);
 

@@ -55,7 +55,7 @@ pub fn load_options(settings: &Settings, source: ModelSource, devices: Vec<Devic
         devices,
         worker: (in_worker || is_tried).then(|| WorkerOptions {
             program: settings.runtime.worker.clone(),
-            bound: settings.runtime.watchdog(),
+            bound: settings.runtime.watchdog,
             trial: !in_worker,
         }),
     }

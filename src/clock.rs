@@ -72,17 +72,14 @@ pub struct ManualClock {
 impl ManualClock {
     /// Makes a clock that shows `start` seconds (0 if not finite or negative).
     pub fn new(start: f64) -> Self {
-        let clock = Self::default();
-        clock.advance(start);
-        clock
+        let now = Mutex::new(Duration::try_from_secs_f64(start).unwrap_or_default());
+        Self { now }
     }
 
-    /// Moves the clock forward; anything but a positive time is ignored.
-    pub fn advance(&self, seconds: f64) {
-        if let Ok(step) = Duration::try_from_secs_f64(seconds) {
-            let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-            *now = now.saturating_add(step);
-        }
+    /// Moves the clock forward.
+    pub fn advance(&self, step: Duration) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = now.saturating_add(step);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::BackendError;
 use crate::emotion::EmotionError;
@@ -41,11 +42,11 @@ pub enum EngineError {
         limit: usize,
     },
     /// The request's time ran out.
-    #[error("the generation did not end within its timeout of {seconds} s")]
+    #[error("the generation did not end within its timeout of {} s", timeout.as_secs_f64())]
     #[strum(props(hint = "raise runtime.request_timeout_seconds, or ask for fewer tokens"))]
     Timeout {
-        /// The timeout in seconds.
-        seconds: f64,
+        /// The timeout.
+        timeout: Duration,
     },
     /// The model could not evaluate the generation.
     #[error(transparent)]

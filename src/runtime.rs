@@ -213,7 +213,7 @@ impl Elpis {
     /// As [`shutdown`](Self::shutdown).
     pub async fn shutdown_and_report(&self) -> ShutdownReport {
         let parts = &self.inner.parts;
-        let limit = parts.settings.runtime.shutdown_timeout();
+        let limit = parts.settings.runtime.shutdown_timeout;
         parts.request_queue.refuse("it was shut down");
         if tokio::time::timeout(limit, parts.request_queue.drained())
             .await

@@ -53,7 +53,7 @@ use crate::store::{Durability, StateStore, StoreError};
 use crate::telemetry;
 
 /// How often within their bound idle sessions are looked for.
-const SWEEPS_PER_BOUND: f64 = 8.0;
+const SWEEPS_PER_BOUND: u32 = 8;
 
 /// The emotional states of all sessions.
 #[derive(Debug)]
@@ -66,8 +66,8 @@ pub(crate) struct Sessions {
     crashes: Crashes,
     /// When a change counts; without a store at once.
     durability: Option<Durability>,
-    /// Seconds without use after which a session leaves memory.
-    idle_seconds: f64,
+    /// Time without use after which a session leaves memory.
+    idle_timeout: Duration,
     config: Arc<EmotionConfig>,
     sampling: SamplingBase,
     clock: Arc<dyn Clock>,
@@ -124,7 +124,7 @@ impl Sessions {
             writer: Mutex::new(writer),
             crashes: Crashes::new(stopped),
             durability,
-            idle_seconds: settings.store.idle_seconds,
+            idle_timeout: settings.store.idle_timeout,
             config: Arc::new(settings.emotion.clone()),
             sampling: SamplingBase {
                 temperature: settings.model.temperature,
@@ -255,12 +255,13 @@ impl Sessions {
     /// Time between two sweeps of idle sessions; without a store they stay.
     pub(crate) fn sweep_interval(&self) -> Option<Duration> {
         self.durability?;
-        Duration::try_from_secs_f64(self.idle_seconds / SWEEPS_PER_BOUND).ok()
+        Some(self.idle_timeout / SWEEPS_PER_BOUND)
     }
 
     /// Lets idle sessions leave memory.
     pub(crate) fn sweep(&self) {
-        self.cache.sweep(self.clock.now(), self.idle_seconds);
+        self.cache
+            .sweep(self.clock.now(), self.idle_timeout.as_secs_f64());
         telemetry::sessions(self.resident());
     }
 

@@ -99,7 +99,7 @@ impl Actor for EngineActor {
             let _ = actor.send_message(EngineMessage::ThreadEnded(end));
         })
         .await?;
-        let bound = context.settings.runtime.watchdog();
+        let bound = context.settings.runtime.watchdog;
         let every = bound.map_or(LOOK, |bound| (bound / LOOKS_PER_BOUND).min(LOOK));
         let watching = tick(&myself, every, || EngineMessage::Watch);
         context.model.send_replace(Some(Arc::new(loaded)));
@@ -135,7 +135,7 @@ impl Actor for EngineActor {
         state: &mut EngineState,
     ) -> Result<(), ActorProcessingErr> {
         state.context.model.send_replace(None);
-        let limit = state.context.settings.runtime.shutdown_timeout();
+        let limit = state.context.settings.runtime.shutdown_timeout;
         state.thread.stop(limit).await;
         Ok(())
     }
@@ -155,7 +155,7 @@ impl EngineState {
             self.context.request_queue.cut();
             return Err(EngineFailure::Panic("it ended without a word".to_owned()));
         }
-        let bound = self.context.settings.runtime.watchdog();
+        let bound = self.context.settings.runtime.watchdog;
         let busy = self.thread.busy_for();
         match (busy, bound) {
             (Some(busy), Some(bound)) if busy > bound => {

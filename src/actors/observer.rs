@@ -57,7 +57,7 @@ impl Observer {
         mut stopped: watch::Receiver<Option<StopReason>>,
         _watching: watch::Sender<()>,
     ) {
-        let every = self.settings.metrics.interval();
+        let every = self.settings.metrics.interval;
         // Just started, there is nothing to see.
         let mut ticks = interval_at(Instant::now() + every, every);
         let observer = Arc::new(self);

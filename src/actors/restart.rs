@@ -14,8 +14,8 @@ const CAUSE_CHARS: usize = 500;
 pub struct RestartPolicy {
     /// Most restarts within the window.
     pub max_restarts: u32,
-    /// The window in seconds.
-    pub window_seconds: f64,
+    /// The window.
+    pub window: Duration,
     /// Delay before the first restart of a window.
     pub initial_backoff: Duration,
     /// Longest delay.
@@ -66,7 +66,7 @@ impl RestartHistory {
     /// delay over the upper half of the backoff, so that actors that failed
     /// together do not come back together.
     pub fn fail(&mut self, now: f64, jitter: f64, failure: &Failure) -> Decision {
-        let horizon = now - self.policy.window_seconds;
+        let horizon = now - self.policy.window.as_secs_f64();
         let is_over = |(time, _): &(f64, Failure)| *time <= horizon;
         while self.failures.front().is_some_and(is_over) {
             self.failures.pop_front();
@@ -122,7 +122,7 @@ mod tests {
 
     const POLICY: RestartPolicy = RestartPolicy {
         max_restarts: 3,
-        window_seconds: 60.0,
+        window: Duration::from_mins(1),
         initial_backoff: Duration::from_millis(100),
         max_backoff: Duration::from_millis(250),
     };

@@ -151,7 +151,7 @@ impl Actor for Supervisor {
             match started {
                 Ok(cell) => drop(state.children.insert(cell.get_id(), (name, cell))),
                 Err(error) => {
-                    let limit = state.arguments.settings.shutdown_timeout();
+                    let limit = state.arguments.settings.shutdown_timeout;
                     state.stop_children(Instant::now() + limit).await;
                     return Err(error.into());
                 }
@@ -244,7 +244,7 @@ impl Actor for Supervisor {
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         if !state.stopping {
-            let limit = state.arguments.settings.shutdown_timeout();
+            let limit = state.arguments.settings.shutdown_timeout;
             let deadline = Instant::now() + limit;
             let reason = StopReason::new("the last handle was dropped");
             state.stop(&reason, deadline).await;
@@ -289,7 +289,7 @@ impl SupervisorState {
             }
             Decision::GiveUp => {
                 let most = self.arguments.settings.restart_max;
-                let within = self.arguments.settings.restart_window_seconds;
+                let within = self.arguments.settings.restart_window.as_secs_f64();
                 let reason = format!(
                     "the {name} actor failed more often than the {most} times within {within} s that it may be \
                      restarted (runtime.restart_max): {story}"
@@ -297,7 +297,7 @@ impl SupervisorState {
                 tracing::error!(actor = name, how, reason, "the runtime gives up");
                 let event = Event::ActorGivenUp { actor, kind, cause };
                 self.arguments.bus.publish(event);
-                let limit = self.arguments.settings.shutdown_timeout();
+                let limit = self.arguments.settings.shutdown_timeout;
                 let reason = StopReason::failure(&reason, Some(error));
                 self.stop(&reason, Instant::now() + limit).await;
                 myself.stop(None);
@@ -361,8 +361,8 @@ impl SupervisorState {
 fn restart_policy(settings: &RuntimeSettings) -> RestartPolicy {
     RestartPolicy {
         max_restarts: settings.restart_max,
-        window_seconds: settings.restart_window_seconds,
-        initial_backoff: settings.restart_backoff_initial(),
-        max_backoff: settings.restart_backoff_max(),
+        window: settings.restart_window,
+        initial_backoff: settings.restart_backoff_initial,
+        max_backoff: settings.restart_backoff_max,
     }
 }

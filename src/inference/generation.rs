@@ -1,6 +1,7 @@
 //! What a generation tells of itself.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -94,12 +95,16 @@ pub struct GenerationReport {
     /// The part of the reply that was constrained, if any was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constrained: Option<ConstrainedSpan>,
-    /// Seconds from submission until the generation got a slot.
-    pub queue_seconds: f64,
-    /// Seconds from submission to the first token.
-    pub first_token_seconds: f64,
-    /// Seconds from submission to the end.
-    pub total_seconds: f64,
+    /// Time from submission until the generation got a slot; this and the next two are serialised
+    /// as numbers of seconds (`queue_seconds`, `first_token_seconds`, `total_seconds`).
+    #[serde(rename = "queue_seconds", with = "elpis_emotion::seconds")]
+    pub queue_time: Duration,
+    /// Time from submission to the first token.
+    #[serde(rename = "first_token_seconds", with = "elpis_emotion::seconds")]
+    pub time_to_first_token: Duration,
+    /// Time from submission to the end.
+    #[serde(rename = "total_seconds", with = "elpis_emotion::seconds")]
+    pub total_time: Duration,
 }
 
 /// The end of a reply that had to be of a certain form.
@@ -136,9 +141,9 @@ impl GenerationReport {
             resumes: 0,
             modulations: Vec::new(),
             constrained: None,
-            queue_seconds: 0.0,
-            first_token_seconds: 0.0,
-            total_seconds: 0.0,
+            queue_time: Duration::ZERO,
+            time_to_first_token: Duration::ZERO,
+            total_time: Duration::ZERO,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a caller asks of a generation.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -55,8 +57,10 @@ pub struct GenerationOptions {
     pub emotional_modulation: Option<bool>,
     /// When events reach the generation; unset: as in the settings.
     pub timing: Option<ModulationTiming>,
-    /// Seconds until the generation is ended with an error, queueing included.
-    pub timeout_seconds: Option<f64>,
+    /// Time until the generation is ended with an error, queueing included; a number of seconds
+    /// under the name `timeout_seconds` where it is serialised.
+    #[serde(rename = "timeout_seconds", with = "elpis_emotion::seconds::option")]
+    pub timeout: Option<Duration>,
     /// The tools on offer, a list in `OpenAI`'s JSON form: see [`ToolSet::from_json`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<serde_json::Value>,
@@ -84,13 +88,11 @@ impl GenerationOptions {
                 limit: "at least 1",
             });
         }
-        if let Some(timeout) = self.timeout_seconds
-            && !(timeout.is_finite() && timeout > 0.0)
-        {
+        if self.timeout == Some(Duration::ZERO) {
             return Err(RequestError::Limit {
                 field: "timeout_seconds",
-                value: timeout.to_string(),
-                limit: "a finite number above 0",
+                value: "0".to_owned(),
+                limit: "above 0",
             });
         }
         self.sampling(&SamplingParams::default()).validate()?;
@@ -144,7 +146,7 @@ impl GenerationOptions {
             coefficients,
             emotional_modulation,
             timing,
-            timeout_seconds,
+            timeout,
             tools,
             tool_choice,
             parallel_tool_calls,
@@ -170,7 +172,7 @@ impl GenerationOptions {
             coefficients: self.coefficients.or(coefficients),
             emotional_modulation: self.emotional_modulation.or(emotional_modulation),
             timing: self.timing.or(timing),
-            timeout_seconds: self.timeout_seconds.or(timeout_seconds),
+            timeout: self.timeout.or(timeout),
             tools: self.tools.or(tools),
             tool_choice: self.tool_choice.or(tool_choice),
             parallel_tool_calls: self.parallel_tool_calls.or(parallel_tool_calls),

@@ -151,7 +151,7 @@ impl ElpisBuilder {
             }
             Err(error) => {
                 // Whoever tries again finds the store free.
-                let limit = parts.settings.runtime.shutdown_timeout();
+                let limit = parts.settings.runtime.shutdown_timeout;
                 // Nothing has happened yet that could be lost.
                 let _ = parts.sessions.close(limit).await;
                 telemetry::runtime_gone();

@@ -1,6 +1,7 @@
 //! A generation in preparation.
 
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use super::interface::BoxFuture;
 use super::request::Request;
@@ -179,9 +180,9 @@ impl Chat {
         self
     }
 
-    /// Ends the generation with an error after this time, in seconds.
-    pub fn timeout_seconds(mut self, seconds: f64) -> Self {
-        self.options.timeout_seconds = Some(seconds);
+    /// Ends the generation with an error after this time, queueing included.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
         self
     }
 

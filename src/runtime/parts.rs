@@ -97,7 +97,7 @@ impl Parts {
             },
             steering: SteeringArguments {
                 model: settings.model.clone(),
-                debounce: settings.runtime.vectors_debounce(),
+                debounce: settings.runtime.vectors_debounce,
                 bundled: source == ModelSource::Bundled && factory.loads_settings(),
                 loaded: self.model.subscribe(),
                 library: Arc::clone(&self.library),

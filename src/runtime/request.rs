@@ -1,7 +1,6 @@
 //! The way of a chat to the engine: from what was asked to a task of the scheduler.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::appraisal::{self, AppraisalBudget};
 use super::form::Form;
@@ -38,9 +37,8 @@ impl Request {
         }
         let submitted = watch.submitted_at();
         let permit = self.admit().inspect_err(|error| watch.refused(error))?;
-        let seconds = self.options.timeout_seconds;
-        let seconds = seconds.or(settings.runtime.request_timeout_seconds);
-        self.options.timeout_seconds = seconds;
+        let timeout = self.options.timeout.or(settings.runtime.request_timeout);
+        self.options.timeout = timeout;
         let stream = Arc::new(StreamState::new(
             id,
             self.session.id().clone(),
@@ -51,13 +49,12 @@ impl Request {
         ));
         // Boxed: callers hold this future in theirs, and it is large.
         let preparing = Box::pin(self.into_task(id, submitted, &stream));
-        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         // A model that is being loaded counts as well.
-        let task = match (limit, seconds) {
-            (Some(limit), Some(seconds)) => tokio::time::timeout(limit, preparing)
+        let task = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, preparing)
                 .await
-                .unwrap_or_else(|_| Err(EngineError::Timeout { seconds }.into())),
-            _ => preparing.await,
+                .unwrap_or_else(|_| Err(EngineError::Timeout { timeout }.into())),
+            None => preparing.await,
         };
         let task = task.inspect_err(|error| stream.refuse(error))?;
         let reader = GenerationStream::new(stream);

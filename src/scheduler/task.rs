@@ -106,9 +106,9 @@ impl Task {
         if self.sink.is_closed() {
             return Some(Outcome::Cancelled);
         }
-        let seconds = self.options.timeout_seconds?;
-        (now >= self.submitted + seconds)
-            .then_some(Outcome::Failed(EngineError::Timeout { seconds }))
+        let timeout = self.options.timeout?;
+        (now >= self.submitted + timeout.as_secs_f64())
+            .then_some(Outcome::Failed(EngineError::Timeout { timeout }))
     }
 }
 

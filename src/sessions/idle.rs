@@ -3,7 +3,7 @@
 //! A session is watched from its first generation or tool call on. The times
 //! at which silences become due lie in an ordered map with one timer for each watched
 //! session. A timer is looked at when its time has come, at most once in
-//! `idle_period_seconds`; activity in between moves nothing there.
+//! `idle_period`; activity in between moves nothing there.
 //! A tick looks at a bounded number of them, so a million sessions that fall
 //! silent at once cost no more per second than a few hundred, and their
 //! reports come late instead. A silence is reported a bounded number of times,
@@ -31,10 +31,7 @@ const MAX_TICK: Duration = Duration::from_secs(1);
 
 /// Time between two looks for silences.
 pub(super) fn tick_time(config: &EmotionConfig) -> Duration {
-    let quarter = Duration::try_from_secs_f64(config.idle_period_seconds / 4.0);
-    quarter
-        .unwrap_or(MAX_TICK)
-        .clamp(Duration::from_millis(1), MAX_TICK)
+    (config.idle_period / 4).clamp(Duration::from_millis(1), MAX_TICK)
 }
 
 /// Something that a session did.

@@ -64,7 +64,7 @@ impl Writer {
             queue,
             store,
             durability: settings.durability,
-            flush: settings.flush_interval(),
+            flush: settings.flush_interval,
             bus,
             pause: RETRY.0,
         }

@@ -3,6 +3,8 @@
 //! The ranges are those that hold for one field alone; what fields must be to each other is the business of
 //! [`EmotionConfig::validate`].
 
+use std::time::Duration;
+
 use super::schema::{limit, table};
 use super::value::{Fault, Raw, SettingValue, choices};
 use crate::emotion::{AppraiserChoice, DeclaredEvent, EmotionConfig};
@@ -30,12 +32,14 @@ choices!(AppraiserChoice);
 macro_rules! rows {
     ($(
         $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
-        $(, in [$min:expr, $max:expr $(, $zero:ident)?])? $(, unset $unset:literal)? $(, serde $serde:tt)?;
+        $(, in [$min:expr, $max:expr $(, $zero:ident)?] $(as $Unit:ident $key:literal)?)? $(, unset $unset:literal)?
+        $(, serde $serde:tt)?;
     )+) => {
         table! {
             Emotion, emotion, "emotion", EmotionConfig;
             $( $(#[doc = $doc])+ $name: $ty
-               $(, in limit($min, $max, rows!(@zero $($zero)?)))? $(, unset $unset)?; )+
+               $(, in limit($min, $max, rows!(@zero $($zero)?)))? $(, unset $unset)?
+               $($(, as $Unit $key)?)?; )+
         }
     };
     (@zero) => { false };

@@ -360,13 +360,14 @@ fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
     };
     let mut errors = Vec::new();
     let runtime = &settings.runtime;
-    if runtime.restart_backoff_initial_ms > runtime.restart_backoff_max_ms {
+    let (initial, max) = (runtime.restart_backoff_initial, runtime.restart_backoff_max);
+    if initial > max {
         errors.push(conflict(
             "runtime.restart_backoff_initial_ms",
-            runtime.restart_backoff_initial_ms.to_string(),
+            initial.as_millis().to_string(),
             format!(
                 "at most runtime.restart_backoff_max_ms, {}",
-                runtime.restart_backoff_max_ms
+                max.as_millis()
             ),
         ));
     }

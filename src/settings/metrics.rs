@@ -16,8 +16,8 @@ section! {
     /// Needs the cargo feature `prometheus`; without it, or without this setting, the program's own recorder
     /// receives them.
     listen: Option<ListenAddress> = None, unset "not over HTTP";
-    /// Seconds between two looks at what nobody reports: the moods of the sessions, mailboxes, memory.
-    interval_seconds: f64 = 5.0, in between(0.1, 3600.0);
+    /// Time between two looks at what nobody reports: the moods of the sessions, mailboxes, memory.
+    interval: Duration = Duration::from_secs(5), in between(0.1, 3600.0), as Seconds "interval_seconds";
     /// Sessions that have series of their own, by name; at most 100. Each costs memory in Prometheus for as long
     /// as it keeps data.
     sessions: Vec<String> = Vec::new();
@@ -36,11 +36,6 @@ impl MetricsSettings {
     /// What a model of this name is called in metrics and traces.
     pub(crate) fn model_label<'a>(&'a self, name: &'a str) -> &'a str {
         self.model.as_deref().unwrap_or(name)
-    }
-
-    /// [`interval_seconds`](Self::interval_seconds) as a duration.
-    pub(crate) fn interval(&self) -> Duration {
-        Duration::try_from_secs_f64(self.interval_seconds).unwrap_or(Duration::MAX)
     }
 
     /// Checks and takes the names of [`sessions`](Self::sessions).

@@ -54,8 +54,9 @@ section! {
     prefix_cache_mib: u32 = 1024, in between(0.0, 16_777_216.0);
     /// When a changed emotion reaches a reply: with the next generation or with the next token.
     modulation_timing: ModulationTiming = ModulationTiming::AtStart;
-    /// Seconds after which a request is ended, waiting included.
-    request_timeout_seconds: Option<f64> = None, in above(0.0, 86_400.0), unset "no limit";
+    /// Time after which a request is ended, waiting included.
+    request_timeout: Option<Duration> = None, in above(0.0, 86_400.0), unset "no limit",
+        as Seconds "request_timeout_seconds";
     /// Emotional states that are held in memory. With a store the one unused for longest leaves, and comes back
     /// when it is needed; without one, further sessions are refused.
     max_sessions: usize = 100_000, in between(1.0, 10_000_000.0);
@@ -63,15 +64,19 @@ section! {
     bus_capacity: usize = 1024, in between(1.0, 1_048_576.0);
     /// Restarts of one actor within the window before the runtime stops.
     restart_max: u32 = 5, in between(0.0, 1000.0);
-    /// Seconds over which restarts are counted.
-    restart_window_seconds: f64 = 60.0, in above(0.0, 86_400.0);
-    /// Milliseconds before the first restart; each further wait doubles.
-    restart_backoff_initial_ms: u64 = 100, in between(0.0, 600_000.0);
-    /// Longest wait before a restart, in milliseconds.
-    restart_backoff_max_ms: u64 = 10_000, in between(0.0, 600_000.0);
-    /// Seconds that one step of the engine may take before it counts as hung and is replaced; above the time of
+    /// Time over which restarts are counted.
+    restart_window: Duration = Duration::from_mins(1), in above(0.0, 86_400.0),
+        as Seconds "restart_window_seconds";
+    /// Wait before the first restart; each further wait doubles.
+    restart_backoff_initial: Duration = Duration::from_millis(100), in between(0.0, 600_000.0),
+        as Milliseconds "restart_backoff_initial_ms";
+    /// Longest wait before a restart.
+    restart_backoff_max: Duration = Duration::from_secs(10), in between(0.0, 600_000.0),
+        as Milliseconds "restart_backoff_max_ms";
+    /// Time that one step of the engine may take before it counts as hung and is replaced; above the time of
     /// the largest batch on the slowest machine. A thread that hangs cannot be stopped: it keeps its model's memory.
-    watchdog_seconds: Option<f64> = Some(300.0), in above(0.0, 86_400.0), unset "no limit";
+    watchdog: Option<Duration> = Some(Duration::from_mins(5)), in above(0.0, 86_400.0), unset "no limit",
+        as Seconds "watchdog_seconds";
     /// Whether generations go on after a restart of the engine: prompt and reply so far are evaluated again, and
     /// the same text continues. Otherwise they end with an error. After a hang, if it came while the model
     /// evaluated, and once.
@@ -81,10 +86,12 @@ section! {
     isolation: Isolation = Isolation::None;
     /// Program that is started as the model's process; it calls `elpis::worker::serve_if_asked()` first in `main`.
     worker: Option<PathBuf> = None, unset "this executable";
-    /// Seconds that running generations may still take at shutdown.
-    shutdown_timeout_seconds: f64 = 10.0, in between(0.0, 3600.0);
-    /// Milliseconds without a change before changed steering vectors are loaded.
-    vectors_debounce_ms: u64 = 50, in between(0.0, 60_000.0);
+    /// Time that running generations may still take at shutdown.
+    shutdown_timeout: Duration = Duration::from_secs(10), in between(0.0, 3600.0),
+        as Seconds "shutdown_timeout_seconds";
+    /// Time without a change before changed steering vectors are loaded.
+    vectors_debounce: Duration = Duration::from_millis(50), in between(0.0, 60_000.0),
+        as Milliseconds "vectors_debounce_ms";
 }
 
 impl RuntimeSettings {
@@ -92,46 +99,4 @@ impl RuntimeSettings {
     pub fn prefix_cache_memory(&self) -> usize {
         (self.prefix_cache_mib as usize).saturating_mul(1024 * 1024)
     }
-
-    /// Returns the time limit of a request, where there is one.
-    pub fn request_timeout(&self) -> Option<Duration> {
-        self.request_timeout_seconds.map(seconds)
-    }
-
-    /// Returns the longest time of a step, where there is one.
-    pub fn watchdog(&self) -> Option<Duration> {
-        self.watchdog_seconds
-            .map(seconds)
-            .filter(|bound| !bound.is_zero())
-    }
-
-    /// Returns the time over which restarts are counted.
-    pub fn restart_window(&self) -> Duration {
-        seconds(self.restart_window_seconds)
-    }
-
-    /// Returns the wait before the first restart.
-    pub fn restart_backoff_initial(&self) -> Duration {
-        Duration::from_millis(self.restart_backoff_initial_ms)
-    }
-
-    /// Returns the longest wait before a restart.
-    pub fn restart_backoff_max(&self) -> Duration {
-        Duration::from_millis(self.restart_backoff_max_ms)
-    }
-
-    /// Returns the time that running generations may still take at shutdown.
-    pub fn shutdown_timeout(&self) -> Duration {
-        seconds(self.shutdown_timeout_seconds)
-    }
-
-    /// Returns the quiet time before changed steering vectors are loaded.
-    pub fn vectors_debounce(&self) -> Duration {
-        Duration::from_millis(self.vectors_debounce_ms)
-    }
-}
-
-/// Settings that were never validated may hold NaN or a negative number: no time at all, instead of a panic.
-fn seconds(value: f64) -> Duration {
-    Duration::try_from_secs_f64(value).unwrap_or(Duration::ZERO)
 }

@@ -208,22 +208,22 @@ macro_rules! table {
     (
         $Section:ident, $part:ident, $section:literal, $Struct:ty;
         $( $(#[doc = $doc:literal])+ $name:ident : $ty:ty
-           $(, in $limit:expr)? $(, unset $unset:literal)? ; )+
+           $(, in $limit:expr)? $(, unset $unset:literal)? $(, as $Unit:ident $key:literal)? ; )+
     ) => {
         pub(super) static FIELDS: &[$crate::settings::schema::Field] = &[$(
             $crate::settings::schema::Field {
                 section: $crate::settings::schema::Section::$Section,
-                name: stringify!($name),
-                full_name: concat!($section, ".", stringify!($name)),
+                name: $crate::settings::schema::table!(@key $name $($key)?),
+                full_name: concat!($section, ".", $crate::settings::schema::table!(@key $name $($key)?)),
                 doc: &[$($doc),+],
                 limit: $crate::settings::schema::table!(@or None $(, Some($limit))?),
                 unset: $crate::settings::schema::table!(@or None $(, Some($unset))?),
-                type_name: <$ty as $crate::settings::value::SettingValue>::type_name,
-                choices: <$ty as $crate::settings::value::SettingValue>::choices,
-                show: |settings| $crate::settings::value::SettingValue::show(&settings.$part.$name),
-                numbers: |settings| $crate::settings::value::SettingValue::numbers(&settings.$part.$name),
+                type_name: <$ty as $crate::settings::value::SettingValue<$crate::settings::schema::table!(@unit $($Unit)?)>>::type_name,
+                choices: <$ty as $crate::settings::value::SettingValue<$crate::settings::schema::table!(@unit $($Unit)?)>>::choices,
+                show: |settings| <$ty as $crate::settings::value::SettingValue<$crate::settings::schema::table!(@unit $($Unit)?)>>::show(&settings.$part.$name),
+                numbers: |settings| <$ty as $crate::settings::value::SettingValue<$crate::settings::schema::table!(@unit $($Unit)?)>>::numbers(&settings.$part.$name),
                 set: |settings, raw| {
-                    settings.$part.$name = <$ty as $crate::settings::value::SettingValue>::read(raw)?;
+                    settings.$part.$name = <$ty as $crate::settings::value::SettingValue<$crate::settings::schema::table!(@unit $($Unit)?)>>::read(raw)?;
                     Ok(())
                 },
             },
@@ -234,6 +234,10 @@ macro_rules! table {
             let Whole { $($name: _),+ } = whole;
         };
     };
+    (@key $name:ident) => { stringify!($name) };
+    (@key $name:ident $key:literal) => { $key };
+    (@unit) => { $crate::settings::value::Plain };
+    (@unit $Unit:ident) => { $crate::settings::value::$Unit };
     (@or $default:expr) => { $default };
     (@or $default:expr, $given:expr) => { $given };
 }
@@ -245,7 +249,7 @@ macro_rules! section {
         $(#[$meta:meta])*
         pub struct $Struct:ident = $Section:ident, $part:ident, $section:literal;
         $( $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
-           $(, in $limit:expr)? $(, unset $unset:literal)? ; )+
+           $(, in $limit:expr)? $(, unset $unset:literal)? $(, as $Unit:ident $key:literal)? ; )+
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
@@ -273,7 +277,7 @@ macro_rules! section {
 
         $crate::settings::schema::table! {
             $Section, $part, $section, $Struct;
-            $( $(#[doc = $doc])+ $name : $ty $(, in $limit)? $(, unset $unset)? ; )+
+            $( $(#[doc = $doc])+ $name : $ty $(, in $limit)? $(, unset $unset)? $(, as $Unit $key)? ; )+
         }
     };
 }

@@ -18,21 +18,13 @@ section! {
     path: Option<PathBuf> = None, unset "states live in memory alone";
     /// When an event that was acknowledged is on disk: soon, many in one transaction, or before.
     durability: Durability = Durability::Relaxed;
-    /// Milliseconds, while the process runs, that changes may wait to be written together with others; `sync` does not
-    /// wait.
-    flush_ms: u64 = 100, in between(1.0, 60_000.0);
-    /// Seconds without use after which a session leaves memory; it comes back from the store with its next use.
-    idle_seconds: f64 = 3600.0, in above(0.0, 31_536_000.0);
+    /// Time, while the process runs, that changes may wait to be written together with others; `sync` does not wait.
+    flush_interval: Duration = Duration::from_millis(100), in between(1.0, 60_000.0), as Milliseconds "flush_ms";
+    /// Time without use after which a session leaves memory; it comes back from the store with its next use.
+    idle_timeout: Duration = Duration::from_hours(1), in above(0.0, 31_536_000.0), as Seconds "idle_seconds";
     /// Largest size of the file and its write-ahead log together in MiB; what does not fit is refused, and nothing is
     /// lost.
     max_mib: Option<u32> = None, in between(1.0, 16_777_216.0), unset "no limit but the disk's";
-}
-
-impl StoreSettings {
-    /// Returns the time that changes may wait to be written.
-    pub fn flush_interval(&self) -> Duration {
-        Duration::from_millis(self.flush_ms)
-    }
 }
 
 impl From<&StoreSettings> for StoreOptions {

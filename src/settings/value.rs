@@ -1,6 +1,7 @@
 //! Reads one setting from a TOML value or from text, and shows it again.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
@@ -47,8 +48,17 @@ pub(super) fn wrong_type(raw: &Raw) -> Fault {
     }
 }
 
-/// A type that a setting can have.
-pub(super) trait SettingValue: Sized {
+/// Values that stand in a file as they are.
+pub(super) struct Plain;
+
+/// Durations that stand in a file as a number of seconds.
+pub(super) struct Seconds;
+
+/// Durations that stand in a file as a whole number of milliseconds.
+pub(super) struct Milliseconds;
+
+/// A type that a setting can have, written in a unit.
+pub(super) trait SettingValue<Unit = Plain>: Sized {
     /// Names the allowed values for people, such as "whole number".
     fn type_name() -> String;
     fn read(raw: &Raw) -> Result<Self, Fault>;
@@ -116,6 +126,45 @@ macro_rules! number {
     )+};
 }
 number!(f32, f64);
+
+impl SettingValue<Seconds> for Duration {
+    fn type_name() -> String {
+        f64::type_name()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        let seconds = f64::read(raw)?;
+        Self::try_from_secs_f64(seconds).map_err(|_| no_duration(seconds))
+    }
+    fn show(&self) -> String {
+        self.as_secs_f64().show()
+    }
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.as_secs_f64()]
+    }
+}
+
+impl SettingValue<Milliseconds> for Duration {
+    fn type_name() -> String {
+        u64::type_name()
+    }
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        u64::read(raw).map(Self::from_millis)
+    }
+    /// Code may set fractions of a millisecond.
+    fn show(&self) -> String {
+        (self.as_secs_f64() * 1000.0).to_string()
+    }
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.as_secs_f64() * 1000.0]
+    }
+}
+
+fn no_duration(seconds: f64) -> Fault {
+    Fault::Range {
+        value: seconds.show(),
+        limit: "0 or more".to_owned(),
+    }
+}
 
 impl SettingValue for bool {
     fn type_name() -> String {
@@ -191,7 +240,7 @@ impl<T: SettingValue> SettingValue for Vec<T> {
 pub(super) const UNSET: &str = "unset";
 
 /// In an environment variable an empty text takes an optional setting back to unset.
-impl<T: SettingValue> SettingValue for Option<T> {
+impl<Unit, T: SettingValue<Unit>> SettingValue<Unit> for Option<T> {
     fn type_name() -> String {
         T::type_name()
     }
@@ -202,11 +251,10 @@ impl<T: SettingValue> SettingValue for Option<T> {
         }
     }
     fn show(&self) -> String {
-        self.as_ref()
-            .map_or_else(|| UNSET.to_owned(), SettingValue::show)
+        self.as_ref().map_or_else(|| UNSET.to_owned(), T::show)
     }
     fn numbers(&self) -> Vec<f64> {
-        self.as_ref().map(SettingValue::numbers).unwrap_or_default()
+        self.as_ref().map(T::numbers).unwrap_or_default()
     }
     fn choices() -> &'static [&'static str] {
         T::choices()
@@ -269,5 +317,6 @@ into_optional!(
     String => String, &str => String,
     PathBuf => PathBuf, &str => PathBuf, &std::path::Path => PathBuf,
     Vec<f32> => Vec<f32>,
+    Duration => Duration,
     u16 => super::ListenAddress, std::net::SocketAddr => super::ListenAddress,
 );

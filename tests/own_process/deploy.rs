@@ -240,12 +240,12 @@ async fn start(folder: &Path, listen: SocketAddr, broken: &Arc<AtomicBool>) -> E
         .emotion_vectors_dir(vectors);
     let metrics = MetricsSettings::default()
         .listen(listen)
-        .interval_seconds(0.5)
+        .interval(Duration::from_millis(500))
         .sessions(vec!["ada".to_owned()]);
     let runtime = RuntimeSettings::default()
         .bus_capacity(2_usize)
         .restart_max(1000_u32)
-        .restart_backoff_initial_ms(1_u64);
+        .restart_backoff_initial(Duration::from_millis(1));
     let settings = Settings::default()
         .model(model)
         .runtime(runtime)

@@ -124,7 +124,7 @@ async fn what_is_gone_is_not_shown(elpis: Elpis, address: SocketAddr) {
 fn listening(address: SocketAddr) -> MetricsSettings {
     MetricsSettings::default()
         .listen(address)
-        .interval_seconds(0.1)
+        .interval(Duration::from_millis(100))
         .sessions(vec!["ada".to_owned(), "not here".to_owned()])
         .opentelemetry(true)
 }
@@ -197,7 +197,7 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     };
     session.set_limits(tight).await.unwrap();
     session.feel("insight").await.unwrap();
-    let late = session.chat("late").timeout_seconds(1e-9);
+    let late = session.chat("late").timeout(Duration::from_nanos(1));
     late.complete().await.unwrap_err();
     elpis.flush().await.unwrap();
     std::fs::write(vectors.join("calm.safetensors"), "no vector").unwrap();

@@ -136,17 +136,17 @@ async fn failures_are_counted_by_cause_and_measured_as_far_as_they_came() {
     let runtime = RuntimeSettings::default()
         .n_parallel(1_usize)
         .queue_limit(1_usize)
-        .watchdog_seconds(2.0)
+        .watchdog(Duration::from_secs(2))
         .restart_max(1000_u32)
-        .restart_backoff_initial_ms(5_u64)
-        .shutdown_timeout_seconds(2.0);
+        .restart_backoff_initial(Duration::from_millis(5))
+        .shutdown_timeout(Duration::from_secs(2));
     let settings = Settings::default()
         .model(ModelSettings::default().chat_format("chatml"))
         .runtime(runtime)
         .metrics(
             MetricsSettings::default()
                 .listen(address)
-                .interval_seconds(0.1),
+                .interval(Duration::from_millis(100)),
         );
     let elpis = Elpis::builder(settings)
         .backend(factory(planned.clone(), held))
@@ -210,7 +210,7 @@ async fn failures_are_counted_by_cause_and_measured_as_far_as_they_came() {
     assert!((after - before - 2.0).abs() < 0.1, "{before} {after}");
     let queue = format!("elpis_request_queue_time_seconds_count{MODEL}");
     assert!((value(&text, &queue) - 3.0).abs() < 0.1, "{text}");
-    let late = ada.chat("late").timeout_seconds(1e-9);
+    let late = ada.chat("late").timeout(Duration::from_nanos(1));
     late.complete().await.unwrap_err();
     let text = until(address, &outcome("timeout"), 1.0).await;
     assert!((value(&text, &whole) - after - 1.0).abs() < 0.1);

@@ -125,7 +125,7 @@ async fn a_recorder_of_the_host_receives_the_metrics() {
     in_own_process!(a_recorder_of_the_host_receives_the_metrics);
     let host = Host::default();
     metrics::set_global_recorder(host.clone()).unwrap();
-    let elpis = start(MetricsSettings::default().interval_seconds(0.1))
+    let elpis = start(MetricsSettings::default().interval(Duration::from_millis(100)))
         .await
         .unwrap();
     for metric in METRICS.iter().chain(OPENTELEMETRY) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::in_own_process;
 use elpis::backend::BackendFactory;
@@ -266,7 +267,11 @@ async fn a_generation_is_a_span_with_its_phases_and_its_feeling() {
     assert!(told.contains("model loaded"), "others are heard too");
 
     // An error is told as one, and a change of mood as an event.
-    let refused = ada.chat("x").timeout_seconds(1e-9).complete().await;
+    let refused = ada
+        .chat("x")
+        .timeout(Duration::from_nanos(1))
+        .complete()
+        .await;
     let kind = "timeout".to_owned();
     assert!(refused.unwrap_err().to_string().contains("time"));
     let failed = spans.named("generation");

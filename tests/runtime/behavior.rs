@@ -47,7 +47,11 @@ async fn start(
     let mut settings = Settings::default().model(model).emotion(emotion);
     if let Some((_, durability)) = store {
         let store = StoreSettings::default().durability(durability);
-        settings = settings.store(store.flush_ms(5_u64).idle_seconds(200.0));
+        settings = settings.store(
+            store
+                .flush_interval(Duration::from_millis(5))
+                .idle_timeout(Duration::from_secs(200)),
+        );
     }
     let builder = Elpis::builder(settings).clock(clock).backend(factory);
     match store {

@@ -16,11 +16,11 @@ fn settings() -> Settings {
     let runtime = RuntimeSettings::default()
         .n_parallel(2_usize)
         .restart_max(1000_u32)
-        .restart_backoff_initial_ms(1_u64)
-        .restart_backoff_max_ms(5_u64);
+        .restart_backoff_initial(Duration::from_millis(1))
+        .restart_backoff_max(Duration::from_millis(5));
     let model = ModelSettings::default().chat_format("chatml");
     // Those that look at the time now and then must not meet a fault that is not their own.
-    let metrics = MetricsSettings::default().interval_seconds(3600.0);
+    let metrics = MetricsSettings::default().interval(Duration::from_hours(1));
     let mut settings = Settings::default()
         .runtime(runtime)
         .model(model)
@@ -208,8 +208,8 @@ async fn a_generation_whose_engine_hangs_goes_on_in_the_next() {
         .runtime
         .resume_generations(true)
         // Longer than a step may take on a machine that is busy.
-        .watchdog_seconds(2.0)
-        .shutdown_timeout_seconds(0.5);
+        .watchdog(Duration::from_secs(2))
+        .shutdown_timeout(Duration::from_millis(500));
     let elpis = start(settings(), sound()).await;
     let undisturbed = four(&elpis).await;
     elpis.shutdown().await;
@@ -246,8 +246,8 @@ async fn a_generation_that_hangs_every_engine_ends_with_the_second() {
     hanging.runtime = hanging
         .runtime
         .resume_generations(true)
-        .watchdog_seconds(1.0)
-        .shutdown_timeout_seconds(0.5);
+        .watchdog(Duration::from_secs(1))
+        .shutdown_timeout(Duration::from_millis(500));
     let (release, held) = crossbeam_channel::bounded::<()>(0);
     let loads = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&loads);
@@ -341,8 +341,8 @@ async fn an_order_that_hangs_is_answered_and_one_behind_it_is_carried_out() {
     let mut watched = settings();
     watched.runtime = watched
         .runtime
-        .watchdog_seconds(2.0)
-        .shutdown_timeout_seconds(0.5);
+        .watchdog(Duration::from_secs(2))
+        .shutdown_timeout(Duration::from_millis(500));
     let (reach, reached) = tokio::sync::oneshot::channel();
     let reach = std::sync::Mutex::new(Some(reach));
     let factory = fragile::factory(move |site, number| {

@@ -3,6 +3,7 @@
 #![allow(clippy::float_cmp, reason = "ceilings are exact")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use elpis::backend::BackendFactory;
 use elpis::emotion::{EmotionConfig, EmotionEvent, EmotionTracker, SafetyLimit, Spiral};
@@ -200,7 +201,7 @@ async fn events_beyond_the_rate_are_refused_and_change_nothing() {
         ("ada".into(), SafetyLimit::EventRate, "user_positive".into())
     );
     bob.feel("user_positive").await.unwrap();
-    clock.advance(20.0);
+    clock.advance(Duration::from_secs(20));
     ada.feel("user_positive").await.unwrap();
     assert!(ada.feel("user_positive").await.is_err());
     elpis.shutdown().await;

@@ -88,9 +88,9 @@ impl World {
         let runtime = RuntimeSettings::default()
             .n_parallel(2_usize)
             .restart_max(1000_u32)
-            .restart_backoff_initial_ms(1_u64)
-            .restart_backoff_max_ms(5_u64)
-            .vectors_debounce_ms(5_u64)
+            .restart_backoff_initial(Duration::from_millis(1))
+            .restart_backoff_max(Duration::from_millis(5))
+            .vectors_debounce(Duration::from_millis(5))
             .bus_capacity(65_536_usize);
         let model = ModelSettings::default()
             .chat_format("chatml")
@@ -98,8 +98,12 @@ impl World {
         let settings = Settings::default()
             .runtime(runtime)
             .model(model)
-            .metrics(MetricsSettings::default().interval_seconds(3600.0))
-            .store(StoreSettings::default().flush_ms(5_u64).idle_seconds(1.0));
+            .metrics(MetricsSettings::default().interval(Duration::from_hours(1)))
+            .store(
+                StoreSettings::default()
+                    .flush_interval(Duration::from_millis(5))
+                    .idle_timeout(Duration::from_secs(1)),
+            );
         let elpis = Elpis::builder(settings)
             .clock(Arc::new(ManualClock::new(1000.0)))
             .backend(factory)

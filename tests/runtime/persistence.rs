@@ -24,17 +24,17 @@ const NIGHT: f64 = 8.0 * 3600.0;
 
 fn settings(durability: Durability) -> Settings {
     let runtime = RuntimeSettings::default()
-        .restart_backoff_initial_ms(5_u64)
-        .shutdown_timeout_seconds(2.0);
+        .restart_backoff_initial(Duration::from_millis(5))
+        .shutdown_timeout(Duration::from_secs(2));
     Settings::default()
         .model(ModelSettings::default().chat_format("chatml"))
         .runtime(runtime)
         // The observer asks for the time as well, and must not meet a fault that is not its own.
-        .metrics(MetricsSettings::default().interval_seconds(3600.0))
+        .metrics(MetricsSettings::default().interval(Duration::from_hours(1)))
         .store(
             StoreSettings::default()
                 .durability(durability)
-                .flush_ms(5_u64),
+                .flush_interval(Duration::from_millis(5)),
         )
 }
 
@@ -85,14 +85,14 @@ async fn a_session_that_slept_for_a_night_wakes_decayed_by_that_night() {
         let ada = elpis.session("ada").unwrap();
         for event in ["success", "insight", "user_positive"] {
             ada.feel(event).await.unwrap();
-            clock.advance(1.5);
+            clock.advance(Duration::from_millis(1500));
         }
         ada.set_strength(0.5).await.unwrap();
         let evening = ada.state().await.unwrap();
         elpis.shutdown().await;
         let kept = shelf.relived("ada").unwrap();
 
-        clock.advance(NIGHT);
+        clock.advance(Duration::from_secs_f64(NIGHT));
         let elpis = start(&shelf, Arc::clone(&clock) as _, settings(durability)).await;
         let names = elpis.sessions().await.unwrap();
         assert_eq!(names.len(), 1, "it is known though it sleeps");
@@ -127,7 +127,7 @@ async fn other_settings_and_a_clock_that_was_set_back_are_part_of_the_story() {
     let ada = elpis.session("ada").unwrap();
     let woken = ada.state().await.unwrap();
     assert_eq!(woken.valence, felt.after.valence(), "time did not run back");
-    early.advance(600.0);
+    early.advance(Duration::from_mins(10));
     let later = ada.state().await.unwrap();
     assert!(
         later.valence < woken.valence,
@@ -541,7 +541,7 @@ async fn who_waits_for_a_store_that_hangs_is_told_at_the_shutdown() {
     let shelf = Shelf::default();
     let clock = Arc::new(ManualClock::new(1000.0));
     let mut short = settings(Durability::Sync);
-    short.runtime = short.runtime.shutdown_timeout_seconds(0.2);
+    short.runtime = short.runtime.shutdown_timeout(Duration::from_millis(200));
     let elpis = start(&shelf, clock, short).await;
     shelf.close_gate();
     let ada = elpis.session("ada").unwrap();
@@ -559,7 +559,7 @@ async fn a_store_that_hangs_does_not_hold_the_shutdown_up_for_ever() {
     let shelf = Shelf::default();
     let clock = Arc::new(ManualClock::new(1000.0));
     let mut short = settings(Durability::Relaxed);
-    short.runtime = short.runtime.shutdown_timeout_seconds(0.2);
+    short.runtime = short.runtime.shutdown_timeout(Duration::from_millis(200));
     let elpis = start(&shelf, clock, short).await;
     shelf.close_gate();
     elpis.session("ada").unwrap().feel("success").await.unwrap();
@@ -657,7 +657,7 @@ proptest! {
                     Deed::Forget => for session in &pair {
                         session.forget().await.unwrap();
                     },
-                    Deed::Wait(seconds) => clock.advance(seconds),
+                    Deed::Wait(seconds) => clock.advance(Duration::from_secs_f64(seconds)),
                     Deed::Restart(decay_rate) => {
                         elpis.shutdown().await;
                         // Without a store other settings begin with new sessions.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::set_mood::SetMood;
 use crate::task::{Collected, task};
@@ -304,25 +305,28 @@ fn time_runs_out_for_running_and_waiting_generations() {
     let (mut scheduler, _, clock) = scheduler(Scripted::new(1, 16, 1000, NO_END));
     let (mut running, first) = task("a", "prompt", 1000);
     running.submitted = 100.0;
-    running.options.timeout_seconds = Some(5.0);
+    running.options.timeout = Some(Duration::from_secs(5));
     scheduler.admit(running).unwrap();
     let (mut waiting, second) = task("b", "prompt", 1000);
     waiting.submitted = 100.0;
-    waiting.options.timeout_seconds = Some(2.0);
+    waiting.options.timeout = Some(Duration::from_secs(2));
     let mut queue = AdmissionQueue::default();
     queue.push(waiting);
-    clock.advance(2.0);
+    clock.advance(Duration::from_secs(2));
     scheduler.step().unwrap();
     queue.retire(102.0);
     assert!(queue.is_empty());
     let timeout = |c: &Collected| match c.outcome.lock().unwrap().clone() {
-        Some(Outcome::Failed(EngineError::Timeout { seconds })) => Some(seconds),
+        Some(Outcome::Failed(EngineError::Timeout { timeout })) => Some(timeout),
         _ => None,
     };
-    assert_eq!((timeout(&first), timeout(&second)), (None, Some(2.0)));
-    clock.advance(3.0);
+    assert_eq!(
+        (timeout(&first), timeout(&second)),
+        (None, Some(Duration::from_secs(2)))
+    );
+    clock.advance(Duration::from_secs(3));
     scheduler.step().unwrap();
-    assert_eq!(timeout(&first), Some(5.0));
+    assert_eq!(timeout(&first), Some(Duration::from_secs(5)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Settings from every layer: what is taken, what is refused, and what the error says.
 
 use std::fs;
+use std::time::Duration;
 
 use elpis::inference::ModulationTiming;
 use elpis::settings::{
@@ -60,7 +61,7 @@ fn defaults_are_those_of_the_reference() {
         settings.runtime.modulation_timing,
         ModulationTiming::AtStart
     );
-    assert_eq!(settings.runtime.request_timeout(), None);
+    assert_eq!(settings.runtime.request_timeout, None);
 }
 
 #[test]
@@ -563,7 +564,7 @@ fn values_from_code_are_checked() {
         .env([("ELPIS_MODEL_SEED", "1")]);
     assert_eq!(loaded.load().unwrap_err().all().len(), 2);
 
-    let backoff = RuntimeSettings::default().restart_backoff_initial_ms(20_000);
+    let backoff = RuntimeSettings::default().restart_backoff_initial(Duration::from_secs(20));
     let error = Settings::default().runtime(backoff).validate().unwrap_err();
     let expected = "runtime.restart_backoff_initial_ms is 20000, but must be at most \
                     runtime.restart_backoff_max_ms, 10000 (from code)";

@@ -25,7 +25,9 @@ use rusqlite::Connection;
 
 fn settings(path: &Path, durability: Durability) -> StoreSettings {
     let settings = StoreSettings::default().durability(durability);
-    settings.path(path.to_owned()).flush_ms(5_u64)
+    settings
+        .path(path.to_owned())
+        .flush_interval(Duration::from_millis(5))
 }
 
 async fn start(store: StoreSettings) -> Result<Elpis, Error> {

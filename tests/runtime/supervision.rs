@@ -21,7 +21,7 @@ fn settings(restarts: u32) -> Settings {
     let runtime = RuntimeSettings::default()
         .n_parallel(1_usize)
         .restart_max(restarts)
-        .restart_backoff_initial_ms(10_u64);
+        .restart_backoff_initial(Duration::from_millis(10));
     let model = ModelSettings::default().chat_format("chatml");
     Settings::default().runtime(runtime).model(model)
 }
@@ -102,9 +102,9 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
     settings.runtime = settings
         .runtime
         // Longer than a step may take on a machine that is busy.
-        .watchdog_seconds(2.0)
+        .watchdog(Duration::from_secs(2))
         .queue_limit(1_usize)
-        .shutdown_timeout_seconds(0.5);
+        .shutdown_timeout(Duration::from_millis(500));
     let elpis = start_with(settings, move |number| {
         if number == 5 {
             let _ = held.recv();
@@ -267,7 +267,7 @@ async fn a_shutdown_lets_running_generations_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
     let mut settings = settings(0);
-    settings.runtime.shutdown_timeout_seconds = 0.2;
+    settings.runtime.shutdown_timeout = Duration::from_millis(200);
     let factory = BackendFactory::new(|options| {
         Ok(Box::new(Scripted::new(
             options.n_sequences,
@@ -300,8 +300,10 @@ async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
 async fn a_shutdown_ends_what_hangs_although_no_watchdog_does() {
     let (release, held) = crossbeam_channel::bounded::<()>(0);
     let mut settings = settings(0);
-    settings.runtime = settings.runtime.shutdown_timeout_seconds(0.3);
-    settings.runtime.watchdog_seconds = None;
+    settings.runtime = settings
+        .runtime
+        .shutdown_timeout(Duration::from_millis(300));
+    settings.runtime.watchdog = None;
     let elpis = start_with(settings, move |number| {
         if number == 5 {
             let _ = held.recv();
@@ -479,9 +481,9 @@ async fn the_supervisor_waits_longer_before_each_restart_with_some_chance() {
     let mut settings = settings(4);
     settings.runtime = settings
         .runtime
-        .restart_backoff_initial_ms(1000_u64)
-        .restart_backoff_max_ms(3000_u64)
-        .restart_window_seconds(3600.0);
+        .restart_backoff_initial(Duration::from_secs(1))
+        .restart_backoff_max(Duration::from_secs(3))
+        .restart_window(Duration::from_hours(1));
     let factory = fragile::factory(|_, _| Ok(()));
     let builder = Elpis::builder(settings).backend(factory).probe(probe);
     let elpis = builder.start().await.unwrap();
@@ -549,16 +551,27 @@ async fn time_runs_out_for_what_waits_while_there_is_no_engine() {
     let elpis = world.elpis;
     let session = elpis.session("a").unwrap();
     let running = session.chat("one").max_tokens(500).stream().await.unwrap();
-    let waiting = session.chat("two").max_tokens(5).timeout_seconds(0.5);
+    let waiting = session
+        .chat("two")
+        .max_tokens(5)
+        .timeout(Duration::from_millis(500));
     let waiting = waiting.stream().await.unwrap();
     world.breaks.store(true, Ordering::SeqCst);
     soon(running.completion()).await.unwrap_err();
     // One waits in the queue, one for a model to be there at all.
-    let late = session.chat("three").max_tokens(5).timeout_seconds(0.5);
+    let late = session
+        .chat("three")
+        .max_tokens(5)
+        .timeout(Duration::from_millis(500));
     let error = soon(late.stream()).await.unwrap_err();
     assert_eq!(error.kind(), "timeout", "{error}");
     let error = soon(waiting.completion()).await.unwrap_err();
-    assert_eq!(error, EngineError::Timeout { seconds: 0.5 });
+    assert_eq!(
+        error,
+        EngineError::Timeout {
+            timeout: Duration::from_millis(500)
+        }
+    );
     drop(world.release);
     let reply = soon(session.chat("four").max_tokens(5).complete()).await;
     assert_eq!(reply.unwrap().text.len(), 5);

@@ -205,8 +205,8 @@ pub async fn soak(
     settings.emotion.message_analysis_enabled = false;
     settings.emotion.behavioral_monitoring_enabled = false;
     settings.runtime.restart_max = 1000;
-    settings.runtime.restart_backoff_initial_ms = 10;
-    settings.runtime.restart_backoff_max_ms = 100;
+    settings.runtime.restart_backoff_initial = Duration::from_millis(10);
+    settings.runtime.restart_backoff_max = Duration::from_millis(100);
     // Full long before the end of the warm-up.
     settings.runtime.prefix_cache_mib = settings.runtime.prefix_cache_mib.min(PREFIX_CACHE_MIB);
     settings.runtime.queue_limit = settings.runtime.queue_limit.max(options.sessions);

@@ -134,7 +134,7 @@ impl BehaviorMonitor {
     }
 
     /// Notes a generation that ended at a time. Reports blocked 0.3 if it took
-    /// `long_generation_seconds` or more, and `long_generation_factor` times as long as as many
+    /// [`long_generation`](EmotionConfig::long_generation) or more, and `long_generation_factor` times as long as as many
     /// tokens took in the generations before it. Of the first three nothing can be said, and
     /// nothing is: a slow machine or a long reply is nobody's fault.
     ///
@@ -155,7 +155,7 @@ impl BehaviorMonitor {
             return Ok(None);
         };
         let seconds = took.seconds();
-        let slow = seconds >= self.config.long_generation_seconds
+        let slow = seconds >= self.config.long_generation.as_secs_f64()
             && seconds >= self.config.long_generation_factor * expected;
         let done = || format!("a reply that took {seconds:.0} s instead of {expected:.0} s");
         Ok(slow.then(|| observed(known::BLOCKED, 0.3, &done())))
@@ -170,7 +170,7 @@ impl BehaviorMonitor {
         self.activity(at).map(drop)
     }
 
-    /// Reports idle 0.5 if nothing was noted for `idle_period_seconds`, at most once per 60 s.
+    /// Reports idle 0.5 if nothing was noted for [`idle_period`](EmotionConfig::idle_period), at most once per 60 s.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl BehaviorMonitor {
     pub fn check_idle(&mut self, at: f64) -> Result<Option<EmotionEvent>, EmotionError> {
         let at = self.advance(at)?;
         let idle = self.config.behavioral_monitoring_enabled
-            && at - self.last_activity >= self.config.idle_period_seconds
+            && at - self.last_activity >= self.config.idle_period.as_secs_f64()
             && has_passed(self.last_idle_report, at, IDLE_PAUSE_SECONDS);
         if !idle {
             return Ok(None);
@@ -192,7 +192,7 @@ impl BehaviorMonitor {
     /// When [`check_idle`](Self::check_idle) can next report, in seconds, for a timer; `None` if
     /// monitoring is off.
     pub fn next_idle_check(&self) -> Option<f64> {
-        let idle_from = self.last_activity + self.config.idle_period_seconds;
+        let idle_from = self.last_activity + self.config.idle_period.as_secs_f64();
         let allowed_from = self
             .last_idle_report
             .map_or(idle_from, |at| at + IDLE_PAUSE_SECONDS);

@@ -2,6 +2,8 @@
 
 mod events;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::arithmetic::SYSTEM;
@@ -28,7 +30,8 @@ names!(AppraiserChoice { Lexicon = "lexicon", Reference = "reference" });
 macro_rules! config {
     ($(
         $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
-        $(, in [$min:expr, $max:expr $(, $zero:ident)?])? $(, unset $unset:literal)? $(, serde $serde:tt)?;
+        $(, in [$min:expr, $max:expr $(, $zero:ident)?] $(as $Unit:ident $key:literal)?)? $(, unset $unset:literal)?
+        $(, serde $serde:tt)?;
     )+) => {
         /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
         ///
@@ -59,13 +62,15 @@ macro_rules! config {
             /// Checks every number against its range, in the order of the fields.
             fn check_numbers(&self) -> Result<(), EmotionError> {
                 $($(
-                    const { Range::new(stringify!($name), $min, $max, config!(@zero $($zero)?)) }
+                    const { Range::new(config!(@key $name $($key)?), $min, $max, config!(@zero $($zero)?)) }
                         .check_number(self.$name)?;
                 )?)+
                 Ok(())
             }
         }
     };
+    (@key $name:ident) => { stringify!($name) };
+    (@key $name:ident $key:literal) => { $key };
     (@zero) => { false };
     (@zero or_zero) => { true };
 }

@@ -81,12 +81,14 @@ macro_rules! emotion_fields {
             retry_loop_threshold: usize = 3, in [2.0, 1000.0];
             /// Failed tool calls in a row that count as a failure streak.
             failure_streak_threshold: usize = 2, in [1.0, 1000.0];
-            /// Seconds from which a generation counts as long; it is felt only if it also was slow for its number of tokens.
-            long_generation_seconds: f64 = 30.0, in [0.001, 86_400.0];
+            /// Time from which a generation counts as long; it is felt only if it also was slow for its number of tokens.
+            long_generation: Duration = Duration::from_secs(30), in [0.001, 86_400.0] as Seconds "long_generation_seconds",
+                serde (rename = "long_generation_seconds", with = "crate::seconds");
             /// How many times as long as the session's earlier generations, token for token, a long one must take to be felt.
             long_generation_factor: f64 = 3.0, in [1.0, 1000.0];
-            /// Seconds without activity that count as idle.
-            idle_period_seconds: f64 = 120.0, in [0.001, 86_400.0];
+            /// Time without activity that counts as idle.
+            idle_period: Duration = Duration::from_mins(2), in [0.001, 86_400.0] as Seconds "idle_period_seconds",
+                serde (rename = "idle_period_seconds", with = "crate::seconds");
         }
     };
 }

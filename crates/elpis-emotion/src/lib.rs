@@ -56,6 +56,7 @@ mod limits;
 mod modulation;
 mod ranges;
 mod replay;
+pub mod seconds;
 mod session;
 mod state;
 mod streak;

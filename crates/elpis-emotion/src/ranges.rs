@@ -1,5 +1,7 @@
 //! The range of a number of an [`EmotionConfig`](crate::EmotionConfig).
 
+use std::time::Duration;
+
 use super::error::EmotionError;
 
 /// A streak's effect saturates after `1/factor` events, so this bounds the times that a tracker
@@ -89,10 +91,13 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
 macro_rules! ranges {
     ($(
         $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
-        $(, in [$min:expr, $max:expr $(, $zero:ident)?])? $(, unset $unset:literal)? $(, serde $serde:tt)?;
+        $(, in [$min:expr, $max:expr $(, $zero:ident)?] $(as $Unit:ident $key:literal)?)? $(, unset $unset:literal)?
+        $(, serde $serde:tt)?;
     )+) => {
-        &[$($(Range::new(stringify!($name), $min, $max, ranges!(@zero $($zero)?)),)?)+]
+        &[$($(Range::new(ranges!(@key $name $($key)?), $min, $max, ranges!(@zero $($zero)?)),)?)+]
     };
+    (@key $name:ident) => { stringify!($name) };
+    (@key $name:ident $key:literal) => { $key };
     (@zero) => { false };
     (@zero or_zero) => { true };
 }
@@ -121,4 +126,5 @@ number! {
     usize: value => Some(value as f64);
     u32: value => Some(f64::from(value));
     Option<u32>: value => value.map(f64::from);
+    Duration: value => Some(value.as_secs_f64());
 }

@@ -1,5 +1,7 @@
 //! Asking the model itself what a text stands for.
 
+use std::time::Duration;
+
 use super::appraiser::{AppraisalError, AppraisedText, Appraiser};
 use super::told::is_outcome;
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS, known};
@@ -18,7 +20,7 @@ const SHOWN_CHARS: usize = 800;
 const ANSWER_TOKENS: u32 = 40;
 
 /// Longest that the model may take, in seconds, waiting included.
-const SECONDS: f64 = 20.0;
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The answer for no event.
 const NONE: &str = "none";
@@ -66,7 +68,7 @@ async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError
         .temperature(0.0)
         .emotional_modulation(false)
         .max_tokens(ANSWER_TOKENS)
-        .timeout_seconds(SECONDS);
+        .timeout(TIMEOUT);
     let answered = chat.complete().await;
     // The text belongs to its session, whose past is forgotten with it.
     let _ = asking.command(CacheCommand::Forget(asking.id().clone()));

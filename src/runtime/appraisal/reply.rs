@@ -1,6 +1,7 @@
 //! What follows a finished reply: the session takes note of it and feels it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::felt::{AppraisalBudget, felt};
 use crate::emotion::GenerationTime;
@@ -70,11 +71,12 @@ fn time_of(report: &GenerationReport) -> GenerationTime {
     let evaluated = report
         .prompt_tokens
         .saturating_sub(report.cached_prompt_tokens);
+    let between = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
     GenerationTime {
         prompt_tokens: evaluated,
-        prompt_seconds: (report.first_token_seconds - report.queue_seconds).max(0.0),
+        prompt_seconds: between(report.queue_time, report.time_to_first_token),
         reply_tokens: report.completion_tokens,
-        reply_seconds: (report.total_seconds - report.first_token_seconds).max(0.0),
+        reply_seconds: between(report.time_to_first_token, report.total_time),
     }
 }
 

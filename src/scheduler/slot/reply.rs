@@ -1,6 +1,7 @@
 //! How a reply is written: a token is chosen, told, and followed by the next or by the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::applied::apply;
 use super::super::shared::Shared;
@@ -146,7 +147,8 @@ impl Slot {
             self.task.sink.text(rest.text);
         }
         let now = shared.clock.now();
-        let since = |time: f64| time - self.task.submitted;
+        let since =
+            |time: f64| Duration::try_from_secs_f64(time - self.task.submitted).unwrap_or_default();
         Outcome::Done(Box::new(GenerationReport {
             id: self.task.id,
             session: self.task.session.clone(),
@@ -159,9 +161,9 @@ impl Slot {
             resumes: self.resumes,
             modulations: std::mem::take(&mut self.modulations),
             constrained: self.constrained,
-            queue_seconds: since(self.started),
-            first_token_seconds: since(self.first_token.unwrap_or(now)),
-            total_seconds: since(now),
+            queue_time: since(self.started),
+            time_to_first_token: since(self.first_token.unwrap_or(now)),
+            total_time: since(now),
         }))
     }
 }

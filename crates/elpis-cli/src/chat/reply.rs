@@ -91,7 +91,8 @@ impl Chat<'_> {
 
     fn measure(&self, report: &GenerationReport) -> Option<Meter> {
         let context = self.elpis.model()?.context_length;
-        let seconds = report.total_seconds - report.first_token_seconds;
+        let decoding = report.total_time.saturating_sub(report.time_to_first_token);
+        let seconds = decoding.as_secs_f64();
         // The first token belongs to the prompt.
         let tokens = report.completion_tokens.saturating_sub(1);
         let rate = if seconds > 0.0 {

@@ -305,7 +305,7 @@ impl Seen<'_> {
             let origin = origin("model.seed");
             found.push(Warning::FixedSeed { seed, origin });
         }
-        if settings.runtime.watchdog_seconds.is_none() {
+        if settings.runtime.watchdog.is_none() {
             let origin = origin("runtime.watchdog_seconds");
             found.push(Warning::NoWatchdog { origin });
         }

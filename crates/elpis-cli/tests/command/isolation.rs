@@ -353,7 +353,7 @@ async fn a_model_that_hangs_is_replaced_within_the_watchdogs_bound() {
     settings.runtime = settings
         .runtime
         .stream_buffer(1_usize)
-        .watchdog_seconds(2.0);
+        .watchdog(Duration::from_secs(2));
     let elpis = Elpis::start(settings).await.unwrap();
     let session = elpis.session("a").unwrap();
     let expected = greedy(&session, None).await;
@@ -382,7 +382,7 @@ async fn a_model_that_hangs_ends_no_reply_that_may_resume() {
         .runtime
         .stream_buffer(1_usize)
         .resume_generations(true)
-        .watchdog_seconds(2.0);
+        .watchdog(Duration::from_secs(2));
     let elpis = Elpis::start(settings).await.unwrap();
     let session = elpis.session("a").unwrap();
     let expected = greedy(&session, None).await;

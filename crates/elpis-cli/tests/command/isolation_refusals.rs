@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::worker::{ELPIS, Program, alone, hello, in_process};
 use elpis::backend::BackendError;
@@ -145,7 +146,7 @@ async fn a_worker_that_breaks_the_protocol_is_ended() {
     ] {
         let program = Program::script(&format!("{hello}; {rest}"));
         let mut settings = program.settings();
-        settings.runtime.watchdog_seconds = Some(2.0);
+        settings.runtime.watchdog = Some(Duration::from_secs(2));
         let error = Elpis::start(settings).await.unwrap_err();
         let Error::Backend(BackendError::WorkerDied { reason }) = &error else {
             panic!("{error:?}")

@@ -59,7 +59,7 @@ impl Program {
         let runtime = RuntimeSettings::default()
             .isolation(Isolation::Process)
             .worker(self.path.as_path())
-            .restart_backoff_initial_ms(10_u64);
+            .restart_backoff_initial(Duration::from_millis(10));
         Settings::default().model(cpu()).runtime(runtime)
     }
 
