@@ -108,6 +108,7 @@ mod scheduler;
 mod sessions;
 pub mod settings;
 pub mod store;
+mod sync;
 mod telemetry;
 #[cfg(feature = "tools")]
 mod tools;

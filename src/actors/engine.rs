@@ -18,7 +18,7 @@ use crate::engine::{EngineContext, EngineFailure, EngineThread, ThreadEnd};
 use crate::fault_injection::Probe;
 use crate::settings::ModelSource;
 
-/// How often within its bound the watchdog looks.
+/// How often within its bound the watchdog looks. A thread that hangs cannot tell of it.
 const LOOKS_PER_BOUND: u32 = 4;
 
 /// Longest time between two looks.

@@ -29,11 +29,6 @@ impl Admission {
         }
     }
 
-    /// How many permits there are.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// Gives out a permit.
     ///
     /// # Errors
@@ -41,13 +36,8 @@ impl Admission {
     pub fn admit(&self) -> Result<Permit, EngineError> {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Ok(Permit { _permit: permit }),
-            Err(_) => Err(self.overloaded()),
+            Err(_) => Err(EngineError::Overloaded { limit: self.limit }),
         }
-    }
-
-    /// The error of a request that finds no room.
-    pub fn overloaded(&self) -> EngineError {
-        EngineError::Overloaded { limit: self.limit }
     }
 
     /// Waits until every permit was given back.

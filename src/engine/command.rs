@@ -18,8 +18,6 @@ pub enum CacheCommand {
     Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
     /// Forgets what a session left behind.
     Forget(SessionId),
-    /// Does nothing; wakes an engine thread that sleeps.
-    Wake,
 }
 
 type SaveResult = Result<Option<Vec<u8>>, EngineError>;
@@ -29,7 +27,6 @@ impl CacheCommand {
     /// Does the work. Whoever asked may be gone: that is no error.
     fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
-            Self::Wake => {}
             Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
             Self::Restore(session, bytes, reply) => {
                 drop(reply.send(scheduler.restore(&session, &bytes)));

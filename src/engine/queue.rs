@@ -1,56 +1,69 @@
 //! The way in to the engine thread.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::{Receiver, Sender};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::admission::{Admission, Permit};
 use super::command::{CacheCommand, CommandId, QueuedCommand};
+use super::inbox::Inbox;
+use super::signal::Signals;
 use super::stream::RunningStreams;
-use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::scheduler::{AdmissionQueue, Outcome, Recovered, Task};
+use crate::sync::{Mutex, lock};
 
 /// Cache commands that may wait for the engine thread.
 const MAX_COMMANDS: usize = 1024;
 
-/// Admission, the channel that feeds the engine thread, and the generations
-/// that wait for a slot.
+/// Admission, and what waits for the engine thread.
 ///
 /// It outlives the engine thread: after a restart, what waited still waits.
 #[derive(Debug)]
 pub struct RequestQueue {
     admission: Admission,
-    sender: Sender<Task>,
-    receiver: Receiver<Task>,
-    commands: (Sender<QueuedCommand>, Receiver<QueuedCommand>),
-    queue: Mutex<AdmissionQueue>,
-    /// Generations that wait for another engine.
-    recovered: Mutex<Vec<Recovered>>,
+    inbox: Inbox<Waiting>,
     /// Generations that hold a slot.
     streams: Arc<RunningStreams>,
+    signals: Arc<Signals>,
     /// Why nothing new is taken.
     refused: Mutex<Option<Arc<str>>>,
-    /// Why nothing that waits is served any more.
-    ended: Mutex<Option<Arc<str>>>,
+}
+
+/// What waits for the engine thread.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Generations that the thread has not taken in yet.
+    arrivals: VecDeque<Task>,
+    /// Generations that wait for a slot.
+    queue: AdmissionQueue,
+    commands: VecDeque<QueuedCommand>,
+    /// Generations that wait for another engine.
+    recovered: Vec<Recovered>,
+    /// When the next of them is overdue, as far as [`RequestQueue::retire`] knows.
+    known_deadline: Option<f64>,
+}
+
+impl Waiting {
+    fn next_deadline(&self) -> Option<f64> {
+        let arrivals = self.arrivals.iter().filter_map(Task::deadline);
+        let recovered = self.recovered.iter().filter_map(Recovered::deadline);
+        let queued = self.queue.next_deadline();
+        arrivals
+            .chain(recovered)
+            .chain(queued)
+            .min_by(f64::total_cmp)
+    }
 }
 
 impl RequestQueue {
     /// Makes a request queue for `limit` generations, running and waiting together.
     pub fn new(limit: usize) -> Self {
-        let admission = Admission::new(limit);
-        // One place for each permit: a send never waits.
-        let (sender, receiver) = crossbeam_channel::bounded(admission.limit());
         Self {
-            admission,
-            sender,
-            receiver,
-            commands: crossbeam_channel::bounded(MAX_COMMANDS),
-            queue: Mutex::default(),
-            recovered: Mutex::default(),
+            admission: Admission::new(limit),
+            inbox: Inbox::default(),
             streams: Arc::default(),
+            signals: Arc::default(),
             refused: Mutex::default(),
-            ended: Mutex::default(),
         }
     }
 
@@ -69,22 +82,31 @@ impl RequestQueue {
     /// # Errors
     /// As [`admit`](Self::admit).
     pub fn submit(&self, task: Task) -> Result<(), EngineError> {
-        let refused = if let Err(error) = self.check_open() {
-            Some((task, error))
-        } else {
-            let full = self.sender.try_send(task).err();
-            full.map(|full| (full.into_inner(), self.admission.overloaded()))
+        let put = match self.check_open() {
+            Err(error) => Err((task, error)),
+            Ok(()) => self
+                .inbox
+                .put(task, |waiting, task| {
+                    let known = waiting.known_deadline.unwrap_or(f64::INFINITY);
+                    let is_next = task.deadline().is_some_and(|deadline| deadline < known);
+                    waiting.arrivals.push_back(task);
+                    is_next
+                })
+                .map_err(|(task, reason)| (task, stopped(&reason))),
         };
-        if let Some((mut task, error)) = refused {
-            task.sink.finish(Outcome::Failed(error.clone()));
-            return Err(error);
+        match put {
+            Ok(is_next) => {
+                self.signals.engine.raise();
+                if is_next {
+                    self.signals.overdue.raise();
+                }
+                Ok(())
+            }
+            Err((mut task, error)) => {
+                task.sink.finish(Outcome::Failed(error.clone()));
+                Err(error)
+            }
         }
-        // Closed in between: nobody else may ever look at the task.
-        let ended = lock(&self.ended).clone();
-        if let Some(reason) = ended {
-            self.close(&reason);
-        }
-        Ok(())
     }
 
     /// Sends a cache command to the engine thread.
@@ -94,27 +116,44 @@ impl RequestQueue {
     pub fn command(&self, command: CacheCommand) -> Result<CommandId, EngineError> {
         self.check_open()?;
         let (queued, id) = QueuedCommand::new(command);
-        let limit = MAX_COMMANDS;
-        let sent = self.commands.0.try_send(queued);
-        sent.map_err(|_| EngineError::Overloaded { limit })?;
-        if lock(&self.ended).is_some() {
-            self.commands.1.try_iter().for_each(drop);
+        let put = self.inbox.put(queued, |waiting, queued| {
+            let has_room = waiting.commands.len() < MAX_COMMANDS;
+            if has_room {
+                waiting.commands.push_back(queued);
+            }
+            has_room
+        });
+        match put {
+            Ok(true) => {
+                self.signals.engine.raise();
+                Ok(id)
+            }
+            Ok(false) => Err(EngineError::Overloaded {
+                limit: MAX_COMMANDS,
+            }),
+            Err((_, reason)) => Err(stopped(&reason)),
         }
-        Ok(id)
     }
 
     /// Keeps generations of a broken engine for the next one.
     pub(crate) fn keep(&self, recovered: Vec<Recovered>) {
-        lock(&self.recovered).extend(recovered);
-        let ended = lock(&self.ended).clone();
-        if let Some(reason) = ended {
-            self.close(&reason);
+        let put = self.inbox.put(recovered, |waiting, recovered| {
+            waiting.recovered.extend(recovered);
+        });
+        match put {
+            Ok(()) => self.signals.overdue.raise(),
+            Err((recovered, reason)) => {
+                for recovered in recovered {
+                    recovered.end(Outcome::Failed(stopped(&reason)));
+                }
+            }
         }
     }
 
     /// Takes what [`keep`](Self::keep) got.
     pub(super) fn take_recovered(&self) -> Vec<Recovered> {
-        std::mem::take(&mut *lock(&self.recovered))
+        self.inbox
+            .with(|waiting| std::mem::take(&mut waiting.recovered))
     }
 
     /// The streams of the generations that hold a slot.
@@ -125,16 +164,16 @@ impl RequestQueue {
     /// Ends the running generations of an engine that is given up, but for
     /// those that are kept for the next one.
     pub(crate) fn cut(&self) {
-        let kept: Vec<_> = lock(&self.recovered).iter().map(Recovered::id).collect();
+        let kept: Vec<_> = self
+            .inbox
+            .with(|waiting| waiting.recovered.iter().map(Recovered::id).collect());
         let outcome = Outcome::Failed(EngineError::EngineRestarted);
         self.streams.end(|id| !kept.contains(&id), &outcome);
     }
 
     /// Ends what still runs on an engine that did not stop.
     pub(crate) fn end_running(&self, reason: &str) {
-        let outcome = Outcome::Failed(EngineError::Stopped {
-            reason: reason.to_owned(),
-        });
+        let outcome = Outcome::Failed(stopped(reason));
         self.streams.end(|_| true, &outcome);
     }
 
@@ -151,81 +190,95 @@ impl RequestQueue {
     /// Ends everything that waits and refuses everything to come.
     pub fn close(&self, reason: &str) {
         self.refuse(reason);
-        lock(&self.ended).get_or_insert_with(|| reason.into());
-        let mut queue = self.queue();
-        for task in self.receiver.try_iter() {
-            queue.push(task);
-        }
         // Who waits for a command hears that it was dropped.
-        self.commands.1.try_iter().for_each(drop);
-        let outcome = Outcome::Failed(EngineError::Stopped {
-            reason: reason.to_owned(),
-        });
-        queue.drain(&outcome);
-        for recovered in self.take_recovered() {
+        let mut waiting = self.inbox.close(reason);
+        let outcome = Outcome::Failed(stopped(reason));
+        for task in waiting.arrivals.drain(..) {
+            waiting.queue.push(task);
+        }
+        waiting.queue.drain(&outcome);
+        for recovered in waiting.recovered {
             recovered.end(outcome.clone());
         }
     }
 
     /// Generations that wait for a slot, or for another engine.
     pub fn waiting(&self) -> usize {
-        self.receiver.len() + self.queue().len() + lock(&self.recovered).len()
+        self.inbox
+            .with(|waiting| waiting.arrivals.len() + waiting.queue.len() + waiting.recovered.len())
     }
 
     /// Generations and cache commands that the engine thread has not taken in yet.
     pub fn arrived(&self) -> usize {
-        self.receiver.len() + self.commands.1.len()
+        self.inbox
+            .with(|waiting| waiting.arrivals.len() + waiting.commands.len())
     }
 
-    /// Ends what waits and whose caller is gone or whose time has run out,
-    /// also while there is no engine.
-    pub fn retire(&self, clock: &dyn Clock) {
-        let mut queue = self.queue();
-        let before = queue.len();
-        for task in self.receiver.try_iter() {
-            queue.push(task);
-        }
-        // An engine that sleeps waits for what was just taken away.
-        if queue.len() > before && self.commands.0.is_empty() {
-            let (wake, _) = QueuedCommand::new(CacheCommand::Wake);
-            let _ = self.commands.0.try_send(wake);
-        }
-        let mut recovered = lock(&self.recovered);
-        if queue.is_empty() && recovered.is_empty() {
-            return;
-        }
-        let now = clock.now();
-        queue.retire(now);
-        for waiting in std::mem::take(&mut *recovered) {
-            recovered.extend(waiting.retire(now));
+    /// Ends what waits and whose caller is gone or whose time has run out at `now`, also while
+    /// there is no engine. Returns when the next is overdue, in seconds of the same clock;
+    /// [`Signals::overdue`] tells when that changes or a caller leaves.
+    pub fn retire(&self, now: f64) -> Option<f64> {
+        self.inbox.with(|waiting| {
+            waiting.arrivals.retain_mut(|task| !task.retire(now));
+            waiting.queue.retire(now);
+            for recovered in std::mem::take(&mut waiting.recovered) {
+                waiting.recovered.extend(recovered.retire(now));
+            }
+            waiting.known_deadline = waiting.next_deadline();
+            waiting.known_deadline
+        })
+    }
+
+    /// Who is told of changes to generations.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    /// Moves what has arrived into the queue. What was changed before a generation was submitted is
+    /// seen by whoever looks after this.
+    pub(super) fn collect(&self) {
+        self.inbox.with(|waiting| {
+            for task in waiting.arrivals.drain(..) {
+                waiting.queue.push(task);
+            }
+        });
+    }
+
+    /// Takes the next cache command.
+    pub(super) fn next_command(&self) -> Option<QueuedCommand> {
+        self.inbox.with(|waiting| waiting.commands.pop_front())
+    }
+
+    /// Takes the generation whose turn it is, of those that have been collected.
+    pub(super) fn next_task(&self) -> Option<Task> {
+        self.inbox.with(|waiting| waiting.queue.pop())
+    }
+
+    /// Has a generation that found no slot wait again.
+    pub(super) fn put_back(&self, task: Task) {
+        let put = self
+            .inbox
+            .put(task, |waiting, task| waiting.queue.push(task));
+        if let Err((mut task, reason)) = put {
+            task.sink.finish(Outcome::Failed(stopped(&reason)));
         }
     }
 
-    /// Where submitted generations arrive.
-    pub(super) fn receiver(&self) -> &Receiver<Task> {
-        &self.receiver
-    }
-
-    /// Where cache commands arrive.
-    pub(super) fn commands(&self) -> &Receiver<QueuedCommand> {
-        &self.commands.1
-    }
-
-    /// The generations that wait.
-    pub(super) fn queue(&self) -> MutexGuard<'_, AdmissionQueue> {
-        lock(&self.queue)
+    /// Generations that have been collected and wait for a slot.
+    pub(super) fn queued(&self) -> usize {
+        self.inbox.with(|waiting| waiting.queue.len())
     }
 
     fn check_open(&self) -> Result<(), EngineError> {
         match lock(&self.refused).as_deref() {
             None => Ok(()),
-            Some(reason) => Err(EngineError::Stopped {
-                reason: reason.to_owned(),
-            }),
+            Some(reason) => Err(stopped(reason)),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn stopped(reason: &str) -> EngineError {
+    EngineError::Stopped {
+        reason: reason.to_owned(),
+    }
 }

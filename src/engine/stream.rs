@@ -1,5 +1,6 @@
 //! The stream of a generation: the engine thread's end, the reader's end, and what they share.
 
+mod channel;
 mod event;
 mod parser;
 mod reader;

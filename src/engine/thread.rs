@@ -2,18 +2,19 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::{oneshot, watch};
 
 use super::failure::EngineFailure;
 use super::heartbeat::Heartbeat;
 use super::model::LoadedModel;
+use super::overdue::until;
 use super::queue::RequestQueue;
-use crate::backend::{BackendFactory, LoadOptions, ModelFacts};
+use super::stop::{StopHandle, StopWord};
+use crate::backend::{BackendError, BackendFactory, LoadOptions, ModelFacts};
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::scheduler::{
@@ -22,14 +23,6 @@ use crate::scheduler::{
 use crate::settings::Settings;
 use crate::steering::{BlendOptions, SteeringLibrary};
 use crate::telemetry::StepMetrics;
-
-/// How long the thread sleeps when every running generation waits for its
-/// reader.
-const READER_POLL: Duration = Duration::from_millis(2);
-/// How often an idle or stalled thread looks for timeouts.
-const RETIRE_POLL: Duration = Duration::from_millis(50);
-/// How often a stopping actor looks whether the thread has ended.
-const JOIN_POLL: Duration = Duration::from_millis(2);
 
 /// What the engine thread uses of its runtime.
 #[derive(Debug, Clone)]
@@ -70,8 +63,10 @@ pub enum ThreadEnd {
 /// A running engine thread; dropped, the thread ends as if it had failed.
 #[derive(Debug)]
 pub struct EngineThread {
-    stop: Option<Sender<()>>,
+    stop: Option<StopHandle>,
     handle: Option<JoinHandle<()>>,
+    /// Ends with an error when the thread does.
+    over: oneshot::Receiver<()>,
     heartbeat: Arc<Heartbeat>,
     in_flight: Arc<InFlightSlots>,
 }
@@ -84,21 +79,25 @@ impl EngineThread {
         context: EngineContext,
         ended: impl FnOnce(ThreadEnd) + Send + 'static,
     ) -> Result<(Self, LoadedModel), EngineFailure> {
-        let (stop, stopped) = bounded(1);
+        // Dropped with this future, the handle tells the thread to end.
+        let (stop, stopped) = StopHandle::new(context.request_queue.signals());
         let (report, loaded) = oneshot::channel();
+        let (alive, over) = oneshot::channel();
         let heartbeat = Arc::<Heartbeat>::default();
         let own = Arc::clone(&heartbeat);
         let handle = std::thread::Builder::new()
             .name("elpis-engine".to_owned())
-            .spawn(move || run(&options, &context, &stopped, &own, report, ended))
+            .spawn(move || {
+                let _alive = alive;
+                run(&options, &context, &stopped, &own, report, ended);
+            })
             .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
-        // Dropped with this future, the thread is told to end.
-        let stop = Some(stop);
         match loaded.await {
             Ok(Ok((model, in_flight))) => {
                 let thread = Self {
-                    stop,
+                    stop: Some(stop),
                     handle: Some(handle),
+                    over,
                     heartbeat,
                     in_flight,
                 };
@@ -136,19 +135,15 @@ impl EngineThread {
     /// Tells the thread to stop and waits for it, at most `limit`.
     pub(crate) async fn stop(&mut self, limit: Duration) {
         if let Some(stop) = self.stop.take() {
-            // There is room for the only word.
-            let _ = stop.try_send(());
+            stop.stop();
         }
         let Some(handle) = self.handle.take() else {
             return;
         };
-        let start = Instant::now();
-        while !handle.is_finished() {
-            if start.elapsed() > limit {
-                tracing::warn!("the engine thread did not stop in time and is left behind");
-                return;
-            }
-            tokio::time::sleep(JOIN_POLL).await;
+        // Nothing is ever sent: an error says that the thread is at its end.
+        if tokio::time::timeout(limit, &mut self.over).await.is_err() {
+            tracing::warn!("the engine thread did not stop in time and is left behind");
+            return;
         }
         let _ = handle.join();
     }
@@ -157,7 +152,7 @@ impl EngineThread {
 fn run(
     options: &LoadOptions,
     context: &EngineContext,
-    stopped: &Receiver<()>,
+    stopped: &StopWord,
     heartbeat: &Heartbeat,
     report: oneshot::Sender<Result<(LoadedModel, Arc<InFlightSlots>), EngineFailure>>,
     ended: impl FnOnce(ThreadEnd),
@@ -265,36 +260,42 @@ fn serve(
     scheduler: &mut Scheduler,
     context: &EngineContext,
     metrics: &StepMetrics,
-    stopped: &Receiver<()>,
+    stopped: &StopWord,
     heartbeat: &Heartbeat,
 ) -> Result<(), EngineFailure> {
     let request_queue = &context.request_queue;
-    let (death, died) = bounded(1);
-    let tell = death.clone();
-    scheduler.on_death(Box::new(move |error| drop(tell.try_send(error))));
+    let signals = request_queue.signals();
+    let died = Arc::<OnceLock<BackendError>>::default();
+    let (tell, wake) = (Arc::clone(&died), Arc::clone(signals));
+    scheduler.on_death(Box::new(move |error| {
+        let _ = tell.set(error);
+        wake.engine.raise();
+    }));
     let mut library = context.library.clone();
     let mut last = Instant::now();
     // A library that came between loading and subscribing counts as new.
     library.mark_changed();
     loop {
         heartbeat.work();
-        if told_to_stop(stopped)? {
+        // Whatever comes after this ends the sleep below.
+        let seen = signals.engine.seen();
+        if stopped.is_stop()? {
             return stop(scheduler);
         }
-        collect(request_queue);
+        request_queue.collect();
         // After what has arrived, which may have been asked for under this one.
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
-        for command in request_queue.commands().try_iter() {
+        while let Some(command) = request_queue.next_command() {
             command.carry_out(scheduler);
         }
         admit(scheduler, request_queue, context.clock.now());
-        metrics.load(scheduler.running(), request_queue.queue().len());
+        metrics.load(scheduler.running(), request_queue.queued());
         if scheduler.can_step() {
             let summary = scheduler.step()?;
             // What a thread that was given up has done is no engine's step.
-            if told_to_stop(stopped)? {
+            if stopped.is_stop()? {
                 return stop(scheduler);
             }
             let took = last.elapsed();
@@ -303,54 +304,16 @@ fn serve(
             continue;
         }
         scheduler.retire()?;
-        let idle = scheduler.running() == 0 && request_queue.queue().is_empty();
-        let wait = if scheduler.running() > 0 {
-            READER_POLL
-        } else {
-            RETIRE_POLL
-        };
-        // Idle, the thread sleeps until something comes.
-        let timeout = if idle {
-            crossbeam_channel::never()
-        } else {
-            crossbeam_channel::after(wait)
-        };
-        heartbeat.rest();
-        select! {
-            recv(stopped) -> told => {
-                if told.is_ok() {
-                    return stop(scheduler);
-                }
-                // The next look tells.
-            }
-            recv(died) -> error => {
-                if let Ok(error) = error {
-                    return Err(error.into());
-                }
-            }
-            recv(request_queue.receiver()) -> task => {
-                if let Ok(task) = task {
-                    request_queue.queue().push(task);
-                }
-            }
-            recv(request_queue.commands()) -> command => {
-                if let Ok(command) = command {
-                    heartbeat.work();
-                    command.carry_out(scheduler);
-                }
-            }
-            recv(timeout) -> _ => {}
+        if let Some(error) = died.get() {
+            return Err(error.clone().into());
         }
+        // Readers that make room, callers that leave, and all that arrives wake the thread. Only
+        // the time limits of generations that wait for their readers come by themselves.
+        let limit = until(scheduler.next_deadline(), context.clock.now());
+        heartbeat.rest();
+        signals.engine.wait(seen, limit);
         // The step after a rest does not follow a token.
         last = Instant::now();
-    }
-}
-
-fn told_to_stop(stopped: &Receiver<()>) -> Result<bool, EngineFailure> {
-    match stopped.try_recv() {
-        Ok(()) => Ok(true),
-        Err(TryRecvError::Empty) => Ok(false),
-        Err(TryRecvError::Disconnected) => Err(EngineFailure::Deserted),
     }
 }
 
@@ -362,28 +325,18 @@ fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
     Ok(scheduler.end_all(&outcome)?)
 }
 
-/// Moves what has arrived into the queue.
-fn collect(request_queue: &RequestQueue) {
-    let mut queue = request_queue.queue();
-    for task in request_queue.receiver().try_iter() {
-        queue.push(task);
-    }
-}
-
 /// Moves what waits into free slots.
 fn admit(scheduler: &mut Scheduler, request_queue: &RequestQueue, now: f64) {
-    let mut queue = request_queue.queue();
-    if queue.is_empty() {
-        return;
-    }
-    queue.retire(now);
     while scheduler.free_slots() > 0 {
-        let Some(task) = queue.pop() else {
+        let Some(mut task) = request_queue.next_task() else {
             return;
         };
+        if task.retire(now) {
+            continue;
+        }
         // A slot is free, so the task is taken.
         if let Err(task) = scheduler.admit(task) {
-            queue.push(*task);
+            request_queue.put_back(*task);
             return;
         }
     }

@@ -1,14 +1,11 @@
 //! How a runtime is put together and started.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use ractor::Actor;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::appraisal::{self, Appraiser};
 use super::loading::resolve;
@@ -18,7 +15,7 @@ use crate::actors::supervisor::Supervisor;
 use crate::backend::BackendFactory;
 use crate::bus::EventBus;
 use crate::clock::{Clock, SystemClock};
-use crate::engine::RequestQueue;
+use crate::engine::{RequestQueue, retire_overdue};
 use crate::error::{Error, StopReason};
 use crate::event::Event;
 use crate::fault_injection::Probe;
@@ -26,9 +23,6 @@ use crate::hub::{DownloadProgress, NoProgress};
 use crate::settings::Settings;
 use crate::store::{self, StateStore};
 use crate::telemetry;
-
-/// How often it is looked whether the time of what waits has run out.
-const RETIRE_POLL: Duration = Duration::from_millis(250);
 
 /// Prepares a runtime whose parts are not the usual ones.
 pub struct ElpisBuilder {
@@ -161,7 +155,7 @@ impl ElpisBuilder {
         let (watching, observed) = watch::channel(());
         tokio::spawn(parts.observer()?.watch(parts.stopped.subscribe(), watching));
         let clock = Arc::clone(&parts.clock);
-        tokio::spawn(retire(queue(), clock, parts.stopped.subscribe()));
+        tokio::spawn(retire_overdue(queue(), clock, parts.stopped.subscribe()));
         Ok(Elpis {
             inner: Arc::new(Inner {
                 parts,
@@ -206,28 +200,6 @@ async fn outlive(
         bus.publish(Event::Stopped {
             reason: reason.to_owned(),
         });
-    }
-}
-
-/// Ends what waits too long for an engine, which may be none.
-async fn retire(
-    request_queue: Arc<RequestQueue>,
-    clock: Arc<dyn Clock>,
-    mut stopped: watch::Receiver<Option<StopReason>>,
-) {
-    let mut ticks = interval(RETIRE_POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = stopped.wait_for(Option::is_some) => return,
-            _ = ticks.tick() => {
-                let look = AssertUnwindSafe(|| request_queue.retire(clock.as_ref()));
-                // One look that fails is not the end of looking.
-                if std::panic::catch_unwind(look).is_err() {
-                    tracing::error!("queue observer failed; queued requests are not checked for timeouts");
-                }
-            }
-        }
     }
 }
 

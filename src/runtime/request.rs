@@ -46,6 +46,7 @@ impl Request {
             parts.bus.clone(),
             watch,
             permit,
+            Arc::clone(parts.request_queue.signals()),
         ));
         // Boxed: callers hold this future in theirs, and it is large.
         let preparing = Box::pin(self.into_task(id, submitted, &stream));

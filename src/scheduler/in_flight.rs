@@ -23,6 +23,11 @@ impl Recovered {
         self.0.id()
     }
 
+    /// When its time runs out, in seconds of the scheduler's clock.
+    pub fn deadline(&self) -> Option<f64> {
+        self.0.deadline()
+    }
+
     /// Ends it if its caller is gone or its time has run out at `now`.
     pub fn retire(self, now: f64) -> Option<Self> {
         match self.0.ended_early(now) {

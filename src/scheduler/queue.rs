@@ -46,18 +46,21 @@ impl AdmissionQueue {
     /// Ends waiting tasks whose caller is gone or whose time has run out.
     pub fn retire(&mut self, now: f64) {
         for waiting in self.tasks.values_mut() {
-            waiting.retain_mut(|task| match task.ended_early(now) {
-                Some(outcome) => {
-                    task.sink.finish(outcome);
-                    self.len -= 1;
-                    false
-                }
-                None => true,
+            waiting.retain_mut(|task| {
+                let ended = task.retire(now);
+                self.len -= usize::from(ended);
+                !ended
             });
         }
         self.tasks.retain(|_, waiting| !waiting.is_empty());
         self.turns
             .retain(|session| self.tasks.contains_key(session));
+    }
+
+    /// When the time of the first of them runs out, in seconds of the scheduler's clock.
+    pub fn next_deadline(&self) -> Option<f64> {
+        let tasks = self.tasks.values().flatten();
+        tasks.filter_map(Task::deadline).min_by(f64::total_cmp)
     }
 
     /// Ends every waiting task with the same outcome.

@@ -163,6 +163,10 @@ impl Slot {
         self.task.ended_early(now)
     }
 
+    pub(super) fn deadline(&self) -> Option<f64> {
+        self.task.deadline()
+    }
+
     /// Hands the outcome on and gives back what can be kept.
     pub(super) fn end(mut self, outcome: Outcome) -> Remains {
         let keep = self.keep && !matches!(&outcome, Outcome::Failed(error) if spoils(error));

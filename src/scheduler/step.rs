@@ -147,6 +147,12 @@ impl Scheduler {
         self.slots.iter().any(Slot::is_ready)
     }
 
+    /// When the time of the first running generation runs out, in seconds of the scheduler's clock.
+    pub fn next_deadline(&self) -> Option<f64> {
+        let deadlines = self.slots.iter().filter_map(Slot::deadline);
+        deadlines.min_by(f64::total_cmp)
+    }
+
     /// Ends generations whose caller is gone or whose time has run out.
     ///
     /// # Errors

@@ -110,6 +110,20 @@ impl Task {
         (now >= self.submitted + timeout.as_secs_f64())
             .then_some(Outcome::Failed(EngineError::Timeout { timeout }))
     }
+
+    /// When its time runs out, in seconds of the scheduler's clock.
+    pub fn deadline(&self) -> Option<f64> {
+        Some(self.submitted + self.options.timeout?.as_secs_f64())
+    }
+
+    /// Ends it if its caller is gone or its time has run out at `now`, and tells whether it did.
+    pub fn retire(&mut self, now: f64) -> bool {
+        let Some(outcome) = self.ended_early(now) else {
+            return false;
+        };
+        self.sink.finish(outcome);
+        true
+    }
 }
 
 impl std::fmt::Debug for Task {

@@ -26,7 +26,8 @@ use crate::telemetry;
 /// Waits between attempts to write, from the first to the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// How often a store that nothing is written to is verified.
+/// How often a store that nothing is written to is verified. Nobody tells when its file is replaced
+/// or its disk is gone.
 const VERIFY_EVERY: Duration = Duration::from_secs(1);
 
 /// Sessions of a refused batch that are tried alone before the store itself is

@@ -1,5 +1,5 @@
-//! Tests that need a process of their own: metrics recorders, trace subscribers, allocators, and
-//! the count of threads and files belong to the whole process.
+//! Tests that need a process of their own: metrics recorders, trace subscribers, allocators,
+//! threads and files belong to the whole process.
 
 #[cfg(all(feature = "llama-cpp", feature = "bundled-model"))]
 mod allocations;
@@ -8,6 +8,8 @@ mod deploy;
 #[cfg(feature = "prometheus")]
 #[path = "../support/fragile.rs"]
 mod fragile;
+#[cfg(target_os = "linux")]
+mod idle;
 #[cfg(all(target_os = "linux", feature = "sqlite"))]
 mod leaks;
 #[cfg(all(feature = "prometheus", feature = "sqlite"))]

@@ -12,7 +12,8 @@ use super::cache::{Partial, RepoCache};
 use super::http::{Failed, Http, Waits, announced};
 use super::protocol::{Commit, ContentId, LFS_POINTER, RemoteFile};
 
-/// The polling interval for another process that fetches the same file.
+/// The polling interval for another process that fetches the same file. A wait for its lock could
+/// not be given up, and no file system tells when a lock is released.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// Bytes that an attempt must bring for the failures before it to be forgotten.

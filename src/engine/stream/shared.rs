@@ -1,31 +1,29 @@
 //! What the two ends of a generation's stream share, so that a third party can end it when the
 //! engine thread no longer can.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use compact_str::CompactString;
 
+use super::channel::{Channel, Next};
 use super::event::GenerationEvent;
 use super::parser::ReplyParser;
 use super::reply::Reply;
 use crate::bus::EventBus;
 use crate::engine::admission::Permit;
+use crate::engine::signal::Signals;
 use crate::error::{EngineError, Error};
 use crate::event::Event;
 use crate::inference::{GenerationReport, RequestId, SessionId};
 use crate::scheduler::Outcome;
+use crate::sync::{Mutex, lock};
 use crate::telemetry::RequestWatch;
-
-/// Most texts that get their room in advance; more of it is taken once a reader lags so far.
-const MAX_RESERVED: usize = 1024;
 
 /// The state of one generation's stream.
 ///
-/// The engine thread takes `live` and `texts`, for as long as it takes to push a text; the reader
-/// takes `reply` and `texts`. `live` is taken before `texts` and `reply` before `texts`, never
-/// `live` and `reply` together.
+/// The engine thread writes to the channel, and the reader takes from it while it holds `reply`.
 #[derive(Debug)]
 pub(crate) struct StreamState {
     id: RequestId,
@@ -33,13 +31,11 @@ pub(crate) struct StreamState {
     bus: EventBus,
     /// What was read of the reply.
     reply: Mutex<Reply>,
-    /// What was written and not read yet.
-    texts: Mutex<Texts>,
-    /// What the generation has until it ends.
-    live: Mutex<Option<Live>>,
-    /// How it ended.
-    end: OnceLock<Result<Arc<GenerationReport>, EngineError>>,
+    /// What was written and not read yet, and how it ended.
+    channel: Channel<Live, CompactString, End>,
 }
+
+type End = Result<Arc<GenerationReport>, EngineError>;
 
 /// What a generation has until it ends.
 #[derive(Debug)]
@@ -48,21 +44,6 @@ struct Live {
     watch: RequestWatch,
     /// Its right to run.
     permit: Permit,
-}
-
-/// Texts on their way from the engine thread to the reader.
-#[derive(Debug)]
-struct Texts {
-    waiting: VecDeque<CompactString>,
-    /// Most texts that wait.
-    limit: usize,
-    /// Wakes the reader.
-    reader: Option<Waker>,
-    reader_gone: bool,
-    /// Whether the whole reply is needed, reader or not.
-    needed: bool,
-    /// Whether no more comes.
-    closed: bool,
 }
 
 impl StreamState {
@@ -75,6 +56,7 @@ impl StreamState {
         bus: EventBus,
         watch: RequestWatch,
         permit: Permit,
+        signals: Arc<Signals>,
     ) -> Self {
         // The last token may bring text twice: its own and what was held back.
         let limit = buffer.max(1) + 1;
@@ -83,16 +65,7 @@ impl StreamState {
             session,
             bus,
             reply: Mutex::new(Reply::new(None, false, 0)),
-            texts: Mutex::new(Texts {
-                waiting: VecDeque::with_capacity(limit.min(MAX_RESERVED)),
-                limit,
-                reader: None,
-                reader_gone: false,
-                needed: false,
-                closed: false,
-            }),
-            live: Mutex::new(Some(Live { watch, permit })),
-            end: OnceLock::new(),
+            channel: Channel::new(limit, Live { watch, permit }, signals),
         }
     }
 
@@ -100,7 +73,7 @@ impl StreamState {
     /// did not fit into the prompt.
     pub(super) fn read_with(&self, parser: Option<ReplyParser>, needed: bool, dropped: usize) {
         *lock(&self.reply) = Reply::new(parser, needed, dropped);
-        lock(&self.texts).needed = needed;
+        self.channel.need(needed);
     }
 
     /// Messages that did not fit into the prompt.
@@ -114,77 +87,66 @@ impl StreamState {
 
     /// Whether the stream has ended.
     pub(super) fn is_over(&self) -> bool {
-        lock(&self.live).is_none()
+        self.channel.is_over()
     }
 
     /// Whether nobody reads the stream any more, or it has ended.
     pub(super) fn is_closed(&self) -> bool {
-        let texts = lock(&self.texts);
-        texts.closed || texts.reader_gone
+        self.channel.is_closed()
     }
 
-    /// Whether the texts of one more token fit. A stream that was cut takes everything and keeps
-    /// nothing.
+    /// Whether the texts of one more token fit; if not, the engine thread is woken once they do. A
+    /// stream that was cut takes everything and keeps nothing.
     pub(super) fn has_room(&self) -> bool {
-        let texts = lock(&self.texts);
-        texts.closed || texts.reader_gone || texts.waiting.len() + 2 <= texts.limit
+        self.channel.has_room()
     }
 
     /// Ends the stream of a request that did not become a generation.
     pub fn refuse(&self, error: &Error) {
-        let live = lock(&self.live).take();
-        if let Some(mut live) = live {
+        if let Some((mut live, _closing)) = self.channel.end() {
             live.watch.refused(error);
         }
     }
 
     /// Tells those that watch the generation of something, if it has not ended.
     pub fn tell(&self, what: impl FnOnce(&mut RequestWatch)) {
-        if let Some(live) = &mut *lock(&self.live) {
-            what(&mut live.watch);
-        }
+        self.channel.with_live(|live| what(&mut live.watch));
     }
 
     /// Hands text to the reader, if the stream has not ended.
     pub(super) fn send(&self, text: &str) {
-        if let Some(live) = &mut *lock(&self.live) {
-            live.watch.text(text);
-            // A reader that is gone is noticed at the next token boundary.
-            let reader = lock(&self.texts).push(text);
-            reader.into_iter().for_each(Waker::wake);
-        }
+        let watched = |live: &mut Live, text: &CompactString| live.watch.text(text);
+        self.channel.send(text.into(), watched);
     }
 
     /// Tells that the generation got a slot.
     pub(super) fn started(&self) {
-        if let Some(live) = &mut *lock(&self.live) {
+        self.channel.with_live(|live| {
             live.watch.started();
             self.bus.publish(Event::GenerationStarted {
                 id: self.id,
                 session: self.session.clone(),
             });
-        }
+        });
     }
 
-    /// Ends the stream, if it has not ended: the observers are told, the reader gets what was sent
-    /// and then the end, and the permit is free.
+    /// Ends the stream, if it has not ended: the observers are told, the permit is free, and the
+    /// reader gets what was sent and then the end.
     pub(super) fn finish(&self, outcome: Outcome) {
-        let Some(Live { mut watch, permit }) = lock(&self.live).take() else {
+        let Some((Live { mut watch, permit }, mut closing)) = self.channel.end() else {
             return;
         };
-        // However this ends, the reader does not wait for ever.
-        let closing = Closing(&self.texts);
         let (id, session) = (self.id, self.session.clone());
         match outcome {
             Outcome::Done(report) => {
                 watch.done(&report);
                 let report = Arc::<GenerationReport>::from(report);
-                let _ = self.end.set(Ok(Arc::clone(&report)));
+                closing.end = Some(Ok(Arc::clone(&report)));
                 self.bus.publish(Event::GenerationFinished(report));
             }
             Outcome::Failed(error) => {
                 watch.failed(&error);
-                let _ = self.end.set(Err(error.clone()));
+                closing.end = Some(Err(error.clone()));
                 self.bus.publish(Event::GenerationFailed {
                     id,
                     session,
@@ -215,18 +177,14 @@ impl StreamState {
             if reply.is_over() {
                 return Poll::Ready(None);
             }
-            let text = ready!(lock(&self.texts).poll(context));
-            if let Some(text) = text {
-                reply.push(text);
-                continue;
-            }
-            match self.end.get() {
-                Some(Ok(report)) => {
+            match ready!(self.channel.poll(context)) {
+                Next::Text(text) => reply.push(text),
+                Next::End(Some(Ok(report))) => {
                     reply.finish();
-                    reply.end(Ok(GenerationEvent::Finished(Arc::clone(report))));
+                    reply.end(Ok(GenerationEvent::Finished(report)));
                 }
-                Some(Err(error)) => reply.end(Err(error.clone())),
-                None => reply.end(Err(EngineError::EngineRestarted)),
+                Next::End(Some(Err(error))) => reply.end(Err(error)),
+                Next::End(None) => reply.end(Err(EngineError::EngineRestarted)),
             }
         }
     }
@@ -235,10 +193,7 @@ impl StreamState {
     /// reply. To be called once, when all was written.
     pub(super) fn read_to_end(&self) -> String {
         let mut reply = lock(&self.reply);
-        loop {
-            let Some(text) = lock(&self.texts).waiting.pop_front() else {
-                break;
-            };
+        while let Some(text) = self.channel.take() {
             reply.push(text);
         }
         reply.finish();
@@ -247,50 +202,7 @@ impl StreamState {
 
     /// Notes that the reader is gone.
     pub(super) fn leave(&self) {
-        let mut texts = lock(&self.texts);
-        texts.reader_gone = true;
-        texts.reader = None;
-        if !texts.needed {
-            texts.waiting.clear();
-        }
-    }
-}
-
-impl Texts {
-    /// Adds a text; returns who is to be woken, without the lock.
-    fn push(&mut self, text: &str) -> Option<Waker> {
-        if self.reader_gone && !self.needed {
-            return None;
-        }
-        self.waiting.push_back(text.into());
-        self.reader.take()
-    }
-
-    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<CompactString>> {
-        if let Some(text) = self.waiting.pop_front() {
-            return Poll::Ready(Some(text));
-        }
-        if self.closed {
-            return Poll::Ready(None);
-        }
-        match &mut self.reader {
-            Some(reader) => reader.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
-    }
-}
-
-/// Closes the way to the reader when it is dropped.
-struct Closing<'a>(&'a Mutex<Texts>);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        let mut texts = lock(self.0);
-        texts.closed = true;
-        let reader = texts.reader.take();
-        drop(texts);
-        reader.into_iter().for_each(Waker::wake);
+        self.channel.leave();
     }
 }
 
@@ -318,9 +230,4 @@ impl RunningStreams {
             stream.finish(outcome.clone());
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is a single one, so what a panicking holder left is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use crate::{Failure, terminal, told};
 use elpis::GenerationEvent;
 use elpis::inference::{ChatMessage, GenerationReport};
 
-/// How often the mood below a reply is looked at.
+/// How often the mood below a reply is looked at, since it changes with time alone.
 const MOOD_EVERY: Duration = Duration::from_millis(200);
 
 /// How a reply ended.
