@@ -19,8 +19,8 @@ mod applied;
 mod batching;
 mod cached_sequence;
 mod cells;
-
 mod in_flight;
+mod lent;
 mod prefill_budget;
 mod prefix;
 mod queue;

@@ -1,7 +1,6 @@
 //! Generations that outlive their engine.
 
-use std::sync::{Mutex, PoisonError};
-
+use super::lent::{Lent, LentGuard};
 use super::slot::Slot;
 use super::task::Outcome;
 use crate::inference::RequestId;
@@ -49,7 +48,7 @@ impl std::fmt::Debug for Recovered {
 /// Where a scheduler leaves its generations while the backend evaluates.
 /// Then it does not need them, and they can be taken from one that hangs.
 #[derive(Default)]
-pub struct InFlightSlots(Mutex<Vec<Slot>>);
+pub struct InFlightSlots(Lent<Slot>);
 
 impl InFlightSlots {
     /// Takes the generations that can go on in another engine and drops the
@@ -57,39 +56,20 @@ impl InFlightSlots {
     /// back, its scheduler has none left.
     pub fn recover(&self) -> Vec<Recovered> {
         // Those that are dropped tell of their end, without the lock.
-        let mut slots = self.take();
+        let mut slots = self.0.take();
         slots.retain(Slot::can_resume);
         slots.iter_mut().for_each(Slot::spend_resume);
         slots.into_iter().map(Recovered).collect()
     }
 
-    fn take(&self) -> Vec<Slot> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Holds the generations until the guard is dropped.
+    pub(super) fn hold<'a>(&'a self, slots: &'a mut Vec<Slot>) -> LentGuard<'a, Slot> {
+        self.0.lend(slots)
     }
 }
 
 impl std::fmt::Debug for InFlightSlots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InFlightSlots").finish_non_exhaustive()
-    }
-}
-
-/// Keeps generations in the in-flight slots; when dropped, those that are still there are back.
-pub(super) struct InFlightGuard<'a> {
-    in_flight: &'a InFlightSlots,
-    slots: &'a mut Vec<Slot>,
-}
-
-impl<'a> InFlightGuard<'a> {
-    pub(super) fn new(in_flight: &'a InFlightSlots, slots: &'a mut Vec<Slot>) -> Self {
-        let left = std::mem::take(slots);
-        *in_flight.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
-        Self { in_flight, slots }
-    }
-}
-
-impl Drop for InFlightGuard<'_> {
-    fn drop(&mut self) {
-        *self.slots = self.in_flight.take();
     }
 }

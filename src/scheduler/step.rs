@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::in_flight::{InFlightGuard, InFlightSlots};
+use super::in_flight::InFlightSlots;
 use super::prefill_budget::PrefillShare;
 use super::prefix::PrefixCache;
 use super::shared::{SchedulerOptions, Shared};
@@ -240,7 +240,7 @@ impl Scheduler {
     }
 
     fn evaluate(&mut self) -> Result<(), BackendError> {
-        let _in_flight = InFlightGuard::new(&self.in_flight, &mut self.slots);
+        let _in_flight = self.in_flight.hold(&mut self.slots);
         self.backend.decode(&self.batch)
     }
 

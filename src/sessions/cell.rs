@@ -7,8 +7,8 @@ mod waiting;
 pub(super) use unwritten::Ack;
 pub(super) use waiting::Arrival;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use unwritten::{DirtyEntry, InFlightWrite};
@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::event::ActorName;
 use crate::inference::SessionId;
 use crate::store::{Durability, StoredSession};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A session that is in memory, is being loaded, or waits to be written.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl SessionCell {
     pub(super) fn lock(&self) -> MutexGuard<'_, CellState> {
         // A change is made on a copy and put in place by a single assignment, so the state is
         // whole even if its holder panicked.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn is_in_use(&self) -> bool {

@@ -5,7 +5,6 @@ mod batch;
 pub(super) use batch::Batch;
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
@@ -16,6 +15,7 @@ use crate::sessions::cache::Lease;
 use crate::sessions::cell::{Ack, Unwritten};
 use crate::sessions::reader::{MAX_PATIENCE, slow_after};
 use crate::store::StoreError;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// Changes that may wait to be written; more wait to be made.
 const MAX_WAITING: usize = 65_536;
@@ -96,7 +96,7 @@ impl WriteQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Asks for room for a change; a `forced` one is bounded by other means.

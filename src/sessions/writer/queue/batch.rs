@@ -1,12 +1,12 @@
 //! What the writer does with the queue.
 
-use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{MANY_WAITING, State, WriteQueue};
 use crate::sessions::cache::Lease;
 use crate::sessions::cell::Ack;
 use crate::store::SessionChange;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// Sessions that one transaction writes at most, so that taking them out
 /// holds nobody up for long.
