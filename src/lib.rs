@@ -58,7 +58,7 @@
 //! | read, blend and make vectors | [`steering`], [`training`] |
 //! | keep states in a place of one's own | [`store::StateStore`] |
 //! | run a model of another kind | [`backend::Backend`], [`backend::BackendFactory`] |
-//! | write against an interface instead of the runtime | [`InferenceEngine`] |
+//! | write against an interface instead of the runtime | [`InferenceEngine`]; with the feature `tower`, `EngineService` |
 //! | know what went wrong | [`Error`] |
 //!
 //! The runtime's types stand at the root, and the [`prelude`] holds those that most programs use.
@@ -79,6 +79,7 @@
 //! | `sqlite` | states that outlive the process, in an SQLite file |
 //! | `prometheus` | metrics over HTTP |
 //! | `tools` | function calling and structured output |
+//! | `tower` | an engine as a `tower` service |
 //!
 //! # Threads
 //!
@@ -159,10 +160,12 @@ pub use inference::{
     ChatMessage, Completion, Conversation, FunctionCall, GenerationOptions, GenerationReport,
     ModulationTiming, RequestError, RequestId, ResponseFormat, Role, SessionId, ToolChoice,
 };
+#[cfg(feature = "tower")]
+pub use runtime::EngineService;
 pub use runtime::{
     AppraisalError, AppraisedText, Appraiser, BoxFuture, Capabilities, Chat, ChatRequest,
     ContextUse, Elpis, ElpisBuilder, InferenceEngine, IntoEvent, IntoMessages, ModelAppraiser,
-    ModulationKind, Session, ShutdownReport, create_backend,
+    ModulationKind, Reservation, Session, ShutdownReport, create_backend,
 };
 pub use settings::Settings;
 pub use telemetry::TRACE_TARGET;
@@ -224,6 +227,7 @@ const _: () = {
     shared::<Error>();
     shared::<EngineError>();
     shared::<std::sync::Arc<dyn InferenceEngine>>();
+    shared::<Reservation>();
 };
 
 #[cfg(test)]

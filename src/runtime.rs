@@ -10,6 +10,8 @@ mod loading;
 mod parts;
 mod prompt;
 mod request;
+#[cfg(feature = "tower")]
+mod service;
 mod session;
 #[cfg(feature = "tools")]
 mod typed;
@@ -18,8 +20,12 @@ pub use appraisal::{AppraisalError, AppraisedText, Appraiser, ModelAppraiser};
 pub use builder::ElpisBuilder;
 pub use chat::{Chat, IntoMessages};
 pub use conversation::ContextUse;
-pub use interface::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
+pub use interface::{
+    BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind, Reservation,
+};
 pub use loading::{create_backend, load_backend};
+#[cfg(feature = "tower")]
+pub use service::EngineService;
 pub use session::{IntoEvent, Session};
 
 use std::sync::Arc;

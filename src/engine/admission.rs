@@ -2,14 +2,33 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::error::EngineError;
 
 /// The right to have one generation running or waiting; given back on drop.
 #[derive(Debug)]
 pub struct Permit {
-    _permit: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
+    /// Counted for as long as the permit belongs to a generation.
+    _counted: Option<Counted>,
+}
+
+/// A generation that runs or waits.
+#[derive(Debug)]
+struct Counted(Arc<watch::Sender<usize>>);
+
+impl Counted {
+    fn new(generations: &Arc<watch::Sender<usize>>) -> Self {
+        generations.send_modify(|count| *count += 1);
+        Self(Arc::clone(generations))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Gives out a bounded number of [`Permit`]s.
@@ -17,6 +36,8 @@ pub struct Permit {
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
     limit: usize,
+    /// How many generations run or wait.
+    generations: Arc<watch::Sender<usize>>,
 }
 
 impl Admission {
@@ -26,24 +47,53 @@ impl Admission {
         Self {
             permits: Arc::new(Semaphore::new(limit)),
             limit,
+            generations: Arc::default(),
         }
     }
 
-    /// Gives out a permit.
+    /// Gives out a permit to a generation.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] if all are in use.
     pub fn admit(&self) -> Result<Permit, EngineError> {
         match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => Ok(Permit { _permit: permit }),
+            Ok(place) => Ok(self.counted(place)),
             Err(_) => Err(EngineError::Overloaded { limit: self.limit }),
         }
     }
 
-    /// Waits until every permit was given back.
+    /// Waits for a permit, which belongs to no generation yet; `None` if there are none any more.
+    pub async fn reserve(&self) -> Option<Permit> {
+        let place = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        Some(Permit {
+            place,
+            _counted: None,
+        })
+    }
+
+    /// Gives a permit that was reserved here to a generation. One of another runtime says nothing
+    /// about this one, so a permit is asked for in its place.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn redeem(&self, reserved: Permit) -> Result<Permit, EngineError> {
+        if Arc::ptr_eq(reserved.place.semaphore(), &self.permits) {
+            return Ok(self.counted(reserved.place));
+        }
+        self.admit()
+    }
+
+    fn counted(&self, place: OwnedSemaphorePermit) -> Permit {
+        Permit {
+            place,
+            _counted: Some(Counted::new(&self.generations)),
+        }
+    }
+
+    /// Waits until no generation runs or waits; permits that are reserved do not count.
     pub async fn drained(&self) {
-        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
-        // The semaphore is never closed; the permits go back at once.
-        let _ = self.permits.acquire_many(all).await;
+        let mut generations = self.generations.subscribe();
+        // The sender is this one's own.
+        let _ = generations.wait_for(|count| *count == 0).await;
     }
 }

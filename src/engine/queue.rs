@@ -77,6 +77,27 @@ impl RequestQueue {
         self.admission.admit()
     }
 
+    /// Waits for the right to submit a generation, whose time has not come yet.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] once closed.
+    pub async fn reserve(&self) -> Result<Permit, EngineError> {
+        self.check_open()?;
+        let reserved = self.admission.reserve().await;
+        // Closed in between, what ran has given its place back.
+        self.check_open()?;
+        reserved.ok_or_else(|| stopped("nothing is admitted any more"))
+    }
+
+    /// Gives a permit that was [reserved](Self::reserve) to a generation.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn redeem(&self, reserved: Permit) -> Result<Permit, EngineError> {
+        self.check_open()?;
+        self.admission.redeem(reserved)
+    }
+
     /// Submits a generation whose sink holds a [`Permit`].
     ///
     /// # Errors

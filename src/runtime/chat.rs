@@ -7,7 +7,7 @@ use super::interface::BoxFuture;
 use super::request::Request;
 use super::session::Session;
 use crate::emotion::Coefficients;
-use crate::engine::GenerationStream;
+use crate::engine::{GenerationStream, Permit};
 use crate::error::Error;
 use crate::inference::{
     ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, ToolChoice,
@@ -233,10 +233,19 @@ impl Chat {
     /// If the future is dropped, nothing is generated. The session may have felt the message by
     /// then.
     pub async fn stream(self) -> Result<GenerationStream, Error> {
+        self.stream_in(None).await
+    }
+
+    /// Starts the generation, in a place that was taken before if there is one.
+    pub(super) async fn stream_in(
+        self,
+        reserved: Option<Permit>,
+    ) -> Result<GenerationStream, Error> {
         let request = Request {
             session: self.session,
             messages: self.messages,
             options: self.options.or(self.base),
+            reserved,
         };
         request.submit().await
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Elpis;
-use crate::engine::{GenerationStream, LoadedModel};
+use crate::engine::{GenerationStream, LoadedModel, Permit};
 use crate::error::{EngineError, Error};
 use crate::inference::{ChatMessage, Completion, FunctionCall, GenerationOptions};
 
@@ -56,6 +56,14 @@ pub struct ChatRequest {
     pub options: GenerationOptions,
 }
 
+/// A place in an engine for one request, taken before the request is made. The place is given back
+/// when it is dropped; a shutdown does not wait for it.
+///
+/// That of an engine which bounds nothing is empty, as the default is.
+#[derive(Debug, Default)]
+#[must_use = "a dropped place is free for others"]
+pub struct Reservation(Option<Permit>);
+
 /// An engine that answers chats.
 ///
 /// [`Elpis`] is one. Another needs [`capabilities`](Self::capabilities) and
@@ -78,6 +86,26 @@ pub trait InferenceEngine: Send + Sync {
         &self,
         request: ChatRequest,
     ) -> BoxFuture<'_, Result<GenerationStream, Error>>;
+
+    /// Waits for a place for one request, while as many run or wait as the engine takes. An engine
+    /// that bounds nothing has a place at once, as here.
+    ///
+    /// Errors: [`Error::Stopped`] once the engine has stopped. Cancel safe: a future that is dropped
+    /// takes no place.
+    fn reserve(&self) -> BoxFuture<'_, Result<Reservation, Error>> {
+        Box::pin(std::future::ready(Ok(Reservation::default())))
+    }
+
+    /// Generates a reply piece by piece, in a place of this engine, so that the request is never
+    /// refused for want of one.
+    fn chat_completion_stream_in(
+        &self,
+        place: Reservation,
+        request: ChatRequest,
+    ) -> BoxFuture<'_, Result<GenerationStream, Error>> {
+        drop(place);
+        self.chat_completion_stream(request)
+    }
 
     /// Lets the model choose among tools, given in `OpenAI`'s JSON form; whether it must is
     /// in the options of the request. No calls: the model answers without tools.
@@ -139,10 +167,25 @@ impl InferenceEngine for Elpis {
         &self,
         request: ChatRequest,
     ) -> BoxFuture<'_, Result<GenerationStream, Error>> {
+        self.chat_completion_stream_in(Reservation::default(), request)
+    }
+
+    fn reserve(&self) -> BoxFuture<'_, Result<Reservation, Error>> {
+        Box::pin(async {
+            let permit = self.inner.parts.request_queue.reserve().await?;
+            Ok(Reservation(Some(permit)))
+        })
+    }
+
+    fn chat_completion_stream_in(
+        &self,
+        place: Reservation,
+        request: ChatRequest,
+    ) -> BoxFuture<'_, Result<GenerationStream, Error>> {
         Box::pin(async move {
             let session = self.session(&request.session)?;
             let chat = session.chat(request.messages).options(request.options);
-            chat.stream().await
+            chat.stream_in(place.0).await
         })
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub session: Session,
     pub messages: Vec<ChatMessage>,
     pub options: GenerationOptions,
+    /// A place that was taken before.
+    pub reserved: Option<Permit>,
 }
 
 impl Request {
@@ -64,9 +66,13 @@ impl Request {
     }
 
     /// Checks what does not depend on the model and asks for the right to run.
-    fn admit(&self) -> Result<Permit, Error> {
+    fn admit(&mut self) -> Result<Permit, Error> {
         self.options.validate().map_err(EngineError::from)?;
-        Ok(self.session.elpis().inner.parts.request_queue.admit()?)
+        let request_queue = &self.session.elpis().inner.parts.request_queue;
+        Ok(match self.reserved.take() {
+            Some(reserved) => request_queue.redeem(reserved)?,
+            None => request_queue.admit()?,
+        })
     }
 
     /// Does everything that takes time or can be refused, off the engine thread.
@@ -80,6 +86,7 @@ impl Request {
             session,
             messages,
             options,
+            ..
         } = self;
         let elpis = session.elpis();
         let parts = &elpis.inner.parts;

@@ -19,6 +19,8 @@ mod persistence;
 mod prefix;
 mod rescue;
 mod scheduler;
+#[cfg(feature = "tower")]
+mod service;
 #[path = "../support/set_mood.rs"]
 mod set_mood;
 mod settings;
