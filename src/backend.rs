@@ -48,17 +48,14 @@ pub fn load_options(settings: &Settings, source: ModelSource, devices: Vec<Devic
     let is_tried = settings.model.trust == ModelTrust::Isolate
         && settings.model.backend == BackendKind::LlamaCpp
         && matches!(source, ModelSource::File(_));
-    LoadOptions {
-        model: (&settings.model).into(),
-        source,
-        n_sequences: settings.runtime.n_parallel as u32,
-        devices,
-        worker: (in_worker || is_tried).then(|| WorkerOptions {
+    LoadOptions::new(&settings.model, source)
+        .n_sequences(settings.runtime.n_parallel as u32)
+        .devices(devices)
+        .worker((in_worker || is_tried).then(|| WorkerOptions {
             program: settings.runtime.worker.clone(),
             bound: settings.runtime.watchdog,
             trial: !in_worker,
-        }),
-    }
+        }))
 }
 
 /// Loads a model with the backend that the settings name, in this process or

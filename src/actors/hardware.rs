@@ -16,6 +16,7 @@ use crate::settings::{HardwareBackend, ModelSettings};
 
 /// The machine as the backends see it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct HardwareReport {
     /// What models run on.
     pub selected: DeviceKind,

@@ -22,6 +22,7 @@ impl fmt::Display for RequestId {
 /// The feeling behind a text: everything that made its sampling and steering
 /// what they were, so that the text can be traced and replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AppliedModulation {
     /// Valence when the modulation was taken.
     pub valence: f64,
@@ -51,6 +52,7 @@ pub struct AppliedModulation {
 
 /// A vector that was added at one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AppliedSteering {
     /// The decoder layer at whose output it was added, counted from 0.
     pub layer: usize,
@@ -64,6 +66,7 @@ pub struct AppliedSteering {
 
 /// Account of a finished generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GenerationReport {
     /// The generation.
     pub id: RequestId,
@@ -109,6 +112,7 @@ pub struct GenerationReport {
 
 /// The end of a reply that had to be of a certain form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ConstrainedSpan {
     /// Index of its first generated token, from 0.
     pub from_token: u32,
@@ -155,6 +159,7 @@ impl GenerationReport {
 
 /// A finished reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Completion {
     /// The reply's text; tool calls are no part of it.
     pub text: String,

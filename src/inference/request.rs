@@ -26,6 +26,7 @@ elpis_backend::named_values! {
 /// session's emotion.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GenerationOptions {
     /// Most tokens to generate, at least 1.
     pub max_tokens: Option<u32>,
@@ -75,7 +76,51 @@ pub struct GenerationOptions {
     pub response_format: Option<ResponseFormat>,
 }
 
+/// Declares the setters.
+macro_rules! setters {
+    ($($name:ident: $ty:ty),+ $(,)?) => {
+        impl GenerationOptions {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, value: $ty) -> Self {
+                    self.$name = Some(value);
+                    self
+                }
+            )+
+        }
+    };
+}
+
+setters! {
+    max_tokens: u32,
+    temperature: f32,
+    top_p: f32,
+    top_k: u32,
+    min_p: f32,
+    repetition_penalty: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    repetition_window: u32,
+    seed: u64,
+    coefficients: Coefficients,
+    emotional_modulation: bool,
+    timing: ModulationTiming,
+    timeout: Duration,
+    tools: serde_json::Value,
+    tool_choice: ToolChoice,
+    parallel_tool_calls: bool,
+    response_format: ResponseFormat,
+}
+
 impl GenerationOptions {
+    /// Sets [`stop`](Self#structfield.stop).
+    #[must_use]
+    pub fn stop(mut self, stop: Vec<String>) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// Checks every value that does not depend on the model.
     ///
     /// # Errors

@@ -1,13 +1,13 @@
-//! `[emotion]`: the table rows of [`EmotionConfig`], which the emotion layer owns.
+//! `[emotion]`: the table rows of [`EmotionConfig`](crate::emotion::EmotionConfig), which the emotion layer owns.
 //!
 //! The ranges are those that hold for one field alone; what fields must be to each other is the business of
-//! [`EmotionConfig::validate`].
+//! [`EmotionConfig::validate`](crate::emotion::EmotionConfig::validate).
 
 use std::time::Duration;
 
 use super::schema::{limit, table};
 use super::value::{Fault, Raw, SettingValue, choices};
-use crate::emotion::{AppraiserChoice, DeclaredEvent, EmotionConfig};
+use crate::emotion::{AppraiserChoice, DeclaredEvent};
 
 impl SettingValue for DeclaredEvent {
     fn type_name() -> String {
@@ -36,7 +36,7 @@ macro_rules! rows {
         $(, serde $serde:tt)?;
     )+) => {
         table! {
-            Emotion, emotion, "emotion", EmotionConfig;
+            Emotion, emotion, "emotion";
             $( $(#[doc = $doc])+ $name: $ty
                $(, in limit($min, $max, rows!(@zero $($zero)?)))? $(, unset $unset)?
                $($(, as $Unit $key)?)?; )+

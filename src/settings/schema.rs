@@ -203,10 +203,10 @@ impl Field {
     }
 }
 
-/// Declares the table rows for a structure; a field of it without a row does not compile.
+/// Declares the table rows for a structure.
 macro_rules! table {
     (
-        $Section:ident, $part:ident, $section:literal, $Struct:ty;
+        $Section:ident, $part:ident, $section:literal;
         $( $(#[doc = $doc:literal])+ $name:ident : $ty:ty
            $(, in $limit:expr)? $(, unset $unset:literal)? $(, as $Unit:ident $key:literal)? ; )+
     ) => {
@@ -228,11 +228,6 @@ macro_rules! table {
                 },
             },
         )+];
-
-        const _: fn($Struct) = |whole| {
-            type Whole = $Struct;
-            let Whole { $($name: _),+ } = whole;
-        };
     };
     (@key $name:ident) => { stringify!($name) };
     (@key $name:ident $key:literal) => { $key };
@@ -276,7 +271,7 @@ macro_rules! section {
         }
 
         $crate::settings::schema::table! {
-            $Section, $part, $section, $Struct;
+            $Section, $part, $section;
             $( $(#[doc = $doc])+ $name : $ty $(, in $limit)? $(, unset $unset)? $(, as $Unit $key)? ; )+
         }
     };

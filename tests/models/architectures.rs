@@ -40,13 +40,11 @@ fn load(backend: BackendKind, source: &ModelSource, n_sequences: u32) -> Box<dyn
         .flash_attention(FlashAttention::Off)
         // Small matrices do not fit the tiles of repacked weights.
         .use_extra_bufts(false);
-    create_backend(&LoadOptions {
-        model: model.into(),
-        source: source.clone(),
-        n_sequences,
-        devices: hardware::devices(backend),
-        worker: None,
-    })
+    create_backend(
+        &LoadOptions::new(model, source.clone())
+            .n_sequences(n_sequences)
+            .devices(hardware::devices(backend)),
+    )
     .unwrap_or_else(|error| panic!("{source:?}: {error}"))
 }
 

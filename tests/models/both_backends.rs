@@ -46,13 +46,11 @@ fn model(kind: BackendKind) -> ModelSettings {
 }
 
 fn load(kind: BackendKind) -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: model(kind).into(),
-        source: ModelSource::Bundled,
-        n_sequences: 4,
-        devices: hardware::devices(kind),
-        worker: None,
-    })
+    create_backend(
+        &LoadOptions::new(model(kind), ModelSource::Bundled)
+            .n_sequences(4)
+            .devices(hardware::devices(kind)),
+    )
     .unwrap()
 }
 

@@ -49,16 +49,16 @@ impl Expected {
 }
 
 fn load(folder: &Path, dtype: TorchDtype) -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: ModelSettings::default()
-            .backend(BackendKind::Transformers)
-            .torch_dtype(dtype)
-            .into(),
-        source: ModelSource::Folder(folder.to_owned()),
-        n_sequences: 3,
-        devices: hardware::devices(BackendKind::Transformers),
-        worker: None,
-    })
+    create_backend(
+        &LoadOptions::new(
+            ModelSettings::default()
+                .backend(BackendKind::Transformers)
+                .torch_dtype(dtype),
+            ModelSource::Folder(folder.to_owned()),
+        )
+        .n_sequences(3)
+        .devices(hardware::devices(BackendKind::Transformers)),
+    )
     .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
 

@@ -472,13 +472,10 @@ fn broken_files_are_called_damaged() {
 fn a_trusted_file_is_loaded_unchecked_if_it_is_a_model_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let load = |number: usize, bytes: &[u8], trust| {
-        create_backend(&LoadOptions {
-            model: ModelSettings::default().n_threads(1).trust(trust).into(),
-            source: ModelSource::File(written(&folder, number, bytes)),
-            n_sequences: 1,
-            devices: Vec::new(),
-            worker: None,
-        })
+        create_backend(&LoadOptions::new(
+            ModelSettings::default().n_threads(1).trust(trust),
+            ModelSource::File(written(&folder, number, bytes)),
+        ))
     };
     // llama.cpp takes another token for an end that no vocabulary has.
     let mut file = GgufFile::read(&fs::read(data("qwen2.gguf")).unwrap());

@@ -24,17 +24,17 @@ fn gpus(backend: BackendKind) -> Vec<Device> {
 }
 
 fn load(backend: BackendKind, devices: Vec<Device>, gpu_layers: i32) -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: ModelSettings::default()
-            .backend(backend)
-            .torch_dtype(TorchDtype::Float32)
-            .gpu_layers(gpu_layers)
-            .into(),
-        source: ModelSource::Bundled,
-        n_sequences: ROWS,
-        devices,
-        worker: None,
-    })
+    create_backend(
+        &LoadOptions::new(
+            ModelSettings::default()
+                .backend(backend)
+                .torch_dtype(TorchDtype::Float32)
+                .gpu_layers(gpu_layers),
+            ModelSource::Bundled,
+        )
+        .n_sequences(ROWS)
+        .devices(devices),
+    )
     .unwrap()
 }
 

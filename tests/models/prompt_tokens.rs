@@ -11,17 +11,13 @@ use elpis::inference::{
 use elpis::settings::{HardwareBackend, ModelSettings, ModelSource};
 
 fn load(kind: BackendKind, source: ModelSource) -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: ModelSettings::default()
+    create_backend(&LoadOptions::new(
+        ModelSettings::default()
             .backend(kind)
             .hardware_backend(HardwareBackend::Cpu)
-            .context_length(512)
-            .into(),
+            .context_length(512),
         source,
-        n_sequences: 1,
-        devices: Vec::new(),
-        worker: None,
-    })
+    ))
     .expect("loads")
 }
 

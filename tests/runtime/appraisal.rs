@@ -58,10 +58,7 @@ fn insight(_: &AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
 }
 
 fn both(config: &EmotionConfig) -> EmotionConfig {
-    EmotionConfig {
-        message_analysis_enabled: true,
-        ..config.clone()
-    }
+    config.clone().message_analysis_enabled(true)
 }
 
 async fn start(emotion: EmotionConfig, appraiser: Option<Notes>, shelf: &Shelf) -> Elpis {
@@ -143,10 +140,7 @@ async fn the_users_message_is_read_by_its_words_before_it_is_answered() {
 #[tokio::test]
 async fn settings_and_requests_say_what_is_read() {
     use EventSource::{Message, Reply};
-    let off = EmotionConfig {
-        response_analysis_enabled: false,
-        ..EmotionConfig::default()
-    };
+    let off = EmotionConfig::default().response_analysis_enabled(false);
     let notes = Notes::new(insight);
     let elpis = start(off, Some(notes.clone()), &Shelf::default()).await;
     say(&elpis, "hello").await;
@@ -209,10 +203,7 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         Ok(Some(event.with_intensity(2.0).unwrap()))
     }
     for bound in [0.0, 0.1, 0.5] {
-        let config = EmotionConfig {
-            appraisal_max_delta: bound,
-            ..both(&EmotionConfig::default())
-        };
+        let config = both(&EmotionConfig::default()).appraisal_max_delta(bound);
         let shelf = Shelf::default();
         let elpis = start(config, Some(Notes::new(strong)), &shelf).await;
         let mut events = elpis.events();
@@ -256,12 +247,10 @@ async fn no_text_moves_further_than_an_event_in_either_direction() {
         Ok(Some(event.with_intensity(2.0).unwrap()))
     }
     for (texts, event) in [(0.5, 0.1), (0.1, 0.5), (2.0, 0.2), (0.3, 0.0)] {
-        let config = EmotionConfig {
-            appraisal_max_delta: texts,
-            max_delta: event,
-            decay_rate: 0.0,
-            ..both(&EmotionConfig::default())
-        };
+        let config = both(&EmotionConfig::default())
+            .appraisal_max_delta(texts)
+            .max_delta(event)
+            .decay_rate(0.0);
         let elpis = start(config, Some(Notes::new(swing)), &Shelf::default()).await;
         say(&elpis, "All is well!").await;
         let state = elpis.session("ada").unwrap().state().await.unwrap();

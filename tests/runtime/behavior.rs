@@ -129,10 +129,7 @@ async fn a_retry_loop_and_a_failure_streak_are_felt_and_relived() {
 
 #[tokio::test]
 async fn without_monitoring_nothing_is_felt() {
-    let config = EmotionConfig {
-        behavioral_monitoring_enabled: false,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().behavioral_monitoring_enabled(false);
     let elpis = start(config, Arc::new(Paused(Instant::now())), None).await;
     let ada = elpis.session("ada").unwrap();
     for _ in 0..5 {

@@ -295,17 +295,11 @@ fn amplifiers_reach_fifty_characters() {
 
 #[test]
 fn the_threshold_silences_weak_replies() {
-    let config = EmotionConfig {
-        response_analysis_threshold: 0.6,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().response_analysis_threshold(0.6);
     let appraiser = ReferenceAppraiser::new(&config);
     assert_eq!(appraiser.appraise("done"), None);
     assert!(appraiser.appraise("done, fixed").is_some());
-    let config = EmotionConfig {
-        response_analysis_threshold: 0.0,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().response_analysis_threshold(0.0);
     assert_eq!(ReferenceAppraiser::new(&config).appraise("the sky"), None);
 }
 
@@ -458,10 +452,7 @@ fn silence_raises_events() {
 
 #[test]
 fn monitoring_can_be_off() {
-    let config = EmotionConfig {
-        behavioral_monitoring_enabled: false,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().behavioral_monitoring_enabled(false);
     let mut monitor = BehaviorMonitor::new(Arc::new(config), 0.0).unwrap();
     for at in 0..5 {
         assert!(tool_events(&mut monitor, "a", false, f64::from(at)).is_empty());
@@ -516,10 +507,7 @@ fn settings_are_checked_field_by_field() {
     }
     assert_eq!(checked, 2 * 31 + 1);
     for factor in [f64::NAN, 0.009, 1.1] {
-        let config = EmotionConfig {
-            streak_compounding_factor: factor,
-            ..EmotionConfig::default()
-        };
+        let config = EmotionConfig::default().streak_compounding_factor(factor);
         assert_eq!(
             config.validate().unwrap_err().field(),
             "streak_compounding_factor"

@@ -31,11 +31,7 @@ fn request(messages: Vec<ChatMessage>) -> ChatRequest {
     ChatRequest {
         session: "agent".to_owned(),
         messages,
-        options: GenerationOptions {
-            tools: Some(tools()),
-            max_tokens: Some(400),
-            ..GenerationOptions::default()
-        },
+        options: GenerationOptions::default().tools(tools()).max_tokens(400),
     }
 }
 
@@ -167,12 +163,10 @@ async fn a_chat_can_be_awaited_and_options_do_not_undo_what_was_set() {
     let builder = Elpis::builder(Settings::default().model(model)).backend(factory);
     let elpis = builder.start().await.unwrap();
     let session = elpis.session("a").unwrap();
-    let options = GenerationOptions {
-        max_tokens: Some(9),
-        seed: Some(7),
-        emotional_modulation: Some(false),
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default()
+        .max_tokens(9)
+        .seed(7)
+        .emotional_modulation(false);
     let chats = [
         session.chat("Hello").max_tokens(3).options(options.clone()),
         session.chat("Hello").options(options.clone()).max_tokens(3),

@@ -33,11 +33,7 @@ proptest! {
             1..40,
         ),
     ) {
-        let mut tracker = tracker(EmotionConfig {
-            valence_limit: valence,
-            arousal_limit: arousal,
-            ..EmotionConfig::default()
-        });
+        let mut tracker = tracker(EmotionConfig::default().valence_limit(valence).arousal_limit(arousal));
         let own = SafetyLimits { valence: own_valence, arousal: own_arousal, strength: 0.5 };
         tracker.set_limits(own).unwrap();
         let (valence, arousal) = (f64::min(valence, own_valence), f64::min(arousal, own_arousal));
@@ -74,13 +70,13 @@ fn without_limits_nothing_changes() {
 #[test]
 fn a_spiral_is_damped_until_an_event_leads_back() {
     let spiralling = |damping| {
-        let mut tracker = tracker(EmotionConfig {
-            spiral_damping: damping,
-            streak_compounding_enabled: false,
-            mood_inertia_enabled: false,
-            decay_rate: 0.0,
-            ..EmotionConfig::default()
-        });
+        let mut tracker = tracker(
+            EmotionConfig::default()
+                .spiral_damping(damping)
+                .streak_compounding_enabled(false)
+                .mood_inertia_enabled(false)
+                .decay_rate(0.0),
+        );
         for at in 0..5 {
             let applied = tracker
                 .apply(&event("failure", 0.5), f64::from(at))
@@ -106,34 +102,25 @@ fn a_spiral_is_damped_until_an_event_leads_back() {
 fn limits_that_contradict_the_settings_are_refused() {
     for (config, field) in [
         (
-            EmotionConfig {
-                baseline_valence: -0.5,
-                valence_limit: 0.25,
-                ..EmotionConfig::default()
-            },
+            EmotionConfig::default()
+                .baseline_valence(-0.5)
+                .valence_limit(0.25),
             "valence_limit",
         ),
         (
-            EmotionConfig {
-                baseline_arousal: 0.5,
-                arousal_limit: 0.25,
-                ..EmotionConfig::default()
-            },
+            EmotionConfig::default()
+                .baseline_arousal(0.5)
+                .arousal_limit(0.25),
             "arousal_limit",
         ),
         (
-            EmotionConfig {
-                steering_strength: 2.0,
-                strength_limit: 1.0,
-                ..EmotionConfig::default()
-            },
+            EmotionConfig::default()
+                .steering_strength(2.0)
+                .strength_limit(1.0),
             "strength_limit",
         ),
         (
-            EmotionConfig {
-                events_per_minute: Some(0),
-                ..EmotionConfig::default()
-            },
+            EmotionConfig::default().events_per_minute(Some(0)),
             "events_per_minute",
         ),
     ] {
@@ -179,10 +166,7 @@ async fn acted(events: &mut Events) -> (String, SafetyLimit, String) {
 #[tokio::test]
 async fn events_beyond_the_rate_are_refused_and_change_nothing() {
     let clock = Arc::new(ManualClock::new(1000.0));
-    let config = EmotionConfig {
-        events_per_minute: Some(3),
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().events_per_minute(Some(3));
     let elpis = start(config, &clock).await;
     let mut events = elpis.events();
     let (ada, bob) = (elpis.session("ada").unwrap(), elpis.session("bob").unwrap());

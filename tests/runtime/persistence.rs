@@ -119,10 +119,7 @@ async fn other_settings_and_a_clock_that_was_set_back_are_part_of_the_story() {
 
     let early = Arc::new(ManualClock::new(1e9));
     let mut changed = settings(Durability::Relaxed);
-    changed.emotion = EmotionConfig {
-        decay_rate: 0.001,
-        ..EmotionConfig::default()
-    };
+    changed.emotion = EmotionConfig::default().decay_rate(0.001);
     let elpis = start(&shelf, Arc::clone(&early) as _, changed.clone()).await;
     let ada = elpis.session("ada").unwrap();
     let woken = ada.state().await.unwrap();

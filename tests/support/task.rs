@@ -67,10 +67,7 @@ pub fn task(session: &str, prompt: &str, max_tokens: u32) -> (Task, Collected) {
         session: SessionId::new(session).unwrap(),
         prompt: prompt.bytes().map(u32::from).collect(),
         max_tokens,
-        options: GenerationOptions {
-            temperature: Some(0.0),
-            ..GenerationOptions::default()
-        },
+        options: GenerationOptions::default().temperature(0.0),
         sampling: SamplingParams::default(),
         timing: ModulationTiming::AtStart,
         guide: None,

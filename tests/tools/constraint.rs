@@ -269,10 +269,8 @@ fn more_free_properties_than_names_can_be_told_apart_are_refused() {
         {"minProperties": 9}]}, "enum": {"type": "null"}}, "additionalProperties": false});
     let validate = |schema: &serde_json::Value| {
         let answer = ResponseFormat::json_schema(schema.clone());
-        let tools = GenerationOptions {
-            tools: Some(json!([{"name": "f", "parameters": schema}])),
-            ..GenerationOptions::default()
-        };
+        let tools =
+            GenerationOptions::default().tools(json!([{"name": "f", "parameters": schema}]));
         let refused = matches!(answer.grammar(), Err(ConstraintError::Refused { .. }));
         let of_tools = tools.validate();
         assert_eq!(

@@ -53,10 +53,7 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
             list = json!([list[0], schemas.tool("second"), schemas.tool("third")]);
         }
         let wild = schemas.wild;
-        let options = GenerationOptions {
-            tools: Some(list.clone()),
-            ..GenerationOptions::default()
-        };
+        let options = GenerationOptions::default().tools(list.clone());
         if let Err(error) = options.validate() {
             assert!(wild && is_refused(&error), "{error}\n{list}");
             refused += 1;

@@ -174,10 +174,10 @@ fn bad_tools_are_refused_with_field_value_and_limit() {
 
 #[test]
 fn choices_are_checked_against_the_tools() {
-    let options = |tools: Option<Value>, choice: Option<ToolChoice>| GenerationOptions {
-        tools,
-        tool_choice: choice,
-        ..GenerationOptions::default()
+    let options = |tools: Option<Value>, choice: Option<ToolChoice>| {
+        let mut options = GenerationOptions::default();
+        (options.tools, options.tool_choice) = (tools, choice);
+        options
     };
     assert!(options(None, Some(ToolChoice::None)).validate().is_ok());
     assert!(options(Some(weather()), None).validate().is_ok());
@@ -197,10 +197,7 @@ fn choices_are_checked_against_the_tools() {
         options(None, Some(ToolChoice::Required)).validate(),
         Err(RequestError::Tools(ToolError::ChoiceWithoutTools { .. }))
     ));
-    let both = GenerationOptions {
-        response_format: Some(ResponseFormat::JsonObject),
-        ..options(Some(weather()), None)
-    };
+    let both = options(Some(weather()), None).response_format(ResponseFormat::JsonObject);
     assert_eq!(
         both.validate(),
         Err(RequestError::Tools(ToolError::WithResponseFormat))

@@ -6,6 +6,7 @@ use crate::BackendKind;
 
 /// Facts about a loaded model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ModelFacts {
     /// The model's own name, or its file name.
     pub name: String,
@@ -56,6 +57,36 @@ pub struct ModelFacts {
     pub residual_norms: Vec<f32>,
     /// Why no layer of the model can be steered, if so.
     pub unsteerable: Option<String>,
+}
+
+impl ModelFacts {
+    /// The facts of a model of which only its name and backend are known: numbers are 0 and texts
+    /// empty, sequences can be cut at any position, and nothing was measured.
+    pub fn new(name: impl Into<String>, backend: BackendKind) -> Self {
+        Self {
+            name: name.into(),
+            backend,
+            architecture: String::new(),
+            description: String::new(),
+            n_layers: 0,
+            n_embd: 0,
+            n_vocab: 0,
+            n_params: 0,
+            size_bytes: 0,
+            weights_digest: String::new(),
+            context_trained: 0,
+            context_length: 0,
+            n_sequences: 0,
+            cache_cells: 0,
+            supports_truncation: true,
+            batch_size: 0,
+            chat_template: None,
+            bos_token: String::new(),
+            eos_token: String::new(),
+            residual_norms: Vec::new(),
+            unsteerable: None,
+        }
+    }
 }
 
 /// The kind of a device.

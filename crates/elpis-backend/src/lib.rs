@@ -50,3 +50,5 @@ pub use prompt::prompt_tokens;
 #[doc(hidden)]
 pub use prompt::{by_parts as prompt_by_parts, controls as prompt_controls};
 pub use tokenizer::{ControlToken, Token, Tokenizer};
+#[doc(hidden)]
+pub use wire::FactsDef;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SystemMemory {
     /// What this process can still take, of the machine and of its control
     /// groups. What the system keeps of files counts, since it gives that up.

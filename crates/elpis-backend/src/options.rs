@@ -185,6 +185,7 @@ pub fn default_threads() -> usize {
 
 /// Everything that a backend needs to load a model.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// The options of the model.
     pub model: ModelOptions,
@@ -197,6 +198,40 @@ pub struct LoadOptions {
     /// The process of its own that the model runs in, or is tried in; `None`: it is loaded in this
     /// one at once.
     pub worker: Option<WorkerOptions>,
+}
+
+impl LoadOptions {
+    /// One sequence of a model, on the CPU, in this process.
+    pub fn new(model: impl Into<ModelOptions>, source: ModelSource) -> Self {
+        Self {
+            model: model.into(),
+            source,
+            n_sequences: 1,
+            devices: Vec::new(),
+            worker: None,
+        }
+    }
+
+    /// Sets [`n_sequences`](Self#structfield.n_sequences).
+    #[must_use]
+    pub fn n_sequences(mut self, n_sequences: u32) -> Self {
+        self.n_sequences = n_sequences;
+        self
+    }
+
+    /// Sets [`devices`](Self#structfield.devices).
+    #[must_use]
+    pub fn devices(mut self, devices: Vec<Device>) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    /// Sets [`worker`](Self#structfield.worker).
+    #[must_use]
+    pub fn worker(mut self, worker: impl Into<Option<WorkerOptions>>) -> Self {
+        self.worker = worker.into();
+        self
+    }
 }
 
 /// Options for starting and watching a worker process.

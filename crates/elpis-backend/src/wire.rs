@@ -1,8 +1,11 @@
 //! The serialised form of errors and model sources between processes.
 
+mod facts;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+pub use facts::FactsDef;
 use serde::{Deserialize, Deserializer};
 
 /// A text that is a constant where it arises. By its own name, since serde takes a `&'static str`

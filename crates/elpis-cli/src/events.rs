@@ -95,10 +95,7 @@ mod tests {
 
     #[test]
     fn events_are_listed_with_those_of_ones_own() {
-        let config = EmotionConfig {
-            events: vec!["praised 0.5 0.3".parse().unwrap()],
-            ..EmotionConfig::default()
-        };
+        let config = EmotionConfig::default().events(vec!["praised 0.5 0.3".parse().unwrap()]);
         let listed = listed(&config);
         for line in ["success          valence +0.20", "sadness  ", "praised  "] {
             assert!(listed.contains(line), "{listed}");

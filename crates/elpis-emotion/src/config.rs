@@ -35,10 +35,12 @@ macro_rules! config {
     )+) => {
         /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
         ///
-        /// Fields left out take their defaults, except for [`dynamics`](Self::dynamics), which then is 1; unknown
+        /// In code, start with the default and set what differs:
+        /// `EmotionConfig::default().decay_rate(0.01)`. In a file, fields left out take their defaults, except for [`dynamics`](Self::dynamics), which then is 1; unknown
         /// fields are refused.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
+        #[non_exhaustive]
         pub struct EmotionConfig {
             $(
                 $(#[doc = $doc])+
@@ -59,6 +61,15 @@ macro_rules! config {
         }
 
         impl EmotionConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, value: $ty) -> Self {
+                    self.$name = value;
+                    self
+                }
+            )+
+
             /// Checks every number against its range, in the order of the fields.
             fn check_numbers(&self) -> Result<(), EmotionError> {
                 $($(

@@ -45,6 +45,7 @@ impl SamplingBase {
 
 /// The effect of an emotional state on a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Modulation {
     /// Valence, in [-1, 1].
     pub valence: f64,

@@ -21,6 +21,7 @@ use super::trajectory::Trajectory;
 
 /// An event at a time.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ReplayStep {
     /// Time, in seconds.
     pub at: f64,
@@ -84,6 +85,7 @@ fn object(line: &str) -> Result<Map<String, Value>, EmotionError> {
 
 /// The result of a step, just after its event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReplayedStep {
     /// Valence, in [-1, 1].
     pub valence: f64,

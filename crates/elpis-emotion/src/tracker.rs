@@ -49,6 +49,7 @@ pub struct EmotionTracker {
 
 /// Everything about a session's emotion at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EmotionSnapshot {
     /// Valence, in [-1, 1].
     pub valence: f64,

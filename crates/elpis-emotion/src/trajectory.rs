@@ -17,6 +17,7 @@ const SMALL_CHANGE: f64 = 0.05;
 /// The state just after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HistoryPoint {
     /// Time of the event, in seconds.
     pub at: f64,
@@ -28,6 +29,7 @@ pub struct HistoryPoint {
 ///
 /// With fewer than two points all is neutral: zeros, stable, neutral, none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Trajectory {
     /// Least-squares slope of the valence over the last ten points, per minute, in [-1, 1].
     pub valence_velocity: f64,

@@ -43,15 +43,15 @@ fn config() -> impl Strategy<Value = EmotionConfig> {
         multiplier(),
     )
         .prop_map(
-            |(valence, arousal, rate, excited, frustrated, calm, depleted)| EmotionConfig {
-                baseline_valence: valence,
-                baseline_arousal: arousal,
-                decay_rate: rate,
-                decay_multiplier_excited: excited,
-                decay_multiplier_frustrated: frustrated,
-                decay_multiplier_calm: calm,
-                decay_multiplier_depleted: depleted,
-                ..EmotionConfig::default()
+            |(valence, arousal, rate, excited, frustrated, calm, depleted)| {
+                EmotionConfig::default()
+                    .baseline_valence(valence)
+                    .baseline_arousal(arousal)
+                    .decay_rate(rate)
+                    .decay_multiplier_excited(excited)
+                    .decay_multiplier_frustrated(frustrated)
+                    .decay_multiplier_calm(calm)
+                    .decay_multiplier_depleted(depleted)
             },
         )
 }
@@ -253,9 +253,7 @@ proptest! {
         pauses in prop::collection::vec(prop_oneof![0.0..8.0_f64, Just(100.0), Just(0.0)], 1..400),
         failing in any::<bool>(),
     ) {
-        let config = EmotionConfig {
-            streak_compounding_factor: factor, mood_inertia_enabled: false, ..EmotionConfig::default()
-        };
+        let config = EmotionConfig::default().streak_compounding_factor(factor).mood_inertia_enabled(false);
         let event = EmotionEvent::from(if failing { known::BLOCKED } else { known::INSIGHT });
         let mut tracker = EmotionTracker::new(Arc::new(config), 0.0).unwrap();
         let mut times: Vec<f64> = Vec::new();
@@ -273,22 +271,16 @@ proptest! {
 #[test]
 fn a_path_through_the_origin_skips_quadrants_it_only_touches() {
     // Calm and frustrated do not decay: a rounding into one of them would hold the path for ever.
-    let base = EmotionConfig {
-        decay_multiplier_calm: 0.0,
-        decay_multiplier_frustrated: 0.0,
-        ..EmotionConfig::default()
-    };
+    let base = EmotionConfig::default()
+        .decay_multiplier_calm(0.0)
+        .decay_multiplier_frustrated(0.0);
     for (v, a, scale) in [
         (0.07, 0.1, 3.0),
         (0.1, 0.3, 1.0),
         (0.013, 0.29, 2.7),
         (0.3, 0.3, 0.1),
     ] {
-        let config = EmotionConfig {
-            baseline_valence: v,
-            baseline_arousal: a,
-            ..base.clone()
-        };
+        let config = base.clone().baseline_valence(v).baseline_arousal(a);
         let start = EmotionalState::new(-v * scale, -a * scale).unwrap();
         let end = decay(start, &config, 1e4);
         assert!(distance(end, config.baseline()) < 1e-12, "{v} {a}: {end:?}");
@@ -297,11 +289,11 @@ fn a_path_through_the_origin_skips_quadrants_it_only_touches() {
 
 #[test]
 fn decay_at_the_borders() {
-    let config = |valence, frustrated, calm| EmotionConfig {
-        baseline_valence: valence,
-        decay_multiplier_frustrated: frustrated,
-        decay_multiplier_calm: calm,
-        ..EmotionConfig::default()
+    let config = |valence, frustrated, calm| {
+        EmotionConfig::default()
+            .baseline_valence(valence)
+            .decay_multiplier_frustrated(frustrated)
+            .decay_multiplier_calm(calm)
     };
     let at = |v, a| EmotionalState::new(v, a).unwrap();
     // From excited into frustrated: ln(1.5)/0.1 s to the axis, then half as fast.
@@ -324,10 +316,7 @@ fn decay_at_the_borders() {
         "{end:?}"
     );
     // Zero rate, zero time, no time.
-    let still = EmotionConfig {
-        decay_rate: 0.0,
-        ..EmotionConfig::default()
-    };
+    let still = EmotionConfig::default().decay_rate(0.0);
     assert_eq!(decay(at(0.3, -0.7), &still, f64::INFINITY), at(0.3, -0.7));
     for seconds in [0.0, -1.0, f64::NAN] {
         assert_eq!(
@@ -345,10 +334,7 @@ fn decay_at_the_borders() {
 
 #[test]
 fn a_flood_of_events_leaves_a_bounded_tracker() {
-    let config = EmotionConfig {
-        streak_compounding_factor: 0.01,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().streak_compounding_factor(0.01);
     let mut tracker = EmotionTracker::new(Arc::new(config), 0.0).unwrap();
     for index in 0..20_000 {
         let event = EmotionEvent::from(KNOWN_EVENTS[index % KNOWN_EVENTS.len()]);
@@ -435,18 +421,13 @@ fn settings_and_clock_can_change_under_a_tracker() {
     assert_eq!(moved.trajectory_at(1040.0), tracker.trajectory_at(40.0));
     assert!(moved.shift_time(1e12).is_err() && moved.shift_time(f64::NAN).is_err());
 
-    let still = EmotionConfig {
-        decay_rate: 0.0,
-        trajectory_history_size: 6,
-        ..EmotionConfig::default()
-    };
+    let still = EmotionConfig::default()
+        .decay_rate(0.0)
+        .trajectory_history_size(6);
     tracker.reconfigure(Arc::new(still), 40.0).unwrap();
     assert_eq!(tracker.state_at(1e6), before);
     assert_eq!(tracker.history().len(), 6);
-    let bad = EmotionConfig {
-        decay_rate: f64::NAN,
-        ..EmotionConfig::default()
-    };
+    let bad = EmotionConfig::default().decay_rate(f64::NAN);
     assert_eq!(
         tracker
             .reconfigure(Arc::new(bad), 41.0)
@@ -606,11 +587,9 @@ fn quadrants_own_their_positive_axes() {
 
 #[test]
 fn spirals_are_told_by_their_direction() {
-    let still = EmotionConfig {
-        decay_rate: 0.0,
-        mood_inertia_enabled: false,
-        ..Default::default()
-    };
+    let still = EmotionConfig::default()
+        .decay_rate(0.0)
+        .mood_inertia_enabled(false);
     for (v, a, spiral) in [
         (0.1, 0.05, "positive"),
         (-0.1, 0.05, "negative"),

@@ -48,6 +48,7 @@ impl TextError {
 
 /// The result of one step of a [`TextStream`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pushed<'a> {
     /// The text that is now certain, often empty. It never holds a part of the stop string that
     /// ended the stream.

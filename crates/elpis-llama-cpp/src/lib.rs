@@ -99,14 +99,13 @@ impl LlamaCpp {
         )?;
         let batch_size = context.n_batch();
         let tokenizer = Arc::new(LlamaTokenizer::new(Arc::clone(model)));
+        let mut facts = model.facts();
+        facts.context_length = context_length;
+        facts.n_sequences = options.n_sequences;
+        facts.cache_cells = cells;
+        facts.batch_size = batch_size;
         let mut loaded = Self {
-            facts: Arc::new(ModelFacts {
-                context_length,
-                n_sequences: options.n_sequences,
-                cache_cells: cells,
-                batch_size,
-                ..model.facts()
-            }),
+            facts: Arc::new(facts),
             tokenizer,
             context,
             scratch: sequences - 1,

@@ -207,34 +207,26 @@ impl Model {
                 .map(|text| text.to_string_lossy().into_owned())
                 .unwrap_or_default()
         };
-        ModelFacts {
-            name: self.name.clone(),
-            backend: BackendKind::LlamaCpp,
-            architecture: model
-                .meta_val_str("general.architecture")
-                .unwrap_or_default(),
-            description: self.description(),
-            n_layers: model.n_layer() as usize,
-            n_embd: usize::try_from(model.n_embd()).unwrap_or_default(),
-            n_vocab: usize::try_from(model.n_vocab()).unwrap_or_default(),
-            n_params: model.n_params(),
-            size_bytes: model.size(),
-            weights_digest: self.digest.clone(),
-            context_trained: self.context_trained(),
-            context_length: 0,
-            n_sequences: 0,
-            cache_cells: 0,
-            batch_size: 0,
-            supports_truncation: self.supports_truncation(),
-            chat_template: model
-                .chat_template(None)
-                .ok()
-                .and_then(|template| template.to_string().ok()),
-            bos_token: text("tokenizer.ggml.bos_token_id", vocab.bos()),
-            eos_token: text("tokenizer.ggml.eos_token_id", vocab.eos()),
-            residual_norms: Vec::new(),
-            unsteerable: None,
-        }
+        let mut facts = ModelFacts::new(self.name.clone(), BackendKind::LlamaCpp);
+        facts.architecture = model
+            .meta_val_str("general.architecture")
+            .unwrap_or_default();
+        facts.description = self.description();
+        facts.n_layers = model.n_layer() as usize;
+        facts.n_embd = usize::try_from(model.n_embd()).unwrap_or_default();
+        facts.n_vocab = usize::try_from(model.n_vocab()).unwrap_or_default();
+        facts.n_params = model.n_params();
+        facts.size_bytes = model.size();
+        facts.weights_digest = self.digest.clone();
+        facts.context_trained = self.context_trained();
+        facts.supports_truncation = self.supports_truncation();
+        facts.chat_template = model
+            .chat_template(None)
+            .ok()
+            .and_then(|template| template.to_string().ok());
+        facts.bos_token = text("tokenizer.ggml.bos_token_id", vocab.bos());
+        facts.eos_token = text("tokenizer.ggml.eos_token_id", vocab.eos());
+        facts
     }
 
     /// Positions that a sliding window sees, in those layers that have one; 0:
@@ -355,13 +347,7 @@ mod tests {
                 mmap,
                 ..ModelOptions::default()
             };
-            let options = LoadOptions {
-                model,
-                source: ModelSource::Bundled,
-                n_sequences: 1,
-                devices: vec![device(kind)],
-                worker: None,
-            };
+            let options = LoadOptions::new(model, ModelSource::Bundled).devices(vec![device(kind)]);
             is_mapped(&options, || room)
         };
         let (cpu, gpu) = (DeviceKind::Cpu, DeviceKind::Cuda);

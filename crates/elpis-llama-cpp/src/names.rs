@@ -39,16 +39,13 @@ fn refusal(pairs: &[(&str, u32, Vec<u8>)]) -> String {
     }
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&bytes).unwrap();
-    let loaded = LlamaCpp::load(&LoadOptions {
-        model: ModelOptions {
+    let loaded = LlamaCpp::load(&LoadOptions::new(
+        ModelOptions {
             trust: ModelTrust::Trust,
             ..ModelOptions::default()
         },
-        source: ModelSource::File(file.path().to_owned()),
-        n_sequences: 1,
-        devices: Vec::new(),
-        worker: None,
-    });
+        ModelSource::File(file.path().to_owned()),
+    ));
     match loaded {
         Err(BackendError::Load { reason, .. } | BackendError::Assertion { reason, .. }) => reason,
         Err(other) => panic!("{other}"),

@@ -29,18 +29,17 @@ const TOPICS: [&str; ROWS as usize] = [
 ];
 
 fn load(source: ModelSource, n_sequences: u32) -> LlamaCpp {
-    let options = LoadOptions {
+    let options = LoadOptions::new(
         // Small quantised models do not fit the tiles of repacked weights.
-        model: ModelOptions {
+        ModelOptions {
             n_threads: Some(1),
             use_extra_bufts: false,
             ..ModelOptions::default()
         },
         source,
-        n_sequences,
-        devices: tested_devices(&LOADER),
-        worker: None,
-    };
+    )
+    .n_sequences(n_sequences)
+    .devices(tested_devices(&LOADER));
     LlamaCpp::load(&options).unwrap()
 }
 
@@ -295,13 +294,10 @@ fn a_model_that_is_read_says_what_a_mapped_one_says() {
             mmap,
             ..ModelOptions::default()
         };
-        let mut backend = LlamaCpp::load(&LoadOptions {
-            model,
-            source: ModelSource::File(file.clone()),
-            n_sequences: 1,
-            devices: tested_devices(&LOADER),
-            worker: None,
-        })
+        let mut backend = LlamaCpp::load(
+            &LoadOptions::new(model, ModelSource::File(file.clone()))
+                .devices(tested_devices(&LOADER)),
+        )
         .unwrap();
         let mut batch = Batch::default();
         batch.push(0, 0, &prompt(&backend, 0), true, None);

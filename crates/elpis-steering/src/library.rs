@@ -112,6 +112,7 @@ impl LibraryContext {
 
 /// One layer of a loaded emotion.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LayerInfo {
     /// The layer, from 0.
     pub layer: usize,

@@ -42,6 +42,7 @@ pub struct Place {
 
 /// The entry of a manifest for one emotion.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EmotionEntry {
     /// The file of its vector, if not the emotion's name with an extension.
     pub file: Option<String>,

@@ -67,30 +67,20 @@ pub struct Scripted {
 impl Scripted {
     /// Makes a backend whose sequences end by themselves at a length of `ends_at` tokens.
     pub fn new(n_sequences: u32, batch_size: usize, context: u32, ends_at: usize) -> Self {
+        let mut facts = ModelFacts::new("scripted", BackendKind::LlamaCpp);
+        facts.architecture = "scripted".into();
+        facts.description = "scripted".into();
+        facts.n_layers = 4;
+        facts.n_embd = 4;
+        facts.n_vocab = 256;
+        facts.context_trained = context;
+        facts.context_length = context;
+        facts.n_sequences = n_sequences;
+        facts.cache_cells = context * n_sequences;
+        facts.batch_size = batch_size;
+        facts.residual_norms = vec![1.0; 4];
         Self {
-            facts: Arc::new(ModelFacts {
-                name: "scripted".into(),
-                backend: BackendKind::LlamaCpp,
-                architecture: "scripted".into(),
-                description: "scripted".into(),
-                n_layers: 4,
-                n_embd: 4,
-                n_vocab: 256,
-                n_params: 0,
-                size_bytes: 0,
-                weights_digest: String::new(),
-                context_trained: context,
-                context_length: context,
-                n_sequences,
-                cache_cells: context * n_sequences,
-                supports_truncation: true,
-                batch_size,
-                chat_template: None,
-                bos_token: String::new(),
-                eos_token: String::new(),
-                residual_norms: vec![1.0; 4],
-                unsteerable: None,
-            }),
+            facts: Arc::new(facts),
             sequences: vec![Vec::new(); n_sequences as usize + 1],
             logits: Vec::new(),
             probe: Probe::default(),

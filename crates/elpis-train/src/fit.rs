@@ -18,6 +18,7 @@ const EQUAL_AUC: f64 = 0.005;
 
 /// Trained vectors.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Trained {
     /// The layer they belong to.
     pub layer: usize,

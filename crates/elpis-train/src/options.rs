@@ -83,6 +83,7 @@ impl TrainOptions {
 
 /// The separation of held-out sentences at a layer.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct LayerScore {
     /// The layer.
     pub layer: usize,
@@ -96,6 +97,7 @@ pub struct LayerScore {
 
 /// The evidence for an emotion's vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// Its pairs.
     pub pairs: usize,

@@ -126,34 +126,28 @@ impl Transformers {
         let (n_params, size_bytes) = checkpoint.size();
         let weights_digest = checkpoint.digest(files)?;
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
-        let facts = ModelFacts {
-            name: files.name(),
-            backend: BackendKind::Transformers,
-            architecture: config.architecture.clone(),
-            description: format!(
-                "{} {:.1}M {}",
-                config.architecture,
-                n_params as f64 / 1e6,
-                kind_name(kind)
-            ),
-            n_layers,
-            n_embd: config.hidden,
-            n_vocab: config.vocab,
-            n_params,
-            size_bytes,
-            weights_digest,
-            context_trained: trained,
-            context_length: context,
-            n_sequences: options.n_sequences,
-            cache_cells: context.saturating_mul(options.n_sequences),
-            supports_truncation: true,
-            batch_size,
-            chat_template: texts.chat_template,
-            bos_token: texts.bos_token,
-            eos_token: texts.eos_token,
-            residual_norms: Vec::new(),
-            unsteerable: None,
-        };
+        let mut facts = ModelFacts::new(files.name(), BackendKind::Transformers);
+        facts.architecture = config.architecture.clone();
+        facts.description = format!(
+            "{} {:.1}M {}",
+            config.architecture,
+            n_params as f64 / 1e6,
+            kind_name(kind)
+        );
+        facts.n_layers = n_layers;
+        facts.n_embd = config.hidden;
+        facts.n_vocab = config.vocab;
+        facts.n_params = n_params;
+        facts.size_bytes = size_bytes;
+        facts.weights_digest = weights_digest;
+        facts.context_trained = trained;
+        facts.context_length = context;
+        facts.n_sequences = options.n_sequences;
+        facts.cache_cells = context.saturating_mul(options.n_sequences);
+        facts.batch_size = batch_size;
+        facts.chat_template = texts.chat_template;
+        facts.bos_token = texts.bos_token;
+        facts.eos_token = texts.eos_token;
         let mut loaded = Self {
             facts: Arc::new(facts),
             tokenizer: Arc::new(tokenizer),

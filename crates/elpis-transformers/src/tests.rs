@@ -189,13 +189,11 @@ proptest! {
 }
 
 fn load() -> Transformers {
-    Transformers::load(&LoadOptions {
-        model: ModelOptions::default(),
-        source: ModelSource::Bundled,
-        n_sequences: 4,
-        devices: tested_devices(&LOADER),
-        worker: None,
-    })
+    Transformers::load(
+        &LoadOptions::new(ModelOptions::default(), ModelSource::Bundled)
+            .n_sequences(4)
+            .devices(tested_devices(&LOADER)),
+    )
     .unwrap()
 }
 
@@ -386,13 +384,10 @@ fn pointers_of_git_lfs_are_called_that() {
         let path = folder.path().join(name);
         let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 77\n";
         std::fs::write(&path, pointer).unwrap();
-        let error = Transformers::load(&LoadOptions {
-            model: ModelOptions::default(),
-            source: ModelSource::Folder(folder.path().to_owned()),
-            n_sequences: 1,
-            devices: Vec::new(),
-            worker: None,
-        })
+        let error = Transformers::load(&LoadOptions::new(
+            ModelOptions::default(),
+            ModelSource::Folder(folder.path().to_owned()),
+        ))
         .unwrap_err();
         let size = Some(77);
         assert_eq!(error, BackendError::LfsPointer { path, size }, "{name}");

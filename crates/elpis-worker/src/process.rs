@@ -15,7 +15,6 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
-mod wire;
 
 pub(super) use serve::serve;
 

@@ -272,10 +272,7 @@ fn outcomes_are_left_out_where_the_program_tells_them() {
 
 #[test]
 fn the_threshold_silences_what_is_weak() {
-    let strict = LexicalAppraiser::new(&EmotionConfig {
-        response_analysis_threshold: 0.8,
-        ..EmotionConfig::default()
-    });
+    let strict = LexicalAppraiser::new(&EmotionConfig::default().response_analysis_threshold(0.8));
     assert_eq!(strict.appraise("I feel great.", EventSource::Message), None);
     let delighted = "I love you, you are wonderful, thank you so much!";
     assert!(strict.appraise(delighted, EventSource::Message).is_some());

@@ -13,6 +13,7 @@ use crate::runtime::session::Session;
 
 /// A text to be read for feelings.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AppraisedText {
     /// The session that will feel it. What is generated through this handle
     /// is never appraised itself.

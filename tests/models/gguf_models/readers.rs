@@ -138,13 +138,11 @@ pub fn serve() {
 }
 
 fn read(path: &Path) -> Read {
-    let options = LoadOptions {
-        model: ModelSettings::default().batch_size(32).n_threads(1).into(),
-        source: ModelSource::File(path.to_owned()),
-        n_sequences: 2,
-        devices: Vec::new(),
-        worker: None,
-    };
+    let options = LoadOptions::new(
+        ModelSettings::default().batch_size(32).n_threads(1),
+        ModelSource::File(path.to_owned()),
+    )
+    .n_sequences(2);
     let done = create_backend(&options).and_then(|mut backend| compute(&mut *backend));
     match done {
         Ok(()) => Read::Good,

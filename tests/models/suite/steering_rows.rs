@@ -19,13 +19,14 @@ const EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
 const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_start|>assistant\n";
 
 fn load() -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: ModelSettings::default().backend(BACKEND).into(),
-        source: ModelSource::Bundled,
-        n_sequences: SEQUENCES,
-        devices: devices(BACKEND),
-        worker: None,
-    })
+    create_backend(
+        &LoadOptions::new(
+            ModelSettings::default().backend(BACKEND),
+            ModelSource::Bundled,
+        )
+        .n_sequences(SEQUENCES)
+        .devices(devices(BACKEND)),
+    )
     .unwrap()
 }
 

@@ -302,27 +302,27 @@ async fn an_agent_calls_tools_and_goes_on_with_their_results() {
 #[tokio::test(flavor = "multi_thread")]
 async fn function_call_returns_calls_or_none() {
     let elpis = start(settings()).await;
-    let request = |choice: Option<ToolChoice>| ChatRequest {
+    let request = |options: GenerationOptions| ChatRequest {
         session: "a".into(),
         messages: vec![ChatMessage::user("Tell me about trains.")],
-        options: GenerationOptions {
-            tool_choice: choice,
-            max_tokens: Some(300),
-            seed: Some(2),
-            ..GenerationOptions::default()
-        },
+        options: options.max_tokens(300).seed(2),
     };
-    let calls = elpis
-        .function_call(request(Some(ToolChoice::Required)), weather())
-        .await;
+    let required = GenerationOptions::default().tool_choice(ToolChoice::Required);
+    let calls = elpis.function_call(request(required), weather()).await;
     let calls = calls.unwrap();
     assert!(!calls.is_empty());
     calls.iter().for_each(check_weather);
     // Left to itself, the model talks about trains.
-    let none = elpis.function_call(request(None), weather()).await.unwrap();
+    let none = elpis
+        .function_call(request(GenerationOptions::default()), weather())
+        .await
+        .unwrap();
     assert!(none.is_empty(), "{none:?}");
     let bad = elpis
-        .function_call(request(None), json!([{"name": "a b"}]))
+        .function_call(
+            request(GenerationOptions::default()),
+            json!([{"name": "a b"}]),
+        )
         .await;
     assert!(
         matches!(

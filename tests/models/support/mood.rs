@@ -73,13 +73,12 @@ struct Bench {
 
 impl Bench {
     fn new(backend: BackendKind, files: Vec<LibraryFile>) -> Self {
-        let options = LoadOptions {
-            model: ModelSettings::default().backend(backend).into(),
-            source: ModelSource::Bundled,
-            n_sequences: SEQUENCES,
-            devices: crate::support::hardware::devices(backend),
-            worker: None,
-        };
+        let options = LoadOptions::new(
+            ModelSettings::default().backend(backend),
+            ModelSource::Bundled,
+        )
+        .n_sequences(SEQUENCES)
+        .devices(crate::support::hardware::devices(backend));
         let backend = create_backend(&options).unwrap();
         let facts = Arc::clone(backend.facts());
         let special = SpecialTokens::new(&facts.bos_token, &facts.eos_token);
@@ -138,10 +137,7 @@ impl Bench {
         for (index, prompt) in (0..).zip(prompts) {
             let (mut task, sink) = task::task("mood", "", 64);
             task.prompt.clone_from(prompt);
-            task.options = GenerationOptions {
-                coefficients: Some(coefficients.clone()),
-                ..GenerationOptions::default()
-            };
+            task.options = GenerationOptions::default().coefficients(coefficients.clone());
             task.sampling = SamplingParams {
                 temperature: 0.7,
                 top_p: 0.9,

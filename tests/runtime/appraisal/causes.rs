@@ -33,11 +33,9 @@ async fn saying(said: &'static str, emotion: EmotionConfig, shelf: &Shelf) -> El
 }
 
 fn still() -> EmotionConfig {
-    EmotionConfig {
-        decay_rate: 0.0,
-        message_analysis_enabled: true,
-        ..EmotionConfig::default()
-    }
+    EmotionConfig::default()
+        .decay_rate(0.0)
+        .message_analysis_enabled(true)
 }
 
 /// The events of a session's journal: name, source and words.
@@ -153,10 +151,7 @@ async fn the_references_reading_is_a_setting() {
         (AppraiserChoice::Reference, Some("frustration")),
     ] {
         let shelf = Shelf::default();
-        let config = EmotionConfig {
-            appraiser,
-            ..EmotionConfig::default()
-        };
+        let config = EmotionConfig::default().appraiser(appraiser);
         let elpis = saying("I am always here for you.", config, &shelf).await;
         elpis
             .session("ada")
@@ -174,10 +169,7 @@ async fn the_references_reading_is_a_setting() {
 #[tokio::test]
 async fn unknown_names_are_refused_unless_they_are_declared_or_allowed() {
     let declared = DeclaredEvent::new("deploy_rejected", -0.3, 0.2).unwrap();
-    let config = EmotionConfig {
-        events: vec![declared],
-        ..still()
-    };
+    let config = still().events(vec![declared]);
     let shelf = Shelf::default();
     let elpis = saying("ok", config.clone(), &shelf).await;
     let ada = elpis.session("ada").unwrap();
@@ -215,10 +207,7 @@ async fn unknown_names_are_refused_unless_they_are_declared_or_allowed() {
         });
     assert_eq!(shifts.collect::<Vec<_>>()[0], (true, (-0.3, 0.2)));
 
-    let allowed = EmotionConfig {
-        allow_unknown_events: true,
-        ..config
-    };
+    let allowed = config.allow_unknown_events(true);
     let elpis = saying("ok", allowed, &Shelf::default()).await;
     let applied = elpis.session("ada").unwrap().feel("weather").await.unwrap();
     assert_eq!((applied.delta_valence, applied.delta_arousal), (0.0, 0.05));
@@ -277,11 +266,9 @@ async fn the_middle_is_neutral_and_the_quadrants_stay() {
     }
     elpis.shutdown().await;
     // It lies around the baseline, and can be as small as the baseline.
-    let melancholy = EmotionConfig {
-        baseline_valence: -0.4,
-        baseline_arousal: -0.3,
-        ..EmotionConfig::default()
-    };
+    let melancholy = EmotionConfig::default()
+        .baseline_valence(-0.4)
+        .baseline_arousal(-0.3);
     let mood = |config: &EmotionConfig, x, y| {
         config
             .mood(elpis::emotion::EmotionalState::new(x, y).unwrap())
@@ -289,10 +276,7 @@ async fn the_middle_is_neutral_and_the_quadrants_stay() {
     };
     assert_eq!(mood(&melancholy, -0.35, -0.3), "neutral");
     assert_eq!(mood(&melancholy, 0.0, 0.0), "excited");
-    let sharp = EmotionConfig {
-        neutral_radius: 0.0,
-        ..EmotionConfig::default()
-    };
+    let sharp = EmotionConfig::default().neutral_radius(0.0);
     assert_eq!(mood(&sharp, 0.0, 0.0), "neutral");
     assert_eq!(mood(&sharp, 1e-9, 0.0), "excited");
 }

@@ -557,11 +557,10 @@ fn combinations_are_taken_apart_exactly() {
 
 #[test]
 fn a_tool_that_is_refused_is_named_with_the_place() {
-    let tools = |schema: Value| GenerationOptions {
-        tools: Some(
+    let tools = |schema: Value| {
+        GenerationOptions::default().tools(
             json!([{"name": "fine", "inputSchema": {"type": "object"}}, {"name": "send_mail", "inputSchema": schema}]),
-        ),
-        ..GenerationOptions::default()
+        )
     };
     let pattern = "^(?:(?!ab)[a-z]+)*$";
     let error = tools(

@@ -97,13 +97,11 @@ async fn texts_are_those_of_a_model_in_this_process() {
 }
 
 fn load(kind: BackendKind, worker: Option<WorkerOptions>) -> Box<dyn Backend> {
-    create_backend(&LoadOptions {
-        model: cpu().backend(kind).into(),
-        source: ModelSource::Bundled,
-        n_sequences: 4,
-        devices: Vec::new(),
-        worker,
-    })
+    create_backend(
+        &LoadOptions::new(cpu().backend(kind), ModelSource::Bundled)
+            .n_sequences(4)
+            .worker(worker),
+    )
     .unwrap()
 }
 
@@ -473,13 +471,7 @@ fn counts_descriptors() {
         }
     }
     let refused = options(Path::new("/bin/true"));
-    let refused = create_backend(&LoadOptions {
-        model: cpu().into(),
-        source: ModelSource::Bundled,
-        n_sequences: 1,
-        devices: Vec::new(),
-        worker: Some(refused),
-    });
+    let refused = create_backend(&LoadOptions::new(cpu(), ModelSource::Bundled).worker(refused));
     assert!(refused.is_err());
     assert_eq!(open(), before);
 }

@@ -7,6 +7,7 @@ use crate::state::EmotionalState;
 
 /// The effect of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AppliedEvent {
     /// Time that the event counted at, in seconds.
     pub at: f64,
@@ -37,6 +38,7 @@ impl AppliedEvent {
 
 /// The rules that changed an event's effect; `None` and `false` if they changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AppliedRules {
     /// Factor of the streak, in [0.5, 2].
     pub streak: Option<f64>,

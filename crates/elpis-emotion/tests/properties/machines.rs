@@ -52,16 +52,14 @@ impl Random {
 }
 
 fn config(random: &mut Random, dynamics: u32) -> EmotionConfig {
-    EmotionConfig {
-        dynamics,
-        baseline_valence: random.between(-0.6, 0.6),
-        baseline_arousal: random.between(-0.6, 0.6),
-        decay_rate: [0.0001, 0.01, 0.1, 1.0][random.below(4)],
-        decay_multiplier_frustrated: random.between(0.0, 2.0),
-        decay_multiplier_calm: random.between(0.0, 2.0),
-        spiral_damping: random.unit(),
-        ..EmotionConfig::default()
-    }
+    EmotionConfig::default()
+        .dynamics(dynamics)
+        .baseline_valence(random.between(-0.6, 0.6))
+        .baseline_arousal(random.between(-0.6, 0.6))
+        .decay_rate([0.0001, 0.01, 0.1, 1.0][random.below(4)])
+        .decay_multiplier_frustrated(random.between(0.0, 2.0))
+        .decay_multiplier_calm(random.between(0.0, 2.0))
+        .spiral_damping(random.unit())
 }
 
 fn event(random: &mut Random) -> EmotionEvent {

@@ -32,6 +32,7 @@ pub struct PromptText {
 
 /// A text in which contents hold no control token.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MarkedText {
     /// The marked text.
     pub text: String,

@@ -8,9 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::FactsDef;
 use elpis_backend::{
-    BackendError, ControlToken, Device, LoadOptions, ModelFacts, Row, SequenceId, Token,
+    BackendError, ControlToken, Device, FactsDef, LoadOptions, ModelFacts, Row, SequenceId, Token,
 };
 use elpis_backend::{ModelOptions, ModelSource};
 use elpis_steering::{LayerSteering, PlanKey, SteeringPlan};
@@ -140,13 +139,9 @@ impl Load {
     }
 
     pub(super) fn into_options(self) -> LoadOptions {
-        LoadOptions {
-            model: self.model,
-            source: self.source,
-            n_sequences: self.n_sequences,
-            devices: self.devices,
-            worker: None,
-        }
+        LoadOptions::new(self.model, self.source)
+            .n_sequences(self.n_sequences)
+            .devices(self.devices)
     }
 }
 

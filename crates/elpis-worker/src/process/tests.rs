@@ -159,8 +159,8 @@ fn constants_are_bounded() {
 #[test]
 fn load_options_cross_without_loss() {
     let path = PathBuf::from(std::ffi::OsString::from_vec(b"/a/\xff.gguf".to_vec()));
-    let options = LoadOptions {
-        model: ModelOptions {
+    let options = LoadOptions::new(
+        ModelOptions {
             backend: BackendKind::Transformers,
             context_length: Some(2048),
             gpu_layers: -1,
@@ -173,19 +173,18 @@ fn load_options_cross_without_loss() {
             use_extra_bufts: false,
             batch_size: 7,
         },
-        source: ModelSource::File(path),
-        n_sequences: 9,
-        devices: vec![Device {
-            backend: BackendKind::LlamaCpp,
-            kind: DeviceKind::Cuda,
-            index: 1,
-            name: "CUDA1".to_owned(),
-            description: "a, b".to_owned(),
-            memory_total: u64::MAX,
-            memory_free: 1,
-        }],
-        worker: None,
-    };
+        ModelSource::File(path),
+    )
+    .n_sequences(9)
+    .devices(vec![Device {
+        backend: BackendKind::LlamaCpp,
+        kind: DeviceKind::Cuda,
+        index: 1,
+        name: "CUDA1".to_owned(),
+        description: "a, b".to_owned(),
+        memory_total: u64::MAX,
+        memory_free: 1,
+    }]);
     let (request, _) = through(&Request::Load(Box::new(Load::new(&options))), &[]);
     let Request::Load(load) = request else {
         panic!("{request:?}")
@@ -198,29 +197,25 @@ fn load_options_cross_without_loss() {
 
 #[test]
 fn a_loaded_model_crosses_without_loss() {
-    let facts = ModelFacts {
-        name: "a".to_owned(),
-        backend: BackendKind::LlamaCpp,
-        architecture: "llama".to_owned(),
-        description: "b".to_owned(),
-        n_layers: 1,
-        n_embd: 2,
-        n_vocab: 3,
-        n_params: u64::MAX,
-        size_bytes: 5,
-        weights_digest: "0f".to_owned(),
-        context_trained: 6,
-        context_length: 7,
-        n_sequences: 8,
-        cache_cells: 9,
-        supports_truncation: true,
-        batch_size: 10,
-        chat_template: Some("{{ messages }}".to_owned()),
-        bos_token: "<s>".to_owned(),
-        eos_token: String::new(),
-        residual_norms: vec![0.1, f32::MIN_POSITIVE],
-        unsteerable: Some("its layers are not shown".to_owned()),
-    };
+    let mut facts = ModelFacts::new("a", BackendKind::LlamaCpp);
+    facts.supports_truncation = false;
+    facts.architecture = "llama".to_owned();
+    facts.description = "b".to_owned();
+    facts.n_layers = 1;
+    facts.n_embd = 2;
+    facts.n_vocab = 3;
+    facts.n_params = u64::MAX;
+    facts.size_bytes = 5;
+    facts.weights_digest = "0f".to_owned();
+    facts.context_trained = 6;
+    facts.context_length = 7;
+    facts.n_sequences = 8;
+    facts.cache_cells = 9;
+    facts.batch_size = 10;
+    facts.chat_template = Some("{{ messages }}".to_owned());
+    facts.bos_token = "<s>".to_owned();
+    facts.residual_norms = vec![0.1, f32::MIN_POSITIVE];
+    facts.unsteerable = Some("its layers are not shown".to_owned());
     let loaded = Loaded {
         facts: facts.clone(),
         piece_ends: vec![0, 1, 300],

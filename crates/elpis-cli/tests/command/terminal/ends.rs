@@ -40,10 +40,7 @@ fn a_conversation_is_taken_up_again_in_the_mood_it_was_left_in() {
     terminal.press("/quit\r");
     assert!(terminal.end().success());
     // What is shown is rounded, to a hundredth.
-    let config = EmotionConfig {
-        decay_rate: 0.05,
-        ..EmotionConfig::default()
-    };
+    let config = EmotionConfig::default().decay_rate(0.05);
     let left = EmotionalState::new(left.0, left.1).unwrap();
     let (least, most) = (
         decay(left, &config, longest.as_secs_f64()),

@@ -1,12 +1,14 @@
-//! The wire form of a model's facts. It repeats every field, so that a missing one fails to
-//! compile.
+//! A model's facts between processes.
 
-use elpis_backend::{BackendKind, ModelFacts};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize)]
+use crate::{BackendKind, ModelFacts};
+
+/// The wire form of [`ModelFacts`], for `#[serde(with)]`. It repeats every field, so that a missing
+/// one fails to compile.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(remote = "ModelFacts")]
-pub(super) struct FactsDef {
+pub struct FactsDef {
     name: String,
     backend: BackendKind,
     architecture: String,
