@@ -8,7 +8,7 @@ use crate::backend::BackendError;
 use crate::emotion::EmotionError;
 use crate::hub::HubError;
 use crate::inference::{
-    ConstraintError, KvSnapshotError, RequestError, SessionIdError, TemplateError,
+    ConstraintError, KvSnapshotError, RequestError, SamplingError, SessionIdError, TemplateError,
 };
 use crate::settings::SettingsError;
 use crate::steering::LibraryError;
@@ -60,7 +60,7 @@ pub enum EngineError {
     Constraint(#[from] ConstraintError),
     /// The logits could not be sampled.
     #[error("sampling failed: {0}")]
-    Sampling(String),
+    Sampling(#[from] SamplingError),
     /// The engine stopped in the middle of the generation and was restarted.
     #[error("the engine was restarted in the middle of the generation")]
     #[strum(props(
@@ -215,10 +215,10 @@ pub enum Error {
         available: String,
     },
     /// The setting `model.chat_format`.
-    #[error("model.chat_format: {reason}")]
+    #[error("model.chat_format: {source}")]
     ChatFormat {
         /// What is wrong with it.
-        reason: String,
+        source: Cause,
     },
     /// A session sends events faster than it may.
     #[error("session {session} sends more than {per_minute} events per minute")]
@@ -230,14 +230,14 @@ pub enum Error {
         per_minute: u32,
     },
     /// The metrics cannot be made readable.
-    #[error("metrics.listen {listen}: {reason}")]
+    #[error("metrics.listen {listen}: {source}")]
     Metrics {
         /// The address.
         listen: String,
         /// What is in the way.
         fault: MetricsFault,
         /// Why.
-        reason: String,
+        source: Cause,
     },
     /// The store of emotional states.
     #[error(transparent)]

@@ -1,5 +1,8 @@
 //! Why the engine fails.
 
+use std::io;
+use std::sync::Arc;
+
 use crate::backend::BackendError;
 use crate::inference::{ChatFormatError, TemplateError};
 
@@ -17,12 +20,12 @@ pub enum EngineFailure {
     #[error(transparent)]
     ChatFormat(#[from] ChatFormatError),
     /// The chat template file cannot be read.
-    #[error("cannot read chat template {path}: {reason}")]
+    #[error("cannot read chat template {path}: {source}")]
     TemplateFile {
         /// The file.
         path: String,
         /// The system's reason.
-        reason: String,
+        source: Arc<io::Error>,
     },
     /// The engine thread panicked.
     #[error("the engine thread panicked: {0}")]
@@ -40,5 +43,5 @@ pub enum EngineFailure {
     Deserted,
     /// The engine thread could not be started.
     #[error("cannot start the engine thread: {0}")]
-    Spawn(String),
+    Spawn(#[source] Arc<io::Error>),
 }

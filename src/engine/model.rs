@@ -106,7 +106,7 @@ pub fn chat_template(
                 let source =
                     std::fs::read_to_string(name).map_err(|error| EngineFailure::TemplateFile {
                         path: name.to_owned(),
-                        reason: error.to_string(),
+                        source: Arc::new(error),
                     })?;
                 Ok(ChatTemplate::from_source(name, &source, special())?)
             }

@@ -91,7 +91,7 @@ impl EngineThread {
                 let _alive = alive;
                 run(&options, &context, &stopped, &own, report, ended);
             })
-            .map_err(|error| EngineFailure::Spawn(error.to_string()))?;
+            .map_err(|error| EngineFailure::Spawn(Arc::new(error)))?;
         match loaded.await {
             Ok(Ok((model, in_flight))) => {
                 let thread = Self {

@@ -180,7 +180,7 @@ fn listen(settings: &Settings) -> Result<(), Error> {
     Err(Error::Metrics {
         listen: address.0.to_string(),
         fault: crate::error::MetricsFault::NotBuilt,
-        reason: "this build has no exporter; enable the cargo feature `prometheus`".to_owned(),
+        source: "this build has no exporter; enable the cargo feature `prometheus`".into(),
     })
 }
 

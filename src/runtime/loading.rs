@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actors::hardware::HardwareReport;
-use crate::backend::{self, Backend, BackendError};
+use crate::backend::{self, Backend};
 use crate::error::Error;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::settings::{BackendKind, ModelSource, Settings};
@@ -30,14 +30,7 @@ pub async fn load_backend(
     let source = resolve(settings, progress).await?;
     let options = backend::load_options(settings, source, hardware.selected_devices());
     let loaded = tokio::task::spawn_blocking(move || backend::create_backend(&options)).await;
-    loaded
-        .unwrap_or_else(|error| {
-            Err(BackendError::Native {
-                call: "model loading",
-                reason: error.to_string(),
-            })
-        })
-        .map_err(Error::from)
+    Ok(loaded.map_err(|error| Error::failed("the loading of the model", error))??)
 }
 
 /// Finds the model, fetching it from the hub if it is named there.

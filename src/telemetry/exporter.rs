@@ -12,13 +12,13 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use metrics_process::Collector;
 
 use super::buckets;
-use crate::error::{Error, MetricsFault};
+use crate::error::{Cause, Error, MetricsFault};
 
 /// How often histograms are kept up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Why nothing listens, by kind and in words.
-type Refusal = (MetricsFault, String);
+/// Why nothing listens, by kind and with the error that it comes from.
+type Refusal = (MetricsFault, Cause);
 
 /// Where this process listens.
 static LISTENING: Mutex<Option<SocketAddr>> = Mutex::new(None);
@@ -32,70 +32,72 @@ pub(crate) fn process() {
 /// Makes the metrics of this process readable over HTTP, until it ends: they
 /// belong to it and not to one runtime, of which there may be several.
 pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
-    let refused = |(fault, reason): Refusal| Error::Metrics {
+    let refused = |(fault, source): Refusal| Error::Metrics {
         listen: address.to_string(),
         fault,
-        reason,
+        source,
     };
-    let other = |reason: String| refused((MetricsFault::Other, reason));
+    let other = |source: Cause| refused((MetricsFault::Other, source));
     let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     match *listening {
         Some(already) if already == address => return Ok(()),
         Some(already) => {
             let reason = format!("this process listens on {already} already");
-            return Err(refused((MetricsFault::Taken, reason)));
+            return Err(refused((MetricsFault::Taken, reason.into())));
         }
         None => {}
     }
-    let listener = TcpListener::bind(address).map_err(|error| refused(of_bind(&error)))?;
+    let listener = TcpListener::bind(address).map_err(|error| refused(of_bind(error)))?;
     let (report, started) = std::sync::mpsc::channel();
     // With a thread of its own it outlives the caller's asynchronous runtime.
     std::thread::Builder::new()
         .name("elpis-metrics".to_owned())
         .spawn(move || serve(listener, &report))
-        .map_err(|error| other(error.to_string()))?;
+        .map_err(|error| other(error.into()))?;
     match started.recv() {
         Ok(Ok(())) => {
             *listening = Some(address);
             Ok(())
         }
         Ok(Err(reason)) => Err(refused(reason)),
-        Err(_) => Err(other("its thread ended".to_owned())),
+        Err(_) => Err(other("its thread ended".into())),
     }
 }
 
-fn of_bind(error: &io::Error) -> Refusal {
+fn of_bind(error: io::Error) -> Refusal {
     let fault = match error.kind() {
         ErrorKind::AddrInUse => MetricsFault::InUse,
         ErrorKind::AddrNotAvailable => MetricsFault::NotThere,
         ErrorKind::PermissionDenied => MetricsFault::Forbidden,
         _ => MetricsFault::Other,
     };
-    (fault, error.to_string())
+    (fault, error.into())
 }
 
 fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
-    let other = |error: &dyn std::error::Error| (MetricsFault::Other, error.to_string());
+    fn other(error: impl Into<Cause>) -> Refusal {
+        (MetricsFault::Other, error.into())
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = report.send(Err(other(&error)));
+            let _ = report.send(Err(other(error)));
             return;
         }
     };
     let served = runtime.block_on(async {
-        listener.set_nonblocking(true).map_err(|error| other(&error))?;
+        listener.set_nonblocking(true).map_err(other)?;
         let listener = tokio::net::TcpListener::from_std(listener);
-        let listener = listener.map_err(|error| other(&error))?;
-        let recorder = builder().map_err(|error| other(&error))?.build_recorder();
+        let listener = listener.map_err(other)?;
+        let recorder = builder().map_err(other)?.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|_| {
             let reason = "this process has a recorder of its own, which receives the metrics; unset \
                           metrics.listen";
-            (MetricsFault::Taken, reason.to_owned())
+            (MetricsFault::Taken, reason.into())
         })?;
         let _ = report.send(Ok(()));
         let rendered = handle.clone();

@@ -46,10 +46,7 @@ fn request(max_tokens: u32) -> ChatRequest {
     ChatRequest {
         session: "ada".to_owned(),
         messages: vec![ChatMessage::user("Tell me about trains.")],
-        options: GenerationOptions {
-            max_tokens: Some(max_tokens),
-            ..GenerationOptions::default()
-        },
+        options: GenerationOptions::default().max_tokens(max_tokens),
     }
 }
 

@@ -37,10 +37,10 @@ pub(crate) fn startup_error(error: SpawnErr) -> Error {
             EngineFailure::Backend(error) => Error::Backend(error),
             EngineFailure::Template(error) => Error::Engine(EngineError::Template(error)),
             EngineFailure::ChatFormat(error) => Error::ChatFormat {
-                reason: error.to_string(),
+                source: error.into(),
             },
-            EngineFailure::TemplateFile { .. } => Error::ChatFormat {
-                reason: failure.to_string(),
+            failure @ EngineFailure::TemplateFile { .. } => Error::ChatFormat {
+                source: failure.into(),
             },
             other => Error::failed("the engine", other),
         },

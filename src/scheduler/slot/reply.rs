@@ -62,10 +62,7 @@ impl Slot {
 
     fn choose(&mut self, logits: &[f32], shared: &mut Shared) -> Option<Outcome> {
         let sampled = match &mut self.task.guide {
-            None => self
-                .sampler
-                .sample(logits)
-                .map_err(|error| EngineError::Sampling(error.to_string())),
+            None => self.sampler.sample(logits).map_err(EngineError::from),
             Some(guide) => guide
                 .choose(&mut self.sampler, logits)
                 .map_err(EngineError::from),
@@ -75,7 +72,7 @@ impl Slot {
             Err(error) => return Some(Outcome::Failed(error)),
         };
         if let Err(error) = self.sampler.accept(token) {
-            return Some(Outcome::Failed(EngineError::Sampling(error.to_string())));
+            return Some(Outcome::Failed(error.into()));
         }
         if self.first_token.is_none() {
             self.first_token = Some(shared.clock.now());

@@ -19,7 +19,7 @@ fn metrics(fault: MetricsFault) -> Error {
     Error::Metrics {
         listen: "127.0.0.1:9464".to_owned(),
         fault,
-        reason: "because".to_owned(),
+        source: "because".into(),
     }
 }
 
