@@ -1,8 +1,8 @@
-//! Reading little-endian values from a slice, every length checked.
+//! Reads little-endian values from a slice, with every length checked.
 
 use thiserror::Error;
 
-/// Why a read went wrong.
+/// Errors of reading.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CursorError {
     #[error("{what} at byte {offset} needs {needed} bytes, {available} are left")]
@@ -16,7 +16,7 @@ pub enum CursorError {
     NotUtf8 { what: &'static str },
 }
 
-/// A position in bytes that only moves within them.
+/// A position within bytes, which never leaves them.
 #[derive(Clone)]
 pub struct Cursor<'a> {
     what: &'static str,

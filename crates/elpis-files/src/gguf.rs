@@ -1,5 +1,6 @@
 //! The GGUF container (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): metadata and
-//! the places of tensors, read from the beginning of a file. What they mean is their readers' part.
+//! the offsets of tensors, read from the beginning of a file. Their interpretation is left to the
+//! callers.
 //!
 //! Nothing is copied: keys, texts and arrays are borrowed. What is allocated is bounded by the
 //! limits on the numbers of pairs and tensors.
@@ -22,13 +23,13 @@ const MAGIC: &[u8; 4] = b"GGUF";
 pub const DEFAULT_ALIGNMENT: u64 = 32;
 const MAX_ALIGNMENT: u64 = 1 << 16;
 const MAX_DIMENSIONS: u64 = 4;
-/// Longest name of a tensor, in bytes (ggml's `GGML_MAX_NAME` less its end).
+/// Maximum length of a tensor's name, in bytes (ggml's `GGML_MAX_NAME` minus the terminator).
 const MAX_TENSOR_NAME: u64 = 63;
-/// Longest key, in bytes, by the format's description.
+/// Maximum length of a key, in bytes, according to the specification.
 const MAX_KEY: u64 = 65_535;
 const ALIGNMENT: &str = "general.alignment";
 
-/// The most of each that a file may have.
+/// Maximum counts of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub pairs: u64,
@@ -39,23 +40,23 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorInfo<'a> {
     pub name: &'a str,
-    /// The innermost dimension first; those that are not declared are 1.
+    /// The dimensions, innermost first; undeclared ones are 1.
     pub shape: [u64; 4],
     /// The number of declared dimensions.
     pub dimensions: usize,
     pub kind: TensorType,
-    /// From the beginning of the data.
+    /// Offset from the beginning of the data, in bytes.
     pub offset: u64,
     /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// All of a file but its data.
+/// A file without its data.
 #[derive(Debug, Clone)]
 pub struct Header<'a> {
-    /// In the order of the file; no key stands twice.
+    /// The metadata in the order of the file; no key occurs twice.
     pub metadata: Vec<(&'a str, Value<'a>)>,
-    /// In the order of the file; no name stands twice.
+    /// The tensors in the order of the file; no name occurs twice.
     pub tensors: Vec<TensorInfo<'a>>,
     pub alignment: u64,
     /// The offset of the data in the file.
@@ -66,8 +67,8 @@ impl<'a> Header<'a> {
     /// Reads the beginning of a file.
     ///
     /// # Errors
-    /// [`GgufError::Truncated`] if the bytes end within the header, and for what llama.cpp's own
-    /// reader of the format would refuse.
+    /// [`GgufError::Truncated`] if the bytes end within the header, and other errors for headers
+    /// that llama.cpp's own reader would refuse.
     pub fn parse(bytes: &'a [u8], limits: Limits) -> Result<Self, GgufError> {
         let mut cursor = Cursor::new(WHAT, bytes);
         if cursor.take(4)? != MAGIC {
@@ -142,7 +143,7 @@ fn metadata<'a>(
 ) -> Result<Vec<(&'a str, Value<'a>)>, GgufError> {
     let mut metadata = Vec::new();
     let mut seen = HashSet::new();
-    // Each pair takes bytes, so a false count ends with the file.
+    // Each pair takes bytes, so a wrong count ends at the end of the file.
     for _ in 0..pairs {
         let length = cursor.u64()?;
         within("bytes of a metadata key", length, MAX_KEY)?;

@@ -1,20 +1,20 @@
-//! Git LFS pointers: small texts that stand in a repository for a large file which was never
-//! fetched (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
+//! Git LFS pointers: small texts in a repository in place of a large file that was never downloaded
+//! (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
 
-/// What every pointer begins with.
+/// The beginning of every pointer.
 const BEGINNING: &[u8] = b"version https://git-lfs.github.com/spec/";
-/// Longest pointer by its specification.
+/// Maximum length of a pointer according to its specification.
 const MAX_BYTES: usize = 1024;
 
 /// A pointer in place of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LfsPointer {
-    /// The file's size in bytes, where the pointer tells it.
+    /// The file's size in bytes, if the pointer has it.
     pub size: Option<u64>,
 }
 
 impl LfsPointer {
-    /// Reads a file's bytes; `None` if they are no pointer.
+    /// Parses a file's bytes; `None` if they are not a pointer.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_prefix(BEGINNING)?;
         let text = text.get(..MAX_BYTES).unwrap_or(text);

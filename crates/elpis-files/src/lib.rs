@@ -1,17 +1,14 @@
 //! Reading files that may be hostile, shared by the crates of elpis: bounded cursors, GGUF headers
 //! and shards, Git LFS pointers, and text from files made safe to print.
 //!
-//! Bytes in, values out: nothing is allocated by what a header declares, and what is wrong is a
-//! typed error. The interface follows the needs of elpis alone.
+//! The functions take bytes and return values. They never allocate according to a declared size,
+//! and errors are typed. The interface only follows the needs of elpis.
 
 #![forbid(unsafe_code)]
-#![allow(
-    missing_docs,
-    reason = "the fields of a header say what they are by their names"
-)]
+#![allow(missing_docs, reason = "the names of a header's fields describe them")]
 #![allow(
     clippy::missing_errors_doc,
-    reason = "each error type says what it is about"
+    reason = "each error type describes itself"
 )]
 
 pub mod cursor;

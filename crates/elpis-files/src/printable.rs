@@ -1,13 +1,14 @@
-//! Text from outside, made safe to show on a terminal or in a log.
+//! Makes text from outside safe to show on a terminal or in a log.
 //!
-//! File names, metadata of model and vector files and what other programs wrote may hold escape
-//! sequences, line feeds that forge further lines, and marks that turn the direction of writing.
-//! All of them are shown as escapes, as Rust source writes them.
+//! File names, metadata of model and vector files and output of other programs may contain escape
+//! sequences, line feeds that forge further lines, and marks that change the direction of writing.
+//! All of these are shown as escapes in Rust syntax.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// Text as one line: every control character, line separator and mark of direction is an escape.
+/// Returns text as one line, with every control character, line separator and direction mark
+/// escaped.
 ///
 /// ```text
 /// "a\u{1b}[31mb\n" becomes `a\u{1b}[31mb\n`, written with backslashes
@@ -16,12 +17,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe)
 }
 
-/// A path as one line; what is not Unicode in it is replaced.
+/// Returns a path as one line, with invalid Unicode replaced.
 pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// Text from outside as one line that is at most so many characters long.
+/// Returns text as one line of at most `longest` characters.
 pub fn printable_start(text: &str, longest: usize) -> String {
     let end = text.char_indices().nth(longest).map(|(at, _)| at);
     let mut start = printable(&text[..end.unwrap_or(text.len())]).into_owned();
@@ -82,7 +83,7 @@ mod tests {
                 "\\u{2066}a\\u{2069}\\u{200f}\\u{61c}",
             ),
             ("a\u{2028}b\u{e0041}", "a\\u{2028}b\\u{e0041}"),
-            // Joiners belong to words and pictures.
+            // Joiners belong to words and emoji.
             (
                 "👩\u{200d}🚀 می\u{200c}خواهم",
                 "👩\u{200d}🚀 می\u{200c}خواهم",

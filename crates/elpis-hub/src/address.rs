@@ -1,8 +1,8 @@
-//! Addresses of a Hub, and who may see the token.
+//! Addresses of a Hub, and which of them may receive the token.
 
 use ureq::http::Uri;
 
-/// Scheme, host and port: the token belongs to those of the Hub alone.
+/// Scheme, host and port. The token is only sent to those of the Hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
     is_https: bool,
@@ -18,7 +18,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads an absolute address; `None` if it is none.
+    /// Parses an absolute address; `None` if it is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let is_https = match uri.scheme_str()? {
@@ -36,7 +36,7 @@ impl Address {
         {
             "" if is_https => 443,
             "" => 80,
-            // One that is out of range must not pass for none.
+            // A port that is out of range must not count as missing.
             port => port.strip_prefix(':')?.parse().ok()?,
         };
         let origin = Origin {
@@ -47,10 +47,11 @@ impl Address {
         Some(Self { uri, origin })
     }
 
-    /// Reads what a redirect or a `Link` header names, which may lack scheme and host.
+    /// Resolves the target of a redirect or a `Link` header, which may lack scheme and host.
     ///
     /// # Errors
-    /// Why it is not followed. What came encrypted is never followed to where it would not be.
+    /// The reason why it is not followed. A redirect from an encrypted to an unencrypted address is
+    /// never followed.
     pub(super) fn follow(&self, target: &str) -> Result<Self, &'static str> {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         let authority = self
@@ -64,7 +65,7 @@ impl Address {
         } else {
             target.to_owned()
         };
-        let next = Self::parse(&text).ok_or("it refers to an address that is none")?;
+        let next = Self::parse(&text).ok_or("it refers to an invalid address")?;
         if self.origin.is_https && !next.origin.is_https {
             return Err("it refers from https to http");
         }

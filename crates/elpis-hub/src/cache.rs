@@ -6,9 +6,9 @@
 //! models--ORG--NAME/snapshots/COMMIT/FILE       links to blobs, or copies where there are no links
 //! ```
 //!
-//! What the Hub says never becomes a path by itself: a blob is named by a [`ContentId`], a snapshot by a [`Commit`],
-//! a file by a name that was checked when the listing was read. Folders below the repository's own are never links,
-//! so that nothing is written or removed elsewhere.
+//! Data from the Hub never becomes a path unchecked: a blob is named by a [`ContentId`], a snapshot
+//! by a [`Commit`], and a file by a name that was checked when the listing was read. Folders below
+//! the repository's own are never links, so that nothing is written or removed elsewhere.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::protocol::{Commit, ContentId};
 
-/// Most entries of a snapshot that are looked at.
+/// Maximum number of entries of a snapshot that are read.
 const MAX_ENTRIES: usize = 100_000;
 
 /// One repository's folder in the cache.
@@ -32,13 +32,13 @@ impl RepoCache {
         }
     }
 
-    /// The commit of the main branch when it was last fetched whole.
+    /// The commit of the main branch at its last complete download.
     pub(super) fn main(&self) -> Option<Commit> {
         let text = fs::read_to_string(self.root.join("refs").join("main")).ok()?;
         Commit::parse(&text)
     }
 
-    /// Notes the commit of the main branch.
+    /// Records the commit of the main branch.
     pub(super) fn set_main(&self, commit: &Commit) -> Result<(), (PathBuf, io::Error)> {
         let folder = self.folder(&["refs"])?;
         let path = folder.join("main");
@@ -51,12 +51,12 @@ impl RepoCache {
         write().map_err(|error: io::Error| (path.clone(), error))
     }
 
-    /// Where a file of a commit is found.
+    /// The path of a file of a commit.
     pub(super) fn snapshot(&self, commit: &Commit, file: &str) -> PathBuf {
         self.root.join("snapshots").join(commit.as_str()).join(file)
     }
 
-    /// Lists the files of a commit that are there.
+    /// Lists the cached files of a commit.
     pub(super) fn files(&self, commit: &Commit) -> Vec<String> {
         let snapshot = self.root.join("snapshots").join(commit.as_str());
         let mut files = Vec::new();
@@ -88,8 +88,8 @@ impl RepoCache {
         files
     }
 
-    /// Returns a file of a commit that is there, with its size and the name of its blob; a copy has none. A link to
-    /// anything but a blob of this repository does not count.
+    /// Returns a cached file of a commit with its size and the name of its blob, which a copy does
+    /// not have. A link to anything but a blob of this repository does not count.
     pub(super) fn cached(&self, commit: &Commit, file: &str) -> Option<Cached> {
         let path = self.snapshot(commit, file);
         let own = fs::symlink_metadata(&path).ok()?;
@@ -118,20 +118,21 @@ impl RepoCache {
         })
     }
 
-    /// The size of a content that is there.
+    /// The size of a cached blob.
     pub(super) fn blob_size(&self, id: &ContentId) -> Option<u64> {
         let path = self.root.join("blobs").join(id.as_str());
         let found = fs::symlink_metadata(path).ok()?;
         found.is_file().then_some(found.len())
     }
 
-    /// Opens an unfinished download: ours, beside those of other tools. `key` names it.
+    /// Opens an unfinished download. Its name, which contains `key`, differs from those of other
+    /// tools.
     pub(super) fn partial(&self, key: &ContentId) -> Result<Partial, (PathBuf, io::Error)> {
         let path = self
             .folder(&["blobs"])?
             .join(format!("{key}.elpis-partial"));
         let open = || {
-            // Whatever is no file is in the way, and may lead elsewhere.
+            // Anything that is not a file is removed, because it may lead elsewhere.
             if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
                 fs::remove_file(&path)?;
             }
@@ -150,7 +151,7 @@ impl RepoCache {
         }
     }
 
-    /// Makes a complete download the content of that name.
+    /// Turns a complete download into the blob of this name.
     pub(super) fn finish(
         &self,
         partial: &Partial,
@@ -160,7 +161,7 @@ impl RepoCache {
         fs::rename(&partial.path, &blob).map_err(|error| (blob, error))
     }
 
-    /// Makes a file of a commit point to a content, and returns its path.
+    /// Makes a file of a commit point to a blob, and returns its path.
     pub(super) fn point(
         &self,
         commit: &Commit,
@@ -199,7 +200,7 @@ impl RepoCache {
         }
     }
 
-    /// Makes a folder below the repository's, and sees that no part of it is a link.
+    /// Creates a folder below the repository's, and checks that no part of it is a link.
     fn folder(&self, parts: &[&str]) -> Result<PathBuf, (PathBuf, io::Error)> {
         let mut folder = self.root.clone();
         fs::create_dir_all(&folder).map_err(|error| (folder.clone(), error))?;
@@ -215,7 +216,7 @@ impl RepoCache {
             if !is_folder {
                 let error = io::Error::new(
                     io::ErrorKind::NotADirectory,
-                    "it is no folder of its own, as the cache has it",
+                    "it is not a real folder, as the cache requires",
                 );
                 return Err((folder, error));
             }
@@ -224,12 +225,12 @@ impl RepoCache {
     }
 }
 
-/// A file of a commit that is there.
+/// A cached file of a commit.
 #[derive(Debug)]
 pub(super) struct Cached {
     pub(super) path: PathBuf,
     pub(super) size: u64,
-    /// The name of its content, where it is a link.
+    /// The name of its blob, if it is a link.
     pub(super) blob: Option<String>,
 }
 
@@ -250,7 +251,7 @@ impl Partial {
         matches!((own, there), (Ok(own), Ok(there)) if place(&own) == place(&there))
     }
 
-    /// Files that are open stay where they are.
+    /// Open files cannot be moved on this system.
     #[cfg(not(unix))]
     pub(super) fn is_in_place(&self) -> bool {
         self.path.exists()
@@ -266,7 +267,7 @@ fn link(target: &Path, at: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, at)
 }
 
-/// Links need a privilege on Windows; without it the file is one more name of the content, or a copy.
+/// Links need a privilege on Windows. Without it, the file is a hard link to the blob, or a copy.
 #[cfg(not(unix))]
 fn link(target: &Path, at: &Path) -> io::Result<()> {
     let content = at.parent().unwrap_or(Path::new("")).join(target);

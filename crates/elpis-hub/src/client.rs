@@ -1,4 +1,4 @@
-//! Resolves a repository: which files, from where, in which order.
+//! Resolves a repository to local files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const PATIENCE: Patience = Patience {
 
 /// Access to the Hugging Face Hub and its local cache.
 ///
-/// What is not set here comes from the usual environment variables.
+/// Values that are not set here come from the usual environment variables.
 #[derive(Clone, Default)]
 pub struct Hub {
     endpoint: Option<String>,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// Creates an access that the environment configures.
+    /// Creates an access configured by the environment.
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,30 +70,30 @@ impl Hub {
         self
     }
 
-    /// Sets whether only the cache is used; otherwise as `HF_HUB_OFFLINE` says.
+    /// Sets whether only the cache is used; otherwise according to `HF_HUB_OFFLINE`.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = Some(offline);
         self
     }
 
-    /// Sets how often a failed request is repeated and the first wait, which doubles up to 10 s; 3 times from 250 ms
-    /// otherwise.
+    /// Sets how often a failed request is retried and the first wait, which doubles up to 10 s; by
+    /// default 3 times from 250 ms.
     #[must_use]
     pub fn retries(mut self, times: usize, first_wait: Duration) -> Self {
         self.retries = Some((times, first_wait));
         self
     }
 
-    /// Sets how long the Hub may be silent before a request counts as failed, 60 s otherwise. In as long a time a
-    /// download must bring at least 1 KiB per second.
+    /// Sets how long the Hub may be silent before a request counts as failed, by default 60 s. Over
+    /// the same time, a download must average at least 1 KiB per second.
     #[must_use]
     pub fn silence(mut self, limit: Duration) -> Self {
         self.silence = Some(limit);
         self
     }
 
-    /// The Hub's address, if a token would go there without encryption.
+    /// The Hub's address, if a token would be sent there without encryption.
     pub fn plain_token_endpoint(&self) -> Option<String> {
         let has_token = self.chosen_token().is_ok_and(|token| token.is_some());
         let endpoint = self.chosen_endpoint();
@@ -103,12 +103,13 @@ impl Hub {
 
     /// Returns the local path of a repository's model, downloading what the cache does not have.
     ///
-    /// For [`ModelFormat::Gguf`] it is the file, otherwise the folder. With no file named, a repository with one
-    /// GGUF file gives that one; with several, the first of [`QUANTISATION_PREFERENCE`] that one of them has. All
-    /// parts of a split model are fetched. An unfinished download is resumed. When the Hub cannot be reached, the
-    /// cached state is used.
+    /// For [`ModelFormat::Gguf`] it is the file, otherwise the folder. With no file named, a
+    /// repository with one GGUF file gives that one; with several, the first of
+    /// [`QUANTISATION_PREFERENCE`] that one of them has. All shards of a split model are fetched.
+    /// An unfinished download is resumed. When the Hub cannot be reached, the cached state is used.
     ///
-    /// Works on a blocking thread of the tokio runtime. A dropped future ends the download; the next one resumes it.
+    /// It runs on a blocking thread of the Tokio runtime. Dropping the future ends the download;
+    /// the next call resumes it.
     ///
     /// [`QUANTISATION_PREFERENCE`]: super::QUANTISATION_PREFERENCE
     ///
@@ -133,7 +134,7 @@ impl Hub {
         })
     }
 
-    /// Does as [`resolve`](Self::resolve) on the calling thread.
+    /// As [`resolve`](Self::resolve), but on the calling thread.
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve).
@@ -205,7 +206,7 @@ impl Hub {
     }
 }
 
-/// Brings the chosen ones of the listed files into the cache.
+/// Downloads the chosen files of the listing into the cache.
 fn fetched(
     http: &Http,
     cache: &RepoCache,
@@ -230,7 +231,8 @@ fn fetched(
     opened(first, repo, format)
 }
 
-/// Finds the model among what was fetched earlier; where it is not, `error` is why it cannot be fetched.
+/// Finds the model among earlier downloads; if it is missing, returns `error`, the reason why it
+/// cannot be fetched.
 fn cached(
     cache: &RepoCache,
     repo: &str,
@@ -250,7 +252,7 @@ fn cached(
     opened(first, repo, format)
 }
 
-/// What a backend opens: the first file, or its folder.
+/// The path that a backend opens: the first file, or its folder.
 fn opened(first: Option<PathBuf>, repo: &str, format: ModelFormat) -> Result<PathBuf, HubError> {
     let path = first.ok_or_else(|| HubError::NoModel {
         repo: repo.to_owned(),

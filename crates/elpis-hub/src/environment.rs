@@ -7,7 +7,7 @@ use super::HubError;
 
 const PUBLIC_HUB: &str = "https://huggingface.co";
 
-/// Longest file that can hold a token, in bytes.
+/// Maximum length of a token file, in bytes.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
 /// A token; its value is never shown.
@@ -15,7 +15,7 @@ const MAX_TOKEN_FILE: u64 = 64 << 10;
 pub(super) struct Token(String);
 
 impl Token {
-    /// Takes a token; white space around it does not count, and an empty one is none.
+    /// Creates a token. Surrounding white space is ignored; `None` if it is empty.
     ///
     /// # Errors
     /// [`HubError::BadToken`] unless it is visible ASCII, as a header needs it.
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// The usual variables, read through a function so that tests need no process of their own.
+/// The usual variables, read through a function so that tests need no separate process.
 pub(super) struct Environment<F>(F);
 
 impl Environment<fn(&str) -> Option<OsString>> {
@@ -86,13 +86,13 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
         })
     }
 
-    /// The Hub's address, without a slash at its end.
+    /// The Hub's address, without a trailing slash.
     pub(super) fn endpoint(&self) -> String {
         let endpoint = self.text("HF_ENDPOINT");
         endpoint.unwrap_or_else(|| PUBLIC_HUB.to_owned())
     }
 
-    /// The cache's folder; `None` where not even a home folder is known.
+    /// The cache's folder; `None` if not even a home folder is known.
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {
         self.path("HF_HUB_CACHE")
             .or_else(|| self.path("HUGGINGFACE_HUB_CACHE"))
@@ -103,7 +103,7 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
         self.switch("HF_HUB_OFFLINE")
     }
 
-    /// The token: `HF_TOKEN`, the file of `HF_TOKEN_PATH`, or the one that a login left.
+    /// The token: `HF_TOKEN`, the file of `HF_TOKEN_PATH`, or the one stored at login.
     ///
     /// # Errors
     /// As [`Token::new`].
@@ -124,7 +124,7 @@ impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
     }
 }
 
-/// Reads a short text; a file that is not there or none holds no token.
+/// Reads a short text file; `None` if it is missing or not a file.
 fn read(file: &Path) -> Option<String> {
     let length = std::fs::metadata(file).ok()?.len();
     if length > MAX_TOKEN_FILE {

@@ -1,4 +1,4 @@
-//! Fetches one file into the cache: resumed where an attempt broke off, bounded by its listed size, and checked.
+//! Downloads one file into the cache: resumable, bounded by its listed size, and checked.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,16 +16,16 @@ use super::protocol::{Commit, ContentId, LFS_POINTER, RemoteFile};
 /// not be given up, and no file system tells when a lock is released.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
-/// Bytes that an attempt must bring for the failures before it to be forgotten.
+/// Number of bytes that an attempt must download to reset the count of failures.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
-/// Slowest download that counts as one, in bytes per second.
+/// Minimum download rate, in bytes per second.
 const MIN_RATE: f64 = 1024.0;
 
-/// Bytes that are read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// Longest file that may be a Git LFS pointer.
+/// Maximum length of a Git LFS pointer, in bytes.
 const MAX_POINTER: u64 = 1024;
 
 /// Fetches the files of one commit.
@@ -50,7 +50,7 @@ impl<'a> Fetcher<'a> {
         self.commit.as_ref()
     }
 
-    /// Returns the cached path of the file, fetched and checked if need be.
+    /// Returns the cached path of the file, downloading and checking it if necessary.
     ///
     /// # Errors
     /// As [`HubError`] says.
@@ -89,7 +89,7 @@ impl<'a> Fetcher<'a> {
         Ok(path)
     }
 
-    /// Returns the cached path of a file that is as the Hub lists it.
+    /// Returns the cached path of a file if it matches the Hub's listing.
     fn cached(&self, file: &RemoteFile, commit: &Commit) -> Option<PathBuf> {
         let cached = self.cache.cached(commit, &file.path)?;
         let is_same = match (&cached.blob, &file.sha256) {
@@ -99,7 +99,7 @@ impl<'a> Fetcher<'a> {
         (is_same && cached.size == file.size).then_some(cached.path)
     }
 
-    /// Brings a file's content into the cache, and returns its id.
+    /// Downloads a file's content into the cache, and returns its id.
     fn download(
         &self,
         file: &RemoteFile,
@@ -108,7 +108,7 @@ impl<'a> Fetcher<'a> {
     ) -> Result<ContentId, HubError> {
         let key = id.clone().unwrap_or_else(|| stand_in(file, commit));
         let mut partial = self.locked(&key)?;
-        // Whoever held the lock may have finished the download.
+        // The previous holder of the lock may have finished the download.
         if let Some(id) = &id
             && self.cache.blob_size(id) == Some(file.size)
         {
@@ -130,7 +130,7 @@ impl<'a> Fetcher<'a> {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     if !self.http.pause(LOCK_POLL) {
-                        return Err(self.http.unreachable("the download was given up"));
+                        return Err(self.http.unreachable("the download was cancelled"));
                     }
                 }
                 Err(TryLockError::Error(source)) => {
@@ -141,7 +141,7 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Appends what is missing, in as many attempts as it takes and the Hub deserves.
+    /// Appends the missing bytes, with retries while the Hub makes progress.
     fn stream(
         &self,
         file: &RemoteFile,
@@ -210,7 +210,7 @@ impl<'a> Fetcher<'a> {
         self.http.wait(waits, error)
     }
 
-    /// Asks for the rest of the file and appends what comes; never more than was listed.
+    /// Requests the rest of the file and appends the data, never more than listed.
     fn attempt(
         &self,
         file: &RemoteFile,
@@ -235,7 +235,7 @@ impl<'a> Fetcher<'a> {
         };
         let (mut answer, start) = self.http.content(&file.path, commit.as_str(), *done)?;
         if start != *done {
-            // The server does not know ranges: it sends the whole file again.
+            // The server does not support ranges and sends the whole file again.
             partial.file.set_len(start).map_err(io)?;
             *done = start;
         }
@@ -300,7 +300,7 @@ fn check(
     }
 }
 
-/// Watches that a download does not crawl.
+/// Detects a download that is too slow.
 struct Pace {
     window: Duration,
     begun: Instant,
@@ -316,7 +316,7 @@ impl Pace {
         }
     }
 
-    /// Takes note of what came; `false` if too little came in a whole window.
+    /// Records received bytes. Returns `false` if too few arrived in a whole window.
     fn keeps_up(&mut self, bytes: usize, now: Instant) -> bool {
         self.bytes += bytes;
         let passed = now.saturating_duration_since(self.begun);
@@ -329,7 +329,7 @@ impl Pace {
     }
 }
 
-/// Names the unfinished download of a file whose content the Hub does not name.
+/// A placeholder id for the download of a file whose content id the Hub does not provide.
 fn stand_in(file: &RemoteFile, commit: &Commit) -> ContentId {
     let hasher = Sha256::new()
         .chain_update(commit.as_str())
@@ -338,7 +338,7 @@ fn stand_in(file: &RemoteFile, commit: &Commit) -> ContentId {
     ContentId::of_sha256(hasher.finalize().into())
 }
 
-/// Hashes the rest of a file; returns its first bytes too.
+/// Hashes the rest of a file. Also returns its first bytes.
 fn sha256(file: &mut File) -> io::Result<(ContentId, Vec<u8>)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

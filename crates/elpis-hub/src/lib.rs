@@ -5,9 +5,9 @@
 //! `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and those of proxies (`HTTPS_PROXY`, `NO_PROXY`). They are read
 //! from the process environment, not from `.env`.
 //!
-//! A Hub is not trusted: it may be a mirror. It cannot choose a path outside the repository's folder in the cache,
-//! sends no more than it lists, gets the token only at its own address, and content whose SHA-256 it names is
-//! checked.
+//! A Hub is not trusted, because it may be a mirror. It cannot choose a path outside the
+//! repository's folder in the cache or send more than it lists. It receives the token only at its
+//! own address, and content with a known SHA-256 is checked.
 
 #![forbid(unsafe_code)]
 
@@ -45,22 +45,22 @@ pub enum ModelFormat {
     Transformers,
 }
 
-/// Hears how a download goes. Calls come from the downloading thread and must not block.
+/// Receives the progress of a download. Calls come from the downloading thread and must not block.
 pub trait DownloadProgress: Send + Sync {
-    /// A file's download begins; `done` of `total` bytes were there from an earlier attempt.
+    /// A file's download begins; `done` of `total` bytes exist from an earlier attempt.
     fn started(&self, file: &str, done: u64, total: u64);
 
-    /// `done` of `total` bytes are there.
+    /// `done` of `total` bytes are downloaded.
     fn advanced(&self, file: &str, done: u64, total: u64);
 
     /// The file is complete and checked.
     fn finished(&self, file: &str);
 
-    /// A request failed, and is repeated soon.
+    /// A request failed and will be retried.
     fn repeating(&self, _error: &HubError) {}
 }
 
-/// Hears nothing.
+/// Ignores the progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 
@@ -82,10 +82,10 @@ pub enum HubError {
         /// The id.
         id: String,
     },
-    /// The repository is not there, or not to be seen without a token.
+    /// The repository does not exist, or is not visible without a token.
     #[error("there is no repository {repo}, or it is private and needs a token in HF_TOKEN")]
     #[strum(props(
-        hint = "check the spelling of model.path, `org/name`; a token is made in the settings of your Hub account"
+        hint = "check the spelling of model.path, `org/name`; tokens are created in the settings of your Hub account"
     ))]
     RepoNotFound {
         /// The repository.
@@ -117,10 +117,10 @@ pub enum HubError {
         /// The files to choose from.
         choices: Vec<String>,
     },
-    /// Nothing in the repository that the backend loads.
+    /// The repository has nothing that the backend loads.
     #[error("{repo} has no {wanted}")]
     #[strum(props(
-        hint = "model.backend chooses what is looked for: \"llama-cpp\" takes .gguf files, \"transformers\" safetensors"
+        hint = "model.backend decides which files are needed: \"llama-cpp\" needs .gguf files, \"transformers\" safetensors"
     ))]
     NoModel {
         /// The repository.
@@ -136,7 +136,7 @@ pub enum HubError {
         /// The file.
         file: String,
     },
-    /// The network is switched off, and the cache does not have it.
+    /// Offline mode is on, and the cache does not have it.
     #[error("{wanted} is not in the cache, and HF_HUB_OFFLINE is set")]
     #[strum(props(
         hint = "unset HF_HUB_OFFLINE to fetch it once, or name a file on disk in model.path"
@@ -148,7 +148,7 @@ pub enum HubError {
     /// The Hub did not answer, and the cache does not have it.
     #[error("cannot reach the Hub at {endpoint} for {repo}: {message}")]
     #[strum(props(
-        hint = "check the network and HF_ENDPOINT, or name a file on disk in model.path; what was fetched once is used without the network"
+        hint = "check the network and HF_ENDPOINT, or name a file on disk in model.path; downloaded models also work without the network"
     ))]
     Unreachable {
         /// The Hub's address.
@@ -167,16 +167,16 @@ pub enum HubError {
     },
     /// The Hub answered with an error.
     #[error("the Hub failed on {repo}: {message}")]
-    #[strum(props(hint = "try again later; a download goes on where it ended"))]
+    #[strum(props(hint = "try again later; a download continues where it stopped"))]
     Server {
         /// The repository.
         repo: String,
-        /// What it said.
+        /// The Hub's message.
         message: String,
     },
     /// The Hub answered with something that is not its protocol, or that no Hub should send.
     #[error("the answer of {endpoint} for {repo} is refused: {message}")]
-    #[strum(props(hint = "check HF_ENDPOINT; a mirror may be faulty, or not to be trusted"))]
+    #[strum(props(hint = "check HF_ENDPOINT; a mirror may be faulty or untrustworthy"))]
     BadAnswer {
         /// The Hub's address.
         endpoint: String,
@@ -185,7 +185,7 @@ pub enum HubError {
         /// The reason.
         message: String,
     },
-    /// The Hub's address is none.
+    /// The Hub's address is invalid.
     #[error("{endpoint} is not an address of a Hub, which begins with https:// or http://")]
     #[strum(props(hint = "correct HF_ENDPOINT, or unset it for the public Hub"))]
     BadEndpoint {
@@ -193,19 +193,19 @@ pub enum HubError {
         endpoint: String,
     },
     /// The token cannot be sent.
-    #[error("the token of the Hub has characters that no token has")]
+    #[error("the token of the Hub contains invalid characters")]
     #[strum(props(hint = "correct HF_TOKEN, or the file that HF_TOKEN_PATH names"))]
     BadToken,
-    /// There is no place for the cache.
+    /// There is no folder for the cache.
     #[error(
         "there is no folder for the cache of the Hub: none of HF_HUB_CACHE, HF_HOME and HOME is set"
     )]
     #[strum(props(hint = "set HF_HOME to a folder for the files of the Hub"))]
     NoCache,
-    /// A download is longer than the Hub lists it; it was removed.
+    /// A download is longer than listed, and was removed.
     #[error("{file} is longer than the {listed} bytes that the Hub lists; it was removed")]
     #[strum(props(
-        hint = "run the same command again; if it stays so, the Hub or the mirror in HF_ENDPOINT is faulty"
+        hint = "run the same command again; if it happens again, the Hub or the mirror in HF_ENDPOINT is faulty"
     ))]
     Oversize {
         /// The file.
@@ -213,7 +213,7 @@ pub enum HubError {
         /// Its listed size in bytes.
         listed: u64,
     },
-    /// The Hub gave a Git LFS pointer in the place of a file.
+    /// The Hub sent a Git LFS pointer instead of a file.
     #[error(
         "{file} is a Git LFS pointer, not the file itself: its content was never uploaded, or a mirror lacks it"
     )]
@@ -224,7 +224,7 @@ pub enum HubError {
         /// The file.
         file: String,
     },
-    /// A download ended early; the next attempt goes on from where it ended.
+    /// A download ended early. The next attempt resumes it.
     #[error(
         "{file} has {found} of {expected} bytes: the download ended early, the next attempt resumes it"
     )]
@@ -234,24 +234,24 @@ pub enum HubError {
         file: String,
         /// Its size in bytes.
         expected: u64,
-        /// The bytes that are there.
+        /// Number of downloaded bytes.
         found: u64,
     },
-    /// A download has the wrong content; it was removed.
+    /// A download has the wrong content, and was removed.
     #[error("{file} has the SHA-256 {found}, but must have {expected}; it was removed")]
-    #[strum(props(hint = "run the same command again: it is fetched anew"))]
+    #[strum(props(hint = "run the same command again to download it again"))]
     Checksum {
         /// The file.
         file: String,
         /// The checksum that the Hub gives.
         expected: String,
-        /// The checksum of what came.
+        /// The checksum of the downloaded content.
         found: String,
     },
     /// A file could not be read or written.
     #[error("cannot use {}: {source}", path.display())]
     #[strum(props(
-        hint = "check room and permissions there; HF_HUB_CACHE or HF_HOME choose another folder"
+        hint = "check the free space and permissions there; HF_HUB_CACHE or HF_HOME select another folder"
     ))]
     Io {
         /// The file or folder.
@@ -270,7 +270,8 @@ impl HubError {
 
 /// Returns the local path of a model of the Hub, downloading what the cache does not have.
 ///
-/// Blocks until the model is there. It may be called from asynchronous code, but holds its thread.
+/// Blocks until the model is available. It may be called from asynchronous code but occupies its
+/// thread.
 ///
 /// # Errors
 /// As [`HubError`] says; [`HubError::FeatureMissing`] without the feature `client`.
@@ -284,7 +285,7 @@ pub fn fetch(
     Hub::new().resolve_blocking(repo, file, format, progress)
 }
 
-/// Returns the local path of a model of the Hub: this build cannot.
+/// Fails, because this build cannot download models.
 ///
 /// # Errors
 /// [`HubError::FeatureMissing`].
@@ -307,10 +308,11 @@ pub fn read_answers(bytes: &[u8]) {
     protocol::read_answers(bytes);
 }
 
-/// Longest path of a file in a repository, and longest part of it, in bytes.
+/// Maximum length of a file's path in a repository, and of a component of it, in bytes.
 const MAX_FILE_IN_REPO: (usize, usize) = (1024, 255);
 
-/// Tells whether a file name may be put behind a repository: it becomes a path in the local cache, and is shown.
+/// Returns whether a file name may be appended to a repository. It becomes a path in the local
+/// cache and is displayed.
 pub fn is_file_in_repo(file: &str) -> bool {
     let (longest, longest_part) = MAX_FILE_IN_REPO;
     file.len() <= longest

@@ -1,7 +1,7 @@
 //! Reads the Hub's answers: listings, and the headers that name a file's content.
 //!
-//! Everything here may come from a hostile mirror. What becomes part of a path in the cache is a type of its own
-//! ([`ContentId`], [`Commit`]) that only hexadecimal digits can make.
+//! All data may come from a hostile mirror. Values that become part of a path in the cache have
+//! their own types ([`ContentId`], [`Commit`]), which only hold hexadecimal digits.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::address::Address;
 
-/// Most files of a repository.
+/// Maximum number of files of a repository.
 pub(super) const MAX_FILES: usize = 100_000;
 
-/// Most pages of a listing; the Hub puts 1,000 files on a page.
+/// Maximum number of pages of a listing; the Hub puts 1,000 files on a page.
 pub(super) const MAX_PAGES: usize = 200;
 
-/// Longest page of a listing in bytes.
+/// Maximum length of a page of a listing, in bytes.
 pub(super) const MAX_PAGE_BYTES: u64 = 16 << 20;
 
 /// The start of every Git LFS pointer, see <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
@@ -26,7 +26,7 @@ pub(super) const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/
 pub(super) struct ContentId(String);
 
 impl ContentId {
-    /// Reads an id; `None` if the text is none.
+    /// Parses an id; `None` if the text is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         hex(text, &[40, 64]).map(Self)
     }
@@ -38,7 +38,7 @@ impl ContentId {
         Self::parse(header.trim_matches('"'))
     }
 
-    /// The id of a content with this SHA-256.
+    /// The id of content with this SHA-256.
     pub(super) fn of_sha256(digest: [u8; 32]) -> Self {
         let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
         let digits = digest
@@ -68,7 +68,7 @@ impl fmt::Display for ContentId {
 pub(super) struct Commit(String);
 
 impl Commit {
-    /// Reads a commit; `None` if the text is none.
+    /// Parses a commit; `None` if the text is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         hex(text.trim(), &[40]).map(Self)
     }
@@ -90,7 +90,7 @@ pub(super) struct RemoteFile {
     pub(super) path: String,
     /// Its size in bytes.
     pub(super) size: u64,
-    /// The SHA-256 of its content, where the Hub keeps it outside git.
+    /// The SHA-256 of its content, if the Hub stores it outside of git.
     pub(super) sha256: Option<ContentId>,
 }
 
@@ -111,7 +111,7 @@ struct Lfs {
 /// Reads one page of a listing. Folders and files whose names could lead out of the cache are left out.
 ///
 /// # Errors
-/// What is wrong with the page.
+/// A description of the error in the page.
 pub(super) fn page(bytes: &[u8]) -> Result<Vec<RemoteFile>, String> {
     let entries: Vec<Entry> = serde_json::from_slice(bytes)
         .map_err(|error| format!("its listing is malformed: {error}"))?;
@@ -148,7 +148,7 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
     })
 }
 
-/// Where an answer of part of a file begins, from its `Content-Range` header: `bytes FIRST-LAST/TOTAL`.
+/// The start of a partial answer, from its `Content-Range` header: `bytes FIRST-LAST/TOTAL`.
 pub(super) fn range_start(header: &str) -> Option<u64> {
     let range = header.trim().strip_prefix("bytes")?.trim_start();
     range.split_once('-')?.0.parse().ok()

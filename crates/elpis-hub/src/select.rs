@@ -10,7 +10,7 @@ use elpis_files::shard::Shard;
 /// The quantisations that are taken, in this order, when a repository has several GGUF files and none is named.
 pub const QUANTISATION_PREFERENCE: [&str; 4] = ["Q4_K_M", "Q5_K_M", "Q8_0", "F16"];
 
-/// Chooses the files to fetch; the first is the one that a backend opens or that stands in its folder.
+/// Chooses the files to fetch. The first is the one that a backend opens, or one in its folder.
 pub(super) fn select(
     repo: &str,
     files: &[String],
@@ -35,7 +35,7 @@ pub(super) fn select(
     }
 }
 
-/// Returns the GGUF models: of a split one only the first part, and no image projectors.
+/// Returns the GGUF models: only the first shard of a split one, and no image projectors.
 fn models(files: &[String]) -> Vec<String> {
     let is_model = |file: &&String| {
         let extension = Path::new(file).extension();
@@ -80,7 +80,7 @@ fn has_quantisation(file: &str, quantisation: &str) -> bool {
         .any(|word| word.eq_ignore_ascii_case(quantisation))
 }
 
-/// Adds the other parts of a split model.
+/// Adds the other shards of a split model.
 fn with_parts(file: &str, files: &[String]) -> Vec<String> {
     let mut chosen = vec![file.to_owned()];
     if let Some(own) = Shard::of(file) {

@@ -1,4 +1,4 @@
-//! The chat formats that are built in.
+//! The built-in chat formats.
 
 use std::str::FromStr;
 
@@ -6,18 +6,18 @@ use thiserror::Error;
 
 use super::special_tokens::SpecialTokens;
 
-/// Says why a chat format was refused.
+/// Errors of chat formats.
 #[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChatFormatError {
-    /// A name that is none of [`ChatFormat::ALL`].
+    /// A name is not one of [`ChatFormat::ALL`].
     #[error(
         "unknown chat format {name:?}, the nearest is {nearest}; known formats: llama-3, chatml, mistral, gemma, phi-3, zephyr"
     )]
     #[strum(to_string = "unknown_chat_format")]
     Unknown {
-        /// The name as given, cut to 64 characters.
+        /// The given name, shortened to 64 characters.
         name: String,
         /// The known format whose name is nearest by edit distance.
         nearest: ChatFormat,
@@ -31,7 +31,7 @@ impl ChatFormatError {
     }
 }
 
-/// A chat format with a template of our own, for models that bring none.
+/// A chat format with a built-in template, for models without one.
 #[derive(
     Debug,
     Clone,
@@ -49,12 +49,12 @@ pub enum ChatFormat {
     /// Llama 3 Instruct: headers and `<|eot_id|>`. Tool results take the role `ipython`.
     #[strum(to_string = "llama-3")]
     Llama3,
-    /// `ChatML`: `<|im_start|>` and `<|im_end|>`, as Qwen, Hermes and many fine-tunes have it.
+    /// `ChatML`: `<|im_start|>` and `<|im_end|>`, as used by Qwen, Hermes and many fine-tunes.
     ChatMl,
-    /// Mistral Instruct from the third tokenizer version on: `[INST]` and `[/INST]`, the system
-    /// text in the last user turn.
+    /// Mistral Instruct from tokenizer version 3 on: `[INST]` and `[/INST]`, with the system text
+    /// in the last user turn.
     Mistral,
-    /// Gemma 2 and 3: the system text in the first user turn, the assistant as `model`.
+    /// Gemma 2 and 3, with the system text in the first user turn and the assistant as `model`.
     Gemma,
     /// Phi-3 Instruct: `<|user|>` and `<|end|>`.
     #[strum(to_string = "phi-3")]
@@ -113,7 +113,7 @@ impl ChatFormat {
 impl FromStr for ChatFormat {
     type Err = ChatFormatError;
 
-    /// Reads a format by its name, in any case, with or without `-` and `_`.
+    /// Parses a format's name, in any case, with or without `-` and `_`.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let wanted: String = name.chars().take(64).collect();
         let mut nearest = (usize::MAX, Self::ChatMl);

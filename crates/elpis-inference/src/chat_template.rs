@@ -1,8 +1,8 @@
-//! Chat templates: from messages to the text that a model was trained on.
+//! Chat templates turn messages into the text format that a model was trained on.
 //!
-//! A template is Jinja in the dialect of Hugging Face `transformers`
-//! (`tokenizer.chat_template`, GGUF `tokenizer.chat_template`). The text holds the begin-of-text
-//! token where the template writes it: tokenize it with special tokens parsed and none added.
+//! A template is Jinja in the dialect of Hugging Face `transformers` (`tokenizer.chat_template`,
+//! GGUF `tokenizer.chat_template`). The text contains the begin-of-text token where the template
+//! writes it, so tokenise it with special tokens parsed and none added.
 
 mod adapt;
 mod arguments;
@@ -44,34 +44,34 @@ pub use civil::CivilDateTime;
 pub use error::TemplateError;
 pub use marks::{ControlTexts, MarkedText, PromptText};
 
-/// The longest template source, in bytes.
+/// Maximum length of a template's source, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 
-/// The longest rendered text, in bytes.
+/// Maximum length of the rendered text, in bytes.
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
 const SOURCE_NAME: &str = "chat_template";
 
-/// Options of a rendering, beside the messages.
+/// Options of a rendering besides the messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RenderOptions<'a> {
-    /// Ends the text with the opening of an assistant turn.
+    /// Whether the text ends with the opening of an assistant turn.
     pub add_generation_prompt: bool,
-    /// The tools on offer, as a list of JSON schemas of functions. None is `none` to a template.
+    /// The offered tools, as a list of JSON schemas of functions. `None` becomes `none` in a
+    /// template.
     pub tools: Option<&'a Json>,
     /// Documents for retrieval, as a list of objects with `title` and `text`.
     pub documents: Option<&'a Json>,
     /// Further variables, such as `enable_thinking`. They may replace special tokens.
     pub variables: Option<&'a serde_json::Map<String, Json>>,
     /// The date and time that `strftime_now` formats. Without it that function is undefined, and
-    /// templates fall back to a date of their own.
+    /// templates fall back to a built-in date.
     pub now: Option<CivilDateTime>,
 }
 
 /// A compiled chat template with its special tokens. Cloning is cheap; rendering is pure.
 ///
-/// Work, memory and output are bounded, so a template that was written to do harm ends with a typed
-/// error.
+/// Work, memory and output are bounded, so a malicious template ends with a typed error.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     name: String,
@@ -82,7 +82,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `name` stands in errors only.
+    /// Compiles a template. `name` is only used in errors.
     ///
     /// # Errors
     /// [`TemplateError::SourceTooLong`], [`TemplateError::Syntax`].
@@ -130,7 +130,7 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    /// How the models of this template write calls, by what it writes itself.
+    /// Recognises how the models of this template write calls, from the template's own output.
     fn recognised(&self, source: &str) -> ToolFormat {
         let budget = Budget::small();
         recognise(source, |messages, tools, add_generation_prompt| {
@@ -163,7 +163,7 @@ impl ChatTemplate {
         Self::from_source(format.as_str(), format.source(), format.special_tokens())
     }
 
-    /// Returns the name that errors give.
+    /// Returns the name used in errors.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -173,17 +173,17 @@ impl ChatTemplate {
         &self.special_tokens
     }
 
-    /// Returns how the models of this template write tool calls.
+    /// Returns the format in which the models of this template write tool calls.
     pub fn tool_format(&self) -> ToolFormat {
         self.tool_format
     }
 
-    /// Returns what the template can show of a conversation.
+    /// Returns the parts of a conversation that the template can show.
     pub fn capabilities(&self) -> &TemplateCapabilities {
         &self.capabilities
     }
 
-    /// Replaces the special tokens, for instance by those of the loaded model.
+    /// Replaces the special tokens, for example by those of the loaded model.
     #[must_use]
     pub fn with_special_tokens(mut self, special_tokens: SpecialTokens) -> Self {
         self.special_tokens = special_tokens;
@@ -193,9 +193,9 @@ impl ChatTemplate {
     /// Renders a conversation.
     ///
     /// # Errors
-    /// [`TemplateError::Raised`] when the template refuses the conversation,
-    /// [`TemplateError::Render`] when it fails on it, [`TemplateError::TooLong`] and
-    /// [`TemplateError::TooMuchWork`] past the bounds, [`TemplateError::ReservedVariable`].
+    /// [`TemplateError::Raised`] if the template refuses the conversation,
+    /// [`TemplateError::Render`] if it fails, [`TemplateError::TooLong`] and
+    /// [`TemplateError::TooMuchWork`] if a bound is exceeded, [`TemplateError::ReservedVariable`].
     pub fn render(
         &self,
         messages: &[ChatMessage],
@@ -205,10 +205,11 @@ impl ChatTemplate {
         self.render_json(&messages, options)
     }
 
-    /// Renders a conversation after it was made to fit the template: what the template cannot show
-    /// is put where it can ([`capabilities`](Self::capabilities)). A system message goes into the
-    /// first user turn, tools are described in the system message, calls and results of the history
-    /// become text, neighbours of one role are joined. `tools` of the options are not looked at.
+    /// Adapts a conversation to the template and renders it: parts that the template cannot show
+    /// are moved to where it can ([`capabilities`](Self::capabilities)). A system message goes into
+    /// the first user turn, tools are described in the system message, calls and results in the
+    /// history become text, and consecutive messages of one role are joined. `tools` of the options
+    /// is ignored.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -225,8 +226,8 @@ impl ChatTemplate {
         .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
 
-    /// Adapts a conversation, further where the template refuses it, and renders it. Returns what
-    /// was rendered, the text, and the work that it was.
+    /// Adapts a conversation, more strongly if the template refuses it, and renders it. Returns the
+    /// adapted conversation, the text, and the work done.
     fn adapted(
         &self,
         messages: &[ChatMessage],
@@ -275,8 +276,8 @@ impl ChatTemplate {
         self.render_counted(&adapted.messages, &options, budget)
     }
 
-    /// Renders as [`render_adapted`](Self::render_adapted) and tells the control tokens of the
-    /// template from texts in the contents that look like some.
+    /// Renders as [`render_adapted`](Self::render_adapted) and distinguishes the template's control
+    /// tokens from look-alikes in the contents.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -304,8 +305,8 @@ impl ChatTemplate {
         .unwrap_or_else(|error| Err(no_thread(self.name.clone(), &error)))
     }
 
-    /// Finds the first control token in the contents of a conversation: where it is, in words, and
-    /// how it is written.
+    /// Finds the first control token in the contents of a conversation. Returns a description of
+    /// its place, and its text.
     pub fn find_control(
         &self,
         messages: &[ChatMessage],
@@ -319,7 +320,7 @@ impl ChatTemplate {
         marks::find(&as_they_are, controls)
     }
 
-    /// Renders messages as a template sees them: objects with whatever keys they have.
+    /// Renders messages as raw JSON objects with arbitrary keys.
     ///
     /// # Errors
     /// As [`render`](Self::render).

@@ -1,9 +1,9 @@
-//! Constraints on the form of a reply, and the token masks that enforce them.
+//! Constraints on the format of a reply, and the token masks that enforce them.
 //!
-//! A constraint is compiled once for a request; a [`Guide`] then says before every token which
-//! ones may follow. The same implementation serves every backend: it needs the bytes of the
-//! tokens and nothing else of a model. Grammars and masks are those of the crate `llguidance`,
-//! which the cargo feature `tools` brings; without it no [`Guide`] can be made.
+//! A constraint is compiled once for a request. A [`Guide`] then determines before every token
+//! which tokens may follow. The same implementation serves every backend, because it only needs the
+//! bytes of the tokens. Grammars and masks are those of the crate `llguidance`, which the cargo
+//! feature `tools` enables; without it no [`Guide`] can be created.
 
 #[cfg(not(feature = "tools"))]
 mod absent;
@@ -32,16 +32,16 @@ pub use schema::check_tools;
 
 use super::tools::{ControlToken, ToolFormat};
 
-/// When a constraint holds.
+/// The part of a reply that a constraint applies to.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// For the whole reply, which is an answer.
+    /// The whole reply, which is an answer.
     Answer,
-    /// For the whole reply, which is tool calls.
+    /// The whole reply, which consists of tool calls.
     Calls(Vec<ControlToken>),
-    /// From where the model's thinking ends, or what else it writes before an answer; until there
-    /// the reply is free, but does not end.
+    /// From the end of the model's thinking, or of other text before an answer. Until then the
+    /// reply is free but cannot end.
     AfterThinking {
         /// The tool format of this template's models.
         format: ToolFormat,
@@ -49,14 +49,14 @@ pub enum Extent {
         control: Vec<ControlToken>,
         /// Whether the reply begins inside the model's thinking.
         thinking: bool,
-        /// Whether tool calls follow, or else an answer.
+        /// Whether tool calls follow instead of an answer.
         calls: bool,
     },
-    /// From the opening of the first tool call on; before it the reply is free text.
+    /// From the opening of the first tool call on. Before it the reply is free text.
     FromOpening {
-        /// The tool format, which says how calls begin.
+        /// The tool format, which determines how calls begin.
         format: ToolFormat,
-        /// The names of the tools on offer.
+        /// The names of the offered tools.
         names: Vec<String>,
         /// Markers of the format that are control tokens of the model.
         control: Vec<ControlToken>,
@@ -68,9 +68,9 @@ pub enum Extent {
 /// The effect of a token on a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// The token completed the opening of a tool call, or the thinking: from here on the reply is
-    /// constrained.
+    /// Whether the token completed the opening of a tool call, or the thinking, so that the reply
+    /// is constrained from here on.
     pub entered: bool,
-    /// Nothing can follow any more.
+    /// Whether nothing can follow.
     pub complete: bool,
 }

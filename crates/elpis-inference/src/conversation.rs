@@ -1,11 +1,11 @@
-//! A conversation: messages, their turns, and what is forgotten first.
+//! A conversation: messages, their turns, and dropping the oldest.
 
 use serde::{Deserialize, Serialize};
 
 use super::message::{ChatMessage, Role};
 use super::tools::FunctionCall;
 
-/// A conversation to be continued: what was said, in order. It serialises as the list of its
+/// A conversation to be continued: its messages in order. It serialises as the list of its
 /// messages.
 ///
 /// A turn is a user message with everything up to the next one: calls, their results and the
@@ -34,7 +34,7 @@ impl Conversation {
         self.messages.push(message);
     }
 
-    /// Adds what the user says, which begins a turn.
+    /// Adds a user message, which begins a turn.
     pub fn push_user(&mut self, text: impl Into<String>) {
         self.push(ChatMessage::user(text));
     }
@@ -63,7 +63,8 @@ impl Conversation {
         Some(&first.content)
     }
 
-    /// Replaces the first system message, or puts one in front; with none all are removed.
+    /// Replaces the first system message, or inserts one at the beginning. `None` removes all of
+    /// them.
     pub fn set_system(&mut self, text: Option<String>) {
         let Some(text) = text else {
             self.messages.retain(|message| message.role != Role::System);
@@ -86,7 +87,7 @@ impl Conversation {
         Some(&last.content)
     }
 
-    /// Whether nothing was said but by the system.
+    /// Whether there are only system messages.
     pub fn is_empty(&self) -> bool {
         self.messages
             .iter()
@@ -98,8 +99,7 @@ impl Conversation {
         turn_starts(&self.messages).len()
     }
 
-    /// Removes the last turn and returns it: with its first message pushed again, it is answered
-    /// anew.
+    /// Removes the last turn and returns it. Pushing its first message again gets a new answer.
     pub fn pop_turn(&mut self) -> Vec<ChatMessage> {
         let Some(start) = turn_starts(&self.messages).last().copied() else {
             return Vec::new();
@@ -117,7 +117,7 @@ impl Conversation {
         taken
     }
 
-    /// Drops the oldest turns, at most all but the last one; returns how many were dropped.
+    /// Drops the oldest turns, at most all except the last one. Returns how many were dropped.
     pub fn drop_oldest_turns(&mut self, count: usize) -> usize {
         let count = count.min(self.turns().saturating_sub(1));
         self.messages = without_oldest(&self.messages, count);
@@ -148,7 +148,8 @@ impl Extend<ChatMessage> for Conversation {
     }
 }
 
-/// Where turns begin. What stands before the first user message belongs to the first turn.
+/// The indices at which turns begin. Messages before the first user message belong to the first
+/// turn.
 pub fn turn_starts(messages: &[ChatMessage]) -> Vec<usize> {
     let mut starts: Vec<usize> = messages
         .iter()
@@ -179,8 +180,8 @@ pub fn without_oldest(messages: &[ChatMessage], count: usize) -> Vec<ChatMessage
     messages.map(|(_, message)| message.clone()).collect()
 }
 
-/// The smallest count in `0..=most` for which `fits` holds, where it holds for all larger ones;
-/// `most` if it holds for none. Asks a number of times that grows with the logarithm of `most`.
+/// The smallest count in `0..=most` for which `fits` holds, if it then holds for all larger ones;
+/// `most` if it holds for none. The number of calls of `fits` is logarithmic in `most`.
 ///
 /// # Errors
 /// Those of `fits`.

@@ -1,9 +1,9 @@
 //! The input and output of language models, without a model: chat messages and templates,
 //! sampling, and the decoding of token bytes to text.
 //!
-//! Everything here is pure: no clock, no files, no threads. The date is a value
-//! ([`CivilDateTime`]), randomness is a seed. One exception: a [`Vocabulary`] compiles grammars,
-//! which may come from anyone, on threads of their own and within a time limit.
+//! The crate is pure: it uses no clock, no files and no threads. The date is a value
+//! ([`CivilDateTime`]), and randomness comes from a seed. The only exception is that a
+//! [`Vocabulary`] compiles grammars, which may be untrusted, on separate threads with a time limit.
 
 #![forbid(unsafe_code)]
 
@@ -55,6 +55,6 @@ pub use tools::{
 #[cfg(feature = "tools")]
 pub use typed::{read_typed, schema_of};
 
-/// The crate whose derive makes a schema of a type.
+/// The crate whose derive macro generates a schema for a type.
 #[cfg(feature = "tools")]
 pub use schemars;

@@ -8,25 +8,25 @@ use thiserror::Error;
 
 use super::tools::FunctionCall;
 
-/// Says why messages were refused.
+/// Why messages were refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageError {
-    /// A role that is none of [`Role::ALL`].
+    /// A role is not one of [`Role::ALL`].
     #[error("unknown role {name:?}, known roles: system, user, assistant, tool")]
     UnknownRole {
-        /// The role as given, cut to 64 characters.
+        /// The given role, shortened to 64 characters.
         name: String,
     },
-    /// A conversation without a message.
+    /// The conversation has no message.
     #[error("the conversation has no messages")]
     #[strum(to_string = "empty_conversation")]
     Empty,
-    /// A user message without text.
+    /// A user message has no text.
     #[error("user message {index} has no content")]
     EmptyUserMessage {
-        /// Its place in the conversation, from 0.
+        /// Its index in the conversation, from 0.
         index: usize,
     },
 }
@@ -52,9 +52,9 @@ impl MessageError {
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum Role {
-    /// Instructions that stand above the conversation.
+    /// Instructions for the whole conversation.
     System,
-    /// The human, or the agent code that stands in for one.
+    /// The human, or agent code in place of one.
     User,
     /// The model.
     Assistant,
@@ -66,7 +66,7 @@ impl Role {
     /// Every role.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// Returns the name that chat templates know the role by.
+    /// Returns the role's name in chat templates.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -75,7 +75,7 @@ impl Role {
 impl FromStr for Role {
     type Err = MessageError;
 
-    /// Reads a role by its exact name.
+    /// Parses a role's exact name.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let mut known = Self::ALL.iter().copied();
         known
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Role {
     }
 }
 
-/// One message of a conversation, in the shape that chat templates read.
+/// One message of a conversation, in the form that chat templates read.
 ///
 /// Fields that are `None` are absent to a template (undefined), not null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,17 +108,17 @@ impl<'de> Deserialize<'de> for Role {
 pub struct ChatMessage {
     /// The role of the author.
     pub role: Role,
-    /// The text. JSON null and a missing field read as the empty text, as assistant messages
-    /// with tool calls often have it.
+    /// The text. JSON null and a missing field are read as the empty text, because assistant
+    /// messages with tool calls often have these.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content: String,
     /// The model's reasoning before its answer, for templates of reasoning models. Templates see
     /// it as `reasoning_content` and as `thinking`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
-    /// The tool calls of an assistant message: a list of
-    /// `{"type": "function", "id": …, "function": {"name": …, "arguments": {…}}}`. Most templates
-    /// want `arguments` as an object, not as text.
+    /// The tool calls of an assistant message: a list of `{"type": "function", "id": …, "function":
+    /// {"name": …, "arguments": {…}}}`. Most templates expect `arguments` as an object, not as
+    /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Value>,
     /// The name of the tool whose result this is.
@@ -162,7 +162,7 @@ impl ChatMessage {
         Self::new(Role::Tool, content)
     }
 
-    /// Creates the assistant message that made these calls, beside some text.
+    /// Creates the assistant message with these calls and some text.
     pub fn assistant_calls(content: impl Into<String>, calls: &[FunctionCall]) -> Self {
         let calls = calls.iter().map(FunctionCall::to_message_json).collect();
         Self {
@@ -171,8 +171,8 @@ impl ChatMessage {
         }
     }
 
-    /// The message as chat templates see it: absent fields are undefined, and the reasoning stands
-    /// under both of the names in use, as in transformers.
+    /// The message as chat templates see it: missing fields are undefined, and the reasoning is
+    /// available under both common names, as in transformers.
     pub fn to_template_json(&self) -> Value {
         let Self {
             role,
@@ -212,8 +212,8 @@ impl ChatMessage {
 /// Checks a conversation before it is rendered.
 ///
 /// # Errors
-/// [`MessageError::Empty`] without a message, [`MessageError::EmptyUserMessage`] when a user
-/// message has no character. White space counts as content.
+/// [`MessageError::Empty`] without a message, [`MessageError::EmptyUserMessage`] if a user message
+/// is empty. White space counts as content.
 pub fn validate_messages(messages: &[ChatMessage]) -> Result<(), MessageError> {
     if messages.is_empty() {
         return Err(MessageError::Empty);

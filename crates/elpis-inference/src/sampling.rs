@@ -1,9 +1,9 @@
 //! Sampling parameters and the sampler: from logits to the next token.
 //!
 //! The order of the steps is llama.cpp's default: token mask → repetition, frequency and presence
-//! penalties → top-k → top-p → min-p → temperature → draw. Temperature comes after truncation, so
-//! a hotter temperature makes the choice among the surviving tokens more even and lets no further
-//! token in. The most likely token survives every truncation.
+//! penalties → top-k → top-p → min-p → temperature → draw. Temperature comes after truncation, so a
+//! higher temperature makes the choice among the surviving tokens more even but adds no further
+//! tokens. The most likely token survives every truncation.
 
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 
@@ -16,37 +16,37 @@ use thiserror::Error;
 
 pub use sampler::{Sampler, greedy, masked};
 
-/// The longest repetition window, in tokens.
+/// Maximum length of the repetition window, in tokens.
 pub const MAX_REPETITION_WINDOW: u32 = 4096;
 
-/// The highest temperature.
+/// Maximum temperature.
 pub const MAX_TEMPERATURE: f32 = 2.0;
 
-/// The strongest presence or frequency penalty, in either direction.
+/// Maximum absolute value of the presence and frequency penalties.
 pub const MAX_PENALTY: f32 = 2.0;
 
-/// Says why parameters, logits or a token were refused.
+/// Why parameters, logits or a token were refused.
 #[derive(Debug, Clone, PartialEq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum SamplingError {
-    /// A parameter outside its range, or not a number.
+    /// A parameter is outside its range, or not a number.
     #[error("sampling parameter {field} is {value}, allowed is {limit}")]
     OutOfRange {
         /// The field of [`SamplingParams`].
         field: &'static str,
         /// Its value.
         value: f64,
-        /// The allowed range in words.
+        /// The allowed range, as text.
         limit: &'static str,
     },
-    /// A vocabulary without a token, or with 2²⁴ or more.
+    /// The vocabulary has no token, or 2²⁴ or more.
     #[error("a vocabulary of {size} tokens, allowed is 1 to 16777215")]
     VocabularySize {
-        /// The size as given.
+        /// The given size.
         size: usize,
     },
-    /// The logits are not one per token of the vocabulary.
+    /// The number of logits does not match the vocabulary.
     #[error("{got} logits for a vocabulary of {expected} tokens")]
     LogitsLength {
         /// The number of logits.
@@ -59,10 +59,10 @@ pub enum SamplingError {
     MaskLength {
         /// The number of words.
         got: usize,
-        /// The number needed: one per 32 tokens, rounded up.
+        /// The required number: one per 32 tokens, rounded up.
         expected: usize,
     },
-    /// A logit that is NaN or +∞. The model or the steering is broken.
+    /// A logit is NaN or +∞, so the model or the steering is broken.
     #[error("the logit of token {token} is {value}")]
     InvalidLogit {
         /// The first such token.
@@ -70,13 +70,13 @@ pub enum SamplingError {
         /// Its logit.
         value: f32,
     },
-    /// No token has a finite logit, or the mask leaves none that has.
+    /// No token has a finite logit, or the mask excludes all that have.
     #[error("no token is possible: every logit is -inf or masked out")]
     NoCandidates,
-    /// A token that the vocabulary does not have.
+    /// A token is outside the vocabulary.
     #[error("token {token} is outside the vocabulary of {vocabulary} tokens")]
     TokenOutOfRange {
-        /// The token as given.
+        /// The given token.
         token: u32,
         /// The size of the vocabulary.
         vocabulary: usize,
@@ -94,13 +94,14 @@ impl SamplingError {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingParams {
-    /// Divides the logits of the surviving tokens; 0 takes the most likely token. 0 to
+    /// Divides the logits of the surviving tokens; 0 picks the most likely token. 0 to
     /// [`MAX_TEMPERATURE`].
     pub temperature: f32,
     /// Keeps the k most likely tokens; 0 keeps all.
     pub top_k: u32,
-    /// Keeps the fewest most likely tokens whose probabilities, at temperature 1 and relative to
-    /// what top-k kept, reach this sum (Holtzman et al. 2020). Above 0, to 1; 1 keeps all.
+    /// Keeps the smallest set of most likely tokens whose probabilities, at temperature 1 and
+    /// relative to the tokens kept by top-k, reach this sum (Holtzman et al. 2020). Above 0, to 1;
+    /// 1 keeps all.
     pub top_p: f32,
     /// Keeps tokens at least this probable relative to the most likely one, at temperature 1
     /// (Nguyen et al. 2024). 0 to below 1; 0 keeps all.
@@ -108,14 +109,14 @@ pub struct SamplingParams {
     /// Divides positive and multiplies negative logits of tokens in the repetition window, once
     /// per distinct token (CTRL, Keskar et al. 2019). Finite and above 0; 1 changes nothing.
     pub repetition_penalty: f32,
-    /// Is subtracted from the logit of each token in the repetition window, after the repetition
+    /// Subtracted from the logit of each token in the repetition window, after the repetition
     /// penalty. −[`MAX_PENALTY`] to [`MAX_PENALTY`]; 0 changes nothing.
     pub presence_penalty: f32,
-    /// Is subtracted from a token's logit once for each time that the token occurs in the
-    /// repetition window. −[`MAX_PENALTY`] to [`MAX_PENALTY`]; 0 changes nothing.
+    /// Subtracted from a token's logit once for each of its occurrences in the repetition window.
+    /// −[`MAX_PENALTY`] to [`MAX_PENALTY`]; 0 changes nothing.
     pub frequency_penalty: f32,
-    /// How many of the last tokens, of the prompt and the reply, the three penalties look at. 0
-    /// to [`MAX_REPETITION_WINDOW`]; 0 switches them off.
+    /// Number of the last tokens, of prompt and reply, that the three penalties consider. 0 to
+    /// [`MAX_REPETITION_WINDOW`]; 0 disables them.
     pub repetition_window: u32,
     /// The seed of the random stream.
     pub seed: u64,
@@ -140,7 +141,7 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
-    /// Returns parameters that always take the most likely token, with nothing else at work.
+    /// Returns parameters that always pick the most likely token, without penalties or truncation.
     pub fn greedy() -> Self {
         Self {
             temperature: 0.0,

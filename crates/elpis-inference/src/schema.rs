@@ -1,8 +1,8 @@
-//! JSON Schema: what a schema says, to the digit, and grammars for the values that it allows.
+//! JSON Schema: exact interpretation of schemas, and grammars for the values that they allow.
 //!
-//! A [`Document`] knows all schemas in a schema and what refers to what. The rest needs the cargo
-//! feature `tools`: [`Cases`](cases::Cases) takes schemas that hold together apart into cases
-//! without a choice in them, and a [`Writer`] makes the rules of a grammar of these.
+//! A [`Document`] indexes all subschemas and references of a schema. The rest needs the cargo
+//! feature `tools`: [`Cases`](cases::Cases) splits combined schemas into cases without
+//! alternatives, and a [`Writer`] turns these into the rules of a grammar.
 
 #![cfg_attr(
     not(feature = "tools"),

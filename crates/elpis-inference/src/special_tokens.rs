@@ -1,6 +1,6 @@
 //! The tokens that templates write by name.
 
-/// The special tokens that templates write by name. One that is `None` is undefined to them.
+/// The special tokens that templates write by name. `None` is undefined in templates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
     /// `bos_token`: begins a text.

@@ -1,35 +1,35 @@
-//! From token bytes to text: UTF-8 across token boundaries, and stop strings.
+//! Decodes token bytes to text: UTF-8 across token boundaries, and stop strings.
 
 use encoding_rs::{CoderResult, Decoder, UTF_8};
 use thiserror::Error;
 
-/// The most stop strings that one stream accepts.
+/// Maximum number of stop strings of a stream.
 pub const MAX_STOPS: usize = 16;
 
-/// The longest stop string, in bytes of UTF-8.
+/// Maximum length of a stop string, in bytes of UTF-8.
 pub const MAX_STOP_BYTES: usize = 256;
 
-/// Bytes that a stream has room for from the start: more than a token of known vocabularies.
+/// Initial capacity of a stream in bytes, larger than any token of known vocabularies.
 const ROOM: usize = 256;
 
-/// Says why a set of stop strings was refused.
+/// Why a set of stop strings was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum TextError {
-    /// More than [`MAX_STOPS`] stop strings.
+    /// There are more than [`MAX_STOPS`] stop strings.
     #[error("{count} stop strings, at most {MAX_STOPS} are allowed")]
     TooManyStops {
-        /// The number given.
+        /// The given number.
         count: usize,
     },
-    /// A stop string without a byte, which would stop every text at once.
+    /// A stop string is empty, which would stop every text immediately.
     #[error("stop string {index} is empty")]
     EmptyStop {
         /// Its place in the list, from 0.
         index: usize,
     },
-    /// A stop string longer than [`MAX_STOP_BYTES`].
+    /// A stop string is longer than [`MAX_STOP_BYTES`].
     #[error("stop string {index} has {bytes} bytes, at most {MAX_STOP_BYTES} are allowed")]
     StopTooLong {
         /// Its place in the list, from 0.
@@ -50,7 +50,7 @@ impl TextError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pushed<'a> {
-    /// The text that is now certain, often empty. It never holds a part of the stop string that
+    /// The text that is now certain, often empty. It never contains a part of the stop string that
     /// ended the stream.
     pub text: &'a str,
     /// The index of the stop string that ended the stream, once one has.
@@ -59,13 +59,13 @@ pub struct Pushed<'a> {
 
 /// Turns the bytes of tokens into text, piece by piece.
 ///
-/// A character may span tokens, so bytes go through one decoder that keeps its state; invalid
-/// bytes become U+FFFD as the WHATWG encoding standard has it (the same as
-/// [`String::from_utf8_lossy`] on the whole). A stop string may span tokens too, so the end of
-/// the text is held back for as long as it could still become one, and no longer.
+/// A character may span tokens, so bytes go through one decoder that keeps its state; invalid bytes
+/// become U+FFFD as the WHATWG encoding standard specifies (the same as [`String::from_utf8_lossy`]
+/// on the whole). A stop string may also span tokens, so the end of the text is held back as long
+/// as it could still become one.
 ///
-/// The match that starts first wins; of two that start together, the longer; of two equal ones,
-/// the first in the list. The pieces joined are the same however the bytes were split.
+/// The match that starts first wins; of two that start together, the longer; of two equal ones, the
+/// first in the list. The joined pieces are the same however the bytes were split.
 ///
 /// At most `MAX_STOP_BYTES - 1` bytes of text are held back. A push allocates only if a
 /// piece is longer than any before it and than 256 bytes.
@@ -80,11 +80,11 @@ pub struct TextStream {
     finished: bool,
 }
 
-/// What stands at the front of the text that is not yet certain.
+/// The beginning of the text that is not yet certain.
 enum Verdict {
-    /// No stop string can start before this offset, and one may start at it.
+    /// No stop string can start before this offset, but one may start at it.
     Hold(usize),
-    /// This stop string stands at this offset.
+    /// A stop string, by index, matches at this offset.
     Match(usize, usize),
 }
 
@@ -122,20 +122,20 @@ impl TextStream {
         })
     }
 
-    /// Adds the bytes of one token, in order. Returns the text that is certain by now.
+    /// Adds the bytes of the next token. Returns the text that is now certain.
     ///
     /// After a stop string or [`finish`](Self::finish), bytes are ignored and the text is empty.
     pub fn push(&mut self, bytes: &[u8]) -> Pushed<'_> {
         self.step(bytes, false)
     }
 
-    /// Ends the stream. Returns what was held back: an unfinished character as U+FFFD, and text
+    /// Ends the stream. Returns the text held back: an unfinished character as U+FFFD, and text
     /// that did not become a stop string.
     pub fn finish(&mut self) -> Pushed<'_> {
         self.step(&[], true)
     }
 
-    /// Looks for no stop string from now on; what was held back comes with the next piece.
+    /// Ignores stop strings from now on. Text held back is returned with the next piece.
     pub fn ignore_stops(&mut self) {
         self.stops.clear();
     }

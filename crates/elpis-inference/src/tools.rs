@@ -1,9 +1,9 @@
-//! Function calling: what tools are on offer, how a model writes its calls, and how they are read
-//! back while they are being written.
+//! Function calling: definitions of the offered tools, the notations in which models write calls,
+//! and their incremental parsing.
 //!
-//! A [`ToolFormat`] is chosen from the chat template. It says how calls look in the reply
-//! ([`ToolFormat::grammar`] makes that binding) and how a [`ToolParser`] finds them there. All
-//! that is known of a family's notation stands in one table, `family`.
+//! A [`ToolFormat`] is chosen from the chat template. It describes how calls look in the reply
+//! ([`ToolFormat::grammar`] enforces that) and how a [`ToolParser`] finds them there. The notations
+//! of all model families are in one table, `family`.
 
 mod call;
 mod declared;

@@ -1,4 +1,4 @@
-//! Owner of a llama.cpp context: the key–value cache and the decoder.
+//! Owns a llama.cpp context: the key–value cache and the decoder.
 
 mod sequences;
 
@@ -16,7 +16,8 @@ use elpis_backend::{BackendError, Batch};
 #[cfg(test)]
 use elpis_steering::SteeringPlan;
 
-/// Creating two contexts of one model at once is unsound in llama.cpp.
+/// Serialises the creation of contexts, because creating two contexts of one model at once is
+/// unsound in llama.cpp.
 static CREATION: Mutex<()> = Mutex::new(());
 
 /// Options for creating a context.
@@ -25,14 +26,14 @@ pub(super) struct ContextOptions {
     pub(super) n_ctx: u32,
     /// Most rows of one batch.
     pub(super) n_batch: u32,
-    /// Most sequences.
+    /// Maximum number of sequences.
     pub(super) n_seq_max: u32,
-    /// Most rows with logits in one batch.
+    /// Maximum number of rows with logits in one batch.
     pub(super) n_outputs_max: u32,
-    /// Threads that evaluate.
+    /// Number of threads.
     pub(super) n_threads: u32,
     pub(super) flash_attention: FlashAttention,
-    /// Whether the cache may live on a GPU.
+    /// Whether the cache may be on a GPU.
     pub(super) offload: bool,
 }
 
@@ -46,10 +47,10 @@ pub(super) struct Context {
     n_vocab: usize,
     n_batch: usize,
     n_seq_max: u32,
-    /// Why it must not be used any more: an exception left it halfway.
+    /// Why it must no longer be used, because an exception left it in an unknown state.
     broken: Option<String>,
-    /// Positions that a window of the model sees, 0: everything; `None` for a
-    /// model whose memory is no list of positions.
+    /// Size of the model's sliding window in positions; 0 if there is none; `None` for a model
+    /// whose memory is not a list of positions.
     n_window: Option<u32>,
     native: NativeBatch,
     logits_rows: Vec<bool>,
@@ -61,7 +62,7 @@ pub(super) struct Context {
 unsafe impl Send for Context {}
 
 impl Context {
-    /// Makes a context of a model.
+    /// Creates a context of a model.
     pub(super) fn new(model: Arc<Model>, options: &ContextOptions) -> Result<Self, BackendError> {
         let n_layers = model.inner().n_layer() as usize;
         let n_embd = usize::try_from(model.inner().n_embd()).unwrap_or_default();
@@ -99,7 +100,7 @@ impl Context {
             })
         };
         let call = "llama_init_from_model";
-        // What it threw from may hold the hook's address; the hook stays.
+        // llama.cpp may still hold the hook's address, so the hook is leaked.
         let context = context.map_err(|thrown| thrown.of(model.path(), call))?;
         let Some(context) = NonNull::new(context) else {
             // SAFETY: the hook was leaked above and nobody else holds it.
@@ -187,7 +188,7 @@ impl Context {
         }
     }
 
-    /// Fails if an exception left the context halfway.
+    /// Fails if an exception left the context in an unknown state.
     fn check_whole(&self) -> Result<(), BackendError> {
         match &self.broken {
             None => Ok(()),
@@ -197,7 +198,7 @@ impl Context {
         }
     }
 
-    /// Keeps why the context is of no use any more.
+    /// Records why the context is no longer usable.
     fn broke(&mut self, reason: String) -> BackendError {
         self.broken = Some(reason.clone());
         BackendError::Broken { reason }
@@ -243,12 +244,12 @@ impl Context {
         Ok(unsafe { std::slice::from_raw_parts(pointer, self.n_vocab) })
     }
 
-    /// Sets llama.cpp's own control vector, which steers every row alike:
-    /// what the hook is compared with.
+    /// Sets llama.cpp's own control vector, which steers every row alike. Tests compare the hook
+    /// with it.
     #[cfg(test)]
     pub(super) fn set_control_vector(&mut self, plan: &SteeringPlan, n_layers: usize) {
-        // Row r of the buffer is layer r + 1; rows that are left out would
-        // keep what an earlier call wrote.
+        // Row r of the buffer is layer r + 1. Omitted rows would keep the values of an earlier
+        // call.
         let n_embd = plan.layers[0].values.len();
         let mut rows = vec![0.0_f32; n_embd * (n_layers - 1)];
         for layer in &plan.layers {
@@ -273,7 +274,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if self.broken.is_some() {
-            // Half of it may be freed already, or be waited for.
+            // Parts of it may be freed already or still in use.
             return;
         }
         // SAFETY: both are owned and used by nobody else; the context goes
@@ -310,7 +311,7 @@ impl NativeBatch {
             self.logits.push(i8::from(row.logits));
         }
         self.sequence_counts.resize(batch.len(), 1);
-        // Only now, since pushing may have moved the ids.
+        // Set the pointers last, because pushing may have moved the ids.
         self.sequence_pointers
             .extend(self.sequences.iter_mut().map(std::ptr::from_mut));
         sys::llama_batch {

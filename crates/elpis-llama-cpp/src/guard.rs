@@ -1,8 +1,8 @@
-//! Calls of llama.cpp that may throw an exception or fail an assertion (`guard.cpp`).
+//! Guards calls of llama.cpp that may throw an exception or fail an assertion (`guard.cpp`).
 //!
-//! An assertion that fails while a model is loaded, or a context made, is told as why it could not
-//! be. While a batch is evaluated that holds for the calling thread outside of OpenMP's teams: a
-//! thread that left a team would have the others wait for ever, so there it ends the process.
+//! An assertion that fails while a model is loaded or a context created becomes an error. While a
+//! batch is evaluated, this only applies to the calling thread outside of OpenMP teams. A thread
+//! that left a team would block the others forever, so in a team it ends the process.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
@@ -12,7 +12,7 @@ use llama_cpp_sys_2 as sys;
 use elpis_backend::BackendError;
 use elpis_files::printable::printable;
 
-/// Longest message.
+/// Maximum length of a message, in bytes.
 const CAPACITY: usize = 1024;
 /// The guard's return value for an assertion.
 const ASSERTION: c_int = 2;
@@ -20,23 +20,23 @@ const ASSERTION: c_int = 2;
 /// The assertions that become errors instead of ending the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Assertions {
-    /// All of the calling thread, for calls that compute nothing.
+    /// All assertions of the calling thread, for calls that compute nothing.
     All = 1,
-    /// Those outside of teams of threads.
+    /// Only assertions outside of OpenMP teams.
     OutsideTeams = 2,
 }
 
-/// An exception or assertion that a call ended in.
+/// An exception or failed assertion that ended a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Thrown {
     /// An assertion failed: the sources' file, line and condition.
     Assertion(String),
-    /// An exception, by its words.
+    /// An exception, by its message.
     Exception(String),
 }
 
 impl Thrown {
-    /// As an error of a call for the model of a file.
+    /// Converts it to an error of a call for the model of a file.
     pub(super) fn of(self, path: &Path, call: &'static str) -> BackendError {
         match self {
             Self::Assertion(reason) => BackendError::Assertion {
@@ -48,7 +48,7 @@ impl Thrown {
         }
     }
 
-    /// Its words.
+    /// Its message.
     pub(super) fn reason(self) -> String {
         match self {
             Self::Assertion(reason) | Self::Exception(reason) => reason,
@@ -70,7 +70,7 @@ unsafe extern "C" {
     fn elpis_install_terminate_handler();
 }
 
-/// The functions that are called under the guard, as what they are: they may unwind.
+/// The functions that are called under the guard, declared as functions that may unwind.
 pub(super) mod throwing {
     use super::{c_char, sys};
 
@@ -105,7 +105,7 @@ pub(super) mod throwing {
     }
 }
 
-/// Has ggml call the guard before it aborts, and nothing attach a debugger when it does.
+/// Makes ggml call the guard before it aborts, and keeps it from attaching a debugger.
 pub(super) fn install() {
     // SAFETY: both are static functions; ggml keeps the one, the C++ library the other.
     unsafe {
@@ -114,11 +114,11 @@ pub(super) fn install() {
     }
 }
 
-/// Does the work, which calls one of [`throwing`]'s functions and nothing that may panic.
+/// Runs the work, which calls one of [`throwing`]'s functions and nothing that may panic.
 ///
 /// # Errors
-/// What was thrown, or which assertion failed. Whatever the call was about is in an unknown state:
-/// it must neither be used nor freed.
+/// [`Thrown`] with the exception or assertion. The object of the call is then in an unknown state
+/// and must neither be used nor freed.
 pub(super) fn guarded<T>(assertions: Assertions, work: impl FnOnce() -> T) -> Result<T, Thrown> {
     let mut slot = Slot {
         work: Some(work),
@@ -157,7 +157,7 @@ struct Slot<F, T> {
     result: Option<T>,
 }
 
-/// What runs the work of a slot of these types.
+/// Returns the function that runs the work of a slot of these types.
 fn runner<T, F: FnOnce() -> T>(_: &Slot<F, T>) -> Work {
     run::<T, F>
 }
@@ -183,7 +183,7 @@ mod tests {
         install();
         assert_eq!(guarded(Assertions::All, || 7), Ok(7));
         for assertions in [Assertions::All, Assertions::OutsideTeams] {
-            // What is captured is dropped on the way.
+            // Captured values are dropped while unwinding.
             let counted = std::sync::Arc::new(());
             let held = std::sync::Arc::clone(&counted);
             let failed: Result<(), _> = guarded(assertions, move || {
@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(failed, Err(expected));
             assert_eq!(std::sync::Arc::strong_count(&counted), 1);
         }
-        // And the next call goes as before.
+        // The next call works as before.
         assert_eq!(guarded(Assertions::All, || 8), Ok(8));
     }
 }

@@ -1,16 +1,14 @@
 //! Per-row steering inside llama.cpp's graph.
 //!
-//! llama.cpp asks an evaluation callback, for every tensor of the graph,
-//! whether it wants to see it. The hook answers yes for `l_out-k`, the output
-//! of decoder layer `k`, `[n_embd, n_rows]` in batch order, when a row of the
-//! batch is steered at that layer, and adds each row's own vector in place.
-//! While no row is steered it answers no to everything, which costs nothing.
+//! For every tensor of the graph, llama.cpp asks an evaluation callback whether it wants to see it.
+//! The hook answers yes for `l_out-k`, the output of decoder layer `k`, `[n_embd, n_rows]` in batch
+//! order, when a row of the batch is steered at that layer, and adds each row's own vector in
+//! place. While no row is steered it answers no to everything, which costs nothing.
 //!
-//! At the last layer llama.cpp keeps only the rows whose logits are asked for.
-//! A layer is shown once, unless the model is recurrent: llama.cpp may then
-//! evaluate a batch in parts, which keep the batch's order if it is made as
-//! [`keeps_order`] asks. Whatever does not fit this is a fault of the whole
-//! evaluation: a row is never steered by guess, nor silently left out.
+//! At the last layer llama.cpp only keeps the rows whose logits are requested. A layer is shown
+//! once, unless the model is recurrent: llama.cpp may then evaluate a batch in parts, which keep
+//! the batch's order if [`keeps_order`] holds. Anything else is an error of the whole evaluation,
+//! so a row is never steered by guess or silently left out.
 
 mod rows;
 #[cfg(test)]
@@ -25,38 +23,38 @@ use self::rows::RowView;
 use elpis_backend::{BackendError, Batch};
 use elpis_steering::SteeringPlan;
 
-/// The call that errors of the hook name.
+/// The name of the call in errors of the hook.
 pub(super) const CALL: &str = "steering hook";
 
 const LAYER_OUTPUT: &[u8] = b"l_out-";
 
-/// The callback's work in the current evaluation.
+/// The state of the callback in the current evaluation.
 #[derive(Debug)]
 pub(super) struct Hook {
     n_embd: usize,
-    /// Per layer, whether its output is wanted in this evaluation.
+    /// For each layer, whether its output is needed in this evaluation.
     wanted: Vec<bool>,
     active: bool,
     /// Whether llama.cpp may evaluate a batch in parts.
     splits: bool,
     n_rows: usize,
-    /// Per layer, the rows of the batch that are dealt with.
+    /// For each layer, the number of rows of the batch that are done.
     done: Vec<usize>,
     /// The rows whose logits are asked for.
     outputs: Vec<usize>,
     plans: Vec<Arc<SteeringPlan>>,
-    /// Per row, the index of its plan.
+    /// For each row, the index of its plan.
     row_plans: Vec<Option<u32>>,
     captured: Option<Vec<Vec<f32>>>,
-    /// The rows that a layer shows and that are steered there, with their plans.
+    /// The steered rows among those that a layer shows, with their plans.
     steered: Vec<(usize, u32)>,
-    /// Room for the rows of a batch, where they are in a device's memory.
+    /// Buffer for the rows of a batch, if they are in device memory.
     scratch: Vec<f32>,
     fault: Option<String>,
 }
 
 impl Hook {
-    /// Makes a hook that wants nothing.
+    /// Creates a hook that needs no outputs.
     pub(super) fn new(n_layers: usize, n_embd: usize, splits: bool) -> Self {
         Self {
             n_embd,
@@ -104,7 +102,7 @@ impl Hook {
         self.note_outputs(batch);
         for plan in batch.plans() {
             for layer in &plan.layers {
-                // Without logits nothing follows from the last layer.
+                // Without logits, the last layer's output has no effect.
                 let matters = layer.layer + 1 < self.wanted.len() || !self.outputs.is_empty();
                 match self.wanted.get_mut(layer.layer) {
                     Some(wanted) if layer.values.len() == self.n_embd => *wanted = matters,
@@ -146,8 +144,7 @@ impl Hook {
             .extend(rows.filter(|(_, row)| row.logits).map(|(index, _)| index));
     }
 
-    /// Ends an evaluation that went through, or did not; returns what went
-    /// wrong in the hook.
+    /// Ends an evaluation, successful or not. Returns the hook's error, if any.
     pub(super) fn finish(&mut self, evaluated: bool) -> Option<String> {
         let active = std::mem::take(&mut self.active);
         self.plans.clear();
@@ -160,7 +157,7 @@ impl Hook {
         self.fault.take()
     }
 
-    /// Hands out what was captured, in the order of `layers`.
+    /// Returns the captured outputs in the order of `layers`.
     pub(super) fn take_captured(
         &mut self,
         layers: &[usize],
@@ -189,7 +186,7 @@ impl Hook {
         self.wanted.get(layer).copied().unwrap_or(false)
     }
 
-    /// Works on the output of a layer.
+    /// Processes the output of a layer.
     ///
     /// # Safety
     /// `tensor` must be a computed tensor of the graph in evaluation.
@@ -228,7 +225,7 @@ impl Hook {
         Ok(())
     }
 
-    /// Which of the batch's rows are those that a layer shows now.
+    /// Determines which rows of the batch a layer shows.
     fn shown(&mut self, layer: usize, rows: usize) -> Result<Shown, String> {
         let last = layer + 1 == self.wanted.len();
         let all = self.outputs.len() == self.n_rows;
@@ -259,14 +256,14 @@ impl Hook {
 /// The rows of the batch that a tensor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// This one and those that follow it.
+    /// Consecutive rows from this one on.
     From(usize),
-    /// Those whose logits are asked for.
+    /// The rows whose logits are requested.
     Outputs,
 }
 
-/// Whether a recurrent model goes through the rows in their order, in one part
-/// or in several: those of one sequence, or one of each of several, ascending.
+/// Whether a recurrent model processes the rows in order, in one part or several. It does for rows
+/// of one sequence, or one row of each of several ascending sequences.
 fn keeps_order(batch: &Batch) -> bool {
     let pairs = || batch.rows().windows(2);
     pairs().all(|pair| matches!(pair, [a, b] if a.sequence == b.sequence))

@@ -29,11 +29,10 @@ use elpis_backend::{
     ModelSource, SequenceId, Token, Tokenizer, default_threads, heartbeat, norms,
 };
 
-/// Sampling needs one row of logits for each sequence; one more to spare.
+/// One more row of logits than sampling needs, which is one for each sequence.
 const SPARE_OUTPUTS: u32 = 1;
 
-/// Rows with logits that a probe of the last layer evaluates at once: it shows
-/// no others.
+/// Number of rows with logits in a probe of the last layer, which shows no other rows.
 const PROBE_OUTPUTS: u32 = 16;
 
 /// The loader that a program registers for GGUF models.
@@ -56,7 +55,7 @@ impl LlamaCpp {
     /// Loads a model from a file or from the bundled bytes.
     ///
     /// # Errors
-    /// [`BackendError`] for a source that is no GGUF file, and for what the file is refused for.
+    /// [`BackendError`] if the source is not a GGUF file or the file is refused.
     pub fn load(options: &LoadOptions) -> Result<Self, BackendError> {
         log::install();
         let model = match &options.source {
@@ -77,8 +76,8 @@ impl LlamaCpp {
         let settings = &options.model;
         let trained = model.context_trained();
         let context_length = settings.context_length_of(trained)?;
-        // Two sequences more than are evaluated: one for what the last
-        // conversation left behind, one for probes.
+        // Two more sequences than are evaluated: one for the cached sequence of the last
+        // conversation and one for probes.
         let sequences = options.n_sequences + 2;
         heartbeat::beat();
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
@@ -89,8 +88,7 @@ impl LlamaCpp {
                 n_ctx: cells,
                 n_batch: batch_size as u32,
                 n_seq_max: sequences,
-                // llama.cpp makes room for a row of every sequence and aborts if
-                // it may not.
+                // llama.cpp reserves a row for every sequence and aborts if it may not.
                 n_outputs_max: (sequences + SPARE_OUTPUTS).max(PROBE_OUTPUTS),
                 n_threads: settings.n_threads.unwrap_or_else(default_threads) as u32,
                 flash_attention: settings.flash_attention,
@@ -124,9 +122,8 @@ impl LlamaCpp {
         Ok(loaded)
     }
 
-    /// The norms at all layers that the model's graph shows, or why it shows
-    /// none: the graphs of some architectures have no output of a layer as
-    /// rows, or not of the last one.
+    /// The norms at all layers that the model's graph exposes, or why it exposes none. The graphs
+    /// of some architectures do not have layer outputs as rows, or not that of the last layer.
     fn measure(&mut self) -> Result<Result<Vec<f32>, String>, BackendError> {
         let n_layers = self.facts.n_layers;
         let mut last_reason = String::new();
@@ -195,7 +192,7 @@ impl Backend for LlamaCpp {
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError> {
         norms::check(&self.facts, tokens, layers)?;
-        // The last layer shows the rows whose logits are asked for.
+        // The last layer only shows rows whose logits are requested.
         let all = layers.iter().any(|layer| layer + 1 == self.facts.n_layers);
         let most = if all {
             tokens.len().min(PROBE_OUTPUTS as usize)
@@ -223,10 +220,10 @@ impl Backend for LlamaCpp {
     }
 }
 
-/// Lists what the linked llama.cpp reports.
+/// Lists the devices that the linked llama.cpp reports.
 pub fn devices() -> Vec<Device> {
     log::install();
-    // Of the processor llama.cpp says that all memory is free.
+    // For the CPU, llama.cpp reports all memory as free.
     let machine = SystemMemory::look();
     llama_cpp_2::list_llama_ggml_backend_devices()
         .into_iter()

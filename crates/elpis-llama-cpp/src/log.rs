@@ -1,7 +1,7 @@
-//! llama.cpp's log lines, handed to `tracing`.
+//! Forwards llama.cpp's log lines to `tracing`.
 //!
-//! llama.cpp reports why a model cannot be loaded only through its log, so
-//! warnings and errors of the current thread can also be collected.
+//! llama.cpp only reports through its log why a model cannot be loaded, so warnings and errors of
+//! the current thread can also be collected.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
@@ -41,7 +41,7 @@ pub(super) fn collecting<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     (result, lines)
 }
 
-/// Why something failed, as llama.cpp told it.
+/// The reason for a failure, from llama.cpp's log.
 pub(super) fn reason(lines: &[String]) -> String {
     if lines.is_empty() {
         "llama.cpp gave no reason".to_owned()

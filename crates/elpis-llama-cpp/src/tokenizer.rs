@@ -10,7 +10,7 @@ use super::guard::{Assertions, guarded, throwing};
 use super::model::Model;
 use elpis_backend::{BackendError, ControlToken, Token, Tokenizer};
 
-/// Room for the longest piece; longer ones make the vector grow once.
+/// Initial capacity for a piece. A longer one makes the vector grow once.
 const PIECE_CAPACITY: usize = 64;
 
 const CALL: &str = "llama_tokenize";
@@ -23,7 +23,7 @@ pub(super) struct LlamaTokenizer {
 }
 
 impl LlamaTokenizer {
-    /// Makes a tokenizer that keeps the model loaded.
+    /// Creates a tokenizer that keeps the model loaded.
     pub(super) fn new(model: Arc<Model>) -> Self {
         let control_tokens = control_tokens(&model);
         Self {
@@ -32,7 +32,7 @@ impl LlamaTokenizer {
         }
     }
 
-    /// Tokens of a text. A vocabulary may have none for a byte of it, which llama.cpp throws over.
+    /// Tokenises a text. llama.cpp throws an exception if the vocabulary has no token for a byte.
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<i32>, BackendError> {
         let failed = |reason: String| BackendError::Native { call: CALL, reason };
         let length = i32::try_from(text.len())
@@ -52,7 +52,7 @@ impl LlamaTokenizer {
                     tokens.truncate(count as usize);
                     return Ok(tokens);
                 }
-                // So many are needed.
+                // A negative count is the required number.
                 needed => {
                     let needed = needed.unsigned_abs() as usize;
                     if needed <= tokens.len() {
@@ -90,7 +90,7 @@ impl Tokenizer for LlamaTokenizer {
         parse_special: bool,
         _first: bool,
     ) -> Result<Vec<Token>, BackendError> {
-        // llama.cpp tokenises what stands between special tokens by itself anyway.
+        // llama.cpp tokenises the text between special tokens separately anyway.
         let tokens = self.tokenize(text, parse_special)?.into_iter();
         Ok(tokens
             .filter_map(|token| Token::try_from(token).ok())
@@ -118,7 +118,7 @@ impl Tokenizer for LlamaTokenizer {
     }
 }
 
-/// The tokens that llama.cpp recognises only where special tokens are parsed.
+/// The tokens that llama.cpp only recognises if special tokens are parsed.
 fn control_tokens(model: &Model) -> Vec<ControlToken> {
     let vocab = model.inner().vocab();
     let control = |token: LlamaToken| {

@@ -1,4 +1,4 @@
-//! An allocator that counts what each thread takes.
+//! An allocator that counts each thread's allocations.
 //!
 //! ```
 //! #[global_allocator]
@@ -16,20 +16,19 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Bytes that the whole process has in use, and the most it had.
+/// Bytes in use by the whole process, and their maximum.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
 static MAX: AtomicIsize = AtomicIsize::new(0);
 
 /// The allocator of the system, with counters. They stay at 0 unless it is the global one.
 pub struct Counting;
 
-/// Allocations of this thread so far.
+/// Number of allocations of this thread so far.
 pub fn count() -> usize {
     COUNT.with(Cell::get)
 }
 
-/// Does the work and tells how many bytes more than before were in use at its
-/// peak.
+/// Runs the work and returns how many more bytes than before were in use at its peak.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.with(Cell::get);
     PEAK.with(|peak| peak.set(before));
@@ -50,7 +49,7 @@ pub fn peak_of_all<T>(work: impl FnOnce() -> T) -> (T, usize) {
 fn taken(bytes: usize) {
     let in_use = IN_USE.fetch_add(bytes as isize, Relaxed) + bytes as isize;
     MAX.fetch_max(in_use, Relaxed);
-    // A thread that ends has no counters any more.
+    // A thread that is ending no longer has counters.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes as isize);
@@ -78,7 +77,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may exist while the content is copied.
+        // Both blocks may exist while the content is copied.
         taken(size);
         given_back(layout.size());
         // SAFETY: as the caller promises.

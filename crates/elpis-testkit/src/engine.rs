@@ -1,4 +1,4 @@
-//! An engine without a model, for code that is written against [`InferenceEngine`].
+//! An engine without a model, to test code that uses [`InferenceEngine`].
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,24 +12,24 @@ use elpis::{
 };
 use futures_core::Stream;
 
-/// What a [`ScriptedEngine`] answers to one request.
+/// The reply of a [`ScriptedEngine`] to one request.
 #[derive(Debug, Clone)]
 pub enum ScriptedReply {
     /// A text, in these pieces.
     Text(Vec<String>),
     /// Calls of tools.
     Calls(Vec<FunctionCall>),
-    /// A text that breaks off with an error.
+    /// A text that ends with an error.
     Failed(String, EngineError),
 }
 
 impl ScriptedReply {
-    /// A text in one piece for each word.
+    /// Creates a text with one piece for each word.
     pub fn text(text: &str) -> Self {
         Self::Text(text.split_inclusive(' ').map(str::to_owned).collect())
     }
 
-    /// One call of a tool.
+    /// Creates one tool call.
     pub fn call(id: &str, name: &str, arguments: serde_json::Value) -> Self {
         Self::Calls(vec![FunctionCall {
             id: id.to_owned(),
@@ -39,7 +39,7 @@ impl ScriptedReply {
     }
 }
 
-/// An engine that gives its replies in order, whatever it is asked, and remembers what that was.
+/// An engine that gives its replies in order, whatever the requests, and records the requests.
 #[derive(Debug, Default)]
 pub struct ScriptedEngine {
     replies: Mutex<VecDeque<ScriptedReply>>,
@@ -48,7 +48,7 @@ pub struct ScriptedEngine {
 }
 
 impl ScriptedEngine {
-    /// Makes an engine with these replies. Asked for more, it is overloaded.
+    /// Creates an engine with these replies. Further requests fail with `Overloaded`.
     pub fn new(replies: impl IntoIterator<Item = ScriptedReply>) -> Self {
         Self {
             replies: Mutex::new(replies.into_iter().collect()),
@@ -56,7 +56,7 @@ impl ScriptedEngine {
         }
     }
 
-    /// Has the engine say that it knows no tools.
+    /// Makes the engine report that it does not support tools.
     #[must_use]
     pub fn without_tools(mut self) -> Self {
         self.refuses_tools = true;
@@ -102,7 +102,7 @@ impl InferenceEngine for ScriptedEngine {
     }
 }
 
-/// The events of a reply, in the order in which a model's would come.
+/// The events of a reply, in the order of a real model's.
 fn events(id: RequestId, session: SessionId, reply: ScriptedReply) -> Events {
     let mut events = VecDeque::new();
     let mut finish = FinishReason::Stop;

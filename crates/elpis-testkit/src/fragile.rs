@@ -1,4 +1,4 @@
-//! A backend with faults.
+//! A backend with injected faults.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,13 +30,13 @@ pub enum Site {
     Restore,
     /// In [`Tokenizer::append_piece`].
     Piece,
-    /// When the backend is told whom to notify of its death.
+    /// In [`Backend::on_death`].
     Death,
 }
 
 const SITES: usize = 9;
 
-/// Asks `fault` at each call.
+/// Calls `fault` at each site.
 #[derive(Clone)]
 struct Faults {
     calls: Arc<[AtomicU32; SITES]>,
@@ -64,7 +64,7 @@ impl Faults {
 }
 
 /// Returns a function that loads backends. They call `fault` at each [`Site`], with the number of
-/// calls there so far over all backends that were loaded; it may panic, wait or return an error.
+/// calls there so far over all loaded backends. `fault` may panic, block or return an error.
 pub fn loader(
     fault: impl Fn(Site, u32) -> Result<(), BackendError> + Send + Sync + 'static,
 ) -> impl Fn(&LoadOptions) -> Result<Box<dyn Backend>, BackendError> + Send + Sync + 'static {
@@ -73,7 +73,7 @@ pub fn loader(
         calls: Arc::default(),
         fault,
     };
-    // Those who load do so one after the other.
+    // Backends are loaded one after the other.
     let loading = Mutex::new(());
     move |options: &LoadOptions| {
         let _one = loading.lock();
@@ -95,7 +95,7 @@ impl Tokenizer for FragileLetters {
     }
 
     fn append_piece(&self, token: Token, out: &mut Vec<u8>) {
-        // It has no error to return: only what panics is of use here.
+        // This call returns no error, so only a panic has an effect here.
         let _ = self.0.at(Site::Piece);
         Letters.append_piece(token, out);
     }

@@ -1,22 +1,22 @@
-//! A little HTTP, for servers of the tests' own.
+//! A minimal HTTP client for test servers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// The body of an answer; panics unless it is 200.
+/// Returns the body of a response. Panics unless its status is 200.
 pub fn get(address: SocketAddr, path: &str) -> String {
     let (head, body) = try_get(address, path).unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}\n{body}");
     body
 }
 
-/// Head and body of an answer.
+/// Returns the head and body of a response.
 ///
 /// # Errors
-/// Why there was no whole answer.
+/// An I/O error if there was no complete response.
 pub fn try_get(address: SocketAddr, path: &str) -> std::io::Result<(String, String)> {
     let mut stream = TcpStream::connect(address)?;
-    // 1.0: nothing comes in chunks.
+    // HTTP 1.0 has no chunked encoding.
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();

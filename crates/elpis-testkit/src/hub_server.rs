@@ -1,6 +1,6 @@
 //! A server on loopback with the routes of the Hugging Face Hub that a download uses.
 //!
-//! Large files are redirected to another host name, as the Hub does. Faults can be switched on.
+//! Large files are redirected to another host name, as on the Hub. Faults can be injected.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -40,12 +40,12 @@ impl Repo {
     }
 }
 
-/// What goes wrong on the server.
+/// The injected faults.
 #[derive(Default)]
 pub struct Faults {
-    /// After how many bytes each of the next downloads breaks off.
+    /// Number of bytes after which each of the next downloads is cut off.
     pub cut_after: Vec<usize>,
-    /// After how many bytes a download stands still, until the server stops.
+    /// Number of bytes after which a download stalls until the server stops.
     pub stall_after: Option<usize>,
     /// Whether ranges are ignored.
     pub no_ranges: bool,
@@ -55,25 +55,25 @@ pub struct Faults {
     pub download_status: Option<u16>,
     /// HTTP status and error code of the listing.
     pub listing_status: Option<(u16, &'static str)>,
-    /// HTTP status and error code where a file is looked up.
+    /// HTTP status and error code of file look-ups.
     pub resolve_status: Option<(u16, &'static str)>,
-    /// What `ETag` and `X-Linked-ETag` say.
+    /// Value of `ETag` and `X-Linked-ETag`.
     pub etag: Option<String>,
-    /// What `X-Repo-Commit` says.
+    /// Value of `X-Repo-Commit`.
     pub commit: Option<String>,
-    /// What the listing is.
+    /// Body of the listing.
     pub listing: Option<String>,
-    /// Where the listing goes on, in a `Link` header.
+    /// Address of the listing's next page, in a `Link` header.
     pub next_page: Option<String>,
-    /// Where a file is redirected to.
+    /// Target of a file's redirect.
     pub location: Option<String>,
-    /// Bytes that every download has beyond the listed ones.
+    /// Number of bytes that every download has beyond the listed ones.
     pub extra: usize,
-    /// Whether a download's length is left to its end.
+    /// Whether downloads have no `Content-Length`.
     pub no_length: bool,
-    /// How long each byte of a download or listing takes.
+    /// Delay of each byte of a download or listing.
     pub dribble: Option<Duration>,
-    /// How downloads say they are encoded.
+    /// Value of `Content-Encoding` of downloads.
     pub encoding: Option<&'static str>,
 }
 
@@ -84,7 +84,7 @@ pub struct Request {
     pub method: String,
     /// The path without its query.
     pub path: String,
-    /// The first byte that was asked for.
+    /// The first requested byte.
     pub range: Option<usize>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
@@ -98,7 +98,7 @@ struct State {
     stopped: AtomicBool,
 }
 
-/// The server; it stops when it is dropped.
+/// The server, which stops when it is dropped.
 pub struct HubServer {
     state: Arc<State>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -137,7 +137,7 @@ impl HubServer {
         format!("http://{}", self.state.address)
     }
 
-    /// Changes what goes wrong from now on.
+    /// Changes the injected faults.
     pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state.faults.lock().unwrap());
     }
@@ -156,7 +156,7 @@ impl HubServer {
             .collect()
     }
 
-    /// How many downloads of a path there were.
+    /// Number of downloads of a path.
     pub fn bodies_sent(&self, path: &str) -> usize {
         self.ranges(path).len()
     }
@@ -393,7 +393,7 @@ fn sha256(content: &[u8]) -> String {
         .collect()
 }
 
-/// Forty digits, as git has them; which ones is of no matter here.
+/// A git-like id of forty digits. Its value does not matter.
 fn git_id(content: &[u8]) -> String {
     sha256(content)[..40].to_owned()
 }

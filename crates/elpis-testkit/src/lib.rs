@@ -14,10 +14,10 @@ pub mod shelf;
 
 use elpis_backend::{Device, Loader};
 
-/// The GPUs to test a backend on, if `ELPIS_TEST_HARDWARE` asks for one; none: the processor.
+/// The GPUs to test a backend on, if `ELPIS_TEST_HARDWARE` requests one; empty for the CPU.
 ///
 /// # Panics
-/// If a GPU is asked for and the backend sees none.
+/// If a GPU is requested and the backend sees none.
 pub fn tested_devices(loader: &Loader) -> Vec<Device> {
     let asked = std::env::var("ELPIS_TEST_HARDWARE").unwrap_or_else(|_| "cpu".to_owned());
     if asked == "cpu" {

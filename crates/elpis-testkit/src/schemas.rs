@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 
-/// A fresh seed, or the one of `ELPIS_TEST_SEED`; printed, so that a failure can be repeated.
+/// A new seed, or that of `ELPIS_TEST_SEED`. It is printed, so that a failure can be reproduced.
 pub fn seed() -> u64 {
     let given = std::env::var("ELPIS_TEST_SEED").ok();
     let seed = given.map_or_else(rand::random, |text| text.parse().unwrap());
@@ -12,13 +12,13 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Makes schemas.
+/// Generates schemas.
 #[derive(Debug)]
 pub struct Schemas {
     random: ChaCha8Rng,
-    /// Most levels of objects and arrays.
+    /// Maximum nesting of objects and arrays.
     pub depth: usize,
-    /// Whether values may be as long as a model likes, and schemas such as cannot be enforced.
+    /// Whether values may be unbounded and schemas unenforceable.
     pub wild: bool,
 }
 
@@ -27,7 +27,7 @@ const WORDS: [&str; 12] = [
 ];
 
 impl Schemas {
-    /// The schemas of a seed, with at most `depth` levels.
+    /// Creates a generator from a seed, for schemas with at most `depth` levels.
     pub fn new(seed: u64, depth: usize) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
         Self {
@@ -37,7 +37,7 @@ impl Schemas {
         }
     }
 
-    /// Also schemas that let values be endless, and some that cannot be enforced.
+    /// Also generates schemas with unbounded values, and some that cannot be enforced.
     pub fn wild(seed: u64, depth: usize) -> Self {
         Self {
             wild: true,
@@ -58,8 +58,8 @@ impl Schemas {
         WORDS[self.below(WORDS.len())]
     }
 
-    /// A tool in `OpenAI`'s form. Unless it is wild, everything in its arguments is bounded, so
-    /// that they come to an end whatever writes them.
+    /// A tool in `OpenAI`'s format. Unless it is wild, all arguments are bounded, so that they end
+    /// whatever the model writes.
     pub fn tool(&mut self, name: &str) -> Value {
         let mut parameters = self.object(self.depth);
         if self.one_in(6) {
@@ -71,7 +71,7 @@ impl Schemas {
                     "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/chain"}]},
                 }, "required": ["of", "next"], "additionalProperties": false},
             });
-            // A chain may be as long as a model likes.
+            // A chain may be arbitrarily long.
             let to = ["#/$defs/pair", "#/$defs/pair", "#/$defs/chain"][self.below(3)];
             parameters["properties"]["ref"] = json!({"$ref": to});
         }
@@ -109,7 +109,7 @@ impl Schemas {
             1 => json!({"allOf": [{"type": "integer", "minimum": low},
                 {"maximum": low + 30, "type": ["integer", "null"]}]}),
             2 => json!({"type": "string", "allOf": [{"maxLength": 6}, {"minLength": 1}]}),
-            // These overlap, so that one of them alone cannot be told.
+            // These overlap, so `oneOf` cannot be enforced.
             3 => json!({"oneOf": [self.integer(), {"type": "integer"}]}),
             4 => json!({"oneOf": [self.object(depth - 1), {"type": "null"}]}),
             _ => {
@@ -193,7 +193,7 @@ impl Schemas {
         object
     }
 
-    /// Lets an object have properties that it does not declare, or bounds their number.
+    /// Allows an object undeclared properties, or bounds their number.
     fn open(&mut self, object: &mut Value) {
         let properties = object["properties"].as_object().map_or(0, Map::len);
         let required = object["required"].as_array().map_or(0, Vec::len);
@@ -216,7 +216,7 @@ impl Schemas {
                 object["additionalProperties"] = json!({"type": "null"});
                 object["maxProperties"] = json!(required + self.below(3));
             }
-            // Names may repeat, which no mask can see.
+            // Names may repeat, which a mask cannot prevent.
             8 if self.one_in(2) => {
                 object["additionalProperties"] = json!({"type": "boolean"});
                 object["minProperties"] = json!(required + 2);

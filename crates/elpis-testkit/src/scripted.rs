@@ -1,5 +1,5 @@
-//! A small deterministic backend: its next token is a function of the tokens
-//! and the steering that a sequence was evaluated under, of nothing else.
+//! A small deterministic backend. Its next token only depends on the tokens and the steering of the
+//! sequence.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,23 +12,23 @@ use elpis_backend::{
 /// Ends a generation.
 pub const END: Token = 0;
 
-/// What one decode was given: per row, sequence, position and steering norm.
+/// The input of one decode: for each row, sequence, position and steering norm.
 pub type SeenBatch = Vec<(SequenceId, u32, Option<f32>)>;
 
-/// Lets a test look into a backend that a scheduler owns.
+/// Lets a test inspect a backend that a scheduler owns.
 #[derive(Debug, Clone, Default)]
 pub struct Probe {
-    /// What every decode was given.
+    /// The input of every decode.
     pub batches: Arc<Mutex<Vec<SeenBatch>>>,
     /// Errors to return from the next decodes.
     pub failures: Arc<Mutex<Vec<BackendError>>>,
-    /// Tokens held in all sequences together.
+    /// Number of tokens in all sequences together.
     pub cached: Arc<AtomicUsize>,
-    /// Sequences that were saved into memory of earlier ones.
+    /// Number of sequences that were saved into buffers of earlier ones.
     pub used_again: Arc<AtomicUsize>,
 }
 
-/// Letters as tokens: token `n` is the byte `n`, and so is token `n + 128`.
+/// Bytes as tokens: token `n` is the byte `n`, and so is token `n + 128`.
 #[derive(Debug)]
 pub struct Letters;
 
@@ -46,10 +46,10 @@ impl Tokenizer for Letters {
     }
 }
 
-/// What a model says, by its prompt up to where its reply begins.
+/// A function from the prompt, up to the reply's beginning, to the reply.
 pub type Script = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
-/// Stands in front of a reply in the prompts of a backend with a script.
+/// Precedes a reply in the prompts of a backend with a script.
 pub const REPLY: &str = "<|im_start|>assistant\n";
 
 /// The backend.
@@ -57,7 +57,7 @@ pub struct Scripted {
     facts: Arc<ModelFacts>,
     sequences: Vec<Vec<(Token, u32)>>,
     logits: Vec<Option<Vec<f32>>>,
-    /// What the backend was asked.
+    /// The probe that records the backend's calls.
     pub probe: Probe,
     /// Total length at which a sequence ends by itself.
     ends_at: usize,
@@ -65,7 +65,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Makes a backend whose sequences end by themselves at a length of `ends_at` tokens.
+    /// Creates a backend whose sequences end by themselves at a length of `ends_at` tokens.
     pub fn new(n_sequences: u32, batch_size: usize, context: u32, ends_at: usize) -> Self {
         let mut facts = ModelFacts::new("scripted", BackendKind::LlamaCpp);
         facts.architecture = "scripted".into();
@@ -89,14 +89,14 @@ impl Scripted {
         }
     }
 
-    /// Wants to say what a script says, letter by letter, and nothing else.
+    /// Makes it reply with the script's text, byte by byte.
     #[must_use]
     pub fn saying(mut self, script: Script) -> Self {
         self.script = Some(script);
         self
     }
 
-    /// Can only go on from the end of a sequence, as recurrent models do.
+    /// Makes it only continue from the end of a sequence, like recurrent models.
     #[must_use]
     pub fn recurrent(mut self) -> Self {
         Arc::make_mut(&mut self.facts).supports_truncation = false;

@@ -1,4 +1,4 @@
-//! A store in memory whose faults a test decides.
+//! An in-memory store with injected faults.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use elpis_store::{SessionChange, StateStore, StoreError, StoredSession};
 
 type Kept = BTreeMap<SessionId, (EmotionTracker, Vec<JournalEntry>)>;
 
-/// Clones are the same store.
+/// The store. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shelf {
     kept: Arc<Mutex<Kept>>,
@@ -21,14 +21,14 @@ pub struct Shelf {
     pub panics: Arc<AtomicBool>,
     /// Fails every commit with this session in it.
     pub poisoned: Arc<Mutex<Option<String>>>,
-    /// May not be written.
+    /// Makes the store read-only.
     pub read_only: Arc<AtomicBool>,
-    /// Sessions read so far.
+    /// Number of sessions read so far.
     pub loads: Arc<AtomicUsize>,
-    /// Commits that succeeded so far.
+    /// Number of successful commits so far.
     pub commits: Arc<AtomicUsize>,
     gate: Arc<(Mutex<bool>, Condvar)>,
-    /// A session whose reading waits until this is another.
+    /// A session whose loading blocks until this changes.
     slow: Arc<(Mutex<Option<String>>, Condvar)>,
 }
 
@@ -44,7 +44,7 @@ impl Shelf {
         self.gate.1.notify_all();
     }
 
-    /// Has nothing be read of this session until another is named.
+    /// Blocks loads of this session until another is named.
     pub fn hold_loads_of(&self, session: Option<&str>) {
         *self.slow.0.lock().unwrap() = session.map(str::to_owned);
         self.slow.1.notify_all();
@@ -57,7 +57,7 @@ impl Shelf {
         entries.map(|kept| kept.1.clone()).unwrap_or_default()
     }
 
-    /// The state that the journal alone leads to; every kept state must be it.
+    /// The state that replaying the journal leads to, which every stored state must equal.
     pub fn relived(&self, session: &str) -> Option<EmotionTracker> {
         let kept = self.kept.lock().unwrap();
         let (tracker, entries) = kept.get(&SessionId::new(session).unwrap())?;

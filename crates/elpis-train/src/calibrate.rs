@@ -1,4 +1,4 @@
-//! Calibration: how strongly each vector may be added.
+//! Calibration: finds how strongly each vector may be added.
 
 mod bench;
 
@@ -14,19 +14,19 @@ use elpis_backend::{Backend, ModelFacts, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams};
 use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary};
 
-/// Strengths between the steps of the ladder are tried so many times.
+/// Number of refinements between two steps of the ladder of strengths.
 const REFINEMENTS: usize = 2;
 
 /// Options of calibration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalibrateOptions {
-    /// Replies to each question.
+    /// Number of replies to each question.
     pub repeats: usize,
-    /// Most tokens of a reply.
+    /// Maximum number of tokens of a reply.
     pub max_tokens: usize,
-    /// Most perplexity, as a multiple of the unsteered replies'.
+    /// Maximum perplexity, as a multiple of the unsteered replies'.
     pub max_perplexity_ratio: f64,
-    /// Most repetition beyond that of the unsteered replies.
+    /// Maximum repetition beyond that of the unsteered replies.
     pub max_added_repetition: f64,
     /// Step of the strengths that are tried.
     pub step: f64,
@@ -34,7 +34,7 @@ pub struct CalibrateOptions {
     pub max_strength: f64,
     /// Sampling of the replies.
     pub sampling: SamplingParams,
-    /// Limit of what is added.
+    /// Limits of the added vectors.
     pub blend: BlendOptions,
 }
 
@@ -66,14 +66,14 @@ pub struct Measured {
     /// Perplexity under the unsteered model, as a multiple of the unsteered
     /// replies'.
     pub perplexity_ratio: f64,
-    /// Share of sequences of four tokens that occurred before.
+    /// Fraction of sequences of four tokens that occurred before.
     pub repetition: f64,
     /// Mean length of the replies, in tokens.
     pub length: f64,
-    /// Replies without a single token.
+    /// Number of empty replies.
     pub empty: usize,
-    /// How far the text lies along the vector when the unsteered model reads
-    /// it, in standard deviations of the unsteered replies; 0 without any text.
+    /// Projection of the text on the vector when the unsteered model reads it, in standard
+    /// deviations of the unsteered replies; 0 without any text.
     pub shift: f64,
 }
 
@@ -88,7 +88,7 @@ pub struct EmotionCalibration {
     pub vector: Measured,
     /// A random vector of the same norm.
     pub random: Measured,
-    /// A line about the mood in the prompt, and no vector.
+    /// A line about the mood in the prompt, without a vector.
     pub mood_line: Option<Measured>,
     /// Every strength that was tried.
     pub tried: Vec<Measured>,
@@ -107,11 +107,10 @@ pub struct Calibration {
     pub emotions: Vec<EmotionCalibration>,
 }
 
-/// Finds for each emotion of a library the largest strength whose text stays
-/// within the bounds of perplexity and repetition, and whose replies are not
-/// cut short: no more of them empty than without a vector, and at least half
-/// as long. Caps that the library's manifest sets do not count, except that an
-/// emotion with a cap of 0 is left alone.
+/// For each emotion of a library, finds the largest strength whose text stays within the bounds of
+/// perplexity and repetition, and whose replies are not shortened: no more of them may be empty
+/// than without a vector, and they must be at least half as long. Caps in the library's manifest
+/// are ignored, except that an emotion with a cap of 0 is skipped.
 ///
 /// # Errors
 /// [`TrainingError`].
@@ -225,8 +224,8 @@ pub fn calibrate(
     })
 }
 
-/// A question after a line about the mood: the system's, or the user's first
-/// where the template has no system.
+/// A question after a line about the mood, which is the system message, or the user's first line if
+/// the template has no system messages.
 fn with_line(
     line: &str,
     question: &str,
@@ -263,8 +262,8 @@ fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
     Ok(())
 }
 
-/// Refuses prompts that leave no room for a reply in one evaluation: how far
-/// a reply lies along a vector is read from prompt and reply together.
+/// Refuses prompts that leave no room for a reply in one evaluation, because a reply's projection
+/// on a vector is read from prompt and reply together.
 fn fit(
     facts: &ModelFacts,
     prompts: &[Vec<Token>],
@@ -285,15 +284,15 @@ fn fit(
     Ok(())
 }
 
-/// Most groups of replies for one emotion, which are the steps of the
-/// progress: those at every strength, of the mood line and of random vectors.
+/// Maximum number of groups of replies for one emotion, which are the steps of the progress: those
+/// at every strength, of the mood line and of random vectors.
 fn groups_of_emotion(options: &CalibrateOptions, prompts: usize, width: usize) -> usize {
     let part = prompts.div_ceil(RANDOM_DRAWS).max(1);
     let random = prompts.div_ceil(part) * part.div_ceil(width);
     (steps(options) + REFINEMENTS + 1) * prompts.div_ceil(width) + random
 }
 
-/// Steps of the ladder of strengths.
+/// Number of steps of the ladder of strengths.
 fn steps(options: &CalibrateOptions) -> usize {
     (options.max_strength / options.step + 1e-9).floor() as usize
 }

@@ -9,7 +9,7 @@ use elpis_backend::{Backend, BackendError, Token, Tokenizer};
 use elpis_inference::{ChatMessage, ChatTemplate, RenderOptions};
 use elpis_steering::SteeringPlan;
 
-/// Tokens of the replies that are read.
+/// Number of reply tokens that are read.
 const REPLY_TOKENS: usize = 24;
 
 /// The tokens whose activations are read.
@@ -60,7 +60,7 @@ impl FromStr for ReadAt {
     }
 }
 
-/// Mean activation of a few tokens: for each layer a row of `[n_embd]`.
+/// Mean activation of a few tokens, with a row of `[n_embd]` for each layer.
 pub(super) type Activation = Vec<Vec<f32>>;
 
 /// A rendered prompt with the tokens after its sentence.
@@ -69,9 +69,8 @@ struct Prompt {
     after: Range<usize>,
 }
 
-/// The prompts that a sentence makes before a question: as the system's line,
-/// and as the user's first. A template without a place for the first is left
-/// with the second.
+/// The prompts with a sentence before a question: once as the system message, and once as the
+/// user's first line. A template without system messages only gives the second.
 fn prompts(
     template: &ChatTemplate,
     tokenizer: &dyn Tokenizer,
@@ -126,7 +125,7 @@ fn locate(
     }))
 }
 
-/// What stands before the question that follows the sentence.
+/// The text before the question that follows the sentence.
 fn head<'a>(text: &'a str, sentence: &str, question: &str) -> Option<&'a str> {
     let start = text.find(sentence)? + sentence.len();
     let question = start + text.get(start..)?.find(question)?;
@@ -166,8 +165,7 @@ impl<'a> Reader<'a> {
         self.backend.facts().n_embd
     }
 
-    /// Calls `each` with one activation for each way in which the sentence
-    /// stands before the question.
+    /// Calls `each` with the activation of each prompt with the sentence before the question.
     pub(super) fn read(
         &mut self,
         sentence: &str,
@@ -181,13 +179,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The model's own count of a text's tokens.
+    /// The number of tokens of a text.
     pub(super) fn count(&self, text: &str) -> Result<usize, TrainingError> {
         Ok(self.backend.tokenizer().encode(text, false)?.len())
     }
 
-    /// Refuses a sentence before a question if the two make a prompt that does
-    /// not fit into one evaluation.
+    /// Refuses a sentence and a question whose prompt does not fit into one evaluation.
     pub(super) fn check(
         &self,
         sentence: &str,
@@ -222,7 +219,7 @@ impl<'a> Reader<'a> {
                 let reply = greedy_reply(self.backend, &tokens, REPLY_TOKENS)?;
                 let start = tokens.len();
                 tokens.extend(reply);
-                // A reply that ends at once has no token of its own.
+                // A reply that ends immediately has no token of its own.
                 start.min(tokens.len() - 1)..tokens.len()
             }
         };
@@ -246,7 +243,7 @@ fn mean(rows: Option<&[Vec<f32>]>) -> Vec<f32> {
         .collect()
 }
 
-/// A mean of activations that does not keep them.
+/// A running mean of activations.
 #[derive(Debug, Default)]
 pub(super) struct Mean {
     sum: Vec<Vec<f64>>,
@@ -274,8 +271,8 @@ impl Mean {
     }
 }
 
-/// How far a text's activations lie along a plan's direction at its first
-/// layer, in the units of the stream.
+/// The projection of a text's activations on a plan's direction at its first layer, in the units of
+/// the stream.
 pub(super) fn projection(
     backend: &mut dyn Backend,
     tokens: &[Token],

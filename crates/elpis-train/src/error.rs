@@ -1,4 +1,4 @@
-//! Why vectors could not be made.
+//! Errors of training and calibration.
 
 use elpis_backend::BackendError;
 use elpis_inference::{SamplingError, TemplateError};
@@ -19,7 +19,7 @@ pub enum TrainingError {
     /// The activations give no direction.
     #[error("{emotion} at layer {layer}: {source}")]
     #[strum(props(
-        hint = "give that emotion pairs whose sentences differ, or leave --pairs out for the shipped ones"
+        hint = "give that emotion pairs whose sentences differ, or omit --pairs to use the shipped ones"
     ))]
     Contrast {
         /// The emotion.
@@ -29,7 +29,7 @@ pub enum TrainingError {
         /// Why.
         source: ContrastError,
     },
-    /// A direction is not usable as a vector.
+    /// A direction cannot be used as a vector.
     #[error("{emotion}: {source}")]
     Vector {
         /// The emotion.
@@ -37,7 +37,7 @@ pub enum TrainingError {
         /// Why.
         source: VectorError,
     },
-    /// A vector cannot be written in the format asked for.
+    /// A vector cannot be written in the requested format.
     #[error("{emotion}: {source}")]
     Format {
         /// The emotion.
@@ -69,24 +69,23 @@ pub enum TrainingError {
     TooLong {
         /// The sentence or question that it consists of.
         what: String,
-        /// Its tokens.
+        /// Its length in tokens.
         tokens: usize,
-        /// The batch size or the context length, less what a reply takes.
+        /// The batch size or the context length, minus the room for a reply.
         limit: usize,
     },
-    /// Without any vector the model answers nothing, so nothing can be
-    /// compared.
+    /// The model's replies are empty without any vector, so nothing can be compared.
     #[error("the model's replies are empty without any vector")]
     #[strum(props(
-        hint = "take an instruction-tuned model, or another template with model.chat_format"
+        hint = "use an instruction-tuned model, or another template with model.chat_format"
     ))]
     Silent,
-    /// The chat template leaves a sentence out wherever it is put.
+    /// The chat template drops a sentence wherever it is put.
     #[error(
         "the chat template shows neither system nor user messages as they are: {sentence:?} is missing"
     )]
     #[strum(props(
-        hint = "choose another template with model.chat_format: it must show what is said"
+        hint = "choose another template with model.chat_format: it must render messages unchanged"
     ))]
     NotRendered {
         /// The sentence.
@@ -95,10 +94,10 @@ pub enum TrainingError {
     /// There is nothing to calibrate.
     #[error("the library holds no vectors")]
     #[strum(props(
-        hint = "make some first: `elpis vectors train --output DIR`, then name that folder with --vectors"
+        hint = "train some first with `elpis vectors train --output DIR`, then pass that folder with --vectors"
     ))]
     NoVectors,
-    /// The caller ended it.
+    /// The caller interrupted it.
     #[error("interrupted")]
     Interrupted,
 }

@@ -1,4 +1,4 @@
-//! From activations to vectors.
+//! Turns activations into vectors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use elpis_backend::Backend;
 use elpis_inference::ChatTemplate;
 use elpis_steering::{LibraryFile, MANIFEST_FILE, Place, SteeringVector, VectorFormat, write};
 
-/// Layers whose separation differs by less count as equal.
+/// Layers whose separation differs by less than this count as equal.
 const EQUAL_AUC: f64 = 0.005;
 
 /// Trained vectors.
@@ -28,18 +28,18 @@ pub struct Trained {
     pub vectors: BTreeMap<String, SteeringVector>,
     /// The places on the plane of emotions beyond the four.
     pub places: BTreeMap<String, Place>,
-    /// For each emotion, how much its separation rests on.
+    /// The evidence for each emotion's separation.
     pub evidence: BTreeMap<String, Evidence>,
 }
 
 impl Trained {
-    /// Pairs of an emotion below which its separation says little.
+    /// Number of pairs of an emotion below which its separation is unreliable.
     pub const FEW_PAIRS: usize = 10;
 
-    /// Separation at the chosen layer below which a vector hardly tells its mood.
+    /// Separation at the chosen layer below which a vector hardly represents its mood.
     pub const WEAK_AUC: f64 = 0.8;
 
-    /// The reasons to doubt the vectors, in words: too few pairs to judge by, or little separation.
+    /// The reasons to doubt the vectors, as text: too few pairs, or little separation.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         let few = |evidence: &Evidence| evidence.pairs < Self::FEW_PAIRS;
@@ -170,7 +170,7 @@ pub fn train(
     })
 }
 
-/// The layer that separates best; of equal ones the one nearest the middle.
+/// The layer that separates best; of equal ones, the one nearest to the middle.
 fn best(scores: &[LayerScore]) -> usize {
     let most = scores.iter().map(|score| score.mean).fold(0.0, f64::max);
     let middle = scores.len() as f64 / 2.0;

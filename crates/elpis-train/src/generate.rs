@@ -1,4 +1,4 @@
-//! Replies for training and calibration, straight from a backend.
+//! Generates replies for training and calibration directly from a backend.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ pub(super) struct Reply {
     pub(super) prompt: Vec<Token>,
     /// The reply's tokens, without the end token.
     pub(super) tokens: Vec<Token>,
-    /// The end token, unless the reply was cut at its limit.
+    /// The end token, unless the reply was cut off at its limit.
     pub(super) end: Option<Token>,
 }
 
 impl Reply {
-    /// The token at a place of the reply, the end token included.
+    /// The token at an index of the reply, including the end token.
     fn token(&self, index: usize) -> Option<Token> {
         match self.tokens.get(index) {
             Some(&token) => Some(token),
@@ -78,9 +78,8 @@ fn prefill(
     Ok(())
 }
 
-/// Samples a reply to each prompt, several side by side, all under one plan.
-/// The same seed gives the same random numbers to the same prompt. Each group
-/// is a step that is told.
+/// Samples a reply to each prompt, several in parallel, all under one plan. The same seed gives the
+/// same random numbers to the same prompt. Each group is a step of the progress.
 pub(super) fn replies(
     backend: &mut dyn Backend,
     prompts: &[Vec<Token>],
@@ -159,9 +158,8 @@ fn side_by_side(
     }
 }
 
-/// Sum of the negative log-likelihoods of the replies' tokens under the
-/// unsteered model, and their number. The end counts as a token: to fall
-/// silent must be as likely as a word.
+/// Sum of the negative log-likelihoods of the replies' tokens under the unsteered model, and their
+/// number. The end counts as a token, so that an unlikely early end raises the loss.
 pub(super) fn loss(
     backend: &mut dyn Backend,
     replies: &[Reply],

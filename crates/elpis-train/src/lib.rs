@@ -1,16 +1,18 @@
 //! Steering vectors from a model's own activations.
 //!
-//! [`train`] evaluates contrasting sentences with any [`Backend`], takes the
-//! difference of the residual streams as a direction for each emotion, and
-//! judges every layer by how well held-out sentences separate along it.
-//! [`calibrate`] finds how strongly each vector may be added before the text
-//! suffers. Both are synchronous, tell of their progress and can be
-//! interrupted between two evaluations.
+//! [`train`] evaluates contrasting sentences with any [`Backend`], takes the difference of the
+//! residual streams as a direction for each emotion, and judges every layer by how well held-out
+//! sentences separate along it. [`calibrate`] finds how strongly each vector may be added before
+//! the text degrades. Both are synchronous, report their progress and can be interrupted between
+//! two evaluations.
 //!
 //! [`Backend`]: elpis_backend::Backend
 
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "no emotional state depends on it"
+)]
 
 mod calibrate;
 mod capture;
@@ -35,16 +37,16 @@ pub use pairs::{ContrastPairs, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, Pair, PairsE
 pub struct Progress {
     /// The current stage.
     pub stage: String,
-    /// Steps that are done.
+    /// Number of finished steps.
     pub done: usize,
-    /// Steps in all; may grow.
+    /// Total number of steps, which may grow.
     pub total: usize,
 }
 
-/// Is told of the progress; returns `false` to interrupt the work.
+/// Receives the progress. Returns `false` to interrupt the work.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> bool;
 
-/// Counts the steps of some work and tells of them.
+/// Counts the steps of some work and reports them.
 struct ProgressReporter<'a> {
     on_progress: OnProgress<'a>,
     progress: Progress,
@@ -63,24 +65,24 @@ impl<'a> ProgressReporter<'a> {
         }
     }
 
-    /// Tells what is worked on from now on.
+    /// Begins a stage.
     fn begin(&mut self, stage: impl Into<String>) -> Result<(), TrainingError> {
         self.progress.stage = stage.into();
         self.look()
     }
 
-    /// Another step is done.
+    /// Reports a finished step.
     fn step(&mut self) -> Result<(), TrainingError> {
         self.reach(self.progress.done + 1)
     }
 
-    /// So many steps are done.
+    /// Reports that `done` steps are finished.
     fn reach(&mut self, done: usize) -> Result<(), TrainingError> {
         self.progress.done = done.min(self.progress.total);
         self.look()
     }
 
-    /// Tells the same again, for the answer: within a step that takes long.
+    /// Reports the same progress again during a long step, to check for an interruption.
     fn look(&mut self) -> Result<(), TrainingError> {
         if (self.on_progress)(self.progress.clone()) {
             Ok(())

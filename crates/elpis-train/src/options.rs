@@ -50,7 +50,7 @@ impl FromStr for Method {
 /// Options of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
-    /// The layer; `None`: the one where held-out sentences separate best.
+    /// The layer; with `None`, the one where held-out sentences separate best.
     pub layer: Option<usize>,
     /// The method for finding a direction.
     pub method: Method,
@@ -59,8 +59,8 @@ pub struct TrainOptions {
     /// Mean norm of the vectors, in units of the median norm of the residual
     /// stream at their layer.
     pub strength: f32,
-    /// Keeps what all emotions have in common. By default it is removed, so
-    /// that a neutral state, which feels a bit of each, steers nothing.
+    /// Whether to keep the component that all emotions have in common. By default it is removed, so
+    /// that a neutral state, a mixture of all emotions, steers nothing.
     pub keep_common: bool,
 }
 
@@ -77,7 +77,7 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// Mean norm of the vectors when nothing else is asked.
+    /// Default mean norm of the vectors.
     pub const DEFAULT_STRENGTH: f32 = 0.6;
 }
 
@@ -99,8 +99,8 @@ pub struct LayerScore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// Its pairs.
+    /// Number of its pairs.
     pub pairs: usize,
-    /// Positive sentences of pairs that were held out, by which its layers were judged.
+    /// Number of positive sentences of held-out pairs, by which the layers were judged.
     pub held_out: usize,
 }

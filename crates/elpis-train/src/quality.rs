@@ -7,9 +7,8 @@ use elpis_backend::Token;
 /// Length of the sequences whose repetition is counted.
 const GRAM: usize = 4;
 
-/// Share of a text's sequences of four tokens that occurred in it before, in
-/// [0, 1]: a model that falls into a loop is sure of itself, so perplexity
-/// does not show it.
+/// Fraction of a text's sequences of four tokens that occurred in it before, in [0, 1]. A model in
+/// a loop is confident, so perplexity does not show repetition.
 pub(super) fn repetition(tokens: &[Token]) -> f64 {
     let grams = tokens.len().saturating_sub(GRAM - 1);
     if grams == 0 {

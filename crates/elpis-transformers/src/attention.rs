@@ -20,7 +20,7 @@ pub(super) struct Prepared {
     mask: Option<Tensor>,
 }
 
-/// Puts the groups' masks on a device.
+/// Copies the groups' masks to a device.
 pub(super) fn prepare(
     groups: &[Group],
     window: Option<usize>,
@@ -49,7 +49,7 @@ pub(super) fn prepare(
         .collect()
 }
 
-/// Attends with `queries` `[rows, heads, width]`; gives `[rows, heads × width]`.
+/// Computes attention for `queries` `[rows, heads, width]` and returns `[rows, heads × width]`.
 pub(super) fn attend(
     config: &DecoderConfig,
     prepared: &[Prepared],
@@ -109,7 +109,8 @@ fn attend_group(
     };
     let queries = queries.f_view([rows, kv, group, width])?;
     let attended = match &prepared.group {
-        // The query heads that share keys stand in for query positions, so that keys are read once.
+        // Query heads that share keys take the place of query positions, so that keys are read
+        // once.
         Group::Rows { .. } => {
             let mask = match &prepared.mask {
                 Some(mask) => Some(mask.f_view([rows, 1, 1, cells])?),
@@ -117,7 +118,7 @@ fn attend_group(
             };
             kernel(config, &queries, &keys, &values, mask.as_ref(), false)?
         }
-        // They stand in for sequences, which share keys by a stride of 0.
+        // They take the place of sequences, which share keys by a stride of 0.
         Group::Chunk { .. } => {
             let queries = queries.f_permute([2, 1, 0, 3])?;
             let shared = [group, kv, cells, width];
@@ -163,7 +164,7 @@ fn kernel(
             false,
         );
     };
-    // No fused kernel squashes scores.
+    // No fused kernel supports a soft cap on scores.
     let mut scores = queries.f_matmul(&keys.f_transpose(2, 3)?)?;
     scores = scores.f_mul_scalar(config.attention_scale)?;
     scores = scores.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?;

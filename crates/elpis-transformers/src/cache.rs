@@ -1,9 +1,8 @@
 //! Keys and values of all sequences.
 //!
-//! Each sequence has room for a whole context from the start, so nothing is
-//! moved while it grows. A layer's keys are `[sequences × context, heads × width]`:
-//! the row of a position is found without looking, a prefix is one piece, and
-//! memory that was never written to is never taken from the system.
+//! Each sequence has room for a whole context from the start, so nothing moves while it grows. A
+//! layer's keys are `[sequences × context, heads × width]`: the row of a position needs no look-up,
+//! a prefix is contiguous, and memory that was never written is never allocated by the system.
 
 use memmap2::MmapMut;
 use tch::{Device, Kind, Tensor};
@@ -16,7 +15,7 @@ use elpis_backend::{BackendError, SequenceId, sized};
 pub(super) struct LayerCache {
     /// `[sequences × context, heads × width]`.
     pub keys: Tensor,
-    /// As the keys.
+    /// The values, with the shape of the keys.
     pub values: Tensor,
 }
 
@@ -28,12 +27,12 @@ pub(super) struct KvCache {
     context: usize,
     width: usize,
     kind: Kind,
-    // The tensors on the CPU lie in here, so it has to go last.
+    // The CPU tensors point into this memory, so it must be dropped last.
     _memory: Vec<MmapMut>,
 }
 
 impl KvCache {
-    /// Makes an empty cache; `devices` are those of the layers.
+    /// Creates an empty cache. `devices` are those of the layers.
     pub fn new(
         devices: &[Device],
         sequences: usize,
@@ -50,8 +49,8 @@ impl KvCache {
                     .map_err(|error| native("allocating the key-value cache", &error));
             }
             let bytes = rows * width * kind.elt_size_in_bytes();
-            // Zeroed pages that take no room until they are written to; a plain allocation would
-            // have to be cleared, since what is masked must still be finite.
+            // Zeroed pages take no memory until they are written. A plain allocation would have to
+            // be cleared, because masked values must still be finite.
             let mut map = MmapMut::map_anon(bytes).map_err(|error| BackendError::Native {
                 call: "allocating the key-value cache",
                 reason: format!("{bytes} bytes: {error}"),
@@ -97,14 +96,14 @@ impl KvCache {
         &self.lengths
     }
 
-    /// Takes note of the positions that a batch has written.
+    /// Records the positions that a batch has written.
     pub fn grow(&mut self, sequence: SequenceId, length: u32) {
         if let Some(known) = self.lengths.get_mut(sequence as usize) {
             *known = length;
         }
     }
 
-    /// Forgets the positions `from..` of a sequence.
+    /// Removes the positions `from..` of a sequence.
     pub fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         let known = self.length_mut(sequence)?;
         *known = (*known).min(from);
@@ -180,7 +179,7 @@ impl KvCache {
         Ok(bytes)
     }
 
-    /// Fills an empty sequence with what [`save`](Self::save) gave.
+    /// Fills an empty sequence with the result of [`save`](Self::save).
     pub fn restore(
         &mut self,
         sequence: SequenceId,

@@ -1,4 +1,4 @@
-//! A Hugging Face checkpoint: the folder's files and where each tensor lies.
+//! A Hugging Face checkpoint: the folder's files and the location of each tensor.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +18,7 @@ use elpis_files::lfs::LfsPointer;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// A header says where tensors lie; none of a real model comes near this.
+/// Maximum length of a header, far more than that of any real model.
 const MAX_TEXT: u64 = 256 << 20;
 
 /// The source of a checkpoint's files.
@@ -55,7 +55,7 @@ impl Files {
         }
     }
 
-    /// Reads a small file; `None` if it is not there.
+    /// Reads a small file; `None` if it does not exist.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, BackendError> {
         match self {
             Self::Bundled(files) => Ok(files
@@ -69,9 +69,9 @@ impl Files {
                     reason,
                 };
                 let length = match std::fs::metadata(&path) {
-                    // A pipe would be waited for.
+                    // Reading a pipe would block.
                     Ok(facts) if !facts.is_file() => {
-                        return Err(unreadable("it is no regular file".to_owned()));
+                        return Err(unreadable("not a regular file".to_owned()));
                     }
                     Ok(facts) => facts.len(),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -89,7 +89,7 @@ impl Files {
         }
     }
 
-    /// Reads a JSON file; `None` if it is not there.
+    /// Reads a JSON file; `None` if it does not exist.
     pub fn json(&self, name: &str) -> Result<Option<Value>, BackendError> {
         let Some(bytes) = self.read(name)? else {
             return Ok(None);
@@ -131,7 +131,7 @@ impl Files {
     }
 }
 
-/// A repository that was cloned without Git LFS has pointers in place of its large files.
+/// Refuses Git LFS pointers, which a repository cloned without Git LFS has in place of large files.
 fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), BackendError> {
     match LfsPointer::of(bytes) {
         None => Ok(()),
@@ -186,7 +186,7 @@ pub(super) struct Entry {
     pub shape: Vec<usize>,
 }
 
-/// The tensors of a checkpoint, none of them read.
+/// The tensors of a checkpoint, without their data.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     shards: Vec<(PathBuf, Bytes)>,
@@ -197,8 +197,8 @@ impl Checkpoint {
     /// Maps the weight files and reads their headers.
     ///
     /// # Errors
-    /// [`BackendError::Unreadable`], [`BackendError::LfsPointer`],
-    /// [`BackendError::NotAModel`] without weights, [`BackendError::Checkpoint`] for a file that is damaged.
+    /// [`BackendError::Unreadable`], [`BackendError::LfsPointer`], [`BackendError::NotAModel`]
+    /// without weights, [`BackendError::Checkpoint`] for a damaged file.
     pub fn open(files: &Files) -> Result<Self, BackendError> {
         let mut checkpoint = Self {
             shards: Vec::new(),
@@ -259,7 +259,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// A digest of samples of the weights, and of the settings they are computed with.
+    /// A digest of samples of the weights and of the model's configuration.
     ///
     /// # Errors
     /// [`BackendError::Unreadable`].
@@ -289,7 +289,7 @@ impl Checkpoint {
         self.entries.get(name)
     }
 
-    /// The file that a tensor lies in, or the first one.
+    /// The file that contains a tensor, or the first one.
     pub fn path_of(&self, entry: Option<&Entry>) -> PathBuf {
         let shard = entry.map_or(0, |entry| entry.shard);
         self.shards
@@ -306,7 +306,7 @@ impl Checkpoint {
             .unwrap_or_default()
     }
 
-    /// Tells the system that a tensor has been copied: its pages count no longer.
+    /// Tells the system that a tensor has been copied, so that its pages can be reclaimed.
     pub fn release(&self, entry: &Entry) {
         #[cfg(unix)]
         if let Some((_, Bytes::Mapped(map))) = self.shards.get(entry.shard) {
@@ -332,7 +332,7 @@ impl Checkpoint {
     }
 }
 
-/// Names the first tensor that a file lacks bytes of, if its header is whole.
+/// Names the first incomplete tensor of a file, if its header is complete.
 fn cut_off(path: &Path, bytes: &[u8]) -> Option<BackendError> {
     let (length, rest) = bytes.split_first_chunk()?;
     let header = usize::try_from(u64::from_le_bytes(*length)).ok()?;
@@ -355,7 +355,7 @@ fn cut_off(path: &Path, bytes: &[u8]) -> Option<BackendError> {
     })
 }
 
-/// The shards that an index names, each once.
+/// The shards that an index names, without duplicates.
 fn shard_names(path: &Path, index: &Value) -> Result<Vec<String>, BackendError> {
     let wrong = |reason: &str| BackendError::Checkpoint {
         path: path.to_owned(),

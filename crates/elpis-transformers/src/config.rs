@@ -1,18 +1,17 @@
-//! `config.json` as data: what one decoder of the Llama family needs to know.
+//! `config.json` as data: the configuration of a decoder of the Llama family.
 //!
-//! An architecture is a row of differences (see `family`), never code of its
-//! own. Defaults are those of Hugging Face's configuration classes: files leave
-//! out what equals them.
+//! An architecture is a row of differences (see `family`) rather than separate code. Defaults are
+//! those of Hugging Face's configuration classes, because files omit default values.
 
 use super::family::{Bias, FAMILIES, Family, Windows};
 use super::fields::Fields;
 use super::rope::RopeSpec;
 use elpis_backend::BackendError;
 
-/// Most layers, heads and so on that a configuration may name.
+/// Maximum number of layers, heads and so on in a configuration.
 const MAX: usize = 1 << 20;
 
-/// A decoder, described.
+/// The description of a decoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DecoderConfig {
     /// `model_type` of the file.
@@ -29,7 +28,7 @@ pub(super) struct DecoderConfig {
     pub head_dim: usize,
     /// Vocabulary size.
     pub vocab: usize,
-    /// Tokens that the model was trained for.
+    /// Context length that the model was trained for, in tokens.
     pub context: usize,
     /// Added to the mean square of the norms.
     pub norm_eps: f64,
@@ -68,9 +67,9 @@ pub(super) struct DecoderConfig {
 /// The properties that differ from layer to layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LayerConfig {
-    /// Positions that a token sees, itself included; `None`: all.
+    /// Number of positions that a token sees, including itself; `None` for all.
     pub window: Option<usize>,
-    /// Index into [`DecoderConfig::ropes`]; `None`: no positions.
+    /// Index into [`DecoderConfig::ropes`]; `None` if the layer has no rotary embedding.
     pub rope: Option<usize>,
 }
 
@@ -85,7 +84,7 @@ pub(super) enum Activation {
     Gelu,
 }
 
-/// The theta of Gemma 3's layers that see a window.
+/// The theta of Gemma 3's layers with a sliding window.
 const LOCAL_THETA: f64 = 10_000.0;
 
 impl DecoderConfig {
@@ -95,7 +94,7 @@ impl DecoderConfig {
     /// [`BackendError::Checkpoint`] with the field that is missing, out of
     /// range or not supported.
     pub fn read(file: &Fields<'_>) -> Result<Self, BackendError> {
-        // A model that also sees images keeps its text model's fields apart.
+        // A multimodal model has separate fields for its text model.
         match file.object("text_config")? {
             Some(text) if text.optional_text("model_type")?.is_some() => Self::read_text(&text),
             _ => Self::read_text(file),
@@ -196,7 +195,7 @@ impl DecoderConfig {
         })
     }
 
-    /// Query heads that share one key and value head.
+    /// Number of query heads that share one key and value head.
     pub fn group(&self) -> usize {
         self.n_heads / self.n_kv_heads
     }
@@ -226,7 +225,7 @@ fn activation(file: &Fields<'_>, family: &Family) -> Result<Activation, BackendE
     }
 }
 
-/// For each layer the positions that a token sees.
+/// The window of each layer, in positions.
 fn windows(
     file: &Fields<'_>,
     family: &Family,
@@ -307,7 +306,7 @@ fn rotary(
             context,
         )?]
     };
-    // Which rope a layer takes goes by its kind, also where its window is unset.
+    // A layer's rope depends on its kind, even if its window is unset.
     let sliding = |layer: usize| by_kind && is_sliding(file, windows, layer);
     let layers = windows
         .iter()
@@ -327,7 +326,7 @@ fn is_sliding(file: &Fields<'_>, windows: &[Option<usize>], layer: usize) -> boo
     }
 }
 
-/// `SmolLM3` leaves some layers without positions; 0 in `no_rope_layers` marks them.
+/// `SmolLM3` has layers without rotary embeddings, marked by 0 in `no_rope_layers`.
 fn no_rope(file: &Fields<'_>, family: &Family, n_layers: usize) -> Result<Vec<bool>, BackendError> {
     if family.model_type != "smollm3" {
         return Ok(vec![false; n_layers]);

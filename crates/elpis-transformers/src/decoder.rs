@@ -1,5 +1,5 @@
-//! The decoder: one for all architectures, in the order of operations that
-//! Hugging Face's models compute in, so that the logits agree.
+//! The decoder for all architectures. It uses the same order of operations as Hugging Face's
+//! models, so that the logits agree.
 
 use tch::{Device, Kind, Tensor};
 
@@ -30,10 +30,10 @@ pub(super) struct Decoder {
 /// The result of an evaluation.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
-    /// `[outputs, vocabulary]` in f32 on the CPU, if any row asked.
+    /// `[outputs, vocabulary]` in f32 on the CPU; `None` if no row requests logits.
     pub logits: Option<Tensor>,
-    /// The residual stream at the output of the layers asked for,
-    /// `[rows, width]` in f32 on the CPU.
+    /// The residual stream at the output of the requested layers, `[rows, width]` in f32 on the
+    /// CPU.
     pub captured: Vec<Tensor>,
 }
 
@@ -105,8 +105,8 @@ impl Decoder {
         })
     }
 
-    /// Evaluates a batch: writes keys and values to the cache, adds each row's
-    /// steering at the outputs of its layers, and computes the logits asked for.
+    /// Evaluates a batch: writes keys and values to the cache, adds each row's steering at the
+    /// outputs of its layers, and computes the requested logits.
     pub fn forward(
         &self,
         step: &Step,

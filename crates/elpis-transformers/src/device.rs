@@ -1,12 +1,11 @@
-//! Devices that libtorch can use, and which layer goes where.
+//! Devices of libtorch, and the placement of layers.
 
 use tch::{Cuda, Device as TorchDevice};
 
 use elpis_backend::memory::SystemMemory;
 use elpis_backend::{BackendError, BackendKind, Device, DeviceKind, LoadOptions};
 
-/// Lists what libtorch reports: the processor, and GPUs where its CUDA part can
-/// be loaded.
+/// Lists the devices of libtorch: the CPU, and GPUs if its CUDA library can be loaded.
 pub(super) fn devices() -> Vec<Device> {
     let (memory_total, memory_free) =
         SystemMemory::look().map_or((0, 0), |memory| (memory.total, memory.available));
@@ -39,8 +38,8 @@ pub(super) fn devices() -> Vec<Device> {
 
 /// The device of each layer.
 ///
-/// The last `gpu_layers` layers go to the GPUs, in order, in proportion to
-/// `tensor_split` or else to the free memory.
+/// The last `gpu_layers` layers go to the GPUs, in order, in proportion to `tensor_split` or,
+/// without it, to the free memory.
 pub(super) fn placement(
     options: &LoadOptions,
     n_layers: usize,
@@ -104,12 +103,12 @@ mod cuda {
         unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }
     }
 
-    /// Loads libtorch's CUDA part, once, before the first question: it registers
-    /// itself when it is loaded, and a binary does not link it by itself.
+    /// Loads libtorch's CUDA library once, before the first query. It registers itself when it is
+    /// loaded, and binaries do not link it by default.
     pub(super) fn load() -> bool {
         static LOADED: OnceLock<bool> = OnceLock::new();
         *LOADED.get_or_init(|| {
-            // Without a driver there is no GPU, and the CUDA part is large.
+            // Without a driver there is no GPU, and the CUDA library is large.
             !open(c"libcuda.so.1").is_null() && !open(c"libtorch_cuda.so").is_null()
         })
     }

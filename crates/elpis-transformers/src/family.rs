@@ -1,6 +1,6 @@
-//! The architectures, each by what sets it apart from Llama.
+//! The architectures, each described by its differences from Llama.
 
-/// The differences of an architecture from Llama where the file is silent.
+/// The differences of an architecture from Llama.
 pub(super) struct Family {
     pub model_type: &'static str,
     pub qkv_bias: Bias,
@@ -18,8 +18,8 @@ pub(super) struct Family {
     pub logit_softcap: Option<f64>,
 }
 
-/// What is taken where the file is silent: the text part of a model that also
-/// sees images leaves out whatever equals the default of its class.
+/// Defaults for missing fields. The text part of a multimodal model omits values that equal the
+/// defaults of its class.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Silent {
     pub n_heads: Option<usize>,
@@ -37,15 +37,15 @@ pub(super) enum Bias {
     Never,
 }
 
-/// Which layers see a window only, when `layer_types` does not say.
+/// The layers with a sliding window if `layer_types` is missing.
 #[derive(Clone, Copy)]
 pub(super) enum Windows {
     None,
-    /// All layers, if the file has a `sliding_window`; this one if it is silent.
+    /// All layers, if the file has a `sliding_window` or this default is set.
     All(Option<usize>),
     /// From `max_window_layers` on, if `use_sliding_window`.
     Upper,
-    /// All but every n-th, where n is `sliding_window_pattern` or this.
+    /// All except every n-th, where n is `sliding_window_pattern` or this.
     Pattern(usize),
 }
 

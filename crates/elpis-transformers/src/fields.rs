@@ -1,4 +1,4 @@
-//! Fields of a JSON file, read with errors that name file and field.
+//! Reads fields of a JSON file, with errors that name the file and field.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -16,10 +16,10 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Takes the top of a file.
+    /// Reads the top-level object of a file.
     ///
     /// # Errors
-    /// [`BackendError::Checkpoint`] if it is no object.
+    /// [`BackendError::Checkpoint`] if it is not an object.
     pub fn new(path: &'a Path, value: &'a Value) -> Result<Self, BackendError> {
         let object = value.as_object().ok_or_else(|| BackendError::Checkpoint {
             path: path.to_owned(),
@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Says what is wrong with a field.
+    /// The error of a field.
     pub fn error(&self, name: &str, reason: impl Into<String>) -> BackendError {
         BackendError::Checkpoint {
             path: self.path.to_owned(),
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that is there and not null.
+    /// A field, unless it is missing or null.
     pub fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
@@ -74,7 +74,7 @@ impl<'a> Fields<'a> {
         }))
     }
 
-    /// A text that may be missing.
+    /// An optional string.
     pub fn optional_text(&self, name: &str) -> Result<Option<&'a str>, BackendError> {
         self.get(name)
             .map(|value| {
@@ -91,7 +91,7 @@ impl<'a> Fields<'a> {
         self.required(name, value)
     }
 
-    /// A whole number that may be missing.
+    /// An optional integer.
     pub fn optional_count(
         &self,
         name: &str,
@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
         self.required(name, value)
     }
 
-    /// A whole number; `missing`, if there is such a default, where it is missing.
+    /// An integer, or the default `missing`, if there is one, if the field is missing.
     pub fn required_or(
         &self,
         name: &str,
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
         self.required(name, value)
     }
 
-    /// A whole number; `missing` if it is missing, nothing if it is null.
+    /// An integer; `missing` if the field is missing, `None` if it is null.
     pub fn count_or(
         &self,
         name: &str,
@@ -142,7 +142,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number that may be missing.
+    /// An optional finite number.
     pub fn optional_number(&self, name: &str) -> Result<Option<f64>, BackendError> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -154,7 +154,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong(name, value, "a number"))
     }
 
-    /// A number above 0 that may be missing.
+    /// An optional number above 0.
     pub fn optional_positive(&self, name: &str) -> Result<Option<f64>, BackendError> {
         match self.optional_number(name)? {
             Some(number) if number <= 0.0 => {
@@ -170,7 +170,7 @@ impl<'a> Fields<'a> {
         self.required(name, value)
     }
 
-    /// A number above 0; `missing` if it is missing, nothing if it is null.
+    /// A number above 0; `missing` if the field is missing, `None` if it is null.
     pub fn positive_or(
         &self,
         name: &str,
@@ -183,7 +183,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A flag that may be missing.
+    /// An optional flag.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, BackendError> {
         self.get(name)
             .map(|value| {
@@ -194,7 +194,7 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    /// A list that may be missing.
+    /// An optional list.
     pub fn list(&self, name: &str) -> Result<Option<&'a [Value]>, BackendError> {
         self.get(name)
             .map(|value| {

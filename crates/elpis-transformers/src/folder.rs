@@ -1,4 +1,4 @@
-//! The texts of a folder, read without libtorch: for fuzzing.
+//! Reads the text files of a folder without libtorch, for fuzzing.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::DecoderConfig;
 use crate::fields::Fields;
 use crate::tokenizer::FolderTokenizer;
 
-/// Reads the configuration of a folder, then its tokenizer, which is tried on a text.
+/// Reads the configuration of a folder, then its tokenizer, and tokenises a text.
 pub fn read_folder(folder: &Path) {
     let files = Files::Folder(folder.to_owned());
     let Ok(Some(value)) = files.json(CONFIG) else {

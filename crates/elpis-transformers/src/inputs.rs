@@ -8,19 +8,19 @@ use super::step::Step;
 
 type Result<T> = std::result::Result<T, tch::TchError>;
 
-/// What the layers of one device need of a batch.
+/// The inputs of a batch for the layers of one device.
 pub(super) struct Inputs {
     pub device: Device,
     /// Rows of the cache that the batch's rows are written to.
     pub cells: Tensor,
-    /// For each rotary embedding.
+    /// The tables of each rotary embedding.
     pub rotary: Vec<RotaryTable>,
-    /// For each window that layers have.
+    /// The attention groups for each window size.
     groups: Vec<(Option<usize>, Vec<Prepared>)>,
 }
 
 impl Inputs {
-    /// `windows` of the layers on the device, each once.
+    /// Prepares the inputs. `windows` are those of the layers on the device, without duplicates.
     pub fn new(
         step: &Step,
         rotaries: &[Rotary],

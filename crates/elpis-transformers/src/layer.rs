@@ -1,4 +1,4 @@
-//! One decoder layer: attention and feed-forward, each behind its norms.
+//! One decoder layer: attention and feed-forward, each with its norms.
 
 use tch::{Device, Kind, Tensor};
 
@@ -80,7 +80,7 @@ impl Norm {
         })
     }
 
-    /// Norms the last axis; squares are summed in f32.
+    /// Normalises the last axis. Squares are summed in f32.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let kind = x.kind();
         let wide = x.f_to_kind(Kind::Float)?;
@@ -171,7 +171,7 @@ impl Layer {
         })
     }
 
-    /// The residual stream `[rows, width]` behind the layer.
+    /// The residual stream `[rows, width]` after the layer.
     pub fn forward(
         &self,
         config: &DecoderConfig,
@@ -246,7 +246,7 @@ impl Layer {
     }
 }
 
-/// Projections that some checkpoints hold as one matrix.
+/// Projections that some checkpoints store as one matrix.
 struct Joinable<'a> {
     fused: &'static str,
     parts: &'a [(&'static str, usize)],

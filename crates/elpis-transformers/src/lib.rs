@@ -1,15 +1,17 @@
 //! Hugging Face checkpoints on libtorch, for `elpis`.
 //!
-//! One decoder, described by data, runs the architectures of the Llama family.
-//! Weights stay in the mapped files where type and device allow, keys and values
-//! lie in a cache that is never moved, and every row of a batch is steered with
-//! a vector of its own.
+//! One decoder, described by data, runs the architectures of the Llama family. Weights stay in the
+//! mapped files if type and device allow, keys and values are in a cache that never moves, and
+//! every row of a batch is steered with its own vector.
 //!
 //! Without the feature `libtorch`, only the code that reads configurations and tokenizers is built.
-#![allow(clippy::disallowed_methods, reason = "no state depends on it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "no emotional state depends on it"
+)]
 #![allow(
     unsafe_code,
-    reason = "files are mapped, and libtorch reads memory that it does not own"
+    reason = "files are mapped, and libtorch reads borrowed memory"
 )]
 #![cfg_attr(not(feature = "libtorch"), allow(dead_code))]
 

@@ -1,4 +1,4 @@
-//! A checkpoint that is loaded: the backend itself.
+//! The backend: a loaded checkpoint.
 
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -34,15 +34,15 @@ pub struct Transformers {
     decoder: Decoder,
     pub(super) cache: KvCache,
     steering: Steering,
-    /// Of the last batch: the row of the logits for each row that asked.
+    /// For each row of the last batch, its index among the logits, or −1.
     outputs: Vec<i64>,
     /// `[outputs, vocabulary]`.
     logits: Vec<f32>,
     scratch: SequenceId,
     threads: i32,
-    /// The thread that libtorch was told the number of threads on.
+    /// The thread for which libtorch's number of threads was set.
     configured: Option<ThreadId>,
-    // Weights may lie in its maps, so it has to go last.
+    // Weights may point into its maps, so it must be dropped last.
     _checkpoint: Option<Checkpoint>,
 }
 
@@ -50,7 +50,7 @@ impl Transformers {
     /// Loads a model from a folder or from the bundled bytes.
     ///
     /// # Errors
-    /// [`BackendError`] for a source that is no such folder, and for what it is refused for.
+    /// [`BackendError`] if the source is not such a folder or is refused.
     pub fn load(options: &LoadOptions) -> Result<Self, BackendError> {
         let files = match &options.source {
             ModelSource::Bundled => Files::bundled()?,
@@ -97,7 +97,7 @@ impl Transformers {
         let mut loader = Loader::new(
             &checkpoint,
             kind,
-            // Weights that are read in the layout of the file are used where they are.
+            // Weights that are used in the file's layout are read in place.
             settings.mmap.unwrap_or(true),
             settings.use_extra_bufts,
             threads,
@@ -113,8 +113,8 @@ impl Transformers {
             );
         }
         let borrowed = loader.borrowed();
-        // Two sequences more than are evaluated: one for what the last conversation left behind, one
-        // for probes.
+        // Two more sequences than are evaluated: one for the cached sequence of the last
+        // conversation and one for probes.
         let sequences = options.n_sequences + 2;
         let cache = KvCache::new(
             &devices,
@@ -166,7 +166,7 @@ impl Transformers {
         Ok(loaded)
     }
 
-    /// libtorch keeps the number of threads for each thread that calls it.
+    /// Sets libtorch's number of threads, which it keeps for each calling thread.
     fn configure_thread(&mut self) {
         let this = std::thread::current().id();
         if self.configured != Some(this) {
@@ -290,7 +290,7 @@ impl Backend for Transformers {
     }
 }
 
-/// Lists what libtorch reports.
+/// Lists the devices that libtorch reports.
 pub fn devices() -> Vec<Device> {
     device::devices()
 }

@@ -3,7 +3,7 @@
 use elpis_backend::BackendError;
 use tch::TchError;
 
-/// The first line of what libtorch said; the rest is a trace of its own code.
+/// The first line of libtorch's message. The rest is its own stack trace.
 pub(super) fn native(call: &'static str, error: &TchError) -> BackendError {
     let text = error.to_string();
     BackendError::Native {

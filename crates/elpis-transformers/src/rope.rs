@@ -1,10 +1,9 @@
-//! Rotary position embeddings and their ways of reaching beyond the trained
-//! context.
+//! Rotary position embeddings and their scaling beyond the trained context.
 //!
-//! A pair of channels i of a head is turned by position × `inv_freq[i]`, where
-//! `inv_freq[i]` = θ^(−2i/d) (Su et al., `RoFormer`, 2021). The scalings change
-//! the frequencies: linear interpolation (Chen et al., 2023), `YaRN` (Peng et
-//! al., 2023), `LongRoPE` (Ding et al., 2024) and the one of Llama 3.1.
+//! Pair i of a head's channels is rotated by position × `inv_freq[i]`, where `inv_freq[i]` =
+//! θ^(−2i/d) (Su et al., `RoFormer`, 2021). The scalings change the frequencies: linear
+//! interpolation (Chen et al., 2023), `YaRN` (Peng et al., 2023), `LongRoPE` (Ding et al., 2024)
+//! and the one of Llama 3.1.
 
 use std::f64::consts::PI;
 
@@ -16,7 +15,7 @@ use elpis_backend::BackendError;
 pub(super) struct RopeSpec {
     /// Base of the frequencies.
     pub theta: f64,
-    /// Channels of a head that are turned; the others pass.
+    /// Number of rotated channels of a head; the others are unchanged.
     pub dim: usize,
     scaling: Scaling,
 }
@@ -73,7 +72,7 @@ impl RopeSpec {
         )
     }
 
-    /// Reads the embedding of Gemma 3's layers that see a window.
+    /// Reads the embedding of Gemma 3's layers with a sliding window.
     pub fn read_local(
         file: &Fields<'_>,
         default_theta: f64,
@@ -136,9 +135,8 @@ impl RopeSpec {
         })
     }
 
-    /// Turns the frequencies θ^(−2i/d), `[dim / 2]`, into the scaled ones, for
-    /// sequences of at most `length` tokens, and returns the factor of sine and
-    /// cosine.
+    /// Scales the frequencies θ^(−2i/d), `[dim / 2]`, for sequences of at most `length` tokens, and
+    /// returns the factor of sine and cosine.
     pub fn scale(&self, frequencies: &mut [f32], length: usize) -> f64 {
         match &self.scaling {
             Scaling::None => 1.0,
@@ -189,8 +187,8 @@ impl RopeSpec {
                 attention,
                 original,
             } => {
-                // One choice for the whole cache: keys turned by different frequencies do not fit
-                // together.
+                // One choice for the whole cache, because keys rotated with different frequencies
+                // are incompatible.
                 let factors = if length > *original { long } else { short };
                 for (f, factor) in frequencies.iter_mut().zip(factors) {
                     *f /= factor;
@@ -218,10 +216,10 @@ impl Scaling {
                 .optional_positive("original_max_position_embeddings")?
                 .unwrap_or(context as f64),
         };
-        // Early Phi-3 files say so and mean LongRoPE.
+        // Early Phi-3 files use this name for LongRoPE.
         let long = parameters.get("short_factor").is_some();
         match name {
-            // Beyond the trained length alone does `dynamic` differ, where no sequence goes.
+            // `dynamic` only differs beyond the trained length, which no sequence exceeds.
             "default" | "dynamic" => Ok(Self::None),
             "linear" => Ok(Self::Linear {
                 factor: parameters.positive("factor")?,
@@ -315,8 +313,8 @@ fn factors(parameters: &Fields<'_>, name: &str, dim: usize) -> Result<Vec<f32>, 
         .collect()
 }
 
-/// Llama 3.1: long waves are slowed by `factor`, short ones kept, those between
-/// blended.
+/// Llama 3.1: long wavelengths are scaled by `factor`, short ones kept, and those between
+/// interpolated.
 fn llama3(frequency: f32, factor: f32, low: f32, high: f32, original: f32) -> f32 {
     let wave = 2.0 * PI as f32 / frequency;
     if wave > original / low {
@@ -329,7 +327,7 @@ fn llama3(frequency: f32, factor: f32, low: f32, high: f32, original: f32) -> f3
     }
 }
 
-/// The pairs between which `YaRN` goes over from keeping to interpolating.
+/// The range of pairs in which `YaRN` changes from keeping to interpolating.
 fn yarn_range(
     dim: usize,
     theta: f64,

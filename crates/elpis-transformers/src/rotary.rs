@@ -30,7 +30,7 @@ impl Rotary {
     /// Computes the frequencies for sequences of at most `length` tokens.
     pub fn new(spec: &RopeSpec, length: usize) -> Result<Self> {
         let pairs = spec.dim / 2;
-        // As torch computes them in f32: a last bit's difference grows with the position.
+        // Computed in f32 like torch, because a difference in the last bit grows with the position.
         let exponents: Vec<f32> = (0..pairs)
             .map(|i| (2 * i) as f32 / spec.dim as f32)
             .collect();
@@ -69,7 +69,8 @@ impl Rotary {
 }
 
 impl RotaryTable {
-    /// Rotates `x` `[rows, heads, width]`: pairs stand half a turned part apart.
+    /// Rotates `x` `[rows, heads, width]`. The channels of a pair are half of the rotated part
+    /// apart.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.size().last().copied().unwrap_or(0);
         if width == self.dim {

@@ -10,13 +10,13 @@ use elpis_steering::SteeringPlan;
 /// The vector that is added to the output of one layer.
 #[derive(Debug)]
 pub(super) struct RowSteering {
-    /// The steered rows; `None`: all of the batch.
+    /// The steered rows; `None` for all rows of the batch.
     pub rows: Option<Tensor>,
     /// `[steered rows, width]` in f32, or `[1, width]` for all rows alike.
     pub values: Tensor,
 }
 
-/// The steering of a batch, kept for the next batch of the same rows.
+/// The steering of a batch, which is reused for the next batch of the same rows.
 #[derive(Debug, Default)]
 pub(super) struct Steering {
     plans: Vec<Arc<SteeringPlan>>,
@@ -25,12 +25,12 @@ pub(super) struct Steering {
 }
 
 impl Steering {
-    /// What is added at a layer.
+    /// The vectors added at a layer.
     pub fn layer(&self, layer: usize) -> Option<&RowSteering> {
         self.layers.get(layer)?.as_ref()
     }
 
-    /// Takes the plans of a batch.
+    /// Sets the plans of a batch.
     ///
     /// # Errors
     /// [`BackendError::Native`] for a plan that does not fit the model.

@@ -1,12 +1,11 @@
-//! A batch as the decoder sees it: which rows attend together, to which cells,
-//! under which mask.
+//! A batch as the decoder sees it: groups of rows for attention, with their cells and masks.
 
 use std::ops::Range;
 
 use super::cache::KvCache;
 use elpis_backend::{BackendError, Batch, SequenceId};
 
-/// What one call of the attention costs beside its work, in positions.
+/// Overhead of one attention call, in positions.
 const CALL_COST: usize = 96;
 
 /// Rows whose attention is computed in one call.
@@ -18,7 +17,7 @@ pub(super) enum Group {
         first_row: usize,
         /// The first sequence; the others follow it.
         first_sequence: usize,
-        /// Positions that each row's sequence then holds.
+        /// Number of positions that each row's sequence holds afterwards.
         lengths: Vec<usize>,
     },
     /// Consecutive rows of one sequence.
@@ -34,7 +33,7 @@ pub(super) enum Group {
     },
 }
 
-/// Which cells a group sees within a window.
+/// The cells that a group sees within a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct View {
     /// Positions that any row sees.
@@ -178,8 +177,7 @@ impl Step {
     }
 }
 
-/// Joins single rows of consecutive sequences where one padded call costs less
-/// than a call for each.
+/// Joins single rows of consecutive sequences if one padded call costs less than a call for each.
 fn groups(chunks: &[(usize, usize, usize, usize)]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for &(first_row, sequence, start, rows) in chunks {

@@ -1,5 +1,4 @@
-//! From the checkpoint's bytes to tensors in the type and on the device that
-//! they are computed with.
+//! Turns the checkpoint's bytes into tensors with the type and device used for computing.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +9,8 @@ use super::checkpoint::{Checkpoint, Entry};
 use super::native::native;
 use elpis_backend::{BackendError, heartbeat};
 
-/// The names that text models stand under, plain and within models that also
-/// see images; the output layer stands beside them.
+/// Prefixes of text models' tensors, plain and within multimodal models, with the prefix of the
+/// output layer.
 const PREFIXES: [(&str, &str); 3] = [
     ("model.", ""),
     ("language_model.model.", "language_model."),
@@ -26,13 +25,13 @@ pub(super) struct Linear {
     /// `[out]`.
     bias: Option<Tensor>,
     transposed: bool,
-    /// Parts that few rows are multiplied with side by side; 1: no parts.
+    /// Number of parts that few rows are multiplied with in parallel; 1 for no parts.
     parts: i64,
 }
 
-/// Most rows that are multiplied in parts.
+/// Maximum number of rows that are multiplied in parts.
 const FEW_ROWS: i64 = 64;
-/// A part has at least so many outputs.
+/// Minimum number of outputs of a part.
 const MIN_OUTPUTS: usize = 64;
 
 impl Linear {
@@ -59,8 +58,8 @@ impl Linear {
         }
     }
 
-    /// A product for each part of the outputs: for few rows the library's one
-    /// product hardly uses a second thread, a batch of products does.
+    /// Computes a product for each part of the outputs. For few rows, a single product of the
+    /// library hardly uses a second thread, but a batch of products does.
     fn forward_in_parts(&self, x: &Tensor, rows: i64) -> Result<Tensor, tch::TchError> {
         let (parts, width) = (self.parts, x.size().get(1).copied().unwrap_or(0));
         let product = if self.transposed {
@@ -109,8 +108,7 @@ impl Linear {
     }
 }
 
-/// Copies matrices `[out, in]` side by side to one `[in, all outs]`, without a
-/// copy in between.
+/// Copies matrices `[out, in]` into one `[in, all outs]` without an intermediate copy.
 fn transpose(parts: &[&Tensor]) -> Result<Tensor, tch::TchError> {
     let size = |part: &Tensor, axis| part.size().get(axis).copied().unwrap_or(0);
     let Some(first) = parts.first() else {
@@ -128,29 +126,29 @@ fn transpose(parts: &[&Tensor]) -> Result<Tensor, tch::TchError> {
     Ok(joined)
 }
 
-/// Hands out the tensors of a checkpoint by name.
+/// Provides the tensors of a checkpoint by name.
 #[derive(Debug)]
 pub(super) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     prefix: &'static str,
     head_prefix: &'static str,
     kind: Kind,
-    /// Weights that need no change stay in the mapped file.
+    /// Whether unchanged weights stay in the mapped file.
     map: bool,
-    /// Matrices are laid out as they are computed with fastest.
+    /// Whether matrices are repacked into the fastest layout.
     repack: bool,
     threads: usize,
-    /// Tells what is there, and gives out nothing.
+    /// Whether tensors are only checked and not loaded.
     checking: bool,
     borrowed: bool,
     used: BTreeSet<String>,
 }
 
 impl<'a> Loader<'a> {
-    /// Looks at a checkpoint whose weights are to be of `kind`.
+    /// Creates a loader for a checkpoint with weights of `kind`.
     ///
-    /// With `map`, weights that need no change stay in the mapped file; with
-    /// `repack`, matrices are laid out as they are computed with fastest.
+    /// With `map`, unchanged weights stay in the mapped file. With `repack`, matrices are repacked
+    /// into the fastest layout.
     pub fn new(
         checkpoint: &'a Checkpoint,
         kind: Kind,
@@ -180,42 +178,41 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// From now on hands out tensors; until then only their names and shapes
-    /// are checked.
+    /// Starts providing tensors. Until then, only their names and shapes are checked.
     pub fn begin(&mut self) {
         self.checking = false;
     }
 
-    /// Whether nothing is handed out yet.
+    /// Whether tensors are only checked so far.
     pub fn checking(&self) -> bool {
         self.checking
     }
 
-    /// Whether some tensors lie in the checkpoint's memory.
+    /// Whether some tensors borrow the checkpoint's memory.
     pub fn borrowed(&self) -> bool {
         self.borrowed
     }
 
-    /// Whether weights on a device are copied in any case.
+    /// Whether weights on a device are always copied.
     fn copies(&self, device: Device, name: &str) -> bool {
         let dtype = self.checkpoint.entry(&self.full(name)).map(|e| e.dtype);
         !self.map || device != Device::Cpu || dtype.and_then(kind_of) != Some(self.kind)
     }
 
-    /// Whether a matrix is transposed: one row times a wide f32 matrix is up to
-    /// twice as fast that way round on a CPU, several rows are as fast as before.
+    /// Whether a matrix is transposed. One row times a wide f32 matrix is up to twice as fast this
+    /// way on a CPU, and several rows are equally fast.
     fn transposes(&self, (out, width): (usize, usize), device: Device) -> bool {
         self.repack && self.kind == Kind::Float && device == Device::Cpu && out >= 2 * width
     }
 
-    /// In how many parts few rows are multiplied with a matrix.
+    /// The number of parts in which few rows are multiplied with a matrix.
     fn parts(&self, out: usize, device: Device) -> i64 {
         let fits = out.is_multiple_of(self.threads.max(1)) && out >= MIN_OUTPUTS * self.threads;
         let splits = self.kind == Kind::Float && device == Device::Cpu && fits;
         if splits { self.threads as i64 } else { 1 }
     }
 
-    /// Names of tensors that the decoder has no use for.
+    /// Names of tensors that the decoder does not use.
     pub fn unused(&self) -> Vec<&str> {
         self.checkpoint
             .names()
@@ -234,8 +231,8 @@ impl<'a> Loader<'a> {
     /// A tensor of the given shape, on a device.
     ///
     /// # Errors
-    /// [`BackendError::Checkpoint`] if it is missing, of another shape or of a
-    /// type that weights do not have.
+    /// [`BackendError::Checkpoint`] if it is missing, of another shape or of a type that weights
+    /// cannot have.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -324,8 +321,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Matrices of one input, each a name with its `out`: as one, if they are
-    /// copied anyway, or as they lie in the file.
+    /// Matrices of one input, each given by name and `out`. They are joined into one if they are
+    /// copied anyway.
     pub fn linears(
         &mut self,
         parts: &[(String, usize)],
@@ -351,7 +348,7 @@ impl<'a> Loader<'a> {
             .map_err(|error| native("joining projections", &error))?;
         joined.parts = self.parts(out, device);
         drop(linears);
-        // What was joined is copied, and lies in the file no longer.
+        // Joined matrices are copied and no longer borrow the file.
         self.borrowed = before;
         for (name, _) in parts {
             for part in ["weight", "bias"] {

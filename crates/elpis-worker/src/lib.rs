@@ -1,19 +1,17 @@
-//! A model in a process of its own, so that a crash of the native code is no
-//! crash of the program.
+//! Runs a model in a separate process, so that a crash in native code does not crash the program.
 //!
-//! With `runtime.isolation = "process"` the runtime starts a worker: this
-//! executable again, or the one that `runtime.worker` names. A program that
-//! is to be its own worker says so first of all:
+//! With `runtime.isolation = "process"` the runtime starts a worker: this executable again, or the
+//! one that `runtime.worker` names. A program that is its own worker must begin with this call:
 //!
 //! ```
-//! // Comes back at once, except in a worker.
+//! // Returns immediately, except in a worker.
 //! elpis_worker::serve_if_asked(&[]);
 //! // … the rest of `main`.
 //! ```
 //!
-//! with the loaders that the program has; `elpis::worker::serve_if_asked()` takes those of elpis.
+//! The argument lists the program's loaders; `elpis::worker::serve_if_asked()` uses those of elpis.
 //!
-//! The `elpis` command does it too, so `runtime.worker` may name that.
+//! The `elpis` command does so too, so `runtime.worker` may name it.
 
 #![deny(unsafe_code)]
 
@@ -30,17 +28,16 @@ use elpis_backend::{
 /// version of the protocol.
 pub const MARKER: &str = "ELPIS_WORKER";
 
-/// The only argument of a worker. A program that does not know of workers
-/// rather complains of it than does its usual work.
+/// The only argument of a worker. A program that is not a worker will report an unknown argument
+/// instead of doing its usual work.
 pub const ARGUMENT: &str = "engine-worker";
 
-/// Serves a model, and does not return, if this process was started as a
-/// worker; otherwise does nothing.
+/// Serves a model and does not return if this process was started as a worker. Otherwise does
+/// nothing.
 ///
-/// To be called first in `main`, before anything reads standard input or
-/// starts a runtime of elpis; one of Tokio runtime may be there already. A subscriber for `tracing` may be set before: it then sees
-/// what the worker says. What it prints on standard output goes to standard
-/// error.
+/// Call it first in `main`, before anything reads standard input or starts an elpis runtime; a
+/// Tokio runtime may already exist. A `tracing` subscriber may be set before and then receives the
+/// worker's events. Anything printed to standard output goes to standard error.
 pub fn serve_if_asked(loaders: &'static [Loader]) {
     #[cfg(unix)]
     if std::env::var_os(MARKER).is_some() {
@@ -59,10 +56,10 @@ pub fn read_frames(bytes: &[u8]) {
     let _ = bytes;
 }
 
-/// Loads a model in a process of its own, has it evaluate a token, and lets go of it.
+/// Loads a model in a worker process, evaluates a token, and unloads it.
 ///
 /// # Errors
-/// [`BackendError::TrialFailed`] if the process did not survive it, otherwise as [`load`].
+/// [`BackendError::TrialFailed`] if the process did not survive, otherwise as [`load`].
 pub fn try_load(options: &LoadOptions, worker: &WorkerOptions) -> Result<(), BackendError> {
     let evaluated = load(options, worker).and_then(|mut backend| {
         let mut batch = Batch::default();

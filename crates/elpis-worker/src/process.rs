@@ -1,9 +1,8 @@
-//! A backend whose work is done in a process of its own.
+//! A backend in a worker process.
 //!
-//! Scheduler, sampling and steering plans stay here; the worker evaluates.
-//! Evaluating a batch is one request and one reply over a socket that exists
-//! under no name; the logits lie in memory that both processes see. Whatever
-//! ends the worker ends the pending call with [`BackendError::WorkerDied`].
+//! The scheduler, sampling and steering plans stay in this process; the worker evaluates.
+//! Evaluating a batch is one request and one reply over an unnamed socket; the logits are in shared
+//! memory. If the worker ends, the pending call fails with [`BackendError::WorkerDied`].
 
 mod child;
 mod descriptors;
@@ -46,10 +45,10 @@ pub(super) struct ProcessBackend {
     tokenizer: Arc<RemoteTokenizer>,
     plans: PlanBook,
     logits: SharedLogits,
-    /// For each row of the last batch, its place among the logits.
+    /// For each row of the last batch, its index among the logits.
     places: Vec<Option<usize>>,
-    /// The logits of the last batch. A copy: the worker can write to the shared
-    /// memory at any time, and what is borrowed must not change.
+    /// A copy of the logits of the last batch. The worker can write to the shared memory at any
+    /// time, and borrowed data must not change.
     copied: Vec<f32>,
     request: Decode,
     values: Vec<u8>,
@@ -94,8 +93,7 @@ impl ProcessBackend {
         })
     }
 
-    /// Asks for something that the worker does without more to say than what
-    /// is in the blob.
+    /// Sends a request whose reply only consists of the blob.
     fn ask(&mut self, request: &Request, blob: &[u8]) -> Result<(), BackendError> {
         self.process.life().check()?;
         let reply = self
@@ -116,10 +114,10 @@ impl ProcessBackend {
         self.process.life().failed(error, self.bound)
     }
 
-    /// Fills the request of a batch, and the places of its logits.
+    /// Fills the request for a batch, and the indices of its logits.
     fn describe(&mut self, batch: &Batch) -> Result<(), BackendError> {
         let wanted = batch.rows().iter().filter(|row| row.logits).count();
-        // Room for every sequence at once, so that it hardly ever grows.
+        // Reserve room for every sequence, so that the memory hardly ever grows.
         self.logits
             .grow(wanted.max(self.facts.n_sequences as usize))
             .map_err(|error| BackendError::Native {
@@ -157,7 +155,7 @@ impl Backend for ProcessBackend {
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
         self.places.clear();
         let result = self.describe(batch).and_then(|()| {
-            // Lent to the request and taken back, to keep their memory.
+            // Moved into the request and back, to reuse the allocations.
             let request = Request::Decode(std::mem::take(&mut self.request));
             let values = std::mem::take(&mut self.values);
             let result = self.ask(&request, &values);
@@ -199,7 +197,7 @@ impl Backend for ProcessBackend {
         sequence: SequenceId,
         memory: Vec<u8>,
     ) -> Result<Vec<u8>, BackendError> {
-        // What comes over a socket grows as it comes.
+        // Data from a socket grows as it arrives.
         drop(memory);
         self.ask(&Request::Save { sequence }, &[])?;
         Ok(self.connection.take_blob())
@@ -247,12 +245,12 @@ impl Backend for ProcessBackend {
 
 impl Drop for ProcessBackend {
     fn drop(&mut self) {
-        // Ends the worker, which `process` then waits for.
+        // This ends the worker, and `process` then waits for it.
         let _ = self.connection.stream().shutdown(Shutdown::Both);
     }
 }
 
-/// Waits until the model is loaded; as long as there are signs of life, for as long as it takes.
+/// Waits until the model is loaded. There is no time limit as long as heartbeats arrive.
 fn receive_loaded(
     connection: &mut Channel<UnixStream>,
 ) -> io::Result<Result<Loaded, BackendError>> {
@@ -266,7 +264,7 @@ fn receive_loaded(
     }
 }
 
-/// Reads bytes as both sides do.
+/// Reads bytes like both sides of the protocol.
 pub(super) fn read_frames(bytes: &[u8]) {
     let from_runtime = Channel::new(bytes).receive::<Request>();
     if let Ok(Request::Decode(decode)) = from_runtime {

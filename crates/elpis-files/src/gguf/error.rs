@@ -1,11 +1,11 @@
-//! Why bytes are no GGUF file.
+//! Errors of GGUF headers.
 
 use thiserror::Error;
 
 use crate::cursor::CursorError;
 use crate::printable::printable_start;
 
-/// Longest piece of a name that an error shows.
+/// Maximum length of a displayed name.
 const SHOWN: usize = 80;
 
 /// Refusal of a GGUF file's structure.
@@ -26,7 +26,7 @@ pub enum GgufError {
     },
     #[error("{} is not a valid key", quoted(key))]
     Key { key: String },
-    #[error("{} stands twice", quoted(key))]
+    #[error("{} occurs twice", quoted(key))]
     DuplicateKey { key: String },
     #[error("{} has value type {kind}, which does not exist", quoted(key))]
     ValueType { key: String, kind: u32 },
@@ -42,7 +42,7 @@ pub enum GgufError {
     Alignment { alignment: u64, limit: u64 },
     #[error("{} is not a valid tensor name", quoted(tensor))]
     TensorName { tensor: String },
-    #[error("tensor {} stands twice", quoted(tensor))]
+    #[error("tensor {} occurs twice", quoted(tensor))]
     DuplicateTensor { tensor: String },
     #[error("tensor {} has type {number}, which does not exist", quoted(tensor))]
     TensorType { tensor: String, number: u32 },
@@ -58,7 +58,7 @@ pub enum GgufError {
 }
 
 impl GgufError {
-    /// The same with the key that it happened at.
+    /// Adds the key at which the error occurred.
     pub(super) fn at(self, at: &str) -> Self {
         match self {
             Self::ValueType { kind, .. } => Self::ValueType {

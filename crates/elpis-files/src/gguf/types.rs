@@ -3,7 +3,7 @@
 /// A type of a tensor's elements, which come in blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorType {
-    /// The number that stands for it, ggml's `enum ggml_type`.
+    /// Its number in ggml's `enum ggml_type`.
     pub number: u32,
     pub name: &'static str,
     /// Elements of a block.
@@ -42,8 +42,8 @@ impl TensorType {
     }
 }
 
-/// Number, name, elements and bytes of a block (`ggml.h`, `ggml-common.h`). What has been removed
-/// from the format is not there.
+/// Number, name, elements and bytes of a block (`ggml.h`, `ggml-common.h`), without types that were
+/// removed from the format.
 const TYPES: [(u32, &str, u64, u64); 35] = [
     (0, "F32", 1, 4),
     (1, "F16", 1, 2),

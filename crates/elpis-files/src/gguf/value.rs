@@ -2,7 +2,7 @@
 
 use super::{Cursor, GgufError};
 
-/// The types of values that stand alone or in arrays.
+/// The types of single values and array elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
@@ -45,7 +45,7 @@ impl Kind {
         self.into()
     }
 
-    /// Bytes of one; `None` for text.
+    /// Size in bytes; `None` for text.
     fn size(self) -> Option<u64> {
         Some(match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// A value. Text need not be UTF-8: tokens are bytes.
+/// A value. Text need not be UTF-8, because tokens are bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     U8(u8),
@@ -166,7 +166,7 @@ impl<'a> Array<'a> {
             Some(size) => {
                 cursor.take(count.saturating_mul(size))?;
             }
-            // Each takes bytes, so a false count ends with the file.
+            // Each value takes bytes, so a wrong count ends at the end of the file.
             None => {
                 for _ in 0..count {
                     let length = cursor.u64()?;
@@ -182,15 +182,15 @@ impl<'a> Array<'a> {
         })
     }
 
-    /// Its values in turn.
+    /// Iterates over its values.
     pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let mut cursor = Cursor::new("a GGUF array", self.bytes);
         let kind = self.kind;
-        // They were read once already.
+        // The values have been read once before, so this does not fail.
         (0..self.count).map_while(move |_| Value::scalar(&mut cursor, kind).ok())
     }
 
-    /// Its texts in turn; nothing if it holds anything else.
+    /// Iterates over its texts; empty if it holds another type.
     pub fn texts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.values().map_while(|value| match value {
             Value::Text(text) => Some(text),

@@ -1,4 +1,5 @@
-//! Makes a conversation fit a template: what the template cannot show is put where it can.
+//! Adapts a conversation to a template: parts that the template cannot show are moved to where it
+//! can.
 
 use serde_json::{Map, Value};
 
@@ -6,10 +7,10 @@ use super::capabilities::{ArgumentsForm, TemplateCapabilities, in_parts};
 use crate::message::{ChatMessage, Role};
 use crate::tools::{ToolFormat, ToolSet};
 
-/// Between two texts that become one.
+/// Separator between two joined texts.
 const GAP: &str = "\n\n";
 
-/// A conversation as it is handed to a template.
+/// A conversation as passed to a template.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Adapted {
     pub messages: Vec<Value>,
@@ -85,8 +86,8 @@ fn calls_of(message: &mut ChatMessage) -> impl Iterator<Item = &mut Value> {
     calls.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Brings the arguments of a call into a form. Missing, null and empty ones are `{}`; a text that
-/// is no JSON object stays.
+/// Converts the arguments of a call to a form. Missing, null and empty arguments become `{}`; a
+/// text that is not a JSON object is unchanged.
 fn arguments_as(call: &mut Value, form: ArgumentsForm) {
     let function = match call.get_mut("function") {
         Some(function) => function,
@@ -126,8 +127,8 @@ fn instruct(talk: &mut Vec<ChatMessage>, text: String) {
     }
 }
 
-/// A message whose calls and results stand in its text, where the template shows them nowhere
-/// else.
+/// A message with calls and results moved into its text, if the template cannot show them
+/// otherwise.
 fn with_calls(
     mut message: ChatMessage,
     format: ToolFormat,
@@ -145,8 +146,8 @@ fn with_calls(
     message
 }
 
-/// Moves the text beside calls into a message of its own before them, or where that is refused to
-/// the beginning of the answer that follows.
+/// Moves text next to calls into a separate message before them or, if the template refuses that,
+/// to the beginning of the following answer.
 fn text_apart_from_calls(talk: Vec<ChatMessage>, can: &TemplateCapabilities) -> Vec<ChatMessage> {
     let mut out: Vec<ChatMessage> = Vec::with_capacity(talk.len());
     let mut waiting: Option<(usize, String)> = None;
@@ -181,7 +182,7 @@ fn text_apart_from_calls(talk: Vec<ChatMessage>, can: &TemplateCapabilities) -> 
     out
 }
 
-/// Fills in the descriptions that a template cannot do without.
+/// Adds missing descriptions that a template requires.
 fn describe(value: &mut Value, described: bool) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| describe(item, described)),
@@ -204,7 +205,7 @@ fn describe(value: &mut Value, described: bool) {
     }
 }
 
-/// Takes messages with several calls apart: each call is followed by its result.
+/// Splits messages with several calls, so that each call is followed by its result.
 fn one_call_each(talk: Vec<ChatMessage>) -> Vec<ChatMessage> {
     let mut out = Vec::with_capacity(talk.len());
     let mut rest = talk.into_iter().peekable();
@@ -272,7 +273,7 @@ fn place_systems(talk: &mut Vec<ChatMessage>, can: &TemplateCapabilities) {
     }
 }
 
-/// Joins neighbours of one role.
+/// Joins consecutive messages of one role.
 fn joined(talk: Vec<ChatMessage>, can: &TemplateCapabilities) -> Vec<ChatMessage> {
     let mut out: Vec<ChatMessage> = Vec::with_capacity(talk.len());
     for message in talk {

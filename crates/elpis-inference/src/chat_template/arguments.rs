@@ -6,7 +6,7 @@ use minijinja::{Error, Value};
 use super::bounds::invalid;
 use super::number::Number;
 
-/// Whatever arguments a call has.
+/// All arguments of a call.
 pub(super) type AnyArguments = Rest<ValueOrKwargs>;
 
 pub(super) fn plain(arguments: AnyArguments) -> Vec<Value> {
@@ -35,7 +35,7 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    /// The argument at `index` or of that name; `None` where it is missing or none.
+    /// The argument at `index` or with that name; `None` if it is missing or none.
     pub fn get(&self, index: usize, name: &str) -> Result<Option<Value>, Error> {
         let value = match (self.positional.get(index), &self.named) {
             (Some(value), _) => Some(value.clone()),

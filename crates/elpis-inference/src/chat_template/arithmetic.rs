@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 #![expect(
     clippy::needless_pass_by_value,
-    reason = "the engine passes arguments so"
+    reason = "the engine's interface requires it"
 )]
 
 use minijinja::value::{Rest, Tuple, ValueKind};
@@ -17,8 +17,7 @@ fn too_large() -> Error {
     invalid("an integer has more than 127 bits")
 }
 
-/// Applies operators of one precedence from left to right. `signs` says which, separated by
-/// spaces.
+/// Applies operators of one precedence from left to right. `signs` lists them, separated by spaces.
 fn fold(
     state: &State,
     signs: &str,
@@ -69,7 +68,7 @@ fn add_numbers(sign: &str, a: Number, b: Number) -> Result<Value, Error> {
     }
 }
 
-/// Joins texts. One that is marked as safe has the other escaped, as in Jinja2.
+/// Joins texts. If one is marked as safe, the other is escaped, as in Jinja2.
 fn add_texts(state: &State, a: &Value, left: &str, b: &Value, right: &str) -> Result<Value, Error> {
     pay_for(state, left.len() + right.len())?;
     if a.is_safe() || b.is_safe() {

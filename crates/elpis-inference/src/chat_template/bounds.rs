@@ -17,12 +17,13 @@ pub(super) fn check_size(bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Pays for bytes before they are made.
+/// Charges for bytes before they are allocated.
 pub(super) fn pay_for(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel(bytes as u64 / 64)
 }
 
-/// Pays for the items of a list before it is made: with its parts an item takes more than itself.
+/// Charges for the items of a list before it is created. An item takes more memory than its own
+/// size.
 pub(super) fn pay_for_items(state: &State, items: usize) -> Result<(), Error> {
     pay_for(state, items.saturating_mul(2 * size_of::<Value>()))
 }

@@ -1,8 +1,9 @@
 //! Finds what a chat template can show by rendering small conversations with it.
 //!
-//! Words in a source say little: a template can name `tools` and drop them, loop over calls and
-//! lose the text beside them, or refuse what it names. So each question is a conversation with
-//! words in it that nothing else writes, and the answer is whether they come out.
+//! Words in a template's source are not reliable: a template can mention `tools` and drop them,
+//! loop over calls and lose the text next to them, or refuse parts that it mentions. Therefore each
+//! capability is tested with a conversation that contains unique words, and the template has the
+//! capability if they appear in the output.
 
 use serde_json::{Map, Value, json};
 
@@ -21,17 +22,17 @@ const ARGUMENT: &str = "qvargumentq";
 const SECOND: &str = "qvsecondq";
 const RESULT: &str = "qvresultq";
 const THOUGHT: &str = "qvthoughtq";
-/// Nine letters and digits, as Mistral's templates want them.
+/// Nine letters and digits, as Mistral's templates require.
 const ID: &str = "qvid00001";
 const ID_2: &str = "qvid00002";
 
-/// The form in which a template wants the arguments of calls in the history.
+/// The form in which a template expects the arguments of calls in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgumentsForm {
     /// As JSON objects.
     Object,
-    /// As texts that hold JSON, the form of `OpenAI`'s API.
+    /// As JSON texts, the form of `OpenAI`'s API.
     Text,
 }
 
@@ -39,40 +40,42 @@ pub enum ArgumentsForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateCapabilities {
-    /// Messages have to be lists of parts, `[{"type": "text", "text": …}]`: texts get lost.
+    /// Whether contents must be lists of parts, `[{"type": "text", "text": …}]`, because plain
+    /// texts are dropped.
     pub parts: bool,
-    /// A system message at the beginning.
+    /// Whether it shows a system message at the beginning.
     pub system: bool,
-    /// Several system messages at the beginning.
+    /// Whether it shows several system messages at the beginning.
     pub several_systems: bool,
-    /// A system message after an answer.
+    /// Whether it shows a system message after an answer.
     pub late_system: bool,
-    /// Two user messages, or two assistant messages, in a row.
+    /// Whether it accepts two consecutive user or assistant messages.
     pub repeated_roles: bool,
-    /// The tools on offer.
+    /// Whether it shows the offered tools.
     pub tools: bool,
-    /// Tools and parameters without a description.
+    /// Whether it accepts tools and parameters without a description.
     pub bare_tools: bool,
-    /// Tools as a text in the variable `functions`, with the date in the variable `datetime`.
+    /// Whether it takes tools as a text in the variable `functions`, with the date in the variable
+    /// `datetime`.
     pub functions_variable: bool,
-    /// Calls in the history, and the form of their arguments.
+    /// The form of arguments if it shows calls in the history.
     pub tool_calls: Option<ArgumentsForm>,
-    /// Text beside a call in the history.
+    /// Whether it shows text next to a call in the history.
     pub text_beside_calls: bool,
-    /// A message of text before a message with calls.
+    /// Whether it accepts a text message before a message with calls.
     pub text_before_calls: bool,
-    /// Several calls in one message.
+    /// Whether it shows several calls in one message.
     pub parallel_calls: bool,
-    /// Messages of the role `tool`.
+    /// Whether it shows messages of the role `tool`.
     pub tool_results: bool,
-    /// The ids of calls.
+    /// Whether it shows the ids of calls.
     pub call_ids: bool,
-    /// Reasoning as a field of its own, at least while an answer with tools is under way.
+    /// Whether it shows reasoning as a separate field, at least during an answer with tools.
     pub reasoning: bool,
 }
 
 impl TemplateCapabilities {
-    /// Those of a template that shows plain turns alone.
+    /// The capabilities of a template that only shows plain turns.
     pub(super) const UNKNOWN: Self = Self {
         parts: false,
         system: false,
@@ -131,10 +134,10 @@ impl TemplateCapabilities {
         let round = |beside: &str, calls: &[Value], results: &[Value]| {
             [&[user(USER), calling(beside, calls)], results].concat()
         };
-        // Some show it until the answer is there.
+        // Some templates only show it until the answer is complete.
         let beside = round(ANSWER, &one, &results[..1]);
         let shows_beside = |talk: &[Value]| probe.shows(talk, Some(&tools()), &[ANSWER, ARGUMENT]);
-        // What a result follows where calls stand in the text of a message.
+        // The message before a result if calls are in the text of a message.
         let told = if tool_calls.is_some() {
             round("", &one, &results[..1])
         } else {
@@ -227,10 +230,10 @@ impl Probe<'_> {
                 result(TOOL, RESULT, ID),
             ];
             let text = self.render(&messages, Some(&tools()))?;
-            // The name stands among the tools as well, the argument does not.
+            // The name also occurs among the tools, but the argument does not.
             text.contains(ARGUMENT).then_some(text)
         };
-        // Python's spelling of a dict, or a JSON text inside a JSON text.
+        // A dict in Python's notation, or a JSON text inside a JSON text.
         let odd = |text: &str| {
             text.contains(&format!("'{KEY}': '{ARGUMENT}'"))
                 || text.contains(&format!("\\\"{ARGUMENT}\\\""))
@@ -318,8 +321,8 @@ fn tools() -> Value {
 }
 
 impl TemplateCapabilities {
-    /// These and ever smaller ones, for a conversation that a template refuses although it shows
-    /// each part of it.
+    /// These and increasingly reduced capabilities, for a conversation that a template refuses
+    /// although it shows each part of it.
     pub(super) fn and_smaller(self) -> [Self; 4] {
         let no_tools = Self {
             tools: false,

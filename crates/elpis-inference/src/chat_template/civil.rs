@@ -3,8 +3,7 @@
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
 
-/// A date and time of day as a person reads it from a clock on the wall, without a time zone, in
-/// the Gregorian calendar.
+/// A local date and time without a time zone, in the Gregorian calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CivilDateTime(DateTime);
 
@@ -21,7 +20,7 @@ impl CivilDateTime {
     }
 
     /// Formats as Python's `datetime.strftime` does in the C locale for a time without a zone.
-    /// Directives that are not known stand as they are.
+    /// Unknown directives are left unchanged.
     pub(super) fn strftime(self, format: &str) -> String {
         let mut out = String::with_capacity(format.len() + 16);
         let mut chars = format.chars();
@@ -62,7 +61,7 @@ impl CivilDateTime {
             'z' | 'Z' => "",
             unknown => return format!("%{unknown}"),
         };
-        // Nothing here asks for what a time without a zone lacks.
+        // No directive here needs a time zone.
         strtime::format(format, self.0).unwrap_or_default()
     }
 }

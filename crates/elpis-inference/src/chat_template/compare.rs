@@ -1,4 +1,4 @@
-//! Equality, order and membership as Python has them.
+//! Equality, order and membership as in Python.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ pub(super) fn equal(state: &State, a: &Value, b: &Value) -> Result<bool, Error> 
     if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
         return Ok(match (a, b) {
             (Number::Int(a), Number::Int(b)) => a == b,
-            #[expect(clippy::float_cmp, reason = "as Python compares")]
+            #[expect(clippy::float_cmp, reason = "Python compares exactly")]
             (a, b) => a.float() == b.float(),
         });
     }

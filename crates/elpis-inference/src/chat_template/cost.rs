@@ -1,24 +1,24 @@
 //! Weighs template values before they are walked, and limits their depth.
 //!
-//! minijinja charges its own work as fuel. Where it hands whole values to Rust code (comparisons,
-//! conversions to text, hashing) it counts their first level only, and a value that shares its
-//! parts is small to build and endless to walk. So values are weighed before they are walked, and
-//! those that a template keeps stay shallow and free of cycles.
+//! minijinja charges its own work as fuel. When it passes whole values to Rust code (comparisons,
+//! conversions to text, hashing), it only counts their first level, and a value that shares its
+//! parts is cheap to build but endless to walk. Therefore values are weighed before they are
+//! walked, and values that a template keeps must be shallow and free of cycles.
 
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// The deepest nesting of values.
+/// Maximum nesting of values.
 pub(super) const MAX_VALUE_DEPTH: usize = 64;
-/// Items that are walked for one unit of fuel.
+/// Number of items walked per unit of fuel.
 const ITEMS_PER_FUEL: u64 = 4;
-/// Bytes of text that are read for one unit of fuel.
+/// Number of bytes of text read per unit of fuel.
 const BYTES_PER_FUEL: u64 = 256;
 
-/// A mapping that the caller gave, whose depth and size are bounded already. It is a mapping in
-/// all respects; weighing does not look into it again.
+/// A mapping from the caller, whose depth and size are already bounded. It behaves like any
+/// mapping, but is not weighed again.
 #[derive(Debug)]
 pub(super) struct Given(Value);
 
@@ -45,7 +45,7 @@ impl Object for Given {
     }
 }
 
-/// Pays for a walk through a value.
+/// Charges for a walk through a value.
 ///
 /// # Errors
 /// Out of fuel, or nested more deeply than [`MAX_VALUE_DEPTH`].
@@ -66,8 +66,8 @@ pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// Checks a value that a template keeps under a name: it must not nest too deeply, and one that
-/// goes into a namespace must not hold a namespace, since it could be the same.
+/// Checks a value that a template stores under a name. It must not be nested too deeply, and a
+/// value in a namespace must not contain a namespace, which could be the same one.
 pub(super) fn check_kept(state: &State, value: &Value, into_namespace: bool) -> Result<(), Error> {
     if !is_container(value) {
         return Ok(());
@@ -97,7 +97,7 @@ pub(super) fn is_container(value: &Value) -> bool {
 struct Scale<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     unpaid: u64,
-    /// Namespaces may be inside.
+    /// Whether it may contain namespaces.
     namespaces: bool,
     skips_given: bool,
 }
@@ -125,7 +125,7 @@ impl Scale<'_, '_, '_> {
         if self.skips_given && value.downcast_object_ref::<Given>().is_some() {
             return Ok(());
         }
-        // What a namespace holds can change later, but never to a namespace.
+        // The contents of a namespace can change later, but never to a namespace.
         if !self.namespaces && object.type_name().ends_with("Namespace") {
             let message = "a namespace cannot hold a namespace";
             return Err(Error::new(ErrorKind::InvalidOperation, message));

@@ -4,12 +4,12 @@ use thiserror::Error;
 
 use super::{MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES};
 
-/// Says why a template was refused or could not be rendered.
+/// Why a template was refused or could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// A template source longer than [`MAX_TEMPLATE_BYTES`].
+    /// The source is longer than [`MAX_TEMPLATE_BYTES`].
     #[error(
         "chat template {template:?} has {bytes} bytes, at most {MAX_TEMPLATE_BYTES} are allowed"
     )]
@@ -19,7 +19,7 @@ pub enum TemplateError {
         /// The length of its source.
         bytes: usize,
     },
-    /// A source that is not Jinja.
+    /// The source is not valid Jinja.
     #[error("chat template {template:?}, line {line}: {message}")]
     Syntax {
         /// The name of the template.
@@ -29,15 +29,15 @@ pub enum TemplateError {
         /// The reason.
         message: String,
     },
-    /// The template called `raise_exception`: it does not take this conversation.
+    /// The template called `raise_exception`, so it does not accept this conversation.
     #[error("chat template {template:?} refused the conversation: {message}")]
     Raised {
         /// The name of the template.
         template: String,
-        /// The template's own words, at most 2,048 characters.
+        /// The template's message, at most 2,048 characters.
         message: String,
     },
-    /// The template asked for something that failed, such as a field of an undefined value.
+    /// An operation of the template failed, such as reading a field of an undefined value.
     #[error("chat template {template:?}, line {line}: {message}")]
     Render {
         /// The name of the template.
@@ -47,19 +47,19 @@ pub enum TemplateError {
         /// The reason.
         message: String,
     },
-    /// The rendered text passed [`MAX_RENDERED_BYTES`].
+    /// The rendered text exceeded [`MAX_RENDERED_BYTES`].
     #[error("chat template {template:?} gives more than {MAX_RENDERED_BYTES} bytes")]
     TooLong {
         /// The name of the template.
         template: String,
     },
-    /// The template used up its work budget, as one that loops for ever does.
+    /// The template used up its work budget, for example in an endless loop.
     #[error("chat template {template:?} does too much work")]
     TooMuchWork {
         /// The name of the template.
         template: String,
     },
-    /// An extra variable with a name that rendering sets itself.
+    /// An extra variable has a name that rendering sets itself.
     #[error("the template variable {name:?} is set by rendering itself")]
     ReservedVariable {
         /// The name.

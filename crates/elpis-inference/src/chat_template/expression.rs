@@ -1,7 +1,7 @@
-//! Reads Jinja2's expressions and writes them for minijinja.
+//! Translates Jinja2's expressions for minijinja.
 //!
-//! What Python and minijinja do alike stays as it is. Operators, methods and look-ups that differ,
-//! or that could walk a large value, become calls of the functions in `operators`.
+//! Code with the same meaning in Python and minijinja is unchanged. Operators, methods and look-ups
+//! that differ, or that could walk a large value, become calls of the functions in `operators`.
 
 mod cursor;
 mod names;
@@ -11,10 +11,10 @@ pub(super) use names::{DICT_CHANGES, DICT_METHODS};
 
 use super::lexer::{LexError, Spanned, Token};
 
-/// Starts the names of the functions that rewritten code calls; a template may not use it.
+/// Prefix of the functions that rewritten code calls. A template may not use it.
 pub(super) const PREFIX: &str = "__py_";
 
-/// The deepest nesting of expressions.
+/// Maximum nesting of expressions.
 const MAX_DEPTH: usize = 48;
 
 type Result<T> = std::result::Result<T, LexError>;
@@ -23,7 +23,7 @@ type Result<T> = std::result::Result<T, LexError>;
 #[derive(Debug, Clone)]
 pub(super) struct Code {
     pub text: String,
-    /// A number, a text, a boolean or none: whatever it is combined with stays small.
+    /// Whether it is a number, a text, a boolean or none, which stay small in any combination.
     pub literal: bool,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Parser<'a> {
     tokens: &'a [Spanned],
     at: usize,
     depth: usize,
-    /// Byte of the source where the tag ends.
+    /// Byte offset at which the tag ends.
     end: usize,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Another parser at the same place.
+    /// Another parser at the same position.
     pub fn clone_at(&self) -> Self {
         Self {
             source: self.source,
@@ -75,7 +75,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A call of a macro, as a `call` tag has it.
+    /// A call of a macro, as in a `call` tag.
     pub fn called(&mut self) -> Result<String> {
         let mut name = self.name()?.to_owned();
         while self.take_op(".") {
@@ -90,7 +90,7 @@ impl<'a> Parser<'a> {
         self.tuple_of(Self::expression)
     }
 
-    /// As [`tuple`](Self::tuple), without `a if b else c`: what a loop iterates over.
+    /// As [`tuple`](Self::tuple), without `a if b else c`: the iterable of a loop.
     pub fn iterable(&mut self) -> Result<Code> {
         self.tuple_of(Self::or)
     }
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
         Self::container(text, items)
     }
 
-    /// A literal of a container; one that holds more than literals is checked when it is made.
+    /// A container literal. If it contains more than literals, it is checked when it is created.
     fn container(text: String, items: &[Code]) -> Code {
         if items.iter().all(|item| item.literal) {
             return Code::other(text);
@@ -245,8 +245,8 @@ impl<'a> Parser<'a> {
         self.chain("power", &["**"], |parser| parser.unary(true))
     }
 
-    /// Operators of one precedence, from left to right, as one call: its first argument says which
-    /// stand between the others.
+    /// Operators of one precedence, from left to right, as one call. Its first argument lists the
+    /// operators between the others.
     fn chain(
         &mut self,
         function: &str,
@@ -388,7 +388,7 @@ fn quoted(text: &str) -> String {
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            // A line of the source more would shift the lines of errors.
+            // An additional source line would shift the line numbers of errors.
             '\n' => out.push_str("\\n"),
             letter => out.push(letter),
         }

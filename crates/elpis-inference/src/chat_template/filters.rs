@@ -1,4 +1,4 @@
-//! Jinja2's filters and tests, where minijinja's differ or could walk a large value.
+//! Jinja2's filters and tests for which minijinja's differ or could walk a large value.
 
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 
@@ -15,7 +15,7 @@ use super::methods;
 use super::number::Number;
 use super::{formatting, python, strings};
 
-/// Makes the filters and tests known to an environment.
+/// Registers the filters and tests with an environment.
 pub(super) fn register(env: &mut Environment<'_>) {
     env.remove_filter("pprint");
     env.add_filter("tojson", python::tojson);
@@ -113,7 +113,7 @@ fn tests(env: &mut Environment<'_>) {
         iterable(value) && (value.len().is_some() || value.is_undefined())
     });
     env.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
-    // A boolean is a number of Python, though no integer of Jinja2.
+    // A boolean is a number in Python, but not an integer in Jinja2.
     env.add_test("number", |value: &Value| {
         matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
     });
@@ -121,7 +121,7 @@ fn tests(env: &mut Environment<'_>) {
     env.add_test("float", |value: &Value| python::float_of(value).is_some());
 }
 
-/// Adds a filter of texts, to which other values are turned first.
+/// Adds a filter of texts. Other values are converted to text first.
 fn text_filter<F>(env: &mut Environment<'_>, name: &'static str, filter: F)
 where
     F: Fn(&State, &str, &Arguments<'_>) -> Result<Value, Error> + Send + Sync + 'static,
@@ -145,7 +145,7 @@ fn pairs_of(named: &Value) -> Result<Vec<(Value, Value)>, Error> {
         .collect()
 }
 
-/// Title case as Jinja2 has it: words begin after white space and after `-([{<`.
+/// Title case as in Jinja2: words begin after white space and after `-([{<`.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut begins = true;
@@ -217,7 +217,7 @@ fn truncate(_: &State, text: &str, arguments: &Arguments<'_>) -> Result<Value, E
     Ok(Value::from(format!("{cut}{end}")))
 }
 
-/// Percent-encodes the UTF-8 bytes of a text, but letters, digits, `_.-~` and what is safe.
+/// Percent-encodes the UTF-8 bytes of a text, except letters, digits, `_.-~` and `safe`.
 fn quote(text: &str, safe: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -8,7 +8,8 @@ use super::bounds::{check_size, invalid, pay_for};
 use super::cost::is_container;
 use super::python;
 
-/// The longest number, in digits, in a format string: a width pads to that many characters.
+/// Maximum number of digits of a number in a format string, because a width pads to that many
+/// characters.
 const MAX_FORMAT_DIGITS: usize = 3;
 
 fn check_widths(text: &str) -> Result<(), Error> {
@@ -48,7 +49,7 @@ pub(super) fn str_format(state: &State, text: &str, arguments: &[Value]) -> Resu
     format(FormatStyle::StrFormat, text, &positional).map(Value::from)
 }
 
-/// What the engine's formatting would print in another spelling than Python, as a text.
+/// Converts values that the engine would format differently from Python to text.
 fn printable(state: &State, value: &Value, plain: bool) -> Result<Value, Error> {
     let differs = is_container(value)
         || plain && (python::float_of(value).is_some() || value.kind() == ValueKind::None);

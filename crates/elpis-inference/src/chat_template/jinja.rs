@@ -1,4 +1,4 @@
-//! The environment that Hugging Face transformers gives chat templates, on minijinja.
+//! The environment that Hugging Face transformers provides to chat templates, built on minijinja.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
@@ -46,7 +46,7 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
 }
 
 fn raise_exception(state: &State, message: &Value) -> Result<Value, Error> {
-    // A container is not written out: it could be as large as memory.
+    // A container is not printed, because it could be huge.
     let message = if is_container(message) {
         "a value that is not a text".to_owned()
     } else {

@@ -17,23 +17,23 @@ pub(super) enum Token {
     Op(&'static str),
 }
 
-/// A token with its place in the source.
+/// A token with its position in the source.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Spanned {
     pub token: Token,
-    /// Bytes of the source.
+    /// Byte range in the source.
     pub span: Range<usize>,
 }
 
-/// Says why a tag cannot be split.
+/// Why a tag cannot be tokenised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LexError {
-    /// Byte of the source.
+    /// Byte offset in the source.
     pub at: usize,
     pub message: String,
 }
 
-/// The longest first, as Jinja2 tries them.
+/// The operators, longest first, in the order in which Jinja2 tries them.
 const OPERATORS: [&str; 27] = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}",
     ">", "<", "=", ".", ":", "|", ",", ";", "@",
@@ -123,7 +123,7 @@ fn balance<'a>(open: &mut Vec<&'a str>, operator: &'a str, at: usize) -> Result<
     }
 }
 
-/// White space as Python's `str.isspace` has it.
+/// White space as defined by Python's `str.isspace`.
 pub(super) fn is_space(letter: char) -> bool {
     letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
 }

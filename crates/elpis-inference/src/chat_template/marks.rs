@@ -1,14 +1,14 @@
-//! Tells what a template wrote from what it was given, in the text of a prompt.
+//! Distinguishes the template's own text from its input in the text of a prompt.
 //!
-//! A control token such as `<|im_end|>` means something only where the template wrote it. So a
-//! conversation is rendered twice: as it is, and with the punctuation of its contents replaced by
-//! private characters that nobody can guess. Where putting the characters back gives the first
-//! text again, every character's origin is known: the second text has control tokens only where
-//! they are the template's.
+//! A control token such as `<|im_end|>` is only valid where the template wrote it. Therefore a
+//! conversation is rendered twice: unchanged, and with the punctuation of its contents replaced by
+//! private characters that nobody can guess. If replacing the characters back gives the first text
+//! again, every character's origin is known: all control tokens in the second text are the
+//! template's.
 //!
-//! Few templates look at punctuation, and then at that of their own markers. Where that changes
-//! the text, only the control tokens in the contents are marked; where even those do not survive,
-//! they are taken apart by a space.
+//! Few templates inspect punctuation, and then only that of their own markers. If that changes the
+//! text, only the control tokens in the contents are marked; if even those do not survive, they are
+//! split by a space.
 
 mod contents;
 mod controls;
@@ -20,17 +20,17 @@ pub use controls::ControlTexts;
 use super::adapt::Adapted;
 use super::error::TemplateError;
 
-/// A prompt's text, and where its control tokens are.
+/// A prompt's text and the origin of its control tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptText {
     /// The text.
     pub text: String,
-    /// The same, character by character, but for contents whose control tokens are marked; nothing
-    /// where all control tokens are the template's.
+    /// The same text, character by character, with marked control tokens in contents; `None` if all
+    /// control tokens are the template's.
     pub marked: Option<MarkedText>,
 }
 
-/// A text in which contents hold no control token.
+/// A text whose contents hold no control token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MarkedText {
@@ -40,13 +40,13 @@ pub struct MarkedText {
 }
 
 impl MarkedText {
-    /// Puts the characters back that a part of the marked text stands for.
+    /// Restores the original characters of a part of the marked text.
     pub fn unmarked(&self, part: &str) -> String {
         self.alphabet.undo(part)
     }
 }
 
-/// Finds the first control token in the contents of a conversation, and its place in words.
+/// Finds the first control token in the contents of a conversation, and a description of its place.
 pub(super) fn find(adapted: &Adapted, controls: &ControlTexts) -> Option<(String, String)> {
     let messages = adapted.messages.iter().enumerate();
     let places = messages
@@ -71,11 +71,11 @@ pub(super) fn find(adapted: &Adapted, controls: &ControlTexts) -> Option<(String
     None
 }
 
-/// Tells the control tokens of a rendered text from the contents', with `render` as long as it
-/// does not fail, and with `last` once for what is left.
+/// Distinguishes the control tokens of a rendered text from those of its contents. Uses `render` as
+/// long as it does not fail, and `last` once at the end.
 ///
 /// # Errors
-/// Those of `last` on a conversation whose control tokens were taken apart.
+/// Those of `last` on a conversation whose control tokens were split.
 pub(super) fn prompt(
     adapted: &Adapted,
     text: String,
@@ -99,7 +99,7 @@ pub(super) fn prompt(
         let marked = Some(marked);
         return Ok(PromptText { text, marked });
     }
-    // Only the contents that the template looks at are changed.
+    // Only the contents that the template inspects are changed.
     let split = rewritten(adapted, &mut |content| {
         if controls.find(content).is_none() || marker.survives(content, adapted, &text) {
             content.to_owned()
@@ -119,7 +119,7 @@ pub(super) fn prompt(
     }
 }
 
-/// Marks contents and looks whether the marks survive the template.
+/// Marks contents and checks whether the marks survive the template.
 struct Marker<'a, F> {
     controls: &'a ControlTexts,
     alphabet: Alphabet,
@@ -127,7 +127,7 @@ struct Marker<'a, F> {
 }
 
 impl<F: Fn(&Adapted) -> Result<String, TemplateError>> Marker<'_, F> {
-    /// Marks as much as survives: all punctuation, or that of control tokens alone.
+    /// Marks as much as survives: all punctuation, or only that of control tokens.
     fn marked(&self, adapted: &Adapted, text: &str) -> Option<MarkedText> {
         let all = |content: &str| self.mark_all(content);
         let tokens = |content: &str| mark_tokens(content, self.controls, &self.alphabet);
@@ -150,7 +150,7 @@ impl<F: Fn(&Adapted) -> Result<String, TemplateError>> Marker<'_, F> {
         self.attempt(adapted, text, alone).is_some()
     }
 
-    /// Renders with marks; nothing unless the text is the same without them.
+    /// Renders with marks; `None` unless the text is the same without them.
     fn attempt(
         &self,
         adapted: &Adapted,
@@ -174,7 +174,7 @@ impl<F: Fn(&Adapted) -> Result<String, TemplateError>> Marker<'_, F> {
     }
 }
 
-/// The last resort: every control token of the contents is taken apart.
+/// The last resort: splits every control token of the contents.
 fn taken_apart(
     adapted: &Adapted,
     controls: &ControlTexts,
@@ -214,7 +214,7 @@ fn mark_tokens(content: &str, controls: &ControlTexts, alphabet: &Alphabet) -> S
     marked.into_iter().collect()
 }
 
-/// Puts a space behind the first character of each control token, until none is left.
+/// Inserts a space after the first character of each control token until none is left.
 fn apart(content: &str, controls: &ControlTexts) -> String {
     let mut text = content.to_owned();
     while controls.find(&text).is_some() {
@@ -227,7 +227,7 @@ fn apart(content: &str, controls: &ControlTexts) -> String {
             at = found.start + first;
         }
         out.push_str(&text[at..]);
-        // One of a single character cannot be taken apart.
+        // A control token of a single character cannot be split.
         if out.len() > 4 * content.len() + 64 {
             return text
                 .chars()

@@ -17,7 +17,7 @@ use super::number::Number;
 
 type Holds = fn(Ordering) -> bool;
 
-/// Makes the functions known to an environment.
+/// Registers the functions with an environment.
 pub(super) fn register(env: &mut Environment<'_>) {
     let mut add = |name: &str, function: Value| env.add_global(format!("{PREFIX}{name}"), function);
     add("sum", Value::from_function(sum));
@@ -66,7 +66,7 @@ pub(super) fn register(env: &mut Environment<'_>) {
     add("key", Value::from_function(key));
 }
 
-/// What may be a key of a mapping.
+/// Checks that a value may be a key of a mapping.
 fn key(state: &State, value: Value) -> Result<Value, Error> {
     if is_container(&value) && !value.is_tuple() {
         return Err(invalid(format!("a {} cannot be a key", value.kind())));
@@ -75,7 +75,7 @@ fn key(state: &State, value: Value) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// A method that was looked up and not called: true to a test, as every function.
+/// A method that was looked up but not called. It is truthy, like every function.
 #[derive(Debug)]
 struct BoundMethod {
     of: Value,
@@ -115,7 +115,7 @@ fn bound(of: &Value, name: &str) -> Value {
     })
 }
 
-/// `value.name`, where Python has a method of that name.
+/// `value.name`, if Python has a method of that name.
 fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     if is_dict(value) && DICT_CHANGES.contains(&name) {
         return Ok(Value::UNDEFINED);

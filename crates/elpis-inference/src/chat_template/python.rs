@@ -7,15 +7,15 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::cost::{MAX_VALUE_DEPTH, too_deep};
 
-/// Bytes written into a text for one unit of fuel.
+/// Number of bytes written into a text per unit of fuel.
 const BYTES_PER_FUEL: usize = 16;
 
-/// A text that is paid for as it grows, so that a value which shares its parts many times over
-/// cannot fill memory.
+/// A text that is charged as it grows, so that a value which repeats shared parts cannot fill
+/// memory.
 struct Paid<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     out: String,
-    /// Bytes that are paid for.
+    /// Number of bytes charged so far.
     settled: usize,
 }
 
@@ -28,7 +28,7 @@ impl<'a, 'b, 'c> Paid<'a, 'b, 'c> {
         }
     }
 
-    /// Pays for one more value and for what was written before it.
+    /// Charges for one more value and for the text written before it.
     fn step(&mut self, depth: usize) -> Result<(), Error> {
         if depth > MAX_VALUE_DEPTH {
             return Err(too_deep());
@@ -103,8 +103,8 @@ fn write_repr(paid: &mut Paid<'_, '_, '_>, value: &Value, depth: usize) -> Resul
     Ok(())
 }
 
-/// Writes a text as Python's `repr` does: in single quotes unless only those are inside, with
-/// what cannot be printed escaped.
+/// Writes a text as Python's `repr` does: in single quotes unless it only contains those, with
+/// unprintable characters escaped.
 fn write_quoted(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
@@ -136,9 +136,9 @@ fn write_quoted(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// As `str.isprintable` has it for one character.
+/// As `str.isprintable` for one character.
 fn is_printable(letter: char) -> bool {
-    // Rust escapes by the same categories, but a combining mark only where it comes first.
+    // Rust escapes the same categories, but a combining mark only at the beginning.
     let pair = String::from_iter(['a', letter]);
     matches!(letter, '\'' | '"' | '\\') || pair.escape_debug().nth(1) == Some(letter)
 }

@@ -1,4 +1,4 @@
-//! One rendering of a template: what it is given, what it may cost, what it says when it fails.
+//! One rendering of a template: its input, its budget, and its errors.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::special_tokens::SpecialTokens;
 
-/// Work that any rendering may do: about one unit per Jinja instruction or 64 bytes of text made.
+/// Work that any rendering may do. One unit is about one Jinja instruction or 64 bytes of text.
 const BASE_FUEL: u64 = 400_000;
 const FUEL_PER_MESSAGE: u64 = 1_000;
 const FUEL_PER_BYTE: u64 = 4;
 
-/// The deepest nesting of messages, tools and variables; templates may add to it.
+/// Maximum nesting of messages, tools and variables. Templates may add to it.
 const MAX_INPUT_DEPTH: usize = MAX_VALUE_DEPTH / 2;
 
 const RESERVED: [&str; 5] = [
@@ -62,8 +62,8 @@ impl Budget {
         }
     }
 
-    /// Enough for some further renderings that cost as much as the one before, and for no more
-    /// than [`small`](Self::small) where that one was dear.
+    /// A budget for some further renderings as expensive as the previous one, but at most
+    /// [`small`](Self::small) if that one was expensive.
     pub fn for_more_like(used: u64) -> Self {
         Self {
             left: Cell::new(
@@ -91,7 +91,7 @@ impl ChatTemplate {
             .map(|(text, _)| text)
     }
 
-    /// As [`render_here`](Self::render_here), with the work that was done.
+    /// As [`render_here`](Self::render_here), and returns the work done.
     pub(super) fn render_counted(
         &self,
         messages: &[Json],
@@ -116,7 +116,7 @@ impl ChatTemplate {
         let used = rendered.map_err(|error| {
             let error = self.render_error(&error);
             if !matches!(error, TemplateError::TooMuchWork { .. }) {
-                // How much was done before is not told.
+                // The engine does not report how much work was done before.
                 budget.left.set(given - given / 8);
             }
             error
@@ -218,7 +218,7 @@ impl ChatTemplate {
     }
 }
 
-/// Nothing where the value is nested too deeply for a template.
+/// `None` if the value is nested too deeply for a template.
 fn from_json(json: &Json, depth: usize) -> Option<Value> {
     if depth > MAX_INPUT_DEPTH {
         return None;
@@ -266,7 +266,7 @@ impl io::Write for Bounded {
     }
 }
 
-/// Roughly the bytes of a JSON value.
+/// Approximate size of a JSON value, in bytes.
 fn weight(value: &Json) -> u64 {
     match value {
         Json::String(text) => text.len() as u64 + 8,

@@ -1,19 +1,19 @@
 //! Rewrites the source of a Jinja2 template for minijinja, tag by tag.
 //!
-//! Text, comments and white-space control stay as they are, and so do the lines on which tags
-//! begin. See [`expression`](super::expression) for what happens to code.
+//! Text, comments and white-space control are unchanged, and so are the lines on which tags begin.
+//! See [`expression`](super::expression) for the translation of code.
 
 use std::ops::Range;
 
 use super::expression::{PREFIX, Parser};
 use super::lexer::{self, LexError};
 
-/// The most code in one tag, in tokens.
+/// Maximum length of the code in one tag, in tokens.
 const MAX_TAG_TOKENS: usize = 1024;
-/// The most `elif` tags in a template; the engine recurses once for each.
+/// Maximum number of `elif` tags in a template. The engine recurses once for each.
 const MAX_ELIFS: usize = 256;
 
-/// Says why a source was refused.
+/// Why a source was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SourceError {
     /// The line, from 1.
@@ -195,7 +195,7 @@ impl Writer<'_> {
             }
             "filter" => format!("filter {}", filters(parser)?),
             "autoescape" => format!("autoescape {}", parser.expression()?.text),
-            // They mark the assistant's tokens for training: the same text in a scope of its own.
+            // They mark the assistant's tokens for training. Rendering only needs a separate scope.
             "generation" => "with".to_owned(),
             "endgeneration" => "endwith".to_owned(),
             // Without inheritance a block is its contents.
@@ -248,7 +248,7 @@ fn looping(parser: &mut Parser<'_>) -> Result<String, LexError> {
 
 fn assignment(parser: &mut Parser<'_>) -> Result<String, LexError> {
     let Ok(target) = parser.clone_at().verbatim("=") else {
-        // A block whose text is kept.
+        // A block whose text is stored.
         let name = parser.name()?;
         let mut text = format!("set {name}");
         if parser.take_op("|") {
@@ -262,7 +262,7 @@ fn assignment(parser: &mut Parser<'_>) -> Result<String, LexError> {
     if value.literal {
         return Ok(format!("set {target} = {}", value.text));
     }
-    // A namespace lasts, and could come to hold itself.
+    // A namespace persists, and could come to contain itself.
     let function = if target.contains('.') {
         "stored"
     } else {

@@ -2,15 +2,15 @@
 
 use std::thread;
 
-/// Enough for the deepest template that the limits let through, in a build without optimisation
-/// too. Pages that are not touched take no memory.
+/// Stack size that suffices for the deepest allowed template, even in a build without optimisation.
+/// Untouched pages take no memory.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Runs the work on a thread of its own and waits for it: how deep a template may nest must not
-/// depend on the caller's stack.
+/// Runs the work on a separate thread and waits for it, because the allowed nesting must not depend
+/// on the caller's stack.
 ///
 /// # Errors
-/// No thread could be started.
+/// An I/O error if no thread could be started.
 pub(super) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()

@@ -2,8 +2,8 @@
 
 use super::ConstraintError;
 
-/// Most repetitions (`?`, `*`, `+`, `{`) in a regular expression, in a Lark grammar or in all
-/// patterns of a schema: a chain of them takes time with the square of its length.
+/// Maximum number of repetitions (`?`, `*`, `+`, `{`) in a regular expression, in a Lark grammar or
+/// in all patterns of a schema. A chain of them takes time quadratic in its length.
 pub const MAX_REPETITIONS: usize = 1000;
 
 pub(super) const FIELD: &str = "response_format";

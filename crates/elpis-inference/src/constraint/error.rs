@@ -6,34 +6,32 @@ use crate::finish::FinishReason;
 use crate::sampling::SamplingError;
 use crate::tools::ToolParseError;
 
-/// Says why a constraint was refused or could not be kept.
+/// Why a constraint was refused or could not be enforced.
 #[derive(
     Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
 )]
 #[strum(serialize_all = "snake_case", prefix = "constraint_")]
 #[non_exhaustive]
 pub enum ConstraintError {
-    /// A value outside its limit.
+    /// A value exceeds its limit.
     #[error("{field} is {value}, but must be {limit}")]
     Limit {
         /// The field.
         field: &'static str,
-        /// The value, in words.
+        /// The value, as text.
         value: String,
-        /// The limit, in words.
+        /// The limit, as text.
         limit: &'static str,
     },
-    /// A schema, regular expression or grammar that cannot be enforced.
+    /// A schema, regular expression or grammar cannot be enforced.
     #[error("{field} cannot be enforced: {}{}{reason}", of_tool(tool.as_ref()), at(path.as_ref()))]
-    #[strum(props(
-        hint = "leave that out of the schema; docs/tools.md lists what can be enforced"
-    ))]
+    #[strum(props(hint = "remove that from the schema; docs/tools.md lists what can be enforced"))]
     Refused {
         /// The field.
         field: &'static str,
-        /// The tool whose schema it is.
+        /// The tool that has the schema.
         tool: Option<String>,
-        /// The place in the schema: a URI fragment with a JSON pointer, as `$ref` has it.
+        /// The place in the schema: a URI fragment with a JSON pointer, as in `$ref`.
         path: Option<String>,
         /// The whole reason.
         reason: String,
@@ -50,9 +48,9 @@ pub enum ConstraintError {
         /// Why.
         reason: String,
     },
-    /// The reply ended before it was whole, most often for want of tokens.
+    /// The reply ended before it was complete, usually because of the token limit.
     #[error(
-        "the reply ended ({}) after {tokens} tokens, before what it must hold was complete",
+        "the reply ended ({}) after {tokens} tokens, before the required content was complete",
         finish_reason.as_str()
     )]
     #[strum(props(hint = "raise --max-tokens or model.max_tokens, or make the schema smaller"))]
@@ -62,7 +60,7 @@ pub enum ConstraintError {
         /// Tokens generated.
         tokens: u32,
     },
-    /// No mask could be computed, as when a grammar needs more work for a token than is allowed.
+    /// No mask could be computed, for example because a grammar needs too much work for a token.
     #[error("the constraint failed after {tokens} tokens: {reason}")]
     Failed {
         /// Tokens generated.
@@ -70,10 +68,10 @@ pub enum ConstraintError {
         /// Why.
         reason: String,
     },
-    /// The model gives no allowed token a chance.
+    /// The model assigns no probability to any allowed token.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// A call that was written cannot be read.
+    /// A generated call cannot be parsed.
     #[error(transparent)]
     #[strum(transparent)]
     Call(#[from] ToolParseError),
@@ -88,7 +86,7 @@ fn at(path: Option<&String>) -> String {
 }
 
 impl ConstraintError {
-    /// The error for a constraint that cannot be enforced.
+    /// Creates the error for a constraint that cannot be enforced.
     pub fn refused(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused {
             field,
@@ -98,7 +96,7 @@ impl ConstraintError {
         }
     }
 
-    /// Names the place in the schema.
+    /// Adds the place in the schema.
     #[cfg(feature = "tools")]
     pub(crate) fn at(mut self, place: String) -> Self {
         if let Self::Refused { path, .. } = &mut self {
@@ -107,7 +105,7 @@ impl ConstraintError {
         self
     }
 
-    /// Names the tool whose schema is refused.
+    /// Adds the tool whose schema is refused.
     #[must_use]
     pub fn of_tool(mut self, name: &str) -> Self {
         if let Self::Refused { tool, .. } = &mut self {

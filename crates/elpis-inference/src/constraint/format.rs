@@ -1,4 +1,4 @@
-//! Response formats that a caller may ask for.
+//! Response formats that a caller may request.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,16 +7,16 @@ use super::ConstraintError;
 use super::bounds::{FIELD, check_repetitions, limit, repetitions};
 use super::schema::{json_grammar, unwrapped};
 
-/// Longest regular expression or Lark grammar, in bytes.
+/// Maximum length of a regular expression or Lark grammar, in bytes.
 pub const MAX_GRAMMAR_BYTES: usize = 64 * 1024;
 
-/// Most brackets that may be open at once in a regular expression or Lark grammar.
+/// Maximum number of simultaneously open brackets in a regular expression or Lark grammar.
 pub const MAX_GRAMMAR_DEPTH: usize = 64;
 
-/// Most texts of a choice.
+/// Maximum number of texts of a choice.
 pub const MAX_CHOICES: usize = 1024;
 
-/// The form that a reply must have.
+/// The format that a reply must have.
 ///
 /// In JSON: `{"type": "json_schema", "json_schema": {"schema": …}}` and `{"type": "json_object"}`
 /// as in `OpenAI`'s API, `{"type": "regex", "regex": …}`, `{"type": "choice", "choice": […]}`,
@@ -29,7 +29,7 @@ pub enum ResponseFormat {
     Text,
     /// Any JSON object.
     JsonObject,
-    /// JSON that is valid under a schema.
+    /// JSON that conforms to a schema.
     JsonSchema {
         /// The schema.
         json_schema: NamedSchema,
@@ -44,14 +44,14 @@ pub enum ResponseFormat {
         /// The texts.
         choice: Vec<String>,
     },
-    /// Text of a language.
+    /// Text of a formal language.
     Lark {
         /// Its grammar in llguidance's dialect of Lark, from the rule `start`.
         lark: String,
     },
 }
 
-/// A schema in the wrapping of `OpenAI`'s API, whose other fields are let pass.
+/// A schema in the wrapper of `OpenAI`'s API, whose other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NamedSchema {
@@ -60,7 +60,7 @@ pub struct NamedSchema {
 }
 
 impl ResponseFormat {
-    /// JSON that is valid under a schema, which may stand in the wrapping of `OpenAI`'s API.
+    /// JSON that conforms to a schema, which may be in the wrapper of `OpenAI`'s API.
     pub fn json_schema(schema: Value) -> Self {
         Self::JsonSchema {
             json_schema: NamedSchema { schema },
@@ -89,7 +89,7 @@ impl ResponseFormat {
     /// The grammar to compile; `None` for any text.
     ///
     /// # Errors
-    /// [`ConstraintError::Limit`] for what is too long, too deep or empty;
+    /// [`ConstraintError::Limit`] for a format that is too long, too deep or empty;
     /// [`ConstraintError::Refused`] for a schema that cannot be enforced, with the place in it;
     /// [`ConstraintError::NotBuilt`] for a schema in a build without the feature `tools`.
     pub fn grammar(&self) -> Result<Option<Grammar>, ConstraintError> {
@@ -119,7 +119,7 @@ impl ResponseFormat {
 /// A grammar that is ready to be compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grammar {
-    /// The field of the request that it comes from.
+    /// The field of the request.
     pub(super) field: &'static str,
     pub(super) source: Source,
 }
@@ -140,7 +140,7 @@ impl Grammar {
     }
 }
 
-/// The compilers are recursive, so brackets are counted before.
+/// Counts brackets first, because the compilers are recursive.
 fn check_text(text: &str) -> Result<(), ConstraintError> {
     if text.trim().is_empty() {
         return Err(limit(FIELD, "empty".to_owned(), "not empty"));

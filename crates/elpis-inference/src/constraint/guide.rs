@@ -13,35 +13,34 @@ use super::{ConstraintError, Extent, Grammar, Progress};
 use crate::sampling::Sampler;
 use crate::tools::{ControlToken, Finder, Preface};
 
-/// A grammar that takes longer for the mask of one token ends its reply: the other replies of a
-/// batch wait for it.
+/// Time limit for the mask of one token. A grammar that exceeds it ends its reply, because the
+/// other replies of the batch wait for it.
 const MASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Most white space between thinking and what follows it, in bytes. It is no part of either.
+/// Maximum white space between thinking and the constrained part, in bytes. It belongs to neither.
 const MAX_SPACE: usize = 16;
 
-/// Says before every token of one reply which ones may follow.
+/// Determines before every token of one reply which tokens may follow.
 pub struct Guide {
     vocabulary: Arc<Vocabulary>,
     matcher: Matcher,
     watch: Watch,
     control: Vec<ControlToken>,
-    /// The last tokens, as far as what is held back for an opening goes.
+    /// The last tokens, back to the text that is held back for an opening.
     recent: Recent,
     calls: bool,
-    /// How much white space may still stand before what is constrained.
+    /// How much more white space is allowed before the constrained part.
     space: usize,
     tokens: u32,
 }
 
 impl Vocabulary {
-    /// Compiles a grammar, or takes it from those that were compiled before, and makes a guide
-    /// for one reply. Takes milliseconds, for large grammars up to a second, and is given up after
-    /// ten.
+    /// Compiles a grammar, or takes it from the cache, and creates a guide for one reply. This
+    /// takes milliseconds, for large grammars up to a second, and is aborted after ten seconds.
     ///
     /// # Errors
-    /// [`ConstraintError::Refused`] for a grammar that is wrong, that cannot be enforced, that
-    /// nothing fulfils, or that takes too much work.
+    /// [`ConstraintError::Refused`] for a grammar that is invalid, cannot be enforced, matches
+    /// nothing or takes too much work.
     pub fn compile(
         self: &Arc<Self>,
         grammar: &Grammar,
@@ -52,14 +51,14 @@ impl Vocabulary {
     }
 }
 
-/// What is waited for while the reply is free.
+/// The event that ends the free part of a reply.
 enum Watch {
     Nothing,
     Opening(Finder),
     Thinking(Preface),
 }
 
-/// The tokens that may follow, as [`Sampler::sample_masked`] takes them.
+/// The tokens that may follow, in the format of [`Sampler::sample_masked`].
 pub struct Mask(SimpleVob);
 
 impl Mask {
@@ -77,12 +76,12 @@ impl fmt::Debug for Mask {
     }
 }
 
-/// What a token would do to a reply that is still free.
+/// The effect of a token on a reply that is still free.
 enum Outlook {
     Free,
-    /// Begins what is constrained and goes on with what may stand there.
+    /// It begins the constrained part and continues it validly.
     Enters,
-    /// Begins what is constrained and goes on with what may not stand there.
+    /// It begins the constrained part and continues it invalidly.
     Breaks,
 }
 
@@ -129,12 +128,12 @@ impl Guide {
         matches!(self.watch, Watch::Nothing)
     }
 
-    /// Whether the reply has to come to what is constrained, however free it still is.
+    /// Whether the reply must reach the constrained part, even if it is still free.
     pub fn is_binding(&self) -> bool {
         !matches!(self.watch, Watch::Opening(_))
     }
 
-    /// Whether the reply would be whole if it ended here.
+    /// Whether the reply would be complete if it ended here.
     pub fn is_accepting(&mut self) -> bool {
         match self.watch {
             Watch::Nothing => self.matcher.is_accepting().unwrap_or(false),
@@ -143,12 +142,12 @@ impl Guide {
         }
     }
 
-    /// Whether what is constrained is tool calls.
+    /// Whether the constrained part consists of tool calls.
     pub fn writes_calls(&self) -> bool {
         self.calls
     }
 
-    /// The tokens that may follow where the reply is constrained.
+    /// The tokens that may follow if the reply is constrained.
     ///
     /// # Errors
     /// [`ConstraintError::Failed`] if they cannot be computed.
@@ -167,8 +166,8 @@ impl Guide {
         Ok(Mask(mask))
     }
 
-    /// Samples the next token among those that may follow. They are left before any other
-    /// truncation, so that top-k, top-p and min-p choose among them alone.
+    /// Samples the next token among those that may follow. The mask is applied before any other
+    /// truncation, so that top-k, top-p and min-p only consider allowed tokens.
     ///
     /// # Errors
     /// [`ConstraintError::Failed`] if no mask can be computed, [`ConstraintError::Sampling`].
@@ -191,9 +190,9 @@ impl Guide {
         }
     }
 
-    /// Takes note of the token that was chosen. `piece` holds its bytes; a marker of the tool
-    /// format that is a control token, and therefore has none, gets its text. White space between
-    /// thinking and what follows it is taken out.
+    /// Records the chosen token. `piece` holds its bytes. A marker of the tool format that is a
+    /// control token, and therefore has no bytes, gets its text. White space between thinking and
+    /// the constrained part is removed.
     ///
     /// # Errors
     /// [`ConstraintError::Failed`].
@@ -246,7 +245,7 @@ impl Guide {
         progress.entered = !self.is_active();
         self.watch = Watch::Nothing;
         let Some(tokens) = following else {
-            return Err(self.failed(&"what is constrained cannot begin so"));
+            return Err(self.failed(&"the constrained part cannot begin like this"));
         };
         let consumed = self.matcher.consume_tokens(&tokens);
         consumed.map_err(|error| self.failed(&error))?;
@@ -254,7 +253,7 @@ impl Guide {
         Ok(progress)
     }
 
-    /// Whether a token is white space in front of what is constrained, and no part of it.
+    /// Whether a token is white space before the constrained part and does not belong to it.
     fn is_space(&mut self, token: u32, piece: &[u8]) -> Result<bool, ConstraintError> {
         let blank = !piece.is_empty() && piece.iter().all(u8::is_ascii_whitespace);
         if !blank || piece.len() > self.space {
@@ -308,9 +307,9 @@ impl Guide {
         }
     }
 
-    /// Every token but those that begin what is constrained and go on with what may not stand
-    /// there, and those that end a reply too early. Slow, and rare: a model would have to write
-    /// half a call in one token.
+    /// Every token except those that begin the constrained part and continue it invalidly, and
+    /// those that end a reply too early. This is slow but rare: a model would have to write half a
+    /// call in one token.
     fn unbroken(&mut self, vocabulary: usize) -> Result<Vec<u32>, ConstraintError> {
         let mut mask = vec![u32::MAX; vocabulary.div_ceil(32)];
         let known = vocabulary.min(self.vocabulary.trie().vocab_size());
@@ -344,13 +343,13 @@ impl fmt::Debug for Guide {
 struct Recent(VecDeque<(Vec<u8>, Option<u32>)>);
 
 impl Recent {
-    /// Adds a token; of a control token, its number is kept as well.
+    /// Adds a token. For a control token, its id is kept as well.
     fn push(&mut self, token: u32, piece: &[u8], is_control: bool) {
         self.0
             .push_back((piece.to_vec(), is_control.then_some(token)));
     }
 
-    /// Keeps those that the last `length` bytes lie in.
+    /// Keeps the tokens that contain the last `length` bytes.
     fn keep(&mut self, length: usize) {
         let mut bytes: usize = self.0.iter().map(|(piece, _)| piece.len()).sum();
         while let Some((piece, _)) = self.0.front()
@@ -361,8 +360,8 @@ impl Recent {
         }
     }
 
-    /// Tokens that say these bytes, which are the last ones, for the matcher alone: it looks at
-    /// bytes, so any that spell them will do. `None` if no tokens spell them.
+    /// Tokens with these last bytes, for the matcher. It only considers bytes, so any such tokens
+    /// suffice. `None` if no tokens have these bytes.
     fn tokens(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<Vec<u32>> {
         let all: usize = self.0.iter().map(|(piece, _)| piece.len()).sum();
         let mut outside = all.checked_sub(bytes.len())?;
@@ -372,7 +371,7 @@ impl Recent {
             let from = outside.min(piece.len());
             outside -= from;
             match control {
-                // A control token always stands alone.
+                // A control token is always separate.
                 Some(id) if from == 0 => {
                     tokens.extend(spelled(vocabulary, &text)?);
                     text.clear();
@@ -387,7 +386,7 @@ impl Recent {
     }
 }
 
-/// Tokens that spell these bytes.
+/// Tokens with these bytes.
 fn spelled(vocabulary: &Vocabulary, bytes: &[u8]) -> Option<Vec<u32>> {
     let trie = vocabulary.trie();
     let tokens = trie.greedy_tokenize(bytes);

@@ -1,4 +1,4 @@
-//! JSON schemas of requests: what is refused of them, and their grammars.
+//! JSON schemas of requests: their validation and their grammars.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::bounds::{FIELD, check_repetitions, limit, repetitions};
 use crate::schema::{Holds, holds};
 use crate::tools::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Measured, ToolDefinition, measure};
 
-/// Keywords of JSON Schema of which a schema that says anything has one.
+/// Keywords of JSON Schema, at least one of which any nontrivial schema has.
 const KEYWORDS: [&str; 24] = [
     "type",
     "properties",
@@ -35,14 +35,14 @@ const KEYWORDS: [&str; 24] = [
     "propertyNames",
 ];
 
-/// The schema of a response format, whether it was given alone or in the wrapping of `OpenAI`'s
-/// API: `{"type": "json_schema", "json_schema": {"schema": …}}`, `{"name": …, "schema": …}` or
-/// what an API has around these (`response_format`, `format`).
+/// The schema of a response format, given alone or in the wrapper of `OpenAI`'s API: `{"type":
+/// "json_schema", "json_schema": {"schema": …}}`, `{"name": …, "schema": …}` or an API's wrapper
+/// around these (`response_format`, `format`).
 pub(super) fn unwrapped(given: &Value) -> &Value {
     let mut schema = given;
     // Within `json_schema` a schema needs no name.
     let mut inside_format = false;
-    // Each form is within the one before it.
+    // Each form is nested in the previous one.
     for _ in 0..3 {
         let Value::Object(fields) = schema else {
             return schema;
@@ -52,7 +52,7 @@ pub(super) fn unwrapped(given: &Value) -> &Value {
         let says = KEYWORDS.iter().any(|key| match fields.get(*key) {
             None => false,
             Some(_) if *key == "type" => !is_format,
-            // A format of a string is a name.
+            // The format of a string is a name.
             Some(value) => *key != "format" || value.is_string(),
         });
         let named = || {
@@ -82,11 +82,11 @@ pub(super) fn unwrapped(given: &Value) -> &Value {
     schema
 }
 
-/// The grammar of the JSON that is valid under a schema.
+/// The grammar of JSON that conforms to a schema.
 ///
 /// # Errors
-/// [`ConstraintError::Limit`] for what is no schema, too long or too deep,
-/// [`ConstraintError::Refused`] for what cannot be enforced, [`ConstraintError::NotBuilt`].
+/// [`ConstraintError::Limit`] if the value is not a schema, too long or too deep,
+/// [`ConstraintError::Refused`] if it cannot be enforced, [`ConstraintError::NotBuilt`].
 pub(super) fn json_grammar(schema: &Value) -> Result<String, ConstraintError> {
     let Measured { bytes, depth } = measure(schema);
     if !matches!(schema, Value::Object(_) | Value::Bool(_)) {

@@ -1,4 +1,4 @@
-//! The tokens of a model as masks need them, and compiled grammars.
+//! The tokens of a model for masks, and the cache of compiled grammars.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,12 +13,12 @@ use llguidance::{Matcher, ParserFactory};
 use super::format::Source;
 use super::{ConstraintError, Grammar};
 
-/// Grammars that are kept compiled, the least recently used goes first.
+/// Number of compiled grammars that are kept. The least recently used is dropped first.
 const KEPT: usize = 16;
 
-/// Parts of a vocabulary that are allowed as a whole where a lexeme takes all of the like, without
-/// a look at each of their tokens. The first four, those of the crate, are for strings of JSON;
-/// the others, parts of these, for expressions that words fit.
+/// Slices of a vocabulary that are allowed as a whole if a lexeme accepts all such text, without
+/// checking each token. The first four, those of the crate, are for JSON strings; the others,
+/// subsets of these, for expressions that match words.
 const SLICES: [&str; 10] = [
     r"[\x20\x0A\x0D\x09]+",
     r#"[^"\\\x00-\x1F\x7F]{1,10}"#,
@@ -32,19 +32,20 @@ const SLICES: [&str; 10] = [
     r" [a-zA-Z]{10,29}",
 ];
 
-/// Stack of the thread that compiles: grammars are read by recursive code.
+/// Stack size of the compiling thread, because grammars are parsed by recursive code.
 const COMPILER_STACK: usize = 32 << 20;
 
-/// Longest time that the compilation of a grammar is waited for.
+/// Time limit for the compilation of a grammar.
 const COMPILE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Most compilations that were given up and still run; then nothing is compiled until one ends.
+/// Maximum number of abandoned compilations that still run. Beyond that, nothing is compiled until
+/// one ends.
 const LEFT_BEHIND: usize = 4;
 
-/// Longest reason in an error, in characters.
+/// Maximum length of a reason in an error, in characters.
 const REASON: usize = 400;
 
-/// The vocabulary of a loaded model, made once and shared.
+/// The vocabulary of a loaded model, created once and shared.
 ///
 /// Memory: about 30 bytes for each token besides its text.
 pub struct Vocabulary {
@@ -55,13 +56,13 @@ pub struct Vocabulary {
     /// The tokens that are white space, with their lengths.
     spaces: Vec<(u32, usize)>,
     compiled: Mutex<VecDeque<(blake3::Hash, Matcher)>>,
-    /// Held by the compilations that were given up.
+    /// Held by the abandoned compilations.
     left_behind: Mutex<Vec<Weak<()>>>,
 }
 
 impl Vocabulary {
-    /// Takes the `size` tokens of a vocabulary: `piece` appends the bytes of a token, none for a
-    /// control token; `is_end` tells whether a token ends a reply.
+    /// Creates a vocabulary of `size` tokens. `piece` appends the bytes of a token, none for a
+    /// control token. `is_end` returns whether a token ends a reply.
     ///
     /// # Errors
     /// [`ConstraintError::Vocabulary`] if it is empty or no token ends a reply.
@@ -85,7 +86,7 @@ impl Vocabulary {
             .map(|token| {
                 let mut bytes = Vec::new();
                 piece(token, &mut bytes);
-                // 0xFF is in no text, and marks control tokens there.
+                // 0xFF does not occur in text, and marks control tokens in the trie.
                 let text = !bytes.contains(&TokTrie::SPECIAL_TOKEN_MARKER);
                 let usable = text && bytes.len() < 256 && !ends.contains(&token);
                 if usable { bytes } else { Vec::new() }
@@ -118,7 +119,7 @@ impl Vocabulary {
         })
     }
 
-    /// The matcher of a grammar for one reply, at its beginning.
+    /// The matcher of a grammar at the beginning of a reply.
     pub(super) fn compiled(
         self: &Arc<Self>,
         grammar: &Grammar,
@@ -148,7 +149,7 @@ impl Vocabulary {
         &self.spaces
     }
 
-    /// A copy of its own: a shared one would share what it learns, and with it its bound.
+    /// Returns a separate copy, because a shared one would share its lexer states and their bound.
     fn kept(&self, key: &blake3::Hash) -> Option<Matcher> {
         let mut compiled = lock(&self.compiled);
         let at = compiled.iter().position(|(known, _)| known == key)?;
@@ -169,11 +170,11 @@ impl Vocabulary {
         let running = Arc::new(());
         let trace = Arc::downgrade(&running);
         let compile = move || {
-            // Nobody waits any more: then it took too long.
+            // If nobody waits any more, the compilation took too long.
             let _ = sender.send(vocabulary.compile_source(source));
             drop(running);
         };
-        // Not a scoped thread: one that takes for ever is left behind.
+        // Not a scoped thread, because a compilation that takes forever is abandoned.
         std::thread::Builder::new()
             .name("elpis-grammar".to_owned())
             .stack_size(COMPILER_STACK)
@@ -190,7 +191,7 @@ impl Vocabulary {
         }
     }
 
-    /// The compilations that were given up and still run.
+    /// The abandoned compilations that still run.
     fn left_behind(&self) -> MutexGuard<'_, Vec<Weak<()>>> {
         let mut left_behind = lock(&self.left_behind);
         left_behind.retain(|trace| trace.strong_count() > 0);
@@ -228,7 +229,7 @@ fn key(grammar: &Grammar) -> blake3::Hash {
     blake3::hash(format!("{:?}", grammar.source).as_bytes())
 }
 
-/// The first line of an error, cut.
+/// The first line of an error, shortened.
 pub(super) fn reason(error: &impl fmt::Display) -> String {
     let text = error.to_string();
     let line = text.lines().find(|line| !line.trim().is_empty());

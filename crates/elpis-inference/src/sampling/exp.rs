@@ -1,8 +1,8 @@
 //! An exponential that gives the same bits on every platform, and sums of it.
 //!
-//! The exponential of the standard library is the system's and differs in the last bit between
-//! systems. This one uses only additions and multiplications, which IEEE 754 fixes, and in a form
-//! that compilers turn into vector instructions.
+//! The standard library uses the system's exponential, which differs in the last bit between
+//! systems. This one only uses additions and multiplications, which IEEE 754 specifies exactly, in
+//! a form that compilers vectorise.
 
 /// Below this argument the result is 0; `exp(-87)` is just above the smallest normal f32.
 const UNDERFLOW: f32 = -87.0;

@@ -11,19 +11,19 @@ pub(super) struct Candidate {
     pub token: u32,
 }
 
-/// How many candidates the search for the nucleus tries first: most nuclei are small.
+/// Number of candidates that the search for the nucleus tries first, because most nuclei are small.
 const FIRST_GUESS: usize = 128;
 /// The weight 1 as an integer, 2⁴⁰: the sum over sixteen million tokens fits 64 bits.
 const WEIGHT_UNIT: f64 = 1_099_511_627_776.0;
-/// How many logits are compared with a threshold at once.
+/// Number of logits compared with a threshold at once.
 const STRIDE: usize = 32;
-/// Widens thresholds that only save work, so that rounding cannot make them bite.
+/// Margin on thresholds that only save work, so that rounding cannot change the result.
 const MARGIN: f64 = 1e-3;
 
 /// Orders by falling logit; equal logits by rising token, so that every choice is determined.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that sorting wants"
+    reason = "the signature that sorting requires"
 )]
 fn by_rank(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit
@@ -130,7 +130,7 @@ pub(super) fn up_to(logits: &[f32], last: Candidate, out: &mut Vec<Candidate>) {
     out.retain(|candidate| by_rank(candidate, &last) != Ordering::Greater);
 }
 
-/// Without an early exit, so that it becomes vector instructions.
+/// Without an early exit, so that it can be vectorised.
 fn highest(chunk: &[f32]) -> f32 {
     let higher = |best: f32, &logit: &f32| if logit > best { logit } else { best };
     chunk.iter().fold(f32::NEG_INFINITY, higher)

@@ -1,4 +1,4 @@
-//! One case of a value: what a set of schemas says together, without a choice in it.
+//! One case of a value: the combined requirements of a set of schemas, without alternatives.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::types::Types;
 pub(super) struct Strings<'a> {
     pub least: u64,
     pub most: Option<u64>,
-    /// Each with the schema that has it.
+    /// Each pattern with the schema that has it.
     pub patterns: Vec<(NodeId, &'a str)>,
     pub formats: Vec<&'a str>,
 }
@@ -43,15 +43,15 @@ pub(super) struct Branch<'a> {
     pub items: Count,
     pub properties: Count,
     pub required: Vec<&'a str>,
-    /// Properties that there must not be.
+    /// Properties that must be absent.
     pub absent: Vec<&'a str>,
     /// The only values, if they are enumerated.
     pub values: Option<Vec<&'a Value>>,
     /// Values that it must not have.
     pub excluded: Vec<&'a Value>,
-    /// The schemas that say it, in their order.
+    /// The schemas of the case, in their order.
     pub nodes: Vec<NodeId>,
-    /// What cannot be enforced, unless the values are enumerated.
+    /// The part that cannot be enforced, unless the values are enumerated.
     pub unsupported: Option<SchemaError>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Branch<'a> {
         }
     }
 
-    /// Takes a type away; `false` for one that is a part of another.
+    /// Removes a type. Returns `false` if it is part of another type.
     pub(super) fn remove_type(&mut self, name: &str) -> bool {
         match Types::named(name) {
             Some(kind) if name != "integer" => self.types = self.types.without(kind),

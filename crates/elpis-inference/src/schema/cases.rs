@@ -10,33 +10,33 @@ use super::document::{Document, NodeId};
 use super::error::{Found, SchemaError, error};
 use super::types::Types;
 
-/// Most cases of one value, and of what has to be tried to find them.
+/// Maximum number of cases of one value, and of combinations tried to find them.
 const MAX_BRANCHES: usize = 2048;
 
-/// Most schemas that hold together for one value.
+/// Maximum number of schemas that apply to one value together.
 const MAX_TOGETHER: usize = 512;
 
-/// Most choices within each other.
+/// Maximum nesting of choices.
 const MAX_CHOICES: usize = 64;
 
-/// A schema that is still to be read, with those that it is a part of in the same place.
+/// A schema still to be read, with its enclosing schemas for the same value.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub node: NodeId,
     pub within: Option<Rc<Pending>>,
 }
 
-/// One of several that has to hold.
+/// A choice of several alternatives.
 #[derive(Debug, Clone)]
 pub(super) enum Choice<'a> {
     Any(Vec<Pending>),
-    /// Of these exactly one; the place of the keyword, for errors.
+    /// Exactly one of these, with the place of the keyword for errors.
     One(Vec<Pending>, String),
-    /// Without this property, or with it and with others or a schema.
+    /// Either without this property, or with it and with other properties or a schema.
     Dependent(&'a str, Vec<&'a str>, Option<Pending>),
 }
 
-/// Takes schemas apart.
+/// Splits schemas into cases.
 pub(super) struct Cases<'d, 'a> {
     pub(super) document: &'d Document<'a>,
     tried: usize,
@@ -44,10 +44,10 @@ pub(super) struct Cases<'d, 'a> {
 }
 
 impl<'d, 'a> Cases<'d, 'a> {
-    /// The cases of a value that all of these schemas hold for.
+    /// The cases of a value to which all of these schemas apply.
     ///
     /// # Errors
-    /// What cannot be enforced, or is no schema.
+    /// [`SchemaError`] if a part cannot be enforced or is not a schema.
     pub fn of(document: &'d Document<'a>, goal: &[NodeId]) -> Found<Vec<Branch<'a>>> {
         let pending = goal.iter().map(|node| Pending {
             node: *node,
@@ -62,7 +62,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         cases.finished()
     }
 
-    /// Whether certainly no value has both parts of a case.
+    /// Whether certainly no value matches both parts of a case.
     fn are_apart(&self, branch: &Branch<'a>, one: &Pending, other: &Pending) -> Found<bool> {
         let mut cases = Self {
             document: self.document,
@@ -116,7 +116,7 @@ impl<'d, 'a> Cases<'d, 'a> {
                 return self.error(next.node, "", reason);
             }
             self.merge(&mut branch, &next, &mut open, &mut choices)?;
-            // What a schema is made of comes before what stands beside it.
+            // A schema's components come before its siblings.
             open.rotate_right(open.len() - before);
             if branch.types.is_empty() || branch.values.as_ref().is_some_and(Vec::is_empty) {
                 return Ok(());
@@ -165,8 +165,8 @@ impl<'d, 'a> Cases<'d, 'a> {
         Ok(())
     }
 
-    /// Makes sure that no two options hold at once; if need be by a property which then has to
-    /// be there.
+    /// Makes sure that no two options match at once, if necessary by a property that must then be
+    /// present.
     fn told_apart(
         &self,
         branch: &Branch<'a>,
@@ -211,7 +211,7 @@ impl<'d, 'a> Cases<'d, 'a> {
         })
     }
 
-    /// Whether the options are values of which none stands in two.
+    /// Whether the options are disjoint sets of values.
     fn are_distinct_values(&self, options: &[Pending]) -> bool {
         let mut seen = HashSet::new();
         for option in options {
@@ -278,7 +278,7 @@ impl<'d, 'a> Cases<'d, 'a> {
 }
 
 impl<'a> Branch<'a> {
-    /// What the bounds, counts and names of one schema say.
+    /// Reads the bounds, counts and names of one schema.
     pub(super) fn of_keywords(document: &Document<'a>, node: NodeId) -> Found<Self> {
         let cases = Cases {
             document,

@@ -1,4 +1,4 @@
-//! Whether a value that a schema lists is valid under all that the schema says.
+//! Checks whether a value listed in a schema is valid under the whole schema.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::exact::equal;
 use super::types::Types;
 use super::{exact, formats, object};
 
-/// Most schemas within each other, references included.
+/// Maximum nesting of schemas, including references.
 const MAX_DEPTH: usize = 128;
 
 impl<'a> Branch<'a> {

@@ -1,14 +1,14 @@
-//! Numbers of JSON as they are written, without rounding.
+//! Exact decimal numbers of JSON, without rounding.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Most digits of a number that is written out: the largest double has 309.
+/// Maximum number of digits of a number in full: the largest double has 309.
 pub const MAX_DIGITS: usize = 1000;
 
-/// A decimal number: its digits and where the point stands.
+/// A decimal number: its digits and the position of the point.
 ///
-/// The digits have no zeros at either end; those of 0 are none.
+/// The digits have no zeros at either end. Zero has no digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal {
     negative: bool,
@@ -18,8 +18,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number as JSON writes it. `None` for what is none, and for exponents that do not
-    /// fit 32 bits.
+    /// Parses a JSON number. `None` if it is not one, or if its exponent does not fit 32 bits.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -78,7 +77,7 @@ impl Decimal {
         self.negative
     }
 
-    /// Whether there is nothing behind the point.
+    /// Whether it has no fractional digits.
     pub fn is_integer(&self) -> bool {
         self.point >= self.digits.len() as i64
     }
@@ -114,7 +113,7 @@ impl Decimal {
         usize::try_from(self.digits.len() as i64 - self.point).unwrap_or(0)
     }
 
-    /// The whole part and the digits behind the point, without the sign. `None` for more than
+    /// The integer part and the fractional digits, without the sign. `None` for more than
     /// [`MAX_DIGITS`].
     pub fn parts(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let length = self.digits.len() as i64;
@@ -171,7 +170,7 @@ impl Decimal {
     pub fn successor(&self) -> Option<Self> {
         let (mut digits, _) = self.parts()?;
         if self.negative {
-            // Of a positive integer the one before.
+            // The predecessor of a positive integer.
             let place = digits.iter().rposition(|digit| *digit != 0)?;
             digits[place] -= 1;
             digits[place + 1..].fill(9);
@@ -218,8 +217,8 @@ impl Decimal {
         Some(Self::parse(&common.to_string())?.shifted(-places))
     }
 
-    /// Whether the number is a multiple of another one that is not 0. `None` if that cannot be
-    /// computed in 128 bits.
+    /// Whether the number is a multiple of another, nonzero one. `None` if that cannot be computed
+    /// in 128 bits.
     pub fn is_multiple_of(&self, of: &Self) -> Option<bool> {
         let places = self.places().max(of.places()) as i64;
         let scaled = |number: &Self| number.clone().abs().shifted(places).integer_text();
@@ -332,7 +331,7 @@ mod tests {
             "1 ",
         ] {
             let read = Decimal::parse(text);
-            // A point without digits is no JSON, but does no harm here.
+            // A point without digits is not JSON, but does no harm here.
             assert!(read.is_none() || text == "1.", "{text}");
         }
     }

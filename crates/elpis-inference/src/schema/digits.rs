@@ -4,24 +4,24 @@ use std::fmt::Write;
 
 use super::decimal::Decimal;
 
-/// Any digits behind the point, or no point.
+/// Any fractional digits, or no point.
 const ANY_FRACTION: &str = "(\\.[0-9]+)?";
 
-/// Largest exponent that is written where a number has a bound.
+/// Maximum exponent that is written if a number has a bound.
 const MAX_EXPONENT: i64 = 99;
 
-/// Expressions for the sizes of numbers, without their sign.
+/// Expressions for the absolute values of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Integer,
     /// With digits behind the point.
     Plain,
-    /// With digits behind the point, or one digit before it and an exponent.
+    /// With fractional digits, or with one integer digit and an exponent.
     Number,
 }
 
 impl Form {
-    /// Every size.
+    /// Every absolute value.
     pub fn any(self) -> String {
         let whole = "(0|[1-9][0-9]*)";
         match self {
@@ -31,8 +31,8 @@ impl Form {
         }
     }
 
-    /// Sizes of at least a bound that is not negative, or above it. `None` if the bound has too
-    /// many digits.
+    /// Absolute values of at least, or above, a nonnegative bound. `None` if the bound has too many
+    /// digits.
     pub fn at_least(self, bound: &Decimal, included: bool) -> Option<String> {
         let (whole, fraction) = bound.parts()?;
         let longer = format!("[1-9][0-9]{{{},}}", whole.len());
@@ -66,8 +66,8 @@ impl Form {
         Some(format!("({plain}{same}{higher})"))
     }
 
-    /// Sizes of at most a bound that is not negative, or below it; `None` as above, and the empty
-    /// text if there is none.
+    /// Absolute values of at most, or below, a nonnegative bound; `None` as above, and the empty
+    /// text if there are none.
     pub fn at_most(self, bound: &Decimal, included: bool) -> Option<String> {
         let (whole, fraction) = bound.parts()?;
         let shorter = match whole.len() {
@@ -126,7 +126,7 @@ fn scientific(bound: &Decimal) -> Option<(i64, Vec<u8>)> {
     Some((exponent, digits[first..=last].to_vec()))
 }
 
-/// Exponents within bounds, as far as they are written; `None` if there is none.
+/// Exponents within bounds, as far as they are written; `None` if there are none.
 fn exponents(low: i64, high: i64) -> Option<String> {
     let (low, high) = (low.max(-MAX_EXPONENT), high.min(MAX_EXPONENT));
     if low > high {
@@ -149,7 +149,7 @@ fn exponents(low: i64, high: i64) -> Option<String> {
     Some(format!("({})", ways.join("|")))
 }
 
-/// Numbers with one digit that is not 0 before the point, from one with these digits on.
+/// Numbers with one nonzero integer digit, from the one with these digits on.
 fn mantissa_from(digits: &[u8], included: bool) -> String {
     let (first, rest) = (digits[0], &digits[1..]);
     let equal = format!("{first}{}", fraction_from(rest, included));
@@ -160,8 +160,8 @@ fn mantissa_from(digits: &[u8], included: bool) -> String {
     }
 }
 
-/// Numbers with one digit that is not 0 before the point, up to one with these digits; `None` if
-/// there is none.
+/// Numbers with one nonzero integer digit, up to the one with these digits; `None` if there are
+/// none.
 fn mantissa_to(digits: &[u8], included: bool) -> Option<String> {
     let (first, rest) = (digits[0], &digits[1..]);
     let mut ways = Vec::new();
@@ -174,7 +174,7 @@ fn mantissa_to(digits: &[u8], included: bool) -> Option<String> {
     (!ways.is_empty()).then(|| ways.join("|"))
 }
 
-/// Digits with long runs of one counted.
+/// Digits, with long runs of one digit written as a repetition.
 fn text(digits: &[u8]) -> String {
     let mut out = String::new();
     for run in digits.chunk_by(|one, next| one == next) {
@@ -245,7 +245,7 @@ fn whole_to(digits: &[u8]) -> String {
     format!("({})", ways.join("|"))
 }
 
-/// What stands behind an equal whole part and is not less, or greater.
+/// Fractions after an equal integer part that are not less, or are greater.
 fn fraction_from(digits: &[u8], included: bool) -> String {
     let more = if included {
         "[0-9]*"
@@ -268,7 +268,8 @@ fn fraction_from(digits: &[u8], included: bool) -> String {
     format!("\\.({})", ways.join("|"))
 }
 
-/// What stands behind an equal whole part and is not greater, or less; `None` if nothing is.
+/// Fractions after an equal integer part that are not greater, or are less; `None` if there are
+/// none.
 fn fraction_to(digits: &[u8], included: bool) -> Option<String> {
     if digits.is_empty() {
         return included.then(|| "(\\.0+)?".to_owned());

@@ -1,4 +1,4 @@
-//! A schema with all schemas in it, and what refers to what.
+//! A schema with its subschemas and references.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::keywords::{Draft, Holds, holds};
 use super::uri;
 
-/// Most looks for a schema in a document. Schemas that hold together are looked for together, so
-/// that few bytes can ask for many.
+/// Maximum number of look-ups of schemas in a document. Few bytes can cause many look-ups, because
+/// schemas that apply together are looked up together.
 #[cfg(feature = "tools")]
 const MAX_STEPS: u32 = 2_000_000;
 
@@ -17,19 +17,19 @@ const MAX_STEPS: u32 = 2_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
-/// A JSON schema, read once. Schemas in it are told by their place.
+/// A JSON schema, read once. Its subschemas are identified by their place.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     pub(super) draft: Draft,
     nodes: RefCell<Nodes<'a>>,
-    /// The schemas that have a URI of their own, the whole first.
+    /// The schemas with their own URI, the root first.
     resources: Vec<Resource>,
     anchors: HashMap<(usize, &'a str), NodeId>,
-    /// How many schemas each dynamic anchor names; the empty one stands for recursive anchors.
+    /// The number of schemas for each dynamic anchor; the empty one represents recursive anchors.
     dynamic: HashMap<&'a str, usize>,
-    /// How often a schema was looked for.
+    /// The number of look-ups so far.
     steps: Cell<u32>,
-    /// The patterns that were compiled.
+    /// The compiled patterns.
     #[cfg(feature = "tools")]
     pub(super) patterns: super::patterns::Patterns,
 }
@@ -87,7 +87,7 @@ impl<'a> Document<'a> {
         self.nodes.borrow().all[node.0 as usize].value
     }
 
-    /// The schema at a key or index of a value at a key of this one.
+    /// The subschema at a path of keys and indices.
     pub fn child(&self, node: NodeId, keys: &[&str]) -> Option<NodeId> {
         let mut at = node;
         for key in keys {
@@ -96,7 +96,7 @@ impl<'a> Document<'a> {
         Some(at)
     }
 
-    /// Where a schema stands, as the fragment of a URI.
+    /// The place of a schema, as the fragment of a URI.
     pub fn path(&self, node: NodeId) -> String {
         let nodes = self.nodes.borrow();
         let mut parts = Vec::new();
@@ -115,7 +115,7 @@ impl<'a> Document<'a> {
         parts.join("/")
     }
 
-    /// The schema that a reference in another one names.
+    /// The schema that a reference refers to.
     ///
     /// # Errors
     /// Why there is none.
@@ -133,7 +133,7 @@ impl<'a> Document<'a> {
         };
         let root = self.resources[resource].root;
         let fragment = uri::decoded(fragment)
-            .ok_or_else(|| format!("{reference:?} has a % that spells no character"))?;
+            .ok_or_else(|| format!("{reference:?} has an invalid % escape"))?;
         if fragment.is_empty() {
             return Ok(root);
         }
@@ -148,7 +148,7 @@ impl<'a> Document<'a> {
                 .ok_or_else(|| format!("{reference:?} has a ~ that is not ~0 or ~1"))?;
             match self.step(at, &key) {
                 Some(next) => at = next,
-                // Some write the whole so.
+                // Some write the root like this.
                 None if pointer.is_empty() => return Ok(root),
                 None => return Err(missing()),
             }
@@ -156,14 +156,14 @@ impl<'a> Document<'a> {
         Ok(at)
     }
 
-    /// Whether its schemas take too much work.
+    /// Whether its schemas took too much work.
     #[cfg(feature = "tools")]
     pub(super) fn is_exhausted(&self) -> bool {
         self.steps.get() > MAX_STEPS
     }
 
-    /// The schema that a `$dynamicRef` or `$recursiveRef` names, if it is the same from wherever
-    /// it is reached.
+    /// The schema that a `$dynamicRef` or `$recursiveRef` refers to, if it is the same from every
+    /// dynamic scope.
     ///
     /// # Errors
     /// Why there is none.
@@ -224,7 +224,7 @@ impl<'a> Document<'a> {
         let text = |key: &str| fields.get(key).and_then(Value::as_str);
         let mut resource = self.nodes.borrow().all[node.0 as usize].resource;
         let id = text(if self.draft.plain_id { "id" } else { "$id" });
-        // Where a reference stands alone, what is beside it says nothing.
+        // In drafts where `$ref` stands alone, its siblings are ignored.
         let id = id.filter(|_| !(self.draft.lone_ref && fields.contains_key("$ref")));
         if let Some(id) = id {
             let (id, fragment) = id.split_once('#').unwrap_or((id, ""));

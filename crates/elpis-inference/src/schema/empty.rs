@@ -1,4 +1,4 @@
-//! Cases that no value is left of.
+//! Detects cases that no value matches.
 
 use super::branch::{Branch, Count};
 use super::cases::Cases;
@@ -10,7 +10,7 @@ use super::types::Types;
 use super::{formats, object};
 
 impl<'a> Branch<'a> {
-    /// Whether certainly no value is left, looked at to a depth.
+    /// Whether certainly no value matches, checked to a depth.
     pub(super) fn is_certainly_empty(&self, document: &Document<'a>, depth: usize) -> Found<bool> {
         if let Some(values) = &self.values {
             for value in values {
@@ -42,7 +42,7 @@ impl<'a> Branch<'a> {
         Ok(types.is_empty())
     }
 
-    /// Whether the patterns and formats leave no string.
+    /// Whether no string matches the patterns and formats.
     fn has_no_string(&self, document: &Document<'a>) -> Found<bool> {
         let strings = &self.strings;
         if strings.patterns.len() + strings.formats.len() < 2 {
@@ -58,7 +58,7 @@ impl<'a> Branch<'a> {
                 .iter()
                 .flat_map(|format| formats::parts(format)),
         );
-        // What takes too much work may have one.
+        // If it takes too much work, a string may match.
         Ok(Language::new(&Regex::and(parts)).is_ok_and(|mut language| language.is_empty()))
     }
 

@@ -11,7 +11,7 @@ pub(crate) struct SchemaError {
     pub reason: String,
 }
 
-/// What may hit such a part.
+/// A result that may be such an error.
 pub(super) type Found<T = ()> = Result<T, SchemaError>;
 
 /// An error at a keyword.

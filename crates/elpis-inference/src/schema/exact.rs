@@ -1,4 +1,4 @@
-//! Numbers that a JSON value may have rounded.
+//! Detects numbers that a JSON value may have rounded.
 
 use std::sync::LazyLock;
 
@@ -10,17 +10,17 @@ use super::digits::Form;
 #[cfg(feature = "tools")]
 use super::regex::Regex;
 
-/// Doubles that stand for no bound at all: the largest of 64 and of 32 bits.
+/// Doubles that mean no bound: the largest of 64 and of 32 bits.
 const EXTREMES: [f64; 3] = [f64::MAX, f32::MAX as f64, 3.402_823_5e38];
 
-/// Digits that a double keeps whatever they are.
+/// Number of decimal digits that a double always keeps.
 const SAFE_DIGITS: usize = 15;
 
-/// The largest number up to which every integer is a double of its own.
+/// The number up to which every integer is a distinct double.
 const SAFE_INTEGER: u64 = 1 << 53;
 
-/// Whether the program keeps numbers as they are written, as the feature `arbitrary_precision` of
-/// the crate `serde_json` has it.
+/// Whether the program keeps numbers as written, with the feature `arbitrary_precision` of the
+/// crate `serde_json`.
 static KEEPS_DIGITS: LazyLock<bool> = LazyLock::new(|| {
     let number = "100000000000000000000000000000001";
     let read = serde_json::from_str::<Value>(number);
@@ -28,14 +28,14 @@ static KEEPS_DIGITS: LazyLock<bool> = LazyLock::new(|| {
     written.is_ok_and(|written| written == number)
 });
 
-/// What is told of a number that cannot be kept.
+/// The explanation for a number that cannot be kept.
 pub(crate) const LIMIT: &str = "numbers are kept to the digit up to 64 bits \
      (-9223372036854775808 to 18446744073709551615), beyond them up to 15 digits";
 
-/// A number to the digit.
+/// The exact value of a number.
 ///
 /// # Errors
-/// Why it is not known: it was made of another one that has more digits than a double.
+/// The reason if it is unknown, because it was rounded from one with more digits than a double.
 pub(crate) fn decimal(number: &Number) -> Result<Decimal, String> {
     let text = number.to_string();
     let decimal = Decimal::parse(&text).ok_or_else(|| format!("is {text}, which is too large"))?;
@@ -57,7 +57,7 @@ pub(crate) fn decimal(number: &Number) -> Result<Decimal, String> {
     Ok(decimal)
 }
 
-/// Numbers that a [`Value`] keeps.
+/// Numbers that a [`Value`] keeps exactly.
 #[cfg(feature = "tools")]
 pub(super) fn kept(integer: bool) -> Regex {
     if *KEEPS_DIGITS {
@@ -82,9 +82,9 @@ fn safe_integer() -> Decimal {
     Decimal::integer(SAFE_INTEGER as i64)
 }
 
-/// The first number in a JSON text that a [`Value`] of it does not keep: its place as a JSON
-/// pointer, and how it is written. Below 2^53, digits behind the point may be rounded as every
-/// double is. `None` also for what is no JSON.
+/// The first number in a JSON text that a [`Value`] does not keep exactly: its place as a JSON
+/// pointer, and its text. Below 2^53, fractional digits may be rounded like any double. `None` also
+/// if the text is not JSON.
 pub(crate) fn first_rounded(json: &str) -> Option<(String, String)> {
     let mut places: Vec<Place> = Vec::new();
     let bytes = json.as_bytes();
@@ -158,7 +158,7 @@ fn is_kept(text: &str) -> bool {
     small || Decimal::parse(&number.to_string()) == Some(exact)
 }
 
-/// Whether two values are the same, numbers by what they are and not by how they are written.
+/// Whether two values are equal, comparing numbers by value and not by notation.
 #[cfg(feature = "tools")]
 pub(super) fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {

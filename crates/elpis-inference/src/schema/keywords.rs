@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Keywords that say nothing about what is valid. Others that are not known say nothing either.
+/// Annotations, which do not affect validity. Unknown keywords do not either.
 pub(crate) const ANNOTATIONS: [&str; 20] = [
     "title",
     "description",
@@ -26,12 +26,12 @@ pub(crate) const ANNOTATIONS: [&str; 20] = [
     "$defs",
 ];
 
-/// Keywords whose values are data and no schemas.
+/// Keywords whose values are data instead of schemas.
 const DATA: [&str; 6] = [
     "enum", "const", "default", "examples", "example", "required",
 ];
 
-/// Keywords whose values are schemas by names of the caller's choice.
+/// Keywords whose values are schemas by arbitrary names.
 const NAMED: [&str; 6] = [
     "properties",
     "patternProperties",
@@ -41,7 +41,7 @@ const NAMED: [&str; 6] = [
     "dependencies",
 ];
 
-/// What the value of a key holds.
+/// The contents of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holds {
     /// A schema, or a list of schemas.
@@ -52,7 +52,7 @@ pub(crate) enum Holds {
     Data,
 }
 
-/// What the value of a key holds, where the key is a keyword or, with `names`, a name.
+/// The contents of a key's value, if the key is a keyword or, with `names`, a name.
 pub(crate) fn holds(key: &str, names: bool) -> Holds {
     match key {
         _ if names => Holds::Schemas,
@@ -62,12 +62,12 @@ pub(crate) fn holds(key: &str, names: bool) -> Holds {
     }
 }
 
-/// What a schema says of the draft it is written in.
+/// The draft that a schema is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Draft {
-    /// Whether `$ref` stands alone: what is beside it says nothing (until draft 7).
+    /// Whether siblings of `$ref` are ignored (until draft 7).
     pub lone_ref: bool,
-    /// Whether `id` names a schema, as `$id` does later (draft 4).
+    /// Whether `id` names a schema, like `$id` in later drafts (draft 4).
     pub plain_id: bool,
 }
 
@@ -82,8 +82,8 @@ impl Draft {
     }
 }
 
-/// A keyword that is not enforced, with the reason, if this schema has one that says something.
-/// What `not` says is looked at elsewhere.
+/// A keyword of this schema that matters but cannot be enforced, with the reason. `not` is handled
+/// elsewhere.
 pub(super) fn unsupported(schema: &Map<String, Value>) -> Option<(&str, &'static str)> {
     let is_true =
         |value: &Value| *value == Value::Bool(true) || value.as_object().is_some_and(Map::is_empty);

@@ -1,4 +1,4 @@
-//! Regular expressions that run, to tell whether a text is among them and whether any is.
+//! Compiled regular expressions, to test whether a text matches and whether any does.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use llguidance::derivre::{self, RegexAst, RegexBuilder};
 
 use super::regex::{Codec, Regex};
 
-/// Work that an expression may take.
+/// Work budget of an expression.
 const FUEL: u64 = 20_000;
 
 /// A compiled expression.
@@ -16,7 +16,7 @@ impl Language {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// Why it takes too much work.
+    /// An error message if it takes too much work.
     pub fn new(regex: &Regex) -> Result<Self, String> {
         let mut builder = RegexBuilder::new();
         let expression = builder.mk(&ast(&regex.coded(&Codec::raw())));
@@ -25,12 +25,12 @@ impl Language {
         compiled.map(Self).map_err(|error| too_much(&error))
     }
 
-    /// Whether a text is among them.
+    /// Whether a text matches.
     pub fn has(&mut self, text: &str) -> bool {
         self.0.is_match(text)
     }
 
-    /// Whether there is none.
+    /// Whether no text matches.
     pub fn is_empty(&mut self) -> bool {
         self.0.always_empty()
     }
@@ -54,7 +54,7 @@ fn ast(regex: &Regex) -> RegexAst {
         Regex::Repeat(inner, least, most) => {
             RegexAst::Repeat(Box::new(ast(inner)), *least, most.unwrap_or(u32::MAX))
         }
-        // These have a plain form.
+        // These have a plain form and never get here.
         Regex::Empty | Regex::Class(_) | Regex::Raw(_) => RegexAst::EmptyString,
     }
 }

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use super::language::Language;
 use super::regex::{Codec, Regex};
 
-/// Most rules and terminals of a grammar.
+/// Maximum number of rules and terminals of a grammar.
 const MAX_PARTS: usize = 100_000;
 
-/// Longest text of a grammar, in bytes.
+/// Maximum length of a grammar, in bytes.
 const MAX_TEXT: usize = 16 << 20;
 
 /// A part of a rule.
 ///
-/// Literals and terminals are read to their longest, and what was read is never given back. So
-/// none may begin like another in the same place and end before it.
+/// Literals and terminals match greedily without backtracking, so none may be a prefix of another
+/// one at the same place.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Symbol {
     Rule(RuleId),
@@ -25,9 +25,9 @@ pub(crate) enum Symbol {
     Literal(String),
     /// A token of the model without text.
     Token(u32),
-    /// What llguidance makes of a schema.
+    /// A schema for llguidance's own JSON rules.
     Json(Value),
-    /// As often as this; without a bound if there is no most.
+    /// A repetition with a minimum and an optional maximum.
     Repeat(Vec<Symbol>, u64, Option<u64>),
 }
 
@@ -44,14 +44,14 @@ type Ways = Option<Vec<Vec<Symbol>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Lark {
     rules: Vec<Ways>,
-    /// Their expressions; one without a text is not among them.
+    /// The expressions of terminals, none of which matches nothing.
     terminals: Vec<String>,
     known: HashMap<String, Option<TerminalId>>,
     bytes: usize,
 }
 
 impl Lark {
-    /// A rule that is to be defined.
+    /// Declares a rule to be defined later.
     pub fn rule(&mut self) -> RuleId {
         self.rules.push(None);
         RuleId(self.rules.len() - 1)
@@ -62,14 +62,14 @@ impl Lark {
         self.rules[rule.0] = Some(ways);
     }
 
-    /// A rule with these ways.
+    /// A rule with these alternatives.
     pub fn choice(&mut self, ways: Vec<Vec<Symbol>>) -> Symbol {
         let rule = self.rule();
         self.define(rule, ways);
         Symbol::Rule(rule)
     }
 
-    /// A terminal for an expression; `None` if it has no text.
+    /// A terminal for an expression; `None` if it matches no text.
     ///
     /// # Errors
     /// Why that cannot be told.
@@ -77,7 +77,7 @@ impl Lark {
         Ok(self.named(regex, true)?.map(Symbol::Terminal))
     }
 
-    /// A literal or terminal with what ends it, as one terminal; `None` for other symbols.
+    /// A literal or terminal with its end, as one terminal; `None` for other symbols.
     ///
     /// # Errors
     /// Why that cannot be told.
@@ -122,7 +122,7 @@ impl Lark {
         Ok(None)
     }
 
-    /// The text of an expression, whose parts get names where they cannot stand in it.
+    /// The text of an expression. Parts that cannot be inlined get names.
     fn expression(&mut self, regex: &Regex) -> Result<String, String> {
         if let Some(plain) = regex.plain() {
             return Ok(format!("/{plain}/"));
@@ -137,7 +137,7 @@ impl Lark {
             Regex::Concat(parts) => {
                 let mut all = Vec::new();
                 let is_plain = |one: &Regex| one.plain().is_some();
-                // Neighbours without a name are one.
+                // Adjacent parts without a name are joined.
                 for group in parts.chunk_by(|one, other| is_plain(one) && is_plain(other)) {
                     all.push(self.part(&Regex::concat(group.iter().cloned()))?);
                 }
@@ -158,7 +158,7 @@ impl Lark {
         }
     }
 
-    /// What all of these take. The complement of a text is any bytes, also such as are no text.
+    /// The intersection of these. The complement of a text is any bytes, even invalid UTF-8.
     fn all_of(&mut self, parts: &[Regex]) -> Result<String, String> {
         let mut all = Vec::with_capacity(parts.len() + 1);
         if parts.iter().all(|part| matches!(part, Regex::Not(_))) {
@@ -173,10 +173,10 @@ impl Lark {
         Ok(all.join(" & "))
     }
 
-    /// The name of a part of an expression, whether it has a text or not.
+    /// The name of a part of an expression, even if it matches no text.
     fn name(&mut self, regex: &Regex) -> Result<String, String> {
         let id = self.named(regex, false)?;
-        // Only what is nothing has no name, and that is no part of anything.
+        // Only an expression that matches nothing has no name, and that is not part of any other.
         Ok(id.map_or_else(|| "/[^\\s\\S]/".to_owned(), |id| format!("T{}", id.0)))
     }
 
@@ -185,7 +185,7 @@ impl Lark {
         self.rules.len() + self.terminals.len() > MAX_PARTS || self.bytes > MAX_TEXT
     }
 
-    /// Whether something of finite length is written by each rule.
+    /// For each rule, whether it derives a finite text.
     fn productive(&self) -> Vec<bool> {
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
         for (at, ways) in self.rules.iter().enumerate() {
@@ -208,12 +208,12 @@ impl Lark {
         productive
     }
 
-    /// Whether a rule writes anything.
+    /// Whether a rule derives any text.
     pub fn writes(&self, symbol: &Symbol) -> bool {
         is_productive(symbol, &self.productive())
     }
 
-    /// The text of the grammar; `None` if it writes nothing.
+    /// The text of the grammar; `None` if it derives nothing.
     pub fn text(&self, start: &[Symbol]) -> Option<String> {
         let productive = self.productive();
         if !start
@@ -247,7 +247,7 @@ impl Lark {
         let Printer {
             mut out, terminals, ..
         } = printer;
-        // Terminals have others in them; those that nothing uses do no harm.
+        // Terminals refer to others; unused ones do no harm.
         if terminals.contains(&true) {
             for (at, body) in self.terminals.iter().enumerate() {
                 let _ = writeln!(out, "T{at}: {body}");
@@ -337,7 +337,7 @@ fn each_rule(symbol: &Symbol, then: &mut impl FnMut(RuleId)) {
     }
 }
 
-/// Roughly the bytes of its text.
+/// Approximate size of its text, in bytes.
 fn size(symbol: &Symbol) -> usize {
     match symbol {
         Symbol::Literal(text) => text.len() + 3,
@@ -347,7 +347,7 @@ fn size(symbol: &Symbol) -> usize {
     }
 }
 
-/// A Lark string is written as in JSON.
+/// Writes a Lark string, which has JSON syntax.
 fn quote(text: &str) -> String {
     json!(text).to_string()
 }

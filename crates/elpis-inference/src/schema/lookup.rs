@@ -1,9 +1,9 @@
-//! Finds the schema of a part of a value whose path is known.
+//! Finds the schemas of a part of a value by its path.
 
 use super::document::{Document, NodeId};
 use super::types::Types;
 
-/// The schemas that hold for a part: one of these lists, and all that is in it.
+/// The schemas that apply to a part: all schemas of one of these lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lookup(Vec<Vec<NodeId>>);
 
@@ -19,12 +19,12 @@ impl Lookup {
         Self(vec![goal.to_vec()])
     }
 
-    /// A property of the objects that this holds for; `None` if nothing is said of it.
+    /// A property of the objects that this applies to; `None` if it is unrestricted.
     pub fn property(&self, document: &Document<'_>, name: &str) -> Option<Self> {
         self.step(|goal| part::property(document, goal, name))
     }
 
-    /// An item of the lists that this holds for; `None` if nothing is said of it.
+    /// An item of the lists that this applies to; `None` if it is unrestricted.
     pub fn item(&self, document: &Document<'_>, at: usize) -> Option<Self> {
         self.step(|goal| part::item(document, goal, at))
     }
@@ -37,14 +37,14 @@ impl Lookup {
         says.then_some(Self(all))
     }
 
-    /// The types that the part may have, or more.
+    /// A superset of the types that the part may have.
     pub fn types(&self, document: &Document<'_>) -> Types {
         let types = self.0.iter().map(|goal| part::types(document, goal));
         types.fold(Types::NONE, Types::or)
     }
 }
 
-/// What the grammars of this build go by.
+/// The look-up by cases, as the grammars of this build use it.
 #[cfg(feature = "tools")]
 mod part {
     use super::{Document, NodeId, Types};
@@ -79,7 +79,7 @@ mod part {
     }
 }
 
-/// What can be told without them: the properties and items that are declared by name or place.
+/// The look-up without cases: properties and items declared by name or place.
 #[cfg(not(feature = "tools"))]
 mod part {
     use serde_json::Value;
@@ -87,7 +87,7 @@ mod part {
     use super::{Document, NodeId, Types};
     use crate::schema::types;
 
-    /// Most schemas within each other that are looked at.
+    /// Maximum nesting of schemas that are examined.
     const MAX_DEPTH: usize = 16;
 
     pub fn property(document: &Document<'_>, goal: &[NodeId], name: &str) -> Vec<Vec<NodeId>> {

@@ -166,7 +166,7 @@ impl<'a> Cases<'_, 'a> {
                 Ok(decimal) => Ok(Some(decimal)),
                 Err(reason) => self.error(node, key, reason),
             },
-            // Draft 4 has booleans beside the bounds.
+            // Draft 4 has booleans next to the bounds.
             Some(Value::Bool(_)) if key.starts_with("exclusive") => Ok(None),
             Some(_) => self.error(node, key, "is not a number"),
             None => Ok(None),
@@ -212,7 +212,7 @@ impl<'a> Cases<'_, 'a> {
                 .and_then(|number| exact::decimal(number).ok());
             match number {
                 Some(number) if number.is_integer() && !number.is_negative() => {
-                    // More than that is never written.
+                    // Larger counts are never reached.
                     let count = number.integer_text().and_then(|text| text.parse().ok());
                     Ok(Some(count.unwrap_or(u64::MAX)))
                 }
@@ -252,7 +252,7 @@ impl<'a> Cases<'_, 'a> {
             };
             branch.strings.patterns.push((node, pattern));
         }
-        // A format that is no text is none that is known.
+        // A format that is not a string is unknown.
         if let Some(format) = schema.get("format").and_then(Value::as_str)
             && !branch.strings.formats.contains(&format)
         {
@@ -273,7 +273,7 @@ impl<'a> Cases<'_, 'a> {
             }
         }
         match schema.get("required") {
-            // Draft 3 has booleans, which say something of another object.
+            // Draft 3 has booleans, which concern another object.
             None | Some(Value::Bool(_)) => {}
             Some(Value::Array(names)) => {
                 for name in names {
@@ -313,7 +313,7 @@ impl<'a> Cases<'_, 'a> {
         Ok(())
     }
 
-    /// Reads a `not` of types, values or one required property; `false` if it says more.
+    /// Reads a `not` of types, values or one required property. Returns `false` for anything else.
     pub(super) fn exclude(
         &self,
         branch: &mut Branch<'a>,

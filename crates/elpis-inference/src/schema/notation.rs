@@ -5,12 +5,12 @@ use super::types::Types;
 /// A notation for values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
-    /// JSON with one space after `:` and `,`, as Python writes it.
+    /// JSON with one space after `:` and `,`, like Python's.
     Json,
-    /// Literals of Python; those of JSON for true, false and nothing as well.
+    /// Python literals, and also JSON's literals for true, false and null.
     Python,
-    /// Texts between markers, keys without quotes, no spaces: `{key:<|"|>text<|"|>,n:1}`. The
-    /// marker and, where the model has one for it, its token.
+    /// Texts between markers, keys without quotes and no spaces: `{key:<|"|>text<|"|>,n:1}`. The
+    /// marker and its token, if the model has one.
     Marked(&'static str, Option<u32>),
 }
 
@@ -19,32 +19,32 @@ pub(crate) enum Style {
 pub(crate) enum Arguments {
     /// As an object in the notation for values.
     Object,
-    /// `name=value, …` as Python has it.
+    /// `name=value, …` in Python syntax.
     Keywords,
-    /// One after the other, texts as they are and all else as JSON.
+    /// One by one, with texts unquoted and other values as JSON.
     Params(&'static Params),
-    /// As elements within each other, behind this mark: `<key>text</key>`.
+    /// As nested elements after this mark: `<key>text</key>`.
     Elements(&'static str),
 }
 
 /// Parameters that are written one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Params {
-    /// Before the key.
+    /// The text before the key.
     pub open: &'static str,
-    /// Between the key and a value.
+    /// The text between the key and a value.
     pub middle: Middle,
-    /// Behind the value.
+    /// The text after the value.
     pub close: &'static str,
 }
 
-/// What stands between a key and its value.
+/// The text between a key and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Middle {
     Same(&'static str),
-    /// For texts and for others.
+    /// One for texts and one for other values.
     ByText(&'static str, &'static str),
-    /// Around the name of the type.
+    /// The text around the name of the type.
     ByType(&'static str, &'static str),
 }
 
@@ -101,7 +101,7 @@ impl Middle {
     }
 }
 
-/// Whether a key is written without quotes where keys are.
+/// Whether a key can be written without quotes in notations that allow it.
 pub(crate) fn is_bare(key: &str) -> bool {
     let sign = |letter: char| letter.is_control() || "{}[],:\"<>".contains(letter);
     !key.is_empty() && key.trim() == key && !key.contains(sign)

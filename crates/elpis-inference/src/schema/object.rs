@@ -1,4 +1,4 @@
-//! Which schemas hold for the properties of objects.
+//! Determines the schemas that apply to the properties of objects.
 
 use serde_json::{Map, Value};
 
@@ -8,13 +8,13 @@ use super::error::{SchemaError, error};
 use super::language::Language;
 use super::regex::Regex;
 
-/// Most patterns for names in one place: each set of them is a case.
+/// Maximum number of patterns for names at one place, because each subset of them is a case.
 const MAX_PATTERNS: usize = 6;
 
-/// Schemas that hold together, in order and each once.
+/// Schemas that apply together, in order and without duplicates.
 pub(super) type Goal = Vec<NodeId>;
 
-/// The schemas for a property of an object that all of `nodes` hold for.
+/// The schemas for a property of an object to which all of `nodes` apply.
 pub(super) fn property(
     document: &Document<'_>,
     nodes: &[NodeId],
@@ -60,7 +60,7 @@ fn patterns(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
     patterns.into_iter().flat_map(Map::keys).map(String::as_str)
 }
 
-/// The names that the schemas of a case declare or ask for, in their order.
+/// The names that the schemas of a case declare or require, in their order.
 pub(super) fn names<'a>(document: &Document<'a>, branch: &Branch<'a>) -> Vec<&'a str> {
     let mut names: Vec<&'a str> = Vec::new();
     for node in &branch.nodes {
@@ -80,7 +80,7 @@ pub(super) fn names<'a>(document: &Document<'a>, branch: &Branch<'a>) -> Vec<&'a
     names
 }
 
-/// The names that are not declared, taken apart by what holds for their values.
+/// The undeclared names, grouped by the schemas of their values.
 pub(super) fn free_names<'a>(
     document: &Document<'a>,
     branch: &Branch<'a>,
@@ -144,7 +144,7 @@ pub(super) fn free_names<'a>(
     Ok(classes)
 }
 
-/// The schemas that all names have to fulfil.
+/// The schemas that all names must match.
 pub(super) fn name_goal(document: &Document<'_>, nodes: &[NodeId]) -> Goal {
     let mut goal: Goal = nodes
         .iter()
@@ -156,7 +156,7 @@ pub(super) fn name_goal(document: &Document<'_>, nodes: &[NodeId]) -> Goal {
     goal
 }
 
-/// The schemas for the item at a place of a list that all of `nodes` hold for.
+/// The schemas for the item at an index of a list to which all of `nodes` apply.
 pub(super) fn item(document: &Document<'_>, nodes: &[NodeId], at: usize) -> Goal {
     let mut goal = Goal::new();
     for node in nodes {
@@ -172,7 +172,7 @@ pub(super) fn item(document: &Document<'_>, nodes: &[NodeId], at: usize) -> Goal
     goal
 }
 
-/// How many items have schemas of their own.
+/// Number of first items with individual schemas.
 pub(super) fn first_items(document: &Document<'_>, nodes: &[NodeId]) -> usize {
     let count = |node: &NodeId| {
         let schema = document.value(*node).as_object()?;
@@ -182,8 +182,8 @@ pub(super) fn first_items(document: &Document<'_>, nodes: &[NodeId]) -> usize {
     nodes.iter().filter_map(count).max().unwrap_or(0)
 }
 
-/// The keywords for the first items and for the rest. Until draft 2019-09 a list of `items` is
-/// what `prefixItems` is later.
+/// The keywords for the first items and for the rest. Until draft 2019-09, a list in `items` means
+/// what `prefixItems` means later.
 fn list_keys(schema: &Map<String, Value>) -> (Option<&'static str>, Option<&'static str>) {
     let has = |key: &'static str| schema.contains_key(key).then_some(key);
     let rest = |key| has(key).or_else(|| has("unevaluatedItems"));

@@ -14,7 +14,7 @@ use super::regex::Regex;
 pub(super) struct Patterns(RefCell<HashMap<String, Result<Regex, String>>>);
 
 impl Document<'_> {
-    /// The strings that a pattern is found in. The pattern stands at this key of a schema.
+    /// The strings in which a pattern is found. The pattern is at this key of a schema.
     pub(super) fn pattern(
         &self,
         node: NodeId,
@@ -43,7 +43,7 @@ impl Document<'_> {
         self.has(node, key, &regex, text)
     }
 
-    /// Whether a text is among these.
+    /// Whether a text matches.
     pub(super) fn has(
         &self,
         node: NodeId,

@@ -1,4 +1,4 @@
-//! How each notation writes values.
+//! Writes values in each notation.
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use super::lark::{Lark, Symbol};
 use super::notation::{Style, is_bare};
 use super::regex::{Codec, Regex};
 
-/// A value of a schema that no notation writes: the first such character.
+/// The first character of a schema's value that the notation cannot write.
 pub(crate) struct Unwritable(pub char);
 
 impl Style {
-    /// Between items, and between properties.
+    /// The separator of items and of properties.
     pub fn comma(self) -> &'static str {
         match self {
             Self::Json | Self::Python => ", ",
@@ -18,7 +18,7 @@ impl Style {
         }
     }
 
-    /// A text out of these. Nothing if none of them is written.
+    /// A text that matches the expression; `None` if none can be written.
     ///
     /// # Errors
     /// Why the expression cannot be used.
@@ -38,7 +38,7 @@ impl Style {
                 let outside = Regex::literal(marker).containing().not();
                 let inside = Regex::and([texts.clone(), outside]);
                 let Some(token) = token else {
-                    // One terminal: only the end says how long the text is.
+                    // A single terminal, because only the end determines the length of the text.
                     let mark = || Regex::literal(marker);
                     let whole = Regex::concat([mark(), inside, mark()]);
                     return Ok(one(lark.terminal(&whole.coded(&Codec::raw()))?));
@@ -56,7 +56,7 @@ impl Style {
         }
     }
 
-    /// A key and what stands before its value.
+    /// A key and the text before its value.
     pub fn key(self, name: &str) -> Result<Vec<Symbol>, Unwritable> {
         let bare = matches!(self, Self::Marked(..)) && is_bare(name);
         Ok(vec![Symbol::Literal(if bare {
@@ -66,7 +66,7 @@ impl Style {
         })])
     }
 
-    /// A key out of these texts, and what stands before its value.
+    /// A key that matches the expression, and the text before its value.
     ///
     /// # Errors
     /// Why the expression cannot be used.
@@ -90,7 +90,7 @@ impl Style {
         }))
     }
 
-    /// This value alone, as every way in which it is written.
+    /// Only this value, in every notation.
     pub fn literal(self, value: &Value) -> Result<Vec<Vec<Symbol>>, Unwritable> {
         let one = |text: String| vec![vec![Symbol::Literal(text)]];
         Ok(match (self, value) {
@@ -150,7 +150,7 @@ impl Style {
     }
 }
 
-/// A text as JSON writes it.
+/// A text in JSON notation.
 pub(super) fn quoted(text: &str) -> Result<String, Unwritable> {
     let codec = Codec::quoted('"');
     match codec.text(text) {
@@ -195,7 +195,7 @@ fn written(value: &Value, simple: &impl Fn(&Value) -> String) -> Result<String, 
     })
 }
 
-/// A text out of literals and of tokens of the model that have no text.
+/// Splits a text into literals and tokens of the model without text.
 pub(crate) fn split(text: &str, control: &[(&'static str, u32)]) -> Vec<Symbol> {
     let mut out = Vec::new();
     let mut rest = text;

@@ -1,10 +1,10 @@
-//! The types that a schema allows, as far as can be told at a glance.
+//! A quick superset of the types that a schema allows.
 
 use serde_json::Value;
 
 use super::document::{Document, NodeId};
 
-/// Most schemas within each other that are looked at.
+/// Maximum nesting of schemas that are examined.
 const MAX_DEPTH: usize = 16;
 
 /// The types that a value may have.
@@ -21,7 +21,7 @@ impl Types {
     pub const OBJECT: Self = Self(32);
     pub const ALL: Self = Self(63);
 
-    /// The type that a schema names; integers are numbers.
+    /// The type with this name in a schema; integers are numbers.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "null" => Self::NULL,
@@ -69,7 +69,7 @@ impl Types {
     }
 }
 
-/// The types of the values that a schema allows, or more.
+/// A superset of the types of the values that a schema allows.
 pub(crate) fn types(document: &Document<'_>, node: NodeId) -> Types {
     at_depth(document, node, 0)
 }

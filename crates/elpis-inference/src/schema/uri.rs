@@ -66,7 +66,7 @@ fn without_dots(path: &str) -> String {
     }
 }
 
-/// A fragment with its `%XX` read. `None` if one is not complete or the bytes are no UTF-8.
+/// Decodes the `%XX` of a fragment. `None` if one is incomplete or the bytes are not UTF-8.
 pub(super) fn decoded(fragment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.bytes();
@@ -82,7 +82,7 @@ pub(super) fn decoded(fragment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A part of a JSON pointer with its `~0` and `~1` read (RFC 6901). `None` for another `~`.
+/// Decodes `~0` and `~1` in a part of a JSON pointer (RFC 6901). `None` for another `~`.
 pub(super) fn token(part: &str) -> Option<String> {
     let mut out = String::with_capacity(part.len());
     let mut letters = part.chars();
@@ -99,7 +99,7 @@ pub(super) fn token(part: &str) -> Option<String> {
     Some(out)
 }
 
-/// A key as a part of a JSON pointer.
+/// Encodes a key as a part of a JSON pointer.
 pub(super) fn pointer_part(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

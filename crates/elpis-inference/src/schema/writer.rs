@@ -1,4 +1,4 @@
-//! From schemas to the rules of a grammar.
+//! Turns schemas into the rules of a grammar.
 
 mod arguments;
 mod properties;
@@ -23,40 +23,40 @@ use super::style::Unwritable;
 use super::types::Types;
 use super::{exact, formats};
 
-/// A length that no text of a model reaches.
+/// A length that no generated text reaches.
 const ENDLESS: u64 = 1 << 24;
 
-/// Writes the rules for values that are valid under a schema.
+/// Writes the rules for values that conform to a schema.
 pub(crate) struct Writer<'w, 'd, 'a> {
     lark: &'w mut Lark,
     document: &'d Document<'a>,
     style: Style,
-    /// Whether every number has to be one that a [`Value`] keeps.
+    /// Whether every number must be one that a [`Value`] keeps exactly.
     kept: bool,
-    /// Texts that are tokens of the model without text.
+    /// Texts that are control tokens of the model.
     control: &'w [(&'static str, u32)],
-    /// What stands before each tag of an element.
+    /// The mark before each tag of an element.
     mark: Option<&'static str>,
-    /// The arguments as a whole, and whether they are one of several cases.
+    /// The look-up of the whole arguments if they are one of several cases.
     whole: Option<Lookup>,
     several: bool,
     rules: HashMap<Wanted, RuleId>,
     open: VecDeque<(RuleId, Wanted)>,
 }
 
-/// A rule that is to be written.
+/// A rule still to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Wanted {
     goal: Goal,
     form: Form,
 }
 
-/// How the value of a rule is written.
+/// The form of a rule's value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Form {
     /// In the notation.
     Value,
-    /// In the notation, but no text.
+    /// In the notation, but not a text.
     NoText,
     /// Between elements, up to the end of the one with this name.
     Element(String),
@@ -66,8 +66,8 @@ type Ways = Vec<Vec<Symbol>>;
 type Found<T> = Result<T, SchemaError>;
 
 impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
-    /// Begins with a schema, in a notation. `kept` keeps numbers to those that a [`Value`] holds
-    /// to the digit.
+    /// Creates a writer for a schema in a notation. `kept` restricts numbers to those that a
+    /// [`Value`] keeps exactly.
     pub fn new(lark: &'w mut Lark, document: &'d Document<'a>, style: Style, kept: bool) -> Self {
         Self {
             lark,
@@ -83,15 +83,14 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         }
     }
 
-    /// Takes note of texts that are tokens of the model without text.
+    /// Sets the texts that are control tokens of the model.
     #[must_use]
     pub fn with_control(mut self, control: &'w [(&'static str, u32)]) -> Self {
         self.control = control;
         self
     }
 
-    /// A value that all of these schemas hold for. Its rules are written by
-    /// [`finish`](Self::finish).
+    /// A value to which all of these schemas apply. [`finish`](Self::finish) writes its rules.
     pub fn value(&mut self, goal: &[NodeId]) -> Symbol {
         self.wanted(goal, Form::Value)
     }
@@ -116,7 +115,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
     /// Writes all rules that are still missing.
     ///
     /// # Errors
-    /// What cannot be enforced, or is no schema.
+    /// [`SchemaError`] if a part cannot be enforced or is not a schema.
     pub fn finish(&mut self) -> Found<()> {
         while let Some((rule, Wanted { goal, form })) = self.open.pop_front() {
             let ways = match form {
@@ -210,7 +209,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
     }
 
     fn values(&mut self, case: &Branch<'a>, values: &[&Value], ways: &mut Ways) -> Found<()> {
-        // Those that are one literal are one terminal together.
+        // Values that are single literals are combined into one terminal.
         let mut literals = Vec::new();
         for value in values {
             if self.kept && exact::first_rounded(&value.to_string()).is_some() {
@@ -303,7 +302,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         Ok(Regex::and(parts))
     }
 
-    /// Every string that all of these schemas hold for. Nothing if there is none.
+    /// Every string to which all of these schemas apply.
     pub fn strings(&self, goal: &[NodeId]) -> Found<Regex> {
         let mut ways = Vec::new();
         for case in Cases::of(self.document, goal)? {
@@ -319,13 +318,13 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         Ok(Regex::alt(ways))
     }
 
-    /// The items of a list. `None` if there can be no list.
+    /// The items of a list; `None` if no list is possible.
     fn items(&mut self, case: &Branch<'a>) -> Option<Vec<Symbol>> {
         let comma = self.style.comma();
         self.list(case, comma, |writer, goal| vec![writer.value(goal)])
     }
 
-    /// The items of a list, each as it is told. `None` if there can be no list.
+    /// The items of a list, each written by `item`; `None` if no list is possible.
     fn list(
         &mut self,
         case: &Branch<'a>,
@@ -343,8 +342,8 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
         });
         let more = least.saturating_sub(first as u64);
         let room = most.map(|most| most - first as u64);
-        // What follows the first items, from the last one on backwards: at the beginning of the
-        // list and behind another item.
+        // The rest after the first items, built backwards: at the beginning of the list and after
+        // another item.
         let mut head: Option<Vec<Symbol>> = None;
         let comma = vec![Symbol::Literal(comma.to_owned())];
         let rest = object::item(self.document, &case.nodes, first);
@@ -376,7 +375,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
                 head = vec![Symbol::Repeat(own, 0, Some(1))];
                 tail = vec![Symbol::Repeat(behind, 0, Some(1))];
             }
-            // Each is used twice at the most, and a rule keeps it small.
+            // Each is used at most twice, and a rule keeps the grammar small.
             tail = vec![self.lark.choice(vec![tail])];
         }
         Some(head)

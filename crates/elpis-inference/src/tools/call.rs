@@ -1,19 +1,19 @@
-//! A call that a model asks for.
+//! A call that a model requests.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Most calls that one reply is let to hold.
+/// Maximum number of calls in one reply.
 pub const MAX_PARALLEL_CALLS: usize = 16;
 
-/// Letters and digits of an id.
+/// Number of letters and digits of an id.
 pub(super) const CALL_ID_LENGTH: usize = 9;
 
-/// A call of a tool that the model asks for.
+/// A tool call that the model requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FunctionCall {
-    /// Identifies the call in the answer to it: nine letters and digits, which is what the
-    /// strictest chat templates (Mistral's) take.
+    /// Identifies the call in its answer: nine letters and digits, which even the strictest chat
+    /// templates (Mistral's) accept.
     pub id: String,
     /// The tool's name.
     pub name: String,
@@ -33,7 +33,7 @@ impl FunctionCall {
     }
 }
 
-/// The id of the call with this number, from a seed: the same for the same two.
+/// The id of the call with this number, derived deterministically from a seed.
 pub(super) fn call_id(seed: u64, number: u64) -> String {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut key = [0; 16];

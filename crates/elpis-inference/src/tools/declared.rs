@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::set::ToolSet;
 use crate::schema::{Document, Types};
 
-/// The schemas of the tools on offer, if they are known.
+/// The schemas of the offered tools, if known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Declared(Option<Arc<ToolSet>>);
 
@@ -21,7 +21,7 @@ impl Declared {
         Some(&tool.parameters)
     }
 
-    /// The types that an argument may have; `None` if nothing is said of it.
+    /// The types that an argument may have; `None` if it is not declared.
     pub fn types(&self, tool: &str, key: &str) -> Option<Types> {
         let schema = self.schema(tool)?;
         let document = Document::new(schema);

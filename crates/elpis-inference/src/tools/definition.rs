@@ -1,4 +1,4 @@
-//! Tool definitions, and why one is refused.
+//! Tool definitions and their errors.
 
 use std::fmt;
 
@@ -6,34 +6,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// Most tools of one request.
+/// Maximum number of tools of one request.
 pub const MAX_TOOLS: usize = 128;
 
-/// Longest name of a tool, in bytes, as MCP has it.
+/// Maximum length of a tool's name in bytes, as in MCP.
 pub const MAX_TOOL_NAME: usize = 128;
 
-/// Most bytes of one JSON schema, and of all tools of a request together.
+/// Maximum size of one JSON schema, and of all tools of a request together, in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// Most levels of a JSON schema.
+/// Maximum nesting of a JSON schema.
 pub const MAX_SCHEMA_DEPTH: usize = 64;
 
-/// Says why tools were refused.
+/// Why tools were refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ToolError {
-    /// The list is no list, or has no entry.
+    /// The value is not a list, or an empty one.
     #[error("tools must be a list of at least one function")]
     NoList,
-    /// More than [`MAX_TOOLS`] tools.
+    /// There are more than [`MAX_TOOLS`] tools.
     #[error("{count} tools, at most {MAX_TOOLS} are allowed")]
     #[strum(to_string = "too_many_tools")]
     TooMany {
         /// The number given.
         count: usize,
     },
-    /// Definitions that are too long or nested too deeply.
+    /// The definitions are too long or nested too deeply.
     #[error("the tools are {what}, but must be {limit}")]
     #[strum(to_string = "tools_too_large")]
     TooLarge {
@@ -42,7 +42,7 @@ pub enum ToolError {
         /// The limit, in words.
         limit: &'static str,
     },
-    /// A definition that is not of the known form.
+    /// A definition does not have a known form.
     #[error("tool {index}: {field} {reason}")]
     #[strum(to_string = "tool_field")]
     Field {
@@ -53,7 +53,7 @@ pub enum ToolError {
         /// The reason.
         reason: String,
     },
-    /// Two tools of one name.
+    /// Two tools have the same name.
     #[error("tool {index}: the name {name:?} is taken by an earlier tool")]
     #[strum(to_string = "duplicate_tool")]
     Duplicate {
@@ -62,20 +62,20 @@ pub enum ToolError {
         /// The name.
         name: String,
     },
-    /// `tool_choice` names a tool that is not on offer.
+    /// `tool_choice` names a tool that is not offered.
     #[error("tool_choice names {name:?}, which is not among the tools")]
     #[strum(to_string = "unknown_tool")]
     UnknownChoice {
         /// The name, cut to 64 characters.
         name: String,
     },
-    /// `tool_choice` asks for a call without tools.
+    /// `tool_choice` requires a call, but there are no tools.
     #[error("tool_choice is {choice}, but no tools are given")]
     ChoiceWithoutTools {
         /// The choice.
         choice: String,
     },
-    /// Tools together with a response format.
+    /// Tools are combined with a response format.
     #[error("tools and response_format cannot be combined in one request")]
     #[strum(to_string = "tools_with_response_format")]
     WithResponseFormat,

@@ -1,19 +1,19 @@
-//! Reads one tool in the forms that the APIs in use have.
+//! Parses a tool definition in the formats of common APIs.
 
 use serde_json::{Map, Value, json};
 
 use super::definition::{MAX_TOOL_NAME, ToolDefinition, ToolError};
 
-/// Where the forms keep the schema of the arguments: those of `OpenAI`, MCP and Anthropic.
+/// The keys of the arguments' schema in the formats of `OpenAI`, MCP and Anthropic.
 const SCHEMAS: [&str; 3] = ["parameters", "inputSchema", "input_schema"];
 
-/// What the forms know besides, and what says nothing of the arguments.
+/// Other known keys, which do not affect the arguments.
 const OTHERS: [&str; 24] = [
     "name",
     "description",
     "type",
     "strict",
-    // What Hugging Face's `get_json_schema` tells of the result.
+    // The result's description from Hugging Face's `get_json_schema`.
     "return",
     "returns",
     "title",
@@ -40,7 +40,7 @@ const EXPECTED: &str = "expected is {\"type\": \"function\", \"function\": {\"na
      \"parameters\"}} (OpenAI), {\"name\", \"description\", \"inputSchema\"} (MCP) or {\"name\", \
      \"description\", \"input_schema\"} (Anthropic)";
 
-/// Reads the entry at this place of the list.
+/// Parses the entry at this index of the list.
 ///
 /// # Errors
 /// [`ToolError::Field`].
@@ -59,7 +59,7 @@ pub(super) fn definition(index: usize, entry: &Value) -> Result<ToolDefinition, 
     });
     if !known {
         let kind = kind.map(short).unwrap_or_default();
-        let reason = format!("is {kind}, which only a server of its own can run; {EXPECTED}");
+        let reason = format!("is {kind}, which only its provider's servers can run; {EXPECTED}");
         return Err(wrong("type", reason));
     }
     let function = match fields.get("function") {
@@ -134,7 +134,7 @@ fn parameters(given: Option<&Value>) -> Result<Value, &'static str> {
     Ok(Value::Object(schema))
 }
 
-/// A value as an error tells it.
+/// A value as displayed in an error.
 fn short(value: &Value) -> String {
     let text = value.to_string();
     text.chars().take(80).collect()

@@ -1,4 +1,4 @@
-//! The table of what model families write around calls, and of what is read there.
+//! The table of the notations in which model families write calls.
 
 mod json;
 mod named;
@@ -9,10 +9,10 @@ mod values;
 use super::name::ToolFormat;
 use crate::schema::{Arguments, Params, Style};
 
-/// Most white space where a [`Part::Gap`] is, in bytes.
+/// Maximum white space at a [`Part::Gap`], in bytes.
 pub(super) const MAX_GAP: usize = 16;
 
-/// A part of what stands around the arguments of a call.
+/// A part of the text around the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Part {
     Text(&'static str),
@@ -24,74 +24,73 @@ pub(super) enum Part {
     Arguments,
     /// The number of the call, counted from this one.
     Index(u32),
-    /// An id that the model makes up of letters and digits, this many.
+    /// An id of this many letters and digits, which the model invents.
     Id(u32),
-    /// What may be left out; it is not written.
+    /// An optional part, which is read but not written.
     Maybe(&'static [Part]),
-    /// What was written up to here is a call and nothing else.
+    /// Up to here, the text is unmistakably a call.
     Here,
-    /// What follows: it has to be seen before this is taken for a call, but is a part of what
-    /// comes next.
+    /// Look-ahead: it must follow for this to be a call, but belongs to the next part.
     Ahead(&'static str),
 }
 
 /// A way to write calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Whether it counts only at the beginning of the reply or of what follows its thinking,
-    /// apart from white space.
+    /// Whether it only counts at the beginning of the reply, or right after its thinking, ignoring
+    /// white space.
     pub anchored: bool,
-    /// What may stand around all calls; the first is what the family writes.
+    /// The text that may surround all calls. The first is what the family writes.
     pub around: &'static [Around],
-    /// How a call may look; the first is what the family writes.
+    /// The possible forms of a call. The first is what the family writes.
     pub calls: &'static [&'static [Part]],
     pub style: Style,
     pub arguments: Arguments,
-    /// Whether it is read, but never written.
+    /// Whether it is read but never written.
     #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "for grammars"))]
     pub read_only: bool,
 }
 
-/// What stands around all calls of a reply.
+/// The text around all calls of a reply.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Around {
     pub before: &'static [Part],
-    /// Between two calls; without one, the reply has one call.
+    /// The separator between two calls; without one, the reply has a single call.
     pub between: Option<&'static str>,
     pub after: &'static str,
 }
 
-/// How a call begins where one may stand, and what follows.
+/// The beginning of a call, and what follows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub parts: &'static [Part],
     pub body: Body,
 }
 
-/// What a call is behind its head.
+/// The body of a call after its head.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body {
-    /// The rest of an object whose brace was read, with the name and the arguments.
+    /// The rest of an object after its brace, with the name and the arguments.
     Object,
-    /// The rest of an object whose brace was read, with the name as its only key.
+    /// The rest of an object after its brace, with the name as its only key.
     Keyed,
     /// The arguments as JSON.
     Json,
-    /// The arguments as an object whose texts stand between marks.
+    /// The arguments as an object whose texts are enclosed in marks.
     Marked(&'static str),
     /// The arguments one by one, up to one of these texts.
     Params(&'static Params, &'static [&'static str]),
-    /// The arguments as Python has them, up to the closing bracket.
+    /// The arguments in Python syntax, up to the closing bracket.
     Keywords,
-    /// The arguments as elements behind this mark, up to the end of the element with this name.
+    /// The arguments as elements after this mark, up to the end of the element with this name.
     Elements(&'static str, &'static str),
 }
 
-/// A text that says what is thought and what is said.
+/// A text that separates thinking from the answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     pub parts: &'static [Part],
-    /// Whether it counts only where an anchored layout does.
+    /// Whether it only counts where an anchored layout does.
     pub anchored: bool,
     pub role: Role,
 }
@@ -102,13 +101,13 @@ pub(super) enum Role {
     Think,
     /// The thinking ends.
     Thought,
-    /// What is said begins.
+    /// The answer begins.
     Answer,
-    /// It tells nothing to who reads the reply.
+    /// It is framing without meaning for the reader.
     Frame,
 }
 
-/// What ids of calls look like.
+/// The form of calls' ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ids {
     /// Nine letters and digits.
@@ -117,26 +116,26 @@ pub(super) enum Ids {
     Numbered,
 }
 
-/// All that is known of a family's calls.
+/// The notation of a family's calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Family {
-    /// How calls are written and how they begin; the first is the family's own.
+    /// The layouts of calls. The first is the family's own.
     pub layouts: &'static [Layout],
-    /// How a call begins once the reply has come to calls.
+    /// The beginnings of a call once the reply has reached its calls.
     pub heads: &'static [Head],
-    /// What may stand before a call.
+    /// Text that may precede a call.
     pub openers: &'static [&'static str],
-    /// What may stand between calls, apart from white space.
+    /// Text that may separate calls, apart from white space.
     pub between: &'static [&'static str],
-    /// What may stand behind a call.
+    /// Text that may follow a call.
     pub closers: &'static [&'static str],
-    /// Whether a call behind a closer needs an opener.
+    /// Whether a call after a closer needs an opener.
     pub enclosed: bool,
-    /// Whether nothing but the name tells a call from something else.
+    /// Whether only the name distinguishes a call from other text.
     pub unmarked: bool,
-    /// Names that mean something else than a tool.
+    /// Names that do not refer to a tool.
     pub reserved: &'static [&'static str],
-    /// What marks the thinking, apart from `<think>` and `</think>`, and what frames the text.
+    /// Marks of thinking besides `<think>` and `</think>`, and framing of text.
     pub marks: &'static [Mark],
     /// Whether calls are made while thinking.
     pub calls_while_thinking: bool,
@@ -164,7 +163,7 @@ impl Family {
         ids: Ids::Letters,
     };
 
-    /// What this format's family has.
+    /// The family of a format.
     pub const fn of(format: ToolFormat) -> &'static Self {
         match format {
             ToolFormat::Hermes => &json::HERMES,
@@ -213,7 +212,7 @@ impl Family {
 }
 
 impl Around {
-    /// Nothing around calls that these stand between.
+    /// No surrounding text, with this separator between calls.
     const fn bare(between: Option<&'static str>) -> Self {
         Self {
             before: &[],

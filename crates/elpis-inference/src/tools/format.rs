@@ -12,7 +12,7 @@ impl ToolFormat {
         own.chain([THINK, THOUGHT])
     }
 
-    /// Whether a marker is a part of what marks thinking, or frames text.
+    /// Whether a marker is part of a mark of thinking or of framing.
     pub fn marks(self, marker: &str) -> bool {
         let parts = Family::of(self).marks.iter().flat_map(|mark| mark.parts);
         let mut texts = parts.filter_map(|part| match part {
@@ -36,8 +36,8 @@ impl ToolFormat {
         opens || end.ends_with(THINK)
     }
 
-    /// Looks for the beginning of the first call in a reply. With `thinking`, the reply begins
-    /// inside the model's thinking; `names` are those of the tools on offer.
+    /// Creates a finder of the first call in a reply. With `thinking`, the reply begins inside the
+    /// model's thinking. `names` are those of the offered tools.
     pub fn finder<'n>(
         self,
         names: impl IntoIterator<Item = &'n str>,
@@ -47,7 +47,8 @@ impl ToolFormat {
         Finder::new(self, self.names(names), control, thinking)
     }
 
-    /// The names that tell a call from text: those of the tools on offer where nothing else does.
+    /// The names that distinguish a call from text: those of the offered tools if nothing else
+    /// does.
     pub(super) fn names<'n>(self, names: impl IntoIterator<Item = &'n str>) -> Names {
         let family = Family::of(self);
         let any = Names::any(family.reserved);

@@ -12,10 +12,9 @@ impl ToolFormat {
     /// of Lark: up to [`MAX_PARALLEL_CALLS`](super::MAX_PARALLEL_CALLS) calls or, without
     /// `parallel`, one. Markers among `control` are tokens, the others text.
     ///
-    /// Arguments are valid under the schemas of the tools. They are written as the family writes
-    /// them, with one space after `:` and `,` where it is JSON: no model can then go on writing
-    /// white space for ever. Only up to where the reply is known to be a call is other white space
-    /// taken.
+    /// Arguments conform to the schemas of the tools. They are in the family's notation, with
+    /// exactly one space after `:` and `,` in JSON, so that no model can write white space forever.
+    /// Other white space is only accepted up to the point where the reply is known to be a call.
     ///
     /// # Errors
     /// [`ConstraintError::Refused`] for a schema that cannot be enforced in this notation, with

@@ -1,16 +1,16 @@
-//! The size of JSON that may come from anywhere.
+//! Measures untrusted JSON.
 
 use serde_json::Value;
 
 /// Size of a JSON value.
 pub(crate) struct Measured {
-    /// Roughly the bytes of its text.
+    /// Approximate size of its text, in bytes.
     pub bytes: usize,
     /// Levels of nesting; 1 for a scalar.
     pub depth: usize,
 }
 
-/// Measures without recursion, since the value may come from anywhere.
+/// Measures a value without recursion, because it is untrusted.
 pub(crate) fn measure(value: &Value) -> Measured {
     let mut measured = Measured { bytes: 0, depth: 0 };
     let mut open = vec![(value, 1)];

@@ -20,19 +20,19 @@ pub enum ToolFormat {
     /// Research).
     Hermes,
     /// Llama 3 and 4: the reply is `{"name": …, "parameters": …}`, several are separated by `; `
-    /// (Meta's prompt format of Llama 3.1, "JSON based tool calling"), with `<|python_tag|>` in front
-    /// where the model likes; from 3.2 on also `[name(key=value, …), …]`.
+    /// (Meta's prompt format of Llama 3.1, "JSON based tool calling"), optionally after
+    /// `<|python_tag|>`; from 3.2 on also `[name(key=value, …), …]`.
     #[strum(to_string = "llama-3")]
     Llama3,
-    /// Mistral from the third tokenizer version on: `[TOOL_CALLS] [{"name": …, "arguments": …}]`,
-    /// with an `"id"` behind the arguments where the model writes one.
+    /// Mistral from tokenizer version 3 on: `[TOOL_CALLS] [{"name": …, "arguments": …}]`, with an
+    /// optional `"id"` after the arguments.
     Mistral,
-    /// Mistral from the eleventh tokenizer version on: `[TOOL_CALLS]name[ARGS]{…}` for each call,
-    /// with `[CALL_ID]` and an id before `[ARGS]` where the model writes one (the chat templates of
-    /// Mistral Small 3.2, Magistral, Devstral and Ministral 3).
+    /// Mistral from tokenizer version 11 on: `[TOOL_CALLS]name[ARGS]{…}` for each call, with an
+    /// optional `[CALL_ID]` and id before `[ARGS]` (the chat templates of Mistral Small 3.2,
+    /// Magistral, Devstral and Ministral 3).
     MistralV11,
-    /// Gemma 2 and 3: `{"name": …, "parameters": …}`, bare or in a fence, as Google's guide to
-    /// function calling with Gemma asks for it in the prompt.
+    /// Gemma 2 and 3: `{"name": …, "parameters": …}`, bare or in a fence, as in the prompt of
+    /// Google's guide to function calling with Gemma.
     Gemma,
     /// `FunctionGemma`: `<start_function_call>call:name{key:<escape>text<escape>,n:1}
     /// <end_function_call>` without the line break, with bare keys and texts between markers (the
@@ -67,7 +67,7 @@ pub enum ToolFormat {
     /// </parameter>\n</invoke>\n</minimax:tool_call>` without the line break.
     #[strum(to_string = "minimax-m2")]
     MiniMaxM2,
-    /// `MiniMax` M3: elements within each other, each tag behind `]<]minimax[>[`.
+    /// `MiniMax` M3: nested elements, each tag after `]<]minimax[>[`.
     #[strum(to_string = "minimax-m3")]
     MiniMaxM3,
     /// `MiniCPM` 5: `<function name="name"><param name="key">value</param></function>`.
@@ -119,7 +119,9 @@ pub enum ToolFormat {
     /// Functionary 3.1: `<function=name>{…}</function>`.
     #[strum(to_string = "functionary-3.1")]
     Functionary31,
-    /// Functionary 3.2: `name\n{…}`, what follows behind `>>>`, and text as `all\n…`.
+    /// Functionary 3.2: `name
+    /// {…}`, further calls after `>>>`, and text as `all
+    /// …`.
     #[strum(to_string = "functionary-3.2")]
     Functionary32,
     /// Firefunction 2: `functools[{"name": …, "arguments": …}]`.
@@ -146,7 +148,7 @@ pub enum ToolFormat {
     Json,
 }
 
-/// A marker of a [`ToolFormat`] that is a token of its own without text.
+/// A marker of a [`ToolFormat`] that is a separate token without text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlToken {
     /// The marker.

@@ -1,4 +1,4 @@
-//! Finds where a tool call opens in a reply.
+//! Finds the opening of a tool call in a reply.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::pattern::{Fit, Names, fit};
 pub(super) const THINK: &str = "<think>";
 pub(super) const THOUGHT: &str = "</think>";
 
-/// The marks of thinking that every family has.
+/// The marks of thinking common to all families.
 const MARKS: [Mark; 2] = [
     Mark {
         parts: &[Part::Text(THINK)],
@@ -23,7 +23,7 @@ const MARKS: [Mark; 2] = [
     },
 ];
 
-/// How a call begins: up to where it is a call and nothing else.
+/// The beginning of a call, up to where it is unmistakable.
 #[derive(Debug, Clone)]
 struct Opening {
     parts: [&'static [Part]; 2],
@@ -61,7 +61,7 @@ impl Opening {
             Some(before) => [before, &[]],
             None => [before, up_to(call).unwrap_or(call)],
         };
-        // A token that announces nothing but calls needs no more.
+        // A token that only announces calls is sufficient.
         let first = if before.is_empty() { call } else { before };
         if let Some(Part::Text(text)) = first.first()
             && !family.framed
@@ -92,14 +92,14 @@ fn first_byte<'a>(mut parts: impl Iterator<Item = &'a Part>) -> Option<u8> {
     }
 }
 
-/// What is looked for in a reply.
+/// The patterns to find in a reply.
 #[derive(Debug)]
 struct Sought {
     openings: Vec<Opening>,
     marks: Vec<Mark>,
     names: Names,
     while_thinking: bool,
-    /// By byte, whether anything may begin with it.
+    /// For each byte, whether a pattern may begin with it.
     starts: [bool; 256],
 }
 
@@ -131,29 +131,29 @@ impl Sought {
     }
 }
 
-/// Looks for the opening of a tool call in a reply that comes in pieces.
+/// Finds the opening of a tool call in a reply that arrives in pieces.
 ///
-/// What a reasoning model thinks is passed over, unless its family makes calls while it thinks.
-/// The marks of the thinking become `<think>` and `</think>` where a family has others, and what
-/// frames the text is left out. Holds at most the longest opening back.
+/// A reasoning model's thinking is skipped, unless its family makes calls while thinking. Other
+/// marks of thinking become `<think>` and `</think>`, and framing is removed. At most the longest
+/// opening is held back.
 #[derive(Debug, Clone)]
 pub struct Finder {
     sought: Arc<Sought>,
     at_start: bool,
     thinking: bool,
-    /// The mark in front of an answer was read.
+    /// Whether the mark before an answer was read.
     answered: bool,
-    /// Marks of thinking are left out.
+    /// Whether marks of thinking are removed.
     quiet: bool,
-    /// No opening is looked for at the very next byte.
+    /// Whether no opening may begin at the next byte.
     refused: bool,
     pending: Vec<u8>,
 }
 
-/// What stands at a place of a reply.
+/// The text at a position of a reply.
 enum Here {
     Text,
-    /// More has to be read to tell.
+    /// More text is needed to decide.
     Perhaps,
     Opening,
     /// A mark with this many bytes.
@@ -170,7 +170,7 @@ impl Finder {
         Self::seeking(Sought::new(format, names, control, true), thinking)
     }
 
-    /// Looks for marks alone.
+    /// Creates a finder that only finds marks.
     pub(super) fn of_marks(format: ToolFormat, thinking: bool) -> Self {
         let names = Names::any(&[]);
         Self::seeking(Sought::new(format, names, &[], false), thinking)
@@ -188,16 +188,16 @@ impl Finder {
         }
     }
 
-    /// Leaves marks of thinking out as well.
+    /// Also removes marks of thinking.
     #[must_use]
     pub(super) fn quiet(mut self) -> Self {
         self.quiet = true;
         self
     }
 
-    /// Adds bytes and moves those to `text` that are certainly no part of an opening. Tells
-    /// whether an opening stands at the front of what is left; until [`take`](Self::take) has
-    /// removed it, nothing more may be pushed.
+    /// Adds bytes, and moves those that certainly do not belong to an opening to `text`. Returns
+    /// whether the remaining bytes begin with an opening; then nothing more may be pushed until
+    /// [`take`](Self::take) has removed it.
     pub fn push(&mut self, bytes: &[u8], text: &mut Vec<u8>) -> bool {
         self.pending.extend_from_slice(bytes);
         let mut at = 0;
@@ -279,7 +279,7 @@ impl Finder {
         if perhaps { Here::Perhaps } else { Here::Text }
     }
 
-    /// What a reader of the reply is told of a mark.
+    /// The text that replaces a mark for the reader.
     fn told(&self, role: Role, mark: &[u8]) -> &'static [u8] {
         match role {
             _ if self.quiet => b"",
@@ -290,13 +290,13 @@ impl Finder {
         }
     }
 
-    /// Removes and returns what was held back.
+    /// Removes and returns the text held back.
     pub fn take(&mut self) -> Vec<u8> {
         self.at_start = false;
         std::mem::take(&mut self.pending)
     }
 
-    /// What is held back because an opening may begin or does begin there.
+    /// The text held back because an opening begins or may begin there.
     pub fn pending(&self) -> &[u8] {
         &self.pending
     }
@@ -311,7 +311,8 @@ impl Finder {
         self.thinking
     }
 
-    /// Looks for no opening at the very next byte, since what stands there turned out to be none.
+    /// Does not look for an opening at the next byte, because the text there turned out not to be
+    /// one.
     pub(super) fn refuse(&mut self) {
         self.refused = true;
     }

@@ -1,4 +1,4 @@
-//! Matches the parts that stand around calls with what a reply has.
+//! Matches the parts around calls with the text of a reply.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, Range};
@@ -7,25 +7,25 @@ use std::sync::Arc;
 use super::definition::MAX_TOOL_NAME;
 use super::family::{MAX_GAP, Part};
 
-/// Longest id that a model makes up, in bytes.
+/// Maximum length of an id that a model invents, in bytes.
 const MAX_ID: usize = 64;
 
-/// Most digits of the number of a call.
+/// Maximum number of digits of a call's number.
 const MAX_DIGITS: usize = 6;
 
-/// How far a text is what is looked for.
+/// How far a text matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fit {
     No,
-    /// All of the text may be the beginning of it.
+    /// The whole text may be the beginning of a match.
     Partly,
     Whole(Found),
 }
 
-/// Where the parts were found.
+/// A match of the parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Found {
-    /// Bytes, without those that are a part of what comes next.
+    /// Length in bytes, without look-ahead.
     pub length: usize,
     pub name: Option<Range<usize>>,
     pub id: Option<Range<usize>>,
@@ -35,9 +35,9 @@ pub(super) struct Found {
 /// Names that a tool can have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    /// The only ones, if they are known.
+    /// The only allowed names, if known.
     known: Option<Arc<BTreeSet<String>>>,
-    /// Those that mean something else.
+    /// Names with another meaning.
     reserved: &'static [&'static str],
 }
 
@@ -50,7 +50,7 @@ impl Names {
         }
     }
 
-    /// The names of the tools on offer.
+    /// Only the names of the offered tools.
     pub fn known(self, names: impl IntoIterator<Item = String>) -> Self {
         Self {
             known: Some(Arc::new(names.into_iter().collect())),
@@ -63,7 +63,7 @@ impl Names {
         known.is_none_or(|known| known.contains(name)) && !self.reserved.contains(&name)
     }
 
-    /// Whether a name begins so.
+    /// Whether a name begins with `start`.
     fn may_have(&self, start: &str) -> bool {
         match &self.known {
             None => start.len() <= MAX_TOOL_NAME,
@@ -76,14 +76,14 @@ impl Names {
     }
 }
 
-/// Parts, and those that follow them.
+/// Parts and their continuation.
 #[derive(Clone, Copy)]
 struct Sequence<'a> {
     parts: &'a [Part],
     then: Option<&'a Sequence<'a>>,
 }
 
-/// Matches the text with one part after the other.
+/// Matches the text with the parts in order.
 pub(super) fn fit(parts: &[&[Part]], text: &[u8], names: &Names) -> Fit {
     fn linked(parts: &[&[Part]], then: Option<&Sequence<'_>>, text: &[u8], names: &Names) -> Fit {
         match parts.split_last() {
@@ -186,12 +186,12 @@ fn run(text: &[u8], is_part: impl Fn(u8) -> bool) -> usize {
     text.iter().take_while(|byte| is_part(**byte)).count()
 }
 
-/// White space as JSON has it.
+/// White space as in JSON.
 pub(super) fn is_space(byte: u8) -> bool {
     b" \t\r\n".contains(&byte)
 }
 
-/// Whether a byte can stand in a tool's name.
+/// Whether a byte can occur in a tool's name.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! The thinking that a model writes before a constrained answer.
+//! Separates a model's thinking from a constrained answer.
 
 use super::family::{Family, Part, Role};
 use super::name::{ControlToken, ToolFormat};
@@ -7,13 +7,13 @@ use super::opening::Finder;
 /// The end of the preface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The thinking does.
+    /// The end of the thinking.
     Thought,
-    /// The mark in front of what is said.
+    /// The mark before the answer.
     Answer,
 }
 
-/// Tells the thinking in front of an answer from the answer.
+/// Separates the thinking before an answer from the answer.
 #[derive(Debug, Clone)]
 pub struct Preface {
     finder: Finder,
@@ -21,8 +21,8 @@ pub struct Preface {
 }
 
 impl Preface {
-    /// Begins a reply, with `thinking` inside the model's thinking. `None` if the answer begins at
-    /// once: nothing has opened the thinking, and the model has no mark for answers among
+    /// Begins a reply; with `thinking`, inside the model's thinking. `None` if the answer begins
+    /// immediately: nothing has opened the thinking, and the model has no mark for answers among
     /// `control`.
     pub fn new(format: ToolFormat, control: &[ControlToken], thinking: bool) -> Option<Self> {
         let is_token = |text: &str| control.iter().any(|token| text.starts_with(token.text));
@@ -48,8 +48,9 @@ impl Preface {
         })
     }
 
-    /// Adds a piece of the reply and moves what belongs to the preface to `before`, without its
-    /// marks. Returns what follows it once it has ended; then nothing more may be pushed.
+    /// Adds a piece of the reply, and moves the part that belongs to the preface to `before`,
+    /// without its marks. Once the preface has ended, returns the text after it; then nothing more
+    /// may be pushed.
     pub fn push(&mut self, piece: &[u8], before: &mut Vec<u8>) -> Option<Vec<u8>> {
         for (at, byte) in piece.iter().enumerate() {
             let told = before.len();
@@ -68,7 +69,7 @@ impl Preface {
         None
     }
 
-    /// Ends the reply: what was held back belongs to the preface.
+    /// Ends the reply. The text held back belongs to the preface.
     pub fn finish(&mut self) -> Vec<u8> {
         self.finder.take()
     }

@@ -1,4 +1,4 @@
-//! Tells from a chat template how its models write calls.
+//! Recognises from a chat template how its models write calls.
 
 use serde_json::{Value, json};
 
@@ -7,17 +7,17 @@ use super::name::ToolFormat;
 use super::parser::{ToolEvent, ToolParser};
 use super::set::ToolSet;
 
-/// A tool that no template knows, and an argument of it.
+/// A tool name that no template contains.
 const NAME: &str = "qvtoolq";
 const KEY: &str = "qvkeyq";
 const VALUE: &str = "qvvalueq";
 
-/// Nine letters and digits, as Mistral's templates want them.
+/// Nine letters and digits, as Mistral's templates require.
 const ID: &str = "qvid00001";
 
 const USER: &str = "qvuserq";
 
-/// What templates that show no calls have in their source, from the most telling on.
+/// Texts in the source of templates that show no calls, the most specific first.
 const MARKS: &[(&[&str], ToolFormat)] = &[
     (&["[ARGS]"], ToolFormat::MistralV11),
     (&["<start_function_call>"], ToolFormat::FunctionGemma),
@@ -87,9 +87,9 @@ const MARKS: &[(&[&str], ToolFormat)] = &[
 ];
 
 impl ToolFormat {
-    /// The format of the models that a chat template is for, by the markers in its source alone.
-    /// [`ChatTemplate::tool_format`](crate::ChatTemplate::tool_format) looks at what
-    /// the template writes.
+    /// The format of a chat template's models, only by the markers in its source.
+    /// [`ChatTemplate::tool_format`](crate::ChatTemplate::tool_format) also examines the template's
+    /// output.
     pub fn of_template(source: &str) -> Self {
         let known = MARKS
             .iter()
@@ -98,10 +98,10 @@ impl ToolFormat {
     }
 }
 
-/// The format of the models of a template. `render` writes messages and tools down as the template
-/// does, with the opening of an assistant turn if the flag is set.
+/// The format of the models of a template. `render` renders messages and tools with the template,
+/// and with the opening of an assistant turn if the flag is set.
 ///
-/// A template that shows calls writes one here, and the format is the one that writes it so.
+/// A template that shows calls renders one here, and the format is the one whose notation it uses.
 pub(crate) fn recognise(
     source: &str,
     render: impl Fn(&[Value], &Value, bool) -> Option<String>,
@@ -117,7 +117,8 @@ pub(crate) fn recognise(
             let result = json!({"role": "tool", "content": "qvresultq", "name": NAME,
                 "tool_call_id": ID});
             let talk = [user.clone(), assistant, result];
-            // Some refuse calls without results, and some show the last turn alone otherwise.
+            // Some templates refuse calls without results, and some otherwise only show the last
+            // turn.
             let text = render(&talk[..2], &tools, false).filter(|text| text.contains(VALUE));
             let text = text.or_else(|| render(&talk, &tools, true))?;
             let prompt = render(&talk[..1], &tools, true);
@@ -148,7 +149,7 @@ fn tools() -> Value {
     }}])
 }
 
-/// What the assistant wrote: what follows the prompt, or the user's words.
+/// The assistant's text: the text after the prompt, or after the user's words.
 fn behind_prompt(text: &str, prompt: Option<&str>) -> Option<String> {
     let after_user = text.rfind(USER)? + USER.len();
     let same = prompt.map_or(0, |prompt| {
@@ -159,8 +160,8 @@ fn behind_prompt(text: &str, prompt: Option<&str>) -> Option<String> {
     text.get(same.max(after_user)..).map(str::to_owned)
 }
 
-/// The format whose own way to write the call stands in the text. The longest, since some have
-/// others in them; white space tells apart what is the same otherwise.
+/// The format whose own notation of the call occurs in the text. The longest wins, because some
+/// contain others; white space distinguishes otherwise equal ones.
 fn written_like(reply: &str) -> Option<ToolFormat> {
     let bare = |text: &str| -> String { text.split_whitespace().collect() };
     let whole = bare(reply);
@@ -182,7 +183,7 @@ fn written_like(reply: &str) -> Option<ToolFormat> {
     best.map(|(_, format)| format)
 }
 
-/// The first format that reads the call out of the text.
+/// The first format that can parse the call from the text.
 fn read_from(reply: &str) -> Option<ToolFormat> {
     let tools = ToolSet::from_json(&tools()).ok()?;
     let expected = json!({KEY: VALUE});

@@ -1,4 +1,4 @@
-//! Reads one call letter by letter, whatever its notation, and says its arguments in JSON.
+//! Parses one call character by character in any notation, and converts its arguments to JSON.
 
 mod elements;
 mod keywords;
@@ -22,7 +22,7 @@ use crate::schema::{LIMIT, first_rounded};
 
 pub(super) use self::value::Step;
 
-/// What is known of a call that is being read.
+/// The parsed parts of a call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
     /// The name, once it is complete.
@@ -31,7 +31,7 @@ pub(super) struct Draft {
     pub id: Option<String>,
     /// The number that the model gave the call.
     pub index: Option<u32>,
-    /// The arguments as far as they are known, as JSON.
+    /// The arguments parsed so far, as JSON.
     pub arguments: String,
 }
 
@@ -45,10 +45,10 @@ enum Notation {
     Elements(ElementsScan),
 }
 
-/// A call that is being read.
+/// A call that is being parsed.
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
-    /// Everything that was read until it was certain that this is a call.
+    /// The raw text, until it was certain that this is a call.
     pub raw: String,
     certain: bool,
     pub draft: Draft,
@@ -56,7 +56,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Begins behind the head of a call.
+    /// Begins after the head of a call.
     pub fn new(head: &str, draft: Draft, body: Body, declared: &Declared) -> Self {
         let declared = || declared.clone();
         let notation = match body {
@@ -106,16 +106,16 @@ impl Scan {
         self.draft.name.is_some() && !self.draft.arguments.is_empty()
     }
 
-    /// Keeps what was read no longer.
+    /// Drops the raw text.
     pub fn forget_raw(&mut self) {
         self.certain = true;
         self.raw = String::new();
     }
 
-    /// The arguments of a complete call; some models write them as a text of JSON.
+    /// The arguments of a complete call. Some models write them as a JSON string.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// The reason why they cannot be parsed.
     pub fn arguments(&self) -> Result<Value, String> {
         let text = self.draft.arguments.as_str();
         if text.is_empty() {
@@ -134,7 +134,7 @@ impl Scan {
     }
 }
 
-/// How many bytes at the end of `text` may be the beginning of `mark`, less than all of it.
+/// Number of bytes at the end of `text` that may be a proper prefix of `mark`.
 fn overlap(text: &str, mark: &str) -> usize {
     let ends = |length: &usize| mark.is_char_boundary(*length) && text.ends_with(&mark[..*length]);
     (1..mark.len()).rev().find(ends).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The sequences of the key–value cache: shared, cut, saved and restored.
+//! The sequences of the key–value cache: sharing, truncating, saving and restoring.
 
 use llama_cpp_sys_2 as sys;
 
@@ -19,11 +19,10 @@ impl Context {
         })
     }
 
-    /// Whether a sequence that is cut to `length` positions can go on.
+    /// Checks that a sequence truncated to `length` positions can continue.
     ///
-    /// llama.cpp gives cells that the latest window of a sequence no longer
-    /// sees to other sequences, and does not notice if the sequence is then
-    /// cut back to where they were seen.
+    /// llama.cpp reuses cells outside of a sequence's latest window for other sequences, and does
+    /// not notice if the sequence is then truncated to a position whose window contains them.
     fn check_window(&self, sequence: SequenceId, length: u32) -> Result<(), BackendError> {
         let Some(n_window) = self.n_window else {
             return Ok(());
@@ -59,7 +58,7 @@ impl Context {
         Ok(())
     }
 
-    /// The keys and values of a sequence, as llama.cpp writes them.
+    /// The keys and values of a sequence in llama.cpp's format.
     pub(in super::super) fn save_sequence(
         &mut self,
         sequence: SequenceId,

@@ -2,7 +2,7 @@
 
 use llama_cpp_sys_2 as sys;
 
-/// Rows no further apart than this go in one copy with those between them.
+/// Rows at most this far apart are copied together with those between them.
 const CLOSE: usize = 8;
 
 /// The rows of a float tensor `[n_embd, n_rows]` in host or device memory.
@@ -48,7 +48,7 @@ impl RowView {
         })
     }
 
-    /// Rows that one copy may take: those that follow each other without a gap.
+    /// Number of rows that one copy may take, which are contiguous.
     fn rows_per_copy(&self, rows: usize) -> usize {
         let tight = self.stride == self.n_embd * size_of::<f32>();
         if tight { rows.max(1) } else { 1 }
@@ -92,8 +92,8 @@ impl RowView {
         }
     }
 
-    /// Adds to each of the rows, whose indices ascend, its vector. In a device's memory every
-    /// copy waits for the device, so rows that are close go there and back together.
+    /// Adds its vector to each of the rows, whose indices ascend. In device memory every copy waits
+    /// for the device, so close rows are copied together.
     ///
     /// # Safety
     /// The tensor has these rows; each vector has the width of a row.

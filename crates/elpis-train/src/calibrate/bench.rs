@@ -1,4 +1,4 @@
-//! Replies under a vector, and their figures beside those of unsteered ones.
+//! Replies under a vector, and their figures compared to those of unsteered replies.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use elpis_steering::{
     VectorFormat, write,
 };
 
-/// Random directions; one may by chance resemble a mood.
+/// Number of random directions. A single one may by chance resemble a mood.
 pub(super) const RANDOM_DRAWS: usize = 4;
-/// Least length of the replies, as a share of the unsteered ones'.
+/// Minimum length of the replies, as a fraction of the unsteered ones'.
 const MIN: f64 = 0.5;
 
 pub(super) struct Bench<'a> {
@@ -42,9 +42,8 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Whether replies are within the bounds, beside these of unsteered ones.
-    /// Silence repeats nothing and may be likely; it is none the less a text
-    /// that suffers.
+    /// Whether replies are within the bounds relative to unsteered ones. Empty replies have no
+    /// repetition and may be likely, but are nevertheless a degradation.
     fn allow(&self, measured: &Measured, options: &CalibrateOptions) -> bool {
         measured.perplexity_ratio <= options.max_perplexity_ratio
             && measured.repetition <= self.repetition + options.max_added_repetition
@@ -105,7 +104,7 @@ impl<'a> Bench<'a> {
         replies(self.backend, prompts, plan, &sampling, limit, progress)
     }
 
-    /// The replies after a line about the mood, and no vector.
+    /// The replies after a line about the mood, without a vector.
     pub(super) fn mood_line(
         &mut self,
         emotion: &str,
@@ -130,7 +129,7 @@ impl<'a> Bench<'a> {
             .collect()
     }
 
-    /// How far each reply lies along a plan's direction.
+    /// The projection of each reply on a plan's direction.
     pub(super) fn along(
         &mut self,
         replies: &[Reply],

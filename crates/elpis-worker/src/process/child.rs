@@ -1,4 +1,4 @@
-//! The worker's process, as the runtime holds it.
+//! The runtime's handle of a worker process.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,8 +24,7 @@ use elpis_backend::{BackendError, DeathNotice};
 
 /// The time limit for a program to announce itself as a worker.
 const START_BOUND: Duration = Duration::from_secs(30);
-/// How long a worker that closed its connection, or was told to, may take to
-/// end by itself.
+/// The time limit for a worker to exit after its connection was closed.
 const END_BOUND: Duration = Duration::from_secs(2);
 
 const ADVICE: &str = "a program is its own worker if it calls elpis::worker::serve_if_asked() first in main; \
@@ -34,15 +33,15 @@ const ADVICE: &str = "a program is its own worker if it calls elpis::worker::ser
 /// A started worker.
 pub(super) struct Started {
     pub(super) process: Process,
-    /// For everything but texts.
+    /// The connection for everything but texts.
     pub(super) connection: UnixStream,
-    /// For texts.
+    /// The connection for texts.
     pub(super) texts: UnixStream,
     /// The memory for logits.
     pub(super) logits: File,
 }
 
-/// Owner of the process: it is gone when this is.
+/// Owns the process. Dropping this ends it.
 #[derive(Debug)]
 pub(super) struct Process {
     life: Arc<Life>,
@@ -59,19 +58,19 @@ pub(super) struct Life {
 
 #[derive(Default)]
 struct State {
-    /// Why it is of no use any more; the first reason stays.
+    /// Why it is no longer usable; the first reason stays.
     reason: Option<String>,
     /// Whether the process is gone.
     ended: bool,
     tell: Option<DeathNotice>,
 }
 
-/// Starts a worker up to its first words.
+/// Starts a worker and waits for its hello.
 pub(super) fn start(options: &WorkerOptions) -> Result<Started, BackendError> {
     start_within(START_BOUND, options)
 }
 
-/// The same with a bound for those words.
+/// As [`start`], with a time limit for the hello.
 pub(super) fn start_within(
     limit: Duration,
     options: &WorkerOptions,
@@ -85,7 +84,7 @@ pub(super) fn start_within(
         None => std::env::current_exe()
             .map_err(|error| unusable(Path::new("this executable"), error.to_string()))?,
     };
-    // A program that forgot to serve would start itself for ever.
+    // A program that does not serve would start itself forever.
     if std::env::var_os(MARKER).is_some() {
         let reason =
             format!("this process was started as a worker itself ({MARKER} is set); {ADVICE}");
@@ -95,7 +94,7 @@ pub(super) fn start_within(
     let met = meet(&made, limit).map_err(|reason| unusable(&program, reason));
     met.and_then(|()| made.share(options.bound))
         .inspect_err(|error| {
-            // Whatever it is, it need not be given time to end.
+            // It is not a worker, so it gets no time to exit.
             made.process.life.kill(&error.to_string());
         })?;
     Ok(Started {
@@ -106,7 +105,7 @@ pub(super) fn start_within(
     })
 }
 
-/// A process that may be a worker, and what it is given if it is.
+/// A process that may be a worker, and the descriptors for it.
 struct Parts {
     process: Process,
     connection: UnixStream,
@@ -126,8 +125,7 @@ impl Parts {
         })
     }
 
-    /// Hands the worker its other descriptors, and sets the bound of every
-    /// further call.
+    /// Passes the other descriptors to the worker, and sets the time limit of all further calls.
     fn share(&self, bound: Option<Duration>) -> Result<(), BackendError> {
         let (ours, theirs) = &self.texts;
         let give = || {
@@ -141,14 +139,14 @@ impl Parts {
     }
 }
 
-/// Waits for the first words, which must be of this very build.
+/// Waits for the hello, which must come from the same build.
 fn meet(made: &Parts, limit: Duration) -> Result<(), String> {
     let hello = hello(&made.connection, limit).map_err(|error| {
         let what = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("it said nothing for {} s", limit.as_secs_f64())
+                format!("it sent nothing for {} s", limit.as_secs_f64())
             }
-            io::ErrorKind::InvalidData => "it said something else".to_owned(),
+            io::ErrorKind::InvalidData => "it sent something else".to_owned(),
             _ => made
                 .process
                 .life
@@ -181,13 +179,13 @@ impl Process {
             .arg(ARGUMENT)
             .env(MARKER, PROTOCOL.to_string())
             .stdin(OwnedFd::from(connection))
-            // What native libraries print must not spoil this program's output.
+            // Output of native libraries must not mix with this program's output.
             .stdout(standard_error())
-            // Ctrl-C is for this program, which lets generations end.
+            // Ctrl-C must only reach this program, which lets generations finish.
             .process_group(0);
         command.envs(environment::unset());
         let child = command.spawn()?;
-        // The command holds the other end, whose closing tells of the end.
+        // The command holds the other end, which must close to signal the process's end.
         drop(command);
         let pid = Pid::from_child(&child);
         let life = Arc::new(Life {
@@ -217,7 +215,7 @@ impl Process {
         &self.life
     }
 
-    /// Has `tell` called when the process ends without having been told to.
+    /// Registers `tell` to be called when the process ends unexpectedly.
     pub(super) fn on_death(&self, tell: DeathNotice) {
         let mut state = lock(&self.life.state);
         match &state.reason {
@@ -249,7 +247,7 @@ impl Drop for Process {
 }
 
 impl Life {
-    /// Says why a call to the process failed, and makes sure that it is gone.
+    /// Returns why a call to the process failed, and makes sure that the process is gone.
     pub(super) fn failed(&self, error: &io::Error, bound: Option<Duration>) -> BackendError {
         let reason = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
@@ -257,7 +255,7 @@ impl Life {
                 bound.unwrap_or_default().as_secs_f64()
             ),
             io::ErrorKind::InvalidData => format!("it broke the protocol: {error}"),
-            // A process that dies closes its connections a little earlier.
+            // A dying process closes its connections slightly earlier.
             _ => match self.wait(END_BOUND) {
                 Some(reason) => reason,
                 None => format!("its connection broke: {error}"),
@@ -268,7 +266,7 @@ impl Life {
         }
     }
 
-    /// Fails if the process is known to be of no use any more.
+    /// Fails if the process is known to be unusable.
     pub(super) fn check(&self) -> Result<(), BackendError> {
         match &lock(&self.state).reason {
             None => Ok(()),
@@ -278,13 +276,13 @@ impl Life {
         }
     }
 
-    /// Kills the process and returns why it is of no use.
+    /// Kills the process and returns why it is unusable.
     fn kill(&self, reason: &str) -> String {
         let reason = lock(&self.state)
             .reason
             .get_or_insert_with(|| reason.to_owned())
             .clone();
-        // Does nothing to a process that was waited for.
+        // This does nothing to a process that was already waited for.
         let _ = lock(&self.child).kill();
         reason
     }
@@ -299,10 +297,10 @@ impl Life {
         state.reason.clone().filter(|_| state.ended)
     }
 
-    /// Waits until the process is gone and tells of it.
+    /// Waits until the process is gone and reports it.
     fn watch(&self, pid: Pid) {
-        // Not waited for yet, so that whoever kills hits no other process that
-        // was given the same number.
+        // Do not reap the process yet, so that a concurrent kill cannot hit another process with
+        // the same id.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while waitid(WaitId::Pid(pid), options).is_err_and(|error| error == Errno::INTR) {}
         let end = match lock(&self.child).wait() {

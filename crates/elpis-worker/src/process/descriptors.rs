@@ -1,5 +1,5 @@
-//! Handing descriptors to the worker, over the connection itself: they exist
-//! under no name that anyone else could open.
+//! Passes descriptors to the worker over the connection itself. They have no name that another
+//! process could open.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Descriptors of a worker beside its connection.
+/// Number of descriptors of a worker besides its connection.
 pub(super) const COUNT: usize = 2;
 
 /// The byte that the descriptors travel with.
@@ -33,7 +33,7 @@ pub(super) fn send(stream: &UnixStream, descriptors: [BorrowedFd<'_>; COUNT]) ->
     Ok(())
 }
 
-/// Takes the descriptors; nothing that was sent after them is read.
+/// Receives the descriptors without reading anything sent after them.
 pub(super) fn receive(stream: &UnixStream) -> io::Result<[OwnedFd; COUNT]> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(COUNT))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,9 +1,8 @@
 //! Messages on a stream of bytes.
 //!
-//! A frame is the length of its header (`u32`), the length of its blob
-//! (`u64`), both little-endian, the header and the blob. The header is a
-//! message in postcard's form; what is large (keys and values, texts, vectors)
-//! is the blob, which is passed on as it is.
+//! A frame is the length of its header (`u32`), the length of its blob (`u64`), both little-endian,
+//! the header and the blob. The header is a message in postcard format. Large data (keys and
+//! values, texts, vectors) is the blob, which is passed on unchanged.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -11,13 +10,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const PREFIX: usize = 12;
-/// Room for the pieces' lengths of the largest vocabularies, many times over.
+/// Maximum header size, many times what the largest vocabularies need for the lengths of their
+/// pieces.
 const HEADER_LIMIT: usize = 64 << 20;
-/// Keys and values of a sequence can be as large as a cache.
+/// Maximum blob size. Keys and values of a sequence can be as large as a cache.
 const BLOB_LIMIT: u64 = 1 << 40;
-/// A length is only believed this far before the bytes have come.
+/// Maximum size that is allocated before the announced bytes have arrived.
 const AT_ONCE: usize = 1 << 20;
-/// Blobs up to this size travel in one write with their header.
+/// Blobs up to this size are sent in one write with their header.
 const SMALL_BLOB: usize = 64 << 10;
 
 /// One end of a connection.
@@ -30,7 +30,7 @@ pub(super) struct Channel<S> {
 }
 
 impl<S> Channel<S> {
-    /// Speaks over a stream.
+    /// Creates a channel over a stream.
     pub(super) fn new(stream: S) -> Self
     where
         S: Read,
@@ -53,7 +53,7 @@ impl<S> Channel<S> {
         &self.blob
     }
 
-    /// Takes that blob away.
+    /// Takes the blob of the last message.
     pub(super) fn take_blob(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.blob)
     }
@@ -87,7 +87,7 @@ impl<S: Write> Channel<S> {
 }
 
 impl<S: Read> Channel<S> {
-    /// Waits for a message; its blob can be looked at until the next.
+    /// Waits for a message. Its blob is available until the next one.
     pub(super) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<M> {
         let mut prefix = [0; PREFIX];
         self.stream.read_exact(&mut prefix)?;
@@ -110,7 +110,7 @@ impl<S: Read> Channel<S> {
 
 fn fill(stream: impl Read, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
     into.clear();
-    // What an unusually large message needed is not kept.
+    // Release the memory of an unusually large message.
     into.shrink_to(AT_ONCE);
     into.reserve(usize::try_from(length).map_or(AT_ONCE, |length| length.min(AT_ONCE)));
     let read = stream.take(length).read_to_end(into)?;
@@ -121,7 +121,7 @@ fn fill(stream: impl Read, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// The other side does not speak the protocol.
+/// The error for a peer that violates the protocol.
 pub(super) fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }

@@ -1,8 +1,8 @@
-//! Memory that both processes see: the worker writes logits into it, the
-//! runtime samples from it, and nothing is copied through a connection.
+//! Shared memory: the worker writes logits into it, the runtime samples from it, and nothing is
+//! copied through a connection.
 //!
-//! It is a file without a name, so nothing is left behind however the two end,
-//! and nobody else can open it.
+//! It is an unnamed file, so nothing is left behind when the processes end, and no other process
+//! can open it.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(super) struct SharedLogits {
     n_vocab: usize,
 }
 
-/// Makes the file, still empty.
+/// Creates the empty file.
 pub(super) fn create() -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
@@ -30,7 +30,7 @@ pub(super) fn create() -> io::Result<File> {
 
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = memfd_create("elpis-logits", flags)?;
-        // What is mapped once can never be taken away by the other side.
+        // The peer must not be able to shrink mapped memory.
         fcntl_add_seals(&file, SealFlags::SHRINK)?;
         Ok(file.into())
     }
@@ -48,12 +48,12 @@ impl SharedLogits {
         }
     }
 
-    /// Rows that there is room for.
+    /// Number of rows that fit.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Makes room for rows; the runtime's part.
+    /// Makes room for rows; called by the runtime.
     pub(super) fn grow(&mut self, rows: usize) -> io::Result<()> {
         if rows <= self.rows {
             return Ok(());
@@ -62,15 +62,15 @@ impl SharedLogits {
         self.see(rows)
     }
 
-    /// Maps the room that the other side has made.
+    /// Maps the room that the peer has made.
     pub(super) fn see(&mut self, rows: usize) -> io::Result<()> {
         if rows == self.rows {
             return Ok(());
         }
         let bytes = self.bytes(rows)?;
-        // Beyond the file's end there is a bus error.
+        // Access beyond the file's end would be a bus error.
         if self.file.metadata()?.len() < bytes as u64 {
-            return Err(invalid("the shared memory is smaller than was said"));
+            return Err(invalid("the shared memory is smaller than announced"));
         }
         self.map = Some(MmapOptions::new().len(bytes).map_raw(&self.file)?);
         self.rows = rows;
@@ -87,7 +87,7 @@ impl SharedLogits {
             .ok_or_else(|| invalid("the logits have no possible size"))
     }
 
-    /// Copies the first rows as they are now; `false` if there are not so many.
+    /// Copies the first rows as they are now. Returns `false` if there are fewer.
     #[expect(clippy::cast_ptr_alignment, reason = "a map begins on a page")]
     pub(super) fn copy_rows(&self, rows: usize, to: &mut Vec<f32>) -> bool {
         to.clear();
@@ -110,7 +110,7 @@ impl SharedLogits {
         true
     }
 
-    /// Writes a row; `false` if there is no such row or it has another length.
+    /// Writes a row. Returns `false` if there is no such row or the length differs.
     pub(super) fn write(&mut self, row: usize, logits: &[f32]) -> bool {
         let Some(start) = self.start(row) else {
             return false;

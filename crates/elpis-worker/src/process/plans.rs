@@ -1,4 +1,4 @@
-//! Steering plans, each of which crosses to the worker once.
+//! Steering plans, each of which is sent to the worker once.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::protocol::WirePlan;
 use elpis_backend::Batch;
 use elpis_steering::SteeringPlan;
 
-/// Fewer places are not worth the bother.
+/// Minimum number of places.
 const MIN: usize = 16;
-/// More than any batch has rows.
+/// Maximum number of places, more than the rows of any batch.
 const MAX: usize = 1 << 16;
 
-/// The runtime's book of which plan the worker has at which place.
+/// The runtime's record of the plans that the worker has, by place.
 #[derive(Debug)]
 pub(super) struct PlanBook {
     places: Vec<Place>,
@@ -21,14 +21,14 @@ pub(super) struct PlanBook {
 
 #[derive(Debug)]
 struct Place {
-    /// Holding it keeps its address from being given to another.
+    /// Holding the plan keeps its address from being reused.
     plan: Arc<SteeringPlan>,
     /// The last batch that used it.
     used: u64,
 }
 
 impl PlanBook {
-    /// Makes a book for so many generations side by side.
+    /// Creates a record for this many parallel generations.
     pub(super) fn new(n_sequences: u32) -> Self {
         Self {
             places: Vec::new(),
@@ -37,8 +37,7 @@ impl PlanBook {
         }
     }
 
-    /// Finds a place for each plan of a batch, and tells which ones the worker
-    /// has to be given.
+    /// Finds a place for each plan of a batch, and returns those that must be sent to the worker.
     pub(super) fn place(
         &mut self,
         batch: &Batch,
@@ -59,8 +58,7 @@ impl PlanBook {
         batch.plans().iter().map(place_one).collect()
     }
 
-    /// Puts a plan where one was that is unused for longest, never one of this
-    /// batch.
+    /// Replaces the least recently used plan, but never one of this batch.
     fn room_for(&mut self, plan: &Arc<SteeringPlan>) -> usize {
         let place = Place {
             plan: Arc::clone(plan),
@@ -86,7 +84,7 @@ impl PlanBook {
 pub(super) struct Plans(Vec<Option<Arc<SteeringPlan>>>);
 
 impl Plans {
-    /// Takes a plan off the front of the blob; `false` if it is not there.
+    /// Takes a plan from the front of the blob. Returns `false` if the blob is too short.
     pub(super) fn take(&mut self, plan: &WirePlan, blob: &mut &[u8]) -> bool {
         let place = plan.place as usize;
         let Some(plan) = plan.read(blob).filter(|_| place < MAX) else {

@@ -1,10 +1,9 @@
 //! The protocol between runtime and worker.
 //!
-//! The worker begins with a [`Hello`]. The runtime answers with two
-//! descriptors, the connection for texts and the memory for logits, and with
-//! [`Request::Load`]; from then on every request has one reply, before which
-//! come heartbeats while the model is loaded. Texts have a
-//! connection of their own, so that they do not wait for a batch.
+//! The worker begins with a [`Hello`]. The runtime answers with two descriptors, the connection for
+//! texts and the memory for logits, and with [`Request::Load`]; from then on every request has one
+//! reply, before which come heartbeats while the model is loaded. Texts have a separate connection,
+//! so that they do not wait for a batch.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +13,12 @@ use elpis_backend::{
 use elpis_backend::{ModelOptions, ModelSource};
 use elpis_steering::{LayerSteering, PlanKey, SteeringPlan};
 
-/// Raised with every change of what is said, or how; the settings of a model
-/// are a part of it.
+/// Protocol version, incremented with every change of the messages, including the model's settings.
 pub(super) const PROTOCOL: u32 = 5;
 
 const MAGIC: [u8; 8] = *b"elpis-wk";
 
-/// The first bytes of a worker. Their form is the same in every version.
+/// The first bytes that a worker sends. Their format is the same in every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hello {
     /// The protocol that is spoken from here on.
@@ -33,7 +31,7 @@ impl Hello {
     /// Length in bytes.
     pub(super) const LENGTH: usize = 32;
 
-    /// This build's own.
+    /// The hello of this build.
     pub(super) fn own() -> Self {
         let mut version = [0; 20];
         for (to, from) in version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
@@ -103,9 +101,9 @@ pub(super) enum Request {
 /// A reply of the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// Done; what was asked for is in the blob or in the shared memory.
+    /// Done. The result is in the blob or in the shared memory.
     Done,
-    /// The model is still being loaded, and has come a step further.
+    /// The model is still being loaded and makes progress.
     Loading,
     Loaded(Box<Loaded>),
     Failed(BackendError),
@@ -115,7 +113,7 @@ pub(super) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Encode {
     pub(super) parse_special: bool,
-    /// None for a whole text; for a part, whether it is the first.
+    /// `None` for a whole text; for a part, whether it is the first.
     pub(super) part: Option<bool>,
 }
 
@@ -226,7 +224,7 @@ impl WirePlan {
         }
     }
 
-    /// Takes the plan's values off the front of the blob, if they are there.
+    /// Takes the plan's values from the front of the blob, if it is long enough.
     pub(super) fn read(&self, blob: &mut &[u8]) -> Option<SteeringPlan> {
         let layers = self.layers.iter().map(|layer| {
             let bytes = blob.split_off(..layer.length.checked_mul(4)?)?;

@@ -18,11 +18,11 @@ use super::plans::Plans;
 use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, push_floats};
 use elpis_backend::{Backend, BackendError, Batch, Loader, Token, Tokenizer, heartbeat, load_with};
 
-/// Serves the runtime that started this process until it has enough.
+/// Serves the runtime that started this process until the connection is closed.
 pub(crate) fn serve(loaders: &[Loader]) -> ! {
     let code = match run(loaders) {
         Ok(()) => 0,
-        // The runtime ended while its model was still being loaded; it tells why itself.
+        // The runtime ended while its model was still being loaded, and reports the reason itself.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             eprintln!(
@@ -39,11 +39,11 @@ pub(crate) fn serve(loaders: &[Loader]) -> ! {
 fn run(loaders: &[Loader]) -> io::Result<()> {
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.write_all(&Hello::own().to_bytes())?;
-    // Nothing that the native libraries read or print meets the runtime.
+    // Native libraries must not read from or print to the runtime's connection.
     dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(io::stderr())?;
     let [texts, logits] = match descriptors::receive(&stream) {
-        // The runtime is of another build, and says so.
+        // The runtime is of another build, and reports that.
         Err(error) if is_end(&error) => return Ok(()),
         received => received?,
     };
@@ -56,11 +56,11 @@ fn run(loaders: &[Loader]) -> io::Result<()> {
     let Request::Load(load) = connection.receive()? else {
         return Err(invalid("a model must be loaded first"));
     };
-    // Who waits learns that the model is still being loaded.
+    // Heartbeats tell the runtime that the model is still being loaded.
     let connection = Rc::new(RefCell::new(connection));
     let told = Rc::clone(&connection);
     let tell = move || {
-        // One that is gone is noticed by the thread for texts.
+        // The thread for texts notices if the runtime is gone.
         let _ = told.borrow_mut().send(&Reply::Loading, &[]);
     };
     let loaded = heartbeat::listening(tell, || load_model(loaders, *load));
@@ -111,8 +111,8 @@ fn is_end(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::UnexpectedEof
 }
 
-/// Tokenises texts, beside the batches. As it always listens, it is also the
-/// one that learns of the runtime's death in the middle of a batch.
+/// Tokenises texts in parallel to the batches. Because it always listens, it also detects the
+/// runtime's death during a batch.
 fn serve_texts(texts: OwnedFd, tokenizer: &OnceLock<Arc<dyn Tokenizer>>) {
     let mut channel = Channel::new(UnixStream::from(texts));
     while let Ok(Encode {
@@ -139,12 +139,11 @@ fn serve_texts(texts: OwnedFd, tokenizer: &OnceLock<Arc<dyn Tokenizer>>) {
             break;
         }
     }
-    // Nobody is left to serve. Ending in order would take libraries down that
-    // another thread is in the middle of.
+    // The runtime is gone. A regular exit would tear down libraries that another thread is using.
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-/// A loaded model that does what it is told.
+/// A loaded model that answers requests.
 struct Worker {
     backend: Box<dyn Backend>,
     logits: SharedLogits,
@@ -167,7 +166,7 @@ impl Worker {
         }
     }
 
-    /// Does what is asked; the outer error means that the runtime is broken.
+    /// Handles a request. The outer error means that the runtime is broken.
     fn answer(
         &mut self,
         request: Request,

@@ -22,7 +22,7 @@ pub(super) struct RemoteTokenizer {
 }
 
 impl RemoteTokenizer {
-    /// Takes what the worker has told of its vocabulary.
+    /// Creates the tokenizer from the worker's vocabulary.
     pub(super) fn new(
         life: Arc<Life>,
         texts: UnixStream,
@@ -72,7 +72,7 @@ impl RemoteTokenizer {
                     Err(invalid("half a token"))
                 }
             }
-            Reply::Loaded(_) | Reply::Loading => Err(invalid("an answer to another question")),
+            Reply::Loaded(_) | Reply::Loading => Err(invalid("a reply to another request")),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Tokenizer for RemoteTokenizer {
             .checked_sub(1)
             .and_then(|token| self.piece_ends.get(token));
         let start = before.copied().unwrap_or_default();
-        // In order, as was checked when they came.
+        // The ends are ascending, which was checked when they were received.
         out.extend_from_slice(&self.pieces[start as usize..end as usize]);
     }
 

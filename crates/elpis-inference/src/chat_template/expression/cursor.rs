@@ -72,8 +72,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes tokens up to the operator or the name at bracket depth 0 and returns them as they
-    /// stand in the source.
+    /// Takes tokens up to the operator or the name at bracket depth 0 and returns their source
+    /// text.
     pub fn verbatim(&mut self, stop: &str) -> Result<&'a str> {
         let from = self.place();
         let mut open = 0_usize;

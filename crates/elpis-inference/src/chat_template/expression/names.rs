@@ -1,9 +1,10 @@
-//! Names that mean a method to Python.
+//! Names of methods in Python.
 
-/// Methods of Python's dict that change nothing. They come before keys in `mapping.name`.
+/// Methods of Python's dict that do not modify it. They take precedence over keys in
+/// `mapping.name`.
 pub(in super::super) const DICT_METHODS: [&str; 6] =
     ["copy", "fromkeys", "get", "items", "keys", "values"];
-/// Methods of Python's dict that change it, which a template may not.
+/// Methods of Python's dict that modify it, which a template may not call.
 pub(in super::super) const DICT_CHANGES: [&str; 5] =
     ["clear", "pop", "popitem", "setdefault", "update"];
 /// Methods of Python's `str`.
@@ -54,7 +55,7 @@ pub(in super::super) const TEXT_METHODS: [&str; 44] = [
     "upper",
 ];
 
-/// Whether `value.name` could be a method that Python finds before a key.
+/// Whether `value.name` could be a method, which Python finds before a key.
 pub(super) fn names_method(name: &str) -> bool {
     DICT_METHODS.contains(&name)
         || DICT_CHANGES.contains(&name)

@@ -4,11 +4,11 @@ use super::names::{DICT_METHODS, names_method};
 use super::{Code, PREFIX, Parser, Result, join};
 use crate::chat_template::lexer::Token;
 
-/// Filters that do not look into the items of what they are given.
+/// Filters that do not look into the items of their input.
 const SHALLOW_FILTERS: [&str; 10] = [
     "count", "d", "default", "first", "items", "last", "length", "list", "string", "tojson",
 ];
-/// Filters that look into items only to compare them with further arguments.
+/// Filters that only look into items to compare them with further arguments.
 const COMPARING_FILTERS: [&str; 4] = ["reject", "rejectattr", "select", "selectattr"];
 
 /// Tests that are operators.
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
         }))
     }
 
-    /// The arguments of a call, behind its opening parenthesis.
+    /// The arguments of a call, after its opening parenthesis.
     pub(super) fn arguments(&mut self) -> Result<Vec<Code>> {
         self.items(")", |parser| {
             for star in ["**", "*"] {
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A filter's name and arguments, behind the bar.
+    /// A filter's name and arguments, after the bar.
     pub fn filter(&mut self) -> Result<(&'a str, Vec<Code>)> {
         let name = self.name()?;
         let arguments = if self.take_op("(") {

@@ -26,7 +26,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Keys whose values are of a few known words.
+/// Keys whose values are a few known words.
 const KNOWN_WORDS: [&str; 2] = ["role", "type"];
 /// Keys of objects whose own keys come from outside.
 const OWN_KEYS: [&str; 5] = [
@@ -41,7 +41,7 @@ pub(super) fn has_own_keys(key: Option<&str>) -> bool {
     key.is_some_and(|key| OWN_KEYS.contains(&key))
 }
 
-/// Below `arguments` all keys are from outside; elsewhere those of the next object alone.
+/// Below `arguments` all keys come from outside; elsewhere only those of the next object.
 pub(super) fn key_of_child<'k>(key: Option<&'k str>, child: &'k str) -> Option<&'k str> {
     if key == Some("arguments") {
         key

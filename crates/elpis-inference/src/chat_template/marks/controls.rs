@@ -7,7 +7,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::contents::Contents;
 
-/// Where the private characters are taken from: planes 15 and 16, which no script uses.
+/// The range of the private characters: planes 15 and 16, which no script uses.
 const PRIVATE: Range<u32> = 0xF_0000..0x10_FFFD;
 
 /// Punctuation that templates, names and JSON use too often to be marked.
@@ -16,16 +16,16 @@ const COMMON: &str = "_-.'\"\\ ";
 /// The texts that a tokenizer reads as control tokens.
 #[derive(Debug, Clone)]
 pub struct ControlTexts {
-    /// Finds them; nothing where there are none.
+    /// Finds the texts; `None` if there are none.
     finder: Option<AhoCorasick>,
     /// Their punctuation, in the order of the private characters.
     pub(super) letters: Vec<char>,
-    /// What stands between the punctuation, as `im_end` in `<|im_end|>`.
+    /// The words between the punctuation, such as `im_end` in `<|im_end|>`.
     pub(super) insides: HashSet<String>,
 }
 
 impl ControlTexts {
-    /// Takes the texts of a vocabulary's control tokens; empty ones are left out.
+    /// Collects the texts of a vocabulary's control tokens, except empty ones.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
         let punctuation = |letter: &char| !letter.is_alphanumeric() && !COMMON.contains(*letter);
@@ -76,7 +76,7 @@ impl ControlTexts {
     }
 }
 
-/// The full-width form of a character, which some tokenizers read as the same.
+/// The full-width form of a character, which some tokenizers treat as the same.
 fn wide(letter: char) -> Option<char> {
     match letter {
         '!'..='~' => char::from_u32(u32::from(letter) - 0x21 + 0xFF01),
@@ -133,5 +133,5 @@ impl Alphabet {
     }
 }
 
-/// Private characters for ASCII letters and digits, behind those for punctuation.
+/// Offset of the private characters for ASCII letters and digits, after those for punctuation.
 const ALPHANUMERIC: u32 = 128;

@@ -1,5 +1,5 @@
-//! Properties of objects: in the order of the schema, and in any order where a call writes its few
-//! arguments one by one.
+//! Properties of objects, in the order of the schema, or in any order for the few arguments of a
+//! call.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ use crate::schema::lark::Symbol;
 use crate::schema::object;
 use crate::schema::regex::Regex;
 
-/// Most rules for counting the properties of one object.
+/// Maximum number of rules for counting the properties of one object.
 const MAX_COUNTED: u64 = 20_000;
 
-/// Most arguments of a call that may come in any order. There is a rule for each set of those
-/// that have been written, so 64 at most.
+/// Maximum number of arguments of a call that may come in any order. There is a rule for each
+/// subset that has been written, so at most 64.
 const MAX_UNORDERED: usize = 6;
 
 impl<'a> Writer<'_, '_, 'a> {
-    /// The properties of an object, between its braces. `None` if there can be no object.
+    /// The properties of an object, between its braces; `None` if no object is possible.
     pub(super) fn properties(
         &mut self,
         case: &Branch<'a>,
@@ -40,7 +40,7 @@ impl<'a> Writer<'_, '_, 'a> {
         let optional = fields.len() as u64 - required;
         let least = least.saturating_sub(required);
         let most = most.map(|most| most - required);
-        // What the declared properties cannot bring, free ones have to.
+        // Undeclared properties must supply what the declared ones cannot.
         let missing = least.saturating_sub(optional);
         if free.is_none() && missing > 0 {
             return Ok(None);
@@ -91,7 +91,7 @@ impl<'a> Writer<'_, '_, 'a> {
         Ok(Some(head))
     }
 
-    /// Properties in any order, each at most once; ones that are not declared come last.
+    /// Properties in any order, each at most once, with undeclared ones last.
     fn unordered(
         &mut self,
         fields: Vec<Field>,
@@ -117,8 +117,8 @@ impl<'a> Writer<'_, '_, 'a> {
                 }]
             }
         };
-        // What can follow when the properties of `written` have been written: a larger set has
-        // the larger number, so that its rule is there already.
+        // The continuations after each subset of written properties. A superset has a larger
+        // number, so its rule exists already.
         let mut following: HashMap<usize, Symbol> = HashMap::new();
         for written in (0..1_usize << whole.len()).rev() {
             let first = written == 0;
@@ -145,8 +145,8 @@ impl<'a> Writer<'_, '_, 'a> {
         following.remove(&0).into_iter().collect()
     }
 
-    /// The properties that are declared and can be there, in their order. `None` if one that has
-    /// to be there cannot.
+    /// The declared properties that are possible, in their order; `None` if a required one is
+    /// impossible.
     fn fields(&mut self, case: &Branch<'a>, level: Level) -> Found<Option<Vec<Field>>> {
         let names_goal = object::name_goal(self.document, &case.nodes);
         let mut fields = Vec::new();
@@ -180,7 +180,7 @@ impl<'a> Writer<'_, '_, 'a> {
         goal.iter().any(never)
     }
 
-    /// A property that is not declared. `None` if there is none.
+    /// An undeclared property; `None` if none is possible.
     fn free(&mut self, case: &Branch<'a>, level: Level) -> Found<Option<Symbol>> {
         let declared = object::names(self.document, case);
         let names_goal = object::name_goal(self.document, &case.nodes);
@@ -200,7 +200,7 @@ impl<'a> Writer<'_, '_, 'a> {
         Ok((!ways.is_empty()).then(|| self.lark.choice(ways)))
     }
 
-    /// Properties of which a number of optional ones has to be there.
+    /// Properties with a required number of optional ones.
     fn counted(
         &mut self,
         case: &Branch<'a>,
@@ -218,7 +218,7 @@ impl<'a> Writer<'_, '_, 'a> {
             return self.error(case, "maxProperties", reason);
         }
         let comma = Symbol::Literal(self.comma(level).to_owned());
-        // The end: free properties for what is missing and what is left.
+        // The end: undeclared properties for the missing and remaining count.
         let end = |count: u64, first: bool| -> Option<Vec<Symbol>> {
             let missing = least.saturating_sub(count);
             let room = most.map(|most| most.saturating_sub(count));
@@ -245,7 +245,7 @@ impl<'a> Writer<'_, '_, 'a> {
                 }
             }
         };
-        // By how many optional properties there are so far, and whether any is.
+        // The states: the number of optional properties so far, and whether there is any property.
         let states: Vec<(u64, bool)> = (0..=cap)
             .flat_map(|count| [(count, true), (count, false)])
             .collect();
@@ -273,12 +273,12 @@ impl<'a> Writer<'_, '_, 'a> {
             next = now;
         }
         let start = next.remove(&(0, true)).flatten();
-        // Nothing at all is a rule without a way.
+        // An impossible object is a rule without alternatives.
         Ok(start.unwrap_or_else(|| vec![self.lark.choice(Vec::new())]))
     }
 }
 
-/// A property that is declared: its key and its value.
+/// A declared property: its key and its value.
 #[derive(Debug, Clone)]
 struct Field {
     symbols: Vec<Symbol>,

@@ -1,4 +1,4 @@
-//! Families that write a call as a JSON object with the tool's name in it.
+//! Families that write a call as a JSON object that contains the tool's name.
 
 use super::Part::{Arguments, Gap, Here, Id, Maybe, Name, Text};
 use super::{Around, Body, Family, Head, Layout, Mark, Part, Role, mark};
@@ -12,7 +12,7 @@ pub(super) const OBJECT: &[Head] = &[Head {
 pub(super) const TAIL: Part = Text("\", \"arguments\": ");
 pub(super) const PARAMETERS: Part = Text("\", \"parameters\": ");
 
-/// `{"name": …, "arguments": …}` behind something that announces it.
+/// `{"name": …, "arguments": …}` after an announcing marker.
 pub(super) const MARKED: &[Part] = &[
     Text("{"),
     Here,
@@ -23,7 +23,7 @@ pub(super) const MARKED: &[Part] = &[
     Text("}"),
 ];
 
-/// `{"name": …, "arguments": …}` that nothing announces.
+/// `{"name": …, "arguments": …}` without an announcing marker.
 const BARE: &[Part] = &[
     Text("{"),
     Gap(""),
@@ -214,7 +214,7 @@ pub const LLAMA3: Family = Family {
 
 const PYTHON: &[&[Part]] = &[&[Name, Text("("), Here, Arguments, Text(")")]];
 
-/// Mistral's tokenizers from version 3 on, and Nemo's with an id behind the arguments.
+/// Mistral's tokenizers from version 3 on, and Nemo's with an id after the arguments.
 pub const MISTRAL: Family = Family {
     layouts: &[
         Layout {
@@ -283,7 +283,7 @@ pub const GEMMA: Family = Family {
     ..Family::PLAIN
 };
 
-/// What is asked of models without a notation of their own.
+/// The notation requested from models without their own.
 pub const JSON: Family = Family {
     layouts: &[Layout {
         anchored: true,

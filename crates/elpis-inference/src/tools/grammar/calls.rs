@@ -1,4 +1,4 @@
-//! From the layouts of a family and the schemas of tools to a grammar.
+//! Builds a grammar from the layouts of a family and the schemas of tools.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use crate::tools::name::{ControlToken, ToolFormat};
 
 const FIELD: &str = "tools";
 
-/// The letters of an id that a model makes up.
+/// The characters of an id that a model invents.
 const ID: &str = "[0-9A-Za-z]";
 
-/// The number of a call, which goes on from those before.
+/// The number of a call, which continues from the previous ones.
 const NUMBER: &str = "0|[1-9][0-9]{0,2}";
 
 pub(super) fn written(
@@ -54,11 +54,11 @@ struct Calls<'a> {
     tools: &'a [ToolDefinition],
     /// The arguments of each tool, by their notation.
     arguments: HashMap<Notation, Vec<Symbol>>,
-    /// A call from its name on, by what stands there.
+    /// A call from its name on, by its parts.
     tails: HashMap<(&'static [Part], Notation, bool), Symbol>,
 }
 
-/// A piece of a sequence, before white space finds its place.
+/// A piece of a sequence, before white space is joined to its neighbours.
 enum Piece {
     Literal(String),
     Gap,
@@ -98,7 +98,7 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// All calls of a reply with what stands around them.
+    /// All calls of a reply with the surrounding text.
     fn reply(
         &mut self,
         layout: &'static Layout,
@@ -124,7 +124,7 @@ impl Calls<'_> {
         Ok(reply)
     }
 
-    /// A call with what stands before it; `loose` takes any white space in gaps.
+    /// A call with the text before it. `loose` accepts any white space in gaps.
     fn call(
         &mut self,
         layout: &'static Layout,
@@ -210,8 +210,8 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// Joins white space with the text before it, or else with the text behind it, so that it is
-    /// a part of no other terminal.
+    /// Joins white space with the text before or after it, so that it is not part of another
+    /// terminal.
     fn sequence(&mut self, pieces: Vec<Piece>) -> Result<Vec<Symbol>, ConstraintError> {
         let mut symbols = Vec::new();
         let mut pieces = pieces.into_iter().peekable();
@@ -259,7 +259,7 @@ fn literal(pieces: &mut Vec<Piece>, text: &str) {
     }
 }
 
-/// White space of any length that is read.
+/// White space of any allowed length.
 fn gap(least: usize) -> Regex {
     Regex::Raw(format!("[ \\t\\r\\n]{{{least},{MAX_GAP}}}"))
 }

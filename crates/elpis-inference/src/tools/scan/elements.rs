@@ -1,4 +1,4 @@
-//! Reads arguments that are elements within each other, each tag behind a mark.
+//! Parses arguments that are nested elements, with a mark before each tag.
 
 use serde_json::json;
 
@@ -8,13 +8,13 @@ use super::value::Step;
 use crate::schema::{Document, Lookup, Types};
 use crate::tools::declared::Declared;
 
-/// Most elements within each other.
+/// Maximum nesting of elements.
 const MAX_DEPTH: usize = 64;
 
 /// The name of the items of a list.
 const ITEM: &str = "item";
 
-/// Elements up to the end of the one around them.
+/// Elements up to the end of the enclosing one.
 #[derive(Debug, Clone)]
 pub(super) struct ElementsScan {
     mark: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct ElementsScan {
 }
 
 impl ElementsScan {
-    /// The tag of the element with the name `around` was read already.
+    /// Begins after the tag of the element with the name `around`.
     pub fn new(mark: &'static str, around: &str, declared: Declared) -> Self {
         Self {
             mark,
@@ -52,7 +52,7 @@ impl ElementsScan {
     }
 }
 
-/// An element: its name, and what is in it.
+/// An element: its name and its contents.
 struct Element<'t> {
     name: &'t str,
     inside: Inside<'t>,
@@ -63,7 +63,7 @@ enum Inside<'t> {
     Elements(Vec<Element<'t>>),
 }
 
-/// Reads elements behind this mark.
+/// Parses elements with this mark before each tag.
 struct Reader(&'static str);
 
 impl Reader {
@@ -123,7 +123,7 @@ fn object(
 fn value(document: &Document<'_>, inside: &Inside<'_>, part: Option<&Lookup>, out: &mut String) {
     let types = part.map(|part| part.types(document));
     match inside {
-        // Nothing is in a list without items, nor in an object without properties.
+        // A list without items and an object without properties are empty.
         Inside::Text("") if types.is_some_and(|types| types.has(Types::ARRAY)) => {
             out.push_str("[]");
         }

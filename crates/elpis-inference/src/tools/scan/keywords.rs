@@ -1,4 +1,4 @@
-//! Reads the arguments of a call as Python has them: `key=value, …)`.
+//! Parses the arguments of a call in Python syntax: `key=value, …)`.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ enum Place {
     After,
 }
 
-/// The bracket behind the tool's name was read already.
+/// Parses the arguments after the opening bracket.
 #[derive(Debug, Clone)]
 pub(super) struct KeywordScan {
     place: Place,

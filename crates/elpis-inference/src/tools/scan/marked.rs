@@ -1,4 +1,4 @@
-//! Reads arguments whose texts stand between marks: `{key:<escape>text<escape>,n:1}`.
+//! Parses arguments whose texts are enclosed in marks: `{key:<escape>text<escape>,n:1}`.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ enum Place {
     Between,
     /// Within a string in quotes.
     Quoted(TextScan),
-    /// Behind a value.
+    /// After a value.
     After,
 }
 
@@ -35,9 +35,9 @@ pub(super) struct MarkedScan {
     /// Objects (`{`) and lists (`[`) that are open.
     open: Vec<char>,
     text: String,
-    /// Whether the text that is being read is a key.
+    /// Whether the current text is a key.
     key: bool,
-    /// Bytes of the text that stand in the arguments already.
+    /// Number of bytes of the text that are already in the arguments.
     told: usize,
 }
 
@@ -96,7 +96,7 @@ impl MarkedScan {
         Step::Open
     }
 
-    /// The first letter of a key or a value.
+    /// The first character of a key or a value.
     fn begin(&mut self, draft: &mut Draft, letter: char) -> Step {
         self.key = matches!(self.place, Place::Key);
         self.text.clear();
@@ -149,7 +149,7 @@ impl MarkedScan {
         }
     }
 
-    /// A value without quotes; text if it is none of JSON or Python.
+    /// A value without quotes; text if it is not a literal of JSON or Python.
     fn bare(&self, draft: &mut Draft) {
         let text = self.text.trim();
         let value = whole(text).unwrap_or_else(|| json!(text).to_string());

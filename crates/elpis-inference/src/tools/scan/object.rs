@@ -1,4 +1,4 @@
-//! Reads a call that is a JSON object.
+//! Parses a call that is a JSON object.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ enum Place {
     /// Between a key and its value.
     Colon,
     Value(ValueScan),
-    /// Behind a value.
+    /// After a value.
     After,
 }
 
@@ -24,7 +24,7 @@ enum Field {
     Name,
     Arguments,
     Id,
-    /// An object with the name and the arguments, as `OpenAI`'s API has it.
+    /// An object with the name and the arguments, as in `OpenAI`'s API.
     Function,
     Other,
 }
@@ -35,12 +35,12 @@ pub(super) struct ObjectScan {
     keyed: bool,
     place: Place,
     field: Field,
-    /// The key or the value that is being read, unless it is the arguments.
+    /// The current key or value, unless it is the arguments.
     token: String,
 }
 
 impl ObjectScan {
-    /// The opening brace was read already.
+    /// Begins after the opening brace.
     pub fn new(keyed: bool) -> Self {
         Self {
             keyed,
@@ -115,7 +115,7 @@ impl ObjectScan {
         Step::Open
     }
 
-    /// Takes a complete value; tells whether it can be what it has to be.
+    /// Stores a complete value. Returns whether it is valid.
     fn value(&self, draft: &mut Draft) -> bool {
         let text = || serde_json::from_str::<String>(&self.token).ok();
         match self.field {
@@ -148,7 +148,7 @@ impl ObjectScan {
     }
 }
 
-/// The arguments as the object that they are, where a model wrote it as a text.
+/// The arguments as an object, if a model wrote them as a string.
 pub(super) fn unwrapped(arguments: &str) -> Option<String> {
     let text: String = serde_json::from_str(arguments).ok()?;
     if text.trim().is_empty() {

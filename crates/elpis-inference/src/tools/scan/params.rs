@@ -1,4 +1,4 @@
-//! Reads arguments that are written one by one: `<parameter=key>value</parameter>`.
+//! Parses arguments that are written one by one: `<parameter=key>value</parameter>`.
 
 use serde_json::json;
 
@@ -13,29 +13,29 @@ enum Place {
     /// Between parameters.
     Between,
     Key,
-    /// Behind the key, up to the value.
+    /// After the key, up to the value.
     Middle,
     Value,
 }
 
-/// Parameters and what ends the call.
+/// Parameters up to the end of the call.
 #[derive(Debug, Clone)]
 pub(super) struct ParamsScan {
     params: &'static Params,
     ends: &'static [&'static str],
     declared: Declared,
     place: Place,
-    /// The mark, key or value that is being read.
+    /// The current mark, key or value.
     text: String,
-    /// The types that the value may have; without any it is not declared.
+    /// The types that the value may have; `None` if it is not declared.
     types: Option<Types>,
-    /// Bytes of the value that stand in the arguments already.
+    /// Number of bytes of the value that are already in the arguments.
     told: usize,
-    /// Where in the value its end is looked for.
+    /// The offset in the value from which its end is searched.
     from: usize,
 }
 
-/// What follows the end of a value, as far as it is read.
+/// The text after a possible end of a value, as far as known.
 enum Following {
     /// A parameter or the end of the call.
     Part,
@@ -87,7 +87,7 @@ impl ParamsScan {
         Step::Open
     }
 
-    /// What ends a key.
+    /// The text that ends a key.
     fn key_end(&self) -> &'static str {
         let middle = match self.params.middle {
             Middle::Same(text) | Middle::ByText(text, _) | Middle::ByType(text, _) => text,
@@ -116,7 +116,7 @@ impl ParamsScan {
             return self.middle(draft);
         }
         let within = |letter: char| letter == '\n' || "<>\"".contains(letter);
-        // A key has no marks in it, apart from those that end it.
+        // A key contains no marks except those that end it.
         let held = overlap(&self.text, end);
         if within(letter) && held == 0 || self.text.len() > MAX_KEY {
             return Step::Broken;
@@ -170,7 +170,7 @@ impl ParamsScan {
         Step::Open
     }
 
-    /// Whether the value is a text and nothing else.
+    /// Whether the value can only be a text.
     fn is_text(&self) -> bool {
         self.types == Some(Types::STRING)
     }
@@ -208,8 +208,7 @@ impl ParamsScan {
         }
     }
 
-    /// A text may have the mark that ends it in it: it does, unless something of the notation
-    /// follows.
+    /// A text may contain its end mark. The mark only ends it if the notation continues after it.
     fn following(&self, rest: &str) -> Following {
         let rest = rest.trim_start();
         let mut parts = std::iter::once(&self.params.open).chain(self.ends);
@@ -222,14 +221,14 @@ impl ParamsScan {
         }
     }
 
-    /// Whether the line breaks around a value are the notation's.
+    /// Whether the line breaks around a value belong to the notation.
     fn lines(&self) -> bool {
         self.params.close.starts_with('\n')
     }
 
-    /// Hands on a text up to this byte, as far as it is certain.
+    /// Emits a text up to this byte, as far as it is certain.
     fn tell_up_to(&mut self, draft: &mut Draft, to: usize) {
-        // A line break at the end may be the notation's.
+        // A line break at the end may belong to the notation.
         let to = to - usize::from(self.text[..to].ends_with('\n'));
         if !self.lines() && self.text.starts_with('\n') {
             return;
@@ -258,11 +257,11 @@ impl ParamsScan {
     }
 }
 
-/// Longest key, in bytes.
+/// Maximum length of a key, in bytes.
 const MAX_KEY: usize = 4096;
 
-/// A value without the line breaks that are the notation's: one at either end where it has them
-/// (`lines`), and otherwise only such as stand at both ends.
+/// A value without the line breaks of the notation: one at each end if the notation has them
+/// (`lines`), otherwise only if both ends have one.
 pub(super) fn stripped(value: &str, lines: bool) -> &str {
     let (front, back) = (value.strip_prefix('\n'), value.strip_suffix('\n'));
     match (lines, front, back) {
@@ -274,8 +273,8 @@ pub(super) fn stripped(value: &str, lines: bool) -> &str {
     }
 }
 
-/// Whether a text has the parts of another one, with any white space between tags: `None` if it
-/// has not, false if it may come to have them.
+/// Whether a text has the parts of another one, with any white space between tags: `None` if not,
+/// `false` if it may still get them.
 fn spread(text: &str, wanted: &str) -> Option<bool> {
     let mut wanted = wanted.chars().filter(|letter| !letter.is_whitespace());
     let mut text = text.chars().filter(|letter| !letter.is_whitespace());
@@ -289,7 +288,7 @@ fn spread(text: &str, wanted: &str) -> Option<bool> {
     }
 }
 
-/// A value without quotes as JSON, by the types that it may have.
+/// Converts a value without quotes to JSON, according to the types that it may have.
 pub(super) fn typed(text: &str, types: Option<Types>) -> String {
     let as_text = || json!(text).to_string();
     let Some(types) = types else {
@@ -312,18 +311,18 @@ pub(super) fn typed(text: &str, types: Option<Types>) -> String {
         return number;
     }
     match whole(text) {
-        // A text in quotes stands for itself where texts have none.
+        // A text in quotes is taken literally if texts have no quotes.
         Some(value) if types.has(Types::STRING) => {
             let fits = of_json(&value).is_some_and(|kind| types.has(kind));
             if fits { value } else { as_text() }
         }
-        // What the schema does not allow is better told than lost.
+        // A value that the schema does not allow is kept rather than dropped.
         Some(value) => value,
         None => as_text(),
     }
 }
 
-/// A number that has zeros in front.
+/// A number with leading zeros.
 fn padded(text: &str) -> Option<String> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
