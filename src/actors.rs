@@ -1,11 +1,10 @@
-//! Thin actors over the pure state below.
+//! Thin actors over plain state.
 //!
-//! The supervisor starts the actors in the order of what they need (hardware,
-//! engine, steering, emotion), restarts the ones that fail and wires the
-//! channels between them; actors never know each other. Each takes an argument
-//! struct of what it uses. What must outlive an actor (emotional states, waiting
-//! generations, the steering library in force) belongs to the runtime and is
-//! lent to whichever incarnation works.
+//! The supervisor starts the actors in dependency order (hardware, engine, steering, emotion),
+//! restarts the ones that fail and connects the channels between them; actors do not know each
+//! other. Each takes an argument struct with the parts that it uses. Data that must outlive an
+//! actor (emotional states, waiting generations, the steering library in force) belongs to the
+//! runtime and is shared with each incarnation of the actor.
 
 pub mod emotion;
 pub mod engine;
@@ -20,7 +19,7 @@ use std::time::Duration;
 
 use ractor::{ActorRef, Message};
 
-/// A timer of an actor; it ends with the actor, however that ends.
+/// A timer of an actor. Dropping it stops the timer, so it ends together with the actor.
 #[derive(Debug)]
 pub struct Ticking(tokio::task::JoinHandle<()>);
 
@@ -30,8 +29,7 @@ impl Drop for Ticking {
     }
 }
 
-/// Sends an actor a message again and again, for as long as the timer is
-/// held.
+/// Sends an actor a message periodically for as long as the timer is held.
 pub fn tick<M: Message>(
     actor: &ActorRef<M>,
     every: Duration,

@@ -1,8 +1,9 @@
-//! Reading feelings from text: the model's replies and the user's messages.
+//! Reads feelings from text: the model's replies and the user's messages.
 //!
-//! Pure: a text goes in, an [`EmotionEvent`] with the words that it was read from comes out, if the
-//! text stands for one. [`LexicalAppraiser`] is the runtime's own reading, [`ReferenceAppraiser`]
-//! that of the reference; the setting `emotion.appraiser` chooses between them. English alone.
+//! The appraisers are pure functions from a text to an [`EmotionEvent`], if the text expresses one,
+//! with the words that it was derived from. [`LexicalAppraiser`] is the default and
+//! [`ReferenceAppraiser`] follows the reference implementation; the setting `emotion.appraiser`
+//! chooses between them. Only English is supported.
 //!
 //! ```
 //! use elpis::LexicalAppraiser;

@@ -1,5 +1,5 @@
-//! What runs the model: the interface of [`elpis_backend`], the backends of this build, and how the
-//! settings choose among them.
+//! Runs the model: the interface of [`elpis_backend`], the backends of this build, and the choice
+//! among them by the settings.
 
 mod factory;
 
@@ -16,7 +16,7 @@ pub(crate) const LOADERS: &[Loader] = &[
     elpis_transformers::LOADER,
 ];
 
-/// Names the backends that this build carries.
+/// Lists the backends of this build.
 pub fn available_backends() -> &'static [BackendKind] {
     &[
         #[cfg(feature = "llama-cpp")]
@@ -26,7 +26,7 @@ pub fn available_backends() -> &'static [BackendKind] {
     ]
 }
 
-/// Lists the devices that the linked backends really report.
+/// Lists the devices that the linked backends report.
 pub fn devices() -> Vec<Device> {
     LOADERS
         .iter()
@@ -40,11 +40,11 @@ pub fn devices_of(backend: BackendKind) -> Vec<Device> {
     loader.map(|loader| (loader.devices)()).unwrap_or_default()
 }
 
-/// What the settings say of loading a model.
+/// Returns the options for loading a model under these settings.
 pub fn load_options(settings: &Settings, source: ModelSource, devices: Vec<Device>) -> LoadOptions {
     let in_worker = settings.runtime.isolation == Isolation::Process;
-    // The other backend has no native code that reads files, and what is bundled was tried when it
-    // was built.
+    // The other backend has no native code that reads files, and the bundled model was tried at
+    // build time.
     let is_tried = settings.model.trust == ModelTrust::Isolate
         && settings.model.backend == BackendKind::LlamaCpp
         && matches!(source, ModelSource::File(_));
@@ -58,14 +58,12 @@ pub fn load_options(settings: &Settings, source: ModelSource, devices: Vec<Devic
         }))
 }
 
-/// Loads a model with the backend that the settings name, in this process or
-/// in one of its own.
+/// Loads a model with the configured backend, in this process or in a worker process.
 ///
 /// # Errors
-/// [`BackendError::NotBuilt`] if this build lacks the backend,
-/// [`BackendError::WorkerUnusable`] if the process cannot be started,
-/// [`BackendError::TrialFailed`] if it did not survive the trial of the model,
-/// otherwise the reason why the model could not be loaded.
+/// [`BackendError::NotBuilt`] if this build lacks the backend, [`BackendError::WorkerUnusable`] if
+/// the process cannot be started, [`BackendError::TrialFailed`] if it did not survive the trial of
+/// the model, otherwise the error of loading the model.
 pub fn create_backend(options: &LoadOptions) -> Result<Box<dyn Backend>, BackendError> {
     match &options.worker {
         None => load_with(LOADERS, options),

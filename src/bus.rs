@@ -1,8 +1,7 @@
 //! The event bus: publish and subscribe.
 //!
-//! The bus is for observers. A slow subscriber misses events and is told how
-//! many; it never holds anyone up, and nothing that matters for control
-//! travels here.
+//! The bus is for observers. A slow subscriber misses events and learns how many, but never delays
+//! a publisher. No control messages travel on the bus.
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,8 +20,7 @@ pub struct EventBus {
 }
 
 impl EventBus {
-    /// Makes a bus that keeps `capacity` events (at least 1) for each
-    /// subscriber.
+    /// Creates a bus that keeps `capacity` events (at least 1) for each subscriber.
     pub fn new(capacity: usize) -> Self {
         Self {
             sender: broadcast::Sender::new(capacity.max(1)),
@@ -31,11 +29,11 @@ impl EventBus {
 
     /// Publishes an event to all current subscribers.
     pub fn publish(&self, event: Event) {
-        // An error only says that nobody listens.
+        // An error only means that there are no subscribers.
         let _ = self.sender.send(event);
     }
 
-    /// Events that the slowest subscriber has not received.
+    /// Number of events that the slowest subscriber has not received.
     pub fn lag(&self) -> usize {
         self.sender.len()
     }
@@ -50,11 +48,11 @@ impl EventBus {
 
 /// A subscription to the bus: a [`Stream`] of [`Delivery`]s, which ends once the runtime is gone.
 ///
-/// A subscription that is not read holds nobody up. When it is read again, it says how many
-/// events it has missed, and goes on with those that are still kept.
+/// A subscription that is not read delays nobody. When it is read again, it reports how many events
+/// it has missed and continues with those still kept.
 pub struct Events {
-    /// Waits for the next event and gives the receiver back with it. It is kept between polls,
-    /// since a receiver that stops waiting is not woken.
+    /// Waits for the next event and returns the receiver with it. The future is kept between polls,
+    /// because a receiver that stops waiting is not woken.
     next: Pin<Box<dyn Future<Output = Received> + Send + Sync>>,
 }
 
@@ -78,7 +76,7 @@ impl Events {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    /// Takes the next event if one has come already.
+    /// Takes the next event if one has already arrived.
     pub fn try_next(&mut self) -> Option<Delivery> {
         let mut context = Context::from_waker(Waker::noop());
         // Otherwise Tokio would hide events from a task that has taken many at once.

@@ -1,8 +1,7 @@
-//! Where the time comes from.
+//! Sources of time.
 //!
-//! Emotions decay by the wall clock, also across restarts of the process, so
-//! times are seconds since the Unix epoch. Everything takes its time from a
-//! [`Clock`], so that tests can hold it still.
+//! Emotions decay by the wall clock, also across restarts of the process, so times are seconds
+//! since the Unix epoch. All code takes its time from a [`Clock`], so that tests can stop it.
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -14,16 +13,16 @@ pub trait Clock: Send + Sync + Debug {
     fn now(&self) -> f64;
 }
 
-/// The system's wall clock, read once and carried on by a clock that is never
-/// set, so that setting the system's time back does not reach a running
-/// process. On Linux the time that the machine is suspended counts.
+/// The system's wall clock, read once and continued with a monotonic clock, so that setting the
+/// system's time back does not affect a running process. On Linux, time during which the machine is
+/// suspended counts.
 #[derive(Debug)]
 pub struct SystemClock {
     epoch: f64,
     started: Ticks,
 }
 
-/// A reading of the clock that is never set.
+/// A reading of the monotonic clock.
 #[cfg(target_os = "linux")]
 type Ticks = Duration;
 #[cfg(not(target_os = "linux"))]
@@ -31,7 +30,7 @@ type Ticks = std::time::Instant;
 
 #[cfg(target_os = "linux")]
 fn ticks() -> Ticks {
-    // Unlike the monotonic clock it goes on while the machine is suspended.
+    // Unlike `CLOCK_MONOTONIC`, it continues while the machine is suspended.
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(time).unwrap_or_default()
 }
@@ -63,14 +62,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to go on: for tests and replays.
+/// A clock that only moves when told to, for tests and replays.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: Mutex<Duration>,
 }
 
 impl ManualClock {
-    /// Makes a clock that shows `start` seconds (0 if not finite or negative).
+    /// Creates a clock at `start` seconds (0 if not finite or negative).
     pub fn new(start: f64) -> Self {
         let now = Mutex::new(Duration::try_from_secs_f64(start).unwrap_or_default());
         Self { now }

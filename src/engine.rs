@@ -1,8 +1,8 @@
 //! The engine: a thread that owns the model, the queue that feeds it, and the streams that it
 //! writes to.
 //!
-//! Nothing here is an actor. [`crate::actors::engine`] starts the thread, watches it and starts
-//! another when it ends; queue and streams outlive both.
+//! Nothing here is an actor. [`crate::actors::engine`] starts the thread, watches it and replaces
+//! it when it ends; the queue and the streams outlive both.
 
 mod admission;
 mod command;

@@ -15,7 +15,7 @@ use crate::steering::LibraryError;
 use crate::store::StoreError;
 use elpis_files::printable::printable;
 
-/// Why a generation did not come about or ended early.
+/// Why a generation was not started or ended early.
 #[derive(
     Debug,
     Clone,
@@ -28,7 +28,7 @@ use elpis_files::printable::printable;
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The request is not valid.
+    /// The request is invalid.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// The chat template could not be rendered.
@@ -38,7 +38,7 @@ pub enum EngineError {
     #[error("overloaded: {limit} generations are running or queued already")]
     #[strum(props(hint = "try again later, or raise runtime.n_parallel or runtime.queue_limit"))]
     Overloaded {
-        /// Generations that may run or wait at once.
+        /// Maximum number of generations that run or wait at once.
         limit: usize,
     },
     /// The request's time ran out.
@@ -54,23 +54,23 @@ pub enum EngineError {
     /// A snapshot of a conversation cannot be restored.
     #[error(transparent)]
     KvSnapshot(#[from] KvSnapshotError),
-    /// The reply could not be given the form that it must have.
+    /// The reply could not be constrained to its requested format.
     #[error(transparent)]
     #[strum(transparent)]
     Constraint(#[from] ConstraintError),
     /// The logits could not be sampled.
     #[error("sampling failed: {0}")]
     Sampling(#[from] SamplingError),
-    /// The engine stopped in the middle of the generation and was restarted.
+    /// The engine stopped during the generation and was restarted.
     #[error("the engine was restarted in the middle of the generation")]
     #[strum(props(
-        hint = "ask again; with runtime.resume_generations = true a reply goes on by itself"
+        hint = "send the request again; with runtime.resume_generations = true a reply continues by itself"
     ))]
     EngineRestarted,
-    /// The engine does not offer this.
+    /// The engine does not support this.
     #[error("{what} is not supported by this engine")]
     Unsupported {
-        /// What was asked.
+        /// What was requested.
         what: &'static str,
     },
     /// The runtime has shut down or given up.
@@ -88,7 +88,7 @@ impl EngineError {
     }
 }
 
-/// Why a set of steering vectors is not taken over.
+/// Why a set of steering vectors was refused.
 #[derive(
     Debug,
     Clone,
@@ -101,7 +101,7 @@ impl EngineError {
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum SteeringError {
-    /// The set is not valid for the loaded model.
+    /// The set is invalid for the loaded model.
     #[error(transparent)]
     Library(#[from] LibraryError),
     /// There is no such folder (yet).
@@ -112,28 +112,28 @@ pub enum SteeringError {
     },
     /// A file or the folder cannot be read.
     #[error("cannot read {}: {reason}", printable(file))]
-    #[strum(props(hint = "check the path, and who may read it"))]
+    #[strum(props(hint = "check the path and its permissions"))]
     Unreadable {
         /// The file or folder.
         file: String,
         /// Why.
         reason: String,
     },
-    /// A file, or the folder's files together, are longer than any vectors; nothing was read.
+    /// A file or the folder as a whole is larger than any set of vectors. Nothing was read.
     #[error("{} has {bytes} bytes, must have at most {limit}", printable(file))]
-    #[strum(props(hint = "it is no file of vectors: take it out of the folder, or name another"))]
+    #[strum(props(hint = "this is not a vector file: remove it from the folder, or name another"))]
     TooLarge {
         /// The file or folder.
         file: String,
         /// Its length in bytes.
         bytes: u64,
-        /// The most that is read.
+        /// Maximum length in bytes.
         limit: u64,
     },
 }
 
 impl SteeringError {
-    /// The file that is to blame, where one is.
+    /// The file that caused the error, if there is one.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Library(error) => error.file(),
@@ -151,13 +151,13 @@ impl SteeringError {
     }
 }
 
-/// What keeps the metrics from being read.
+/// Why the metrics exporter cannot listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumProperty)]
 #[non_exhaustive]
-pub enum MetricsFault {
+pub enum MetricsErrorKind {
     /// Another program listens on the port.
     #[strum(props(
-        hint = "another program listens there, perhaps another elpis: choose another port, or unset metrics.listen"
+        hint = "another program listens there, perhaps another elpis process: choose another port, or unset metrics.listen"
     ))]
     InUse,
     /// The machine does not have the address.
@@ -170,7 +170,7 @@ pub enum MetricsFault {
     Forbidden,
     /// The build has no exporter.
     NotBuilt,
-    /// This process listens elsewhere already, or has a recorder of its own.
+    /// This process already listens elsewhere, or has its own recorder.
     Taken,
     /// Anything else.
     #[strum(props(hint = "choose another metrics.listen, or unset it"))]
@@ -182,45 +182,45 @@ pub enum MetricsFault {
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Error {
-    /// Settings.
+    /// The settings are invalid.
     #[error(transparent)]
     #[strum(transparent)]
     Settings(#[from] SettingsError),
-    /// Emotion events and states.
+    /// An emotion event or state is invalid.
     #[error(transparent)]
     Emotion(#[from] EmotionError),
-    /// Generations.
+    /// A generation failed.
     #[error(transparent)]
     #[strum(transparent)]
     Engine(#[from] EngineError),
-    /// Models and devices.
+    /// A model or device failed.
     #[error(transparent)]
     #[strum(transparent)]
     Backend(#[from] BackendError),
-    /// Steering vectors.
+    /// The steering vectors are unusable.
     #[error(transparent)]
     Steering(#[from] SteeringError),
-    /// A model that is named on the hub.
+    /// A model could not be fetched from the hub.
     #[error(transparent)]
     #[strum(transparent)]
     Hub(#[from] HubError),
-    /// Hardware that was asked for is not there.
+    /// The configured hardware is not available.
     #[error(
         "hardware backend `{asked}` is not available; this build and machine offer: {available}"
     )]
     Hardware {
-        /// What the settings ask for.
+        /// The configured hardware.
         asked: String,
-        /// What is there.
+        /// The available hardware.
         available: String,
     },
-    /// The setting `model.chat_format`.
+    /// The setting `model.chat_format` is unusable.
     #[error("model.chat_format: {source}")]
     ChatFormat {
-        /// What is wrong with it.
+        /// The reason.
         source: Cause,
     },
-    /// A session sends events faster than it may.
+    /// A session sends events faster than allowed.
     #[error("session {session} sends more than {per_minute} events per minute")]
     #[strum(props(hint = "send fewer, or raise emotion.events_per_minute"))]
     TooManyEvents {
@@ -229,41 +229,41 @@ pub enum Error {
         /// The setting `emotion.events_per_minute`.
         per_minute: u32,
     },
-    /// The metrics cannot be made readable.
+    /// The metrics exporter cannot listen.
     #[error("metrics.listen {listen}: {source}")]
     Metrics {
         /// The address.
         listen: String,
-        /// What is in the way.
-        fault: MetricsFault,
+        /// The kind of the failure.
+        kind: MetricsErrorKind,
         /// Why.
         source: Cause,
     },
-    /// The store of emotional states.
+    /// The store of emotional states failed.
     #[error(transparent)]
     #[strum(transparent)]
     Store(#[from] StoreError),
-    /// Too many sessions.
+    /// There is no room for another session.
     #[error("no room for session {session}: {limit} sessions are held already")]
     #[strum(props(
-        hint = "set store.path, so that unused sessions leave memory, or raise runtime.max_sessions"
+        hint = "set store.path so that unused sessions can leave memory, or raise runtime.max_sessions"
     ))]
     TooManySessions {
-        /// The session refused.
+        /// The refused session.
         session: String,
         /// The setting `runtime.max_sessions`.
         limit: usize,
     },
-    /// An actor failed in the middle of this very call and is started again.
+    /// An actor failed during this call and is being restarted.
     #[error(
         "the {actor} actor crashed while handling this call; the change may or may not have been applied"
     )]
-    #[strum(props(hint = "look at the state, and send it again if it is missing"))]
+    #[strum(props(hint = "check the state, and send the change again if it is missing"))]
     Uncertain {
         /// The actor.
         actor: &'static str,
     },
-    /// A reply that keeps to the schema of a type, but is none of its values.
+    /// A reply matches the schema of a type but cannot be deserialised into it.
     #[error("the reply cannot be read as {type_name}: {source}")]
     Reply {
         /// The Rust type.
@@ -273,7 +273,7 @@ pub enum Error {
         /// Why it cannot be read.
         source: Cause,
     },
-    /// A part of the runtime failed, which has nothing to do with what it was asked.
+    /// A part of the runtime failed for a reason unrelated to the request.
     #[error("{part} failed: {source}")]
     Failed {
         /// The part, such as `the engine`.
@@ -286,12 +286,12 @@ pub enum Error {
     Stopped {
         /// Why it stopped.
         reason: String,
-        /// The failure that made it give up; none after a shutdown.
+        /// The failure that stopped it; `None` after a shutdown.
         source: Option<Cause>,
     },
 }
 
-/// An error that others share. What it leads to as a source is the error itself.
+/// A shared error. As a `source()` it yields the error itself.
 #[derive(Debug, Clone)]
 pub struct Cause(Arc<dyn StdError + Send + Sync>);
 
@@ -316,7 +316,7 @@ impl std::fmt::Display for Cause {
 }
 
 impl Error {
-    /// Makes the error of a part of the runtime that failed.
+    /// Creates the error of a failed part of the runtime.
     #[doc(hidden)]
     pub fn failed(part: &'static str, source: impl Into<Cause>) -> Self {
         let source = source.into();
@@ -359,19 +359,19 @@ pub(crate) struct StopReason {
 }
 
 impl StopReason {
-    /// Makes a reason that no failure led to.
+    /// Creates a reason without a failure.
     pub fn new(text: &str) -> Self {
         let text = text.into();
         Self { text, cause: None }
     }
 
-    /// Makes a reason out of the failure that led to it.
+    /// Creates a reason from the failure that caused it.
     pub fn failure(text: &str, cause: Option<Cause>) -> Self {
         let text = text.into();
         Self { text, cause }
     }
 
-    /// The reason in words.
+    /// The reason as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }

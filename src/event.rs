@@ -1,4 +1,4 @@
-//! What travels on the bus.
+//! The events of the bus.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::emotion::{EmotionEvent, EmotionalState, SafetyLimit};
 pub use crate::emotion::EventSource;
 use crate::inference::{GenerationReport, RequestId, SessionId};
 
-/// Names an actor in events and metrics.
+/// An actor, as named in events and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum ActorName {
-    /// Knows the devices.
+    /// Reports the devices.
     Hardware,
     /// Owns the steering library.
     Steering,
@@ -36,17 +36,17 @@ impl ActorName {
 pub enum FailureKind {
     /// It panicked while it handled a message.
     Panic,
-    /// It could not handle a message and said why.
+    /// It returned an error.
     Error,
     /// The thread that it owns panicked.
     ThreadPanic,
-    /// The thread that it owns does not come to the end of its work.
+    /// The thread that it owns hangs.
     Hung,
-    /// The process that the model ran in is gone.
+    /// The model's worker process died.
     WorkerDied,
-    /// It could not be started again.
+    /// It could not be restarted.
     Start,
-    /// It stopped, though nobody had asked it to.
+    /// It stopped without being asked to.
     Stopped,
 }
 
@@ -57,7 +57,7 @@ impl FailureKind {
     }
 }
 
-/// Something that happened in a runtime.
+/// An event of a runtime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -65,7 +65,7 @@ pub enum Event {
     Felt {
         /// The session.
         session: SessionId,
-        /// The event; where text was read, with the words in it
+        /// The event. If it was appraised from text, it holds the words that expressed it
         /// ([`EmotionEvent::words`]).
         event: EmotionEvent,
         /// Where it comes from.
@@ -75,27 +75,27 @@ pub enum Event {
         /// The state after the event.
         after: EmotionalState,
     },
-    /// A safety limit bounded what an event or a caller asked for.
+    /// A safety limit reduced the effect of an event or call.
     LimitActed {
         /// The session.
         session: SessionId,
         /// The limit.
         limit: SafetyLimit,
-        /// What it bounded: the event's name, or `set_strength`.
+        /// What it limited: the event's name, or `set_strength`.
         asked: String,
     },
-    /// A text could not be read for feelings; nothing was felt.
+    /// A text could not be appraised. No event was applied.
     AppraisalFailed {
         /// The session.
         session: SessionId,
-        /// What was to be read.
+        /// Origin of the text.
         source: EventSource,
         /// Short name of the error.
         kind: &'static str,
         /// The error's words.
         reason: String,
     },
-    /// A session's state was set back to its baseline.
+    /// A session's state was reset to its baseline.
     EmotionReset {
         /// The session.
         session: SessionId,
@@ -138,12 +138,12 @@ pub enum Event {
     SteeringRefused {
         /// Short name of the error.
         kind: &'static str,
-        /// The file or folder that is to blame, if one is.
+        /// The file or folder that caused the error, if there is one.
         file: Option<String>,
         /// File and reason.
         reason: String,
     },
-    /// An actor stopped working and is restarted.
+    /// An actor failed and is being restarted.
     ActorRestarting {
         /// The actor.
         actor: ActorName,
@@ -151,26 +151,25 @@ pub enum Event {
         kind: FailureKind,
         /// Why it stopped.
         cause: String,
-        /// Restarts within the current window, this one included.
+        /// Number of restarts within the current window, including this one.
         attempt: u32,
     },
-    /// An actor stopped working more often than it may be restarted: the
-    /// runtime stops.
+    /// An actor failed more often than it may be restarted, so the runtime stops.
     ActorGivenUp {
         /// The actor.
         actor: ActorName,
-        /// How it failed at last.
+        /// How it failed the last time.
         kind: FailureKind,
-        /// Why it stopped at last.
+        /// Why it failed the last time.
         cause: String,
     },
-    /// An actor that had stopped works again.
+    /// A failed actor works again.
     ActorRestarted {
         /// The actor.
         actor: ActorName,
     },
-    /// The store does not take what happened; it is tried again, or the
-    /// callers were told, by its durability.
+    /// The store cannot be written. Depending on its durability, the write is retried, or the
+    /// callers received an error.
     StoreFailing {
         /// Why.
         reason: String,

@@ -1,14 +1,14 @@
-//! Where tests break the runtime: before it handles a message or a call.
+//! Fault injection for tests, before the runtime handles a message or a call.
 //!
-//! Without the cargo feature `fault-injection`, which the tests alone enable, nothing of it is left
-//! in a build.
+//! Without the cargo feature `fault-injection`, which only the tests enable, it compiles to
+//! nothing.
 
 use std::fmt;
 
 #[cfg(feature = "fault-injection")]
 type Fault = dyn Fn(&'static str, &'static str) + Send + Sync;
 
-/// What a test does before an actor handles a message, or a session a call.
+/// A hook that runs before an actor handles a message or a session handles a call.
 #[derive(Clone, Default)]
 pub struct Probe {
     #[cfg(feature = "fault-injection")]
@@ -19,8 +19,8 @@ pub struct Probe {
 const _: () = assert!(size_of::<Probe>() == 0);
 
 impl Probe {
-    /// Calls `fault` with the actor's name and the kind of the message. It may
-    /// panic.
+    /// Creates a hook that calls `fault` with the actor's name and the kind of the message. `fault`
+    /// may panic.
     #[cfg(feature = "fault-injection")]
     pub fn new(fault: impl Fn(&'static str, &'static str) + Send + Sync + 'static) -> Self {
         let fault = Some(std::sync::Arc::new(fault) as _);

@@ -1,4 +1,4 @@
-//! Finds the model that the settings name: on disk, or on the Hugging Face Hub (feature `hub`).
+//! Locates the configured model, on disk or on the Hugging Face Hub (feature `hub`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,12 +6,14 @@ use std::sync::Arc;
 use elpis_backend::ModelSource;
 pub use elpis_hub::*;
 
-/// Returns the local path of a model, downloading it where the source is on the Hub; `None` is the bundled model.
+/// Returns the local path of a model, downloading it if the source is on the Hub; `None` for the
+/// bundled model.
 ///
-/// Blocks until the model is there. It may be called from asynchronous code, but holds its thread.
+/// Blocks until the model is available. It may be called from asynchronous code but occupies its
+/// thread.
 ///
 /// # Errors
-/// As [`HubError`] says; for a source on disk none.
+/// [`HubError`] for a source on the Hub; none for a source on disk.
 pub fn locate(
     source: &ModelSource,
     format: ModelFormat,

@@ -1,5 +1,5 @@
-//! What goes into a generation and what comes out: the parts of [`elpis_inference`], and with them
-//! the options, the report and the snapshot of a generation, which know of moods and steering.
+//! Input and output of a generation: the parts of [`elpis_inference`], and the options, the report
+//! and the snapshot of a generation, which depend on moods and steering.
 
 mod generation;
 mod kv_snapshot;

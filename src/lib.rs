@@ -154,7 +154,7 @@ pub use bus::{Delivery, EventBus, Events};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use emotion::{Coefficients, EmotionEvent, EmotionSnapshot, Modulation, Mood, SafetyLimits};
 pub use engine::{GenerationEvent, GenerationStream};
-pub use error::{Cause, EngineError, Error, MetricsFault, SteeringError};
+pub use error::{Cause, EngineError, Error, MetricsErrorKind, SteeringError};
 pub use event::{ActorName, Event, EventSource, FailureKind};
 pub use inference::{
     ChatMessage, Completion, Conversation, FunctionCall, GenerationOptions, GenerationReport,

@@ -1,4 +1,4 @@
-//! What a user holds: a running [`Elpis`] and its [`Session`]s.
+//! The user's handles: a running [`Elpis`] and its [`Session`]s.
 
 mod appraisal;
 mod builder;
@@ -48,7 +48,7 @@ use crate::settings::Settings;
 use crate::steering::SteeringLibrary;
 use crate::store::StoreError;
 
-/// What everything after the running generations gets at a shutdown.
+/// Minimum time at a shutdown for everything after the running generations.
 const MIN_GRACE: Duration = Duration::from_secs(1);
 const MAX_GRACE: Duration = Duration::from_secs(5);
 
@@ -65,10 +65,10 @@ pub struct Elpis {
 struct Inner {
     parts: Parts,
     appraiser: Arc<dyn Appraiser>,
-    /// Sessions whose programs tell what came of their tasks.
-    told: appraisal::Told,
+    /// Sessions whose programs report the outcomes of their tasks.
+    reported_outcomes: appraisal::ReportedOutcomes,
     supervisor: ActorRef<SupervisorMessage>,
-    /// Open for as long as the runtime is observed.
+    /// Open while the observer task runs.
     observed: watch::Receiver<()>,
     last_request: AtomicU64,
 }
@@ -91,12 +91,12 @@ impl Drop for Inner {
     }
 }
 
-/// How a runtime ended.
+/// The outcome of a shutdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Whether everything that was acknowledged is in the store;
-    /// [`StoreError::Lost`] if not. Without a store there is nothing to lose.
+    /// Whether every acknowledged change is in the store; [`StoreError::Lost`] if not. Always `Ok`
+    /// without a store.
     pub store: Result<(), StoreError>,
 }
 
@@ -112,16 +112,16 @@ impl Elpis {
         Self::builder(settings).start().await
     }
 
-    /// Prepares a runtime.
+    /// Returns a builder for a runtime.
     pub fn builder(settings: Settings) -> ElpisBuilder {
         ElpisBuilder::new(settings)
     }
 
-    /// Opens a session, new or known.
+    /// Opens a new or existing session.
     ///
     /// # Errors
-    /// [`crate::inference::RequestError::SessionId`] for a name that is empty,
-    /// too long or holds control characters.
+    /// [`crate::inference::RequestError::SessionId`] for a name that is empty, too long or contains
+    /// control characters.
     pub fn session(&self, id: impl AsRef<str>) -> Result<Session, Error> {
         Ok(Session::new(self.clone(), SessionId::new(id)?))
     }
@@ -141,20 +141,18 @@ impl Elpis {
         self.inner.parts.hardware.borrow().clone()
     }
 
-    /// Asks the drivers anew and returns the report, which the next start of
-    /// the engine uses.
+    /// Queries the drivers again and returns the report, which the next start of the engine uses.
     ///
     /// # Errors
-    /// [`Error::Hardware`] if what the settings ask for is there no longer, or
-    /// [`Error::Stopped`].
+    /// [`Error::Hardware`] if the configured device is no longer available, or [`Error::Stopped`].
     ///
     /// # Cancel safety
-    /// The drivers are asked even if the future is dropped.
+    /// The drivers are queried even if the future is dropped.
     pub async fn refresh_hardware(&self) -> Result<Arc<HardwareReport>, Error> {
         self.inner.parts.hardware_actor.ask().await?
     }
 
-    /// What is known of the loaded model; `None` while it is being reloaded.
+    /// Facts about the loaded model; `None` while it is being reloaded.
     pub fn model(&self) -> Option<Arc<ModelFacts>> {
         let model = self.inner.parts.model.borrow();
         model.as_ref().map(|model| Arc::clone(&model.facts))
@@ -165,11 +163,10 @@ impl Elpis {
         Arc::clone(&self.inner.parts.library.borrow())
     }
 
-    /// Reads the steering vectors anew and waits until they are in force.
+    /// Reloads the steering vectors and waits until they are in force.
     ///
     /// # Errors
-    /// [`Error::Steering`] if the set is refused; the previous library then
-    /// stays in force.
+    /// [`Error::Steering`] if the set is refused. The previous library then stays in force.
     ///
     /// # Cancel safety
     /// The vectors are read even if the future is dropped.
@@ -188,32 +185,32 @@ impl Elpis {
         self.inner.parts.sessions.list().await
     }
 
-    /// Waits until everything that was acknowledged so far is in the store; at
-    /// once without one.
+    /// Waits until every change acknowledged so far is in the store. Returns immediately without a
+    /// store.
     ///
     /// # Errors
-    /// [`Error::Store`] if the store fails; it is tried again.
+    /// [`Error::Store`] if the store fails; the write is retried.
     ///
     /// # Cancel safety
-    /// Cancel safe: what is being written is written.
+    /// Cancel safe: a write in progress is completed.
     pub async fn flush(&self) -> Result<(), Error> {
         Ok(self.inner.parts.sessions.flush().await?)
     }
 
     /// Refuses new generations, waits for the running ones (at most
-    /// `runtime.shutdown_timeout_seconds`), stops everything and writes what
-    /// the store has not got yet, which together gets the same time once more,
-    /// 1 to 5 seconds, and the store alone 1 second at least. Further calls
-    /// wait for the same end.
+    /// `runtime.shutdown_timeout_seconds`), then stops everything and writes the remaining changes
+    /// to the store. The second part gets the same time again, clamped to 1 to 5 seconds, of which
+    /// the store gets at least 1 second. Further calls wait for the same shutdown.
     ///
     /// # Cancel safety
-    /// Not cancel safe: a shutdown that is dropped halfway has refused new generations, but may
-    /// leave the rest running. Another call goes on with it.
+    /// Not cancel safe: a shutdown that is dropped halfway has refused new generations but may
+    /// leave the rest running. Another call continues it.
     pub async fn shutdown(&self) {
         let _ = self.shutdown_and_report().await;
     }
 
-    /// As [`shutdown`](Self::shutdown), and tells whether the store has everything.
+    /// As [`shutdown`](Self::shutdown), and returns whether the store has every acknowledged
+    /// change.
     ///
     /// # Cancel safety
     /// As [`shutdown`](Self::shutdown).
@@ -231,15 +228,15 @@ impl Elpis {
         let (sender, receiver) = ractor::concurrency::oneshot();
         let message = SupervisorMessage::Shutdown(deadline, sender.into());
         if self.inner.supervisor.send_message(message).is_ok() {
-            // An error says that another call was faster.
+            // An error means that another call was faster.
             let _ = receiver.await;
         }
         let mut stopped = self.inner.parts.stopped.subscribe();
         let _ = stopped.wait_for(Option::is_some).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        // An actor that hangs must not cost a sound store its last changes.
+        // A hanging actor must not keep a working store from getting the last changes.
         let store = parts.sessions.close(left.max(MIN_GRACE)).await;
-        // Nothing is ever sent: an error says that the observer has left.
+        // Nothing is ever sent: an error means that the observer has ended.
         let mut observed = self.inner.observed.clone();
         let _ = observed.changed().await;
         ShutdownReport { store }
@@ -251,7 +248,7 @@ impl Elpis {
         model.ok_or_else(|| gone(None))
     }
 
-    /// Waits until a model that failed is no longer the one in use.
+    /// Waits until a failed model is no longer in use.
     async fn replaced(&self, failed: &Arc<LoadedModel>) -> Result<(), Error> {
         let other = |model: &Option<Arc<LoadedModel>>| {
             model

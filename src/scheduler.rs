@@ -1,16 +1,14 @@
 //! Continuous batching over a [`Backend`](crate::backend::Backend).
 //!
-//! One step evaluates one batch for all running generations: a row for each
-//! generation that decodes, then as much of the waiting prompts as fits, so
-//! that a long prompt holds no running stream up for longer than one batch, and
-//! no short prompt for much longer than that.
-//! Every row carries its own generation's steering vector, every generation is
-//! sampled with its own parameters. Generations join and leave between steps.
+//! One step evaluates one batch for all running generations: a row for each generation that
+//! decodes, then as much of the waiting prompts as fits. A long prompt therefore delays a running
+//! stream by at most one batch, and a short prompt by little more. Every row carries its own
+//! generation's steering vector, and every generation is sampled with its own parameters.
+//! Generations join and leave between steps.
 //!
-//! A recurrent model takes a batch apart and goes through its rows in another
-//! order unless they are alike. Its batches hold either one row of each
-//! generation that decodes, by ascending sequence, or a part of one prompt;
-//! where both wait, they take turns.
+//! A recurrent model splits a batch and reorders its rows unless they are alike. Its batches hold
+//! either one row of each decoding generation, by ascending sequence, or a part of one prompt. If
+//! both wait, they alternate.
 //!
 //! The scheduler is plain synchronous code: the engine thread drives it, and
 //! tests drive it without any actor.

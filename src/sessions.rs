@@ -2,16 +2,16 @@
 //!
 //! Each session has a [cell](cell): one lock over its state. A call goes straight from the handle
 //! of the session to its cell, without a mailbox, and waits only while the session is loaded from
-//! the store or while there is no room. The calls of a session keep their order; all others go on
-//! meanwhile. The [cache](cache) bounds how many sessions are in memory, the [writer](writer) is a
-//! thread that writes changes to the store: soon after (`relaxed`), or before they are in force
-//! (`sync`).
+//! the store or while there is no room. The calls of a session keep their order; calls of other
+//! sessions proceed meanwhile. The [cache](cache) bounds how many sessions are in memory. The
+//! [writer](writer) is a thread that writes changes to the store: soon afterwards (`relaxed`), or
+//! before they take effect (`sync`).
 //!
 //! A running generation follows the state of its session through a watch channel, which the engine
 //! reads at token boundaries, so an acknowledged event is visible to every generation that starts
 //! after it.
 //!
-//! The emotion actor lets idle sessions leave memory and reports silences. Sessions outlive it.
+//! The emotion actor evicts idle sessions and reports silences. The sessions outlive it.
 
 mod acting;
 mod admission;
@@ -52,7 +52,7 @@ use crate::settings::Settings;
 use crate::store::{Durability, StateStore, StoreError};
 use crate::telemetry;
 
-/// How often within their bound idle sessions are looked for.
+/// Number of sweeps for idle sessions within the idle time.
 const SWEEPS_PER_BOUND: u32 = 8;
 
 /// The emotional states of all sessions.
@@ -64,9 +64,9 @@ pub(crate) struct Sessions {
     queue: Arc<WriteQueue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     crashes: Crashes,
-    /// When a change counts; without a store at once.
+    /// When a change is acknowledged; `None` without a store: at once.
     durability: Option<Durability>,
-    /// Time without use after which a session leaves memory.
+    /// Time without use after which a session is evicted.
     idle_timeout: Duration,
     config: Arc<EmotionConfig>,
     sampling: SamplingBase,
@@ -77,20 +77,20 @@ pub(crate) struct Sessions {
     calls: AtomicUsize,
 }
 
-/// What sessions are made of.
+/// The arguments of [`Sessions::new`].
 pub(crate) struct SessionParts<'a> {
     pub settings: &'a Settings,
     pub store: Option<Arc<dyn StateStore>>,
     pub clock: Arc<dyn Clock>,
     pub bus: EventBus,
-    /// Why the runtime has stopped, once it has.
+    /// Why the runtime has stopped; `None` while it runs.
     pub stopped: watch::Receiver<Option<StopReason>>,
     pub probe: Probe,
 }
 
 impl Sessions {
-    /// Makes the sessions, none of which is in memory yet, and starts the thread that writes them
-    /// to the store, if there is one.
+    /// Creates the sessions, none of which is in memory yet, and starts the writer thread if there
+    /// is a store.
     ///
     /// # Errors
     /// [`StoreError::Failed`] if the thread cannot be started.
@@ -179,10 +179,11 @@ impl Sessions {
         Ok(names)
     }
 
-    /// Reads a conversation from the store, if there is one and it has it.
+    /// Reads a conversation from the store; `None` if there is no store or it has no such
+    /// conversation.
     ///
     /// # Errors
-    /// What the store says, or [`StoreError::Slow`] if it does not answer.
+    /// The store's error, or [`StoreError::Slow`] if it does not answer.
     pub(crate) async fn conversation(
         &self,
         session: SessionId,
@@ -190,10 +191,10 @@ impl Sessions {
         self.reader.conversation(session).await
     }
 
-    /// Writes a conversation to the store, or removes it; `false` if there is no store.
+    /// Writes a conversation to the store or removes it. Returns `false` if there is no store.
     ///
     /// # Errors
-    /// What the store says; with [`StoreError::Slow`] it may be written later.
+    /// The store's error. After [`StoreError::Slow`] the write may still happen.
     pub(crate) async fn keep_conversation(
         &self,
         session: SessionId,
@@ -202,22 +203,23 @@ impl Sessions {
         self.reader.keep_conversation(session, conversation).await
     }
 
-    /// Waits until everything that was acknowledged so far is in the store.
+    /// Waits until every change acknowledged so far is in the store.
     ///
     /// # Errors
-    /// [`StoreError::Behind`] if the store fails; it is tried again.
-    /// [`StoreError::Slow`] if it does not answer.
+    /// [`StoreError::Behind`] if the store fails; the write is retried. [`StoreError::Slow`] if it
+    /// does not answer.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         self.queue.flush().await
     }
 
-    /// Accepts no more changes and has the writer write what waits, and end; does not wait for it.
+    /// Refuses further changes and tells the writer to write the waiting ones and end. Does not
+    /// wait for it.
     pub(crate) fn begin_closing(&self) {
         self.queue.begin_closing();
     }
 
-    /// Has the writer write what waits, and waits at most `limit` for it. Who
-    /// still waits then is told so.
+    /// Tells the writer to write the waiting changes, and waits for it for at most `limit`. Calls
+    /// that still wait then get an error.
     ///
     /// # Errors
     /// [`StoreError::Lost`] if acknowledged changes were not written.
@@ -227,7 +229,7 @@ impl Sessions {
         if self.queue.wait_for_end(limit).await {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(ended) = writer.take() {
-                // It has done all its work; a panic of it was told before.
+                // The writer has done all its work. A panic has been reported before.
                 let _ = ended.join();
             }
         } else {
@@ -236,11 +238,11 @@ impl Sessions {
         self.queue.lost().map_or(Ok(()), Err)
     }
 
-    /// Leaves a writer behind that does not come to its end.
+    /// Abandons a writer that does not end in time.
     fn give_up(&self, limit: Duration) {
         tracing::error!("the store did not take the last changes in time");
         let (acks, changes) = (self.queue.take_acks(), self.queue.unwritten());
-        // Those of a synchronous store are told one by one.
+        // With `sync`, each caller gets its own error instead.
         if self.durability == Some(Durability::Relaxed) && changes > 0 {
             self.queue.lose(changes, slow_after(limit).to_string());
         }
@@ -250,28 +252,29 @@ impl Sessions {
     }
 }
 
-/// What the emotion actor does.
+/// Periodic work that the emotion actor does.
 impl Sessions {
-    /// Time between two sweeps of idle sessions; without a store they stay.
+    /// Time between two sweeps for idle sessions; `None` without a store, where sessions stay in
+    /// memory.
     pub(crate) fn sweep_interval(&self) -> Option<Duration> {
         self.durability?;
         Some(self.idle_timeout / SWEEPS_PER_BOUND)
     }
 
-    /// Lets idle sessions leave memory.
+    /// Evicts idle sessions.
     pub(crate) fn sweep(&self) {
         self.cache
             .sweep(self.clock.now(), self.idle_timeout.as_secs_f64());
         telemetry::sessions(self.resident());
     }
 
-    /// Time between two looks for silent sessions, if they are watched.
+    /// Time between two checks for silent sessions; `None` if silence is not monitored.
     pub(crate) fn silence_interval(&self) -> Option<Duration> {
         let watched = self.config.behavioral_monitoring_enabled;
         watched.then(|| idle::tick_time(&self.config))
     }
 
-    /// Notes that the actor works, for calls that wait for it.
+    /// Wakes the calls that wait for the actor to work again.
     pub(crate) fn actor_works(&self) {
         self.crashes.recovered();
     }

@@ -1,11 +1,12 @@
-//! Settings: what they are, where they come from, and what is wrong with them.
+//! Settings: their values, origins and errors.
 //!
-//! A setting has one name in three places: the field in [`Settings`], the key in `elpis.toml`, and the
-//! environment variable (`model.temperature` is `ELPIS_MODEL_TEMPERATURE`). [`SettingsLoader`] lays the places
-//! over each other and keeps the [`Origin`] of every value. One table of [`Field`]s, which also makes the
-//! structures, drives names, ranges, errors and [`reference_markdown`], so no setting goes without documentation.
+//! A setting has one name in three places: the field in [`Settings`], the key in `elpis.toml`, and
+//! the environment variable (`model.temperature` is `ELPIS_MODEL_TEMPERATURE`). [`SettingsLoader`]
+//! merges the layers and keeps the [`Origin`] of every value. A single table of [`Field`]s
+//! generates the structures, names, ranges, errors and [`reference_markdown`], so no setting lacks
+//! documentation.
 //!
-//! No setting is a secret. The token for the Hugging Face Hub is read by [`hub`](crate::hub) alone.
+//! No setting is a secret. Only [`hub`](crate::hub) reads the token for the Hugging Face Hub.
 
 mod emotion;
 mod error;
@@ -40,7 +41,8 @@ pub use source::parse_model_source;
 pub use store::StoreSettings;
 pub use value::IntoField;
 
-/// All settings. The defaults run the bundled model with the reference's emotional dynamics.
+/// All settings. The defaults run the bundled model with the emotional dynamics of the reference
+/// implementation.
 ///
 /// ```
 /// use elpis::settings::{ModelSettings, Settings};
@@ -58,9 +60,9 @@ pub struct Settings {
     pub emotion: EmotionConfig,
     /// `[runtime]`: actors, queues and time limits.
     pub runtime: RuntimeSettings,
-    /// `[store]`: what outlives the process.
+    /// `[store]`: persistence.
     pub store: StoreSettings,
-    /// `[metrics]`: how the runtime is watched.
+    /// `[metrics]`: metrics and traces.
     pub metrics: MetricsSettings,
 }
 
@@ -75,16 +77,16 @@ impl Settings {
         SettingsLoader::new().load().map(|loaded| loaded.settings)
     }
 
-    /// Checks settings that were made in code.
+    /// Checks settings that were created in code.
     ///
     /// # Errors
-    /// Every value outside its range and every pair of values that do not go together; more than one error comes
-    /// as [`SettingsError::Many`].
+    /// [`SettingsError`] for every value outside its range and every combination that is not
+    /// allowed; several errors are combined as [`SettingsError::Many`].
     pub fn validate(&self) -> Result<(), SettingsError> {
         loader::validate(self)
     }
 
-    /// Returns what `model.path` stands for.
+    /// Returns the model that `model.path` names.
     ///
     /// # Errors
     /// As [`parse_model_source`].

@@ -1,4 +1,4 @@
-//! Where feelings outlive the process.
+//! Stores for sessions that outlive the process.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ pub use elpis_store::*;
 
 use crate::settings::StoreSettings;
 
-/// Opens the store that the settings name; `None` if they name none.
+/// Opens the configured store; `None` if none is configured.
 ///
 /// # Errors
-/// [`StoreError`] if it cannot be opened, or if this build lacks it.
+/// [`StoreError`] if it cannot be opened or is not part of this build.
 pub fn open(settings: &StoreSettings) -> Result<Option<Arc<dyn StateStore>>, StoreError> {
     let Some(path) = &settings.path else {
         return Ok(None);

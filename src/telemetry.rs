@@ -1,9 +1,9 @@
-//! Metrics, through the `metrics` facade: the host's recorder receives them,
-//! or, with the setting `metrics.listen`, an exporter for Prometheus. And
-//! spans, through `tracing`: one for each generation, [`TRACE_TARGET`].
+//! Metrics through the `metrics` facade and spans through `tracing`. The program's own recorder
+//! receives the metrics or, with the setting `metrics.listen`, an exporter for Prometheus. Each
+//! generation has a span with the target [`TRACE_TARGET`].
 //!
-//! Names have vLLM's suffixes where vLLM has such a metric; times are in
-//! seconds. [`METRICS`] lists all of them.
+//! Metrics that vLLM also has use its suffixes; times are in seconds. [`METRICS`] lists all
+//! metrics.
 
 mod buckets;
 mod engine;
@@ -42,8 +42,7 @@ use crate::inference::SessionId;
 use crate::steering::SteeringLibrary;
 use crate::store::{SessionChange, StoreError};
 
-/// Tells the recorder what each metric means, and shows what is counted from
-/// the start.
+/// Registers the description of each metric, and the series that exist from the start.
 pub(crate) fn describe(backend: &'static str) {
     let process = if cfg!(feature = "prometheus") {
         PROCESS
@@ -144,8 +143,8 @@ pub(crate) fn steering_reloaded(took: Duration, library: &SteeringLibrary) {
     steering_library(library);
 }
 
-/// Shows the steering library in force. A series for each version would stay
-/// for as long as the process lives, so the version is the value.
+/// Sets the gauges of the steering library in force. A series for each version would remain until
+/// the process ends, so the version is the value.
 pub(crate) fn steering_library(library: &SteeringLibrary) {
     gauge!(STEERING_EMOTIONS).set(library.emotions().len() as f64);
     gauge!(LIBRARY_VERSION).set(version_number(library.version()));
@@ -185,7 +184,7 @@ pub(crate) fn device_memory(device: &Device) {
     );
 }
 
-/// Shows that nobody looks at a device any more.
+/// Clears the gauges of a device that is no longer sampled.
 pub(crate) fn device_left(device: &Device) {
     show_device(device, f64::NAN, f64::NAN);
 }
@@ -196,8 +195,7 @@ fn show_device(device: &Device, total: f64, free: f64) {
     gauge!(DEVICE_FREE, "device" => name(), "index" => index()).set(free);
 }
 
-/// The state of a session that the operator watches by name; `None` once it
-/// has left memory.
+/// Sets the gauges of a session listed in the settings; `None` once it is evicted.
 pub(crate) fn listed_session(session: &SessionId, state: Option<EmotionalState>) {
     let valence = state.map_or(f64::NAN, EmotionalState::valence);
     let arousal = state.map_or(f64::NAN, EmotionalState::arousal);
@@ -205,7 +203,7 @@ pub(crate) fn listed_session(session: &SessionId, state: Option<EmotionalState>)
     gauge!(SESSION_AROUSAL, "session" => session.to_string()).set(arousal);
 }
 
-/// Shows that no runtime is there: no library, no sessions, nothing on its way.
+/// Clears the gauges of a runtime that is gone.
 pub(crate) fn runtime_gone() {
     gauge!(STEERING_EMOTIONS).set(0.0);
     gauge!(LIBRARY_VERSION).set(0.0);

@@ -1,4 +1,4 @@
-//! Tools as types: what a model may call, with the functions that answer.
+//! Tools as types: definitions for the model, with the functions that answer calls.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::inference::{FunctionCall, ToolDefinition, read_typed};
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Answer = Pin<Box<dyn Future<Output = Result<String, ToolCallError>> + Send>>;
 
-/// Says why a call of a tool has no result.
+/// The reason why a tool call has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolCallError {
@@ -25,12 +25,12 @@ pub enum ToolCallError {
         /// The name that was called.
         name: String,
     },
-    /// The arguments are none that the tool's type takes.
+    /// The arguments cannot be deserialised into the tool's type.
     #[error("the arguments of {name} cannot be read: {source}")]
     Arguments {
         /// The tool.
         name: String,
-        /// What is wrong with them.
+        /// The reason.
         source: BoxError,
     },
     /// The tool itself failed, or its result cannot be written as JSON.
@@ -38,7 +38,7 @@ pub enum ToolCallError {
     Failed {
         /// The tool.
         name: String,
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
 }
@@ -86,9 +86,9 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Makes a tool whose arguments are the fields of `A`, described by its doc comment.
+    /// Creates a tool whose arguments are the fields of `A`, described by its doc comment.
     ///
-    /// A result that is a text goes to the model as it is, any other as JSON.
+    /// A string result is passed to the model as it is, any other as JSON.
     pub fn new<A, R, E, F>(
         name: impl Into<String>,
         handler: impl Fn(A) -> F + Send + Sync + 'static,
@@ -126,14 +126,14 @@ impl Tool {
         }
     }
 
-    /// Describes the tool in other words than the doc comment of its arguments.
+    /// Replaces the tool's description, which is the doc comment of its arguments by default.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.definition.description = description.into();
         self
     }
 
-    /// What the model is told.
+    /// The definition that the model sees.
     pub fn definition(&self) -> &ToolDefinition {
         &self.definition
     }
@@ -154,12 +154,12 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// No tools.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a tool. A request refuses two of one name.
+    /// Adds a tool. A request refuses two tools of the same name.
     #[must_use]
     pub fn with(mut self, tool: Tool) -> Self {
         self.tools.push(tool);
@@ -169,10 +169,10 @@ impl Tools {
     /// Answers a call with the function of its tool.
     ///
     /// # Errors
-    /// [`ToolCallError`]; its text may be given to the model as the result.
+    /// [`ToolCallError`]. Its message may be passed to the model as the result.
     ///
     /// # Cancel safety
-    /// Dropping the future drops that of the tool's function.
+    /// Dropping the future drops the future of the tool's function.
     pub async fn call(&self, call: &FunctionCall) -> Result<String, ToolCallError> {
         let called = |tool: &&Tool| tool.definition.name == call.name;
         let Some(tool) = self.tools.iter().find(called) else {

@@ -1,9 +1,9 @@
-//! Looks after the emotional states of all sessions.
+//! Maintains the emotional states of all sessions.
 //!
-//! Calls of sessions do not pass through this actor: they go to `Sessions`, which outlives it.
-//! The actor lets idle sessions leave memory and reports silences. It also fails in place of a call
-//! that panicked, so that the supervisor counts that, and works again after a pause, when the call
-//! is made again.
+//! Calls of sessions do not pass through this actor: they go to `Sessions`, which outlives it. The
+//! actor evicts idle sessions and reports silences. It also fails in place of a call that panicked,
+//! so that the supervisor counts the failure and restarts the actor after a pause. The call is then
+//! repeated.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::{Ticking, tick};
 use crate::fault_injection::Probe;
 use crate::sessions::Sessions;
 
-/// What the emotion actor understands.
+/// Messages of the emotion actor.
 #[derive(Debug)]
 pub enum EmotionMessage {
-    /// Lets idle sessions leave memory.
+    /// Evicts idle sessions.
     Sweep,
-    /// Lets silent sessions feel it.
+    /// Applies the silence event to silent sessions.
     ReportIdle,
     /// A call of a session has panicked with this message.
     Crashed(String),
@@ -34,11 +34,11 @@ impl EmotionMessage {
     }
 }
 
-/// Looks after sessions.
+/// Maintains the sessions.
 #[derive(Debug)]
 pub struct EmotionActor;
 
-/// What the emotion actor uses.
+/// Arguments of the emotion actor.
 #[derive(Debug, Clone)]
 pub struct EmotionArguments {
     pub(crate) sessions: Arc<Sessions>,
@@ -51,7 +51,7 @@ pub struct EmotionState {
     sessions: Arc<Sessions>,
     probe: Probe,
     _timers: Vec<Ticking>,
-    /// Waits for a call that panics.
+    /// Forwards panics of calls.
     crashes: Option<Ticking>,
 }
 
@@ -82,12 +82,12 @@ impl Actor for EmotionActor {
         myself: ActorRef<Self::Msg>,
         state: &mut EmotionState,
     ) -> Result<(), ActorProcessingErr> {
-        // Not before the supervisor can tell that the actor works.
+        // The calls may go on only once the supervisor knows that the actor works.
         state.sessions.actor_works();
         let crash = state.sessions.next_crash();
         state.crashes = Some(Ticking(tokio::spawn(async move {
             let message = EmotionMessage::Crashed(crash.await);
-            // An actor that is gone has failed already.
+            // If the actor is gone, it has failed already.
             let _ = myself.send_message(message);
         })));
         Ok(())
@@ -103,7 +103,7 @@ impl Actor for EmotionActor {
         match message {
             EmotionMessage::Sweep => state.sessions.sweep(),
             EmotionMessage::ReportIdle => state.sessions.report_silences(),
-            // Text alone is what the supervisor knows as a panic.
+            // The supervisor recognises a plain string as a panic.
             EmotionMessage::Crashed(panic) => return Err(panic.into()),
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Owns the engine thread, which owns the model.
 //!
-//! The actor starts the thread, waits until the model is loaded and fails when
-//! the thread dies, so that the supervisor starts both again. Generations do
-//! not pass through its mailbox: they enter through
-//! [`RequestQueue`](crate::engine::RequestQueue), which outlives actor and thread, so that what waits is kept across a restart.
+//! The actor starts the thread, waits until the model is loaded and fails when the thread dies, so
+//! that the supervisor starts both again. Generations do not pass through its mailbox: they enter
+//! through [`RequestQueue`](crate::engine::RequestQueue), which outlives the actor and the thread,
+//! so that waiting requests survive a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::engine::{EngineContext, EngineFailure, EngineThread, ThreadEnd};
 use crate::fault_injection::Probe;
 use crate::settings::ModelSource;
 
-/// How often within its bound the watchdog looks. A thread that hangs cannot tell of it.
+/// Number of checks within the watchdog's bound. A hung thread cannot report itself.
 const LOOKS_PER_BOUND: u32 = 4;
 
-/// Longest time between two looks.
+/// Longest time between two checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the engine actor understands.
+/// Messages of the engine actor.
 #[derive(Debug)]
 pub enum EngineMessage {
     /// The engine thread is gone.
     ThreadEnded(ThreadEnd),
-    /// Looks whether the engine thread still gets anywhere.
+    /// Checks that the engine thread makes progress.
     Watch,
 }
 
@@ -42,12 +42,12 @@ impl EngineMessage {
     }
 }
 
-/// What the engine actor uses.
+/// Arguments of the engine actor.
 #[derive(Debug, Clone)]
 pub struct EngineArguments {
-    /// What the engine thread uses.
+    /// Context of the engine thread.
     pub context: EngineContext,
-    /// Where the model comes from, resolved.
+    /// The resolved source of the model.
     pub source: ModelSource,
     /// The hardware report, once there is one.
     pub hardware: watch::Receiver<Option<Arc<HardwareReport>>>,
@@ -65,7 +65,7 @@ pub struct EngineState {
     thread: EngineThread,
     context: EngineContext,
     probe: Probe,
-    /// How often in a row the thread was seen to have ended.
+    /// Number of consecutive checks that found the thread ended.
     ended_looks: u32,
     _watching: Ticking,
 }
@@ -95,7 +95,7 @@ impl Actor for EngineActor {
         let options = backend::load_options(&context.settings, source, devices);
         let actor = myself.clone();
         let (thread, loaded) = EngineThread::start(options, context.clone(), move |end| {
-            // The actor may be gone already; then nobody needs to know.
+            // If the actor is gone already, nobody needs the message.
             let _ = actor.send_message(EngineMessage::ThreadEnded(end));
         })
         .await?;
@@ -142,18 +142,21 @@ impl Actor for EngineActor {
 }
 
 impl EngineState {
-    /// Gives a thread up that hangs. It cannot be stopped from outside: it is
-    /// left behind, and ends should its step ever do.
+    /// Abandons a hanging thread. It cannot be stopped from outside, so it is left behind and ends
+    /// if its step ever does.
     fn watch(&mut self) -> Result<(), EngineFailure> {
         if self.thread.is_finished() {
-            // It tells of its end before; that message has come by the second look.
+            // The thread reports its end before it exits, so the message has arrived by the second
+            // check.
             self.ended_looks += 1;
             if self.ended_looks < 2 {
                 return Ok(());
             }
             self.context.model.send_replace(None);
             self.context.request_queue.cut();
-            return Err(EngineFailure::Panic("it ended without a word".to_owned()));
+            return Err(EngineFailure::Panic(
+                "it ended without reporting why".to_owned(),
+            ));
         }
         let bound = self.context.settings.runtime.watchdog;
         let busy = self.thread.busy_for();

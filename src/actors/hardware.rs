@@ -1,5 +1,4 @@
-//! Knows the devices: what the model's backend reports, and which of them the
-//! settings let a model use.
+//! Reports the devices of the model's backend and selects those that the settings allow.
 
 use std::sync::Arc;
 
@@ -14,25 +13,25 @@ use crate::error::Error;
 use crate::fault_injection::Probe;
 use crate::settings::{HardwareBackend, ModelSettings};
 
-/// The machine as the backends see it.
+/// The machine as the model's backend sees it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HardwareReport {
-    /// What models run on.
+    /// The kind of device that models run on.
     pub selected: DeviceKind,
     /// Every device that the model's backend reports.
     pub devices: Vec<Device>,
     /// Physical processor cores.
     pub physical_cores: usize,
-    /// Processors that the process may use at once.
+    /// Logical processors that the process may use.
     pub usable_processors: usize,
 }
 
 impl HardwareReport {
-    /// Asks the backend that the settings name and applies their choice.
+    /// Queries the configured backend and applies the configured choice.
     ///
     /// # Errors
-    /// [`Error::Hardware`] if the choice is not there; it names what is.
+    /// [`Error::Hardware`] if the chosen device is not available; it lists those that are.
     pub fn take(model: &ModelSettings) -> Result<Self, Error> {
         Self::select(model.hardware_backend, backend::devices_of(model.backend))
     }
@@ -98,10 +97,10 @@ fn asked_kind(choice: HardwareBackend) -> Option<DeviceKind> {
     }
 }
 
-/// What the hardware actor understands.
+/// Messages of the hardware actor.
 #[derive(Debug)]
 pub enum HardwareMessage {
-    /// Asks the backends anew for those who wait for it.
+    /// Queries the backend again for the waiting callers.
     Refresh,
 }
 
@@ -113,14 +112,14 @@ impl HardwareMessage {
     }
 }
 
-/// What the hardware actor uses.
+/// Arguments of the hardware actor.
 #[derive(Debug, Clone)]
 pub struct HardwareArguments {
-    /// Which backend is asked, and which of its devices a model may use.
+    /// Selects the backend to query and the devices that a model may use.
     pub model: ModelSettings,
     /// Where the report is published.
     pub report: Arc<watch::Sender<Option<Arc<HardwareReport>>>>,
-    /// Who waits for a new report.
+    /// Requests for a new report.
     pub requests: Inbox<Result<Arc<HardwareReport>, Error>>,
     #[doc(hidden)]
     pub probe: Probe,
@@ -179,7 +178,7 @@ impl Actor for HardwareActor {
 
 async fn refresh(arguments: &HardwareArguments) -> Result<Arc<HardwareReport>, Error> {
     let model = arguments.model.clone();
-    // Asking drivers may take a while.
+    // Querying drivers may take a while.
     let report = tokio::task::spawn_blocking(move || HardwareReport::take(&model))
         .await
         .map_err(|error| Error::failed("the hardware query", error))??;

@@ -1,8 +1,8 @@
 //! Mailboxes that outlive their actors.
 //!
-//! With ractor a mailbox dies with its actor. So what callers wait for lies in a queue of our own.
-//! An actor leaves a request there until it has answered it: the next incarnation answers what a
-//! failed one did not. Such requests must be harmless if they are handled twice.
+//! With ractor a mailbox dies with its actor. Requests with a reply therefore go to a separate
+//! queue. An actor removes a request only after answering it, so the next incarnation answers
+//! requests that a failed one did not. Such requests must be idempotent.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::Ticking;
 use crate::error::{Error, StopReason};
 
-/// Requests that may lie in a mailbox; more wait with their callers.
+/// Maximum number of requests in a mailbox. Further callers wait.
 pub const MAX_REQUESTS: usize = 8192;
 
-/// The callers' end: asks an actor for a value, whichever incarnation works.
+/// The callers' end. Requests a value from an actor, whichever incarnation is running.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     inbox: Inbox<T>,
@@ -43,7 +43,7 @@ struct Request<T> {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// Counts a call for as long as it waits.
+/// Counts a call while it waits.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -68,7 +68,7 @@ impl<T> Clone for Inbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// Makes an empty mailbox; `stopped` tells why the runtime has stopped, once it has.
+    /// Creates an empty mailbox. `stopped` holds the reason once the runtime has stopped.
     pub fn new(stopped: watch::Receiver<Option<StopReason>>) -> Self {
         let inbox = Inbox(Arc::new(Shared {
             requests: Mutex::default(),
@@ -89,14 +89,14 @@ impl<T> Mailbox<T> {
         self.inbox.0.waiting.load(Ordering::Relaxed)
     }
 
-    /// Asks the actor and waits for its answer. While [`MAX_REQUESTS`] lie in the mailbox, it waits
-    /// to be put there.
+    /// Sends a request to the actor and waits for the answer. If the mailbox already holds
+    /// [`MAX_REQUESTS`], waits for room first.
     ///
     /// # Errors
     /// [`Error::Stopped`] if the runtime stops first.
     ///
     /// # Cancel safety
-    /// Dropped, the request is not handled unless that has begun.
+    /// If the future is dropped, the request is not handled unless handling has begun.
     pub async fn ask(&self) -> Result<T, Error> {
         let shared = &self.inbox.0;
         shared.waiting.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl<T> Mailbox<T> {
         let answered = async {
             let places = Arc::clone(&shared.places);
             let (reply, answer) = oneshot::channel();
-            // It is never closed.
+            // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
             let request = Request {
                 reply,
@@ -137,7 +137,7 @@ impl<T> Inbox<T> {
         self.lock().len()
     }
 
-    /// Whether a request waits; those whose callers have gone are dropped.
+    /// Whether a request waits. Requests whose callers are gone are dropped.
     pub fn has_request(&self) -> bool {
         let mut requests = self.lock();
         while requests.front().is_some_and(|r| r.reply.is_closed()) {
@@ -146,23 +146,23 @@ impl<T> Inbox<T> {
         !requests.is_empty()
     }
 
-    /// Answers the first request and takes it out.
+    /// Answers the first request and removes it.
     pub fn answer(&self, answer: T) {
         if let Some(request) = self.lock().pop_front() {
-            // The caller may have gone away.
+            // The caller may be gone.
             let _ = request.reply.send(answer);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Request<T>>> {
-        // Every change is a single insertion or removal.
+        // Every change is a single insertion or removal, so the queue is consistent after a panic.
         let requests = self.0.requests.lock();
         requests.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Send + 'static> Inbox<T> {
-    /// Sends an actor a message whenever requests have come, for as long as the result is held.
+    /// Sends an actor a message whenever requests have arrived, for as long as the result is held.
     pub fn wake<M: Message>(
         &self,
         actor: ActorRef<M>,
@@ -170,7 +170,7 @@ impl<T: Send + 'static> Inbox<T> {
     ) -> Ticking {
         let inbox = self.clone();
         Ticking(tokio::spawn(async move {
-            // What an earlier incarnation left comes first.
+            // Requests left by an earlier incarnation come first.
             let mut waits = inbox.has_request();
             loop {
                 if waits && actor.send_message(message()).is_err() {
@@ -233,7 +233,7 @@ mod tests {
         }
         gone.abort();
         assert!(gone.await.is_err());
-        // An actor that fails here has looked, and leaves it to the next.
+        // An actor that fails here has only looked, and leaves the request to the next incarnation.
         assert!(inbox.has_request() && inbox.has_request());
         inbox.answer(7);
         assert_eq!(kept.await.unwrap().unwrap(), 7);

@@ -1,6 +1,5 @@
-//! Measures what nobody reports: how the sessions feel, how full mailboxes
-//! and the bus are, and memory. What others show too is shown anew, so that
-//! it is right even where nobody is left who would report.
+//! Samples gauges: the moods of sessions, the fill levels of mailboxes and the bus, and memory. It
+//! also refreshes gauges that other parts set, so that they stay right after those parts are gone.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +21,7 @@ use crate::settings::Settings;
 use crate::steering::SteeringLibrary;
 use crate::telemetry;
 
-/// What is looked at.
+/// Samples gauges of these parts of the runtime.
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub settings: Arc<Settings>,
@@ -34,12 +33,12 @@ pub(crate) struct Observer {
     pub sessions: Arc<Sessions>,
     pub request_queue: Arc<RequestQueue>,
     pub steering: Mailbox<Result<Arc<SteeringLibrary>, SteeringError>>,
-    /// Sessions with series of their own.
+    /// Sessions with their own time series.
     pub listed: Vec<SessionId>,
     pub shown: Mutex<Shown>,
 }
 
-/// What is shown and must not be for ever.
+/// Series that must be removed when they no longer apply.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     /// The model's name.
@@ -50,15 +49,15 @@ pub(crate) struct Shown {
 }
 
 impl Observer {
-    /// Looks again and again until the runtime has stopped, and then shows
-    /// that it has. `_watching` is dropped at the end.
+    /// Samples periodically until the runtime has stopped, then sets the final values. `_watching`
+    /// is dropped at the end.
     pub async fn watch(
         self,
         mut stopped: watch::Receiver<Option<StopReason>>,
         _watching: watch::Sender<()>,
     ) {
         let every = self.settings.metrics.interval;
-        // Just started, there is nothing to see.
+        // There is nothing to sample right after the start.
         let mut ticks = interval_at(Instant::now() + every, every);
         let observer = Arc::new(self);
         observer.note_model();
@@ -78,12 +77,12 @@ impl Observer {
             tokio::select! {
                 biased;
                 () = &mut end => {
-                    // Drivers may take a while, and nobody must wait for them.
+                    // Drivers may take a while, and the shutdown must not wait for them.
                     look.abort();
                     let _ = look.await;
                     break;
                 }
-                // One look that fails is not the end of looking.
+                // A failed sample does not end the sampling.
                 looked = &mut look => if let Err(error) = looked {
                     tracing::error!(%error, "observer task failed; metrics are stale");
                 }
@@ -122,7 +121,7 @@ impl Observer {
         }
     }
 
-    /// The engine thread shows its own load, but not once it is gone or hangs.
+    /// The engine thread sets its own gauges, but not once it is gone or hangs.
     fn engine(&self) {
         let there = self.note_model();
         let shown = self.shown();
@@ -132,8 +131,8 @@ impl Observer {
         }
     }
 
-    /// Remembers the model's name for the time when there is none; tells
-    /// whether there is one.
+    /// Remembers the model's name for the time when no model is loaded. Returns whether one is
+    /// loaded.
     fn note_model(&self) -> bool {
         let model = self.model.borrow();
         if let Some(model) = &*model {
@@ -159,7 +158,7 @@ impl Observer {
         self.shown().devices = devices;
     }
 
-    /// Leaves nothing behind that is no longer so.
+    /// Removes series that no longer apply.
     fn leave(&self) {
         telemetry::runtime_gone();
         let shown = self.shown();
@@ -174,7 +173,7 @@ impl Observer {
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
-        // Each change is a single one, so what a panicking holder left is whole.
+        // Each change is a single assignment, so the value is consistent after a panic.
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! When a failed actor is started again.
+//! Decides when a failed actor is restarted.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::event::FailureKind;
 
-/// Characters of a cause that are kept.
+/// Maximum length of a stored cause, in characters.
 const CAUSE_CHARS: usize = 500;
 
-/// Exponential backoff inside a restart intensity.
+/// Exponential backoff with a bounded restart intensity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RestartPolicy {
-    /// Most restarts within the window.
+    /// Maximum number of restarts within the window.
     pub max_restarts: u32,
-    /// The window.
+    /// Length of the window.
     pub window: Duration,
     /// Delay before the first restart of a window.
     pub initial_backoff: Duration,
@@ -22,14 +22,14 @@ pub struct RestartPolicy {
     pub max_backoff: Duration,
 }
 
-/// What to do about a failure.
+/// How to handle a failure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Decision {
-    /// Start the actor again after a delay.
+    /// Restart the actor after a delay.
     Restart {
         /// The delay.
         after: Duration,
-        /// Restarts within the window, this one included.
+        /// Number of restarts within the window, including this one.
         attempt: u32,
     },
     /// The intensity is exceeded: stop for good.
@@ -41,12 +41,11 @@ pub enum Decision {
 pub struct Failure {
     /// How it failed.
     pub kind: FailureKind,
-    /// Why.
+    /// The cause.
     pub cause: String,
 }
 
-/// The failures of one actor within the window: at most one more than it may
-/// be restarted.
+/// The failures of one actor within the window, at most one more than the allowed restarts.
 #[derive(Debug, Clone)]
 pub struct RestartHistory {
     policy: RestartPolicy,
@@ -54,7 +53,7 @@ pub struct RestartHistory {
 }
 
 impl RestartHistory {
-    /// Starts with no restart.
+    /// Creates an empty history.
     pub fn new(policy: RestartPolicy) -> Self {
         Self {
             policy,
@@ -62,9 +61,8 @@ impl RestartHistory {
         }
     }
 
-    /// Records a failure at `now` (seconds). `jitter` in [0, 1) spreads the
-    /// delay over the upper half of the backoff, so that actors that failed
-    /// together do not come back together.
+    /// Records a failure at `now` (seconds). `jitter` in [0, 1) spreads the delay over the upper
+    /// half of the backoff, so that actors that failed together are not restarted together.
     pub fn fail(&mut self, now: f64, jitter: f64, failure: &Failure) -> Decision {
         let horizon = now - self.policy.window.as_secs_f64();
         let is_over = |(time, _): &(f64, Failure)| *time <= horizon;
@@ -90,8 +88,8 @@ impl RestartHistory {
         }
     }
 
-    /// Tells the failures within the window in their order, each with the
-    /// seconds since the first; the same one in a row only once.
+    /// Describes the failures within the window in order, each with the seconds since the first.
+    /// Equal consecutive failures are combined.
     pub fn story(&self) -> String {
         let mut story = String::new();
         let mut failures = self.failures.iter().peekable();

@@ -1,10 +1,9 @@
 //! Owns the steering library.
 //!
-//! Vectors come from a folder (or from the bundled model) and are validated
-//! against the loaded model; only a whole, valid set replaces the library in
-//! force. A bad set leaves the last good one serving and is reported on the
-//! bus. The folder is watched: a debouncer of changes counts as one, and what is
-//! read while it changes is read again.
+//! Vectors come from a folder (or from the bundled model) and are validated against the loaded
+//! model. Only a complete, valid set replaces the library in force. An invalid set is reported on
+//! the bus, and the last good one stays in force. The folder is watched: changes in quick
+//! succession are debounced, and a set that changes while it is read is read again.
 
 mod debouncer;
 mod folder;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use debouncer::Debouncer;
-use folder::Reading;
+use folder::Snapshot;
 #[doc(hidden)]
 pub use folder::{is_library_file, read as read_folder, read_file};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -33,23 +32,23 @@ use crate::settings::ModelSettings;
 use crate::steering::{LibraryContext, SteeringLibrary};
 use crate::telemetry;
 
-/// Most times that a set is read anew because it changed meanwhile; the last
-/// counts, since the next change is told anyway.
+/// Maximum number of times that a set is read again because it changed meanwhile. The last reading
+/// is used; the next change causes another reload anyway.
 const MAX_READINGS: usize = 5;
 
-/// Longest pause before it is read anew.
+/// Longest pause before it is read again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the steering actor understands.
+/// Messages of the steering actor.
 #[derive(Debug)]
 pub enum SteeringMessage {
     /// Something changed in or around the folder.
     Changed,
-    /// It is time to look whether the changes have come to an end.
+    /// The debounce time has passed.
     Settled,
     /// Another model has been loaded.
     ModelLoaded,
-    /// Reads the vectors anew for those who wait for it.
+    /// Reloads the vectors for the waiting callers.
     Reload,
 }
 
@@ -64,20 +63,20 @@ impl SteeringMessage {
     }
 }
 
-/// What the steering actor uses.
+/// Arguments of the steering actor.
 #[derive(Debug, Clone)]
 pub struct SteeringArguments {
-    /// Where the vectors are, and what they are checked against.
+    /// The vectors' location and the settings they are checked against.
     pub model: ModelSettings,
-    /// Time without a change after which changes are followed.
+    /// Time without a change after which the vectors are reloaded.
     pub debounce: Duration,
-    /// Whether the bundled model is in use, which brings vectors of its own.
+    /// Whether the bundled model is in use, which has bundled vectors.
     pub bundled: bool,
     /// The loaded model, while there is one.
     pub loaded: channel::Receiver<Option<Arc<LoadedModel>>>,
     /// The library in force.
     pub library: Arc<channel::Sender<Arc<SteeringLibrary>>>,
-    /// Who waits for the vectors to be read anew, and for the library that is in force then.
+    /// Requests to reload the vectors and return the new library.
     pub requests: Inbox<Result<Arc<SteeringLibrary>, SteeringError>>,
     /// Where reloads and refusals are published.
     pub bus: EventBus,
@@ -95,9 +94,9 @@ pub struct SteeringState {
     arguments: SteeringArguments,
     watch: Option<FolderWatch>,
     model: channel::Receiver<Option<Arc<LoadedModel>>>,
-    /// Changes that have not been followed yet.
+    /// Pending changes that have not been loaded yet.
     debouncer: Option<Debouncer>,
-    /// The last refusal, if nothing was taken over since.
+    /// The last refusal, if no set was accepted since.
     refused: Option<SteeringError>,
     _followers: [Ticking; 2],
 }
@@ -136,7 +135,7 @@ impl Actor for SteeringActor {
         };
         let first = state.arguments.library.borrow().is_empty();
         match state.reload(Cause::Change).await {
-            // The first set must be sound; later, the last good one serves on.
+            // The first set must be valid; later, the last good one stays in force.
             Err(error) if first && !matches!(error, SteeringError::FolderMissing { .. }) => {
                 Err(error.into())
             }
@@ -154,7 +153,7 @@ impl Actor for SteeringActor {
         match message {
             SteeringMessage::Changed => {
                 if let Some(watch) = &state.watch {
-                    watch.heard();
+                    watch.acknowledge();
                 }
                 let now = Instant::now();
                 if let Some(debouncer) = &mut state.debouncer {
@@ -175,7 +174,7 @@ impl Actor for SteeringActor {
                         if let Some(watch) = &mut state.watch {
                             watch.rearm();
                         }
-                        // Reported on the bus; nobody waits for the answer.
+                        // The result is published on the bus; nobody waits for it here.
                         let _ = state.reload(Cause::Change).await;
                     }
                     Some(remains) => {
@@ -199,7 +198,7 @@ impl Actor for SteeringActor {
     }
 }
 
-/// Tells the actor when the engine has loaded a model anew.
+/// Notifies the actor when the engine has loaded a model again.
 fn follow_model(
     mut model: channel::Receiver<Option<Arc<LoadedModel>>>,
     actor: ActorRef<SteeringMessage>,
@@ -214,23 +213,23 @@ fn follow_model(
     }))
 }
 
-/// Why the vectors are read.
+/// Why the vectors are reloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// They or the model have changed.
+    /// The vectors or the model have changed.
     Change,
-    /// Someone asked for it.
+    /// A caller requested it.
     Call,
 }
 
 impl SteeringState {
-    /// Reads, validates and swaps; publishes what came of it. A change that
-    /// leads to the same refusal again is not news.
+    /// Reads, validates and swaps the library, and publishes the result. A change that leads to the
+    /// same refusal again is not published.
     async fn reload(&mut self, cause: Cause) -> Result<Arc<SteeringLibrary>, SteeringError> {
         let start = Instant::now();
         let current = Arc::clone(&self.arguments.library.borrow());
         let built = self.build().await;
-        // Without a model nothing was looked at.
+        // Without a model nothing was validated.
         let looked = self.model.borrow().is_some();
         let refused_before = if looked {
             self.refused.take()
@@ -266,18 +265,18 @@ impl SteeringState {
         }
     }
 
-    /// Builds from what the folder holds at rest, so that old and new files are
-    /// not taken for a set.
+    /// Builds a library from a consistent snapshot of the folder, so that old and new files are not
+    /// mixed.
     async fn build(&self) -> Result<SteeringLibrary, SteeringError> {
         let mut readings = 0;
         loop {
             if let Some(watch) = &self.watch {
-                watch.heard();
+                watch.acknowledge();
             }
-            let (built, torn) = self.build_once().await;
-            let told = self.watch.as_ref().is_some_and(FolderWatch::told);
+            let (built, inconsistent) = self.build_once().await;
+            let pending = self.watch.as_ref().is_some_and(FolderWatch::is_pending);
             readings += 1;
-            if !(torn || told) || readings == MAX_READINGS {
+            if !(inconsistent || pending) || readings == MAX_READINGS {
                 return built;
             }
             tracing::debug!(readings, "the vectors changed while they were read");
@@ -286,7 +285,7 @@ impl SteeringState {
         }
     }
 
-    /// Builds a library and tells whether its files changed meanwhile.
+    /// Builds a library and returns whether its files changed meanwhile.
     async fn build_once(&self) -> (Result<SteeringLibrary, SteeringError>, bool) {
         let Some(model) = self.model.borrow().clone() else {
             // The model is being reloaded; the library in force stays.
@@ -297,15 +296,15 @@ impl SteeringState {
         let folder = self.arguments.model.emotion_vectors_dir.clone();
         let bundled = self.arguments.bundled;
         let work = move || {
-            let reading = match folder {
-                Some(folder) => folder::read_at_rest(&folder),
-                None if bundled => Reading::still(BundledModel::library_files()),
-                None => Reading::still(Vec::new()),
+            let snapshot = match folder {
+                Some(folder) => folder::read_snapshot(&folder),
+                None if bundled => Snapshot::consistent(BundledModel::library_files()),
+                None => Snapshot::consistent(Vec::new()),
             };
-            let built = reading
+            let built = snapshot
                 .files
                 .and_then(|files| Ok(SteeringLibrary::build(files, &context)?));
-            (built, reading.torn)
+            (built, snapshot.inconsistent)
         };
         // Files may be large; the actor's task must not block on them.
         tokio::task::spawn_blocking(work)
@@ -320,7 +319,7 @@ impl SteeringState {
     }
 }
 
-/// What vectors are checked against for a model under these settings.
+/// The context that vectors are checked against, for a model under these settings.
 #[doc(hidden)]
 pub fn library_context(settings: &ModelSettings, facts: &ModelFacts) -> LibraryContext {
     let usual = ModelSettings::DEFAULT_STEERING_LAYER as usize;

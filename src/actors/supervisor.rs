@@ -1,5 +1,5 @@
-//! Starts the actors in the order of what they need, restarts those that fail,
-//! and stops the runtime when that does not help.
+//! Starts the actors in dependency order, restarts those that fail, and stops the runtime if
+//! restarting does not help.
 
 mod children;
 mod failure;
@@ -29,7 +29,7 @@ use crate::fault_injection::Probe;
 use crate::settings::RuntimeSettings;
 use crate::telemetry;
 
-/// The order of starting; stopping goes the other way.
+/// The start order. Actors are stopped in reverse.
 const ORDER: [ActorName; 4] = [
     ActorName::Hardware,
     ActorName::Engine,
@@ -37,17 +37,17 @@ const ORDER: [ActorName; 4] = [
     ActorName::Emotion,
 ];
 
-/// What an actor gets to stop even when the time has run out.
+/// Minimum time that an actor gets to stop, even after the deadline.
 const MIN_STOP: Duration = Duration::from_millis(50);
 
-/// What the supervisor understands.
+/// Messages of the supervisor.
 #[derive(Debug)]
 pub enum SupervisorMessage {
-    /// Starts a failed actor again.
+    /// Restarts a failed actor.
     Restart(ActorName),
-    /// An actor has been started again, or not.
+    /// The restart of an actor has succeeded or failed.
     Started(ActorName, Result<ActorCell, Error>),
-    /// Stops everything by this time and answers when it is done.
+    /// Stops everything by this time and answers when done.
     Shutdown(Instant, RpcReplyPort<()>),
 }
 
@@ -65,20 +65,20 @@ impl SupervisorMessage {
 #[derive(Debug)]
 pub struct Supervisor;
 
-/// What the supervisor uses.
+/// Arguments of the supervisor.
 #[derive(Debug)]
 pub struct SupervisorArguments {
-    /// How often and how fast actors are started again, and how long they get to stop.
+    /// Bounds of restarts and of the time that actors get to stop.
     pub settings: RuntimeSettings,
-    /// The time.
+    /// Source of the time.
     pub clock: Arc<dyn Clock>,
     /// Where failures and restarts are published.
     pub bus: EventBus,
     /// Generations that end with the runtime.
     pub request_queue: Arc<RequestQueue>,
-    /// What the actors are started with.
+    /// Arguments of the actors.
     pub children: Children,
-    /// Why the runtime has stopped, once it has.
+    /// Why the runtime has stopped; `None` while it runs.
     pub stopped: Arc<watch::Sender<Option<StopReason>>>,
     #[doc(hidden)]
     pub probe: Probe,
@@ -96,17 +96,17 @@ struct Failed {
 pub struct SupervisorState {
     arguments: SupervisorArguments,
     children: HashMap<ActorId, (ActorName, ActorCell)>,
-    /// How actors failed that had not been told of as started yet.
+    /// Failures of actors whose start has not been reported yet.
     early: HashMap<ActorId, Failed>,
     histories: HashMap<ActorName, RestartHistory>,
-    /// Starts that are under way, ended when everything stops.
+    /// Starts in progress, which are aborted when everything stops.
     starts: HashMap<ActorName, JoinHandle<Option<ActorCell>>>,
     stopping: bool,
 }
 
 impl Drop for SupervisorState {
     fn drop(&mut self) {
-        // Also if it panicked: one that waits for another would never end.
+        // This also runs after a panic: a start that waits for another actor would never end.
         for starting in self.starts.values() {
             starting.abort();
         }
@@ -139,7 +139,7 @@ impl Actor for Supervisor {
             let supervisor = myself.get_cell();
             let children = state.arguments.children.clone();
             let starting = children.start(name, supervisor);
-            // One that waits for another would wait for ever if that one died.
+            // An actor that waits for another would wait forever if that one died.
             let started = tokio::select! {
                 biased;
                 dead = state.first_death() => {
@@ -170,8 +170,7 @@ impl Actor for Supervisor {
         match message {
             SupervisorMessage::Restart(_) if state.stopping => {}
             SupervisorMessage::Restart(name) => {
-                // Loading a model takes its time; the others need a supervisor
-                // meanwhile.
+                // Loading a model takes a while, and the other actors need a supervisor meanwhile.
                 let children = state.arguments.children.clone();
                 let starting = tokio::spawn(async move {
                     let result = children.start(name, myself.get_cell()).await;
@@ -230,14 +229,14 @@ impl Actor for Supervisor {
         let failure = Failed { kind, cause };
         match state.children.remove(&cell.get_id()) {
             Some((name, _)) => state.failed(name, failure, &myself).await,
-            // It failed as soon as it was started: the news of its start is on the way.
+            // It failed right after its start, whose report is still on the way.
             None if !state.stopping => drop(state.early.insert(cell.get_id(), failure)),
             None => {}
         }
         Ok(())
     }
 
-    /// Told to stop by nobody in particular: the last handle was dropped.
+    /// Runs without a shutdown request when the last handle was dropped.
     async fn post_stop(
         &self,
         _: ActorRef<Self::Msg>,
@@ -254,7 +253,7 @@ impl Actor for Supervisor {
 }
 
 impl SupervisorState {
-    /// Decides what becomes of a failed actor.
+    /// Handles a failed actor.
     async fn failed(
         &mut self,
         actor: ActorName,
@@ -294,7 +293,12 @@ impl SupervisorState {
                     "the {name} actor failed more often than the {most} times within {within} s that it may be \
                      restarted (runtime.restart_max): {story}"
                 );
-                tracing::error!(actor = name, how, reason, "the runtime gives up");
+                tracing::error!(
+                    actor = name,
+                    how,
+                    reason,
+                    "restart limit exceeded; stopping the runtime"
+                );
                 let event = Event::ActorGivenUp { actor, kind, cause };
                 self.arguments.bus.publish(event);
                 let limit = self.arguments.settings.shutdown_timeout;
@@ -305,20 +309,19 @@ impl SupervisorState {
         }
     }
 
-    /// Stops everything by a deadline, from the actors that others do not need
-    /// on.
+    /// Stops everything by a deadline, beginning with the actors that no other actor needs.
     async fn stop(&mut self, reason: &StopReason, deadline: Instant) {
         self.stopping = true;
         self.arguments.request_queue.close(reason.as_str());
         for (name, starting) in std::mem::take(&mut self.starts) {
             starting.abort();
-            // It may have come to its end before.
+            // The start may have finished before.
             if let Ok(Some(cell)) = starting.await {
                 self.children.insert(cell.get_id(), (name, cell));
             }
         }
         self.stop_children(deadline).await;
-        // An engine that hangs ends nothing any more.
+        // A hanging engine no longer ends its generations.
         self.arguments.request_queue.end_running(reason.as_str());
         self.arguments.stopped.send_replace(Some(reason.clone()));
         self.arguments.bus.publish(Event::Stopped {
@@ -346,7 +349,7 @@ impl SupervisorState {
         let mut deaths = JoinSet::new();
         for (name, cell) in self.children.values().cloned() {
             deaths.spawn(async move {
-                // Without a limit it does not fail.
+                // Waiting without a limit does not fail.
                 let _ = cell.wait(None).await;
                 name
             });

@@ -1,4 +1,4 @@
-//! Reading texts by a sentiment lexicon and by phrases.
+//! Appraises texts with a sentiment lexicon and phrases.
 
 mod affect;
 mod feelings;
@@ -15,21 +15,21 @@ use phrases::Phrases;
 
 use crate::emotion::{EmotionConfig, EmotionEvent, EventSource, KnownEvent, known};
 
-/// Reads what a text feels, and what it tells of a task.
+/// Reads the feelings of a text and the outcomes of tasks that it reports.
 ///
 /// How pleasant a sentence is comes from VADER, a sentiment lexicon with rules for negation,
 /// boosters and emphasis (C. J. Hutto and E. Gilbert, 2014; MIT). Which feeling it is comes from
-/// words and phrases: joy and thanks, calm, anger and fear, grief and sadness. The outcomes of tasks
-/// have phrases of their own: *tests passed*, *it works now*, *still broken*.
+/// words and phrases: joy and thanks, calm, anger and fear, grief and sadness. The outcomes of
+/// tasks have their own phrases: *tests passed*, *it works now*, *still broken*.
 ///
-/// What is asked, supposed, quoted or advised is not felt, nor are code, lists and drafts of letters
-/// and stories. Of a message everything else counts that is said of the writer, the reader or what
-/// is at hand; of a reply only a feeling that is said outright (*I'm so happy!*), for replies are
-/// polite and tell of much that nobody feels.
+/// Questions, suppositions, quotations and advice are ignored, and so are code, lists and drafts of
+/// letters and stories. In a message, every other statement about the writer, the reader or the
+/// matter at hand counts. In a reply, only an explicit feeling counts (*I'm so happy!*), because
+/// replies are polite and describe much that nobody feels.
 ///
-/// With the sum x of the valences of a feeling's words over the text, the score is `x / √(x² + 15)`;
-/// outcomes have a fixed one of 0.5 to 0.7. From the threshold on the text stands for an event with
-/// intensity `0.4 + 0.6·score`:
+/// With the sum x of the valences of a feeling's words over the text, the score is `x / √(x² +
+/// 15)`; outcomes have a fixed score of 0.5 to 0.7. If the score reaches the threshold, the text
+/// yields an event with intensity `0.4 + 0.6·score`:
 ///
 /// | read | of a message | of a reply |
 /// |---|---|---|
@@ -44,20 +44,20 @@ pub struct LexicalAppraiser {
 }
 
 impl LexicalAppraiser {
-    /// Makes an appraiser with the settings' `response_analysis_threshold`.
+    /// Creates an appraiser with the settings' `response_analysis_threshold`.
     pub fn new(config: &EmotionConfig) -> Self {
         Self {
             threshold: config.response_analysis_threshold,
         }
     }
 
-    /// Returns the event that a text stands for, if any, with the words that it was read from.
-    /// The source says whether it is a reply; anything else is read as a message.
+    /// Returns the event that a text expresses, if any, with the words that it was derived from.
+    /// The source tells whether the text is a reply; any other source is read as a message.
     pub fn appraise(&self, text: &str, source: EventSource) -> Option<EmotionEvent> {
         self.read(text, source, true)
     }
 
-    /// Reads feelings alone, where the program itself tells what came of its tasks.
+    /// Reads only feelings, for programs that report the outcomes of their tasks themselves.
     pub fn appraise_feelings(&self, text: &str, source: EventSource) -> Option<EmotionEvent> {
         self.read(text, source, false)
     }
@@ -85,7 +85,7 @@ impl Default for LexicalAppraiser {
     }
 }
 
-/// Something that is asked, wished, supposed or advised: nobody's feeling, no outcome.
+/// Questions, wishes, suppositions and advice: neither a feeling nor an outcome.
 static ASKED: Phrases = Phrases::new(&[
     r"< (?:(?:please|pls|ok|okay|so|hey|hi|hello|and|now|then|well|also|but) )*(?:write|tell|explain|describe|translate|summari[sz]e|give|list|create|make|generate|suggest|help|show|find|compare|rewrite|correct|solve|calculate|name|define|draft|compose|imagine|pretend|act|role|play|repeat|say|finish|complete|convert|plan|recommend|analy[sz]e|design|implement|add|remove|change|fix|refactor|run|check|review|look|use|let|let's|can|could|would|will|what|why|how|when|where|who|which|whose|is|are|do|does|did|should|may|if|given|consider|answer|please|pick|choose|read|print|sort|count|update|rename|delete|open|edit|continue|i (?:need|want|would like|wish) (?:an?|some|the|more|your|to (?:know|learn|understand|find|see|make|write|read|buy|build|create|ask|talk about|order|book))|i'd like|i'm looking for|i am looking for|continue|try|teach|share|discuss|provide|outline|improve|proofread|shorten|expand|classify|extract|identify|suppose|assume|choose|extract|predict|react|respond|retrieve|select|think of|come up|rank|match|decide|you (?:are given|will|should|need|must|have to|can)|someone|the following|in this|in the event|based on|here (?:is|are))",
 ]);
@@ -95,12 +95,12 @@ static EXCLAIMED: Phrases = Phrases::new(&[
     r"< (?:(?:oh|wow|omg|god|man|and) )*(?:what an?|(?:what|who|where|why|how) the (?:hell|heck|fuck)|(?:what|which) (?:kind|sort) of (?:idiot|moron|fool|monster)|why (?:does|do|is|are|must|did|can't|won't|doesn't) (?:everything|everybody|everyone|nobody|no one|nothing|it always|they always|he always|she always|this always)|are you (?:kidding|serious|joking)|how many times|how (?:wonderful|lovely|awful|terrible|sad|great|nice|sweet|kind|dare|exciting|beautiful|horrible|cruel|could you|could they|could he|could she)|will you|would you stop|can you believe|can't believe|let down|what (?:wonderful|great|terrible|awful|amazing|fantastic|good|bad|horrible|lovely|incredible))",
 ]);
 
-/// What holds only if something else does, or only may.
+/// Conditions and possibilities.
 static SUPPOSED: Phrases = Phrases::new(&[
     r"if|unless|whether|would|could|might|may|should|in case|let me know|suppose|imagine|perhaps|maybe|wonder|when you|whenever|once you|you can|you will|you'll|you need|make sure|to avoid|so that",
 ]);
 
-/// Turns of phrase with a word of those that suppose nothing.
+/// Idioms that contain such a word but suppose nothing.
 static REAL: Phrases = Phrases::new(&[
     r"so [^ ]+ (?:that )?i could",
     r"could not|couldn't",
@@ -114,27 +114,27 @@ static REAL: Phrases = Phrases::new(&[
 /// The writer of a message.
 static FIRST_PERSON: Phrases = Phrases::new(&[r"i|i'm|i've|i'd|i'll|me|my|myself"]);
 
-/// What a reply says of its reader is advice, or a guess.
+/// A reply's statements about its reader are advice or a guess.
 static FOR_READER: Phrases = Phrases::new(&[r"you|you've|you're|your|users?|example|e\.g"]);
 
-/// Sentences at the beginning and at the end of a reply in which it says how things stand.
+/// Number of sentences at the beginning and at the end of a reply that state outcomes.
 const EDGE: usize = 3;
 
-/// A draft of a letter or story begins or ends here.
+/// Marks the beginning or end of a draft of a letter or story.
 static DRAFT: Phrases = Phrases::new(&[
     r"subject|sincerely|best regards|kind regards|warm regards|yours (?:truly|faithfully|sincerely)|once upon a time|your name|to whom it may concern|dear (?:sir|madam|customer|mr|mrs|ms|hiring|team|friend|teacher|colleague|[^ ]+ >)",
     r"(?:verse|act|scene|chapter|step|part|slide|section|question|person|paragraph|stanza) (?:[0-9]+|one)|chorus|narrator|int|ext|fade in",
     r"(?:here's|here is|here are|here goes|sure|certainly|of course|below is) (?:[^ ]+ ){0,8}?(?:poem|song|story|letter|email|draft|script|dialogue|guide|lyrics|speech|review|essay|haiku|limerick|monologue|scene|rap|verse|tweet|message|template|summary|outline|response|note|version|entry|card)",
 ]);
 
-/// What a text stands for.
+/// What a text expresses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Outcome(KnownEvent),
     Feeling(Feeling),
 }
 
-/// What was read from a text: what it stands for, how surely, in [0, 1], and by which words.
+/// The result for a text: what it expresses, with which confidence in [0, 1], and by which words.
 #[derive(Debug, Clone, PartialEq)]
 struct Finding {
     pub kind: Kind,
@@ -142,13 +142,13 @@ struct Finding {
     pub words: String,
 }
 
-/// Reads a text; the strongest that it says counts, of equals the last.
+/// Reads a text. Its strongest statement counts; of equally strong ones, the last.
 fn read(text: &str, reply: bool, outcomes: bool) -> Option<Finding> {
     let mut sentences = prose::sentences(text);
     if let Some(draft) = sentences.iter().position(|s| DRAFT.is_in(&s.words)) {
         sentences.truncate(draft);
     }
-    // What goes with an order is what the order is about.
+    // Sentences next to an order describe what the order is about.
     let ordered = sentences.len() > 1
         && sentences
             .first()
@@ -163,14 +163,14 @@ fn read(text: &str, reply: bool, outcomes: bool) -> Option<Finding> {
         let supposed = SUPPOSED.is_in(&REAL.without(words));
         if !reply {
             if outcomes && !asked && !supposed {
-                // What is told last is how things stand.
+                // The last statement describes the present state.
                 outcome = outcome::read(sentence).or(outcome);
             }
             let matter = ordered && !FIRST_PERSON.is_in(words);
             felt.extend(affect::read(sentence, asked || matter, supposed));
             continue;
         }
-        // The middle of a long reply is what it tells of.
+        // The middle of a long reply is its subject matter.
         let within = sentence.place >= EDGE && sentence.place + EDGE < last;
         if asked || supposed || within {
             continue;
@@ -190,7 +190,7 @@ fn read(text: &str, reply: bool, outcomes: bool) -> Option<Finding> {
         score: outcome.score,
         words: outcome.words,
     });
-    // Facts before feelings, unless these are stronger.
+    // Outcomes take precedence unless a feeling is stronger.
     match (outcome, affect) {
         (Some(outcome), Some(affect)) if affect.score > outcome.score + 0.1 => Some(affect),
         (Some(outcome), _) => Some(outcome),

@@ -1,19 +1,19 @@
-//! The reference's reading of a reply: one word of a list is enough.
+//! The reference implementation's appraisal of a reply: a single listed word is enough.
 
 use crate::emotion::{EmotionConfig, EmotionEvent, KnownEvent, known};
 
-/// Judges a text by single words, as the reference does. It is quick to see feelings where there
-/// are none; [`LexicalAppraiser`](super::LexicalAppraiser) reads more carefully.
+/// Judges a text by single words, as the reference implementation does. It often finds feelings
+/// where there are none; [`LexicalAppraiser`](super::LexicalAppraiser) reads more carefully.
 ///
 /// With `n` different entries of a category's word list in the reply, the category's score is
-/// `min(1, √n / d)`. The highest score from the threshold on gives its event with intensity
-/// `0.3 + 0.5·score`; of equal scores the first in the order success, error, frustration,
+/// `min(1, √n / d)`. The highest score that reaches the threshold yields its event with intensity
+/// `0.3 + 0.5·score`; of equal scores, the first in the order success, error, frustration,
 /// exploration, uncertainty. If an amplifier (*still*, *again*, *yet another*, *keeps*,
 /// *repeatedly*, *same*) stands within 50 characters of an error word, the event is frustration
 /// with intensity `0.5 + 0.3·min(1, 0.3·m)` for `m` different such amplifiers.
 ///
-/// Whole words count, in their regular inflections, whatever their case: *new* does not fire on
-/// *renewed*. An underscore belongs to its word, so that identifiers in code do not fire.
+/// Whole words match in their regular inflections, regardless of case: *new* does not match
+/// *renewed*. An underscore belongs to its word, so that identifiers in code do not match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceAppraiser {
     threshold: f64,
@@ -109,7 +109,7 @@ const CATEGORIES: [(Words, f64, KnownEvent); 5] = [
 ];
 
 impl ReferenceAppraiser {
-    /// Makes an appraiser with the settings' `response_analysis_threshold`.
+    /// Creates an appraiser with the settings' `response_analysis_threshold`.
     pub fn new(config: &EmotionConfig) -> Self {
         Self {
             threshold: config.response_analysis_threshold,
@@ -124,7 +124,7 @@ impl Default for ReferenceAppraiser {
 }
 
 impl ReferenceAppraiser {
-    /// Returns the event that a text stands for, if any, with the words that it was read from.
+    /// Returns the event that a text expresses, if any, with the words that it was derived from.
     pub fn appraise(&self, text: &str) -> Option<EmotionEvent> {
         let tokens = tokens(text);
         let errors: Vec<Place<'_>> = ERROR
@@ -197,11 +197,11 @@ fn tokens(reply: &str) -> Vec<Token> {
     tokens
 }
 
-/// Where an entry of a word list stands.
+/// The place of a word list's entry in the text.
 struct Place<'a>(&'a [Token]);
 
 impl Place<'_> {
-    /// Its characters in the text, from and to.
+    /// Its first and last character in the text.
     fn span(&self) -> (usize, usize) {
         let (first, last) = (self.0.first(), self.0.last());
         (first.map_or(0, |t| t.start), last.map_or(0, |t| t.end))
@@ -233,7 +233,7 @@ fn matches(word: &str, token: &str) -> bool {
     })
 }
 
-/// Whether a place is near one of others, which need not be in order.
+/// Whether a place is near one of others, which need not be sorted.
 fn is_near(place: &Place<'_>, others: &[Place<'_>]) -> bool {
     let (start, end) = place.span();
     others.iter().map(Place::span).any(|other| {

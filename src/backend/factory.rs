@@ -1,4 +1,4 @@
-//! How a runtime comes by its backend.
+//! Creates the backend of a runtime.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use elpis_backend::{Backend, BackendError, LoadOptions};
 
 use super::create_backend;
 
-/// How a runtime comes by its backend, again after every restart of the engine.
+/// Creates the backend of a runtime, at the start and after every restart of the engine.
 #[derive(Clone)]
 pub struct BackendFactory {
     make: Arc<dyn Fn(&LoadOptions) -> FactoryResult + Send + Sync>,
@@ -17,8 +17,8 @@ pub struct BackendFactory {
 type FactoryResult = Result<Box<dyn Backend>, BackendError>;
 
 impl BackendFactory {
-    /// Makes backends with a function of one's own, which decides by itself
-    /// where they run ([`LoadOptions::worker`] says what the settings ask for).
+    /// Creates backends with a custom function, which decides where they run
+    /// ([`LoadOptions::worker`] holds the settings' choice).
     pub fn new(make: impl Fn(&LoadOptions) -> FactoryResult + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
@@ -26,8 +26,7 @@ impl BackendFactory {
         }
     }
 
-    /// Does something with every backend that is made, such as putting
-    /// another around it.
+    /// Applies a function to every backend that is created, for example to wrap it in another.
     #[must_use]
     pub fn map(
         self,
@@ -40,22 +39,22 @@ impl BackendFactory {
         }
     }
 
-    /// Whether the backend is the one that the settings name.
+    /// Whether the backend is the configured one.
     pub fn loads_settings(&self) -> bool {
         self.loads_settings
     }
 
-    /// Makes a backend.
+    /// Creates a backend.
     ///
     /// # Errors
-    /// Why the model could not be loaded.
+    /// The error of loading the model.
     pub fn create(&self, options: &LoadOptions) -> FactoryResult {
         (self.make)(options)
     }
 }
 
 impl Default for BackendFactory {
-    /// Loads what the settings name.
+    /// Loads the configured backend.
     fn default() -> Self {
         Self {
             loads_settings: true,

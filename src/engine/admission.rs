@@ -1,4 +1,4 @@
-//! How many generations a runtime takes at once.
+//! Bounds the number of generations that a runtime accepts at once.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::error::EngineError;
 
-/// The right to have one generation running or waiting; given back on drop.
+/// The right to have one generation running or waiting. Dropping it releases the right.
 #[derive(Debug)]
 pub struct Permit {
     place: OwnedSemaphorePermit,
@@ -31,7 +31,7 @@ impl Drop for Counted {
     }
 }
 
-/// Gives out a bounded number of [`Permit`]s.
+/// Hands out a bounded number of [`Permit`]s.
 #[derive(Debug)]
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
@@ -41,7 +41,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// Makes an admission for `limit` generations, at least 1.
+    /// Creates an admission for `limit` generations, at least 1.
     pub fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -51,7 +51,7 @@ impl Admission {
         }
     }
 
-    /// Gives out a permit to a generation.
+    /// Hands out a permit for a generation.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] if all are in use.
@@ -62,7 +62,8 @@ impl Admission {
         }
     }
 
-    /// Waits for a permit, which belongs to no generation yet; `None` if there are none any more.
+    /// Waits for a permit that does not belong to a generation yet. Returns `None` once no permits
+    /// are handed out any more.
     pub async fn reserve(&self) -> Option<Permit> {
         let place = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         Some(Permit {
@@ -71,8 +72,8 @@ impl Admission {
         })
     }
 
-    /// Gives a permit that was reserved here to a generation. One of another runtime says nothing
-    /// about this one, so a permit is asked for in its place.
+    /// Turns a reserved permit into the permit of a generation. A permit from another runtime is not
+    /// valid here, so a new one is requested instead.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
@@ -90,10 +91,10 @@ impl Admission {
         }
     }
 
-    /// Waits until no generation runs or waits; permits that are reserved do not count.
+    /// Waits until no generation runs or waits. Reserved permits do not count.
     pub async fn drained(&self) {
         let mut generations = self.generations.subscribe();
-        // The sender is this one's own.
+        // `self` owns the sender, so the channel stays open.
         let _ = generations.wait_for(|count| *count == 0).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Work on the prefix cache that a session asks the engine thread for.
+//! Prefix-cache commands that a session sends to the engine thread.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,14 +9,14 @@ use crate::error::EngineError;
 use crate::inference::SessionId;
 use crate::scheduler::Scheduler;
 
-/// Work on the prefix cache, done between two steps.
+/// A command for the prefix cache, carried out between two steps.
 #[derive(Debug)]
 pub enum CacheCommand {
-    /// Writes the latest cached sequence of a session down.
+    /// Serialises the latest cached sequence of a session.
     Save(SessionId, oneshot::Sender<SaveResult>),
-    /// Takes a written cached sequence back; answers with its tokens.
+    /// Restores a serialised cached sequence and answers with its number of tokens.
     Restore(SessionId, Vec<u8>, oneshot::Sender<RestoreResult>),
-    /// Forgets what a session left behind.
+    /// Drops the cached sequences of a session.
     Forget(SessionId),
 }
 
@@ -24,7 +24,7 @@ type SaveResult = Result<Option<Vec<u8>>, EngineError>;
 type RestoreResult = Result<usize, EngineError>;
 
 impl CacheCommand {
-    /// Does the work. Whoever asked may be gone: that is no error.
+    /// Carries the command out. It is not an error if the caller is gone.
     fn carry_out(self, scheduler: &mut Scheduler) {
         match self {
             Self::Save(session, reply) => drop(reply.send(scheduler.save(&session))),
@@ -33,19 +33,19 @@ impl CacheCommand {
             }
             Self::Forget(session) => {
                 if let Err(error) = scheduler.forget(&session) {
-                    tracing::warn!(%session, %error, "its cache was not cleared");
+                    tracing::warn!(%session, %error, "the session's cached sequences were not dropped");
                 }
             }
         }
     }
 }
 
-/// Names a cache command, and tells which engine thread has taken it up.
+/// Identifies a cache command and records which engine thread has taken it.
 #[derive(Debug, Clone, Default)]
 pub struct CommandId(Arc<OnceLock<Arc<ModelFacts>>>);
 
 impl CommandId {
-    /// The model of the thread that has taken the command up, if one has.
+    /// The model of the thread that took the command, if one has.
     pub fn taken_by(&self) -> Option<&Arc<ModelFacts>> {
         self.0.get()
     }

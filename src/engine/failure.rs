@@ -13,33 +13,33 @@ pub enum EngineFailure {
     /// The model could not be loaded or evaluated.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The chat template of the model or the settings is not usable.
+    /// The chat template of the model or of the settings is unusable.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The chat format of the settings is neither known nor a file.
+    /// The configured chat format is neither a known name nor a file.
     #[error(transparent)]
     ChatFormat(#[from] ChatFormatError),
     /// The chat template file cannot be read.
     #[error("cannot read chat template {path}: {source}")]
     TemplateFile {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// The system's reason.
+        /// The operating system's reason.
         source: Arc<io::Error>,
     },
     /// The engine thread panicked.
     #[error("the engine thread panicked: {0}")]
     Panic(String),
-    /// The engine thread has not come to the end of a step for too long.
+    /// One step of the engine thread has taken longer than the watchdog allows.
     #[error(
         "the engine hangs: a step has taken {seconds:.1} s, more than runtime.watchdog_seconds"
     )]
     Hung {
-        /// How long the step has taken so far.
+        /// How long the step has taken so far, in seconds.
         seconds: f64,
     },
-    /// The actor that the engine thread belongs to is gone.
-    #[error("nobody owns the engine thread any more")]
+    /// The actor that owns the engine thread is gone.
+    #[error("the engine actor is gone")]
     Deserted,
     /// The engine thread could not be started.
     #[error("cannot start the engine thread: {0}")]

@@ -1,13 +1,13 @@
-//! Whether the engine thread still gets anywhere.
+//! Detects an engine thread that makes no progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Tells since when the engine thread has been at one piece of work.
+/// Records when the engine thread began its current piece of work.
 #[derive(Debug)]
 pub struct Heartbeat {
     epoch: Instant,
-    /// Milliseconds from the epoch to the start of the work, plus 1; 0 at rest.
+    /// Milliseconds from the epoch to the start of the work, plus 1; 0 when idle.
     since: AtomicU64,
 }
 
@@ -21,18 +21,18 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Says that a piece of work begins.
+    /// Records that a piece of work begins.
     pub fn work(&self) {
         let now = self.epoch.elapsed().as_millis() as u64;
         self.since.store(now + 1, Ordering::Relaxed);
     }
 
-    /// Says that there is nothing to do.
+    /// Records that the thread is idle.
     pub fn rest(&self) {
         self.since.store(0, Ordering::Relaxed);
     }
 
-    /// How long the present piece of work has taken so far.
+    /// How long the current piece of work has taken so far; `None` when idle.
     pub fn busy_for(&self) -> Option<Duration> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(

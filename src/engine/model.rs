@@ -1,4 +1,4 @@
-//! What callers need of the loaded model to prepare a prompt.
+//! The parts of the loaded model that callers need to prepare a prompt.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,10 +9,10 @@ use crate::inference::{
     Vocabulary,
 };
 
-/// What callers need of the loaded model to prepare a prompt.
+/// The parts of the loaded model that callers need to prepare a prompt.
 #[derive(Debug, Clone)]
 pub struct LoadedModel {
-    /// What is known of it.
+    /// Facts about the model.
     pub facts: Arc<ModelFacts>,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn Tokenizer>,
@@ -20,17 +20,18 @@ pub struct LoadedModel {
     pub template: Arc<ChatTemplate>,
     /// The texts of its control tokens.
     pub controls: Arc<ControlTexts>,
-    /// The markers of the model's tool format that are tokens without text.
+    /// The markers of the model's tool format that are tokens without text of their own.
     pub tool_markers: Arc<[ControlToken]>,
-    /// The vocabulary as constraints need it, made when the first one does.
+    /// The vocabulary as constraints need it, built on first use.
     vocabulary: Arc<OnceLock<Result<Arc<Vocabulary>, ConstraintError>>>,
 }
 
 impl LoadedModel {
-    /// Takes from a backend what prompts are made with. `chat_format` is the choice of the settings.
+    /// Takes from a backend the parts that prompts are made with. `chat_format` is the configured
+    /// choice.
     ///
     /// # Errors
-    /// [`EngineFailure`] if the chat template is not usable.
+    /// [`EngineFailure`] if the chat template is unusable.
     pub(super) fn new(
         backend: &dyn Backend,
         chat_format: Option<&str>,
@@ -49,7 +50,7 @@ impl LoadedModel {
         })
     }
 
-    /// The vocabulary as constraints need it. The first call takes some tenths of a second.
+    /// The vocabulary as constraints need it. The first call takes a few tenths of a second.
     ///
     /// # Errors
     /// [`ConstraintError::Vocabulary`], or [`ConstraintError::NotBuilt`] without the feature.
@@ -71,7 +72,7 @@ fn tool_markers(template: &ChatTemplate, tokenizer: &dyn Tokenizer) -> Vec<Contr
     let control = |text: &'static str| {
         let tokens = tokenizer.encode(text, true).ok()?;
         let (&id, before) = tokens.split_last()?;
-        // The beginning of a text may stand before it.
+        // Some tokenizers put a beginning-of-sequence token first.
         if before.len() > 1 {
             return None;
         }
@@ -83,8 +84,7 @@ fn tool_markers(template: &ChatTemplate, tokenizer: &dyn Tokenizer) -> Vec<Contr
     markers.filter_map(control).collect()
 }
 
-/// The chat template in force: the settings' choice before the model's own,
-/// `ChatML` if there is neither.
+/// The chat template in force: the configured one, otherwise the model's own, otherwise `ChatML`.
 #[doc(hidden)]
 pub fn chat_template(
     facts: &ModelFacts,

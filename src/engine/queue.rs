@@ -1,4 +1,4 @@
-//! The way in to the engine thread.
+//! The queue of requests for the engine thread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::error::EngineError;
 use crate::scheduler::{AdmissionQueue, Outcome, Recovered, Task};
 use crate::sync::{Mutex, lock};
 
-/// Cache commands that may wait for the engine thread.
+/// Maximum number of cache commands that wait for the engine thread.
 const MAX_COMMANDS: usize = 1024;
 
-/// Admission, and what waits for the engine thread.
+/// Admission, and the work that waits for the engine thread.
 ///
-/// It outlives the engine thread: after a restart, what waited still waits.
+/// It outlives the engine thread, so waiting requests survive a restart.
 #[derive(Debug)]
 pub struct RequestQueue {
     admission: Admission,
@@ -25,21 +25,21 @@ pub struct RequestQueue {
     /// Generations that hold a slot.
     streams: Arc<RunningStreams>,
     signals: Arc<Signals>,
-    /// Why nothing new is taken.
+    /// Why new requests are refused.
     refused: Mutex<Option<Arc<str>>>,
 }
 
-/// What waits for the engine thread.
+/// The work that waits for the engine thread.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Generations that the thread has not taken in yet.
+    /// New generations that the thread has not collected yet.
     arrivals: VecDeque<Task>,
     /// Generations that wait for a slot.
     queue: AdmissionQueue,
     commands: VecDeque<QueuedCommand>,
     /// Generations that wait for another engine.
     recovered: Vec<Recovered>,
-    /// When the next of them is overdue, as far as [`RequestQueue::retire`] knows.
+    /// The next deadline that [`RequestQueue::retire`] knows of.
     known_deadline: Option<f64>,
 }
 
@@ -56,7 +56,7 @@ impl Waiting {
 }
 
 impl RequestQueue {
-    /// Makes a request queue for `limit` generations, running and waiting together.
+    /// Creates a request queue for `limit` generations, running and waiting together.
     pub fn new(limit: usize) -> Self {
         Self {
             admission: Admission::new(limit),
@@ -156,7 +156,7 @@ impl RequestQueue {
         }
     }
 
-    /// Keeps generations of a broken engine for the next one.
+    /// Keeps generations of a failed engine for the next one.
     pub(crate) fn keep(&self, recovered: Vec<Recovered>) {
         let put = self.inbox.put(recovered, |waiting, recovered| {
             waiting.recovered.extend(recovered);
@@ -171,7 +171,7 @@ impl RequestQueue {
         }
     }
 
-    /// Takes what [`keep`](Self::keep) got.
+    /// Takes the generations passed to [`keep`](Self::keep).
     pub(super) fn take_recovered(&self) -> Vec<Recovered> {
         self.inbox
             .with(|waiting| std::mem::take(&mut waiting.recovered))
@@ -182,8 +182,7 @@ impl RequestQueue {
         &self.streams
     }
 
-    /// Ends the running generations of an engine that is given up, but for
-    /// those that are kept for the next one.
+    /// Ends the running generations of an abandoned engine, except those kept for the next one.
     pub(crate) fn cut(&self) {
         let kept: Vec<_> = self
             .inbox
@@ -192,26 +191,26 @@ impl RequestQueue {
         self.streams.end(|id| !kept.contains(&id), &outcome);
     }
 
-    /// Ends what still runs on an engine that did not stop.
+    /// Ends the generations still running on an engine that did not stop.
     pub(crate) fn end_running(&self, reason: &str) {
         let outcome = Outcome::Failed(stopped(reason));
         self.streams.end(|_| true, &outcome);
     }
 
-    /// Refuses everything to come.
+    /// Refuses all further requests.
     pub fn refuse(&self, reason: &str) {
         lock(&self.refused).get_or_insert_with(|| reason.into());
     }
 
-    /// Waits until nothing runs or waits any more.
+    /// Waits until no generation runs or waits.
     pub async fn drained(&self) {
         self.admission.drained().await;
     }
 
-    /// Ends everything that waits and refuses everything to come.
+    /// Ends every waiting request and refuses all further ones.
     pub fn close(&self, reason: &str) {
         self.refuse(reason);
-        // Who waits for a command hears that it was dropped.
+        // Dropping a command notifies its caller.
         let mut waiting = self.inbox.close(reason);
         let outcome = Outcome::Failed(stopped(reason));
         for task in waiting.arrivals.drain(..) {
@@ -223,21 +222,21 @@ impl RequestQueue {
         }
     }
 
-    /// Generations that wait for a slot, or for another engine.
+    /// Number of generations that wait for a slot or for another engine.
     pub fn waiting(&self) -> usize {
         self.inbox
             .with(|waiting| waiting.arrivals.len() + waiting.queue.len() + waiting.recovered.len())
     }
 
-    /// Generations and cache commands that the engine thread has not taken in yet.
+    /// Number of generations and cache commands that the engine thread has not received yet.
     pub fn arrived(&self) -> usize {
         self.inbox
             .with(|waiting| waiting.arrivals.len() + waiting.commands.len())
     }
 
-    /// Ends what waits and whose caller is gone or whose time has run out at `now`, also while
-    /// there is no engine. Returns when the next is overdue, in seconds of the same clock;
-    /// [`Signals::overdue`] tells when that changes or a caller leaves.
+    /// Ends waiting requests whose caller is gone or whose time has run out at `now`, even while
+    /// there is no engine. Returns the next deadline, in seconds of the same clock.
+    /// [`Signals::overdue`] reports when the deadline changes or a caller leaves.
     pub fn retire(&self, now: f64) -> Option<f64> {
         self.inbox.with(|waiting| {
             waiting.arrivals.retain_mut(|task| !task.retire(now));
@@ -250,13 +249,13 @@ impl RequestQueue {
         })
     }
 
-    /// Who is told of changes to generations.
+    /// The signals for changes to generations.
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
     }
 
-    /// Moves what has arrived into the queue. What was changed before a generation was submitted is
-    /// seen by whoever looks after this.
+    /// Moves new generations into the queue. Changes made before a generation was submitted are
+    /// visible after this call.
     pub(super) fn collect(&self) {
         self.inbox.with(|waiting| {
             for task in waiting.arrivals.drain(..) {
@@ -270,12 +269,12 @@ impl RequestQueue {
         self.inbox.with(|waiting| waiting.commands.pop_front())
     }
 
-    /// Takes the generation whose turn it is, of those that have been collected.
+    /// Takes the generation whose turn it is from the collected ones.
     pub(super) fn next_task(&self) -> Option<Task> {
         self.inbox.with(|waiting| waiting.queue.pop())
     }
 
-    /// Has a generation that found no slot wait again.
+    /// Puts a generation that found no slot back into the queue.
     pub(super) fn put_back(&self, task: Task) {
         let put = self
             .inbox
@@ -285,7 +284,7 @@ impl RequestQueue {
         }
     }
 
-    /// Generations that have been collected and wait for a slot.
+    /// Number of collected generations that wait for a slot.
     pub(super) fn queued(&self) -> usize {
         self.inbox.with(|waiting| waiting.queue.len())
     }

@@ -1,4 +1,4 @@
-//! What a generation tells of itself.
+//! The report of a generation.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{ChatMessage, FinishReason, FunctionCall, SamplingParams};
 use crate::emotion::{Coefficients, Mood, Quadrant};
 use elpis_emotion::SessionId;
 
-/// Numbers the generations of a runtime.
+/// The number of a generation within its runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
@@ -19,8 +19,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The feeling behind a text: everything that made its sampling and steering
-/// what they were, so that the text can be traced and replayed.
+/// The emotion behind a text: everything that determined its sampling and steering, so that the
+/// text can be traced and reproduced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AppliedModulation {
@@ -30,23 +30,22 @@ pub struct AppliedModulation {
     pub arousal: f64,
     /// Quadrant of that state.
     pub quadrant: Quadrant,
-    /// What that state is called: its quadrant, or neutral near the baseline.
+    /// The mood of that state: its quadrant, or neutral near the baseline.
     #[serde(default)]
     pub mood: Mood,
     /// Index of the first generated token under this modulation, from 0.
     pub from_token: u32,
-    /// Index of the first generated token whose logits were steered by it: one
-    /// more than [`from_token`](Self::from_token) if the event came while
-    /// that token was being evaluated.
+    /// Index of the first generated token whose logits were steered by it: one more than
+    /// [`from_token`](Self::from_token) if the event arrived while that token was being evaluated.
     #[serde(default)]
     pub steering_from_token: u32,
-    /// Sampling parameters in force, the seed included.
+    /// Sampling parameters in force, including the seed.
     pub sampling: SamplingParams,
-    /// Steering coefficients by emotion, strength included.
+    /// Steering coefficients by emotion, including the strength.
     pub coefficients: Coefficients,
     /// Content hash of the steering library in force.
     pub library_version: String,
-    /// What was added to the residual stream.
+    /// The vectors added to the residual stream.
     pub steering: Vec<AppliedSteering>,
 }
 
@@ -64,7 +63,7 @@ pub struct AppliedSteering {
     pub clamped: bool,
 }
 
-/// Account of a finished generation.
+/// The report of a finished generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GenerationReport {
@@ -78,17 +77,16 @@ pub struct GenerationReport {
     pub finish_reason: FinishReason,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
-    /// Tokens of the prompt that were not evaluated, because the cache held
-    /// them.
+    /// Tokens of the prompt that were not evaluated because the cache held them.
     #[serde(default)]
     pub cached_prompt_tokens: u32,
-    /// Tokens among them that had been evaluated under another steering than
-    /// the one this generation started with.
+    /// Tokens among them that had been evaluated under steering other than the one this generation
+    /// started with.
     #[serde(default)]
     pub cached_under_other_steering: u32,
-    /// Tokens generated, the end token not counted.
+    /// Generated tokens, without the end token.
     pub completion_tokens: u32,
-    /// Times that it went on in a new engine after one broke.
+    /// Number of times that it was resumed in a new engine after a failure.
     #[serde(default)]
     pub resumes: u32,
     /// The modulations in force, in order; more than one only when events
@@ -110,23 +108,22 @@ pub struct GenerationReport {
     pub total_time: Duration,
 }
 
-/// The end of a reply that had to be of a certain form.
+/// The constrained end of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConstrainedSpan {
     /// Index of its first generated token, from 0.
     pub from_token: u32,
     /// Whether it was steered (`model.steer_constrained`); if not, the modulations of the report
-    /// acted on its sampling alone.
+    /// only affected its sampling.
     pub steered: bool,
 }
 
-/// Most modulations that a report lists.
+/// Maximum number of modulations that a report lists.
 pub const MODULATIONS_KEPT: usize = 64;
 
 impl GenerationReport {
-    /// Makes the report of a generation in which nothing was counted or measured yet, for engines
-    /// of one's own.
+    /// Creates the report of a generation without any counts or measurements, for custom engines.
     pub fn new(
         id: RequestId,
         session: SessionId,
@@ -161,20 +158,20 @@ impl GenerationReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Completion {
-    /// The reply's text; tool calls are no part of it.
+    /// The reply's text, without tool calls.
     pub text: String,
-    /// What the model thought before an answer that has to be of a form; in all other replies,
-    /// thinking is a part of the text.
+    /// The model's thinking before a constrained answer. In all other replies, thinking is part of
+    /// the text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thinking: String,
     /// The tools that the model calls, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<FunctionCall>,
-    /// How it came about.
+    /// The report of the generation.
     pub report: GenerationReport,
 }
 
-/// The reply as a message, with its tool calls.
+/// Converts the reply to a message, with its tool calls.
 impl From<&Completion> for ChatMessage {
     fn from(reply: &Completion) -> Self {
         if reply.tool_calls.is_empty() {

@@ -1,8 +1,8 @@
-//! A conversation's evaluated cached sequence as bytes, to be kept outside the engine.
+//! A conversation's cached sequence as bytes, to be kept outside of the engine.
 //!
-//! The container is safetensors: tokens, the steering that each was evaluated
-//! under, and the keys and values in the backend's own form. The metadata name
-//! the model and carry a checksum.
+//! The container is safetensors. It holds the tokens, the steering under which each was evaluated,
+//! and the keys and values in the backend's own format. The metadata name the model and hold a
+//! checksum.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::steering::PlanKey;
 
-/// Marks the format in the metadata.
+/// Identifies the format in the metadata.
 const FORMAT: &str = "elpis-kv/1";
 
 /// Consecutive positions that were evaluated under one steering plan.
@@ -18,24 +18,23 @@ const FORMAT: &str = "elpis-kv/1";
 pub struct KvSpan {
     /// The position after the last.
     pub end: u32,
-    /// Content hash of the plan; `None`: not steered.
+    /// Content hash of the plan; `None` if not steered.
     pub key: Option<PlanKey>,
 }
 
-/// A conversation's evaluated cached sequence.
+/// A conversation's cached sequence.
 ///
-/// The bytes are for the program that wrote them: a checksum finds damage, but
-/// the keys and values go to native code, so bytes from strangers must not be
-/// restored.
+/// The bytes must come from a trusted source. A checksum detects damage, but native code reads the
+/// keys and values, so never restore bytes from strangers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvSnapshot {
-    /// What the state belongs to: model, backend and cache layout.
+    /// Identifies the model, backend and cache layout that the state belongs to.
     pub model: String,
     /// The evaluated tokens.
     pub tokens: Vec<u32>,
     /// The steering of the tokens; the last span ends with the last token.
     pub spans: Vec<KvSpan>,
-    /// Keys and values in the backend's own form.
+    /// Keys and values in the backend's own format.
     pub state: Vec<u8>,
 }
 
@@ -43,26 +42,26 @@ pub struct KvSnapshot {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvSnapshotError {
-    /// The bytes are not a snapshot, or one of another version.
+    /// The bytes are not a snapshot, or one of a different version.
     #[error("this is not a snapshot of a conversation (version {FORMAT}): {reason}")]
     Format {
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
     /// The bytes were damaged.
     #[error("the snapshot is damaged: its checksum is {found}, expected {expected}")]
     Checksum {
-        /// Checksum of what is there.
+        /// Checksum of the data.
         found: String,
-        /// Checksum that was written down.
+        /// Checksum stored in the snapshot.
         expected: String,
     },
     /// It belongs to another model.
     #[error("the snapshot belongs to {found}, but {expected} is loaded")]
     OtherModel {
-        /// What is loaded.
+        /// The loaded model.
         expected: String,
-        /// What the snapshot was made with.
+        /// The model of the snapshot.
         found: String,
     },
     /// The context is too short for it.
@@ -70,21 +69,21 @@ pub enum KvSnapshotError {
     TooLong {
         /// Tokens of the snapshot.
         tokens: usize,
-        /// Most tokens.
+        /// Maximum number of tokens.
         limit: usize,
     },
-    /// There is no memory for it.
+    /// It exceeds the memory of the prefix cache.
     #[error("the snapshot takes {bytes} bytes, but runtime.prefix_cache_mib allows {limit}")]
     NoMemory {
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// Memory for all that is kept.
+        /// Memory of the whole prefix cache, in bytes.
         limit: usize,
     },
 }
 
 impl KvSnapshot {
-    /// Writes the snapshot down.
+    /// Serialises the snapshot.
     ///
     /// # Errors
     /// [`KvSnapshotError::Format`] if its parts do not fit together.

@@ -1,4 +1,4 @@
-//! What a caller asks of a generation.
+//! The options of a generation.
 
 use std::time::Duration;
 
@@ -22,21 +22,21 @@ elpis_backend::named_values! {
     }
 }
 
-/// Options of one generation; what is not set follows the settings and the
-/// session's emotion.
+/// Options of one generation. Options that are not set follow the settings and the session's
+/// emotion.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GenerationOptions {
-    /// Most tokens to generate, at least 1.
+    /// Maximum number of tokens to generate, at least 1.
     pub max_tokens: Option<u32>,
     /// Temperature in [0, 2] instead of the modulated one; 0 is greedy.
     pub temperature: Option<f32>,
-    /// Nucleus sampling's probability mass in (0, 1] instead of the modulated one.
+    /// Probability mass of nucleus sampling in (0, 1] instead of the modulated one.
     pub top_p: Option<f32>,
-    /// Most candidates kept; 0 keeps all.
+    /// Maximum number of candidates; 0 keeps all.
     pub top_k: Option<u32>,
-    /// Least probability relative to the likeliest candidate, in [0, 1).
+    /// Minimum probability relative to the likeliest candidate, in [0, 1).
     pub min_p: Option<f32>,
     /// Repetition penalty above 0; 1 is none.
     #[serde(alias = "repeat_penalty")]
@@ -45,33 +45,33 @@ pub struct GenerationOptions {
     pub presence_penalty: Option<f32>,
     /// Penalty on tokens for each time that they have occurred, in [-2, 2]; 0 is none.
     pub frequency_penalty: Option<f32>,
-    /// How many of the last tokens the penalties look at, prompt included, up to 4096.
+    /// How many of the last tokens, including the prompt, the penalties consider; up to 4096.
     #[serde(alias = "repeat_last_n")]
     pub repetition_window: Option<u32>,
-    /// Seed of the random stream; unset: a random one, named in the report.
+    /// Random seed; if unset, a random one, which the report names.
     pub seed: Option<u64>,
     /// Texts that end the generation; they are not part of the reply.
     pub stop: Vec<String>,
     /// Steering coefficients by emotion instead of the session's own.
     pub coefficients: Option<Coefficients>,
-    /// `false`: neither sampling nor steering follows the emotion.
+    /// With `false`, neither sampling nor steering follows the emotion.
     pub emotional_modulation: Option<bool>,
-    /// When events reach the generation; unset: as in the settings.
+    /// When events reach the generation; if unset, as in the settings.
     pub timing: Option<ModulationTiming>,
-    /// Time until the generation is ended with an error, queueing included; a number of seconds
-    /// under the name `timeout_seconds` where it is serialised.
+    /// Time until the generation is ended with an error, including the time in the queue. In
+    /// serialised form a number of seconds with the name `timeout_seconds`.
     #[serde(rename = "timeout_seconds", with = "elpis_emotion::seconds::option")]
     pub timeout: Option<Duration>,
-    /// The tools on offer, a list in `OpenAI`'s JSON form: see [`ToolSet::from_json`].
+    /// The offered tools, a list in `OpenAI`'s JSON format: see [`ToolSet::from_json`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<serde_json::Value>,
-    /// Whether the model may, must or must not call tools; unset: it may.
+    /// Whether the model may, must or must not call tools; if unset, it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// `false`: at most one call in a reply.
+    /// With `false`, a reply holds at most one call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
-    /// The form that the reply must have.
+    /// The format that the reply must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
 }
@@ -124,7 +124,7 @@ impl GenerationOptions {
     /// Checks every value that does not depend on the model.
     ///
     /// # Errors
-    /// The field, the value and the limit of the first bad one.
+    /// [`RequestError`] with the field, value and limit of the first invalid value.
     pub fn validate(&self) -> Result<(), RequestError> {
         if self.max_tokens == Some(0) {
             return Err(RequestError::Limit {
@@ -155,7 +155,7 @@ impl GenerationOptions {
     /// The tools that the model may call, with the choice; `None` if it may call none.
     ///
     /// # Errors
-    /// [`RequestError::Tools`] for tools that are not valid or a choice that does not fit them.
+    /// [`RequestError::Tools`] if the tools are invalid or the choice does not match them.
     pub fn tool_set(&self) -> Result<Option<(ToolSet, ToolChoice)>, RequestError> {
         let choice = self.tool_choice.clone().unwrap_or_default();
         let Some(list) = &self.tools else {
@@ -173,7 +173,7 @@ impl GenerationOptions {
         Ok((choice != ToolChoice::None).then_some((tools, choice)))
     }
 
-    /// Fills what is not set with what `others` set; the stop texts of both apply.
+    /// Fills unset options from `others`. The stop texts of both apply.
     #[must_use]
     pub fn or(mut self, others: Self) -> Self {
         let Self {
@@ -225,7 +225,7 @@ impl GenerationOptions {
         }
     }
 
-    /// The sampling parameters: `base` with what the options set.
+    /// The sampling parameters: `base` overridden by the options.
     pub fn sampling(&self, base: &SamplingParams) -> SamplingParams {
         SamplingParams {
             temperature: self.temperature.unwrap_or(base.temperature),
@@ -246,33 +246,33 @@ impl GenerationOptions {
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum RequestError {
-    /// A session's name.
+    /// The session's name is invalid.
     #[error(transparent)]
     SessionId(#[from] SessionIdError),
-    /// A value outside its range.
+    /// A value is outside its range.
     #[error("{field} is {value}, but must be {limit}")]
     Limit {
         /// The option.
         field: &'static str,
-        /// The value given.
+        /// The given value.
         value: String,
-        /// The limit, in words.
+        /// The limit, as text.
         limit: &'static str,
     },
-    /// A sampling value.
+    /// A sampling parameter is invalid.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// The messages.
+    /// The messages are invalid.
     #[error(transparent)]
     Message(#[from] super::MessageError),
-    /// A stop string.
+    /// A stop string is invalid.
     #[error(transparent)]
     Stop(#[from] super::TextError),
-    /// Tools.
+    /// The tools are invalid.
     #[error(transparent)]
     #[strum(transparent)]
     Tools(#[from] ToolError),
-    /// A form of the reply that is not usable.
+    /// The response format is unusable.
     #[error(transparent)]
     #[strum(transparent)]
     Constraint(#[from] ConstraintError),
@@ -289,20 +289,20 @@ pub enum RequestError {
         /// Tokens of the context.
         context: u32,
     },
-    /// A text holds a control token, which the settings refuse.
+    /// A text contains a control token, which the settings forbid.
     #[error(
-        "{place} holds the control token {token:?}, which model.control_tokens = \"refuse\" forbids"
+        "{place} contains the control token {token:?}, which model.control_tokens = \"refuse\" forbids"
     )]
     #[strum(props(
-        hint = "take it out of the text, or set model.control_tokens = \"text\", which has the model read it as letters"
+        hint = "remove it from the text, or set model.control_tokens = \"text\", which makes the model read it as plain text"
     ))]
     ControlToken {
-        /// Where: a message by its place in the conversation, or the tools.
+        /// The message, by its index in the conversation, or the tools.
         place: String,
-        /// The token as it is written.
+        /// The text of the token.
         token: String,
     },
-    /// The rendered prompt has no token at all.
+    /// The rendered prompt is empty.
     #[error("the chat template renders these messages to an empty prompt")]
     EmptyPrompt,
 }

@@ -1,14 +1,14 @@
-//! Feelings read from text: the model's replies and the user's messages.
+//! Appraises texts: the model's replies and the user's messages.
 
 mod appraiser;
 mod felt;
 mod model;
 mod reply;
-mod told;
+mod reported_outcomes;
 
 pub(super) use appraiser::chosen;
 pub use appraiser::{AppraisalError, AppraisedText, Appraiser};
 pub(super) use felt::{AppraisalBudget, message};
 pub use model::ModelAppraiser;
 pub(super) use reply::finish_hook;
-pub(super) use told::Told;
+pub(super) use reported_outcomes::ReportedOutcomes;

@@ -1,4 +1,4 @@
-//! How a runtime is put together and started.
+//! Assembles and starts a runtime.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::store::{self, StateStore};
 use crate::telemetry;
 
-/// Prepares a runtime whose parts are not the usual ones.
+/// Configures a runtime: its clock, backend, store and appraiser can be replaced.
 pub struct ElpisBuilder {
     settings: Settings,
     factory: BackendFactory,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for ElpisBuilder {
 }
 
 impl ElpisBuilder {
-    /// Prepares a runtime of the usual parts.
+    /// Creates a builder with the default parts.
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -57,41 +57,40 @@ impl ElpisBuilder {
         }
     }
 
-    /// Takes the time from another clock.
+    /// Uses another clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Makes the backend with a function of one's own, which is called again
-    /// after every restart of the engine. Where the backend runs is then up to
-    /// that function, whatever `runtime.isolation` says.
+    /// Creates the backend with a custom function, which is called again after every restart of the
+    /// engine. The function then also decides where the backend runs, and `runtime.isolation` has
+    /// no effect.
     #[must_use]
     pub fn backend(mut self, factory: BackendFactory) -> Self {
         self.factory = factory;
         self
     }
 
-    /// Keeps the sessions in a store of one's own instead of the one that the
-    /// settings name.
+    /// Uses a custom store for the sessions instead of the configured one.
     #[must_use]
     pub fn store(mut self, store: Arc<dyn StateStore>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Reads feelings from texts with an appraiser of one's own, or with
-    /// [`ModelAppraiser`](crate::runtime::ModelAppraiser), instead of the one of the setting `emotion.appraiser`. Which texts are read is
-    /// up to the settings `emotion.response_analysis_enabled` and
-    /// `emotion.message_analysis_enabled`.
+    /// Appraises texts with a custom appraiser, or with
+    /// [`ModelAppraiser`](crate::runtime::ModelAppraiser), instead of the one that
+    /// `emotion.appraiser` names. The texts to appraise are still chosen by the settings
+    /// `emotion.response_analysis_enabled` and `emotion.message_analysis_enabled`.
     #[must_use]
     pub fn appraiser(mut self, appraiser: impl Appraiser + 'static) -> Self {
         self.appraiser = Some(Arc::new(appraiser));
         self
     }
 
-    /// Lets tests break actors.
+    /// Injects faults into actors, for tests.
     #[cfg(feature = "fault-injection")]
     #[doc(hidden)]
     #[must_use]
@@ -100,7 +99,7 @@ impl ElpisBuilder {
         self
     }
 
-    /// Tells of the progress of a model's download.
+    /// Reports the progress of a model's download.
     #[must_use]
     pub fn download_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
         self.progress = progress;
@@ -111,12 +110,12 @@ impl ElpisBuilder {
     /// runtime with its time driver enabled.
     ///
     /// # Errors
-    /// Settings out of range, hardware that is not there, a model or steering
-    /// vectors that cannot be loaded.
+    /// [`Error`] if settings are out of range, hardware is missing, or the model or steering
+    /// vectors cannot be loaded.
     ///
     /// # Cancel safety
-    /// Not cancel safe: what was begun, such as loading the model, goes on in the background until
-    /// it notices that nobody waits for it.
+    /// Not cancel safe: work in progress, such as loading the model, continues in the background
+    /// until it notices that nobody waits for it.
     pub async fn start(self) -> Result<Elpis, Error> {
         let settings = self.settings;
         settings.validate()?;
@@ -132,7 +131,7 @@ impl ElpisBuilder {
         };
         let parts = Parts::new(settings, store, self.clock, &self.probe)?;
         let arguments = parts.supervisor(source, self.factory, &self.probe);
-        // On the heap, since it holds the starts of all actors.
+        // Boxed, because the future holds the starts of all actors.
         let started = Box::pin(Actor::spawn(None, Supervisor, arguments))
             .await
             .map_err(crate::actors::supervisor::startup_error);
@@ -144,9 +143,9 @@ impl ElpisBuilder {
                 supervisor
             }
             Err(error) => {
-                // Whoever tries again finds the store free.
+                // The store must be free for another attempt.
                 let limit = parts.settings.runtime.shutdown_timeout;
-                // Nothing has happened yet that could be lost.
+                // There are no changes yet that could be lost.
                 let _ = parts.sessions.close(limit).await;
                 telemetry::runtime_gone();
                 return Err(error);
@@ -160,7 +159,7 @@ impl ElpisBuilder {
             inner: Arc::new(Inner {
                 parts,
                 appraiser,
-                told: appraisal::Told::default(),
+                reported_outcomes: appraisal::ReportedOutcomes::default(),
                 supervisor,
                 observed,
                 last_request: AtomicU64::new(0),
@@ -169,7 +168,7 @@ impl ElpisBuilder {
     }
 }
 
-/// Makes the metrics readable, if the settings say where.
+/// Starts the metrics exporter, if one is configured.
 fn listen(settings: &Settings) -> Result<(), Error> {
     let Some(address) = settings.metrics.listen else {
         return Ok(());
@@ -179,12 +178,12 @@ fn listen(settings: &Settings) -> Result<(), Error> {
     #[cfg(not(feature = "prometheus"))]
     Err(Error::Metrics {
         listen: address.0.to_string(),
-        fault: crate::error::MetricsFault::NotBuilt,
+        kind: crate::error::MetricsErrorKind::NotBuilt,
         source: "this build has no exporter; enable the cargo feature `prometheus`".into(),
     })
 }
 
-/// Tells everyone if the supervisor itself fails, which nobody restarts.
+/// Stops the runtime if the supervisor itself fails, which nothing restarts.
 async fn outlive(
     supervisor: JoinHandle<()>,
     request_queue: Arc<RequestQueue>,
@@ -194,7 +193,7 @@ async fn outlive(
     let _ = supervisor.await;
     if stopped.borrow().is_none() {
         let reason = "the supervisor failed";
-        tracing::error!(reason, "the runtime gives up");
+        tracing::error!(reason, "stopping the runtime");
         request_queue.close(reason);
         stopped.send_replace(Some(StopReason::new(reason)));
         bus.publish(Event::Stopped {
@@ -203,7 +202,7 @@ async fn outlive(
     }
 }
 
-/// Opens the store that the settings name.
+/// Opens the configured store.
 async fn open_store(settings: &Settings) -> Result<Option<Arc<dyn StateStore>>, Error> {
     let settings = settings.store.clone();
     let opened = tokio::task::spawn_blocking(move || store::open(&settings)).await;

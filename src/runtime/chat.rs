@@ -13,10 +13,9 @@ use crate::inference::{
     ChatMessage, Completion, GenerationOptions, ModulationTiming, ResponseFormat, ToolChoice,
 };
 
-/// What a generation answers to: messages, or the text of a single user
-/// message.
+/// The input of a generation: messages, or the text of a single user message.
 pub trait IntoMessages {
-    /// Makes the list of messages.
+    /// Converts it to a list of messages.
     fn into_messages(self) -> Vec<ChatMessage>;
 }
 
@@ -62,16 +61,16 @@ impl<const N: usize> IntoMessages for [ChatMessage; N] {
     }
 }
 
-/// A generation in preparation. [`stream`](Self::stream) starts it; awaited, it gives the whole
+/// A generation in preparation. [`stream`](Self::stream) starts it; awaiting it returns the whole
 /// reply.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is generated until it is streamed or awaited"]
 pub struct Chat {
     session: Session,
     messages: Vec<ChatMessage>,
-    /// What was set one by one.
+    /// Options that were set one by one.
     options: GenerationOptions,
-    /// What was set all at once.
+    /// Options that were set all at once.
     base: GenerationOptions,
 }
 
@@ -85,8 +84,8 @@ impl Chat {
         }
     }
 
-    /// Sets many options at once. What is set one by one stays, whether before this or after it,
-    /// and so does what earlier options set and these do not; stop texts are added.
+    /// Sets many options at once. Options set one by one take precedence, whether before or after
+    /// this call. Options of an earlier call stay unless these override them; stop texts are added.
     pub fn options(mut self, options: GenerationOptions) -> Self {
         self.base = options.or(self.base);
         self
@@ -98,33 +97,33 @@ impl Chat {
         self
     }
 
-    /// Fixes the temperature, in [0, 2]; 0 is greedy.
+    /// Sets the temperature, in [0, 2]; 0 is greedy.
     pub fn temperature(mut self, temperature: f32) -> Self {
         self.options.temperature = Some(temperature);
         self
     }
 
-    /// Fixes nucleus sampling's probability mass, in (0, 1].
+    /// Sets the probability mass of nucleus sampling, in (0, 1].
     pub fn top_p(mut self, top_p: f32) -> Self {
         self.options.top_p = Some(top_p);
         self
     }
 
-    /// Fixes the number of candidates; 0 keeps all.
+    /// Sets the number of candidates; 0 keeps all.
     pub fn top_k(mut self, top_k: u32) -> Self {
         self.options.top_k = Some(top_k);
         self
     }
 
-    /// Leaves out tokens less probable than this share of the most likely token's probability,
-    /// in [0, 1); 0 keeps all.
+    /// Excludes tokens whose probability is below this fraction of the most likely token's, in [0,
+    /// 1); 0 keeps all.
     pub fn min_p(mut self, min_p: f32) -> Self {
         self.options.min_p = Some(min_p);
         self
     }
 
-    /// Divides positive and multiplies negative logits of tokens that have occurred, above 0; 1
-    /// changes nothing.
+    /// Divides the positive and multiplies the negative logits of tokens that have occurred by
+    /// this; above 0; 1 changes nothing.
     pub fn repetition_penalty(mut self, penalty: f32) -> Self {
         self.options.repetition_penalty = Some(penalty);
         self
@@ -142,14 +141,14 @@ impl Chat {
         self
     }
 
-    /// Fixes how many of the last tokens the three penalties look at, prompt included, up to
-    /// 4096; 0 switches them off.
+    /// Sets how many of the last tokens, including the prompt, the three penalties consider, up to
+    /// 4096; 0 disables them.
     pub fn repetition_window(mut self, tokens: u32) -> Self {
         self.options.repetition_window = Some(tokens);
         self
     }
 
-    /// Fixes the seed of the random stream.
+    /// Sets the random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = Some(seed);
         self
@@ -167,8 +166,8 @@ impl Chat {
         self
     }
 
-    /// Leaves the emotion out of the generation, or not: left out, it neither
-    /// acts on sampling and steering nor is moved by the texts.
+    /// Switches emotional modulation on or off. If it is off, the emotion affects neither sampling
+    /// nor steering, and the texts do not affect the emotion.
     pub fn emotional_modulation(mut self, on: bool) -> Self {
         self.options.emotional_modulation = Some(on);
         self
@@ -199,13 +198,13 @@ impl Chat {
         self
     }
 
-    /// Allows several calls in one reply, as is the default, or not.
+    /// Sets whether one reply may contain several calls; the default is `true`.
     pub fn parallel_tool_calls(mut self, allowed: bool) -> Self {
         self.options.parallel_tool_calls = Some(allowed);
         self
     }
 
-    /// Keeps the reply to a form.
+    /// Constrains the reply to a format.
     pub fn response_format(mut self, format: ResponseFormat) -> Self {
         self.options.response_format = Some(format);
         self
@@ -251,7 +250,7 @@ impl Chat {
     }
 }
 
-/// Awaited, a chat gives the whole reply, as [`Chat::complete`] does.
+/// Awaiting a chat returns the whole reply, as [`Chat::complete`] does.
 impl IntoFuture for Chat {
     type Output = Result<Completion, Error>;
     type IntoFuture = BoxFuture<'static, Self::Output>;

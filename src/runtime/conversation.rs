@@ -1,23 +1,23 @@
-//! Conversations of a session: how long they are, and how they are kept short.
+//! Conversations of a session: their length, trimming and storage.
 
 use super::{IntoMessages, Session, prompt};
 use crate::error::Error;
 use crate::inference::{ChatMessage, Conversation};
 
-/// What a conversation takes of the model's context.
+/// The part of the model's context that a conversation uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContextUse {
-    /// Tokens of the prompt that the conversation makes, with the opening of the next reply.
+    /// Tokens of the conversation's prompt, including the opening of the next reply.
     pub prompt_tokens: usize,
-    /// Tokens that prompt and reply may have together.
+    /// Maximum number of tokens of prompt and reply together.
     pub context_length: u32,
-    /// Turns that were dropped to get there.
+    /// Number of turns that were dropped.
     pub dropped_turns: usize,
 }
 
 impl Session {
-    /// Counts the tokens that messages take as a prompt, tools not counted.
+    /// Counts the tokens of messages as a prompt, without tools.
     ///
     /// # Errors
     /// [`Error::Engine`] if the messages are not valid or the template refuses them,
@@ -29,11 +29,11 @@ impl Session {
         self.measured(messages.into_messages(), None).await
     }
 
-    /// Drops the oldest turns of a conversation until it leaves `reserve` tokens of the context
-    /// for the reply. The system messages and the last turn stay, even where they are too long.
+    /// Drops the oldest turns of a conversation until it leaves `reserve` tokens of the context for
+    /// the reply. The system messages and the last turn stay, even if they are too long.
     ///
     /// # Errors
-    /// As [`context_use`](Self::context_use); the conversation is unchanged then.
+    /// As [`context_use`](Self::context_use). The conversation is then unchanged.
     ///
     /// # Cancel safety
     /// Cancel safe: the conversation is changed at the end, or not at all.
@@ -48,10 +48,10 @@ impl Session {
         Ok(measured)
     }
 
-    /// Reads the conversation that was kept last for this session; an empty one if there is none.
+    /// Reads the conversation last stored for this session; an empty one if there is none.
     ///
     /// # Errors
-    /// [`Error::Store`] if the store cannot be read or what it has is damaged.
+    /// [`Error::Store`] if the store cannot be read or the stored conversation is damaged.
     ///
     /// # Cancel safety
     /// Cancel safe: nothing is changed.
@@ -61,12 +61,12 @@ impl Session {
         Ok(kept.unwrap_or_default())
     }
 
-    /// Keeps a conversation for this session in the store, in place of the one before; an empty one
-    /// removes it. Returns whether there is a store. When it returns `true`, the conversation is as
-    /// durable as events are. [`forget`](Self::forget) removes it too.
+    /// Stores a conversation for this session in place of the previous one; an empty one removes
+    /// it. Returns whether there is a store. If it returns `true`, the conversation is as durable
+    /// as events are. [`forget`](Self::forget) removes it too.
     ///
     /// # Errors
-    /// [`Error::Store`]; the conversation before is still there then, unless the store did not
+    /// [`Error::Store`]. The previous conversation is then unchanged, unless the store did not
     /// answer in time.
     ///
     /// # Cancel safety

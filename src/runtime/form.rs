@@ -1,4 +1,4 @@
-//! From what a request asks of the reply's form to what sees to it.
+//! Turns the requested format of a reply into the parts that enforce it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::inference::{
     ResponseFormat, ToolChoice, ToolDefinition, ToolParser, ToolSet,
 };
 
-/// The form of a reply.
+/// The requested format of a reply.
 #[derive(Debug)]
 pub(super) enum Form {
     Free,
@@ -18,7 +18,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Reads what validated options ask for.
+    /// Reads the format from validated options.
     pub fn of(options: &GenerationOptions) -> Result<Self, EngineError> {
         if let Some((tools, choice)) = options.tool_set()? {
             return Ok(Self::Calls(tools, choice));
@@ -39,7 +39,7 @@ impl Form {
         }
     }
 
-    /// Control tokens that say something of a free reply: what is thought, and what is said.
+    /// Control tokens with a meaning in a free reply: they separate thinking from the answer.
     pub fn visible(&self, model: &LoadedModel) -> Vec<ControlToken> {
         let format = model.template.tool_format();
         match self {
@@ -52,13 +52,13 @@ impl Form {
         }
     }
 
-    /// Whether the whole reply is of a form that was asked for.
+    /// Whether the whole reply has a requested format.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Answer(_))
     }
 
-    /// What reads the reply; `seed` decides the ids of calls. `thinking` tells whether the template
-    /// has opened the model's thinking.
+    /// Creates the parser of the reply. `seed` determines the ids of calls; `thinking` tells
+    /// whether the template has opened the model's thinking.
     pub fn parser(&self, model: &LoadedModel, thinking: bool, seed: u64) -> Option<ReplyParser> {
         let format = model.template.tool_format();
         let parser = match self {
@@ -73,8 +73,8 @@ impl Form {
         Some(ReplyParser::Calls(Box::new(parser)))
     }
 
-    /// Compiles the guide of the reply. Takes a thread of its own, since grammars and
-    /// vocabularies can be large.
+    /// Compiles the guide of the reply on a blocking thread, because grammars and vocabularies can
+    /// be large.
     pub async fn guide(
         self,
         model: &Arc<LoadedModel>,
@@ -118,7 +118,7 @@ impl Form {
             }
             Self::Calls(tools, choice) => (tools, choice),
         };
-        // The choice was checked against the tools.
+        // The choice has been validated against the tools.
         let chosen = tools.chosen(&choice).unwrap_or(tools.tools());
         let parallel = parallel && !matches!(choice, ToolChoice::Named(_));
         let grammar = |tools: &[ToolDefinition]| -> Result<Grammar, ConstraintError> {
@@ -143,7 +143,7 @@ impl Form {
         let Err(refused @ ConstraintError::Refused { .. }) = compiled else {
             return compiled.map(Some);
         };
-        // The compiler does not know whose fault it is.
+        // The compiler's error does not tell which tool caused it.
         for tool in chosen {
             let alone = vocabulary.compile(
                 &grammar(std::slice::from_ref(tool))?,

@@ -14,25 +14,25 @@ use crate::inference::{ChatMessage, Completion, FunctionCall, GenerationOptions}
 /// A boxed future, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What an engine's emotion acts on.
+/// What the emotion of an engine's sessions acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModulationKind {
     /// Nothing.
     None,
-    /// Sampling parameters alone.
+    /// Only the sampling parameters.
     Sampling,
-    /// The residual stream alone.
+    /// Only the residual stream.
     Steering,
-    /// Sampling parameters and the residual stream.
+    /// The sampling parameters and the residual stream.
     Both,
 }
 
-/// What an engine can do with the model and the vectors that are loaded now.
+/// Capabilities of an engine with the currently loaded model and vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// Whether there are steering vectors that act on generations. A session's strength of 0
-    /// turns them off for it alone.
+    /// Whether there are steering vectors that act on generations. A strength of 0 turns them off
+    /// for a single session.
     pub supports_steering: bool,
     /// Whether [`InferenceEngine::function_call`] works.
     pub supports_tools: bool,
@@ -66,14 +66,14 @@ pub struct Reservation(Option<Permit>);
 
 /// An engine that answers chats.
 ///
-/// [`Elpis`] is one. Another needs [`capabilities`](Self::capabilities) and
-/// [`chat_completion_stream`](Self::chat_completion_stream) alone, which makes its stream with
-/// [`GenerationStream::from_events`]; the other methods follow from these.
+/// [`Elpis`] implements it. Another engine must provide [`capabilities`](Self::capabilities) and
+/// [`chat_completion_stream`](Self::chat_completion_stream), which creates its stream with
+/// [`GenerationStream::from_events`]; the other methods have default implementations.
 pub trait InferenceEngine: Send + Sync {
-    /// What the engine can do.
+    /// Returns the engine's capabilities.
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, Error>>;
 
-    /// Generates a reply as a whole.
+    /// Generates a whole reply.
     fn chat_completion(&self, request: ChatRequest) -> BoxFuture<'_, Result<Completion, Error>> {
         Box::pin(async move {
             let stream = self.chat_completion_stream(request).await?;
@@ -87,17 +87,17 @@ pub trait InferenceEngine: Send + Sync {
         request: ChatRequest,
     ) -> BoxFuture<'_, Result<GenerationStream, Error>>;
 
-    /// Waits for a place for one request, while as many run or wait as the engine takes. An engine
-    /// that bounds nothing has a place at once, as here.
+    /// Waits until the engine has room for one more request and reserves it. The default is for an
+    /// engine without a limit and returns at once.
     ///
-    /// Errors: [`Error::Stopped`] once the engine has stopped. Cancel safe: a future that is dropped
-    /// takes no place.
+    /// Errors: [`Error::Stopped`] once the engine has stopped. Cancel safe: a dropped future reserves
+    /// nothing.
     fn reserve(&self) -> BoxFuture<'_, Result<Reservation, Error>> {
         Box::pin(std::future::ready(Ok(Reservation::default())))
     }
 
-    /// Generates a reply piece by piece, in a place of this engine, so that the request is never
-    /// refused for want of one.
+    /// Generates a reply piece by piece with a reservation of this engine, so that the request is
+    /// never refused as overloaded.
     fn chat_completion_stream_in(
         &self,
         place: Reservation,
@@ -107,10 +107,11 @@ pub trait InferenceEngine: Send + Sync {
         self.chat_completion_stream(request)
     }
 
-    /// Lets the model choose among tools, given in `OpenAI`'s JSON form; whether it must is
-    /// in the options of the request. No calls: the model answers without tools.
+    /// Lets the model choose among tools, given in `OpenAI`'s JSON format. The options of the
+    /// request tell whether it must call one. The list of calls is empty if the model answers
+    /// without tools.
     ///
-    /// Engines whose [`Capabilities::supports_tools`] is `false` answer
+    /// Engines whose [`Capabilities::supports_tools`] is `false` return
     /// [`EngineError::Unsupported`].
     fn function_call(
         &self,
@@ -129,7 +130,7 @@ pub trait InferenceEngine: Send + Sync {
 }
 
 impl Elpis {
-    /// Whether the library in force has a vector that the settings let act.
+    /// Whether the library in force has a vector that the settings allow to act.
     fn steers(&self) -> bool {
         let library = self.steering_library();
         let acts = self.settings().model.max_residual_fraction > 0.0;
@@ -137,7 +138,7 @@ impl Elpis {
     }
 }
 
-/// Whether a model's vocabulary lets replies be held to a form, as calls of tools are.
+/// Whether a model's vocabulary supports constrained replies, which tool calls need.
 async fn speaks_in_forms(model: &Arc<LoadedModel>) -> bool {
     let model = Arc::clone(model);
     let asked = tokio::task::spawn_blocking(move || model.vocabulary().is_ok());

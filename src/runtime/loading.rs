@@ -1,4 +1,4 @@
-//! From the settings to a model: where it lies, fetched from the hub if need be, and its backend.
+//! Resolves the configured model, downloads it from the hub if necessary, and loads its backend.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use crate::error::Error;
 use crate::hub::{self, DownloadProgress, ModelFormat, NoProgress};
 use crate::settings::{BackendKind, ModelSource, Settings};
 
-/// Loads the model of the settings without a runtime around it.
+/// Loads the configured model without a runtime.
 ///
 /// # Errors
 /// As [`ElpisBuilder::start`](super::ElpisBuilder::start).
 ///
 /// # Cancel safety
-/// Not cancel safe: a model that is being loaded is loaded to the end before it is dropped.
+/// Not cancel safe: a model that is being loaded is loaded completely before it is dropped.
 pub async fn create_backend(settings: &Settings) -> Result<Box<dyn Backend>, Error> {
     load_backend(settings, Arc::new(NoProgress)).await
 }
 
-/// As [`create_backend`], and tells of the progress of a download.
+/// As [`create_backend`], and reports the progress of a download.
 #[doc(hidden)]
 pub async fn load_backend(
     settings: &Settings,
@@ -33,7 +33,7 @@ pub async fn load_backend(
     Ok(loaded.map_err(|error| Error::failed("the loading of the model", error))??)
 }
 
-/// Finds the model, fetching it from the hub if it is named there.
+/// Resolves the model, downloading it if it is a model of the hub.
 pub(super) async fn resolve(
     settings: &Settings,
     progress: Arc<dyn DownloadProgress>,

@@ -1,4 +1,4 @@
-//! What outlives the actors of a runtime, and what each of them is lent.
+//! The parts of a runtime that outlive its actors, and the arguments of each actor.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +22,7 @@ use crate::settings::{ModelSource, Settings};
 use crate::steering::SteeringLibrary;
 use crate::store::{StateStore, StoreError};
 
-/// What outlives the actors of a runtime.
+/// The parts of a runtime that outlive its actors.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// The settings in force.
@@ -37,13 +37,13 @@ pub(super) struct Parts {
     pub library: Arc<watch::Sender<Arc<SteeringLibrary>>>,
     /// The emotional states.
     pub sessions: Arc<Sessions>,
-    /// Generations that wait, and the way in.
+    /// The queue of generations.
     pub request_queue: Arc<RequestQueue>,
-    /// Asks for a new hardware report.
+    /// The mailbox for new hardware reports.
     pub hardware_actor: Mailbox<Result<Arc<HardwareReport>, Error>>,
-    /// Asks for the vectors to be read anew.
+    /// The mailbox for reloads of the vectors.
     pub steering_actor: Mailbox<Result<Arc<SteeringLibrary>, SteeringError>>,
-    /// Why the runtime has stopped, once it has.
+    /// Why the runtime has stopped; `None` while it runs.
     pub stopped: Arc<watch::Sender<Option<StopReason>>>,
 }
 
@@ -80,7 +80,7 @@ impl Parts {
         })
     }
 
-    /// What the supervisor is lent, with what it lends to each actor.
+    /// The arguments of the supervisor, with those of each actor.
     pub fn supervisor(
         &self,
         source: ModelSource,

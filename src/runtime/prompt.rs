@@ -1,4 +1,4 @@
-//! From messages to the tokens of a prompt that fits.
+//! Turns messages into the tokens of a prompt that fits.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::inference::{
 use crate::inference::{least_that_fits, turn_starts, without_oldest};
 use crate::settings::{ContextOverflow, ControlTokens};
 
-/// Makes a prompt for the loaded model.
+/// Builds a prompt for the loaded model.
 pub(super) async fn prepare(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
@@ -39,8 +39,8 @@ pub(super) async fn prepare(
     .await
 }
 
-/// Counts the tokens of a prompt, and of the same without its oldest turns: as few of them are
-/// left out as leave `reserve` tokens of the context free, if there are so many.
+/// Counts the tokens of a prompt after dropping as few of its oldest turns as necessary to leave
+/// `reserve` tokens of the context free, if that is possible.
 pub(super) async fn measure(
     elpis: &Elpis,
     messages: Vec<ChatMessage>,
@@ -76,7 +76,7 @@ pub(super) async fn measure(
     Ok(measured.await?.1)
 }
 
-/// What a prompt takes of the context.
+/// The part of the context that a prompt uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Measured {
     pub tokens: usize,
@@ -84,8 +84,8 @@ pub(super) struct Measured {
     pub dropped_turns: usize,
 }
 
-/// Finds how many of the oldest turns have to go for a prompt to fit into `room` tokens, and the
-/// tokens that are left; all but the last turn if even that is too long.
+/// Finds how many of the oldest turns must be dropped for a prompt to fit into `room` tokens, and
+/// the remaining number of tokens. If even the last turn is too long, all others are dropped.
 fn shortened(
     whole: usize,
     room: usize,
@@ -111,8 +111,8 @@ fn shortened(
     Ok((dropped, count(dropped)?))
 }
 
-/// Does work on the loaded model; if the model's process dies over it, on the one that takes its
-/// place. The work is done on a thread for blocking work: rendering takes time, and a tokenizer in
+/// Runs work on the loaded model. If the model's process dies meanwhile, repeats it on the
+/// replacement. The work runs on a blocking thread: rendering takes time, and a tokenizer in
 /// another process may hang.
 async fn on_model<T: Send + 'static>(
     elpis: &Elpis,
@@ -141,7 +141,7 @@ async fn on_model<T: Send + 'static>(
     }
 }
 
-/// What a prompt is made for, beside the messages.
+/// The inputs of a prompt besides the messages.
 struct Rendering<'a> {
     tools: Option<&'a ToolSet>,
     overflow: ContextOverflow,
@@ -155,16 +155,16 @@ struct Rendering<'a> {
 #[derive(Debug)]
 pub(super) struct Prompt {
     pub tokens: Vec<Token>,
-    /// What the tokens say.
+    /// The text of the tokens.
     pub text: String,
     /// Whether the template has opened the model's thinking.
     pub thinking: bool,
-    /// Messages that were left out, because they did not fit.
+    /// Number of messages that were left out because they did not fit.
     pub dropped: usize,
 }
 
-/// Renders and tokenises the messages, with the tools on offer; what does not fit the context is
-/// refused or, if the settings say so, loses its oldest turns.
+/// Renders and tokenises the messages with the offered tools. A prompt that does not fit the
+/// context is refused or, depending on the settings, loses its oldest turns.
 fn fit(
     model: &LoadedModel,
     messages: &[ChatMessage],
@@ -174,7 +174,8 @@ fn fit(
     let context = model.facts.context_length as usize;
     let mut prompt = render(model, messages, request)?;
     if request.overflow == ContextOverflow::DropOldest {
-        // Room for the reply too; a refused prompt would not be refused for the lack of that.
+        // When turns are dropped, leave room for the reply too. A prompt is not refused for the
+        // lack of that room.
         let room = context.saturating_sub(request.max_tokens as usize);
         let tokens_of = |talk: &[ChatMessage]| Ok(render(model, talk, request)?.tokens.len());
         let (dropped, _) = shortened(prompt.tokens.len(), room, messages, tokens_of)?;
@@ -236,7 +237,7 @@ fn render(
     })
 }
 
-/// The date and time on the wall, for templates that ask for it.
+/// The local date and time, for templates that use it.
 fn local_time(unix_seconds: f64) -> Option<CivilDateTime> {
     let now = Timestamp::from_second(unix_seconds as i64).ok()?;
     let now = now.to_zoned(TimeZone::system());

@@ -1,4 +1,4 @@
-//! The way of a chat to the engine: from what was asked to a task of the scheduler.
+//! Turns a chat request into a task of the scheduler.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::scheduler::{MoodSource, Task};
 use crate::settings::Settings;
 use crate::telemetry::RequestWatch;
 
-/// What a chat asks for.
+/// A chat request.
 #[derive(Debug)]
 pub(super) struct Request {
     pub session: Session,
@@ -24,9 +24,9 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Has the request admitted, prepared and put into the request queue.
+    /// Admits and prepares the request and puts it into the request queue.
     ///
-    /// Cancel safe: dropped before it returns, nothing is generated.
+    /// Cancel safe: if the future is dropped before it returns, nothing is generated.
     pub async fn submit(mut self) -> Result<GenerationStream, Error> {
         let elpis = self.session.elpis().clone();
         let parts = &elpis.inner.parts;
@@ -50,9 +50,9 @@ impl Request {
             permit,
             Arc::clone(parts.request_queue.signals()),
         ));
-        // Boxed: callers hold this future in theirs, and it is large.
+        // Boxed, because the future is large and callers embed it in theirs.
         let preparing = Box::pin(self.into_task(id, submitted, &stream));
-        // A model that is being loaded counts as well.
+        // The time to load a model counts as well.
         let task = match timeout {
             Some(timeout) => tokio::time::timeout(timeout, preparing)
                 .await
@@ -75,7 +75,7 @@ impl Request {
         })
     }
 
-    /// Does everything that takes time or can be refused, off the engine thread.
+    /// Does everything that takes time or can fail, outside of the engine thread.
     async fn into_task(
         self,
         id: RequestId,
@@ -103,13 +103,13 @@ impl Request {
             prompt::prepare(elpis, messages, form.tools(), max_tokens, submitted).await?;
         let thinking = prompt.thinking;
         stream.tell(|watch| watch.model(settings.metrics.model_label(&model.facts.name)));
-        // What has to be of a form is data and tells no feelings.
+        // A constrained reply is data and expresses no feelings.
         let prose = !form.is_answer();
         let finish_hook =
             budget.and_then(|budget| appraisal::finish_hook(&session, prose, thinking, budget));
         let seed = options.seed.or(settings.model.seed);
         let seed = seed.unwrap_or_else(rand::random);
-        // A seed that is fixed for a conversation must not repeat its ids.
+        // A fixed seed must not repeat the ids of calls within a conversation.
         let parser = form.parser(&model, thinking, seed ^ id.0.rotate_left(32));
         let visible = form.visible(&model);
         let parallel = options.parallel_tool_calls != Some(false);

@@ -1,4 +1,4 @@
-//! A session: one emotional state and the generations that follow it.
+//! A session: one emotional state and the generations that it affects.
 
 use std::sync::Arc;
 
@@ -20,16 +20,17 @@ use crate::sessions::{Activity, Sessions};
 pub struct Session {
     elpis: Elpis,
     id: SessionId,
-    /// Whether texts that are generated through it are appraised.
+    /// Whether replies generated through it are appraised.
     appraise: bool,
 }
 
-/// What can be felt: a known event (`known::TEST_FAILED`), an [`EmotionEvent`], or the name of one.
+/// A value that [`Session::feel`] accepts: a known event (`known::TEST_FAILED`), an
+/// [`EmotionEvent`], or the name of one.
 pub trait IntoEvent {
-    /// Makes the event.
+    /// Converts it to an event.
     ///
     /// # Errors
-    /// [`EmotionError`] if the name is not usable.
+    /// [`EmotionError`] if the name is invalid.
     fn into_event(self) -> Result<EmotionEvent, EmotionError>;
 }
 
@@ -72,7 +73,7 @@ impl Session {
         }
     }
 
-    /// A handle whose generations are not appraised.
+    /// Returns a handle whose generations are not appraised.
     pub(super) fn unappraised(&self) -> Self {
         Self {
             appraise: false,
@@ -94,8 +95,8 @@ impl Session {
     /// [`Live`](crate::inference::ModulationTiming::Live).
     ///
     /// A name must be one of [`known`](crate::emotion::known) or declared in the setting
-    /// `emotion.events`, unless `emotion.allow_unknown_events` is set; an event with a shift of its
-    /// own ([`EmotionEvent::custom`]) may have any name.
+    /// `emotion.events`, unless `emotion.allow_unknown_events` is set; an event with its own shift
+    /// ([`EmotionEvent::custom`]) may have any name.
     ///
     /// # Errors
     /// [`Error::Emotion`] for an unknown name or a value out of range (nothing is changed),
@@ -106,34 +107,33 @@ impl Session {
     pub async fn feel(&self, event: impl IntoEvent) -> Result<AppliedEvent, Error> {
         let declared = &self.elpis.settings().emotion;
         let event = declared.declared(event.into_event()?)?;
-        self.elpis.inner.told.event(&self.id, &event);
+        self.elpis.inner.reported_outcomes.event(&self.id, &event);
         let (caller, bound) = (EventSource::Caller, None);
         let applied = self
             .sessions()
             .feel(&self.id, &event, caller, bound)
             .await?;
-        // Without a bound something always comes of an event.
+        // Without a bound every event has an effect.
         applied.ok_or_else(|| super::gone(None))
     }
 
-    /// Notes a finished tool call. The session feels what its calls stand for:
-    /// frustration if one tool is called again and again
-    /// (`emotion.retry_loop_threshold` times in a row within 60 s), error from
-    /// the `emotion.failure_streak_threshold`th failure in a row. Returns what
-    /// these events did; mostly there are none.
+    /// Records a finished tool call. Patterns of calls cause events: `frustration` if one tool is
+    /// called repeatedly (`emotion.retry_loop_threshold` times in a row within 60 s), `error` from
+    /// the `emotion.failure_streak_threshold`th consecutive failure on. Returns the effects of
+    /// these events; usually there are none.
     ///
-    /// A tool's message does not say whether the call succeeded, so this is up
-    /// to the program. Long generations and silence are noticed without it;
-    /// `emotion.behavioral_monitoring_enabled` turns all of it on or off. What
-    /// a session did is forgotten when it leaves memory. What the next reply
-    /// says of outcomes is not felt besides.
+    /// A tool's message does not tell whether the call succeeded, so the program must report it.
+    /// Long generations and silence are detected without it;
+    /// `emotion.behavioral_monitoring_enabled` turns all of this on or off. The recorded activity
+    /// is lost when the session is evicted. Outcomes mentioned in the next reply are not applied in
+    /// addition.
     ///
     /// # Errors
-    /// [`Error::Emotion`] for a name that is empty, longer than 64 characters
-    /// or holds control characters; else as [`feel`](Self::feel).
+    /// [`Error::Emotion`] for a name that is empty, longer than 64 characters or contains control
+    /// characters; otherwise as [`feel`](Self::feel).
     ///
     /// # Cancel safety
-    /// If the future is dropped, the call may or may not be noted.
+    /// If the future is dropped, the call may or may not be recorded.
     pub async fn record_tool_call(
         &self,
         tool: impl Into<String>,
@@ -141,12 +141,11 @@ impl Session {
     ) -> Result<Vec<AppliedEvent>, Error> {
         let tool = tool.into();
         let call = Activity::ToolCall { tool, succeeded };
-        self.elpis.inner.told.outcome(&self.id);
+        self.elpis.inner.reported_outcomes.outcome(&self.id);
         self.sessions().observe(&self.id, &call).await
     }
 
-    /// The state at this moment, with the modulation and the trajectory that
-    /// follow from it.
+    /// Returns the current state with the modulation and the trajectory that follow from it.
     ///
     /// # Errors
     /// [`Error::TooManySessions`] or [`Error::Stopped`].
@@ -157,13 +156,13 @@ impl Session {
         self.sessions().snapshot(&self.id).await
     }
 
-    /// Sets the state back to the baseline and forgets the past.
+    /// Resets the state to the baseline and clears its history.
     ///
     /// # Errors
     /// [`Error::Stopped`].
     ///
     /// # Cancel safety
-    /// If the future is dropped, the state may or may not be set back.
+    /// If the future is dropped, the state may or may not be reset.
     pub async fn reset(&self) -> Result<(), Error> {
         self.sessions().reset(&self.id).await
     }
@@ -179,8 +178,8 @@ impl Session {
         self.sessions().set_strength(&self.id, strength).await
     }
 
-    /// Sets ceilings on this session's mood, beside those of the settings; the
-    /// tighter of the two is in force from now on, for what is read as well.
+    /// Sets ceilings on this session's mood in addition to those of the settings. From now on the
+    /// tighter of the two applies, also to states that are read.
     ///
     /// # Errors
     /// [`Error::Emotion`] for a value out of range, or [`Error::Stopped`].
@@ -191,9 +190,9 @@ impl Session {
         self.sessions().set_limits(&self.id, limits).await
     }
 
-    /// The session's evaluated conversation as bytes, to be kept outside the
-    /// engine; `None` if the cache holds nothing of it. Megabytes: the keys
-    /// and values of every token at every layer.
+    /// Serialises the session's KV cache, to be kept outside of the engine; `None` if the cache
+    /// holds nothing of the session. The result has megabytes: the keys and values of every token
+    /// at every layer.
     ///
     /// # Errors
     /// [`Error::Engine`] if the cache cannot be read, [`Error::Stopped`].
@@ -206,17 +205,16 @@ impl Session {
         self.answer(answer, &id).await
     }
 
-    /// Takes bytes of [`save_kv`](Self::save_kv) into the cache, so that the
-    /// session's next turn goes on from there; returns the number of tokens.
-    /// The bytes must come from a place that is trusted: they go to native
-    /// code.
+    /// Loads bytes of [`save_kv`](Self::save_kv) into the cache, so that the session's next turn
+    /// continues from there. Returns the number of tokens. The bytes must come from a trusted
+    /// source, because native code reads them.
     ///
     /// # Errors
-    /// [`Error::Engine`] if they are damaged, belong to another model or do
-    /// not fit; nothing is changed then. [`Error::Stopped`].
+    /// [`Error::Engine`] if they are damaged, belong to another model or do not fit; nothing
+    /// changes then. [`Error::Stopped`].
     ///
     /// # Cancel safety
-    /// If the future is dropped, the bytes may or may not be taken into the cache.
+    /// If the future is dropped, the bytes may or may not be loaded.
     pub async fn restore_kv(&self, bytes: Vec<u8>) -> Result<usize, Error> {
         let (reply, answer) = oneshot::channel();
         let id = self.command(CacheCommand::Restore(self.id.clone(), bytes, reply))?;
@@ -227,8 +225,8 @@ impl Session {
         Ok(self.elpis.inner.parts.request_queue.command(command)?)
     }
 
-    /// Waits for the answer to a command. An engine that hangs with it never
-    /// answers; one that was not taken up yet waits for the next engine.
+    /// Waits for the answer to a command. An engine that hangs on the command never answers; a
+    /// command that no engine has taken waits for the next engine.
     async fn answer<T>(
         &self,
         mut answer: oneshot::Receiver<Result<T, EngineError>>,
@@ -237,7 +235,7 @@ impl Session {
         let inner = &self.elpis.inner;
         let mut model = inner.parts.model.subscribe();
         let mut stopped = inner.parts.stopped.subscribe();
-        // The model of the engine that was at work last.
+        // The model of the engine that was running last.
         let mut shown = None;
         loop {
             let now = model.borrow_and_update().clone();
@@ -245,7 +243,7 @@ impl Session {
             if let Some(now) = now {
                 shown = Some(Arc::clone(&now.facts));
             }
-            // Whoever took the command up shows its model before or after that.
+            // The engine that took the command publishes its model before or after that.
             let given_up = match (id.taken_by(), &shown) {
                 (Some(by), Some(shown)) => Arc::ptr_eq(by, shown) != at_work,
                 _ => false,
@@ -273,14 +271,14 @@ impl Session {
         }
     }
 
-    /// Forgets the session's state, its conversation, in the store too, and what
-    /// was evaluated of it; tells whether there was a state.
+    /// Deletes the session's state and conversation, also from the store, and its cached sequences.
+    /// Returns whether there was a state.
     ///
     /// # Errors
     /// [`Error::Store`] if the conversation cannot be removed, [`Error::Stopped`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: a part may be forgotten and the rest not. Another call forgets the rest.
+    /// Not cancel safe: only a part may be deleted. Another call deletes the rest.
     pub async fn forget(&self) -> Result<bool, Error> {
         self.command(CacheCommand::Forget(self.id.clone()))?;
         let known = self.sessions().forget(&self.id).await?;
@@ -297,7 +295,7 @@ impl Session {
         Chat::new(self.clone(), messages.into_messages())
     }
 
-    /// The runtime that it belongs to.
+    /// The runtime that the session belongs to.
     pub fn elpis(&self) -> &Elpis {
         &self.elpis
     }

@@ -1,4 +1,4 @@
-//! Replies that are values of a type.
+//! Replies as values of a Rust type.
 
 use serde::de::DeserializeOwned;
 
@@ -8,16 +8,16 @@ use crate::inference::schemars::JsonSchema;
 use crate::inference::{ResponseFormat, read_typed};
 
 impl Chat {
-    /// Generates a reply that keeps to the schema of a type, and reads it into the type. It takes
-    /// the place of another [`response_format`](Self::response_format).
+    /// Generates a reply that conforms to the schema of a type, and deserialises it. This replaces
+    /// any other [`response_format`](Self::response_format).
     ///
-    /// The reply must end within the request's tokens, so texts and lists should have bounds:
-    /// `#[schemars(length(max = 40))]`.
+    /// The reply must end within the request's token limit, so strings and lists should have
+    /// bounds: `#[schemars(length(max = 40))]`.
     ///
     /// # Errors
     /// As [`complete`](Self::complete): [`EngineError::Constraint`](crate::EngineError) for a
-    /// schema that cannot be enforced or a reply that did not come to its end, and
-    /// [`Error::Reply`] for one that the type does not take though its schema does.
+    /// schema that cannot be enforced or a reply that was cut off, and [`Error::Reply`] for a reply
+    /// that matches the schema but cannot be deserialised.
     ///
     /// # Cancel safety
     /// Dropping the future cancels the generation within one token. The session may have felt the

@@ -1,4 +1,4 @@
-//! From a modulation to sampling parameters and a steering plan.
+//! Turns a modulation into sampling parameters and a steering plan.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What goes into the batch of a step.
+//! Fills the batch of a step.
 
 use super::prefill_budget::{self, PrefillShare};
 use super::prefix::prefix_taken;
@@ -13,7 +13,7 @@ use crate::settings::PrefixPolicy;
 const WORTH_WAITING: usize = 32;
 
 impl Scheduler {
-    /// Fills the batch: decoding generations first, then prompts.
+    /// Fills the batch with decoding generations first, then prompts.
     pub(super) fn build(&mut self) -> Result<StepSummary, BackendError> {
         self.batch.clear();
         for slot in &mut self.slots {
@@ -93,9 +93,8 @@ impl Scheduler {
         })
     }
 
-    /// Decides what of a new generation's prompt need not be evaluated. If
-    /// another is just evaluating the same prefix, that is waited for: the
-    /// generation then does not begin yet.
+    /// Decides which part of a new generation's prompt need not be evaluated. If another generation
+    /// is evaluating the same prefix, this one waits for it and does not begin yet.
     fn begin(&mut self, index: usize) -> Result<(), BackendError> {
         let Self {
             backend,

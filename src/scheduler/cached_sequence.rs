@@ -1,4 +1,4 @@
-//! What a sequence of the cache holds.
+//! The contents of a sequence in the KV cache.
 
 use super::cells::{Cell, Cells};
 use crate::backend::Token;
@@ -10,13 +10,13 @@ use crate::steering::PlanKey;
 pub(super) struct Span {
     /// The position after the last.
     pub(super) end: usize,
-    /// The plan's content hash; `None`: not steered.
+    /// The plan's content hash; `None` if not steered.
     pub(super) key: Option<PlanKey>,
 }
 
-/// The evaluated tokens of a sequence and the steering they were evaluated
-/// under: keys are hashes of values, never names, so a vector that changes
-/// under the same name is another vector.
+/// The evaluated tokens of a sequence and the steering under which they were evaluated. Keys are
+/// hashes of values rather than names, so a vector that changes under the same name counts as
+/// another vector.
 #[derive(Debug, Default)]
 pub(super) struct CachedSequence {
     tokens: Vec<Token>,
@@ -24,17 +24,17 @@ pub(super) struct CachedSequence {
     cells: Vec<Cell>,
 }
 
-/// Which of a cached sequence's positions a prompt may take over.
+/// Which positions of a cached sequence a prompt may reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
-    /// All of them, whatever steered them.
+    /// All of them, whatever their steering.
     Any,
-    /// Those evaluated under this steering.
+    /// Those evaluated under this steering plan.
     Under(Option<PlanKey>),
 }
 
 impl CachedSequence {
-    /// Makes an empty cached sequence with room for `capacity` tokens.
+    /// Creates an empty cached sequence with room for `capacity` tokens.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         Self {
             tokens: Vec::with_capacity(capacity),
@@ -43,7 +43,7 @@ impl CachedSequence {
         }
     }
 
-    /// A cached sequence that is not in the cache.
+    /// Creates a cached sequence that uses no cells.
     pub(super) fn of<'a>(tokens: Vec<Token>, spans: impl Iterator<Item = &'a KvSpan>) -> Self {
         let spans = spans.map(|span| Span {
             end: span.end as usize,
@@ -68,8 +68,7 @@ impl CachedSequence {
         &self.spans
     }
 
-    /// Appends tokens that are evaluated under one plan, in cells of their
-    /// own.
+    /// Appends tokens evaluated under one plan, in newly taken cells.
     pub(super) fn append(&mut self, tokens: &[Token], key: Option<PlanKey>, cells: &mut Cells) {
         if tokens.is_empty() {
             return;
@@ -79,8 +78,8 @@ impl CachedSequence {
         self.extend_spans(key);
     }
 
-    /// Appends the first `length` positions of another cached sequence and shares their
-    /// cells; only for an empty cached sequence.
+    /// Appends the first `length` positions of another cached sequence and shares their cells. This
+    /// one must be empty.
     pub(super) fn share(&mut self, other: &Self, length: usize, cells: &mut Cells) {
         let length = length.min(other.len());
         cells.share(
@@ -98,8 +97,7 @@ impl CachedSequence {
         }
     }
 
-    /// Becomes another cached sequence, with the room that this one has; only for an
-    /// empty cached sequence.
+    /// Becomes another cached sequence but keeps its own capacity. This one must be empty.
     pub(super) fn take_over(&mut self, other: Self) {
         self.tokens.extend(other.tokens);
         self.spans.extend(other.spans);
@@ -114,7 +112,7 @@ impl CachedSequence {
         }
     }
 
-    /// Forgets the positions from `length` on, which were never evaluated.
+    /// Removes the positions from `length` on, which were never evaluated.
     pub(super) fn shorten(&mut self, length: usize, cells: &mut Cells) {
         self.tokens.truncate(length);
         let kept = self.cells.len().min(length);
@@ -131,15 +129,15 @@ impl CachedSequence {
         }
     }
 
-    /// Gives the cells up: the cached sequence is no longer in the cache.
+    /// Releases the cells: the cached sequence is no longer in the KV cache.
     pub(super) fn leave(&mut self, cells: &mut Cells) {
         cells.release(self.cells.drain(..));
         self.cells.shrink_to_fit();
         self.tokens.shrink_to_fit();
     }
 
-    /// Appends the first `length` positions of another cached sequence, in cells of
-    /// their own; only for an empty cached sequence.
+    /// Appends the first `length` positions of another cached sequence, in newly taken cells. This
+    /// one must be empty.
     pub(super) fn repeat(&mut self, other: &Self, length: usize, cells: &mut Cells) {
         for span in &other.spans {
             let from = self.tokens.len();
@@ -150,7 +148,7 @@ impl CachedSequence {
         }
     }
 
-    /// Number of leading positions that a prompt can take over.
+    /// Number of leading positions that a prompt can reuse.
     pub(super) fn usable(&self, prompt: &[Token], allowed: Allowed) -> usize {
         let limit = match allowed {
             Allowed::Any => self.len(),
@@ -164,8 +162,7 @@ impl CachedSequence {
         common_prefix(&self.tokens[..limit], prompt)
     }
 
-    /// How many of the first `length` positions were evaluated under another
-    /// plan than `key`.
+    /// How many of the first `length` positions were evaluated under a plan other than `key`.
     pub(super) fn under_other(&self, length: usize, key: Option<PlanKey>) -> usize {
         let mut start = 0;
         let mut count = 0;
@@ -179,8 +176,7 @@ impl CachedSequence {
         count
     }
 
-    /// Whether everything of this cached sequence stands in the other too, under the
-    /// same steering.
+    /// Whether this cached sequence is a prefix of the other, under the same steering.
     pub(super) fn is_part_of(&self, other: &Self) -> bool {
         other.tokens.starts_with(&self.tokens)
             && self.spans.iter().enumerate().all(|(index, span)| {
@@ -193,7 +189,7 @@ impl CachedSequence {
     }
 }
 
-/// Number of leading tokens that both have.
+/// Number of leading tokens that both have in common.
 pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -1,13 +1,12 @@
-//! Book-keeping of the cache's cells.
+//! Tracks which cells of the KV cache are in use.
 
-/// One place of the key–value cache; holds one position of one or more
-/// sequences.
+/// One cell of the key–value cache. It holds one position of one or more sequences.
 pub(super) type Cell = u32;
 
 /// Which cells are in use, and by how many sequences.
 ///
-/// Sequences that share a prefix share its cells, so what is free cannot be
-/// had by adding lengths up.
+/// Sequences that share a prefix share its cells, so the number of free cells does not follow from
+/// the sequences' lengths.
 #[derive(Debug)]
 pub(super) struct Cells {
     references: Vec<u32>,
@@ -27,12 +26,12 @@ impl Cells {
         self.free.len()
     }
 
-    /// Number of cells in all.
+    /// Total number of cells.
     pub(super) fn capacity(&self) -> usize {
         self.references.len()
     }
 
-    /// Takes free cells, as many as there are, up to `count`.
+    /// Takes up to `count` free cells, fewer if fewer are free.
     pub(super) fn take(&mut self, count: usize, into: &mut Vec<Cell>) {
         let rest = self.free.len().saturating_sub(count);
         for cell in self.free.drain(rest..).rev() {
@@ -43,7 +42,7 @@ impl Cells {
         }
     }
 
-    /// Lets another sequence use cells too.
+    /// Lets another sequence use the same cells.
     pub(super) fn share(&mut self, cells: &[Cell], into: &mut Vec<Cell>) {
         for &cell in cells {
             if let Some(references) = self.references.get_mut(cell as usize) {
@@ -53,7 +52,7 @@ impl Cells {
         }
     }
 
-    /// Gives one sequence's use of cells up.
+    /// Releases one sequence's use of cells.
     pub(super) fn release(&mut self, cells: impl Iterator<Item = Cell>) {
         for cell in cells {
             let Some(references) = self.references.get_mut(cell as usize) else {

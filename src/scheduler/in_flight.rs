@@ -1,33 +1,34 @@
-//! Generations that outlive their engine.
+//! Generations that survive their engine.
 
 use super::lent::{Lent, LentGuard};
 use super::slot::Slot;
 use super::task::Outcome;
 use crate::inference::RequestId;
 
-/// A generation that was taken out of a broken engine.
+/// A generation recovered from a failed engine.
 ///
-/// It holds everything but its keys and values: what was said, the sampler
-/// with its random numbers, text that was held back, its place at the reader.
+/// It holds everything but its keys and values: the tokens so far, the sampler with its random
+/// state, text that was held back, and its end of the stream.
 pub struct Recovered(pub(super) Slot);
 
 impl Recovered {
-    /// Ends it instead.
+    /// Ends the generation instead of resuming it.
     pub fn end(self, outcome: Outcome) {
         self.0.end(outcome);
     }
 
-    /// Names the generation.
+    /// The generation's id.
     pub fn id(&self) -> RequestId {
         self.0.id()
     }
 
-    /// When its time runs out, in seconds of the scheduler's clock.
+    /// The deadline, in seconds of the scheduler's clock.
     pub fn deadline(&self) -> Option<f64> {
         self.0.deadline()
     }
 
-    /// Ends it if its caller is gone or its time has run out at `now`.
+    /// Ends it if its caller is gone or its time has run out at `now` (seconds); otherwise returns
+    /// it.
     pub fn retire(self, now: f64) -> Option<Self> {
         match self.0.ended_early(now) {
             Some(outcome) => {
@@ -45,17 +46,17 @@ impl std::fmt::Debug for Recovered {
     }
 }
 
-/// Where a scheduler leaves its generations while the backend evaluates.
-/// Then it does not need them, and they can be taken from one that hangs.
+/// Holds a scheduler's generations while the backend evaluates. The scheduler does not need them
+/// then, so they can be recovered if it hangs.
 #[derive(Default)]
 pub struct InFlightSlots(Lent<Slot>);
 
 impl InFlightSlots {
-    /// Takes the generations that can go on in another engine and drops the
-    /// others. Finds nothing unless the backend is evaluating. When it comes
-    /// back, its scheduler has none left.
+    /// Takes the generations that can resume in another engine and drops the others. There are none
+    /// unless the backend is evaluating. When the evaluation returns, the scheduler has no
+    /// generations left.
     pub fn recover(&self) -> Vec<Recovered> {
-        // Those that are dropped tell of their end, without the lock.
+        // Dropped generations report their end, which must happen without the lock.
         let mut slots = self.0.take();
         slots.retain(Slot::can_resume);
         slots.iter_mut().for_each(Slot::spend_resume);

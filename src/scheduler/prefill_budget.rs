@@ -1,24 +1,23 @@
-//! How prompts share the rows of a step.
+//! Divides the rows of a step between prompts.
 
 /// A prompt that waits to be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PrefillShare {
-    /// Which generation it belongs to.
+    /// Index of the generation's slot.
     pub(super) index: usize,
-    /// Rows that are left of it.
+    /// Rows of the prompt that are not evaluated yet.
     pub(super) wants: usize,
-    /// Rows that it gets.
+    /// Rows that it gets in this step.
     pub(super) rows: usize,
 }
 
-/// A prompt passes the oldest if it needs so many times fewer rows: of two that
-/// are alike the later would gain little and the earlier lose as much.
+/// A prompt overtakes the oldest one if it needs this many times fewer rows. Between two of similar
+/// length, the later would gain little and the earlier would lose as much.
 const FAR_SHORTER: usize = 4;
 
-/// Shares `room` rows between prompts, the oldest first in `waiting`: half of
-/// them are the oldest's, the others go to those that are far shorter, the
-/// shortest first. So a short prompt does not wait for a long one to be over,
-/// and none waits for ever.
+/// Divides `room` rows between the prompts in `waiting`, which are ordered by age, oldest first.
+/// The oldest gets half of the rows; the rest goes to prompts that are far shorter, shortest first.
+/// A short prompt thus does not wait for a long one to finish, and no prompt starves.
 pub(super) fn share(waiting: &mut [PrefillShare], room: usize) {
     let (half, mut room) = (room.div_ceil(2), room);
     let mut give = |share: &mut PrefillShare, most: usize| {
@@ -41,8 +40,8 @@ pub(super) fn share(waiting: &mut [PrefillShare], room: usize) {
     }
 }
 
-/// Gives `room` rows to one prompt, where a step has room for one alone: to the
-/// oldest, and every other time to the shortest that is far shorter.
+/// Gives all `room` rows to one prompt, for models whose steps hold a single prompt: to the oldest
+/// or, every other time, to the shortest if it is far shorter.
 pub(super) fn give_one(waiting: &mut [PrefillShare], room: usize, oldest: bool) {
     let short = waiting.first().map_or(0, |first| first.wants / FAR_SHORTER);
     let shorter = waiting.iter().enumerate();
@@ -86,7 +85,7 @@ mod tests {
             (&[100, 3], 8, &[5, 3]),
             (&[100, 9], 8, &[4, 4]),
             (&[100, 9, 2], 8, &[4, 2, 2]),
-            // Alike: one after the other.
+            // Similar lengths: one after the other.
             (&[100, 100], 8, &[8, 0]),
             (&[100, 90], 8, &[8, 0]),
             (&[100, 26, 90, 25], 8, &[4, 0, 0, 4]),
@@ -126,7 +125,7 @@ mod tests {
             if let (Some(rows), Some(wants)) = (rows.first(), wants.first()) {
                 prop_assert!(*rows >= room.div_ceil(2).min(*wants));
             }
-            // Whoever gets something passes only those that want much more.
+            // A prompt overtakes only those that want many more rows.
             let all = || wants.iter().zip(&rows).enumerate();
             for (index, (wanted, got)) in all().filter(|(_, (_, got))| **got > 0) {
                 for (_, (other, least)) in all().take(index).skip(1) {

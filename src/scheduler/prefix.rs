@@ -1,8 +1,8 @@
-//! The prefix cache: cached sequences that finished generations leave behind.
+//! The prefix cache: cached sequences of finished generations.
 //!
-//! Cells of an idle cached sequence cost every decoding row its share of attention, so
-//! only the cached sequence of the very last generation stays in the key–value cache, and
-//! only until another one begins. The others are held as bytes.
+//! The cells of an idle cached sequence make attention slower for every decoding row. Therefore
+//! only the cached sequence of the very last generation stays in the key–value cache, and only
+//! until another generation begins. The others are held as bytes in host memory.
 
 mod entry;
 mod offload;
@@ -17,13 +17,12 @@ use crate::backend::{Backend, BackendError, SequenceId};
 use crate::inference::SessionId;
 use crate::settings::PrefixPolicy;
 
-/// How the cache is kept.
+/// Options of the prefix cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrefixOptions {
-    /// What a prompt may take over.
+    /// What a prompt may reuse.
     pub policy: PrefixPolicy,
-    /// Memory for cached sequences that are kept for later prompts, in bytes; 0 keeps
-    /// none.
+    /// Memory for cached sequences kept for later prompts, in bytes; 0 keeps none.
     pub memory: usize,
 }
 
@@ -31,14 +30,14 @@ pub struct PrefixOptions {
 #[derive(Debug)]
 pub(super) struct PrefixCache {
     options: PrefixOptions,
-    /// Whether a sequence can be cut and shared in the middle.
+    /// Whether a sequence can be truncated and shared at any position.
     supports_truncation: bool,
     entries: Vec<Entry>,
-    /// Memory of the stored cached sequences, in bytes.
+    /// Size of the stored cached sequences, in bytes.
     stored: usize,
-    /// Memory of a cached sequence that is no longer stored, for the next one.
+    /// The buffer of a dropped cached sequence, reused for the next one.
     spare: Vec<u8>,
-    /// Bytes of the cached sequence that was stored last.
+    /// Size in bytes of the cached sequence stored last.
     latest_size: usize,
     free: Vec<SequenceId>,
     cells: Cells,
@@ -55,7 +54,7 @@ impl PrefixCache {
             stored: 0,
             spare: Vec::new(),
             latest_size: 0,
-            // One for each running generation, one for a resident cached sequence.
+            // One for each running generation and one for a resident cached sequence.
             free: (0..=facts.n_sequences).rev().collect(),
             cells: Cells::new(facts.cache_cells),
             uses: 0,
@@ -74,44 +73,44 @@ impl PrefixCache {
         &mut self.cells
     }
 
-    /// Cells in use, and cells in all.
+    /// Cells in use, and the total number of cells.
     pub(super) fn usage(&self) -> (usize, usize) {
         let capacity = self.cells.capacity();
         (capacity - self.cells.available(), capacity)
     }
 
-    /// Number of cached sequences that are kept.
+    /// Number of cached sequences kept, resident and stored.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Bytes of the cached sequences that are stored.
+    /// Size of the stored cached sequences, in bytes.
     pub(super) fn stored(&self) -> usize {
         self.stored
     }
 
-    /// Bytes that are kept for the next cached sequence that is stored.
+    /// Size in bytes of the spare buffer for the next cached sequence.
     pub(super) fn spare(&self) -> usize {
         self.spare.capacity()
     }
 
-    /// Most bytes of the cached sequences that are stored.
+    /// Maximum size of the stored cached sequences, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.options.memory
     }
 
-    /// Takes an unused sequence. There is one for each running generation and
-    /// a resident cached sequence, so `None` means that a bound was broken.
+    /// Takes an unused sequence. There is one for each running generation and a resident cached
+    /// sequence, so `None` means that an invariant was violated.
     pub(super) fn open(&mut self) -> Option<SequenceId> {
         self.free.pop()
     }
 
-    /// Gives back a sequence that was not used.
+    /// Returns a sequence that was not used.
     pub(super) fn close(&mut self, sequence: SequenceId) {
         self.free.push(sequence);
     }
 
-    /// What a session left behind.
+    /// The cached sequences of a session.
     pub(super) fn cached_sequences_of(
         &self,
         session: &SessionId,
@@ -120,11 +119,11 @@ impl PrefixCache {
         self.entries.iter().filter(own).map(|entry| &entry.cached)
     }
 
-    /// The entry that saves most of a prompt, and how many tokens.
+    /// The entry that saves the most tokens of a prompt, and how many it saves.
     pub(super) fn find(&self, query: &PrefixQuery<'_>) -> Option<(usize, usize)> {
         let usable = |entry: &Entry| {
             let usable = query.usable(&entry.session, &entry.cached, self.options.policy);
-            // What cannot be cut is taken over whole or not at all.
+            // A sequence that cannot be truncated is reused whole or not at all.
             if (self.supports_truncation && !entry.whole_only) || usable == entry.cached.len() {
                 usable
             } else {
@@ -135,14 +134,14 @@ impl PrefixCache {
         candidates
             .map(|(index, entry)| (index, usable(entry), entry))
             .filter(|&(_, usable, _)| usable > 0)
-            // One's own may be taken over as it is, without a copy.
+            // The session's own entry can be taken over without a copy.
             .max_by_key(|&(_, usable, entry)| (usable, &entry.session == query.session, entry.used))
             .map(|(index, usable, _)| (index, usable))
     }
 
-    /// Gives the first `length` positions of an entry to the empty `cached` of
-    /// `sequence`. A session that goes on from the end of its own cached sequence takes
-    /// it over; otherwise the entry stays.
+    /// Gives the first `length` positions of an entry to the empty `cached` of `sequence`. A
+    /// session that continues from the end of its own cached sequence takes the entry over;
+    /// otherwise the entry stays.
     pub(super) fn adopt(
         &mut self,
         backend: &mut dyn Backend,
@@ -182,7 +181,7 @@ impl PrefixCache {
         let all = entry.cached.len();
         if self.cells.available() >= all {
             if let Err(error) = backend.restore_sequence(*sequence, all as u32, bytes) {
-                // It is evaluated instead.
+                // The prompt is evaluated instead.
                 tracing::warn!(session = %entry.session, %error, "KV snapshot cannot be restored");
                 self.give_up(entry.location);
                 return Ok(());
@@ -190,7 +189,7 @@ impl PrefixCache {
             if whole || prefix_taken(backend.truncate(*sequence, length as u32))? {
                 cached.repeat(&entry.cached, length, &mut self.cells);
             } else {
-                // What its window does not see was not saved.
+                // Positions outside of the attention window were not saved.
                 entry.whole_only = true;
                 backend.truncate(*sequence, 0)?;
             }
@@ -203,8 +202,8 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Keeps the cached sequence of a generation that is over: in the cache if nothing
-    /// else runs, since its session may go on at once.
+    /// Keeps the cached sequence of a finished generation. It stays resident if nothing else runs,
+    /// because its session may continue at once.
     pub(super) fn keep(
         &mut self,
         backend: &mut dyn Backend,
@@ -217,7 +216,7 @@ impl PrefixCache {
             return self.discard(backend, sequence, cached);
         }
         self.drop_parts_of(backend, &session, &cached)?;
-        // One at most is resident.
+        // At most one entry is resident.
         self.offload(backend)?;
         self.insert(session, cached, Location::Resident(sequence));
         if others_run {
@@ -226,7 +225,7 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Keeps a cached sequence that was written down before.
+    /// Keeps a cached sequence that was serialised before.
     pub(super) fn keep_stored(
         &mut self,
         backend: &mut dyn Backend,
@@ -253,7 +252,7 @@ impl PrefixCache {
         });
     }
 
-    /// Earlier turns of the same conversation stand in its latest.
+    /// Drops the session's entries that are prefixes of its latest one.
     fn drop_parts_of(
         &mut self,
         backend: &mut dyn Backend,
@@ -270,7 +269,7 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Empties a sequence and gives its cells back.
+    /// Empties a sequence and releases its cells.
     pub(super) fn discard(
         &mut self,
         backend: &mut dyn Backend,
@@ -282,7 +281,7 @@ impl PrefixCache {
         backend.truncate(sequence, 0)
     }
 
-    /// Forgets everything that a session left behind.
+    /// Drops all cached sequences of a session.
     pub(super) fn forget(
         &mut self,
         backend: &mut dyn Backend,
@@ -298,7 +297,7 @@ impl PrefixCache {
         forgotten
     }
 
-    /// The latest cached sequence of a session with its keys and values.
+    /// The latest cached sequence of a session, with its keys and values.
     pub(super) fn latest(
         &self,
         backend: &mut dyn Backend,

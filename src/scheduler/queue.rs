@@ -5,11 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use super::task::{Outcome, Task};
 use crate::inference::SessionId;
 
-/// Waiting tasks, served in turn by session: a session that sends many
-/// requests at once does not hold the others up.
+/// Waiting tasks, served round-robin by session, so that a session that sends many requests at once
+/// does not delay the others.
 ///
-/// The queue's bound is kept by those who push: admission happens before a
-/// request is made.
+/// The queue does not check its bound: a request is admitted before it is pushed.
 #[derive(Debug, Default)]
 pub struct AdmissionQueue {
     turns: VecDeque<SessionId>,
@@ -18,7 +17,7 @@ pub struct AdmissionQueue {
 }
 
 impl AdmissionQueue {
-    /// Appends a task behind the others of its session.
+    /// Appends a task after the others of its session.
     pub fn push(&mut self, task: Task) {
         let session = task.session.clone();
         let waiting = self.tasks.entry(session.clone()).or_default();

@@ -1,4 +1,4 @@
-//! Out of a broken engine and into the next one.
+//! Moves generations from a failed engine to the next one.
 
 use std::sync::Arc;
 
@@ -9,20 +9,19 @@ use super::task::Outcome;
 use crate::error::EngineError;
 
 impl Scheduler {
-    /// Where the generations are while the backend evaluates.
+    /// The slots that hold the generations while the backend evaluates.
     pub fn in_flight(&self) -> Arc<InFlightSlots> {
         Arc::clone(&self.in_flight)
     }
 
-    /// Takes out the generations that can go on in another engine. Their keys
-    /// and values are lost; this one must not be used any more.
+    /// Takes out the generations that can resume in another engine. Their keys and values are lost.
+    /// This scheduler must not be used afterwards.
     pub fn recover(&mut self) -> Vec<Recovered> {
         let slots = self.slots.drain(..);
         slots.filter(Slot::can_resume).map(Recovered).collect()
     }
 
-    /// Has a generation of a broken engine go on in this one, which must have
-    /// the same model.
+    /// Resumes a generation of a failed engine in this one, which must have the same model.
     pub fn resume(&mut self, recovered: Recovered) {
         let mut slot = recovered.0;
         match self.cache.open() {

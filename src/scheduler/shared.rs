@@ -1,4 +1,4 @@
-//! How a scheduler works, and what all of its slots share.
+//! Options of a scheduler, and the data that all of its slots share.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use crate::backend::{ModelFacts, Tokenizer};
 use crate::clock::Clock;
 use crate::steering::{BlendOptions, SteeringLibrary};
 
-/// How a scheduler works.
+/// Options of a scheduler.
 #[derive(Debug, Clone, Default)]
 pub struct SchedulerOptions {
     /// Bounds of the blended steering vectors.
     pub blend: BlendOptions,
-    /// What of earlier generations is kept for later prompts.
+    /// How earlier generations are cached for later prompts.
     pub prefix: PrefixOptions,
-    /// Whether the constrained part of a reply is steered too.
+    /// Whether the constrained part of a reply is also steered.
     pub steer_constrained: bool,
 }
 
-/// What every slot needs of its scheduler.
+/// The scheduler's data that every slot needs.
 pub(super) struct Shared {
     pub(super) facts: Arc<ModelFacts>,
     pub(super) tokenizer: Arc<dyn Tokenizer>,

@@ -18,18 +18,18 @@ use crate::inference::{
 };
 use crate::steering::SteeringPlan;
 
-/// Engines that one generation may outlive, if they broke; one that hung counts
-/// as two, since it takes long and leaves its model behind.
+/// How many engine failures a generation survives. A hang counts as two, because it takes long and
+/// leaks the model.
 const RESUME_BUDGET: u32 = 2;
 
-/// What of a prompt was in the cache.
+/// How much of a prompt was in the cache.
 #[derive(Debug, Clone, Copy, Default)]
 struct TakenOver {
     tokens: u32,
     under_other_steering: u32,
 }
 
-/// What a generation leaves behind.
+/// What remains of a finished generation.
 pub(super) struct Remains {
     pub(super) session: SessionId,
     pub(super) sequence: SequenceId,
@@ -37,33 +37,33 @@ pub(super) struct Remains {
     pub(super) keep: bool,
 }
 
-/// A generation with a sequence of the cache.
+/// A running generation that owns a sequence of the cache.
 pub(super) struct Slot {
     task: Task,
     sequence: SequenceId,
-    /// What of the sequence was evaluated or stands in the batch.
+    /// The positions that were evaluated or are in the batch.
     cached: CachedSequence,
-    /// Whether it was decided what of the prompt is taken over.
+    /// Whether the reuse of cached positions has been decided.
     begun: bool,
     taken_over: TakenOver,
     /// Whether the cached sequence is kept for the session's next turn.
     keep: bool,
-    /// The sampled token that was not evaluated yet.
+    /// The sampled token that is not evaluated yet.
     pending: Option<Token>,
     /// The row of the current batch whose logits are this slot's.
     logits_row: Option<usize>,
     in_batch: bool,
-    /// Positions that the current batch brings.
+    /// Number of positions that the current batch adds.
     rows: usize,
     generated: u32,
-    /// Tokens of the prompt as it was submitted; what was said before a
-    /// restart of the engine follows them.
+    /// Length of the submitted prompt, in tokens. After an engine restart, the reply so far follows
+    /// it.
     prompt_tokens: usize,
     said: Vec<Token>,
     resumes: u32,
-    /// What is left of [`RESUME_BUDGET`].
+    /// The rest of [`RESUME_BUDGET`].
     resume_budget: u32,
-    /// Whether a token is being chosen; a panic leaves this set.
+    /// Whether a token is being sampled. A panic leaves this set.
     sampling: bool,
     sampler: Sampler,
     text: TextStream,
@@ -75,7 +75,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Starts a generation under the modulation of this moment.
+    /// Starts a generation under the current modulation.
     pub(super) fn new(
         mut task: Task,
         sequence: SequenceId,
@@ -167,7 +167,7 @@ impl Slot {
         self.task.deadline()
     }
 
-    /// Hands the outcome on and gives back what can be kept.
+    /// Reports the outcome and returns what can be kept.
     pub(super) fn end(mut self, outcome: Outcome) -> Remains {
         let keep = self.keep && !matches!(&outcome, Outcome::Failed(error) if spoils(error));
         self.task.sink.generated(self.generated);
@@ -180,20 +180,19 @@ impl Slot {
         }
     }
 
-    /// Whether it can go on in another engine after this one broke: not if it
-    /// broke while choosing this one's token, nor if it was with it whenever
-    /// one broke.
+    /// Whether it can resume in another engine after this one failed. It cannot if the failure
+    /// happened while its own token was sampled, or if its resume budget is spent.
     pub(super) fn can_resume(&self) -> bool {
         !self.sampling && self.resume_budget > 0 && !self.task.sink.is_closed()
     }
 
-    /// Spends one of its resumes.
+    /// Spends one resume of its budget.
     pub(super) fn spend_resume(&mut self) {
         self.resume_budget = self.resume_budget.saturating_sub(1);
     }
 
-    /// Goes on in an empty sequence: the prompt and what was said are evaluated
-    /// again, everything else is as it was.
+    /// Resumes in an empty sequence. The prompt and the reply so far are evaluated again;
+    /// everything else is unchanged.
     pub(super) fn resume(&mut self, sequence: SequenceId, shared: &Shared) {
         self.resumes += 1;
         self.spend_resume();
@@ -215,7 +214,7 @@ impl Slot {
         &self.task.session
     }
 
-    /// Leaves nothing behind when it ends.
+    /// Makes it leave nothing in the prefix cache when it ends.
     pub(super) fn forget(&mut self) {
         self.keep = false;
     }
@@ -228,14 +227,14 @@ impl Slot {
         &self.cached
     }
 
-    /// Forgets the batch that was evaluated before.
+    /// Clears what belongs to the previous batch.
     pub(super) fn leave_batch(&mut self) {
         self.in_batch = false;
         self.rows = 0;
         self.logits_row = None;
     }
 
-    /// Undoes its part of a batch of which nothing was evaluated.
+    /// Undoes its part of a batch that was not evaluated.
     pub(super) fn take_back_rows(&mut self, cells: &mut Cells) {
         let evaluated = self.cached.len() - self.rows;
         if self.rows > 0 && evaluated >= self.task.prompt.len() {
@@ -245,7 +244,7 @@ impl Slot {
         self.leave_batch();
     }
 
-    /// Whether a sampled token waits for its evaluation.
+    /// Whether a sampled token waits to be evaluated.
     pub(super) fn wants_decode(&self) -> bool {
         self.pending.is_some() && self.is_ready()
     }
@@ -294,13 +293,13 @@ impl Slot {
     }
 }
 
-/// Positions that a generation can come to hold.
+/// Maximum number of positions that a generation can hold.
 fn most_positions(task: &Task, context: u32) -> usize {
     let most = task.prompt.len().saturating_add(task.max_tokens as usize);
     most.min(context as usize)
 }
 
-/// Whether the cache of a generation that failed so is not to be trusted.
+/// Whether the cache of a generation that failed with this error cannot be trusted.
 fn spoils(error: &EngineError) -> bool {
     matches!(error, EngineError::Backend(_))
 }

@@ -1,4 +1,4 @@
-//! A session's cached sequence out of the cache and back into it.
+//! Saves and restores a session's cached sequence.
 
 use super::cached_sequence::CachedSequence;
 use super::step::Scheduler;
@@ -7,7 +7,7 @@ use crate::error::EngineError;
 use crate::inference::{KvSnapshot, KvSnapshotError, KvSpan, SessionId};
 
 impl Scheduler {
-    /// The latest finished cached sequence of a session; `None` if nothing of it is kept.
+    /// Serialises the latest finished cached sequence of a session; `None` if none is kept.
     ///
     /// # Errors
     /// [`EngineError::Backend`] if the cache cannot be read.
@@ -32,13 +32,13 @@ impl Scheduler {
         Ok(Some(snapshot.to_bytes()?))
     }
 
-    /// Keeps a cached sequence that [`save`](Self::save) gave for a session's next turn;
-    /// returns its length in tokens. Should the backend refuse it then, the
-    /// prompt is evaluated instead.
+    /// Keeps a cached sequence returned by [`save`](Self::save) for a session's next turn, and
+    /// returns its length in tokens. If the backend refuses it at that point, the prompt is
+    /// evaluated instead.
     ///
     /// # Errors
-    /// [`EngineError::KvSnapshot`] if the bytes are damaged, belong to another
-    /// model or are too long. Nothing is changed then.
+    /// [`EngineError::KvSnapshot`] if the bytes are damaged, belong to another model or are too
+    /// long. In that case nothing changes.
     pub fn restore(&mut self, session: &SessionId, bytes: &[u8]) -> Result<usize, EngineError> {
         let snapshot = KvSnapshot::from_bytes(bytes)?;
         let facts = &self.shared.facts;
@@ -62,8 +62,7 @@ impl Scheduler {
         Ok(tokens)
     }
 
-    /// Forgets what a session's generations leave behind, running ones
-    /// included.
+    /// Drops the cached sequences of a session, including those of running generations.
     ///
     /// # Errors
     /// [`EngineError::Backend`] if the cache cannot be cleared.
@@ -75,8 +74,8 @@ impl Scheduler {
     }
 }
 
-/// What a state belongs to; the description names the type of its numbers, the
-/// digest is of samples of the weights.
+/// Identifies the model that a snapshot belongs to. The description names the number type; the
+/// digest covers samples of the weights.
 fn fingerprint(facts: &ModelFacts) -> String {
     format!(
         "{} ({}, {}, {} layers of {}, {} tokens, {} parameters, {} bytes, weights {})",

@@ -1,4 +1,4 @@
-//! The scheduler: who has a slot, and what a step does.
+//! The scheduler: assigns slots and runs steps.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::steering::SteeringLibrary;
 
-/// Evaluations that may fail in a row before the backend is given up.
+/// Number of consecutive failed evaluations after which the backend is abandoned.
 const MAX_FAILURES: u32 = 8;
 
 /// Runs many generations on one backend.
@@ -27,18 +27,18 @@ pub struct Scheduler {
     pub(super) batch: Batch,
     /// The slots in the order in which they enter the batch.
     pub(super) order: Vec<usize>,
-    /// The prompts of a step.
+    /// The prompts that wait in a step.
     pub(super) waiting: Vec<PrefillShare>,
-    /// Whether the next prompt that is evaluated alone is the oldest.
+    /// Whether the next prompt evaluated alone is the oldest one.
     pub(super) oldest_prompt: bool,
     /// Whether the last batch held no decoding row.
     pub(super) prompt_alone: bool,
-    /// Evaluations that failed since one did not.
+    /// Consecutive failed evaluations.
     failures: u32,
 }
 
 impl Scheduler {
-    /// Makes a scheduler for a loaded model.
+    /// Creates a scheduler for a loaded model.
     pub fn new(
         backend: Box<dyn Backend>,
         library: Arc<SteeringLibrary>,
@@ -70,27 +70,27 @@ impl Scheduler {
         }
     }
 
-    /// What is known of the model.
+    /// Facts about the model.
     pub fn facts(&self) -> &Arc<ModelFacts> {
         &self.shared.facts
     }
 
-    /// Has `tell` called if the backend dies by itself.
+    /// Registers `tell` to be called if the backend dies by itself.
     pub fn on_death(&mut self, tell: DeathNotice) {
         self.backend.on_death(tell);
     }
 
-    /// Generations that hold a slot.
+    /// Number of generations that hold a slot.
     pub fn running(&self) -> usize {
         self.slots.len()
     }
 
-    /// Slots that stand free.
+    /// Number of free slots.
     pub fn free_slots(&self) -> usize {
         (self.shared.facts.n_sequences as usize).saturating_sub(self.slots.len())
     }
 
-    /// What the key–value cache holds.
+    /// Current use of the key–value cache.
     pub fn cache_usage(&self) -> CacheUsage {
         let (used, capacity) = self.cache.usage();
         CacheUsage {
@@ -102,13 +102,12 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the steering library; generations that start from now on use
-    /// it.
+    /// Replaces the steering library for generations that start from now on.
     pub fn set_library(&mut self, library: Arc<SteeringLibrary>) {
         self.shared.library = library;
     }
 
-    /// Gives a task a slot. Without a free slot the task is handed back.
+    /// Gives a task a slot.
     ///
     /// # Errors
     /// The task itself, if every slot is taken.
@@ -141,8 +140,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether any running generation can go on, that is, whether a step
-    /// would evaluate anything. Generations whose reader lags do not count.
+    /// Whether a step would evaluate anything. Generations whose reader lags do not count.
     pub fn can_step(&self) -> bool {
         self.slots.iter().any(Slot::is_ready)
     }
@@ -171,22 +169,21 @@ impl Scheduler {
 
     /// Evaluates one batch and samples from it.
     ///
-    /// A generation that fails alone ends with its error. If the cache has no
-    /// room, the generation that holds most of it does. If the evaluation
-    /// fails otherwise, every generation of the batch ends with that error.
+    /// If a single generation fails, it ends with its error. If the cache is full, the generation
+    /// that holds the most cells ends. If the evaluation fails for another reason, every generation
+    /// of the batch ends with that error.
     ///
     /// # Errors
-    /// [`BackendError`] if the backend is no longer usable: it is gone, its
-    /// cache cannot be cleared after a failure, or eight evaluations in a row
-    /// have failed. Generations are then left as
-    /// they are; they end when the scheduler is dropped.
+    /// [`BackendError`] if the backend is no longer usable: it is gone, its cache cannot be cleared
+    /// after a failure, or eight evaluations in a row have failed. The generations are then left as
+    /// they are and end when the scheduler is dropped.
     pub fn step(&mut self) -> Result<StepSummary, BackendError> {
         self.retire()?;
         let mut full = None;
         let mut summary = loop {
             let summary = self.build()?;
             if self.batch.is_empty() {
-                // Not even the last generation had room.
+                // Not even a single generation fits.
                 self.failures += u32::from(full.is_some());
                 return match full {
                     Some(error) if self.failures >= MAX_FAILURES => Err(error),
@@ -198,7 +195,7 @@ impl Scheduler {
                 break summary;
             };
             if matches!(error, BackendError::CacheFull { .. }) {
-                tracing::error!(%error, rows = summary.rows, "an evaluation finds no room");
+                tracing::error!(%error, rows = summary.rows, "evaluation failed: the KV cache is full");
                 self.make_way(error.clone())?;
                 full = Some(error);
                 continue;
@@ -244,12 +241,12 @@ impl Scheduler {
         self.backend.decode(&self.batch)
     }
 
-    /// Makes room after a batch was refused, of which nothing was evaluated:
-    /// idle cached sequences leave the cache, or else the generation that holds most of
-    /// it, the newest of several, ends.
+    /// Makes room after the backend refused a batch without evaluating any of it. Idle cached
+    /// sequences are offloaded; if there are none, the generation that holds the most positions
+    /// ends, the newest of several.
     fn make_way(&mut self, error: BackendError) -> Result<(), BackendError> {
         let sizes = self.slots.iter().enumerate();
-        // With what the batch would have added.
+        // The size includes what the batch would have added.
         let largest = sizes.max_by_key(|(index, slot)| (slot.cached().len(), *index));
         let largest = largest.map(|(index, _)| index);
         for slot in &mut self.slots {
@@ -265,7 +262,7 @@ impl Scheduler {
     }
 
     fn release(&mut self, index: usize, outcome: Outcome) -> Result<(), BackendError> {
-        // Order decides who is served first, so it is kept.
+        // The order decides which generation is served first, so it is kept.
         let remains = self.slots.remove(index).end(outcome);
         let backend = self.backend.as_mut();
         if remains.keep {

@@ -1,17 +1,17 @@
-//! What a scheduler tells of its work.
+//! Summaries of a scheduler's work.
 
-/// What the key–value cache holds.
+/// Use of the key–value cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheUsage {
     /// Cells in use, each holding a position of one or more sequences.
     pub used: usize,
-    /// Cells in all.
+    /// Total number of cells.
     pub capacity: usize,
-    /// Finished conversations that are kept.
+    /// Number of cached sequences of finished generations.
     pub entries: usize,
-    /// Bytes of those that are kept outside the cache.
+    /// Size in bytes of the cached sequences stored outside of the cache.
     pub stored_bytes: usize,
-    /// Bytes of one that was, for the next; within the same bound.
+    /// Size in bytes of the spare buffer, which falls under the same bound.
     pub spare_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A generation as the scheduler takes it.
+//! The input of the scheduler: a generation that is ready to run.
 
 use crate::backend::Token;
 use crate::emotion::Modulation;
@@ -11,18 +11,17 @@ use crate::steering::SteeringLibrary;
 
 /// A session's emotion, read at a token boundary.
 pub trait MoodSource: Send {
-    /// The modulation at time `now` (seconds); marks all events up to now as
-    /// seen.
+    /// Returns the modulation at time `now` (seconds) and marks all events so far as seen.
     fn modulation(&mut self, now: f64) -> Modulation;
 
-    /// Whether an event has come since the modulation was last read.
+    /// Whether an event has arrived since the modulation was last read.
     fn has_changed(&self) -> bool;
 }
 
 /// How a generation ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It ran to its end.
+    /// It finished normally.
     Done(Box<GenerationReport>),
     /// It ended with an error.
     Failed(EngineError),
@@ -30,27 +29,26 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What became of a prompt.
+/// How a prompt was evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PromptAccount {
-    /// Its tokens.
+    /// Number of its tokens.
     pub tokens: u32,
-    /// Those among them that the cache held.
+    /// How many of them were in the cache.
     pub cached: u32,
-    /// Those among these that had been evaluated under another steering.
+    /// How many of the cached ones had been evaluated under different steering.
     pub under_other_steering: u32,
 }
 
-/// Where a generation's text goes.
+/// Receives a generation's text.
 pub trait TokenSink: Send {
-    /// Tells that the generation got a slot.
+    /// Called when the generation gets a slot.
     fn started(&mut self);
 
-    /// Tells that a modulation is in force from now on, made with this library;
-    /// at least one follows the start.
+    /// Called when a modulation made with this library takes effect; at least once after the start.
     fn modulated(&mut self, _: &AppliedModulation, _: &SteeringLibrary) {}
 
-    /// Tells that the prompt was evaluated and the first token sampled.
+    /// Called when the prompt is evaluated and the first token sampled.
     fn first_token(&mut self, _: PromptAccount) {}
 
     /// Whether there is room for the text of one more token.
@@ -59,49 +57,48 @@ pub trait TokenSink: Send {
     /// Whether the caller is gone.
     fn is_closed(&self) -> bool;
 
-    /// Hands on text; called only after [`has_room`](Self::has_room).
+    /// Receives text. Called only if [`has_room`](Self::has_room) has returned `true`.
     fn text(&mut self, text: &str);
 
-    /// Tells how many tokens were generated, just before the end; not told if
-    /// the engine broke or was given up.
+    /// Receives the number of generated tokens just before the end. Not called if the engine failed
+    /// or was abandoned.
     fn generated(&mut self, _: u32) {}
 
-    /// Hands on the end; nothing follows.
+    /// Receives the outcome. Nothing follows.
     fn finish(&mut self, outcome: Outcome);
 }
 
 /// A validated generation, ready to run.
 pub struct Task {
-    /// Names the generation.
+    /// The generation's id.
     pub id: RequestId,
     /// Its session.
     pub session: SessionId,
     /// The prompt, `1 ..= context_length - 1` tokens.
     pub prompt: Vec<Token>,
-    /// Most tokens to generate.
+    /// Maximum number of tokens to generate.
     pub max_tokens: u32,
     /// The caller's options, validated.
     pub options: GenerationOptions,
-    /// Sampling parameters that the options and the emotion build on; its seed
-    /// is the generation's seed.
+    /// Sampling parameters that the options and the emotion build on. Their seed is the
+    /// generation's seed.
     pub sampling: SamplingParams,
     /// When events reach the generation.
     pub timing: ModulationTiming,
-    /// Keeps the reply to a form; `None`: any text.
+    /// Constrains the reply; `None` allows any text.
     pub guide: Option<Guide>,
-    /// Control tokens whose texts are a part of the reply where no guide says so.
+    /// Control tokens whose texts are part of the reply even without a guide.
     pub visible: Vec<ControlToken>,
-    /// The session's emotion; `None`: no modulation.
+    /// The session's emotion; `None` means no modulation.
     pub mood: Option<Box<dyn MoodSource>>,
-    /// When it was submitted, in seconds of the scheduler's clock.
+    /// Time of submission, in seconds of the scheduler's clock.
     pub submitted: f64,
-    /// Where its text goes.
+    /// Receives its text.
     pub sink: Box<dyn TokenSink>,
 }
 
 impl Task {
-    /// Whether the caller is gone or the time has run out at `now`; then how
-    /// the generation ends.
+    /// The outcome if the caller is gone or the time has run out at `now`.
     pub fn ended_early(&self, now: f64) -> Option<Outcome> {
         if self.sink.is_closed() {
             return Some(Outcome::Cancelled);

@@ -1,16 +1,15 @@
-//! The same text in other tokens.
+//! Compares texts that are tokenised differently.
 //!
-//! A model need not write a text in the tokens that its tokenizer would choose
-//! for it. When a reply comes back as part of the next prompt, it is tokenised
-//! anew; what was evaluated still says the same.
+//! A model does not always write a text in the tokens that its tokenizer would choose. When a reply
+//! comes back as part of the next prompt, it is tokenised anew, possibly differently, although the
+//! evaluated tokens have the same text.
 
 use super::cached_sequence::common_prefix;
 use crate::backend::{Token, Tokenizer};
 
-/// How far both begin with the same text: the number of tokens of each.
+/// Length of the common text prefix, as the number of tokens on each side.
 ///
-/// Tokens without text, such as control tokens, are only the same as
-/// themselves.
+/// Tokens without text, such as control tokens, only match themselves.
 pub(super) fn same_text(
     cached: &[Token],
     prompt: &[Token],
@@ -19,7 +18,7 @@ pub(super) fn same_text(
     let start = common_prefix(cached, prompt);
     let mut sides = [Side::new(cached, start), Side::new(prompt, start)];
     let mut same = (start, start);
-    // The bytes by which one side is ahead of the other.
+    // The bytes by which one side is ahead.
     let mut ahead = Vec::new();
     let mut leader = 0;
     let mut piece = Vec::new();
@@ -93,7 +92,7 @@ mod tests {
         }
     }
 
-    /// The text with control tokens as themselves.
+    /// Returns the text, with control tokens written out.
     fn text(tokens: &[Token]) -> String {
         let piece = |&token: &Token| match PIECES[token as usize] {
             "" => format!("<{token}>"),
@@ -110,11 +109,11 @@ mod tests {
             (&[2, 3, 4], &[7], (3, 1)),
             (&[0, 2, 3, 1, 4], &[0, 5, 1, 4, 2], (5, 4)),
             (&[0, 2, 3, 1], &[0, 5, 0], (3, 2)),
-            // One ends in the middle of a token of the other.
+            // One side ends in the middle of the other's token.
             (&[7, 2], &[5], (0, 0)),
             (&[5], &[7], (0, 0)),
             (&[2, 7, 1], &[2, 5, 1], (1, 1)),
-            // A control token is not the end of a text.
+            // A control token does not match the end of a text.
             (&[0], &[1], (0, 0)),
             (&[], &[2], (0, 0)),
         ];

@@ -14,7 +14,7 @@ pub(super) struct Acting<'a> {
     pub(super) lease: &'a Lease,
     pub(super) state: &'a mut CellState,
     pub(super) now: f64,
-    /// Whether there is a session, in memory or in the store.
+    /// Whether the session exists, in memory or in the store.
     pub(super) known: bool,
     /// Set as soon as something has changed.
     pub(super) applied: &'a AtomicBool,
@@ -24,12 +24,13 @@ impl Acting<'_> {
     /// The session in memory.
     ///
     /// # Errors
-    /// None: a call acts when the session is there.
+    /// [`Error::Uncertain`] if the session is not in memory, which callers rule out.
     pub(super) fn resident(&mut self) -> Result<&mut Resident, Error> {
         self.state.resident.as_mut().ok_or_else(uncertain)
     }
 
-    /// Runs `work` once the changes that wait now are committed, and resolves when that is known.
+    /// Runs `work` once the changes that wait now are committed. The receiver resolves with the
+    /// result of the commit.
     pub(super) fn when_committed(
         &mut self,
         work: impl FnOnce() + Send + 'static,

@@ -1,4 +1,4 @@
-//! How a session comes into memory.
+//! Brings a session into memory.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::store::StoredSession;
 use crate::telemetry;
 
 impl Sessions {
-    /// Takes a session into memory, as the store has it or new.
+    /// Puts a session into memory, either as loaded from the store or new.
     pub(super) fn admit(
         &self,
         lease: &Lease,
@@ -39,7 +39,7 @@ impl Sessions {
         self.bring_up_to_date(lease, &mut state, now)
     }
 
-    /// Puts a session that was in the store under the settings and the clock of now.
+    /// Adapts a session from the store to the current settings and clock.
     fn bring_up_to_date(
         &self,
         lease: &Lease,
@@ -48,7 +48,7 @@ impl Sessions {
     ) -> Result<(), Error> {
         let is_current = state.share_config(&self.config);
         let last = state.resident.as_ref().map(|r| r.tracker().last_at());
-        // A clock that was set back would hold the feelings still.
+        // If the clock was set back, the emotion would not decay until the clock catches up.
         let ahead = last.map_or(0.0, |last| last - now);
         if ahead > 0.0 {
             let what = JournalRecord::Shifted(-ahead);

@@ -1,4 +1,4 @@
-//! The sessions in memory: how they are found, and which leaves when there is no room.
+//! The sessions in memory: lookup and eviction.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use super::places::{Place, Places};
 use crate::emotion::EmotionTracker;
 use crate::inference::SessionId;
 
-/// The cells by name, that of the session unused for longest first.
+/// The cells by name, the least recently used first.
 ///
-/// Its lock comes before that of a cell, and is held for no longer than a look at some of them.
+/// Its lock is taken before that of a cell, and held only for short, bounded work.
 #[derive(Debug)]
 pub(super) struct Cache {
     cells: Mutex<LinkedHashMap<SessionId, Entry>>,
@@ -26,34 +26,34 @@ struct Entry {
     used: f64,
 }
 
-/// Keeps a cell in the cache; the last one to go takes an empty cell with it.
+/// Keeps a cell in the cache. Dropping the last lease of an empty cell removes the cell.
 #[derive(Debug)]
 pub(super) struct Lease {
     cell: Arc<SessionCell>,
     cache: Arc<Cache>,
 }
 
-/// Whether there is a place for another session.
+/// Whether there is room for another session.
 pub(super) enum Room {
-    /// There is.
+    /// There is a place.
     Place(Place),
-    /// Another session will leave before long.
+    /// No place is free, but a session can be evicted soon.
     Soon,
-    /// None leaves by itself.
+    /// No place is free, and no session can be evicted soon.
     Full,
 }
 
-/// What a look for a session to evict came to.
+/// The result of looking for a session to evict.
 enum Eviction {
     Evicted,
-    /// None may leave now; tells whether one will before long.
+    /// No session can be evicted now; tells whether one can be soon.
     Kept {
         soon: bool,
     },
 }
 
 impl Cache {
-    /// Makes a cache for at most `limit` sessions.
+    /// Creates a cache for at most `limit` sessions.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             cells: Mutex::default(),
@@ -65,7 +65,7 @@ impl Cache {
         &self.places
     }
 
-    /// Leases a session's cell, which counts as used.
+    /// Leases a session's cell and marks it as used.
     pub(super) fn lease(self: &Arc<Self>, session: &SessionId, now: f64) -> Lease {
         let mut cells = self.lock();
         if let Some(entry) = cells.to_back(session) {
@@ -78,14 +78,14 @@ impl Cache {
         lease
     }
 
-    /// Leases a session's cell if there is one; it does not count as used.
+    /// Leases a session's cell if there is one, without marking it as used.
     pub(super) fn find(self: &Arc<Self>, session: &SessionId) -> Option<Lease> {
         let cells = self.lock();
         let entry = cells.get(session)?;
         Some(self.lease_of(&entry.cell))
     }
 
-    /// Must be called with the cache locked, or with another lease.
+    /// Must be called with the cache locked or while another lease exists.
     fn lease_of(self: &Arc<Self>, cell: &Arc<SessionCell>) -> Lease {
         cell.users.fetch_add(1, Ordering::AcqRel);
         Lease {
@@ -94,7 +94,8 @@ impl Cache {
         }
     }
 
-    /// Finds a place for a session; if it may, it evicts the one unused for longest.
+    /// Finds a place for a session. If `may_evict`, it evicts the least recently used session if
+    /// necessary.
     pub(super) fn room(&self, may_evict: bool) -> Room {
         loop {
             if let Some(place) = self.places.take() {
@@ -112,14 +113,14 @@ impl Cache {
         }
     }
 
-    /// Evicts the sessions that have not been used for `idle` seconds, as far as they are written
-    /// and nobody follows them.
+    /// Evicts the sessions that have not been used for `idle` seconds, except those that are
+    /// unwritten or followed by a generation.
     pub(super) fn sweep(&self, now: f64, idle: f64) {
         let is_idle = |used| now - used >= idle;
         while let Eviction::Evicted = evict(&mut self.lock(), is_idle) {}
     }
 
-    /// Looks at the sessions in memory, the one used last first, and at most at so many.
+    /// Returns the states of at most `most` sessions in memory, the most recently used first.
     pub(super) fn latest_used(&self, most: usize) -> Vec<Arc<EmotionTracker>> {
         let cells: Vec<_> = {
             let cells = self.lock();
@@ -152,14 +153,15 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkedHashMap<SessionId, Entry>> {
-        // Every change is a single insertion, move or removal.
+        // Every change is a single insertion, move or removal, so the map is consistent after a
+        // panic.
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets the session that was unused for longest leave memory, of those for which `is_due` holds.
-/// Those that may not leave count as used: they are no more than generations run, calls wait and
-/// changes are not written, so the search is bounded.
+/// Evicts the least recently used session, if `is_due` holds for its time of use. Sessions that
+/// cannot be evicted are marked as used. There are only as many of them as running generations,
+/// waiting calls and unwritten changes, so the search is bounded.
 fn evict(cells: &mut LinkedHashMap<SessionId, Entry>, is_due: impl Fn(f64) -> bool) -> Eviction {
     let mut soon = false;
     for _ in 0..cells.len() {
@@ -214,8 +216,8 @@ impl Clone for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Whoever empties a cell holds a lease, or the cache's lock: of those that look after they
-        // have given theirs back, the last one sees that it is empty.
+        // A cell is only emptied by a holder of a lease or of the cache's lock. Therefore the last
+        // lease to be dropped sees that the cell is empty.
         if self.cell.users.fetch_sub(1, Ordering::AcqRel) == 1 && self.cell.lock().is_empty() {
             self.cache.forget_if_unused(&self.cell);
         }

@@ -1,4 +1,4 @@
-//! What a session is asked.
+//! The calls of a session.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -41,8 +41,8 @@ const fn changes(name: &'static str) -> Call {
 }
 
 impl Sessions {
-    /// Applies an event and waits until it is in force; `None` if `bound`, in [0, 2], lets it move
-    /// neither valence nor arousal. A call that panics is made again; no event is ever applied
+    /// Applies an event and waits until it takes effect; `None` if `bound`, in [0, 2], leaves no
+    /// change of valence or arousal. A call that panics is repeated, but no event is ever applied
     /// twice.
     ///
     /// # Errors
@@ -60,8 +60,7 @@ impl Sessions {
         self.call(FEEL, session, feel).await
     }
 
-    /// Notes what the session did; returns what the events did that it
-    /// stands for.
+    /// Records an activity of the session. Returns the effects of the events that it causes.
     ///
     /// # Errors
     /// As [`feel`](Self::feel).
@@ -76,7 +75,7 @@ impl Sessions {
             return Ok(Vec::new());
         }
         let (sessions, session) = (Arc::clone(self), session.clone());
-        // The session has noted it, so a caller that goes away changes nothing.
+        // The activity is already recorded, so its events are applied even if the caller goes away.
         let felt = tokio::spawn(async move {
             let (mut felt, mut failure) = (Vec::new(), None);
             for event in events {
@@ -89,12 +88,12 @@ impl Sessions {
             failure.map_or(Ok(felt), Err)
         });
         felt.await.unwrap_or_else(|error| {
-            let part = "noting what a session did";
+            let part = "recording a session's activity";
             Err(Error::failed(part, error))
         })
     }
 
-    /// The session's state at this moment.
+    /// The session's current state.
     ///
     /// # Errors
     /// As [`feel`](Self::feel).
@@ -110,7 +109,7 @@ impl Sessions {
         Ok(tracker.snapshot_with(now, self.sampling))
     }
 
-    /// The session's state as it changes, for a generation that begins.
+    /// Follows the session's state for a generation that begins.
     ///
     /// # Errors
     /// As [`feel`](Self::feel).
@@ -119,7 +118,7 @@ impl Sessions {
         session: &SessionId,
     ) -> Result<FollowedMood, Error> {
         let follow = |acting: &mut Acting<'_>| {
-            // A clock out of range is told elsewhere.
+            // A clock that is out of range is reported elsewhere.
             let _ = self.note(acting, &Activity::Active);
             Ok(Answer::now(acting.resident()?.follow()))
         };
@@ -127,7 +126,7 @@ impl Sessions {
         Ok(FollowedMood::new(tracker, self.sampling))
     }
 
-    /// Sets the session back to its baseline.
+    /// Resets the session to its baseline.
     ///
     /// # Errors
     /// As [`feel`](Self::feel).
@@ -184,7 +183,7 @@ impl Sessions {
         self.call(SET_LIMITS, session, set).await
     }
 
-    /// Forgets the session; tells whether there was one.
+    /// Forgets the session. Returns whether it existed.
     ///
     /// # Errors
     /// [`Error::Store`], or [`Error::Stopped`].
@@ -193,7 +192,7 @@ impl Sessions {
         self.call(FORGET, session, forget).await
     }
 
-    /// Lets silent sessions feel it; looks at a bounded number of them.
+    /// Applies the silence event to silent sessions. Checks a bounded number of them.
     pub(crate) fn report_silences(&self) {
         let now = self.clock.now();
         for _ in 0..LOOKS_PER_TICK {
@@ -232,7 +231,7 @@ impl Sessions {
             known: true,
             applied: &AtomicBool::new(false),
         };
-        // An event that does not fit is no reason to stop.
+        // An event that cannot be applied must not stop the others.
         let _ = self.felt(&mut acting, event, EventSource::Behavior);
     }
 

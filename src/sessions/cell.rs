@@ -1,5 +1,4 @@
-//! A session's cell: one lock over the state, what of it is not in the store yet, and the calls
-//! that wait for it.
+//! A session's cell: one lock over its state, its unwritten changes and the calls that wait for it.
 
 mod unwritten;
 mod waiting;
@@ -27,7 +26,7 @@ use crate::sync::{Mutex, MutexGuard, lock};
 #[derive(Debug)]
 pub(super) struct SessionCell {
     id: SessionId,
-    /// Leases of it; the cache keeps the cell while there are any.
+    /// Number of leases. The cache keeps the cell while there are any.
     pub(super) users: AtomicUsize,
     state: Mutex<CellState>,
 }
@@ -45,7 +44,8 @@ impl SessionCell {
         &self.id
     }
 
-    /// Locks the state. Callers lock nothing but the writer's queue and the idle timers meanwhile.
+    /// Locks the state. While holding the lock, callers lock nothing but the writer's queue and the
+    /// idle timers.
     pub(super) fn lock(&self) -> MutexGuard<'_, CellState> {
         // A change is made on a copy and put in place by a single assignment, so the state is
         // whole even if its holder panicked.
@@ -57,16 +57,16 @@ impl SessionCell {
     }
 }
 
-/// What a cell holds.
+/// The contents of a cell.
 #[derive(Debug, Default)]
 pub(super) struct CellState {
     /// The session, while it is in memory.
     pub(super) resident: Option<Resident>,
-    /// Changes that wait to be written.
+    /// The changes that wait to be written.
     dirty: Option<Box<DirtyEntry>>,
-    /// Changes that are being written.
+    /// The changes that are being written.
     in_flight: Option<Box<InFlightWrite>>,
-    /// Rises with each session of this name that was forgotten or rolled back.
+    /// Increases each time a session of this name is forgotten or rolled back.
     incarnation: u64,
     /// Calls that wait until the session is loaded or there is room.
     waiting: Option<Box<WaitingCalls>>,
@@ -82,9 +82,9 @@ pub(super) struct Resident {
     /// Generations that follow the state in force.
     followers: Option<watch::Sender<Arc<EmotionTracker>>>,
     pub(super) budget: EventBudget,
-    /// What the behaviour monitor knows of it, from the first generation or tool call on.
+    /// The behaviour monitor's data, from the first generation or tool call on.
     pub(super) watch: Option<Box<Watch>>,
-    /// Entries of its journal, including those that are not written yet.
+    /// Number of its journal entries, including those not written yet.
     entries: u64,
     _place: Place,
 }
@@ -136,7 +136,7 @@ impl Resident {
         }
     }
 
-    /// Puts a committed state in force; `newer` tells whether other changes wait behind it.
+    /// Puts a committed state in force. `newer` tells whether later changes wait.
     pub(super) fn commit(&mut self, after: Option<Arc<EmotionTracker>>, newer: bool) {
         let Some(ahead) = self.ahead.take() else {
             return;
@@ -170,14 +170,14 @@ pub(super) struct Changed<T> {
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     pub(super) new: usize,
-    /// Changes that will no longer be written.
+    /// Number of changes that will no longer be written.
     pub(super) dropped: usize,
     /// Whether the session had no waiting changes before.
     pub(super) is_first: bool,
 }
 
 impl CellState {
-    /// Whether nothing would be lost with the cell.
+    /// Whether the cell can be removed without losing anything.
     pub(super) fn is_empty(&self) -> bool {
         self.resident.is_none() && !self.is_unwritten() && self.waiting.is_none()
     }
@@ -193,18 +193,18 @@ impl CellState {
         dirty || self.in_flight.as_ref().is_some_and(|write| write.forgotten)
     }
 
-    /// Whether the session may leave memory now.
+    /// Whether the session can be evicted now.
     pub(super) fn is_evictable(&self) -> bool {
         let followed = self.resident.as_ref().is_none_or(Resident::is_followed);
         !followed && !self.is_unwritten() && self.waiting.is_none()
     }
 
-    /// Whether the session may leave memory before long.
+    /// Whether the session can be evicted soon.
     pub(super) fn is_evictable_soon(&self) -> bool {
         self.resident.as_ref().is_some_and(|r| !r.is_followed())
     }
 
-    /// Changes the session by `act`. Nothing has changed if that fails or panics.
+    /// Changes the session by `act`. If `act` fails or panics, nothing changes.
     pub(super) fn change<T>(
         &mut self,
         durability: Option<Durability>,
@@ -248,17 +248,17 @@ impl CellState {
         Ok(Changed { value, unwritten })
     }
 
-    /// Puts a session under the settings of now, as far as that changes nothing; tells whether it
-    /// is under them.
+    /// Replaces the session's settings by the shared current ones if they are equal. Returns
+    /// whether it uses the current settings.
     pub(super) fn share_config(&mut self, config: &Arc<EmotionConfig>) -> bool {
         let Some(resident) = &mut self.resident else {
             return true;
         };
-        // It was just loaded: nobody shares the tracker.
+        // The session was just loaded, so nobody shares the tracker.
         Arc::get_mut(&mut resident.tracker).is_some_and(|tracker| tracker.share_config(config))
     }
 
-    /// Drops the session from memory; what waits to be written is another matter.
+    /// Drops the session from memory. Unwritten changes stay.
     pub(super) fn drop_resident(&mut self) {
         self.resident = None;
         self.incarnation += 1;

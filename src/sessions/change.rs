@@ -1,4 +1,4 @@
-//! How a session changes, and how that is announced.
+//! Changes a session and announces the change.
 
 use std::sync::atomic::Ordering;
 
@@ -22,12 +22,12 @@ use crate::telemetry;
 /// The answer to a call.
 pub(super) struct Answer<T> {
     value: T,
-    /// Resolves once the change is committed; `None` if the answer is valid at once.
+    /// Resolves once the change is committed; `None` if the answer is valid immediately.
     committed: Option<oneshot::Receiver<Result<(), StoreError>>>,
 }
 
 impl<T> Answer<T> {
-    /// An answer that is valid at once.
+    /// An answer that is valid immediately.
     pub(super) fn now(value: T) -> Self {
         let committed = None;
         Self { value, committed }
@@ -56,8 +56,7 @@ impl<T> Answer<T> {
 }
 
 impl Sessions {
-    /// Changes a session that is in memory. `announce` tells the observers once the change is in
-    /// force.
+    /// Changes a session in memory. `announce` notifies observers once the change is in force.
     pub(super) fn change<T: Clone + Send + 'static>(
         &self,
         acting: &mut Acting<'_>,
@@ -84,7 +83,7 @@ impl Sessions {
         Ok(Answer { value, committed })
     }
 
-    /// Has a session be removed from memory and from the store.
+    /// Removes a session from memory and from the store.
     pub(super) fn remove(&self, acting: &mut Acting<'_>) -> Answer<bool> {
         let value = acting.known;
         acting.state.drop_resident();
@@ -102,7 +101,7 @@ impl Sessions {
         Answer { value, committed }
     }
 
-    /// Applies an event to a session; `None` if `bound` leaves nothing of it.
+    /// Applies an event to a session; `None` if `bound` leaves no effect.
     pub(super) fn apply(
         &self,
         acting: &mut Acting<'_>,
@@ -117,7 +116,7 @@ impl Sessions {
         Ok(self.felt(acting, event, source)?.map(Some))
     }
 
-    /// Applies an event to a session, however many there are.
+    /// Applies an event to a session, regardless of the limit on events.
     pub(super) fn felt(
         &self,
         acting: &mut Acting<'_>,
@@ -133,11 +132,10 @@ impl Sessions {
         self.change(acting, what, act, announce)
     }
 
-    /// Weakens an event so far that it stays within a bound; `None` if
-    /// nothing is left of it.
+    /// Weakens an event until it stays within a bound; `None` if no effect is left.
     ///
     /// # Errors
-    /// [`Error::TooManyEvents`] if the session has felt too many of late.
+    /// [`Error::TooManyEvents`] if the session has received too many events recently.
     fn allowed(
         &self,
         acting: &mut Acting<'_>,
@@ -166,7 +164,7 @@ impl Sessions {
     }
 }
 
-/// Tells the observers of an event that counts.
+/// Notifies the observers of an event in force.
 fn announce_felt(
     bus: &EventBus,
     session: &SessionId,
@@ -187,7 +185,7 @@ fn announce_felt(
     });
 }
 
-/// Applies an event, and counts a spiral that it begins.
+/// Applies an event and counts the spiral if it begins one.
 fn apply(
     tracker: &mut EmotionTracker,
     event: &EmotionEvent,
@@ -202,7 +200,7 @@ fn apply(
     Ok(applied)
 }
 
-/// Leaves a trace of a safety limit that acted.
+/// Logs, counts and publishes a safety limit that acted.
 pub(super) fn limited(bus: &EventBus, session: &SessionId, limit: SafetyLimit, asked: &str) {
     telemetry::safety_limit(limit);
     bus.publish(Event::LimitActed {

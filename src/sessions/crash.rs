@@ -1,9 +1,9 @@
 //! Recovery from calls that panic.
 //!
-//! A session changes on a copy, so a call that panics has changed nothing. The emotion actor is
-//! told and fails, as if the call had been its own: the supervisor counts it, starts the actor
-//! again after a pause, and gives the runtime up if it happens too often. The call is made again
-//! when the actor works. All other calls go on meanwhile.
+//! A session changes on a copy, so a call that panics has changed nothing. The emotion actor
+//! receives the panic and fails as if the call had been its own: the supervisor counts the failure,
+//! restarts the actor after a pause, and stops the runtime if this happens too often. The call is
+//! repeated once the actor works again. All other calls proceed meanwhile.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +23,7 @@ pub(super) struct Crashes {
 }
 
 impl Crashes {
-    /// `stopped` tells why the runtime has stopped, once it has.
+    /// `stopped` holds the reason once the runtime has stopped.
     pub(super) fn new(stopped: watch::Receiver<Option<StopReason>>) -> Self {
         Self {
             last: watch::Sender::new(None),
@@ -42,10 +42,10 @@ impl Crashes {
         }
     }
 
-    /// Does some work, unless the runtime stops.
+    /// Runs some work unless the runtime stops.
     ///
     /// # Errors
-    /// [`Error::Stopped`], or what the work says.
+    /// [`Error::Stopped`], or the error of the work.
     pub(super) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -57,7 +57,7 @@ impl Crashes {
         }
     }
 
-    /// Waits until the runtime has stopped, and tells why.
+    /// Waits until the runtime has stopped and returns the reason.
     pub(super) async fn stopped(&self) -> Error {
         let mut stopped = self.stopped.clone();
         let reason = stopped.wait_for(Option::is_some).await;
@@ -74,18 +74,18 @@ impl Crashes {
     /// Waits until the actor works again.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if the runtime is given up instead.
+    /// [`Error::Stopped`] if the runtime stops instead.
     pub(super) async fn recovery(&self) -> Result<(), Error> {
         let mut last = self.last.subscribe();
         let works = async {
-            // The sender is ours.
+            // `self` holds the sender, so it cannot be dropped.
             let _ = last.wait_for(Option::is_none).await;
             Ok(())
         };
         self.unless_stopped(works).await
     }
 
-    /// Notes that the actor works.
+    /// Records that the actor works again.
     pub(super) fn recovered(&self) {
         self.last.send_replace(None);
     }
@@ -105,7 +105,7 @@ impl Crashes {
     }
 }
 
-/// Does some work up to its end or its panic, whose message it returns.
+/// Runs some work. If it panics, returns the panic's message.
 pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {

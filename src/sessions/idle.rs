@@ -1,14 +1,12 @@
 //! The behaviour monitor of sessions in memory, and the timers of their silence.
 //!
-//! A session is watched from its first generation or tool call on. The times
-//! at which silences become due lie in an ordered map with one timer for each watched
-//! session. A timer is looked at when its time has come, at most once in
-//! `idle_period`; activity in between moves nothing there.
-//! A tick looks at a bounded number of them, so a million sessions that fall
-//! silent at once cost no more per second than a few hundred, and their
-//! reports come late instead. A silence is reported a bounded number of times,
-//! so a session that nobody comes back to costs nothing in the end. Sessions
-//! that have left memory are not loaded for it.
+//! A session is watched from its first generation or tool call on. An ordered map holds one timer
+//! for each watched session, by the time at which its silence becomes due. A timer is checked when
+//! it is due, at most once in `idle_period`; activity in between does not touch the map. A
+//! tick checks a bounded number of timers, so a million sessions that fall silent at once cost no
+//! more per second than a few hundred; their reports come late instead. A silence is reported a
+//! bounded number of times, so an abandoned session eventually costs nothing. Evicted sessions are
+//! not loaded for a report.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,24 +15,24 @@ use std::time::Duration;
 use crate::emotion::{BehaviorMonitor, EmotionConfig, EmotionError, EmotionEvent, GenerationTime};
 use crate::inference::SessionId;
 
-/// Most timers that one tick looks at.
+/// Maximum number of timers that one tick checks.
 pub(super) const LOOKS_PER_TICK: usize = 256;
 
-/// Most reports of one silence.
+/// Maximum number of reports of one silence.
 const REPORTS_PER_SILENCE: u32 = 10;
 
-/// Timers beyond those of the sessions in memory that are let be.
+/// Number of stale timers, beyond those of sessions in memory, that are tolerated.
 const SPARE: usize = 1024;
 
 /// Longest time between two ticks.
 const MAX_TICK: Duration = Duration::from_secs(1);
 
-/// Time between two looks for silences.
+/// Time between two checks for silences.
 pub(super) fn tick_time(config: &EmotionConfig) -> Duration {
     (config.idle_period / 4).clamp(Duration::from_millis(1), MAX_TICK)
 }
 
-/// Something that a session did.
+/// An activity of a session.
 #[derive(Debug, Clone)]
 pub(crate) enum Activity {
     /// A tool call ended.
@@ -67,19 +65,19 @@ impl Activity {
     }
 }
 
-/// What is known of a session that is watched.
+/// The monitoring data of a watched session.
 #[derive(Debug)]
 pub(super) struct Watch {
     monitor: BehaviorMonitor,
-    /// Names its timer, and is gone with it.
+    /// Identifies its timer, which becomes stale when this is dropped.
     id: Arc<u64>,
     /// Whether it has a timer.
     queued: bool,
-    /// Reports of the silence of now.
+    /// Number of reports of the current silence.
     reports: u32,
 }
 
-/// A timer that was taken out because its time has come.
+/// A timer that was taken out because it is due.
 pub(super) struct DueTimer {
     pub(super) session: SessionId,
     id: u64,
@@ -91,7 +89,7 @@ pub(super) struct IdleTimers(Mutex<Timers>);
 
 #[derive(Debug, Default)]
 struct Timers {
-    /// By milliseconds and the watch's number.
+    /// Keyed by due time in milliseconds and the watch's number.
     due: BTreeMap<(u64, u64), Timer>,
     last_id: u64,
 }
@@ -103,8 +101,8 @@ struct Timer {
 }
 
 impl IdleTimers {
-    /// Notes what a session did; returns the events that it stands for. `resident` is the number
-    /// of sessions in memory.
+    /// Records an activity and returns the events that it causes. `resident` is the number of
+    /// sessions in memory.
     pub(super) fn observe(
         &self,
         session: &SessionId,
@@ -115,7 +113,7 @@ impl IdleTimers {
         now: f64,
     ) -> Result<Vec<EmotionEvent>, EmotionError> {
         if !config.behavioral_monitoring_enabled {
-            // Bad names are refused all the same.
+            // Invalid names are refused even if nothing is monitored.
             return what.note(&mut BehaviorMonitor::new(Arc::clone(config), now)?, now);
         }
         let watch = if let Some(watch) = watch {
@@ -139,7 +137,7 @@ impl IdleTimers {
         events
     }
 
-    /// Takes the next timer whose time has come.
+    /// Takes the next timer that is due.
     pub(super) fn pop(&self, now: f64) -> Option<DueTimer> {
         let mut timers = self.lock();
         let first = timers.due.first_entry()?;
@@ -148,8 +146,8 @@ impl IdleTimers {
         Some(DueTimer { session, id })
     }
 
-    /// Looks at the session of a timer that was taken out; returns the report
-    /// if it is silent. A busy session is not.
+    /// Checks the session of a due timer. Returns the report if the session is silent; a busy
+    /// session is not silent.
     pub(super) fn look(
         &self,
         timer: &DueTimer,
@@ -173,7 +171,7 @@ impl IdleTimers {
         report
     }
 
-    /// Numbers a new watch, and drops the timers of sessions that left if they are many.
+    /// Returns the number for a new watch. Drops stale timers if there are many.
     fn next_id(&self, resident: usize) -> u64 {
         let mut timers = self.lock();
         if timers.due.len() > 2 * resident + SPARE {
@@ -185,7 +183,7 @@ impl IdleTimers {
 
     fn queue(&self, session: &SessionId, watch: &mut Watch) {
         if let Some(due) = watch.monitor.next_idle_check() {
-            // One more, since the time is cut to whole milliseconds.
+            // One more, because the time is truncated to whole milliseconds.
             let due = millis(due) + 1;
             let timer = Timer {
                 session: session.clone(),

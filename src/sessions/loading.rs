@@ -1,9 +1,9 @@
-//! How a call gets to its session: at once if that is in memory, else in its turn.
+//! Brings a call to its session: immediately if the session is in memory, otherwise in turn.
 //!
-//! A call that finds its session in memory acts under the cell's lock and waits for nothing. One
-//! that does not, or finds others waiting, joins them. The first of those that wait evicts another
-//! session if there is no place, has the session loaded by a task of its own, and acts; then the
-//! next. If the session cannot be loaded, all who waited for it are told so.
+//! A call that finds its session in memory acts under the cell's lock without waiting. Otherwise,
+//! or if other calls already wait, it joins them. The first waiting call evicts another session if
+//! there is no place, has a separate task load the session, and acts; then the next one follows. If
+//! the session cannot be loaded, all calls that waited for it get the error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ use crate::store::StoreError;
 /// A call of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
-    /// Its name, for fault injection.
+    /// The call's name, for fault injection.
     pub(super) name: &'static str,
     pub(super) kind: CallKind,
 }
@@ -35,15 +35,15 @@ pub(super) struct Call {
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallKind {
-    /// The session in memory.
+    /// It needs the session in memory.
     Reads,
-    /// Besides, room for a change.
+    /// It needs the session in memory and room for a change.
     Changes,
-    /// Room for a change, and to know whether there is a session.
+    /// It needs room for a change and must know whether the session exists.
     Forgets,
 }
 
-/// How far a call has come.
+/// Progress of a call.
 enum Step<T> {
     Done(Result<Answer<T>, Error>),
     /// It has to wait for something first.
@@ -59,7 +59,7 @@ enum Need {
     Load,
 }
 
-/// A call's turn among those that wait for a session; the next one has it when this is dropped.
+/// A call's turn among those that wait for a session. Dropping it passes the turn on.
 struct Turn {
     _permit: OwnedSemaphorePermit,
     arrival: Arrival,
@@ -67,7 +67,7 @@ struct Turn {
     _told: TellWaiting,
 }
 
-/// Tells those who wait for a place that one may be free.
+/// Notifies the calls that wait for a place when it is dropped.
 struct TellWaiting(Arc<WriteQueue>);
 
 impl Drop for TellWaiting {
@@ -86,17 +86,18 @@ impl Drop for Counted<'_> {
 }
 
 impl Sessions {
-    /// Does `act` with a session and waits until that counts.
+    /// Runs `act` on a session and waits until the change is acknowledged.
     ///
     /// # Cancel safety
-    /// Dropped, the call may have acted or not; the session is whole in either case.
+    /// If the future is dropped, the call may or may not have acted. The session is consistent in
+    /// either case.
     pub(super) async fn call<T>(
         self: &Arc<Self>,
         call: Call,
         session: &SessionId,
         act: impl Fn(&mut Acting<'_>) -> Result<Answer<T>, Error>,
     ) -> Result<T, Error> {
-        // One that calls in a loop and never has to wait leaves the thread to others all the same.
+        // A caller in a loop that never has to wait must still yield to other tasks.
         tokio::task::coop::consume_budget().await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(&self.calls);
@@ -127,7 +128,7 @@ impl Sessions {
         let answer = match self.step(call, &lease, None, None, applied, act) {
             Step::Done(answer) => answer?,
             Step::Needs(_) => {
-                // On the heap, so that a call that need not wait stays small.
+                // Boxed, so that the future of a call that need not wait stays small.
                 let in_turn = Box::pin(self.in_turn(call, lease, applied, act));
                 let in_turn = timeout_at(deadline, self.crashes.unless_stopped(in_turn)).await;
                 in_turn.unwrap_or_else(|_| Err(slow_after(MAX_PATIENCE).into()))?
@@ -136,8 +137,8 @@ impl Sessions {
         answer.counts(deadline).await
     }
 
-    /// Acts if nothing is in the way. `arrival` is the call's place among those that wait, `known`
-    /// what the store has said.
+    /// Acts if nothing blocks the call. `arrival` is its place among the waiting calls; `known` is
+    /// the store's answer.
     fn step<T>(
         &self,
         call: Call,
@@ -184,7 +185,7 @@ impl Sessions {
         }))
     }
 
-    /// Acts when the calls before this one have.
+    /// Acts once the calls before this one have acted.
     async fn in_turn<T>(
         self: &Arc<Self>,
         call: Call,
@@ -228,7 +229,7 @@ impl Sessions {
         let arrival = Arrival::new(lease.cell());
         let permit = arrival.turn().acquire_owned().await;
         Ok(Turn {
-            // It is never closed.
+            // The semaphore is never closed.
             _permit: permit.map_err(|_| uncertain())?,
             arrival,
             lease,
@@ -246,9 +247,9 @@ impl Sessions {
             let look = || {
                 found = match self.cache.room(self.durability.is_some()) {
                     Room::Place(place) => Some(Ok(place)),
-                    // Nothing leaves unless it is written.
+                    // A session is not evicted before its changes are written.
                     Room::Soon if !self.queue.is_failing() => None,
-                    // Those that generate stay: whom they would wait for may never read on.
+                    // Sessions with a running generation stay, and its reader may never read on.
                     Room::Soon | Room::Full => Some(Err(Error::TooManySessions {
                         session: session.to_string(),
                         limit: self.cache.places().limit(),
@@ -263,9 +264,9 @@ impl Sessions {
         }
     }
 
-    /// Has a session be loaded, and tells whether the store has it. Without a place it is only
-    /// looked for. The task that loads goes on if this is dropped, so that there is one at most for
-    /// each session.
+    /// Has a session loaded and returns whether the store has it. Without a place, the store is
+    /// only asked whether the session exists. The loading task continues if this future is dropped,
+    /// so that there is at most one for each session.
     async fn load(
         self: &Arc<Self>,
         turn: Turn,
@@ -276,7 +277,7 @@ impl Sessions {
         let place = place.map(|place| (place, self.cache.places().begin_loading()));
         tokio::spawn(async move {
             let loaded = caught(sessions.load_alone(&turn, place)).await;
-            // A caller that has gone away leaves its turn to the next.
+            // If the caller is gone, its turn passes to the next call.
             let _ = tell.send((turn, loaded));
         });
         match told.await {
@@ -307,16 +308,16 @@ impl Sessions {
         Ok(is_known)
     }
 
-    /// The error of a runtime that closes.
+    /// The error while the runtime closes.
     pub(super) fn closing(&self) -> Error {
         match self.crashes.check() {
             Err(stopped) => stopped,
-            Ok(()) => StopReason::new("the runtime closes").into(),
+            Ok(()) => StopReason::new("the runtime is closing").into(),
         }
     }
 }
 
-/// What cannot be read can be forgotten.
+/// Whether a session that cannot be read for this reason can still be forgotten.
 fn can_be_forgotten(error: &StoreError) -> bool {
     matches!(error, StoreError::DamagedSession { .. })
 }

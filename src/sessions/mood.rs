@@ -1,4 +1,5 @@
-//! Reading the states of sessions: for generations that follow one, and without using them.
+//! Reads the states of sessions: for generations that follow one, and for observers without marking
+//! them as used.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::inference::SessionId;
 use crate::scheduler::MoodSource;
 use crate::telemetry::Moods;
 
-/// Sessions that are counted at most, so that counting takes no longer than about half a
+/// Maximum number of sessions that are counted, so that counting takes at most about half a
 /// millisecond.
 const COUNTED: usize = 4096;
 
@@ -22,7 +23,7 @@ pub(crate) struct FollowedMood {
 }
 
 impl FollowedMood {
-    /// Follows a tracker; modulation builds on these sampling parameters.
+    /// Follows a tracker. Modulation builds on the `base` sampling parameters.
     pub(super) fn new(tracker: watch::Receiver<Arc<EmotionTracker>>, base: SamplingBase) -> Self {
         Self { tracker, base }
     }
@@ -41,7 +42,7 @@ impl MoodSource for FollowedMood {
 }
 
 impl Sessions {
-    /// The moods, at this time, of the sessions used last.
+    /// The current moods of the most recently used sessions.
     pub(crate) fn mood_histogram(&self, now: f64) -> Moods {
         let mut moods = Moods::default();
         for tracker in self.cache.latest_used(COUNTED) {

@@ -1,4 +1,4 @@
-//! Asks the store beside the thread that writes.
+//! Reads from the store, in parallel to the writer thread.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tokio::sync::Semaphore;
 use crate::inference::{Conversation, SessionId};
 use crate::store::{StateStore, StoreError, StoredSession};
 
-/// Longest time that anybody waits for the store's answer.
+/// Maximum time to wait for an answer of the store.
 pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Most that read from the store at once, so that one that hangs does not take all threads.
+/// Maximum number of concurrent reads, so that a store that hangs does not occupy all threads.
 const MAX_READERS: usize = 32;
 
 /// Reads from the store.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// Given up when the runtime closes, so that others may open it.
+    /// Released when the runtime closes, so that the store can be opened again.
     store: Mutex<Option<Arc<dyn StateStore>>>,
     readers: Arc<Semaphore>,
 }
@@ -30,15 +30,16 @@ impl Reader {
         }
     }
 
-    /// Gives the store up.
+    /// Releases the store.
     pub(super) fn close(&self) {
         drop(self.lock().take());
     }
 
-    /// Reads a session, if the store has it; the outer `None` says that there is no store.
+    /// Reads a session; the inner `None` means that the store does not have it, the outer one that
+    /// there is no store.
     ///
     /// # Errors
-    /// What the store says; [`StoreError::Slow`] if it does not answer.
+    /// The store's error, or [`StoreError::Slow`] if it does not answer.
     pub(super) async fn load(
         &self,
         session: SessionId,
@@ -46,7 +47,7 @@ impl Reader {
         self.ask(move |store| store.load(&session)).await
     }
 
-    /// Reads a conversation, if there is a store and it has it.
+    /// Reads a conversation; `None` if there is no store or it has no such conversation.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -58,10 +59,10 @@ impl Reader {
         Ok(kept.flatten())
     }
 
-    /// Writes a conversation, or removes it; `false` if there is no store.
+    /// Writes a conversation or removes it. Returns `false` if there is no store.
     ///
     /// # Errors
-    /// As [`load`](Self::load); with [`StoreError::Slow`] it may be written later.
+    /// As [`load`](Self::load). After [`StoreError::Slow`] the write may still happen.
     pub(super) async fn keep_conversation(
         &self,
         session: SessionId,
@@ -72,7 +73,7 @@ impl Reader {
         Ok(self.ask(keep).await?.is_some())
     }
 
-    /// Names the sessions of the store; without one, none.
+    /// Lists the sessions of the store; none without a store.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -85,7 +86,7 @@ impl Reader {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the store away from the threads that serve events; `None` if there is none.
+    /// Asks the store on a blocking thread; `None` if there is no store.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn StateStore) -> Result<T, StoreError> + Send + 'static,
@@ -95,7 +96,7 @@ impl Reader {
         };
         let readers = Arc::clone(&self.readers);
         let asked = async move {
-            // It is never closed.
+            // The semaphore is never closed.
             let reader = readers.acquire_owned().await;
             let work = move || {
                 let _reader = reader;
@@ -111,7 +112,7 @@ impl Reader {
     }
 }
 
-/// A failure that is nobody's but the runtime's.
+/// An internal failure of the runtime.
 pub(super) fn failed(reason: String) -> StoreError {
     StoreError::Failed {
         file: "of the runtime".to_owned(),
@@ -119,7 +120,7 @@ pub(super) fn failed(reason: String) -> StoreError {
     }
 }
 
-/// The store has not answered in time.
+/// The error of a store that has not answered in time.
 pub(super) fn slow_after(limit: Duration) -> StoreError {
     StoreError::Slow {
         seconds: limit.as_secs(),

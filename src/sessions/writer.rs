@@ -1,8 +1,8 @@
 //! The thread that writes sessions to the store.
 //!
-//! It takes what has gathered and writes it in one transaction. A batch that fails for what may be
-//! one session's fault is written session by session. What a store refuses is tried again
-//! (`relaxed`), or rolled back and told to whoever waits for it (`sync`).
+//! It writes the gathered changes in one transaction. If a batch fails and a single session may be
+//! the cause, its sessions are written one by one. Changes that the store refuses are retried
+//! (`relaxed`), or rolled back with an error to their callers (`sync`).
 
 mod queue;
 
@@ -23,30 +23,29 @@ use crate::settings::StoreSettings;
 use crate::store::{Durability, SessionChange, StateStore, StoreError};
 use crate::telemetry;
 
-/// Waits between attempts to write, from the first to the longest.
+/// Shortest and longest pause between attempts to write.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// How often a store that nothing is written to is verified. Nobody tells when its file is replaced
-/// or its disk is gone.
+/// Interval at which an idle store is verified. Nothing reports that its file was replaced or that
+/// its disk is gone.
 const VERIFY_EVERY: Duration = Duration::from_secs(1);
 
-/// Sessions of a refused batch that are tried alone before the store itself is
-/// to blame.
+/// Number of sessions of a refused batch that are tried alone before the store itself is blamed.
 const TRIED_ALONE: usize = 8;
 
-/// Writes what waits in a queue.
+/// Writes the changes in the queue.
 pub(super) struct Writer {
     queue: Arc<WriteQueue>,
     store: Arc<dyn StateStore>,
     durability: Durability,
-    /// Longest time that changes wait to be written together with others.
+    /// Longest time that changes wait to be batched with others.
     flush: Duration,
     bus: EventBus,
-    /// Wait before the next attempt.
+    /// Pause before the next attempt.
     pause: Duration,
 }
 
-/// What of a batch was not written.
+/// The part of a batch that was not written.
 struct Unwritten {
     batch: Batch,
     error: StoreError,
@@ -71,7 +70,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits until the runtime closes, whatever breaks on the way.
+    /// Writes waiting changes until the runtime closes. Survives panics.
     pub(super) fn run(mut self) {
         loop {
             let work = AssertUnwindSafe(|| self.write_next());
@@ -80,20 +79,19 @@ impl Writer {
                 Ok(false) => break,
                 Err(panic) => {
                     let error = failed(panicked(panic.as_ref()));
-                    tracing::error!(%error, "the writer of the store failed and goes on");
+                    tracing::error!(%error, "store writer failed; it continues");
                     refuse(self.queue.roll_back_in_flight(), &error);
                     self.queue.notify_progress();
                 }
             }
         }
         let queue = Arc::clone(&self.queue);
-        // Whoever hears of the end may open the store.
+        // The store must be free before the end is announced.
         drop(self);
         queue.end();
     }
 
-    /// Waits for something to write and writes it; `false` if nothing will
-    /// come any more.
+    /// Waits for changes and writes them. Returns `false` if no more will come.
     fn write_next(&mut self) -> bool {
         while !self.queue.wait_for_work(VERIFY_EVERY) {
             self.verify();
@@ -117,8 +115,8 @@ impl Writer {
         true
     }
 
-    /// Writes a batch; if a session may be to blame that it fails, each one by
-    /// itself. Returns what was not written.
+    /// Writes a batch. If it fails and a single session may be the cause, writes each session on
+    /// its own. Returns the part that was not written.
     fn write(&self, batch: Batch) -> Option<Unwritten> {
         let start = Instant::now();
         let Err(mut error) = self.commit(&batch.changes) else {
@@ -126,7 +124,7 @@ impl Writer {
             return None;
         };
         telemetry::store_failed(&error);
-        // What does not fit together may fit one by one.
+        // Sessions that do not fit into the store together may fit one by one.
         let mut general = error.is_general() && !matches!(error, StoreError::Full { .. });
         if general || batch.changes.len() == 1 {
             return Some(Unwritten {
@@ -163,7 +161,7 @@ impl Writer {
         })
     }
 
-    /// A store of one's own may panic.
+    /// Commits changes. A custom store may panic, which counts as an error.
     fn commit(&self, changes: &[SessionChange]) -> Result<(), StoreError> {
         let work = AssertUnwindSafe(|| self.store.commit(changes));
         std::panic::catch_unwind(work).unwrap_or_else(|panic| Err(failed(panicked(panic.as_ref()))))
@@ -176,7 +174,7 @@ impl Writer {
         }
     }
 
-    /// Looks whether what is written would be found again.
+    /// Verifies that written changes would be found again.
     fn verify(&self) {
         let work = AssertUnwindSafe(|| self.store.verify());
         let verified = std::panic::catch_unwind(work)
@@ -195,8 +193,8 @@ impl Writer {
         }
     }
 
-    /// Notes that the store fails; `verifiable` tells whether verifying it will tell when it works
-    /// again.
+    /// Records that the store fails. `verifiable` tells whether verifying the store will show when
+    /// it works again.
     fn fails(&self, error: &StoreError, verifiable: bool) {
         let reason = error.to_string();
         if self.queue.fails(&reason, verifiable) {
@@ -205,7 +203,7 @@ impl Writer {
         }
     }
 
-    /// Has what was not written wait again, and pauses.
+    /// Puts unwritten changes back into the queue, and pauses.
     fn try_again(&mut self, left: Unwritten) {
         self.queue.put_back(left.batch);
         if self.queue.is_closing() {
@@ -217,7 +215,7 @@ impl Writer {
         }
         self.fails(&left.error, false);
         self.queue.notify_progress();
-        // Some sessions alone do not keep the others waiting.
+        // If only some sessions fail, the others do not wait longer.
         let longest = if left.general { self.pause } else { RETRY.0 };
         self.queue.pause(longest);
         if left.general {
@@ -225,8 +223,8 @@ impl Writer {
         }
     }
 
-    /// Rolls back what was not written; if the store itself fails, what waits
-    /// behind it too.
+    /// Rolls back the unwritten changes; if the store itself fails, also those that wait behind
+    /// them.
     fn refuse(&self, left: Unwritten) {
         let Unwritten {
             batch,
@@ -234,7 +232,7 @@ impl Writer {
             general,
         } = left;
         let sessions = batch.changes.len();
-        tracing::error!(%error, sessions, "changes were refused, because the store fails");
+        tracing::error!(%error, sessions, "changes were rolled back because the store fails");
         self.fails(&error, false);
         let acks = if general {
             drop(batch);

@@ -1,12 +1,13 @@
 //! `[emotion]`: the table rows of [`EmotionConfig`](crate::emotion::EmotionConfig), which the emotion layer owns.
 //!
-//! The ranges are those that hold for one field alone; what fields must be to each other is the business of
-//! [`EmotionConfig::validate`](crate::emotion::EmotionConfig::validate).
+//! The ranges are those of single fields;
+//! [`EmotionConfig::validate`](crate::emotion::EmotionConfig::validate) checks combinations of
+//! fields.
 
 use std::time::Duration;
 
 use super::schema::{limit, table};
-use super::value::{Fault, Raw, SettingValue, choices};
+use super::value::{Raw, SettingValue, ValueError, choices};
 use crate::emotion::{AppraiserChoice, DeclaredEvent};
 
 impl SettingValue for DeclaredEvent {
@@ -14,9 +15,9 @@ impl SettingValue for DeclaredEvent {
         "event".to_owned()
     }
 
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         let text = String::read(raw)?;
-        text.parse().map_err(|error| Fault::Type {
+        text.parse().map_err(|error| ValueError::Type {
             found: format!("`{text}`: {error}"),
         })
     }
@@ -28,7 +29,7 @@ impl SettingValue for DeclaredEvent {
 
 choices!(AppraiserChoice);
 
-/// Takes the rows as those of settings.
+/// Converts the rows to rows of settings.
 macro_rules! rows {
     ($(
         $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr

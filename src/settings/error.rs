@@ -1,4 +1,4 @@
-//! What can be wrong with settings.
+//! Errors of settings.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::origin::Origin;
 use crate::emotion::EmotionError;
 
-/// Something that is wrong with the settings, with the field and the place where it was set.
+/// An error in the settings, with the field and the place where it was set.
 ///
-/// No variant holds a line of `.env`, which may have secrets in it.
+/// No variant holds a line of `.env`, which may contain secrets.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
@@ -16,12 +16,12 @@ pub enum SettingsError {
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     #[strum(props(
-        hint = "check the path, and who may read it; a relative one counts from the working directory"
+        hint = "check the path and its permissions; a relative path starts at the working directory"
     ))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The settings file is not TOML.
@@ -34,21 +34,21 @@ pub enum SettingsError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What the parser said.
+        /// The parser's message.
         message: String,
     },
     /// `.env` could not be parsed. The line itself is left out: it may hold a secret.
     #[error("entry {entry} of {} is not of the form NAME=value", path.display())]
     #[strum(props(
-        hint = "comments and empty lines do not count; a value with spaces stands in quotes"
+        hint = "comments and empty lines are not counted; quote a value that contains spaces"
     ))]
     DotenvSyntax {
         /// The file.
         path: PathBuf,
-        /// The entry, counted from 1, comments and empty lines left out.
+        /// The entry, counted from 1 without comments and empty lines.
         entry: usize,
     },
-    /// A name that is no setting.
+    /// A name is not a setting.
     #[error("unknown setting {name} in {place}{}", hint(.suggestion.as_deref()))]
     #[strum(to_string = "unknown-setting")]
     Unknown {
@@ -56,10 +56,10 @@ pub enum SettingsError {
         name: String,
         /// The file, or `the environment`.
         place: String,
-        /// The nearest known name, where one is near.
+        /// The nearest known name, if one is similar.
         suggestion: Option<String>,
     },
-    /// A value of the wrong type.
+    /// A value has the wrong type.
     #[error("{name} must be a value of type {expected}, but is {found} (from {origin})")]
     WrongType {
         /// The setting.
@@ -71,7 +71,7 @@ pub enum SettingsError {
         /// Where it was set.
         origin: Box<Origin>,
     },
-    /// A number outside its range.
+    /// A number is outside its range.
     #[error("{name} is {value}, but must be {limit} (from {origin})")]
     OutOfRange {
         /// The setting.
@@ -83,7 +83,7 @@ pub enum SettingsError {
         /// Where it was set.
         origin: Box<Origin>,
     },
-    /// A word that is none of the allowed ones.
+    /// A word is not among the allowed ones.
     #[error("{name} is `{value}`, but must be one of {choices} (from {origin}){}", hint(.suggestion.as_deref()))]
     NotAChoice {
         /// The setting.
@@ -92,12 +92,12 @@ pub enum SettingsError {
         value: String,
         /// The allowed words.
         choices: String,
-        /// The nearest of them, where one is near.
+        /// The nearest of them, if one is similar.
         suggestion: Option<String>,
         /// Where it was set.
         origin: Box<Origin>,
     },
-    /// Two settings, or the parts of one, that do not go together.
+    /// Two settings, or parts of one, cannot be combined.
     #[error("{name} is {value}, but must be {rule} (from {origin})")]
     Conflict {
         /// The setting.
@@ -109,7 +109,7 @@ pub enum SettingsError {
         /// Where it was set.
         origin: Box<Origin>,
     },
-    /// An environment variable of ours that is not UTF-8.
+    /// An `ELPIS_` environment variable is not UTF-8.
     #[error("{variable} in the environment is not UTF-8")]
     NotUnicode {
         /// The variable.
@@ -118,27 +118,27 @@ pub enum SettingsError {
     /// The emotion layer refused its configuration.
     #[error("emotion settings: {0}")]
     Emotion(#[from] EmotionError),
-    /// A model path at which there is nothing.
+    /// There is nothing at the model path.
     #[error("there is no model at {}", path.display())]
     #[strum(props(
-        hint = "correct model.path, a relative path counts from the working directory; without it the bundled model runs"
+        hint = "correct model.path; a relative path starts at the working directory; without it, the bundled model runs"
     ))]
     MissingModel {
         /// The path.
         path: PathBuf,
     },
-    /// A model that is neither a path nor a Hugging Face id.
+    /// The model is neither a path nor a Hugging Face id.
     #[error("`{text}` is neither an existing path nor a Hugging Face id: {reason}")]
     #[strum(props(
         hint = "name a file, a folder, or a model of the Hub as `org/name` or `org/name:file.gguf`"
     ))]
     InvalidModel {
-        /// The text as it was given.
+        /// The given text.
         text: String,
-        /// What is wrong with it.
+        /// Why it is not an id.
         reason: &'static str,
     },
-    /// Several things at once, in the order of the layers.
+    /// Several errors, in the order of the layers.
     #[error("{} settings are wrong: {}", .0.len(), join(.0))]
     Many(Vec<SettingsError>),
 }
@@ -149,7 +149,7 @@ impl SettingsError {
         self.into()
     }
 
-    /// Returns the single errors: those of [`Many`](Self::Many), otherwise this one.
+    /// Returns the individual errors: those of [`Many`](Self::Many), otherwise this one.
     pub fn all(&self) -> &[SettingsError] {
         match self {
             Self::Many(errors) => errors,
@@ -157,7 +157,7 @@ impl SettingsError {
         }
     }
 
-    /// Makes one result of what was collected.
+    /// Combines collected errors into one result.
     pub(super) fn collect(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 => Ok(()),

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     pub line: usize,
 }
 
-/// Reads the settings file; what is wrong goes to `errors`, what is right is returned.
+/// Reads the settings file. Returns the valid entries and adds errors to `errors`.
 pub(super) fn read_toml(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<Entry> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -130,7 +130,7 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
     }
 }
 
-/// Reads `.env` without touching the process environment; only our own variables are kept.
+/// Reads `.env` without touching the process environment. Only variables of elpis are kept.
 pub(super) fn read_dotenv(path: &Path, errors: &mut Vec<SettingsError>) -> Vec<(String, String)> {
     let unreadable = |source| SettingsError::Unreadable {
         path: path.to_owned(),

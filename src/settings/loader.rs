@@ -1,4 +1,4 @@
-//! Puts the layers together: defaults, code, `elpis.toml`, `.env`, environment.
+//! Merges the layers: defaults, code, `elpis.toml`, `.env`, environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use super::file::{Entry, parse_toml, read_dotenv, read_toml};
 use super::origin::{Origin, Origins};
 use super::registry::fields;
 use super::schema::{Field, Section};
-use super::value::{Fault, Raw};
+use super::value::{Raw, ValueError};
 use super::{MetricsSettings, Settings, names};
 use crate::emotion::EmotionError;
 
-/// The settings in force, and where each came from.
+/// The settings in force and their origins.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LoadedSettings {
-    /// The settings, all checked.
+    /// The validated settings.
     pub settings: Settings,
     /// The origin of every value.
     pub origins: Origins,
@@ -34,14 +34,14 @@ impl LoadedSettings {
 
 #[derive(Debug, Clone)]
 enum Source {
-    /// In the folder that is searched, where it is there.
+    /// The file in the searched folder, if it exists.
     Found,
     Given(PathBuf),
     Off,
 }
 
 impl Source {
-    /// A file that was named must be there; one that is looked for need not be.
+    /// A named file must exist; a file that is searched for need not.
     fn path(&self, directory: &Path, name: &str) -> Option<PathBuf> {
         match self {
             Self::Found => Some(directory.join(name)).filter(|path| path.is_file()),
@@ -51,11 +51,13 @@ impl Source {
     }
 }
 
-/// Loads settings from their layers, later over earlier: defaults, code, `elpis.toml`, `.env`, environment.
+/// Loads settings from their layers, where later layers override earlier ones: defaults, code,
+/// `elpis.toml`, `.env`, environment.
 ///
-/// Unless told otherwise it looks for both files in the working directory and reads the process environment,
-/// which it never changes. In a variable, an empty text unsets an optional setting and a list is separated by
-/// commas. `.env` may refer to earlier entries and to the process environment as `${NAME}`.
+/// By default it looks for both files in the working directory and reads the process environment,
+/// which it never changes. In a variable, an empty text unsets an optional setting, and list items
+/// are separated by commas. `.env` may refer to earlier entries and to the process environment as
+/// `${NAME}`.
 ///
 /// ```
 /// use elpis::settings::SettingsLoader;
@@ -94,9 +96,9 @@ impl SettingsLoader {
         Self::default()
     }
 
-    /// Sets the layer "code": the settings that files and environment are laid over.
+    /// Sets the layer "code": the settings that files and environment override.
     ///
-    /// A field counts as set in code where it differs from the default.
+    /// A field counts as set in code if it differs from the default.
     #[must_use]
     pub fn base(mut self, settings: Settings) -> Self {
         self.base = settings;
@@ -117,7 +119,7 @@ impl SettingsLoader {
         self
     }
 
-    /// Reads this file in the form of `.env`, which must exist.
+    /// Reads this file in the format of `.env`, which must exist.
     #[must_use]
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
         self.dotenv = Source::Given(path.into());
@@ -132,7 +134,7 @@ impl SettingsLoader {
         self
     }
 
-    /// Takes these variables for the process environment.
+    /// Uses these variables instead of the process environment.
     #[must_use]
     pub fn env<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
@@ -148,11 +150,11 @@ impl SettingsLoader {
         self
     }
 
-    /// Puts the layers together and checks every value.
+    /// Merges the layers and checks every value.
     ///
     /// # Errors
-    /// Everything that is wrong in any layer, even in a value that a later layer replaces; more than one error
-    /// comes as [`SettingsError::Many`].
+    /// [`SettingsError`] for everything that is wrong in any layer, even in a value that a later
+    /// layer overrides; several errors are combined as [`SettingsError::Many`].
     pub fn load(self) -> Result<LoadedSettings, SettingsError> {
         let mut layers = Layers::new(self.base);
         if let Some(path) = self.file.path(&self.directory, "elpis.toml") {
@@ -244,9 +246,9 @@ impl Layers {
             Ok(()) => {
                 self.origins.by_name.insert(field.full_name, origin);
             }
-            Err(fault) => {
-                self.errors.push(error_for(field, fault, origin));
-                // The bad value must not be reported once more, as one from an earlier layer.
+            Err(error) => {
+                self.errors.push(error_for(field, error, origin));
+                // The invalid value must not be reported again as one from an earlier layer.
                 self.origins.by_name.remove(field.full_name);
             }
         }
@@ -256,8 +258,8 @@ impl Layers {
         let code =
             fields().filter(|field| self.origins.get(field.full_name) == Some(&Origin::Code));
         for field in code {
-            if let Err(fault) = field.check(&self.settings) {
-                self.errors.push(error_for(field, fault, Origin::Code));
+            if let Err(error) = field.check(&self.settings) {
+                self.errors.push(error_for(field, error, Origin::Code));
             }
         }
         if self.errors.is_empty() {
@@ -291,7 +293,7 @@ pub fn read_settings(bytes: &[u8]) {
             let valid = loaded.settings.validate();
             assert!(valid.is_ok(), "what was loaded is valid: {valid:?}");
             assert!(loaded.rows().count() > 0);
-            // What paths lead to is another matter; no text may break the reading of them.
+            // Whether paths exist does not matter; no text may make parsing them panic.
             let _ = loaded.settings.model_source();
         }
         Err(error) => assert!(
@@ -303,7 +305,7 @@ pub fn read_settings(bytes: &[u8]) {
     }
 }
 
-/// Checks settings that were made in code.
+/// Checks settings that were created in code.
 pub(super) fn validate(settings: &Settings) -> Result<(), SettingsError> {
     Layers::new(settings.clone()).finish().map(drop)
 }
@@ -324,22 +326,22 @@ fn origins_of_code(settings: &Settings) -> Origins {
     }
 }
 
-fn error_for(field: &Field, fault: Fault, origin: Origin) -> SettingsError {
+fn error_for(field: &Field, error: ValueError, origin: Origin) -> SettingsError {
     let (name, origin) = (field.full_name.to_owned(), Box::new(origin));
-    match fault {
-        Fault::Type { found } => SettingsError::WrongType {
+    match error {
+        ValueError::Type { found } => SettingsError::WrongType {
             name,
             expected: field.type_name(),
             found,
             origin,
         },
-        Fault::Range { value, limit } => SettingsError::OutOfRange {
+        ValueError::Range { value, limit } => SettingsError::OutOfRange {
             name,
             value,
             limit: field.range().unwrap_or(limit),
             origin,
         },
-        Fault::Choice { value } => SettingsError::NotAChoice {
+        ValueError::Choice { value } => SettingsError::NotAChoice {
             name,
             choices: field.type_name(),
             suggestion: names::nearest(&value, (field.choices)())
@@ -350,7 +352,7 @@ fn error_for(field: &Field, fault: Fault, origin: Origin) -> SettingsError {
     }
 }
 
-/// Checks what settings must be to each other.
+/// Checks combinations of settings.
 fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
     let conflict = |name: &'static str, value: String, rule: String| SettingsError::Conflict {
         name,
@@ -390,7 +392,7 @@ fn conflicts(settings: &Settings, origins: &Origins) -> Vec<SettingsError> {
         let rule = format!("a list of names of sessions: {error}");
         errors.push(conflict("metrics.sessions", format!("{listed:?}"), rule));
     }
-    // Each number is in its range by now: what is wrong is how they stand to each other.
+    // Each number is in its range by now, so any error concerns a combination.
     errors.extend(settings.emotion.validate().err().map(|error| {
         let field = error.field();
         let known = fields().find(|known| known.section == Section::Emotion && known.name == field);

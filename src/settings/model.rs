@@ -12,7 +12,7 @@ elpis_backend::named_values! {
     /// The hardware that a model runs on.
     #[non_exhaustive]
     pub enum HardwareBackend {
-        /// The best of what the linked backends report.
+        /// The best device that the linked backends report.
         Auto = "auto",
         /// NVIDIA GPUs.
         Cuda = "cuda",
@@ -28,7 +28,7 @@ elpis_backend::named_values! {
 }
 
 elpis_backend::named_values! {
-    /// What happens to a prompt that is longer than the context.
+    /// How a prompt that is longer than the context is handled.
     #[non_exhaustive]
     pub enum ContextOverflow {
         /// The request is refused with both lengths.
@@ -39,14 +39,15 @@ elpis_backend::named_values! {
 }
 
 elpis_backend::named_values! {
-    /// What becomes of control tokens, such as `<|im_end|>`, in the texts of a conversation.
+    /// How control tokens, such as `<|im_end|>`, are treated in the texts of a conversation.
     #[non_exhaustive]
     pub enum ControlTokens {
-        /// They are text: the model reads the letters.
+        /// They are plain text without a special meaning.
         Text = "text",
         /// The request is refused.
         Refuse = "refuse",
-        /// They are the tokens that they name: whoever writes a message can write turns of anybody.
+        /// They are parsed as control tokens. The author of a message can then forge turns of any
+        /// role.
         Parse = "parse",
     }
 }
@@ -62,78 +63,80 @@ choices!(
 );
 
 section! {
-    /// Which model is loaded, where it runs, and how it samples when a request does not say.
+    /// The model, where it runs, and the defaults of its sampling.
     #[derive(Serialize, Deserialize)]
     pub struct ModelSettings = Model, model, "model";
 
     /// Code that runs the model: llama.cpp for GGUF files, transformers for Hugging Face folders.
     backend: BackendKind = BackendKind::LlamaCpp;
-    /// The model: a file, a folder, or a Hugging Face id (`org/name`, `org/name:file.gguf`).
-    /// A path that exists wins over an id.
+    /// The model: a file, a folder, or a Hugging Face id (`org/name`, `org/name:file.gguf`). An
+    /// existing path takes precedence over an id.
     path: Option<String> = None, unset "the bundled model";
-    /// Tokens that one sequence may hold, prompt and reply together.
+    /// Maximum number of tokens of one sequence, prompt and reply together.
     context_length: Option<u32> = None, in between(512.0, 131_072.0),
-        unset "4096, or the model's own length where that is smaller";
-    /// Layers that are kept on a GPU; −1 means all.
+        unset "4096, or the model's own length if that is smaller";
+    /// Number of layers on the GPU; −1 means all.
     gpu_layers: i32 = -1, in at_least(-1.0);
-    /// Threads that compute.
+    /// Number of compute threads.
     n_threads: Option<usize> = None, in between(1.0, 1024.0), unset "one per physical core";
-    /// Sampling temperature at an arousal of 0; 0 always takes the likeliest token.
+    /// Sampling temperature at an arousal of 0; 0 always picks the likeliest token.
     temperature: f64 = 0.7, in between(0.0, 2.0);
-    /// Share of the probability that is sampled from, at a valence of 0.
+    /// Probability mass of nucleus sampling at a valence of 0.
     top_p: f64 = 0.9, in above(0.0, 1.0);
     /// Number of likeliest tokens that are sampled from; 0 means all.
     top_k: u32 = 40, in at_least(0.0);
-    /// Tokens less likely than this share of the likeliest token's probability are left out.
+    /// Excludes tokens whose probability is below this fraction of the likeliest token's.
     min_p: f64 = 0.0, in between(0.0, 0.99);
-    /// Divides positive and multiplies negative scores of tokens that have occurred; 1 means no penalty.
+    /// Divides the positive and multiplies the negative logits of tokens that have occurred; 1
+    /// means no penalty.
     repetition_penalty: f64 = 1.0, in above(0.0, 5.0);
-    /// Is subtracted from the scores of tokens that have occurred; 0 means no penalty.
+    /// Subtracted from the logits of tokens that have occurred; 0 means no penalty.
     presence_penalty: f64 = 0.0, in between(-2.0, 2.0);
-    /// Is subtracted from a token's score for each time that it has occurred; 0 means no penalty.
+    /// Subtracted from a token's logit for each of its occurrences; 0 means no penalty.
     frequency_penalty: f64 = 0.0, in between(-2.0, 2.0);
-    /// Last tokens, of the prompt and the reply, that the three penalties look at; 0 switches them off.
+    /// Number of the last tokens, of prompt and reply, that the three penalties consider; 0
+    /// disables them.
     repetition_window: u32 = 64, in between(0.0, 4096.0);
-    /// Tokens that a reply may have when a request does not say.
+    /// Maximum number of tokens of a reply, unless the request sets one.
     max_tokens: u32 = 512, in between(1.0, 131_072.0);
-    /// Seed of the sampling.
-    seed: Option<u64> = None, unset "a fresh seed for each generation, reported with it";
-    /// Hardware that the model runs on; asking for what is not there is an error.
+    /// Random seed of the sampling.
+    seed: Option<u64> = None, unset "a new seed for each generation, which its report names";
+    /// Hardware that the model runs on. Hardware that is not available is an error.
     hardware_backend: HardwareBackend = HardwareBackend::Auto;
     /// Chat template: the name of a known format or a template file.
     chat_format: Option<String> = None, unset "the model's own template";
-    /// What becomes of control tokens, such as the one that ends a turn, in messages, tool results,
+    /// How control tokens, such as the one that ends a turn, are treated in messages, tool results,
     /// names and schemas.
     control_tokens: ControlTokens = ControlTokens::Text;
     /// Number type of the transformers backend; `auto` is bfloat16 on a GPU and float32 on the CPU.
     torch_dtype: TorchDtype = TorchDtype::Auto;
     /// Layer after which steering vectors are added, counted from 0.
     steering_layer: Option<u32> = None, in at_least(0.0),
-        unset "15, or the middle layer of a model that has no layer 15";
-    /// Folder of steering vectors that is loaded and watched.
+        unset "15, or the middle layer of a model without a layer 15";
+    /// Folder from which steering vectors are loaded. It is watched for changes.
     emotion_vectors_dir: Option<PathBuf> = None,
-        unset "the bundled model's own vectors, otherwise none";
-    /// Whether attention is computed by the fused kernel.
+        unset "the bundled vectors for the bundled model, otherwise none";
+    /// Whether attention uses the fused kernel.
     flash_attention: FlashAttention = FlashAttention::Auto;
-    /// Whether the model file is mapped into memory, which shares it with other processes and loads
-    /// faster, instead of read, which a processor may compute faster with.
+    /// Whether the model file is mapped into memory instead of read. Mapping loads faster and
+    /// shares memory with other processes; reading may compute faster on a CPU.
     mmap: Option<bool> = None,
-        unset "on Linux `false` where the processor computes with a GGUF file and three times its size is free, otherwise `true`";
-    /// Shares of the model that each GPU takes, in the order of the devices.
+        unset "on Linux `false` if the CPU runs a GGUF file and three times its size is free, otherwise `true`";
+    /// Proportion of the model on each GPU, in the order of the devices.
     tensor_split: Option<Vec<f32>> = None, in at_least(0.0), unset "by free memory";
-    /// How far a GGUF file is trusted. `check` reads it for what llama.cpp is known to end the
-    /// program over; `isolate` also loads it in a process of its own first, which takes twice the
-    /// time; `trust` does neither.
+    /// How far a GGUF file is trusted. `check` looks for defects that are known to crash llama.cpp;
+    /// `isolate` also loads it in a separate process first, which takes twice the time; `trust`
+    /// does neither.
     trust: ModelTrust = ModelTrust::Check;
-    /// Whether weights may be repacked into the layout that the processor computes fastest in.
+    /// Whether weights may be repacked into the layout that is fastest on the CPU.
     use_extra_bufts: bool = true;
-    /// Tokens that are decoded in one step over all sequences.
+    /// Maximum number of tokens evaluated in one step over all sequences.
     batch_size: u32 = 512, in between(32.0, 8192.0);
-    /// What happens to a prompt that is longer than the context.
+    /// How a prompt that is longer than the context is handled.
     context_overflow: ContextOverflow = ContextOverflow::Error;
-    /// Whether the constrained part of a reply (tool calls, structured output) is steered too.
+    /// Whether the constrained part of a reply (tool calls, structured output) is also steered.
     steer_constrained: bool = false;
-    /// Largest norm of an added steering vector, as a share of the residual stream's norm.
+    /// Maximum norm of an added steering vector, as a fraction of the residual stream's norm.
     max_residual_fraction: f64 = 1.0, in between(0.0, 4.0);
 }
 
@@ -142,13 +145,14 @@ impl ModelSettings {
     /// allows it.
     pub const DEFAULT_CONTEXT_LENGTH: u32 = ModelOptions::DEFAULT_CONTEXT_LENGTH;
 
-    /// The layer when [`steering_layer`](Self#structfield.steering_layer) is unset and the model has it.
+    /// The layer if [`steering_layer`](Self#structfield.steering_layer) is unset and the model has
+    /// it.
     pub const DEFAULT_STEERING_LAYER: u32 = 15;
 
     /// Returns the tokens per sequence for a model that was trained for `model_length` tokens.
     ///
-    /// A length that was set is returned as it is, even where it is beyond the model's: refusing it is the
-    /// backend's part, which knows the model's name.
+    /// A configured length is returned unchanged, even if it exceeds the model's. The backend,
+    /// which knows the model's name, refuses it.
     pub fn context_length_for(&self, model_length: u32) -> u32 {
         self.context_length
             .unwrap_or_else(|| Self::DEFAULT_CONTEXT_LENGTH.min(model_length))

@@ -1,14 +1,14 @@
-//! Finds the known name that someone probably meant.
+//! Finds the known name that was probably meant.
 
 use super::registry::fields;
 use super::schema::{Field, Section};
 
-/// Finds the field that `name`, written in `section` (or in none), stands for.
+/// Finds the field that `name`, written in `section` (or in none), refers to.
 pub(super) fn find(section: Section, name: &str) -> Option<&'static Field> {
     fields().find(|field| field.section == section && field.name == name)
 }
 
-/// Returns the field whose name is nearest to `name`; one of the same section wins over an equally near one.
+/// Returns the field whose name is nearest to `name`. Of equally near ones, the same section wins.
 pub(super) fn nearest_field(section: Option<Section>, name: &str) -> Option<&'static Field> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let distance = |field: &Field| {
@@ -22,7 +22,7 @@ pub(super) fn nearest_field(section: Option<Section>, name: &str) -> Option<&'st
         .map(|(_, field)| field)
 }
 
-/// Returns the candidate nearest to `word`, if it is near at all.
+/// Returns the candidate nearest to `word`, if one is similar.
 pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'static str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
     candidates
@@ -33,14 +33,14 @@ pub(super) fn nearest(word: &str, candidates: &[&'static str]) -> Option<&'stati
         .map(|(_, candidate)| candidate)
 }
 
-/// Variables with our prefix that are no settings: of the command and of its workers.
+/// Variables with the prefix that are not settings but belong to the command and its workers.
 const OTHERS: [&str; 2] = ["ELPIS_LOG", "ELPIS_WORKER"];
 
-/// What the names of those of the project's own tests and benchmarks begin with.
+/// Prefixes of variables of the project's own tests and benchmarks.
 const OTHER_PREFIXES: [&str; 2] = ["ELPIS_TEST_", "ELPIS_BENCH_"];
 
-/// Tells whether a variable belongs to the settings, rightly spelt or not: other tools share the environment and
-/// `.env`, but nobody else has our prefix.
+/// Returns whether a variable is meant as a setting, spelt correctly or not. Other tools share the
+/// environment and `.env` but do not use the prefix.
 pub(super) fn is_ours(variable: &str, value: Option<&str>) -> bool {
     variable.starts_with(PREFIX)
         && !OTHERS.contains(&variable)
@@ -50,10 +50,10 @@ pub(super) fn is_ours(variable: &str, value: Option<&str>) -> bool {
         && !is_of_kubernetes(variable, value)
 }
 
-/// What all our variables begin with.
+/// The prefix of all variables of elpis.
 const PREFIX: &str = "ELPIS_";
 
-/// Tells whether a variable is one that Kubernetes sets for every service whose name begins with `elpis`, see
+/// Returns whether Kubernetes sets this variable for services whose name begins with `elpis`, see
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
 fn is_of_kubernetes(variable: &str, value: Option<&str>) -> bool {
     let is_address = value.is_some_and(|value| {
@@ -80,7 +80,7 @@ fn is_of_kubernetes(variable: &str, value: Option<&str>) -> bool {
             .any(|(at, found)| is_port(&variable[at + found.len()..]))
 }
 
-/// Returns the variable that was probably meant by one that is none.
+/// Returns the variable that was probably meant by an unknown one.
 pub(super) fn nearest_variable(variable: &str) -> Option<String> {
     let name = variable.to_ascii_uppercase();
     fields()
@@ -92,7 +92,7 @@ pub(super) fn nearest_variable(variable: &str) -> Option<String> {
         .map(|(_, known)| known)
 }
 
-/// How many slips of the finger a word of this length may have.
+/// Maximum number of typing errors in a word of this length.
 fn reach(word: &str) -> usize {
     (word.chars().count() / 3).clamp(1, 4)
 }

@@ -1,4 +1,4 @@
-//! Where each setting's value came from.
+//! The origin of each setting's value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nothing set it.
+    /// The default value.
     Default,
-    /// The program did.
+    /// Set by the program.
     Code,
     /// A line of the settings file.
     File {
@@ -52,7 +52,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Returns where the setting's value came from; `None` for a name that is no setting.
+    /// Returns the origin of the setting's value; `None` for a name that is not a setting.
     pub fn get(&self, full_name: &str) -> Option<&Origin> {
         self.by_name.get(full_name)
     }

@@ -1,4 +1,4 @@
-//! Renders the table of settings for people.
+//! Renders the table of settings as documentation.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! The table of all settings: one row drives reading, checking, naming and documentation.
 
 use super::Settings;
-use super::value::{Fault, Raw, UNSET};
+use super::value::{Raw, UNSET, ValueError};
 
 /// The part of the settings that a field belongs to: a table in `elpis.toml`, a prefix in the environment.
 #[derive(
@@ -25,9 +25,9 @@ pub enum Section {
     Emotion,
     /// `[runtime]`: actors, queues and time limits.
     Runtime,
-    /// `[store]`: what outlives the process.
+    /// `[store]`: persistence.
     Store,
-    /// `[metrics]`: how the runtime is watched.
+    /// `[metrics]`: metrics and traces.
     Metrics,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Limit {
     max: f64,
     /// Whether `min` itself is refused.
     open: bool,
-    /// Whether 0 is allowed as well, below `min`.
+    /// Whether 0 is also allowed although it is below `min`.
     or_zero: bool,
 }
 
@@ -83,7 +83,7 @@ pub(super) const fn between(min: f64, max: f64) -> Limit {
     limit(min, max, false)
 }
 
-/// Numbers from `min` to `max`, both included, and 0 if it is allowed besides.
+/// Numbers from `min` to `max`, both included, and also 0 if `or_zero`.
 pub(super) const fn limit(min: f64, max: f64, or_zero: bool) -> Limit {
     let open = false;
     Limit {
@@ -99,7 +99,7 @@ pub(super) const fn at_least(min: f64) -> Limit {
     between(min, f64::INFINITY)
 }
 
-/// Numbers above `min`, up to and with `max`.
+/// Numbers above `min`, up to and including `max`.
 pub(super) const fn above(min: f64, max: f64) -> Limit {
     Limit {
         open: true,
@@ -120,7 +120,7 @@ pub struct Field {
     pub(super) choices: fn() -> &'static [&'static str],
     pub(super) show: fn(&Settings) -> String,
     pub(super) numbers: fn(&Settings) -> Vec<f64>,
-    pub(super) set: fn(&mut Settings, &Raw) -> Result<(), Fault>,
+    pub(super) set: fn(&mut Settings, &Raw) -> Result<(), ValueError>,
 }
 
 impl Field {
@@ -153,7 +153,7 @@ impl Field {
         (self.type_name)()
     }
 
-    /// Returns the allowed range, where the field has one.
+    /// Returns the allowed range, if the field has one.
     pub fn range(&self) -> Option<String> {
         self.limit.map(Limit::describe)
     }
@@ -186,7 +186,7 @@ impl Field {
     }
 
     /// Checks this field's value in `settings` against the range.
-    pub(super) fn check(&self, settings: &Settings) -> Result<(), Fault> {
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), ValueError> {
         let Some(limit) = self.limit else {
             return Ok(());
         };
@@ -196,7 +196,7 @@ impl Field {
         {
             return Ok(());
         }
-        Err(Fault::Range {
+        Err(ValueError::Range {
             value: self.show(settings),
             limit: limit.describe(),
         })

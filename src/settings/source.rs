@@ -1,4 +1,4 @@
-//! What `model.path` stands for.
+//! Resolves `model.path`.
 
 use std::path::Path;
 
@@ -10,12 +10,13 @@ use super::error::SettingsError;
 /// Reads a model path: an existing file or folder, otherwise a Hugging Face id, `org/name` or
 /// `org/name:file.gguf`.
 ///
-/// An existing path always wins over an id. A text that can only be a path (absolute, with a leading `.`
-/// or `~`, with a backslash, or with the ending of a model file) is never taken for an id.
+/// An existing path always wins over an id. A text that can only be a path (absolute, with a
+/// leading `.` or `~`, with a backslash, or with the extension of a model file) is never read as an
+/// id.
 ///
 /// # Errors
-/// [`SettingsError::MissingModel`] for a path at which there is nothing, [`SettingsError::InvalidModel`] for
-/// a text that is neither.
+/// [`SettingsError::MissingModel`] for a path that does not exist, [`SettingsError::InvalidModel`]
+/// for a text that is neither a path nor an id.
 pub fn parse_model_source(text: &str) -> Result<ModelSource, SettingsError> {
     let invalid = |reason| SettingsError::InvalidModel {
         text: text.to_owned(),

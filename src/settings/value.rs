@@ -1,12 +1,12 @@
-//! Reads one setting from a TOML value or from text, and shows it again.
+//! Reads one setting from a TOML value or from text, and renders it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
+use serde::de::value::{BorrowedStrDeserializer, Error as DeserializeError};
 
-/// A value as a layer holds it, before it is known which setting it is for.
+/// A raw value of a layer, before its setting is known.
 #[derive(Debug, Clone)]
 pub(super) enum Raw {
     /// Text from an environment variable or `.env`: the setting decides how to read it.
@@ -36,14 +36,14 @@ impl Raw {
 
 /// Why a raw value does not fit a setting; the caller knows the setting's name and origin.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Fault {
+pub(super) enum ValueError {
     Type { found: String },
     Range { value: String, limit: String },
     Choice { value: String },
 }
 
-pub(super) fn wrong_type(raw: &Raw) -> Fault {
-    Fault::Type {
+pub(super) fn wrong_type(raw: &Raw) -> ValueError {
+    ValueError::Type {
         found: raw.type_name(),
     }
 }
@@ -61,7 +61,7 @@ pub(super) struct Milliseconds;
 pub(super) trait SettingValue<Unit = Plain>: Sized {
     /// Names the allowed values for people, such as "whole number".
     fn type_name() -> String;
-    fn read(raw: &Raw) -> Result<Self, Fault>;
+    fn read(raw: &Raw) -> Result<Self, ValueError>;
     /// Renders the value as the settings reference and `elpis doctor` print it.
     fn show(&self) -> String;
     /// Returns the numbers in this value that the setting's limit applies to.
@@ -79,13 +79,13 @@ macro_rules! whole_number {
             fn type_name() -> String {
                 "whole number".to_owned()
             }
-            fn read(raw: &Raw) -> Result<Self, Fault> {
+            fn read(raw: &Raw) -> Result<Self, ValueError> {
                 let wide = match raw {
                     Raw::Int(value) => *value,
                     Raw::Text(text) => text.trim().parse::<i128>().map_err(|_| wrong_type(raw))?,
                     _ => return Err(wrong_type(raw)),
                 };
-                Self::try_from(wide).map_err(|_| Fault::Range {
+                Self::try_from(wide).map_err(|_| ValueError::Range {
                     value: wide.to_string(),
                     limit: format!("{} to {}", Self::MIN, Self::MAX),
                 })
@@ -108,7 +108,7 @@ macro_rules! number {
             fn type_name() -> String {
                 "number".to_owned()
             }
-            fn read(raw: &Raw) -> Result<Self, Fault> {
+            fn read(raw: &Raw) -> Result<Self, ValueError> {
                 match raw {
                     Raw::Int(value) => Ok(*value as $ty),
                     Raw::Float(value) => Ok(*value as $ty),
@@ -131,7 +131,7 @@ impl SettingValue<Seconds> for Duration {
     fn type_name() -> String {
         f64::type_name()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         let seconds = f64::read(raw)?;
         Self::try_from_secs_f64(seconds).map_err(|_| no_duration(seconds))
     }
@@ -147,7 +147,7 @@ impl SettingValue<Milliseconds> for Duration {
     fn type_name() -> String {
         u64::type_name()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         u64::read(raw).map(Self::from_millis)
     }
     /// Code may set fractions of a millisecond.
@@ -159,8 +159,8 @@ impl SettingValue<Milliseconds> for Duration {
     }
 }
 
-fn no_duration(seconds: f64) -> Fault {
-    Fault::Range {
+fn no_duration(seconds: f64) -> ValueError {
+    ValueError::Range {
         value: seconds.show(),
         limit: "0 or more".to_owned(),
     }
@@ -170,7 +170,7 @@ impl SettingValue for bool {
     fn type_name() -> String {
         "true or false".to_owned()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         match raw {
             Raw::Bool(value) => Ok(*value),
             Raw::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
@@ -190,7 +190,7 @@ impl SettingValue for String {
     fn type_name() -> String {
         "text".to_owned()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         match raw {
             Raw::Str(text) | Raw::Text(text) => Ok(text.clone()),
             _ => Err(wrong_type(raw)),
@@ -205,7 +205,7 @@ impl SettingValue for PathBuf {
     fn type_name() -> String {
         "path".to_owned()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         String::read(raw).map(PathBuf::from)
     }
     fn show(&self) -> String {
@@ -217,7 +217,7 @@ impl<T: SettingValue> SettingValue for Vec<T> {
     fn type_name() -> String {
         format!("list of {}s", T::type_name())
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         match raw {
             Raw::List(items) => items.iter().map(T::read).collect(),
             Raw::Text(text) => text
@@ -239,12 +239,12 @@ impl<T: SettingValue> SettingValue for Vec<T> {
 /// How an optional setting without a value is shown.
 pub(super) const UNSET: &str = "unset";
 
-/// In an environment variable an empty text takes an optional setting back to unset.
+/// In an environment variable, an empty text resets an optional setting to unset.
 impl<Unit, T: SettingValue<Unit>> SettingValue<Unit> for Option<T> {
     fn type_name() -> String {
         T::type_name()
     }
-    fn read(raw: &Raw) -> Result<Self, Fault> {
+    fn read(raw: &Raw) -> Result<Self, ValueError> {
         match raw {
             Raw::Text(text) if text.trim().is_empty() => Ok(None),
             _ => T::read(raw).map(Some),
@@ -261,14 +261,16 @@ impl<Unit, T: SettingValue<Unit>> SettingValue<Unit> for Option<T> {
     }
 }
 
-/// Reads the value of an enumeration by the name that serde knows it by.
-pub(super) fn named<'a, T: Deserialize<'a>>(name: &'a str) -> Result<T, Fault> {
-    T::deserialize(BorrowedStrDeserializer::<ValueError>::new(name)).map_err(|_| Fault::Choice {
-        value: name.to_owned(),
+/// Reads a value of an enumeration by its serde name.
+pub(super) fn named<'a, T: Deserialize<'a>>(name: &'a str) -> Result<T, ValueError> {
+    T::deserialize(BorrowedStrDeserializer::<DeserializeError>::new(name)).map_err(|_| {
+        ValueError::Choice {
+            value: name.to_owned(),
+        }
     })
 }
 
-/// Lets enumerations whose values have names stand in the settings.
+/// Implements [`SettingValue`] for enumerations with named values.
 macro_rules! choices {
     ($($Name:ty),+ $(,)?) => {$(
         impl $crate::settings::value::SettingValue for $Name {
@@ -276,7 +278,7 @@ macro_rules! choices {
                 let names = Self::NAMES.iter().map(|name| format!("`{name}`"));
                 names.collect::<Vec<_>>().join(", ")
             }
-            fn read(raw: &$crate::settings::value::Raw) -> Result<Self, $crate::settings::value::Fault> {
+            fn read(raw: &$crate::settings::value::Raw) -> Result<Self, $crate::settings::value::ValueError> {
                 let text = <String as $crate::settings::value::SettingValue>::read(raw)?;
                 $crate::settings::value::named(text.trim())
             }
@@ -291,7 +293,8 @@ macro_rules! choices {
 }
 pub(super) use choices;
 
-/// What a setter takes for a field of type `T`: the value itself, or, for an optional field, what it holds.
+/// The argument of a setter for a field of type `T`: the value itself or, for an optional field,
+/// its content.
 pub trait IntoField<T> {
     /// Converts into the field's type.
     fn into_field(self) -> T;

@@ -35,19 +35,19 @@ pub(super) const FRACTION: &[f64] = &[
 pub(super) const COEFFICIENT: &[f64] = &[
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0,
 ];
-/// The conventions' buckets of durations.
+/// OpenTelemetry's buckets of durations.
 pub(super) const OTEL_SECONDS: &[f64] = &[
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 ];
-/// The conventions' buckets of times to the first token.
+/// OpenTelemetry's buckets of times to the first token.
 pub(super) const OTEL_FIRST_TOKEN: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
-/// The conventions' buckets of times per token.
+/// OpenTelemetry's buckets of times per token.
 pub(super) const OTEL_PER_TOKEN_SECONDS: &[f64] = &[
     0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
 ];
-/// The conventions' buckets of tokens.
+/// OpenTelemetry's buckets of tokens.
 pub(super) const OTEL_COUNTS: &[f64] = &[
     1.0,
     4.0,
@@ -84,7 +84,7 @@ mod tests {
         buckets().find(|(known, _)| *known == name).unwrap().1
     }
 
-    /// Names and bounds as vLLM has them, written down once more.
+    /// The names and bounds of vLLM, repeated here for comparison.
     #[test]
     fn what_vllm_has_is_here_in_its_buckets() {
         let request: &[f64] = &[

@@ -1,4 +1,4 @@
-//! What the engine thread measures at each step.
+//! Metrics that the engine thread records at each step.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::table::{
 };
 use crate::scheduler::{CacheUsage, StepSummary};
 
-/// Metrics of the engine thread; the handles are made once, so that a step
-/// costs no look-up. With the thread what it runs is gone.
+/// Metrics of the engine thread. The handles are created once, so that a step needs no look-up.
+/// Dropping this resets the thread's gauges.
 pub(crate) struct StepMetrics {
     rows: metrics::Histogram,
     between_tokens: metrics::Histogram,
@@ -35,7 +35,7 @@ impl StepMetrics {
         }
     }
 
-    /// Records a step that ended so long after the one before.
+    /// Records a step that ended `took` after the previous one.
     pub(crate) fn step(&self, summary: StepSummary, took: Duration, cache: CacheUsage) {
         self.rows.record(summary.rows as f64);
         self.generated.increment(summary.generated as u64);
@@ -60,12 +60,12 @@ impl Drop for StepMetrics {
     }
 }
 
-/// Shows what waits for an engine, whether there is one or not.
+/// Sets the number of requests that wait for an engine, even if there is none.
 pub(crate) fn waiting(model: &str, waiting: usize) {
     gauge!(WAITING, "model" => model.to_owned()).set(waiting as f64);
 }
 
-/// Shows that there is no engine.
+/// Resets the gauges when there is no engine.
 pub(crate) fn engine_gone(model: &str) {
     gauge!(RUNNING, "model" => model.to_owned()).set(0.0);
     gauge!(KV_CACHE_USAGE, "model" => model.to_owned()).set(0.0);

@@ -12,44 +12,44 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use metrics_process::Collector;
 
 use super::buckets;
-use crate::error::{Cause, Error, MetricsFault};
+use crate::error::{Cause, Error, MetricsErrorKind};
 
-/// How often histograms are kept up.
+/// Interval at which the upkeep of histograms runs.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Why nothing listens, by kind and with the error that it comes from.
-type Refusal = (MetricsFault, Cause);
+/// Why the exporter cannot listen: the kind and the underlying error.
+type Refusal = (MetricsErrorKind, Cause);
 
-/// Where this process listens.
+/// The address on which this process listens.
 static LISTENING: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
-/// Measures memory, processor time, threads and open files of this process,
-/// under the names that Prometheus' own clients give them.
+/// Measures memory, processor time, threads and open files of this process, under the names that
+/// Prometheus clients use.
 pub(crate) fn process() {
     Collector::default().collect();
 }
 
-/// Makes the metrics of this process readable over HTTP, until it ends: they
-/// belong to it and not to one runtime, of which there may be several.
+/// Serves the metrics of this process over HTTP until it ends. The metrics belong to the process,
+/// which may have several runtimes.
 pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
-    let refused = |(fault, source): Refusal| Error::Metrics {
+    let refused = |(kind, source): Refusal| Error::Metrics {
         listen: address.to_string(),
-        fault,
+        kind,
         source,
     };
-    let other = |source: Cause| refused((MetricsFault::Other, source));
+    let other = |source: Cause| refused((MetricsErrorKind::Other, source));
     let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     match *listening {
         Some(already) if already == address => return Ok(()),
         Some(already) => {
             let reason = format!("this process listens on {already} already");
-            return Err(refused((MetricsFault::Taken, reason.into())));
+            return Err(refused((MetricsErrorKind::Taken, reason.into())));
         }
         None => {}
     }
     let listener = TcpListener::bind(address).map_err(|error| refused(of_bind(error)))?;
     let (report, started) = std::sync::mpsc::channel();
-    // With a thread of its own it outlives the caller's asynchronous runtime.
+    // A separate thread outlives the caller's asynchronous runtime.
     std::thread::Builder::new()
         .name("elpis-metrics".to_owned())
         .spawn(move || serve(listener, &report))
@@ -65,18 +65,18 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
 }
 
 fn of_bind(error: io::Error) -> Refusal {
-    let fault = match error.kind() {
-        ErrorKind::AddrInUse => MetricsFault::InUse,
-        ErrorKind::AddrNotAvailable => MetricsFault::NotThere,
-        ErrorKind::PermissionDenied => MetricsFault::Forbidden,
-        _ => MetricsFault::Other,
+    let kind = match error.kind() {
+        ErrorKind::AddrInUse => MetricsErrorKind::InUse,
+        ErrorKind::AddrNotAvailable => MetricsErrorKind::NotThere,
+        ErrorKind::PermissionDenied => MetricsErrorKind::Forbidden,
+        _ => MetricsErrorKind::Other,
     };
-    (fault, error.into())
+    (kind, error.into())
 }
 
 fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
     fn other(error: impl Into<Cause>) -> Refusal {
-        (MetricsFault::Other, error.into())
+        (MetricsErrorKind::Other, error.into())
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,7 +97,7 @@ fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
         metrics::set_global_recorder(recorder).map_err(|_| {
             let reason = "this process has a recorder of its own, which receives the metrics; unset \
                           metrics.listen";
-            (MetricsFault::Taken, reason.into())
+            (MetricsErrorKind::Taken, reason.into())
         })?;
         let _ = report.send(Ok(()));
         let rendered = handle.clone();
@@ -112,7 +112,8 @@ fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
     }
 }
 
-/// Has histograms take in what was measured, so that it does not gather while nobody asks.
+/// Runs the upkeep of histograms periodically, so that samples do not accumulate while nobody
+/// scrapes.
 async fn keep_up(handle: PrometheusHandle) {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {

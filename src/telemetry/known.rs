@@ -1,5 +1,5 @@
-//! Series that are there from the start. Who counts what happened between two
-//! readings must have read the 0 before the first time.
+//! Series that exist from the start. A rate between two scrapes is only right if the 0 before the
+//! first event was scraped.
 
 use metrics::counter;
 use strum::VariantNames;
@@ -16,7 +16,7 @@ use crate::inference::{ConstraintError, FinishReason};
 use crate::steering::{FormatError, LibraryError, ManifestError, VectorError};
 use crate::store::StoreError;
 
-/// Variants that hold another error, and go by the kind of that.
+/// Variants that wrap another error and use its kind.
 const HOLDERS: [&str; 6] = [
     "library",
     "format",
@@ -42,7 +42,8 @@ fn reload_reasons() -> impl Iterator<Item = &'static str> {
         .filter(|name| !HOLDERS.contains(name))
 }
 
-/// How a generation ends. A store may be why a session cannot generate.
+/// How a generation ends. Errors of the store are included, because a session may have to be
+/// loaded.
 fn outcomes() -> impl Iterator<Item = &'static str> {
     let names = [
         FinishReason::VARIANTS,
@@ -58,7 +59,7 @@ fn outcomes() -> impl Iterator<Item = &'static str> {
         .filter(|name| !HOLDERS.contains(name))
 }
 
-/// Shows what counts for a whole runtime.
+/// Registers the series of a runtime.
 pub(super) fn register() {
     for actor in ActorName::VARIANTS {
         for cause in FailureKind::VARIANTS {
@@ -85,7 +86,7 @@ pub(super) fn register() {
     counter!(STORE_ENTRIES).increment(0);
 }
 
-/// Shows what counts for a model.
+/// Registers the series of a model.
 pub(super) fn register_model(model: &str) {
     for outcome in outcomes() {
         counter!(REQUESTS, "model" => model.to_owned(), "outcome" => outcome).increment(0);

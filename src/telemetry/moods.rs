@@ -1,12 +1,11 @@
-//! How the sessions feel now: counts by mood, histograms of valence and arousal.
+//! The current moods of sessions: counts by mood, histograms of valence and arousal.
 
 use metrics::gauge;
 
 use super::table::{BY_AROUSAL, BY_QUADRANT, BY_VALENCE};
 use crate::emotion::{EmotionalState, Mood};
 
-/// Upper bounds of the classes of valence and arousal; the last is the edge
-/// of the plane.
+/// Upper bounds of the buckets of valence and arousal; the last is the edge of the plane.
 pub(super) const BOUNDS: [(f64, &str); 11] = [
     (-0.8, "-0.8"),
     (-0.6, "-0.6"),
@@ -21,7 +20,7 @@ pub(super) const BOUNDS: [(f64, &str); 11] = [
     (f64::INFINITY, "+Inf"),
 ];
 
-/// Counts states.
+/// Counts of states.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moods {
     by_mood: [u32; Mood::ALL.len()],
@@ -39,7 +38,7 @@ impl Moods {
         count(&mut self.arousal, state.arousal());
     }
 
-    /// Shows the counts.
+    /// Sets the gauges to the counts.
     pub fn publish(&self) {
         for (mood, count) in Mood::ALL.iter().zip(self.by_mood) {
             gauge!(BY_QUADRANT, "quadrant" => mood.as_str()).set(count);
@@ -51,7 +50,7 @@ impl Moods {
     }
 }
 
-/// Counts a value in every class that reaches up to it or beyond.
+/// Counts a value in every bucket whose bound is at least the value.
 fn count(classes: &mut [u32; BOUNDS.len()], value: f64) {
     for ((bound, _), count) in BOUNDS.iter().zip(classes) {
         *count += u32::from(value <= *bound);

@@ -1,13 +1,12 @@
-//! What is told of one generation: its metrics and its spans.
+//! Metrics and spans of one generation.
 //!
-//! The spans are `generation`, from submission to the end, and below it
-//! `prepare` (its message is appraised, its prompt made), `queue`, `prefill`
-//! and `decode`. Their target is [`TRACE_TARGET`], their level INFO. Fields are
-//! named after OpenTelemetry's conventions for generative AI where these have a
-//! name.
+//! The spans are `generation`, from submission to the end, and below it `prepare` (the message is
+//! appraised and the prompt built), `queue`, `prefill` and `decode`. Their target is
+//! [`TRACE_TARGET`], their level INFO. Field names follow OpenTelemetry's conventions for
+//! generative AI where these define one.
 //!
-//! Each thing is measured when it happens, so that a generation that fails
-//! later is measured as far as it came.
+//! Each phase is recorded when it happens, so a generation that fails later has the metrics of the
+//! phases that it reached.
 
 mod measures;
 
@@ -26,15 +25,13 @@ use crate::steering::SteeringLibrary;
 /// The target of the spans of generations.
 pub const TRACE_TARGET: &str = "elpis::generation";
 
-/// Name and version of the conventions' attributes are theirs; this is what
-/// they call the provider.
+/// The provider's name in OpenTelemetry's conventions.
 const PROVIDER: &str = "elpis";
 
-/// How a generation ends whose caller has gone away.
+/// The outcome of a generation whose caller is gone.
 const CANCELLED: &str = "cancelled";
 
-/// How far a generation has come, with the times, in seconds, at which it got
-/// there.
+/// The phase of a generation, with the times, in seconds, at which it was reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
     Preparing,
@@ -44,7 +41,7 @@ enum Stage {
     Ended,
 }
 
-/// Watches one generation. One that is dropped before its end was cancelled.
+/// Watches one generation. Dropping this before the end counts as a cancellation.
 #[derive(Debug)]
 pub(crate) struct RequestWatch {
     clock: Arc<dyn Clock>,
@@ -55,13 +52,13 @@ pub(crate) struct RequestWatch {
     request: Span,
     phase: Span,
     modulated: bool,
-    /// Tokens of the reply, once it is known how many they were.
+    /// Number of tokens of the reply, once known.
     generated: Option<u32>,
-    /// The reply so far, if it is to be told.
+    /// The reply so far, if it is traced.
     reply: Option<String>,
 }
 
-/// Makes the span of a phase. Spans are named by literals.
+/// Creates the span of a phase. Span names must be literals.
 macro_rules! phase {
     ($parent:expr, $name:literal) => {
         tracing::info_span!(target: TRACE_TARGET, parent: $parent, $name)
@@ -69,7 +66,7 @@ macro_rules! phase {
 }
 
 impl RequestWatch {
-    /// Begins with the submission; the caller's span is the parent.
+    /// Starts watching at the submission. The caller's span is the parent.
     pub fn submitted(
         id: RequestId,
         session: &SessionId,
@@ -118,12 +115,12 @@ impl RequestWatch {
         }
     }
 
-    /// When it was submitted, in seconds of the clock.
+    /// Time of submission, in seconds of the clock.
     pub fn submitted_at(&self) -> f64 {
         self.submitted
     }
 
-    /// The model that serves it is known.
+    /// Records the model that serves it.
     pub fn model(&mut self, model: &str) {
         model.clone_into(&mut self.measures.model);
         if !self.request.is_disabled() {
@@ -133,8 +130,8 @@ impl RequestWatch {
         }
     }
 
-    /// Its prompt is made, and it waits for a slot. `prompt` is called only if
-    /// the prompt is to be told.
+    /// Records that the prompt is built and the generation waits for a slot. `prompt` is called
+    /// only if the prompt is traced.
     pub fn queued(&mut self, prompt: impl FnOnce() -> String) {
         self.stage = Stage::Queued;
         self.phase = phase!(&self.request, "queue");
@@ -144,7 +141,7 @@ impl RequestWatch {
         }
     }
 
-    /// The generation got a slot.
+    /// Records that the generation got a slot.
     pub fn started(&mut self) {
         let now = self.clock.now();
         self.measures.queue(now - self.submitted);
@@ -152,7 +149,7 @@ impl RequestWatch {
         self.phase = phase!(&self.request, "prefill");
     }
 
-    /// A modulation is in force from now on, made with this library.
+    /// Records that a modulation made with this library takes effect.
     pub fn modulated(&mut self, applied: &AppliedModulation, library: &SteeringLibrary) {
         self.measures.modulation(applied, library);
         let AppliedModulation {
@@ -197,7 +194,7 @@ impl RequestWatch {
             .record("gen_ai.request.seed", sampling.seed);
     }
 
-    /// The first token was sampled.
+    /// Records that the first token was sampled.
     pub fn first_token(&mut self, prompt: PromptAccount) {
         let now = self.clock.now();
         if let Stage::Prefill { started } = self.stage {
@@ -214,20 +211,19 @@ impl RequestWatch {
         self.phase = phase!(&self.request, "decode");
     }
 
-    /// Text goes to the reader.
+    /// Records text for the reader.
     pub fn text(&mut self, text: &str) {
         if let Some(reply) = &mut self.reply {
             reply.push_str(text);
         }
     }
 
-    /// So many tokens were generated; the end follows.
+    /// Records the number of generated tokens. The end follows.
     pub fn generated(&mut self, tokens: u32) {
         self.generated = Some(tokens);
     }
 
-    /// The generation ran to its end. What is done with the reply afterwards is
-    /// no part of it.
+    /// Records a normal end. The finish hook that follows does not count as part of the generation.
     pub fn done(&mut self, report: &GenerationReport) {
         let outcome = report.finish_reason.as_str();
         self.generated.get_or_insert(report.completion_tokens);
@@ -239,17 +235,17 @@ impl RequestWatch {
         self.end(outcome, false);
     }
 
-    /// The generation ended with an error.
+    /// Records an end with an error.
     pub fn failed(&mut self, error: &EngineError) {
         self.fail(error.kind(), error);
     }
 
-    /// The generation did not come about.
+    /// Records that the request was refused.
     pub fn refused(&mut self, error: &Error) {
         self.fail(error.kind(), error);
     }
 
-    /// The caller has gone away.
+    /// Records that the caller is gone.
     pub fn cancelled(&mut self) {
         self.request
             .record("gen_ai.response.finish_reasons", CANCELLED);
@@ -264,8 +260,8 @@ impl RequestWatch {
         self.end(kind, true);
     }
 
-    /// Measures the end, once, and closes the spans. Counts are told as `i64`,
-    /// which is what exporters take for a number.
+    /// Records the end once and closes the spans. Counts are recorded as `i64`, which exporters
+    /// treat as numbers.
     fn end(&mut self, outcome: &'static str, without_reply: bool) {
         let stage = std::mem::replace(&mut self.stage, Stage::Ended);
         if stage == Stage::Ended {
@@ -285,7 +281,7 @@ impl RequestWatch {
                 self.measures.served(now - started, decoding, generated);
             }
         }
-        // What was out of time has waited, if only for a model.
+        // A request that timed out has waited, if only for a model.
         let waited = stage != Stage::Preparing || outcome == "timeout";
         let error = without_reply.then_some(outcome);
         self.measures.whole(now - self.submitted, waited, error);
@@ -304,7 +300,7 @@ impl RequestWatch {
 
 impl Drop for RequestWatch {
     fn drop(&mut self) {
-        // A clock of one's own may be what panicked.
+        // A custom clock may have panicked.
         if !std::thread::panicking() {
             self.cancelled();
         }

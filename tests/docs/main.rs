@@ -18,7 +18,7 @@ fn check(file: &str, expected: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "{file} is out of date; ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs writes it anew"
+        "{file} is out of date; ELPIS_TEST_UPDATE_DOCS=1 cargo test --test docs updates it"
     );
 }
 
@@ -26,8 +26,8 @@ fn check(file: &str, expected: &str) {
 fn every_setting_is_documented() {
     let table = elpis::settings::reference_markdown();
     let text = format!(
-        "# Settings\n\nEach can be set in code, in `elpis.toml`, in `.env` and in the environment, the later over \
-         the earlier. `elpis doctor` shows what is in force and where it came from.\n\n{}\n",
+        "# Settings\n\nEach can be set in code, in `elpis.toml`, in `.env` and in the environment; later places \
+         override earlier ones. `elpis doctor` shows the values in force and their origins.\n\n{}\n",
         table.trim_end()
     );
     check("docs/settings.md", &text);
@@ -38,22 +38,22 @@ fn every_metric_is_documented() {
     use elpis::TRACE_TARGET;
     use elpis::internal::telemetry::{METRICS, OPENTELEMETRY, PROCESS, reference_markdown};
     let text = format!(
-        "# Metrics\n\nThey go to the recorder of the host program (crate `metrics`), which it sets before the runtime \
-         starts. With the feature `prometheus` and the setting `metrics.listen`, Prometheus reads them at `/metrics`, \
-         for as long as the process lives. Names have vLLM's suffixes and buckets where vLLM measures the same; \
-         times are in seconds. `deploy/` has a dashboard and alerts.\n\nWhat alerts count is there from the start, \
-         with 0. When a runtime stops, its gauges fall to 0, those of listed sessions and devices to NaN.\n\n\
-         Metrics belong to the process, not to a runtime. Of several runtimes in one process the counters and \
-         histograms add up (by `model` where they have that label), and the gauges are those of the runtime that \
-         spoke last: run them in processes of their own if that matters.\n\n\
-         {}\n## The process\n\nMeasured with the feature `prometheus`, for a recorder of the host too, as far as \
-         the system tells.\n\n{}\n## By the names of OpenTelemetry\n\nWith `metrics.opentelemetry` also under the names of its \
-         conventions for generative AI; Prometheus shows `.` as `_`.\n\n{}\n## Traces\n\nEach generation is a \
-         span of the crate `tracing`, below the caller's: `generation`, with `prepare`, `queue`, `prefill` and \
-         `decode` in it (target `{TRACE_TARGET}`, level INFO). Its fields are the session, the state it was generated under, the \
+        "# Metrics\n\nThe recorder of the host program (crate `metrics`) receives them. Set it before the runtime starts. \
+         With the feature `prometheus` and the setting `metrics.listen`, Prometheus reads them at `/metrics` \
+         for as long as the process lives. Names have vLLM's suffixes and buckets where vLLM has the same metric; \
+         times are in seconds. `deploy/` has a dashboard and alerts.\n\nSeries used by alerts exist from the start, \
+         with the value 0. When a runtime stops, its gauges fall to 0, and those of listed sessions and devices to NaN.\n\n\
+         Metrics belong to the process, not to a runtime. If a process has several runtimes, their counters and \
+         histograms add up (by `model` where they have that label), and gauges show the runtime that set them \
+         last. Run the runtimes in separate processes if that matters.\n\n\
+         {}\n## The process\n\nRecorded with the feature `prometheus`, also for a recorder of the host, as far as \
+         the operating system provides them.\n\n{}\n## By the names of OpenTelemetry\n\nWith `metrics.opentelemetry`, metrics are also \
+         recorded under the names of its conventions for generative AI; Prometheus shows `.` as `_`.\n\n{}\n## Traces\n\nEach generation is a \
+         span of the crate `tracing`, below the caller's: `generation`, which contains `prepare`, `queue`, `prefill` and \
+         `decode` (target `{TRACE_TARGET}`, level INFO). Its fields are the session, the state it was generated under, the \
          coefficients, the version of the steering library, tokens and outcome, under OpenTelemetry's names where \
-         it has one. A modulation that changes within a generation is an event. What is refused is a span too, with \
-         its error; the appraisal of a reply is no part of it. Prompts and replies are told only \
+         it defines one. A modulation that changes within a generation is an event. A refused request is a span too, with \
+         its error; the appraisal of a reply is not part of it. Spans contain prompts and replies only \
          with `metrics.trace_text`. `examples/opentelemetry.rs` exports them.\n",
         reference_markdown(METRICS),
         reference_markdown(PROCESS),

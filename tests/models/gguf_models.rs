@@ -449,7 +449,7 @@ fn broken_files_are_called_damaged() {
     assert!(
         twice
             .to_string()
-            .contains("\"general.architecture\" stands twice"),
+            .contains("\"general.architecture\" occurs twice"),
         "{twice}"
     );
     for bytes in [&b""[..], b"GG", b"not a model"] {

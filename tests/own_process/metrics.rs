@@ -10,7 +10,7 @@ use elpis::backend::BackendFactory;
 use elpis::internal::telemetry::{METRICS, MetricKind, OPENTELEMETRY, PROCESS};
 use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
-use elpis::{Delivery, Elpis, Error, MetricsFault, SafetyLimits, Settings};
+use elpis::{Delivery, Elpis, Error, MetricsErrorKind, SafetyLimits, Settings};
 use elpis_testkit::http;
 use elpis_testkit::scripted::Scripted;
 
@@ -137,7 +137,7 @@ async fn a_port_that_is_taken_is_named(folder: &std::path::Path) -> SocketAddr {
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     let in_use = matches!(
         error,
-        Error::Metrics { ref listen, fault: MetricsFault::InUse, .. } if *listen == address.to_string()
+        Error::Metrics { ref listen, kind: MetricsErrorKind::InUse, .. } if *listen == address.to_string()
     );
     assert!(in_use, "{error:?}");
     address

@@ -10,7 +10,7 @@ use crate::in_own_process;
 use elpis::backend::BackendFactory;
 use elpis::internal::telemetry::{METRICS, OPENTELEMETRY};
 use elpis::settings::{MetricsSettings, ModelSettings};
-use elpis::{Elpis, Error, MetricsFault, Settings};
+use elpis::{Elpis, Error, MetricsErrorKind, Settings};
 use elpis_testkit::scripted::Scripted;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -177,13 +177,13 @@ async fn a_recorder_of_the_host_receives_the_metrics() {
     let error = start(MetricsSettings::default().listen(0_u16))
         .await
         .unwrap_err();
-    let fault = if cfg!(feature = "prometheus") {
-        MetricsFault::Taken
+    let expected = if cfg!(feature = "prometheus") {
+        MetricsErrorKind::Taken
     } else {
-        MetricsFault::NotBuilt
+        MetricsErrorKind::NotBuilt
     };
     assert!(
-        matches!(&error, Error::Metrics { fault: found, .. } if *found == fault),
+        matches!(&error, Error::Metrics { kind, .. } if *kind == expected),
         "{error:?}"
     );
 }

@@ -19,7 +19,7 @@ pub struct Row {
     pub sequence: SequenceId,
     /// Whether logits are wanted after this token.
     pub logits: bool,
-    /// Index into the batch's steering plans; `None`: not steered.
+    /// Index into the batch's steering plans; `None` if not steered.
     steering: Option<u32>,
 }
 
@@ -31,7 +31,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Makes an empty batch with room for `capacity` rows.
+    /// Creates an empty batch with room for `capacity` rows.
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             rows: Vec::with_capacity(capacity),
@@ -95,7 +95,7 @@ impl Batch {
         &self.plans
     }
 
-    /// Index into [`plans`](Self::plans) of a row's plan; `None`: not steered.
+    /// Index into [`plans`](Self::plans) of a row's plan; `None` if not steered.
     pub fn plan_index_of(&self, row: usize) -> Option<u32> {
         self.rows.get(row)?.steering
     }

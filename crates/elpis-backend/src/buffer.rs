@@ -1,10 +1,10 @@
-//! Memory that is used again.
+//! Reuse of buffers.
 
-/// A vector of `size` bytes to be written over, of `memory` if that is not
-/// wasted on it.
+/// Returns a vector of `size` bytes to be overwritten. It reuses `memory` unless that is far too
+/// large.
 pub fn sized(mut memory: Vec<u8>, size: usize) -> Vec<u8> {
     if memory.capacity() == 0 || memory.capacity() / 2 > size {
-        // Before the new one is there.
+        // Free the old buffer before allocating the new one.
         drop(memory);
         return vec![0; size];
     }

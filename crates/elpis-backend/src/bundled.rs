@@ -10,7 +10,7 @@ impl BundledModel {
     /// The model's name.
     pub const NAME: &'static str = "elpis-tiny";
 
-    /// The GGUF file, if the feature `bundled-model` is on.
+    /// The GGUF file, if the feature `bundled-model` is enabled.
     pub const fn gguf() -> Option<&'static [u8]> {
         #[cfg(feature = "bundled-model")]
         return Some(include_bytes!("../models/elpis-tiny/elpis-tiny.gguf"));
@@ -18,8 +18,8 @@ impl BundledModel {
         return None;
     }
 
-    /// The files of its Hugging Face folder as (file name, bytes), if the
-    /// feature `bundled-checkpoint` is on.
+    /// The files of its Hugging Face folder as (file name, bytes), if the feature
+    /// `bundled-checkpoint` is enabled.
     pub const fn checkpoint() -> &'static [(&'static str, &'static [u8])] {
         #[cfg(feature = "bundled-checkpoint")]
         return &[
@@ -48,8 +48,7 @@ impl BundledModel {
         return &[];
     }
 
-    /// Its steering vectors, as a library is built from; empty without the
-    /// feature.
+    /// Its steering vectors as files of a library; empty without the feature.
     pub fn library_files() -> Vec<LibraryFile> {
         Self::vectors()
             .iter()

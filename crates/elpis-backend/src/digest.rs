@@ -2,31 +2,30 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Places of a file that are looked at.
+/// Number of samples of a file.
 const SAMPLES: u64 = 1024;
-/// Bytes that are read at each.
+/// Size of a sample, in bytes.
 const SAMPLE_BYTES: u64 = 1024;
-/// Bytes that are read at the beginning, where a GGUF file has its settings.
+/// Number of bytes that are read at the beginning, where a GGUF file has its metadata.
 const HEAD: u64 = 64 * 1024;
 
-/// A digest of samples of a model's files, which have just been read: it takes
-/// milliseconds.
+/// A digest of samples of a model's files. It takes milliseconds, because the files have just been
+/// read and are cached.
 ///
-/// Training or converting a model anew changes numbers nearly everywhere. Files
-/// that differ in a hundredth of their bytes are told apart, in all but one of
-/// 30,000 cases if they are spread out. Changes of a few small tensors alone,
-/// such as norms, can go unseen in a large file; files of up to 1 MiB are read
-/// whole.
+/// Retraining or reconverting a model changes numbers nearly everywhere. Files that differ in a
+/// hundredth of their bytes get different digests in all but one of 30,000 cases, if the
+/// differences are spread out. Changes of only a few small tensors, such as norms, can be missed in
+/// a large file; files of up to 1 MiB are read completely.
 #[derive(Debug, Default)]
 pub struct WeightsDigest {
     hasher: blake3::Hasher,
 }
 
 impl WeightsDigest {
-    /// Takes in one more file, in its order.
+    /// Adds another file. The order of files matters.
     ///
     /// # Errors
-    /// What the file says when it is read.
+    /// The I/O error of reading the file.
     pub fn add(&mut self, file: &mut (impl Read + Seek)) -> io::Result<()> {
         let length = file.seek(SeekFrom::End(0))?;
         self.hasher.update(&length.to_le_bytes());
@@ -47,8 +46,7 @@ impl WeightsDigest {
     }
 }
 
-/// Where the samples of a file lie, as starts and lengths: the head, and then
-/// evenly spread to its end.
+/// The samples of a file as starts and lengths: the head, then samples spread evenly to the end.
 fn samples(length: u64) -> impl Iterator<Item = (u64, u64)> {
     let (head, count) = if length <= SAMPLES * SAMPLE_BYTES {
         (length, 0)

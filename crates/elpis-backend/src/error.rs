@@ -1,4 +1,4 @@
-//! Why a backend could not do what it was asked.
+//! Errors of backends.
 
 use std::path::PathBuf;
 
@@ -34,24 +34,24 @@ pub enum BackendError {
         /// The backends that there are, by name.
         built: String,
     },
-    /// The build carries no bundled model.
+    /// The build has no bundled model.
     #[error(
-        "no model path is set and this build carries no bundled model; set `model.path` or enable the cargo feature `bundled-model`"
+        "no model path is set and this build has no bundled model; set `model.path` or enable the cargo feature `bundled-model`"
     )]
     NoBundledModel,
     /// The model file cannot be read.
     #[error("cannot read model {}: {reason}", printable_path(path))]
     #[strum(props(
-        hint = "check model.path, and who may read the file; a relative path counts from the working directory"
+        hint = "check model.path and the file's permissions; a relative path starts at the working directory"
     ))]
     Unreadable {
         /// The file.
         #[serde(with = "os_path")]
         path: PathBuf,
-        /// The system's reason.
+        /// The operating system's reason.
         reason: String,
     },
-    /// The file is not of the format that the backend reads.
+    /// The file does not have the format that the backend reads.
     #[error("model {} is not a {expected} file: {found}", printable_path(path))]
     NotAModel {
         /// The file.
@@ -63,7 +63,7 @@ pub enum BackendError {
         /// The content found instead.
         found: String,
     },
-    /// The file is a Git LFS pointer: the model itself was never fetched.
+    /// The file is a Git LFS pointer, so the model itself was never downloaded.
     #[error("model file {} is {}", printable_path(path), LfsPointer { size: *size })]
     #[strum(props(
         hint = "`git lfs pull` in its repository fetches the file, or download the file itself"
@@ -84,10 +84,10 @@ pub enum BackendError {
         /// What it holds.
         kind: GgufKind,
     },
-    /// The file's structure is broken: what is left of it cannot be told apart.
+    /// The file's structure is broken.
     #[error("model {} is damaged: {reason}", printable_path(path))]
     #[strum(props(
-        hint = "if a download or copy was cut short, fetch the file again; otherwise whoever made it has to make it anew"
+        hint = "if a download or copy was cut short, download the file again; otherwise it has to be created again"
     ))]
     DamagedModel {
         /// The file.
@@ -96,8 +96,7 @@ pub enum BackendError {
         /// The reason, with the place.
         reason: String,
     },
-    /// A value in the file is one that the native library cannot load or
-    /// compute with.
+    /// The file has a value that the native library cannot load or compute with.
     #[error("model {}: {item} is {value}, must be {limit}", printable_path(path))]
     InvalidModel {
         /// The file.
@@ -107,13 +106,12 @@ pub enum BackendError {
         item: String,
         /// Its value.
         value: String,
-        /// The allowed values, in words.
+        /// The allowed values, as text.
         limit: String,
     },
-    /// The model was loaded in a process of its own first, and that process
-    /// did not survive it.
+    /// The model was first loaded in a separate process, which did not survive.
     #[error(
-        "model {} did not load in a process of its own: {reason}",
+        "model {} did not load in a separate process: {reason}",
         printable_path(path)
     )]
     TrialFailed {
@@ -129,13 +127,13 @@ pub enum BackendError {
         /// The file.
         #[serde(with = "os_path")]
         path: PathBuf,
-        /// The library's own words.
+        /// The library's message.
         reason: String,
     },
-    /// A file of a model folder lacks something or holds what is not supported.
+    /// A file of a model folder is incomplete or has unsupported content.
     #[error("cannot load model: {}: {item} {reason}", printable_path(path))]
     #[strum(props(
-        hint = "fetch the whole folder again if a file is missing; docs/backends.md lists the architectures, and a GGUF file of the model runs with model.backend = \"llama-cpp\""
+        hint = "download the whole folder again if a file is missing; docs/backends.md lists the architectures, and a GGUF file of the model runs with model.backend = \"llama-cpp\""
     ))]
     Checkpoint {
         /// The file.
@@ -146,7 +144,7 @@ pub enum BackendError {
         /// The reason.
         reason: String,
     },
-    /// A value is outside what the model or the backend can do.
+    /// A value exceeds a limit of the model or the backend.
     #[error("{field} {value} is outside the limit of {limit}")]
     Limit {
         /// The requested value.
@@ -154,48 +152,48 @@ pub enum BackendError {
         field: Constant,
         /// The value given.
         value: String,
-        /// The limit, in words.
+        /// The limit, as text.
         limit: String,
     },
     /// The key–value cache has no room for the batch.
     #[error("no room in the key-value cache for {rows} rows")]
-    #[strum(props(hint = "ask again with a shorter conversation, or raise model.context_length"))]
+    #[strum(props(hint = "shorten the conversation, or raise model.context_length"))]
     CacheFull {
         /// Rows of the refused batch.
         rows: usize,
     },
-    /// A model with sliding windows cannot go on from there, since what the
-    /// window holds has left the cache; what was asked for was not done.
+    /// A model with sliding windows cannot continue from this position, because positions within
+    /// the window have left the cache. The operation was not carried out.
     #[error(
-        "sequence {sequence} cannot go on after {length} positions: the cache holds it from position {first} on, and its window begins before"
+        "sequence {sequence} cannot continue after {length} positions: the cache only holds it from position {first} on, but its window begins earlier"
     )]
     PrefixEvicted {
         /// The sequence.
         sequence: SequenceId,
-        /// Positions that were to be kept.
+        /// Number of positions to be kept.
         length: u32,
-        /// The first position that is held in every layer.
+        /// The first position that every layer holds.
         first: u32,
     },
     /// The evaluation was aborted.
     #[error("evaluation aborted")]
     Aborted,
-    /// The tokenizer sees a control token where the text has none.
-    #[error("the tokenizer reads the control token {token:?} out of a text that does not hold it")]
+    /// The tokenizer finds a control token in a text that has none.
+    #[error("the tokenizer finds the control token {token:?} in a text that does not contain it")]
     ForeignControlToken {
-        /// The token as it is written.
+        /// The text of the token.
         token: String,
     },
     /// The row has no logits.
     #[error("row {row} of the last batch has no logits")]
     NoLogits {
-        /// The row asked for.
+        /// The requested row.
         row: usize,
     },
     /// A call into the native library failed.
     #[error("{call} failed: {reason}")]
     #[strum(props(
-        hint = "ELPIS_LOG=debug shows what led to it; `elpis doctor` tries the same settings"
+        hint = "ELPIS_LOG=debug shows the cause; `elpis doctor` tries the same settings"
     ))]
     Native {
         /// The call.
@@ -204,10 +202,10 @@ pub enum BackendError {
         /// The reported reason.
         reason: String,
     },
-    /// The native library failed an assertion over the model.
+    /// An assertion of the native library failed for the model.
     #[error("model {}: {call} failed an assertion: {reason}", printable_path(path))]
     #[strum(props(
-        hint = "the file asks for what llama.cpp cannot do, or this is a fault of llama.cpp: another quantisation or conversion of the model may load"
+        hint = "llama.cpp does not support the file, or has a bug: another quantisation or conversion of the model may load"
     ))]
     Assertion {
         /// The file.
@@ -216,51 +214,51 @@ pub enum BackendError {
         /// The call.
         #[serde(deserialize_with = "constant")]
         call: Constant,
-        /// Where in the library's sources, and which.
+        /// The assertion and its place in the library's source.
         reason: String,
     },
-    /// The native library failed halfway; the model must be loaded again.
+    /// The native library failed halfway, so the model must be loaded again.
     #[error("the model's state was lost: {reason}")]
     #[strum(props(
-        hint = "what was kept of the conversations is unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \"process\" keeps a crash from the program"
+        hint = "stored conversations are unharmed; ELPIS_LOG=debug shows more, and runtime.isolation = \"process\" protects the program from crashes"
     ))]
     Broken {
         /// The reason that the library reported.
         reason: String,
     },
-    /// The process that the model was to run in could not be started.
+    /// The worker process of the model could not be started.
     #[error("cannot run the model in {}: {reason}", printable_path(program))]
     WorkerUnusable {
-        /// The program that was started, or was to be.
+        /// The worker program.
         #[serde(with = "os_path")]
         program: PathBuf,
-        /// Why it cannot be used, and what helps.
+        /// The reason, with a remedy.
         reason: String,
     },
-    /// The process that the model ran in is gone, and everything in it.
+    /// The worker process of the model is gone, and its state is lost.
     #[error("the model's process is gone: {reason}")]
     WorkerDied {
-        /// The exit code or signal, or why it was ended.
+        /// The exit code or signal, or why the process was killed.
         reason: String,
     },
 }
 
-/// How a worker process ended, as far as its reason tells.
+/// How a worker process ended, according to its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerEnd {
     /// A signal from the system or a user killed it.
     Killed,
-    /// Native code gave up on an assertion.
+    /// Native code aborted on an assertion.
     Aborted,
     /// Native code crashed.
     Crashed,
     /// The watchdog killed it.
     Silent,
-    /// Otherwise.
+    /// Another reason.
     Other,
 }
 
-/// What the reasons of workers' ends hold, each where it is made.
+/// Texts in the reasons of workers' ends, by which their kind is recognised.
 pub const WORKER_ENDS: [(&str, WorkerEnd); 6] = [
     ("SIGKILL", WorkerEnd::Killed),
     ("SIGABRT", WorkerEnd::Aborted),
@@ -294,8 +292,7 @@ impl BackendError {
         self.into()
     }
 
-    /// Whether the backend that returned it is of no use any more: whatever it
-    /// is asked next will fail too.
+    /// Whether the backend is unusable after this error: every further call will fail too.
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::WorkerDied { .. } | Self::Broken { .. })
     }

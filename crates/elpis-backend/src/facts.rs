@@ -26,23 +26,23 @@ pub struct ModelFacts {
     pub n_params: u64,
     /// Size of the weights in bytes.
     pub size_bytes: u64,
-    /// Digest of samples of the model's files (32 hexadecimal digits), which tells it from models
-    /// that agree in all else and have other weights; changes of a few small tensors alone can go
-    /// unseen. Empty: the backend does not tell.
+    /// Digest of samples of the model's files (32 hexadecimal digits), which distinguishes it from
+    /// models that only differ in their weights. Changes of only a few small tensors can be missed.
+    /// Empty if the backend does not provide it.
     pub weights_digest: String,
     /// Context length that the model was trained for, in tokens.
     pub context_trained: u32,
     /// Context length in force for one sequence, in tokens.
     pub context_length: u32,
-    /// Sequences that can be evaluated side by side.
+    /// Number of sequences that can be evaluated in parallel.
     pub n_sequences: u32,
-    /// Positions that the key–value cache holds over all sequences; sequences
-    /// that share a prefix share its cells.
+    /// Number of positions that the key–value cache holds over all sequences. Sequences that share
+    /// a prefix share its cells.
     pub cache_cells: u32,
-    /// Whether a sequence can be cut and shared at any position. Recurrent
-    /// models cannot: their state is that of the last position.
+    /// Whether a sequence can be truncated and shared at any position. Recurrent models cannot,
+    /// because they only have the state of the last position.
     pub supports_truncation: bool,
-    /// Most rows of one batch.
+    /// Maximum number of rows of one batch.
     pub batch_size: usize,
     /// The model's own chat template (Jinja), if it has one.
     #[serde(skip)]
@@ -51,11 +51,11 @@ pub struct ModelFacts {
     pub bos_token: String,
     /// Text of the end-of-sequence token, empty if there is none.
     pub eos_token: String,
-    /// Median norm of the residual stream at the output of each decoder layer,
-    /// measured on a short prompt when the model was loaded; empty if it was
-    /// not measured, without the last layer if that one cannot be steered.
+    /// Median norm of the residual stream at the output of each decoder layer, measured on a short
+    /// prompt when the model was loaded. Empty if not measured; without the last layer if that one
+    /// cannot be steered.
     pub residual_norms: Vec<f32>,
-    /// Why no layer of the model can be steered, if so.
+    /// Why no layer of the model can be steered; `None` if layers can be.
     pub unsteerable: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub enum DeviceKind {
     Vulkan,
     /// Apple's Metal.
     Metal,
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// Another accelerator.
     Other,
@@ -147,6 +147,6 @@ pub struct Device {
     pub description: String,
     /// Memory in bytes.
     pub memory_total: u64,
-    /// Free memory in bytes when it was asked for.
+    /// Free memory in bytes at the time of the query.
     pub memory_free: u64,
 }

@@ -1,10 +1,10 @@
-//! Reads a GGUF model before llama.cpp does.
+//! Validates a GGUF model before llama.cpp loads it.
 //!
-//! llama.cpp trusts its files: many of its checks are assertions, which end the program, and what it
-//! does not check it divides by, or reads beyond. So everything that it is known to end the program
-//! over is looked at here first, and refused with the file, the key or tensor, its value and what
-//! it may be. The rules follow the sources of the release that this build carries; a script of
-//! mutations (`tests/models/gguf_models.rs`) looks for those that are missing.
+//! llama.cpp trusts its files: many of its checks are assertions, which abort the program, and
+//! unchecked values lead to divisions by zero or reads out of bounds. All defects that are known to
+//! crash it are therefore checked here first, and refused with the file, the key or tensor, its
+//! value and the allowed range. The rules follow the sources of the bundled llama.cpp release; a
+//! mutation test (`tests/models/gguf_models.rs`) searches for missing rules.
 
 mod defect;
 mod kind;
@@ -28,20 +28,20 @@ use super::BackendError;
 use elpis_files::gguf::{Header, Limits};
 use elpis_files::shard::Shard;
 
-/// Most pairs and tensors of a file: models have a hundred pairs and, with every expert by itself,
-/// some ten thousands of tensors.
+/// Maximum number of pairs and tensors of a file. Models have about a hundred pairs and, with
+/// separate experts, some ten thousand tensors.
 const LIMITS: Limits = Limits {
     pairs: 1 << 16,
     tensors: 1 << 17,
 };
 
-/// Checks a model file, with the other parts of it if it is the first of several.
+/// Checks a model file, including the other shards if it is the first of several.
 ///
 /// # Errors
 /// [`BackendError::Unreadable`], [`BackendError::LfsPointer`], [`BackendError::NotAModel`] if it is
-/// no GGUF file, [`BackendError::OtherKind`] if it is one of another kind,
-/// [`BackendError::DamagedModel`] and [`BackendError::InvalidModel`] for what llama.cpp could not
-/// load or compute with.
+/// not a GGUF file, [`BackendError::OtherKind`] if it is another kind of GGUF file,
+/// [`BackendError::DamagedModel`] and [`BackendError::InvalidModel`] for defects that llama.cpp
+/// could not load or compute with.
 pub fn check(path: &Path) -> Result<(), BackendError> {
     let bytes = HeaderBytes::read(path)?;
     let header = bytes.header(path)?;
@@ -76,7 +76,7 @@ pub fn check(path: &Path) -> Result<(), BackendError> {
     tensors::check_model(&all, architecture, layers, tokens).map_err(at)
 }
 
-/// Checks the beginning of a file of so many bytes as [`check`] does a whole model, for fuzzing.
+/// Checks the beginning of a file of `length` bytes like a whole model, for fuzzing.
 #[doc(hidden)]
 pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
     let checked = Header::parse(bytes, LIMITS)
@@ -92,7 +92,7 @@ pub fn check_bytes(bytes: &[u8], length: u64) -> Result<(), BackendError> {
     checked.map_err(|defect| defect.of(Path::new("the bytes")))
 }
 
-/// The files of the other parts, which llama.cpp finds by the name of the first.
+/// The files of the other shards, which llama.cpp finds by the name of the first.
 fn parts(path: &Path, split: kind::Split) -> Result<Vec<PathBuf>, BackendError> {
     let named = path.to_str().and_then(Shard::of);
     let count = |shard: &Shard<'_>| shard.count.parse() == Ok(split.count);

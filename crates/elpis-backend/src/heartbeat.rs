@@ -1,9 +1,9 @@
-//! Heartbeats of a backend that is being loaded, for a process that waits for it.
+//! Heartbeats during the loading of a model, for a process that waits for it.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// Signs that follow more closely are left out.
+/// Heartbeats at shorter intervals are dropped.
 const SPACING: Duration = Duration::from_millis(100);
 
 struct Listener {
@@ -27,9 +27,9 @@ pub fn beat() {
     });
 }
 
-/// Does some work, and calls `hear` at its heartbeats; `hear` must give none itself.
+/// Runs some work and calls `hear` at each heartbeat. `hear` itself must not call [`beat`].
 pub fn listening<T>(hear: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
-    /// Nobody listens any more, however the work ends.
+    /// Unregisters the listener, however the work ends.
     struct Ended;
 
     impl Drop for Ended {

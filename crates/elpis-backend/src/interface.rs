@@ -6,10 +6,10 @@ use super::{BackendError, Batch, ModelFacts, SequenceId, Token, Tokenizer};
 
 /// One loaded model with its key–value cache.
 ///
-/// What is added here, [`BackendLayer`](crate::BackendLayer) has to hand on.
+/// Every method added here must also be forwarded by [`BackendLayer`](crate::BackendLayer).
 ///
-/// A backend is driven by one thread; it is `Send` so that the thread can be
-/// given it. Positions count from 0 within a sequence.
+/// A backend is driven by one thread. It is `Send` so that it can be moved to that thread.
+/// Positions count from 0 within a sequence.
 pub trait Backend: Send {
     /// Facts about the loaded model.
     fn facts(&self) -> &Arc<ModelFacts>;
@@ -21,10 +21,9 @@ pub trait Backend: Send {
     /// computes logits for the rows that ask for them.
     ///
     /// # Errors
-    /// [`BackendError::CacheFull`] if the cache has no room (nothing was
-    /// evaluated), [`BackendError::Aborted`] after an abort, otherwise what
-    /// the native library reported. After an error the caller must
-    /// [`truncate`](Self::truncate) the sequences of the batch.
+    /// [`BackendError::CacheFull`] if the cache has no room (nothing was evaluated),
+    /// [`BackendError::Aborted`] after an abort, otherwise the error of the native library. After
+    /// an error the caller must [`truncate`](Self::truncate) the sequences of the batch.
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError>;
 
     /// Logits of a row of the last batch, `[n_vocab]`.
@@ -36,16 +35,16 @@ pub trait Backend: Send {
     /// Removes the positions `from..` of a sequence from the cache.
     ///
     /// # Errors
-    /// [`BackendError::Native`] if the cache cannot be cut there,
-    /// [`BackendError::PrefixEvicted`] if the sequence could not go on from there.
+    /// [`BackendError::Native`] if the cache cannot be truncated there,
+    /// [`BackendError::PrefixEvicted`] if the sequence could not continue from there.
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError>;
 
     /// Makes the empty sequence `to` begin with the first `length` positions
     /// of `from`, which it shares or copies.
     ///
     /// # Errors
-    /// [`BackendError::Limit`] for a sequence that does not exist,
-    /// [`BackendError::PrefixEvicted`] if `to` could not go on from there.
+    /// [`BackendError::Limit`] for a sequence that does not exist, [`BackendError::PrefixEvicted`]
+    /// if `to` could not continue from there.
     fn share_prefix(
         &mut self,
         from: SequenceId,
@@ -53,14 +52,13 @@ pub trait Backend: Send {
         length: u32,
     ) -> Result<(), BackendError>;
 
-    /// The keys and values of a sequence, in the backend's own form.
+    /// Returns the keys and values of a sequence, in the backend's own format.
     ///
-    /// They may be written over `memory`, which holds the bytes of another
-    /// conversation that is no longer kept, or nothing: pages that were used
-    /// before take a large copy several times faster than fresh ones do.
+    /// The result may reuse the buffer `memory`, which is empty or holds a dropped conversation.
+    /// Copying into pages that were used before is several times faster than into fresh ones.
     ///
     /// # Errors
-    /// [`BackendError::Native`] if the backend cannot give them.
+    /// [`BackendError::Native`] if the backend cannot read them.
     fn save_sequence(
         &mut self,
         sequence: SequenceId,
@@ -93,12 +91,12 @@ pub trait Backend: Send {
         layers: &[usize],
     ) -> Result<Vec<Vec<Vec<f32>>>, BackendError>;
 
-    /// Has `tell` called, once and on any thread, if the backend dies while
-    /// nothing is asked of it. Only a backend in another process can.
+    /// Registers `tell` to be called, once and on any thread, if the backend dies while it is idle.
+    /// Only a backend in another process can.
     fn on_death(&mut self, tell: DeathNotice) {
         drop(tell);
     }
 }
 
-/// A callback for a backend that dies on its own.
+/// A callback for a backend that dies by itself.
 pub type DeathNotice = Box<dyn FnOnce(BackendError) + Send>;

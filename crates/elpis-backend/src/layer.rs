@@ -1,24 +1,24 @@
-//! A backend around another one.
+//! Wraps a backend.
 
 use std::sync::Arc;
 
 use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, Token, Tokenizer};
 
-/// A backend around another one that watches or changes some of its calls and hands on the rest:
-/// every method does so unless it is overridden.
+/// A backend that wraps another one, and observes or changes some of its calls. Every method that
+/// is not overridden forwards the call.
 ///
-/// A layer is a [`Backend`] too, so methods called on `self` are ambiguous where both traits are in
-/// scope: call those of the backend within.
+/// A layer is also a [`Backend`], so methods called on `self` are ambiguous where both traits are
+/// in scope. Call those of the inner backend instead.
 ///
-/// In the runtime `elpis`, `BackendFactory::map` puts one around the backend that the settings name.
+/// In the runtime `elpis`, `BackendFactory::map` wraps the configured backend in a layer.
 ///
 /// ```
 /// use elpis_backend::{Backend, BackendError, BackendLayer, Batch};
 ///
-/// /// Says how many rows each step has.
-/// struct Told(Box<dyn Backend>);
+/// /// Logs the number of rows of each step.
+/// struct Logged(Box<dyn Backend>);
 ///
-/// impl BackendLayer for Told {
+/// impl BackendLayer for Logged {
 ///     fn inner(&self) -> &dyn Backend {
 ///         &*self.0
 ///     }
@@ -33,19 +33,19 @@ use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, T
 ///     }
 /// }
 ///
-/// fn told(inner: Box<dyn Backend>) -> Box<dyn Backend> {
-///     Box::new(Told(inner))
+/// fn logged(inner: Box<dyn Backend>) -> Box<dyn Backend> {
+///     Box::new(Logged(inner))
 /// }
 /// ```
 #[allow(
     clippy::missing_errors_doc,
-    reason = "each method is that of `Backend` by the same name"
+    reason = "each method forwards to the method of `Backend` with the same name"
 )]
 pub trait BackendLayer: Send {
-    /// The backend within.
+    /// The inner backend.
     fn inner(&self) -> &dyn Backend;
 
-    /// The backend within, to be called.
+    /// The inner backend, mutable.
     fn inner_mut(&mut self) -> &mut dyn Backend;
 
     /// [`Backend::facts`].

@@ -1,13 +1,13 @@
-//! The interface of backends, which run a model, and the parts that they share.
+//! The interface of backends, which run a model, and their shared parts.
 //!
 //! A [`Backend`] is one loaded model with its key–value cache. A scheduler hands it batches whose
-//! rows belong to different sequences, each row with a steering plan of its own; everything above
-//! this crate is the same for every backend. [`BackendLayer`] is for backends around others.
+//! rows belong to different sequences, each row with its own steering plan. Everything above this
+//! crate is the same for every backend. [`BackendLayer`] is for backends that wrap others.
 //!
-//! Beside the interface are parts that backends need: what a model file must be like before native
-//! code sees it ([`check_gguf`]), prompts whose texts never become control tokens
+//! The crate also has parts that backends need: the validation of model files before native code
+//! reads them ([`check_gguf`]), prompts whose texts never become control tokens
 //! ([`prompt_tokens`]), the norms of the residual stream ([`norms`]), the system's memory
-//! ([`memory`]), signs of life while a model is loaded ([`heartbeat`]).
+//! ([`memory`]) and heartbeats while a model is loaded ([`heartbeat`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! The backends that a program has.
+//! Registration of backends.
 
 use super::{Backend, BackendError, BackendKind, Device, LoadOptions};
 
-/// A kind of backend as a program registers it: how it loads a model, and what it runs on.
+/// A kind of backend as a program registers it: its functions to load a model and to list devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Loader {
     /// Its name in the settings.
@@ -16,8 +16,7 @@ pub struct Loader {
 /// Loads a model in this process with the loader of its kind.
 ///
 /// # Errors
-/// [`BackendError::NotBuilt`] if there is none, otherwise the reason why the model could not be
-/// loaded.
+/// [`BackendError::NotBuilt`] if there is none, otherwise the error of loading the model.
 pub fn load_with(
     loaders: &[Loader],
     options: &LoadOptions,

@@ -1,4 +1,4 @@
-//! The machine's memory, as far as this process may use it.
+//! The memory that this process may use.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SystemMemory {
-    /// What this process can still take, of the machine and of its control
-    /// groups. What the system keeps of files counts, since it gives that up.
+    /// Memory that this process can still allocate, given the machine and its control groups. The
+    /// page cache counts as available, because the system can reclaim it.
     pub available: u64,
     /// The machine's memory, or the part of it that this process may use.
     pub total: u64,
 }
 
 impl SystemMemory {
-    /// Asks Linux; other systems are not asked.
+    /// Queries Linux; `None` on other systems.
     pub fn look() -> Option<Self> {
         let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
         let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -41,22 +41,21 @@ impl SystemMemory {
         }
     }
 
-    /// Whether a copy of so many bytes costs nobody anything: twice as much is
-    /// left over, for the key–value cache, for the cached sequences that are kept and for
-    /// others.
+    /// Whether there is ample room for a copy of this many bytes: twice as much is left for the
+    /// key–value cache, stored cached sequences and other processes.
     pub fn has_room_for(self, bytes: u64) -> bool {
         bytes <= self.available / 3
     }
 }
 
-/// The files of one version of control groups.
+/// The files of a version of control groups.
 struct Version {
-    /// What a line of `/proc/self/cgroup` has before the group's path.
+    /// Extracts the group's path from a line of `/proc/self/cgroup`.
     mark: fn(&str) -> Option<&str>,
     root: &'static str,
     limits: &'static [&'static str],
     usage: &'static str,
-    /// The parts of the usage that are pages of files, which can be given back.
+    /// The parts of the usage that are page cache, which can be reclaimed.
     files: [&'static str; 2],
 }
 
@@ -89,8 +88,8 @@ struct Group {
 }
 
 impl Group {
-    /// Those of a process, and all above them. In a container the path may be
-    /// the host's; the root is the container's own then.
+    /// The groups of a process and all their ancestors. In a container the path may be that of the
+    /// host; the root is then the container's own group.
     fn all_of(groups: &str) -> impl Iterator<Item = Self> {
         VERSIONS.iter().flat_map(move |version| {
             let path = groups.lines().find_map(version.mark);
@@ -107,7 +106,7 @@ impl Group {
         })
     }
 
-    /// Its limit and what is left below it, if it has one.
+    /// Its limit and the memory left, if it has a limit.
     fn memory(&self) -> Option<SystemMemory> {
         let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
         let limits = self.version.limits.iter().filter_map(|name| read(name));

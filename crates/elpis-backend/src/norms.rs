@@ -3,8 +3,8 @@
 use super::{Backend, BackendError, ModelFacts, Token};
 use elpis_steering::contrast::median_norm;
 
-/// A prompt on which the residual stream's norms are measured; what it says
-/// does not matter, its tokens only have to be ordinary ones.
+/// The prompt on which the residual stream's norms are measured. Its content does not matter as
+/// long as its tokens are ordinary.
 const PROBE: &str = "The train was late this morning, so we walked along the river and talked \
     about the garden, the weather and the small repairs that an old house asks for every year.";
 const PROBE_TOKENS: usize = 64;
@@ -35,7 +35,7 @@ pub fn measure(backend: &mut dyn Backend, n_layers: usize) -> Result<Vec<f32>, B
         })
 }
 
-/// Checks what [`Backend::residual_stream`] is asked.
+/// Checks the arguments of [`Backend::residual_stream`].
 ///
 /// # Errors
 /// [`BackendError::Limit`] for a layer that does not exist, or more tokens than one batch.

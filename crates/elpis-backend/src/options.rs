@@ -36,9 +36,9 @@ crate::named_values! {
 crate::named_values! {
     /// Whether attention is computed by the fused kernel.
     pub enum FlashAttention {
-        /// Where the backend can.
+        /// If the backend supports it.
         Auto = "auto",
-        /// Always; loading fails where the backend cannot.
+        /// Always. Loading fails if the backend cannot.
         On = "on",
         /// Never.
         Off = "off",
@@ -48,9 +48,9 @@ crate::named_values! {
 crate::named_values! {
     /// The trust in a model file before llama.cpp reads it.
     pub enum ModelTrust {
-        /// It is checked for what llama.cpp is known to end the program over.
+        /// The file is checked for defects that are known to crash llama.cpp.
         Check = "check",
-        /// It is checked, and then loaded in a process of its own to see whether that survives.
+        /// The file is checked, and then loaded in a separate process to see whether that survives.
         Isolate = "isolate",
         /// Nothing is checked beyond its first bytes.
         Trust = "trust",
@@ -64,7 +64,7 @@ pub enum ModelSource {
     Bundled,
     /// A file on disk.
     File(#[serde(with = "os_path")] PathBuf),
-    /// A folder on disk, in the form of a Hugging Face repository.
+    /// A folder on disk with the layout of a Hugging Face repository.
     Folder(#[serde(with = "os_path")] PathBuf),
     /// A repository of the Hugging Face Hub.
     Hub {
@@ -76,8 +76,8 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
-    /// The error of a backend that does not load this kind of source; `expected` names what it
-    /// loads.
+    /// The error of a backend that does not load this kind of source. `expected` names the kind
+    /// that it loads.
     pub fn unsupported(&self, expected: &'static str) -> BackendError {
         let (path, found) = match self {
             Self::Bundled => (self.to_string().into(), "the bundled model"),
@@ -113,27 +113,27 @@ impl fmt::Display for ModelSource {
 pub struct ModelOptions {
     /// The code that runs the model.
     pub backend: BackendKind,
-    /// Tokens that one sequence may hold, prompt and reply together; `None`: as many as
+    /// Maximum number of tokens of one sequence, prompt and reply together; with `None`, as many as
     /// [`DEFAULT_CONTEXT_LENGTH`](Self::DEFAULT_CONTEXT_LENGTH) and the model allow.
     pub context_length: Option<u32>,
-    /// Layers that are kept on a GPU; −1 means all.
+    /// Number of layers on the GPU; −1 means all.
     pub gpu_layers: i32,
-    /// Threads that compute; `None`: [`default_threads`].
+    /// Number of compute threads; with `None`, [`default_threads`].
     pub n_threads: Option<usize>,
     /// Number type of the transformers backend.
     pub torch_dtype: TorchDtype,
     /// Whether attention is computed by the fused kernel.
     pub flash_attention: FlashAttention,
-    /// Whether the model file is mapped into memory; `None`: the backend decides.
+    /// Whether the model file is mapped into memory; with `None`, the backend decides.
     pub mmap: Option<bool>,
-    /// Shares of the model that each GPU takes, in the order of the devices; `None`: by free
+    /// Proportion of the model on each GPU, in the order of the devices; with `None`, by free
     /// memory.
     pub tensor_split: Option<Vec<f32>>,
     /// The trust in a GGUF file.
     pub trust: ModelTrust,
-    /// Whether weights may be repacked into the layout that the processor computes fastest in.
+    /// Whether weights may be repacked into the layout that is fastest on the CPU.
     pub use_extra_bufts: bool,
-    /// Tokens that are decoded in one step over all sequences.
+    /// Maximum number of tokens evaluated in one step over all sequences.
     pub batch_size: u32,
 }
 
@@ -156,14 +156,14 @@ impl Default for ModelOptions {
 }
 
 impl ModelOptions {
-    /// Tokens per sequence when [`context_length`](Self::context_length) is `None` and the model
+    /// Tokens per sequence if [`context_length`](Self::context_length) is `None` and the model
     /// allows it.
     pub const DEFAULT_CONTEXT_LENGTH: u32 = 4096;
 
-    /// The tokens that one sequence may hold of a model that was trained for so many.
+    /// Returns the context length of a model that was trained for `trained` tokens.
     ///
     /// # Errors
-    /// [`BackendError::Limit`] if more are asked for than the model was trained for.
+    /// [`BackendError::Limit`] if the configured length exceeds that.
     pub fn context_length_of(&self, trained: u32) -> Result<u32, BackendError> {
         match self.context_length {
             Some(asked) if asked > trained => Err(BackendError::Limit {
@@ -177,7 +177,7 @@ impl ModelOptions {
     }
 }
 
-/// Physical cores, but no more than the process may use.
+/// Number of physical cores, but at most the processors that the process may use.
 pub fn default_threads() -> usize {
     let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     num_cpus::get_physical().clamp(1, usable)
@@ -191,12 +191,12 @@ pub struct LoadOptions {
     pub model: ModelOptions,
     /// The source of the model; a hub name has been resolved to a local path.
     pub source: ModelSource,
-    /// Number of sequences that can be evaluated side by side.
+    /// Number of sequences that can be evaluated in parallel.
     pub n_sequences: u32,
-    /// The devices that may be used; empty: the CPU alone.
+    /// The devices that may be used; if empty, only the CPU.
     pub devices: Vec<Device>,
-    /// The process of its own that the model runs in, or is tried in; `None`: it is loaded in this
-    /// one at once.
+    /// The worker process in which the model runs or is tried; with `None`, it is loaded directly
+    /// in this process.
     pub worker: Option<WorkerOptions>,
 }
 
@@ -237,13 +237,11 @@ impl LoadOptions {
 /// Options for starting and watching a worker process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// The program; `None`: this executable.
+    /// The program; with `None`, this executable.
     pub program: Option<PathBuf>,
-    /// How long one call may take before the process counts as hung and is killed; `None`: for
-    /// ever. Loading the model may take as long as it likes, but not so long without a sign of
-    /// life.
+    /// Time limit of a call, after which the process counts as hung and is killed; `None` for no
+    /// limit. While the model is loaded, it limits the time between two heartbeats.
     pub bound: Option<Duration>,
-    /// Whether the process only tries whether it survives the model, which is then loaded in this
-    /// one.
+    /// Whether the process only tries to load the model, which is then loaded in this process.
     pub trial: bool,
 }

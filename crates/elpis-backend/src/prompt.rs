@@ -1,16 +1,16 @@
-//! The tokens of a prompt in which control tokens are the template's alone.
+//! Tokenises prompts so that control tokens only come from the template.
 
 use super::{BackendError, ControlToken, Token, Tokenizer};
 use elpis_inference::{MarkedText, PromptText};
 
 /// Tokenises a prompt.
 ///
-/// A prompt whose contents hold no control token gets the tokens of its text. In others the text
+/// A prompt whose contents include no control token is tokenised as a whole. Otherwise, the text
 /// between the template's control tokens is tokenised as plain text.
 ///
 /// # Errors
-/// Those of [`Tokenizer::encode`]; [`BackendError::ForeignControlToken`] if the tokenizer sees a
-/// control token where the text has none, as one that rewrites texts may.
+/// Those of [`Tokenizer::encode`], and [`BackendError::ForeignControlToken`] if the tokenizer finds
+/// a control token that the text does not contain, which a tokenizer that normalises texts may.
 pub fn prompt_tokens(
     tokenizer: &dyn Tokenizer,
     prompt: &PromptText,
@@ -21,7 +21,7 @@ pub fn prompt_tokens(
     };
     let written = tokenizer.encode_part(&marked.text, true, true)?;
     let written: Vec<_> = controls(tokenizer, &written).collect();
-    // The model's beginning of a text may stand in front.
+    // The tokenizer may add a beginning-of-sequence token.
     let begun = tokenizer.encode("", true)?;
     let begin = begun.first().copied().filter(|begin| {
         whole.first() == Some(begin) && written.first().map(|token| token.token) != Some(*begin)
@@ -72,12 +72,12 @@ pub fn controls<'a>(
     })
 }
 
-/// The text of a marked, taken apart at its control tokens.
+/// A marked text, split at its control tokens.
 struct Parts<'a> {
     tokenizer: &'a dyn Tokenizer,
     marked: &'a MarkedText,
     rest: &'a str,
-    /// The control token before took the white space behind it along.
+    /// Whether the previous control token strips the white space after it.
     strips: bool,
     first: bool,
 }
@@ -87,7 +87,7 @@ impl<'a> Parts<'a> {
     fn up_to(&mut self, token: &ControlToken, out: &mut Vec<Token>) -> Result<(), BackendError> {
         let rest: &'a str = self.rest;
         let Some((before, after)) = rest.split_once(token.text.as_str()) else {
-            // The tokenizer saw it in a text that it had rewritten.
+            // The tokenizer found it in a text that it had normalised.
             return Err(BackendError::ForeignControlToken {
                 token: token.text.clone(),
             });

@@ -9,33 +9,31 @@ use super::BackendError;
 /// Identifies a token of the model's vocabulary.
 pub type Token = u32;
 
-/// A token that stands for no text, as it is written in chat templates.
+/// A control token, as written in chat templates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlToken {
     /// The token.
     pub token: Token,
     /// Its text.
     pub text: String,
-    /// Whether it takes the white space in front of it along.
+    /// Whether it strips the white space before it.
     pub strips_left: bool,
-    /// Whether it takes the white space behind it along.
+    /// Whether it strips the white space after it.
     pub strips_right: bool,
 }
 
 /// Text to tokens and back, safe to use from any thread.
 pub trait Tokenizer: Send + Sync + Debug {
-    /// Tokenises text. With `parse_special`, control tokens such as
-    /// `<|im_end|>` are recognised; otherwise they are plain text. The
-    /// beginning-of-sequence token is put in front when the model asks for
-    /// one and the text does not begin with it.
+    /// Tokenises text. With `parse_special`, control tokens such as `<|im_end|>` are recognised;
+    /// otherwise they are plain text. The beginning-of-sequence token is prepended if the model
+    /// requires one and the text does not begin with it.
     ///
     /// # Errors
-    /// [`BackendError::WorkerDied`] if the tokenizer was in another process
-    /// that is gone.
+    /// [`BackendError::WorkerDied`] if the tokenizer was in another process, which is gone.
     fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>, BackendError>;
 
-    /// Tokenises a part of a text: nothing is put in front, and unless it is the `first` part,
-    /// white space at its beginning is not taken for the beginning of a text.
+    /// Tokenises a part of a text. Nothing is prepended, and unless it is the `first` part, leading
+    /// white space is not treated as the beginning of a text.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -49,8 +47,8 @@ pub trait Tokenizer: Send + Sync + Debug {
         self.encode(text, parse_special)
     }
 
-    /// The control tokens that [`encode`](Self::encode) recognises with `parse_special` alone,
-    /// ascending. Texts of users never become one of these.
+    /// The control tokens that [`encode`](Self::encode) only recognises with `parse_special`, in
+    /// ascending order. Users' texts never become one of these.
     fn control_tokens(&self) -> &[ControlToken] {
         &[]
     }

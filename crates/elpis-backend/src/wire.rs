@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 pub use facts::FactsDef;
 use serde::{Deserialize, Deserializer};
 
-/// A text that is a constant where it arises. By its own name, since serde takes a `&'static str`
-/// for one that is borrowed from what is read.
+/// A text that is a constant where it is created. It needs a type alias because serde treats a
+/// plain `&'static str` as borrowed from the input.
 pub(crate) type Constant = &'static str;
 
 /// Paths that need not be UTF-8.
@@ -30,7 +30,7 @@ pub(crate) mod os_path {
     }
 }
 
-/// The constants are few; a worker that sends others than that is broken.
+/// Maximum number of constants. There are few; a worker that sends more is broken.
 const MAX_CONSTANTS: usize = 512;
 const MAX_CONSTANT: usize = 256;
 
@@ -38,11 +38,10 @@ pub(crate) fn constant<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<&'static str, D::Error> {
     let text = String::deserialize(deserializer)?;
-    intern(text).ok_or_else(|| serde::de::Error::custom("not the name of anything"))
+    intern(text).ok_or_else(|| serde::de::Error::custom("unknown constant"))
 }
 
-/// Makes a constant of a text. Each is leaked once, and no more than there is
-/// room for.
+/// Turns a text into a constant. Each is leaked once, up to the maximum.
 fn intern(text: String) -> Option<&'static str> {
     static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,48 +14,47 @@ use elpis::emotion::EmotionSnapshot;
 use elpis::inference::{ChatMessage, Completion, ResponseFormat};
 use elpis::{Delivery, Event, GenerationEvent, GenerationReport, Session};
 
-/// Longest text that is read from standard input, in bytes.
+/// Maximum length of text read from standard input, in bytes.
 const INPUT_LIMIT: u64 = 8 << 20;
 
-/// Answers one message, and ends.
+/// Answers one message and exits.
 ///
-/// The text comes from the arguments, from standard input if there are none,
-/// or from both: `git diff | elpis ask "What changed?"`. Input comes after the
-/// arguments, or in the place of a `-`. In a script whose own input must not
-/// be read, such as a loop over lines, say --no-stdin.
+/// The text comes from the arguments, from standard input if there are none, or from both: `git
+/// diff | elpis ask "What changed?"`. Input is appended to the arguments, or replaces a `-`. In a
+/// script whose own input must not be read, such as a loop over lines, use --no-stdin.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What to answer; at a `-` stands what standard input holds.
+    /// The message to answer; `-` is replaced by standard input.
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
-    /// Leaves standard input alone.
+    /// Does not read standard input.
     #[arg(long)]
     no_stdin: bool,
-    /// What is felt before the answer: an event, with its intensity if it is
-    /// not 1. May be given several times.
+    /// An event to apply before the answer, with its intensity if it is not 1. Can be given several
+    /// times.
     #[arg(long = "feel", value_name = "EVENT[=INTENSITY]", value_parser = FeltParser,
           hide_possible_values = true)]
     feel: Vec<Felt>,
-    /// The session that answers; with a store it remembers how it felt.
+    /// The session that answers. With a store it keeps its mood.
     #[arg(long, value_name = "ID", default_value = "ask")]
     session: String,
-    /// Keeps the session's feelings in this file.
+    /// Stores the session's mood in this file.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// A system message in front.
+    /// A system message.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of the reply.
+    /// Maximum number of tokens of the reply.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// Makes the reply the same every time.
+    /// Random seed, which makes the reply reproducible.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Keeps the reply to the JSON schema in this file.
+    /// Constrains the reply to the JSON schema in this file.
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
-    /// Prints one JSON object: the text, the state after it, and the report
-    /// with everything that made the reply what it is.
+    /// Prints one JSON object: the text, the state after it, and the report with everything that
+    /// determined the reply.
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +76,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         settings.store.path = Some(store.clone());
     }
     for event in &options.feel {
-        // Before a model is loaded for nothing.
+        // Check this before a model is loaded in vain.
         settings.emotion.declared(event.0.clone())?;
     }
     let format = options.format()?;
@@ -109,7 +108,7 @@ impl Line {
 }
 
 impl Drop for Line {
-    /// A reply that failed or was stopped in its middle.
+    /// Ends the line of a reply that failed or was stopped.
     fn drop(&mut self) {
         if self.begun {
             let _ = self.end();
@@ -118,7 +117,7 @@ impl Drop for Line {
 }
 
 impl Options {
-    /// The words of the arguments, with what standard input holds in their place or after them.
+    /// The text of the arguments, with standard input inserted or appended.
     fn text(&self) -> Result<String, Failure> {
         let named = self.text.iter().any(|word| word == "-");
         let reads = named || (!self.no_stdin && (self.text.is_empty() || !stdin().is_terminal()));
@@ -155,7 +154,7 @@ impl Options {
         for event in &self.feel {
             session.feel(event.0.clone()).await?;
         }
-        // What was felt so far was asked for.
+        // Events so far were given by the user.
         let mut news = session.elpis().events();
         let system = self.system.iter().map(ChatMessage::system);
         let messages: Vec<_> = system.chain([ChatMessage::user(text)]).collect();
@@ -198,7 +197,7 @@ impl Options {
     }
 }
 
-/// The parts of a question: each run of words, and the input at every `-`, otherwise at the end.
+/// The parts of a question: each run of words, and the input at every `-` or at the end.
 fn compose(words: &[String], input: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for run in words.split_inclusive(|word| word == "-") {
@@ -219,7 +218,7 @@ fn compose(words: &[String], input: &str) -> Vec<String> {
 
 fn read_input() -> Result<String, Failure> {
     if stdin().is_terminal() && stderr().is_terminal() {
-        complain("type what to answer; Ctrl-D on a line of its own ends it");
+        complain("type the message; Ctrl-D on an empty line ends it");
     }
     let mut read = String::new();
     stdin()

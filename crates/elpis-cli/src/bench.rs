@@ -15,27 +15,27 @@ use elpis::settings::Settings;
 use elpis_files::printable::printable;
 use measure::{Level, Load};
 
-/// Measures how fast the model of the settings answers.
+/// Measures how fast the configured model answers.
 ///
-/// For each number of sessions, all of them ask at once and again until each has its tokens. They
-/// are answered without and with steering vectors, every session with a mix of its own; the two
-/// take turns. The emotional state is left out, nothing is stored, and no prompt comes twice.
-/// Measure on a machine with nothing else to do.
+/// For each number of sessions, all of them send requests at once and repeat until each has its
+/// tokens. Rounds without and with steering vectors alternate; every session has its own mix of
+/// vectors. The emotional state has no effect, nothing is stored, and no prompt is repeated.
+/// Measure on an otherwise idle machine.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Sessions that are answered at once, separated by commas.
+    /// Numbers of concurrent sessions, separated by commas.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,4,8",
           value_parser = clap::value_parser!(u16).range(1..=254))]
     sessions: Vec<u16>,
-    /// Words of each prompt.
+    /// Number of words of each prompt.
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     words: u32,
-    /// Tokens that each session generates in a round.
+    /// Number of tokens that each session generates in a round.
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(2..=100_000))]
     tokens: u32,
-    /// Rounds; medians are told.
+    /// Number of rounds, of which medians are reported.
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -75,7 +75,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
 }
 
 impl Options {
-    /// The settings with room for the sessions, which touch nothing that lasts.
+    /// The settings with room for the sessions, and without anything persistent.
     fn adapt(&self, mut settings: Settings) -> Settings {
         let most = self.sessions.iter().copied().max().unwrap_or(1);
         settings.runtime.n_parallel = most.into();
@@ -166,7 +166,7 @@ fn print(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
     {
         writeln!(
             out,
-            "\nThe model has no steering vectors; `elpis vectors train` makes them."
+            "\nThe model has no steering vectors; train some with `elpis vectors train`."
         )?;
     }
     Ok(())

@@ -24,10 +24,10 @@ use elpis::backend::memory::SystemMemory;
 use elpis::settings::LoadedSettings;
 use elpis::steering::SteeringLibrary;
 
-/// Shows the hardware, the model, the vectors and the settings in force, and
-/// warns of what will not do what is expected of it.
+/// Shows the hardware, the model, the vectors and the settings in force, and warns about anything
+/// that will not work as expected.
 ///
-/// Warnings leave the exit code at 0, unless --strict asks for 1.
+/// The exit code is 0 even with warnings, unless --strict is given.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Does not load the model.
@@ -89,16 +89,16 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     Ok(())
 }
 
-/// A model as it was in force.
+/// The facts about the loaded model.
 struct ModelView {
     facts: Arc<ModelFacts>,
     template: TemplateSeen,
     library: Arc<SteeringLibrary>,
-    /// Memory that was available meanwhile, in bytes.
+    /// Memory available while it was loaded, in bytes.
     memory: Option<u64>,
 }
 
-/// Starts the runtime as an agent would, and looks at what is in force.
+/// Starts the runtime like an agent, and inspects the model in force.
 fn look_at_model(loaded: &LoadedSettings, quiet: bool) -> Result<ModelView, Failure> {
     let chat_format = loaded.settings.model.chat_format.as_deref();
     progress::with_elpis(loaded.settings.clone(), quiet, async |elpis| {

@@ -16,7 +16,7 @@ use super::Failure;
 use elpis::inference::SessionId;
 use elpis::store::{SqliteStore, StateStore};
 
-/// What a file of SQLite begins with.
+/// The beginning of an SQLite file.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
 const NO_SESSIONS: &str = "a log has no sessions; --session needs a store";
@@ -25,18 +25,16 @@ const NO_SESSIONS: &str = "a log has no sessions; --session needs a store";
 pub(super) enum Command {
     /// Computes the states of logged events.
     ///
-    /// FILE is a log or a store. A line of a log is a JSON object: an event
-    /// with `at` (seconds), `event` and, if they are not the usual ones,
-    /// `session` and `intensity`; or the whole of a session, with `settings`
-    /// (any subset of the `[emotion]` settings) and `steps`, which are such
-    /// events; or a line that this command has printed. Each is printed with
-    /// the computed fields. Of a store, a line is printed for each entry of
-    /// the sessions' journals: `session`, `at` (seconds since the Unix epoch),
-    /// `what` happened and the state just after it.
+    /// FILE is a log or a store. A line of a log is a JSON object: an event with `at` (seconds),
+    /// `event` and optionally `session` and `intensity`; or a whole session, with `settings` (any
+    /// subset of the `[emotion]` settings) and `steps`, which are such events; or a line printed by
+    /// this command. Each is printed with the computed fields. For a store, a line is printed for
+    /// each entry of the sessions' journals: `session`, `at` (seconds since the Unix epoch), `what`
+    /// happened and the state right after it.
     Replay {
         /// The log or the store; `-` is a log on standard input.
         file: PathBuf,
-        /// The sessions of a store; without any, all.
+        /// The sessions of a store; all by default.
         #[arg(long = "session", value_name = "ID")]
         sessions: Vec<String>,
     },
@@ -60,7 +58,7 @@ fn is_store(file: &Path) -> bool {
     read.is_ok() && start == SQLITE
 }
 
-/// The sessions that were asked for; without any, all.
+/// The requested sessions; all by default.
 fn wanted(store: &SqliteStore, names: &[String]) -> Result<Vec<SessionId>, Failure> {
     if names.is_empty() {
         return Ok(store.sessions()?);

@@ -1,7 +1,7 @@
-//! Sets variables that native libraries read only when a process is loaded.
+//! Sets environment variables that native libraries read only when a process starts.
 
-/// Starts this program anew with what [`environment`](elpis_worker::environment)
-/// names, unless the environment says something of its own.
+/// Restarts this program with the variables of [`environment`](elpis_worker::environment), unless
+/// they are already set.
 #[cfg(unix)]
 pub(super) fn complete() {
     use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ pub(super) fn complete() {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    // Comes back only on failure; then the program runs as it is.
+    // This only returns on failure; the program then continues unchanged.
     let _ = command.args(arguments).envs(unset).exec();
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Failure;
 use elpis_files::printable::{printable, printable_path};
 
-/// A failure outside the library.
+/// A failure of the command itself.
 #[derive(Debug, thiserror::Error, strum::EnumProperty)]
 pub(super) enum CliError {
     #[error("cannot read {file}: {source}")]
@@ -16,7 +16,7 @@ pub(super) enum CliError {
     /// A failure with its place, such as a file.
     #[error("{place}: {source}")]
     At { place: String, source: Failure },
-    /// A layer for a vector that names its own.
+    /// A layer is given for a vector that names its own.
     #[error(
         "{file}: --layer {asked} is for a vector without a layer, this one has rows for {}; \
          layer in vectors.toml selects among them",
@@ -27,7 +27,7 @@ pub(super) enum CliError {
         layers: Vec<String>,
         asked: usize,
     },
-    /// An emotion that a file of vectors does not hold.
+    /// A file of vectors does not have the requested emotion.
     #[error(
         "{file}: there is no emotion {} in it{}",
         printable(asked),
@@ -38,18 +38,18 @@ pub(super) enum CliError {
         asked: String,
         has: Vec<String>,
     },
-    /// Vectors that are told of already.
+    /// Invalid vectors that were already reported.
     #[error("{bad} of {all} files cannot be used")]
-    #[strum(props(hint = "the reason of each stands above"))]
+    #[strum(props(hint = "the reasons are listed above"))]
     Uninspected { bad: usize, all: usize },
     /// A line of a log of events.
     #[error("{place}: {reason}")]
-    #[strum(props(hint = "`elpis emotion replay --help` says what a line of a log holds"))]
+    #[strum(props(hint = "`elpis emotion replay --help` describes the lines of a log"))]
     LogLine { place: String, reason: String },
-    /// A line of exported sessions, or what should follow it.
+    /// An invalid or missing line of exported sessions.
     #[error("{place}: {reason}")]
     #[strum(props(
-        hint = "give lines as `elpis store export` writes them, all of a session; sessions before this line were taken"
+        hint = "provide complete sessions as written by `elpis store export`; sessions before this line were imported"
     ))]
     ExportedLine { place: String, reason: String },
     #[error("{place}: {file} has session {session} already")]
@@ -60,10 +60,10 @@ pub(super) enum CliError {
         session: String,
     },
     #[error("{file} has no session {session}")]
-    #[strum(props(hint = "`elpis store list` shows which there are"))]
+    #[strum(props(hint = "`elpis store list` lists the sessions"))]
     NoSession { file: String, session: String },
     #[error("nothing was forgotten")]
-    #[strum(props(hint = "answer `y`, or give --yes"))]
+    #[strum(props(hint = "answer `y`, or use --yes"))]
     NotForgotten,
     #[error("{file}: {wrong} of {all} sessions {} damaged", if *.wrong == 1 { "is" } else { "are" })]
     #[strum(props(
@@ -74,28 +74,28 @@ pub(super) enum CliError {
         wrong: usize,
         all: usize,
     },
-    /// A file that should hold a conversation.
+    /// A file that cannot be read as a conversation.
     #[error("{file} cannot be read as a conversation: {reason}")]
     #[strum(props(
-        hint = "name a file that `/save` wrote: a JSON array of messages with `role` and `content`"
+        hint = "use a file written by `/save`: a JSON array of messages with `role` and `content`"
     ))]
     Conversation { file: String, reason: String },
-    /// A conversation without a terminal and without a line.
-    #[error("standard input is no terminal, and there is no line in it")]
+    /// Standard input is neither a terminal nor has a line.
+    #[error("standard input is not a terminal and has no lines")]
     #[strum(props(
-        hint = "run it in a terminal, in a container with `-it`; or give a message on each line"
+        hint = "run it in a terminal, in a container with `-it`, or provide a message on each line"
     ))]
     NothingToChat,
     #[error("{} not answered", if *.count == 1 { "a message was".to_owned() } else { format!("{count} messages were") })]
-    #[strum(props(hint = "the reason of each stands above"))]
+    #[strum(props(hint = "the reasons are listed above"))]
     Unanswered { count: usize },
     #[error("{}", findings.join("; "))]
     #[strum(props(
-        hint = "--seed repeats the same trial, --fault-every 0 tells whether it takes a fault; ELPIS_LOG=debug shows more"
+        hint = "--seed repeats the same trial, --fault-every 0 shows whether it also happens without faults; ELPIS_LOG=debug shows more"
     ))]
     Soak {
         findings: Vec<String>,
-        /// Whether growth of memory is all that was found.
+        /// Whether memory growth is the only finding.
         growth_alone: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! Events as they are typed.
+//! Events on the command line.
 
 use std::ffi::OsStr;
 
@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 
 use elpis::emotion::{EmotionConfig, EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS};
 
-/// An event with its intensity. Whether its name is one that the settings know is up to them.
+/// An event with its intensity. The settings decide whether its name is known.
 #[derive(Debug, Clone)]
 pub(super) struct Felt(pub(super) EmotionEvent);
 
@@ -15,7 +15,7 @@ pub(super) fn known() -> impl Iterator<Item = &'static KnownEvent> {
     KNOWN_EVENTS.iter().chain(&READ_EVENTS)
 }
 
-/// All events that can be felt by name, with their shift, in lines.
+/// A list of all events that can be applied by name, with their shifts.
 pub(super) fn listed(config: &EmotionConfig) -> String {
     let known = known().map(|known| (known.name, known.valence, known.arousal));
     let own = config.events.iter().map(|own| {
@@ -27,12 +27,12 @@ pub(super) fn listed(config: &EmotionConfig) -> String {
     };
     let lines: String = known.chain(own).map(line).collect();
     format!(
-        "events, with what they do at intensity 1:\n{}",
+        "events, with their effect at intensity 1:\n{}",
         lines.trim_end()
     )
 }
 
-/// Reads events on the command line, and tells completions which there are.
+/// Parses events on the command line, and lists them for completions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FeltParser;
 
@@ -56,7 +56,7 @@ impl TypedValueParser for FeltParser {
     }
 }
 
-/// Reads `EVENT` or `EVENT=INTENSITY`.
+/// Parses `EVENT` or `EVENT=INTENSITY`.
 pub(super) fn parse(text: &str) -> Result<Felt, String> {
     let (name, intensity) = match text.split_once('=') {
         None => (text, None),

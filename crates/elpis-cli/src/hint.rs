@@ -1,8 +1,9 @@
 //! Hints: the next step after a failure.
 //!
-//! Errors are told apart by their types, never by their words. A hint of fixed words stands beside its error, as its
-//! property `hint`; here are those that depend on what the error holds or on the machine. An error without a hint says
-//! itself what to do, or is one that a user of the command never meets.
+//! Errors are distinguished by their types, never by their messages. A fixed hint is defined with
+//! its error, as the property `hint`; this module has the hints that depend on the error's fields
+//! or on the machine. An error without a hint either says itself what to do, or never reaches a
+//! user of the command.
 
 mod model;
 mod runtime;
@@ -29,12 +30,12 @@ use elpis::{EngineError, Error, SteeringError};
 const ANOTHER_TEMPLATE: &str = "choose another template with model.chat_format: llama-3, chatml, \
     mistral, gemma, phi-3, zephyr or a file";
 
-/// The advice, in words; `None` where the error itself gives it.
+/// The advice; `None` if the error itself gives it.
 type Hint = Option<String>;
 
 /// An error with a hint on what to do about it.
 trait Hinted: EnumProperty {
-    /// Makes a hint of what the error holds; the fixed one is given where there is none.
+    /// Computes a hint from the error's fields; the fixed one is used if this returns `None`.
     fn computed(&self) -> Hint {
         None
     }
@@ -45,7 +46,7 @@ trait Hinted: EnumProperty {
     }
 }
 
-/// What to do about an error, from the outermost of its causes that knows.
+/// The hints for an error, from the outermost of its causes that has any.
 pub(super) fn hints(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -102,7 +103,7 @@ fn one(error: &(dyn StdError + 'static)) -> Hint {
     runtime::engine_failure(error.downcast_ref::<EngineFailure>()?)
 }
 
-/// A hint of fixed words.
+/// A fixed hint.
 #[expect(clippy::unnecessary_wraps, reason = "it stands beside `None`")]
 fn say(words: &str) -> Hint {
     Some(words.to_owned())
@@ -113,7 +114,7 @@ impl Hinted for CliError {
         match self {
             Self::Unreadable { source, .. } => match source.kind() {
                 ErrorKind::NotFound => {
-                    say("check the path; a relative one counts from the working directory")
+                    say("check the path; a relative path starts at the working directory")
                 }
                 ErrorKind::PermissionDenied => say("check who may read it"),
                 ErrorKind::IsADirectory => say("name a file in that folder"),

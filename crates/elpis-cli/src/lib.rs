@@ -1,7 +1,7 @@
 //! The `elpis` command line.
 //!
-//! Exit codes: 0 success, 1 a failure that is told on standard error, 2 wrong
-//! usage, 129 a closed terminal, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
+//! Exit codes: 0 for success, 1 for a failure reported on standard error, 2 for wrong usage, 129
+//! for a closed terminal, 130 after Ctrl-C, 143 after SIGTERM.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +43,7 @@ struct Cli {
     /// Settings file; without it, `elpis.toml` in the working directory.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Says nothing but results and errors.
+    /// Only prints results and errors.
     #[arg(short, long, global = true)]
     quiet: bool,
     #[command(subcommand)]
@@ -78,21 +78,21 @@ enum Command {
     EngineWorker,
 }
 
-/// Any failure, told to the user as its chain of causes, with what to do about it.
+/// Any failure, which is reported as its chain of causes with hints.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs the command of this process's arguments.
+/// Runs the command given by this process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse();
     let command = cli.as_ref().ok().map(|cli| &cli.command);
     let (filter, ignored) = log_filter(match command {
-        // What it breaks on purpose is no error.
+        // Faults injected on purpose are not errors.
         Some(Command::Soak(_)) => "off",
         _ => "error",
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Escape codes are for people who look.
+        // Escape codes are only for terminals.
         .with_ansi(console::colors_enabled_stderr())
         .with_writer(|| terminal::logs(console::colors_enabled_stderr()))
         .init();
@@ -131,9 +131,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells of wrong usage, or what was asked for, such as help.
+/// Prints usage errors, or requested output such as help.
 fn misused(error: &clap::Error) -> ExitCode {
-    // Nobody is left to be told if this fails.
+    // A failure to print cannot be reported.
     let _ = if error.use_stderr() {
         let (text, colours) = (error.render(), console::colors_enabled_stderr());
         let text = if colours {
@@ -169,7 +169,7 @@ fn meant(word: &str, commands: &[String]) -> String {
     }
 }
 
-/// The log filter, and why `ELPIS_LOG` was not followed, if it was not.
+/// The log filter, and the reason if `ELPIS_LOG` was ignored.
 fn log_filter(default: &str) -> (EnvFilter, Option<String>) {
     let asked = std::env::var_os("ELPIS_LOG").unwrap_or_default();
     let default = || EnvFilter::new(default);
@@ -181,12 +181,14 @@ fn log_filter(default: &str) -> (EnvFilter, Option<String>) {
     }
 }
 
-/// The command of a worker without a runtime behind it.
+/// The worker command was started without a runtime.
 #[derive(Debug, thiserror::Error)]
-#[error("this command is for the runtime, which starts it if `runtime.isolation` is `process`")]
+#[error(
+    "this command is only for the runtime, which starts it if `runtime.isolation` is `process`"
+)]
 struct NoWorker;
 
-/// A failure in words: what went wrong, and a line for each hint.
+/// A failure as text: the error, and a line for each hint.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut told = error.to_string();
     for hint in hint::hints(error) {
@@ -196,13 +198,13 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-/// Tells something on standard error, if anybody reads it. Whatever in it is from a file or a name
-/// does not act on the terminal.
+/// Prints to standard error, ignoring failures. Text from files and names cannot affect the
+/// terminal.
 fn complain(text: &str) {
     complain_styled(&terminal::plain(text));
 }
 
-/// Tells something that has codes of the terminal in it, and nothing that others wrote as it is.
+/// Prints text with terminal codes. It must not contain raw text from outside.
 fn complain_styled(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -212,7 +214,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Whether a reader such as `head` has had enough.
+/// Whether a reader such as `head` has closed the pipe.
 fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error
         .downcast_ref::<std::io::Error>()

@@ -1,8 +1,8 @@
-//! Steering vectors in words.
+//! Describes steering vectors.
 
 use elpis::steering::EmotionInfo;
 
-/// An emotion with its layers and norms, as `doctor` and `chat` tell it.
+/// An emotion with its layers and norms, as shown by `doctor` and `chat`.
 pub(super) fn vector_line(emotion: &EmotionInfo) -> String {
     let layers: Vec<_> = emotion
         .layers

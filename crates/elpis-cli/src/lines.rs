@@ -7,10 +7,10 @@ use std::path::Path;
 use super::Failure;
 use super::error::CliError;
 
-/// Longest line, in bytes.
+/// Maximum length of a line, in bytes.
 const LINE_LIMIT: u64 = 64 << 20;
 
-/// The lines of a file or of standard input that are not empty.
+/// The non-empty lines of a file or of standard input.
 pub(super) struct Lines {
     name: String,
     reader: BufReader<Box<dyn Read>>,

@@ -27,7 +27,7 @@ pub(super) struct Man {
 }
 
 pub(super) fn completions(mut command: Command, options: &Completions) -> Result<(), Failure> {
-    // Rendered first: a reader that has had enough must be told of as one.
+    // Render first, so that a closed pipe is recognised as such.
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut command, "elpis", &mut text);
     stdout().lock().write_all(&text)?;

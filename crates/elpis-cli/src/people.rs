@@ -1,14 +1,14 @@
-//! Settings of `chat` and `ask` for people, where nothing else was set.
+//! Default settings of `chat` and `ask`, which suit people.
 
 use elpis::emotion::{EmotionEvent, EventSource};
 use elpis::settings::{LoadedSettings, Origin};
 
-/// Decay per second: half of an excitement is left after two hours. The library's own decay suits
-/// an agent whose tests fail by the minute.
+/// Decay per second: half of an excitement is left after two hours. The library's default suits an
+/// agent whose tests fail every minute.
 pub(super) const DECAY_RATE: f64 = 0.0001;
 
-/// Sets what suits people: moods last for hours, the user's messages are felt, silence and a slow
-/// machine are not. What was set stays.
+/// Applies defaults for people: moods last for hours, the user's messages are appraised, and
+/// silence and a slow machine have no effect. Explicit settings stay.
 pub(super) fn settle(loaded: &mut LoadedSettings) {
     let LoadedSettings {
         settings, origins, ..
@@ -26,7 +26,7 @@ pub(super) fn settle(loaded: &mut LoadedSettings) {
     }
 }
 
-/// An event with its cause, in a line: `felt frustration 0.5: its own reply, "stuck"`.
+/// An event with its cause, on one line: `felt frustration 0.5: its own reply, "stuck"`.
 pub(super) fn felt(event: &EmotionEvent, source: EventSource) -> String {
     let intensity = format!("{:.2}", event.intensity());
     let intensity = intensity.trim_end_matches('0').trim_end_matches('.');

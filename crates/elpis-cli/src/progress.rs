@@ -16,7 +16,8 @@ use elpis::settings::Settings;
 use elpis::{Elpis, ShutdownReport};
 use elpis::{ElpisBuilder, Error, SteeringError};
 
-/// Works with a runtime, and shuts it down. A signal ends it at any time, a second one at once.
+/// Runs work with a runtime and shuts it down. A signal ends it gracefully, a second one
+/// immediately.
 pub(super) fn with_elpis<T>(
     settings: Settings,
     quiet: bool,
@@ -31,12 +32,13 @@ pub(super) fn with_elpis<T>(
         second_ends_at_once(&result);
         kept(elpis.shutdown_and_report().await, result)
     });
-    // What nobody waits for any more, such as a download, must not hold up the end.
+    // Abandoned work, such as a download, must not delay the exit.
     runtime.shutdown_background();
     result
 }
 
-/// What the command ends with: a store that lacks the last changes is a failure, and is told beside another one.
+/// The result of the command. A store that lacks the last changes is a failure, and is reported in
+/// addition to another one.
 pub(super) fn kept<T>(report: ShutdownReport, result: Result<T, Failure>) -> Result<T, Failure> {
     match (report.store, result) {
         (Err(lost), Ok(_)) => Err(lost.into()),
@@ -48,7 +50,8 @@ pub(super) fn kept<T>(report: ShutdownReport, result: Result<T, Failure>) -> Res
     }
 }
 
-/// Starts a runtime of some settings. Of vectors that do not fit, it tells where they lie and for which model.
+/// Starts a runtime with some settings. Errors of vectors that do not fit name their folder and the
+/// model.
 pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<Elpis, Failure> {
     let folder = settings.model.emotion_vectors_dir.clone();
     let model = settings.model_source();
@@ -63,24 +66,24 @@ pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<El
     })
 }
 
-/// Starts a runtime, and shows that it is being done.
+/// Starts a runtime and shows the progress.
 pub(super) async fn start(builder: ElpisBuilder, quiet: bool) -> Result<Elpis, Error> {
     let waiting = Waiting::begin(quiet);
     builder.download_progress(waiting.downloads()).start().await
 }
 
-/// Loads a model without a runtime around it, and shows that it is being done.
+/// Loads a model without a runtime and shows the progress.
 pub(super) async fn backend(settings: &Settings, quiet: bool) -> Result<Box<dyn Backend>, Error> {
     let waiting = Waiting::begin(quiet);
     load_backend(settings, waiting.downloads()).await
 }
 
-/// How many of many things are done; shown on a terminal, gone when it is dropped.
+/// A progress bar with a count, shown on a terminal and removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Counting(Option<ProgressBar>);
 
 impl Counting {
-    /// Shows something without a number yet.
+    /// Shows a stage without a count.
     pub(super) fn begin(what: &'static str, quiet: bool) -> Self {
         Self((!quiet && stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new_spinner().with_message(what);
@@ -89,7 +92,7 @@ impl Counting {
         }))
     }
 
-    /// Goes on with so many things.
+    /// Continues with a stage of `count` items.
     pub(super) fn go_on(&self, what: &'static str, count: u64) {
         if let Some(bar) = &self.0 {
             let style =
@@ -101,14 +104,14 @@ impl Counting {
         }
     }
 
-    /// One more is done.
+    /// Records a finished item.
     pub(super) fn step(&self) {
         if let Some(bar) = &self.0 {
             bar.inc(1);
         }
     }
 
-    /// Tells something without disturbing the bar.
+    /// Prints something without disturbing the bar.
     pub(super) fn aside(&self, tell: impl FnOnce()) {
         match &self.0 {
             Some(bar) => bar.suspend(tell),
@@ -131,12 +134,12 @@ const TICK: Duration = Duration::from_millis(100);
 const FETCHING: &str = "fetching the model";
 const LOADING: &str = "loading the model";
 
-/// A spinner, with a bar above it for each file that is fetched; gone when it is dropped.
+/// A spinner with a bar for each file that is downloaded, removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting(Option<Arc<Bars>>);
 
 impl Waiting {
-    /// Shows progress unless it is not wanted, or there is no terminal.
+    /// Shows progress unless `quiet` is set or there is no terminal.
     pub(super) fn begin(quiet: bool) -> Self {
         Self((!quiet && stderr().is_terminal()).then(|| Arc::new(Bars::new())))
     }
@@ -157,12 +160,12 @@ impl Drop for Waiting {
     }
 }
 
-/// They share one screen, so that none overwrites another.
+/// The bars share one screen, so that none overwrites another.
 #[derive(Debug)]
 struct Bars {
     screen: MultiProgress,
     spinner: ProgressBar,
-    /// Of files that are being fetched; `None` once nothing is shown any more.
+    /// The bars of files being downloaded; `None` once nothing is shown any more.
     files: Mutex<Option<Vec<(String, ProgressBar)>>>,
 }
 
@@ -188,7 +191,7 @@ impl Bars {
         }
     }
 
-    /// A download that goes on meanwhile shows no more.
+    /// A download that continues shows nothing afterwards.
     fn end(&self) {
         let bars = self
             .files

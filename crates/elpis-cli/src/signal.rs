@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM: what runs ends in good order.
+//! Graceful handling of Ctrl-C and SIGTERM.
 
 use tokio::sync::watch;
 
 use super::Failure;
 
-/// Why the command ends before its time; nothing more is said.
+/// The signal that ended the command. It is not reported as an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Signal {
     /// The terminal is gone.
@@ -36,19 +36,19 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Waits for a signal; for ever where none can be received.
+    /// Waits for a signal, or forever if none can be received.
     pub(super) async fn asked(&self) {
         let signal = Signals::listen().next().await;
         self.signal.send_replace(Some(signal));
         second_ends_at_once::<()>(&Err(signal.into()));
     }
 
-    /// The signal that came.
+    /// The received signal.
     pub(super) fn signal(&self) -> Option<Signal> {
         *self.signal.borrow()
     }
 
-    /// Waits until [`asked`](Self::asked), which somebody else waits on, has met a signal.
+    /// Waits until another call of [`asked`](Self::asked) has received a signal.
     pub(super) async fn came(&self) -> Signal {
         let mut signal = self.signal.subscribe();
         match signal.wait_for(Option::is_some).await.map(|signal| *signal) {
@@ -58,7 +58,7 @@ impl Stop {
     }
 }
 
-/// Does some work until a signal comes, which then is why it failed.
+/// Runs some work until a signal arrives, which then becomes its error.
 pub(super) async fn unless<T>(
     signals: &mut Signals,
     work: impl Future<Output = Result<T, Failure>>,
@@ -69,8 +69,8 @@ pub(super) async fn unless<T>(
     }
 }
 
-/// Once the program is ending in good order, the signal that is the second of its life ends it in
-/// whatever order; `result` tells whether one has come.
+/// During a graceful exit, the second signal of the process ends it immediately. `result` tells
+/// whether one has been received.
 ///
 /// Must be called within a Tokio runtime, which receives the signal.
 pub(super) fn second_ends_at_once<T>(result: &Result<T, Failure>) {
@@ -85,7 +85,7 @@ pub(super) fn second_ends_at_once<T>(result: &Result<T, Failure>) {
     });
 }
 
-/// Receives signals from now on, including those that arrive before the wait.
+/// Receives signals from its creation on, including those that arrive before the wait.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
@@ -110,7 +110,7 @@ impl Signals {
         }
     }
 
-    /// Also that the terminal is closed, which others may be told to outlive (`nohup`).
+    /// Also handles a closed terminal, which a program started with `nohup` ignores.
     ///
     /// Must be called within a Tokio runtime.
     #[must_use]
@@ -139,7 +139,7 @@ impl Signals {
         Self {}
     }
 
-    /// Waits for the next signal; for ever where none can be received.
+    /// Waits for the next signal, or forever if none can be received.
     pub(super) async fn next(&mut self) -> Signal {
         #[cfg(unix)]
         return tokio::select! {

@@ -12,49 +12,47 @@ use super::{Failure, load_settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Checks a store: the file page by page, and of every session that nothing
-    /// of it was changed since it was written, and that its journal leads to the
-    /// state that is kept, bit for bit.
+    /// Checks a store: the file page by page, and for every session that its data is unchanged
+    /// since it was written and that its journal leads to the stored state, bit for bit.
     Check {
-        /// The store; without it, that of the settings.
+        /// The store; the configured one by default.
         file: Option<PathBuf>,
     },
-    /// Writes sessions as JSON lines: a line for each entry of a session's
-    /// journal, then one with its state.
+    /// Exports sessions as JSON lines: a line for each entry of a session's journal, then one with
+    /// its state.
     Export {
-        /// The store; without it, that of the settings.
+        /// The store; the configured one by default.
         file: Option<PathBuf>,
-        /// The sessions; without any, all.
+        /// The sessions; all by default.
         #[arg(long = "session", value_name = "ID")]
         sessions: Vec<String>,
-        /// Where to write; without it, standard output.
+        /// The output file; standard output by default.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Lists the sessions, and how each feels by now.
+    /// Lists the sessions with their current moods.
     List {
-        /// The store; without it, that of the settings.
+        /// The store; the configured one by default.
         file: Option<PathBuf>,
     },
-    /// Removes sessions with all that is kept of them, which cannot be undone:
-    /// on a terminal it asks first. The store must not be in use.
+    /// Deletes sessions with all their data, which cannot be undone. On a terminal it asks first.
+    /// The store must not be in use.
     Forget {
-        /// The store; without it, that of the settings.
+        /// The store; the configured one by default.
         file: Option<PathBuf>,
-        /// Does not ask.
+        /// Does not ask for confirmation.
         #[arg(long, short)]
         yes: bool,
         /// The sessions.
         #[arg(long = "session", value_name = "ID", required = true)]
         sessions: Vec<String>,
     },
-    /// Takes exported sessions into a store, which is made if it is not
-    /// there. Sessions that it has already are refused, as is what does not
-    /// fit together; each session is taken whole or not at all.
+    /// Imports exported sessions into a store, which is created if necessary. Existing sessions and
+    /// inconsistent data are refused; each session is imported whole or not at all.
     Import {
         /// The exported lines; `-` is standard input.
         from: PathBuf,
-        /// The store; without it, that of the settings.
+        /// The store; the configured one by default.
         file: Option<PathBuf>,
     },
 }

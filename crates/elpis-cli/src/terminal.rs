@@ -1,19 +1,20 @@
-//! Text that others wrote, as a terminal may show it.
+//! Makes text from outside safe to show on a terminal.
 //!
-//! Names of files, metadata of models, answers of a Hub and replies can hold escape sequences, which a terminal
-//! obeys, and bidirectional controls, with which a text reads differently from what it is. Neither gets there: all that
-//! the command prints goes through this module, which writes such characters as `\u001b`, as JSON does too.
+//! File names, metadata of models, answers of a Hub and replies can contain escape sequences, which
+//! a terminal obeys, and bidirectional controls, which make a text look different from what it is.
+//! All output of the command goes through this module, which writes such characters as `\u001b`,
+//! like JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, StdoutLock, Write, stdout};
 
-/// Whether a terminal does something else with a character than show it.
+/// Whether a terminal does anything with a character other than show it.
 fn acts(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,
-        // Marks of direction are invisible, the others order what follows.
-        // U+2028 and U+2029 break lines and paragraphs in some terminals.
+        // Direction marks are invisible; the others reorder the following text. U+2028 and U+2029
+        // break lines and paragraphs in some terminals.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             true
         }
@@ -21,13 +22,13 @@ fn acts(letter: char) -> bool {
     }
 }
 
-/// The text with every character that acts on a terminal written out.
+/// Escapes every character that affects a terminal.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     written_out(text, acts)
 }
 
-/// The text of a reply for a terminal: as [`plain`], but marks of direction, which replies in Arabic and Hebrew need,
-/// stay, and carriage returns go.
+/// The text of a reply for a terminal: as [`plain`], but it keeps direction marks, which replies in
+/// Arabic and Hebrew need, and removes carriage returns.
 fn reply(text: &str) -> Cow<'_, str> {
     let is_mark = |letter| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}');
     if text.contains('\r') {
@@ -57,7 +58,7 @@ pub(super) fn out() -> Plain<StdoutLock<'static>> {
     Plain::new(stdout().lock())
 }
 
-/// A piece of a reply for standard output: as it is where a program reads it, plain on a terminal.
+/// A piece of a reply for standard output: unchanged for a program, escaped on a terminal.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     if stdout().is_terminal() {
         reply(text)
@@ -73,8 +74,8 @@ pub(super) fn write_reply(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Standard error for logs and the like. With colours their codes pass, since what writes them leaves out, or writes
-/// out, those that a value holds.
+/// Standard error for logs. With `colours`, colour codes pass, because the writer escapes those
+/// within values.
 pub(super) fn logs(colours: bool) -> Plain<io::Stderr> {
     Plain {
         codes_pass: colours,
@@ -82,11 +83,11 @@ pub(super) fn logs(colours: bool) -> Plain<io::Stderr> {
     }
 }
 
-/// Writes out what acts on a terminal. Bytes that are no UTF-8 become U+FFFD.
+/// Escapes characters that affect a terminal. Invalid UTF-8 becomes U+FFFD.
 #[derive(Debug)]
 pub(super) struct Plain<W> {
     inner: W,
-    /// The start of a character whose end has not come yet.
+    /// The start of an incomplete character.
     begun: Vec<u8>,
     codes_pass: bool,
 }

@@ -22,14 +22,14 @@ use elpis_files::printable::{printable, printable_path};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Shows width, layers and norms of vectors, and how alike they are.
+    /// Shows width, layers and norms of vectors, and their similarity.
     Inspect(inspect::Options),
-    /// Writes a vector in another format, which its file name chooses.
+    /// Converts a vector to another format, according to the file name.
     Convert(convert::Options),
-    /// Makes vectors from a model's own activations.
+    /// Trains vectors from a model's own activations.
     Train(train::Options),
-    /// Finds how strongly each vector may be added before the text suffers,
-    /// and writes that into vectors.toml as its cap.
+    /// Finds how strongly each vector may be added before the text degrades, and writes that into
+    /// vectors.toml as its cap.
     Calibrate(calibrate::Options),
 }
 
@@ -42,8 +42,7 @@ pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Res
     }
 }
 
-/// Writes beside the file and renames, so that a watching runtime never sees
-/// half of it.
+/// Writes a temporary file and renames it, so that a watching runtime never sees half of it.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -51,8 +50,8 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".elpis-");
-    // Those of any new file, not a temporary file's: whoever watches the
-    // folder may be another user.
+    // Use the permissions of a regular file instead of a temporary one, because another user may
+    // watch the folder.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.tempfile_in(folder)?;
@@ -68,7 +67,7 @@ fn read(file: &Path) -> Result<VectorFile, Failure> {
     Ok(parse_file(format, &bytes).map_err(CliError::at(file))?)
 }
 
-/// What a file that cannot be opened is told as: the command's own words have hints for it.
+/// The error of a file that cannot be opened, as the command's own error, which has hints.
 fn unread(file: &Path, error: elpis::SteeringError) -> Failure {
     match std::fs::metadata(file) {
         Err(source) => CliError::unreadable(file)(source).into(),

@@ -1,22 +1,22 @@
 //! The elementary functions that states depend on.
 //!
 //! The `exp`, `ln` and `hypot` of a system's math library differ in their last bit between
-//! processors: glibc's have one form with fused multiply-add and one without. A journal is to give
-//! the same state everywhere, so version 2 of the dynamics takes them from the crate `libm`, which
-//! is pinned. Version 1 is the system's arithmetic; journals that were written under it keep it.
-//! Square roots and the four operations are exact to the last bit everywhere (IEEE 754).
+//! processors: glibc has one variant with fused multiply-add and one without. A journal must give
+//! the same state everywhere, so version 2 of the dynamics uses the crate `libm`, which is pinned.
+//! Version 1 uses the system's arithmetic; journals written under it keep it. Square roots and the
+//! four operations are exact to the last bit everywhere (IEEE 754).
 
 /// Version of the dynamics that new sessions start under.
 pub const DYNAMICS: u32 = 2;
 
-/// Version of journals that name none, with the arithmetic of the system.
+/// Version of journals without a version number: the system's arithmetic.
 pub(super) const SYSTEM: u32 = 1;
 
-/// Takes a function from `libm`, or from the system under version 1.
+/// Uses a function of `libm` or, under version 1, of the system.
 macro_rules! by_version {
     ($($(#[$meta:meta])* $name:ident($($argument:ident),+) = $system:path;)+) => {$(
         $(#[$meta])*
-        #[allow(clippy::disallowed_methods, reason = "what version 1 was computed with")]
+        #[allow(clippy::disallowed_methods, reason = "version 1 uses the system's functions")]
         pub(super) fn $name(dynamics: u32, $($argument: f64),+) -> f64 {
             if dynamics == SYSTEM {
                 $system($($argument),+)

@@ -1,4 +1,4 @@
-//! Watching what an agent does: retry loops, failure streaks, slow generations and silence.
+//! Monitors an agent's behaviour: retry loops, failure streaks, slow generations and silence.
 
 mod pace;
 
@@ -14,7 +14,7 @@ use super::event::{EmotionEvent, KnownEvent, check_name, known};
 use super::state::check_time;
 use pace::Pace;
 
-/// Time within which calls of one tool make a retry loop, in seconds.
+/// Time within which calls of one tool count as a retry loop, in seconds.
 const RETRY_WINDOW_SECONDS: f64 = 60.0;
 
 /// Shortest time between two reports of a retry loop, in seconds.
@@ -32,7 +32,7 @@ const IDLE_PAUSE_SECONDS: f64 = 60.0;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BehaviorMonitor {
     config: Arc<EmotionConfig>,
-    /// The tool called last, and its latest calls in a row.
+    /// The last called tool, and its latest consecutive calls.
     tool: String,
     calls: VecDeque<f64>,
     failures: usize,
@@ -66,7 +66,7 @@ impl BehaviorMonitor {
         })
     }
 
-    /// Notes a finished tool call.
+    /// Records a finished tool call.
     ///
     /// Reports frustration 0.6 if the same tool was called `retry_loop_threshold` times in a row
     /// within 60 s, at most once per 30 s; and after each failed call that makes `n ≥
@@ -77,7 +77,7 @@ impl BehaviorMonitor {
     ///
     /// [`EmotionError::InvalidName`] if the tool's name is empty, longer than 64 characters or
     /// holds control characters; [`EmotionError::OutOfRange`] if the time is out of range. Nothing
-    /// is noted then.
+    /// is recorded then.
     pub fn tool_called(
         &mut self,
         tool: &str,
@@ -133,10 +133,11 @@ impl BehaviorMonitor {
         Ok(events)
     }
 
-    /// Notes a generation that ended at a time. Reports blocked 0.3 if it took
-    /// [`long_generation`](EmotionConfig::long_generation) or more, and `long_generation_factor` times as long as as many
-    /// tokens took in the generations before it. Of the first three nothing can be said, and
-    /// nothing is: a slow machine or a long reply is nobody's fault.
+    /// Records a generation that ended at a time. Reports blocked 0.3 if it took at least
+    /// [`long_generation`](EmotionConfig::long_generation), and `long_generation_factor` times as
+    /// long as the same number of tokens took in earlier generations. The first three generations
+    /// are never reported, because the usual pace is unknown: a slow machine or a long reply is not
+    /// the agent's fault.
     ///
     /// # Errors
     ///
@@ -161,7 +162,7 @@ impl BehaviorMonitor {
         Ok(slow.then(|| observed(known::BLOCKED, 0.3, &done())))
     }
 
-    /// Notes any other activity.
+    /// Records any other activity.
     ///
     /// # Errors
     ///
@@ -170,7 +171,8 @@ impl BehaviorMonitor {
         self.activity(at).map(drop)
     }
 
-    /// Reports idle 0.5 if nothing was noted for [`idle_period`](EmotionConfig::idle_period), at most once per 60 s.
+    /// Reports idle 0.5 if nothing was recorded for
+    /// [`idle_period`](EmotionConfig::idle_period), at most once per 60 s.
     ///
     /// # Errors
     ///
@@ -212,7 +214,7 @@ impl BehaviorMonitor {
     }
 }
 
-/// An event that behaviour stands for, with what was done.
+/// Creates an event caused by behaviour, with a description of the behaviour.
 fn observed(event: KnownEvent, intensity: f64, done: &str) -> EmotionEvent {
     EmotionEvent::weighted(event, intensity)
         .with_source(EventSource::Behavior)

@@ -1,8 +1,8 @@
-//! The cause of an event, which is kept with it.
+//! The cause of an event, which is stored with it.
 
 use serde::{Deserialize, Serialize};
 
-/// Most characters of the words that an event was read from.
+/// Maximum length of the words that an event was derived from, in characters.
 pub const MAX_CAUSE_CHARS: usize = 160;
 
 /// The source of an emotion event.
@@ -13,9 +13,9 @@ pub enum EventSource {
     /// The program called `Session::feel`.
     #[default]
     Caller,
-    /// It was read from the model's reply.
+    /// It was appraised from the model's reply.
     Reply,
-    /// It was read from the user's message.
+    /// It was appraised from the user's message.
     Message,
     /// The behaviour of the session: tool calls, slow generations, silence.
     Behavior,
@@ -28,7 +28,7 @@ names!(EventSource {
     Behavior = "behavior",
 });
 
-/// The words as they are kept: on one line, without control characters, cut to
+/// The words as they are stored: on one line, without control characters, shortened to
 /// [`MAX_CAUSE_CHARS`]; `None` if nothing is left.
 pub(super) fn kept_words(words: &str) -> Option<String> {
     let spaced = words.replace(char::is_control, " ");

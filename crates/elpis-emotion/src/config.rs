@@ -13,14 +13,14 @@ use super::limits::SafetyLimits;
 use super::ranges::{MIN_STREAK_FACTOR, Range};
 use super::state::{EmotionalState, Mood, Quadrant};
 
-/// What reads texts for feelings.
+/// The appraiser that reads feelings from texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppraiserChoice {
     /// A sentiment lexicon with negation, and phrases for the outcomes of tasks.
     #[default]
     Lexicon,
-    /// The word lists of the reference, where one word is enough.
+    /// The word lists of the reference implementation, where a single word is enough.
     Reference,
 }
 
@@ -35,9 +35,10 @@ macro_rules! config {
     )+) => {
         /// Settings of the emotional dynamics, as read from `ELPIS_EMOTION_*` or TOML.
         ///
-        /// In code, start with the default and set what differs:
-        /// `EmotionConfig::default().decay_rate(0.01)`. In a file, fields left out take their defaults, except for [`dynamics`](Self::dynamics), which then is 1; unknown
-        /// fields are refused.
+        /// In code, start with the default and set the fields that differ:
+        /// `EmotionConfig::default().decay_rate(0.01)`. In a file, missing fields take their
+        /// defaults, except [`dynamics`](Self::dynamics), which is then 1. Unknown fields are
+        /// refused.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         #[non_exhaustive]
@@ -119,8 +120,8 @@ impl EmotionConfig {
         EmotionalState::clamped(self.baseline_valence, self.baseline_arousal)
     }
 
-    /// What a state is called: neutral within [`neutral_radius`](Self::neutral_radius) of the
-    /// baseline, the name of its quadrant beyond.
+    /// The mood of a state: neutral within [`neutral_radius`](Self::neutral_radius) of the
+    /// baseline, otherwise its quadrant.
     pub fn mood(&self, state: EmotionalState) -> Mood {
         let away = state.distance_under(self.dynamics, self.baseline());
         if away <= self.neutral_radius {
@@ -193,12 +194,12 @@ impl EmotionConfig {
     }
 }
 
-/// The version of what names none.
+/// The version of records without a version number.
 fn unnumbered() -> u32 {
     SYSTEM
 }
 
-/// Leaves out what was not there, so that old records stay as they are written.
+/// Omits the version of records that had none, so that old records are written unchanged.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_unnumbered(dynamics: &u32) -> bool {
     *dynamics == SYSTEM

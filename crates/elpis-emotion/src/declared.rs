@@ -1,4 +1,4 @@
-//! Events that settings declare, and unknown event names.
+//! Events declared in the settings, and unknown event names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::error::EmotionError;
 use super::event::EmotionEvent;
 
-/// Most events that settings may declare.
+/// Maximum number of events that settings may declare.
 pub const MAX_DECLARED_EVENTS: usize = 256;
 
-/// An event of one's own, with its shift at intensity 1.
+/// A custom event, with its shift at intensity 1.
 ///
-/// As text: the name, valence and arousal, with spaces between them: `deploy rejected -0.3 0.2`.
+/// Its text form is the name, valence and arousal, separated by spaces: `deploy rejected -0.3 0.2`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct DeclaredEvent {
@@ -39,7 +39,7 @@ impl TryFrom<Raw> for DeclaredEvent {
 }
 
 impl DeclaredEvent {
-    /// Declares an event that shifts valence and arousal by so much at intensity 1.
+    /// Declares an event that shifts valence and arousal by these amounts at intensity 1.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl FromStr for DeclaredEvent {
     }
 }
 
-/// Checks the events of a set of settings against each other.
+/// Checks that the declared events do not conflict.
 pub(super) fn check(events: &[DeclaredEvent]) -> Result<(), EmotionError> {
     if events.len() > MAX_DECLARED_EVENTS {
         return Err(EmotionError::OutOfRange {
@@ -109,7 +109,7 @@ pub(super) fn check(events: &[DeclaredEvent]) -> Result<(), EmotionError> {
     }
 }
 
-/// The last word, and what stands before it.
+/// The last word, and the text before it.
 fn split_last(text: &str) -> Option<(&str, &str)> {
     let (rest, last) = text.trim().rsplit_once(char::is_whitespace)?;
     Some((rest.trim_end(), last))

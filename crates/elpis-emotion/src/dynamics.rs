@@ -10,17 +10,17 @@ use super::arithmetic::{exp, log};
 use super::config::EmotionConfig;
 use super::state::{EmotionalState, Quadrant};
 
-/// A state that its own decay brought to an axis may stand a few roundings off it. A crossing this
-/// near counts as made; two crossings this near to one another count as one.
+/// A state that decayed to an axis may be off by a few rounding errors. A crossing this near counts
+/// as made; two crossings this near to each other count as one.
 const ROUNDING: f64 = 32.0 * f64::EPSILON;
 
 /// Returns the state after `seconds` without events.
 ///
 /// With rate `k = decay_rate · multiplier(quadrant)` per second, the distance from the baseline is
 /// multiplied by `e^(−∫k dt)`. `decay(decay(x, t₁), t₂)` equals `decay(x, t₁ + t₂)` up to rounding.
-/// A time that is NaN, zero or negative leaves the state as it is. `config` is expected to be
-/// valid ([`EmotionConfig::validate`]). Under version 2 of the dynamics the result has the same bits
-/// on every processor.
+/// A time that is NaN, zero or negative leaves the state unchanged. `config` is expected to be
+/// valid ([`EmotionConfig::validate`]). Under version 2 of the dynamics the result has the same
+/// bits on every processor.
 pub fn decay(state: EmotionalState, config: &EmotionConfig, seconds: f64) -> EmotionalState {
     if seconds.is_nan() || seconds <= 0.0 {
         return state;
@@ -99,7 +99,7 @@ impl Axis {
         if scale >= 1.0 {
             self.start
         } else if self.crossed.is_some_and(|crossed| crossed <= scale) {
-            // Exactly on the axis, where a sum would leave a rounding of either sign.
+            // Exactly on the axis. A sum would leave a rounding error of either sign.
             0.0
         } else {
             self.baseline + (self.start - self.baseline) * scale

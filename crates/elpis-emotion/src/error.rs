@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-/// Refusal of a value that came from outside; nothing was changed.
+/// Refusal of a value from outside. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum EmotionError {
@@ -18,17 +18,17 @@ pub enum EmotionError {
         /// The allowed values.
         limit: Cow<'static, str>,
     },
-    /// A name is empty, too long, holds control characters, or is taken.
+    /// A name is empty, too long, contains control characters, or is taken.
     #[error("{field} is {value:?}, must {limit}")]
     InvalidName {
         /// The argument.
         field: &'static str,
-        /// The name that was given, cut to the longest allowed length.
+        /// The given name, shortened to the maximum length.
         value: String,
         /// The allowed values.
         limit: &'static str,
     },
-    /// A name is no known event, and no event of one's own was declared under it.
+    /// A name is neither a known nor a declared event.
     #[error(
         "no event is named {name:?}; {}",
         nearest.as_ref().map_or_else(

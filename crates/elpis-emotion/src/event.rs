@@ -8,10 +8,10 @@ use super::error::{EmotionError, in_range};
 /// Intensity above which an event has no more effect.
 pub const MAX_INTENSITY: f64 = 2.0;
 
-/// Longest name of an event, in characters.
+/// Maximum length of an event's name, in characters.
 pub const MAX_NAME_CHARS: usize = 64;
 
-/// Shift of an event whose name is not known: (valence, arousal).
+/// Shift of an event with an unknown name: (valence, arousal).
 const UNKNOWN_SHIFT: (f64, f64) = (0.0, 0.05);
 
 /// An event with a fixed shift of valence and arousal at intensity 1.
@@ -59,7 +59,7 @@ pub mod known {
     pub const ROUTINE: KnownEvent = event("routine", 0.05, -0.05);
     /// Something new turned up.
     pub const NOVELTY: KnownEvent = event("novelty", 0.10, 0.20);
-    /// New ground is being looked at.
+    /// New ground is being explored.
     pub const EXPLORATION: KnownEvent = event("exploration", 0.15, 0.15);
     /// The user is pleased.
     pub const USER_POSITIVE: KnownEvent = event("user_positive", 0.15, 0.10);
@@ -67,21 +67,21 @@ pub mod known {
     pub const USER_NEGATIVE: KnownEvent = event("user_negative", -0.10, 0.15);
     /// The user asked something.
     pub const USER_QUESTION: KnownEvent = event("user_question", 0.05, 0.10);
-    /// Joy that a text speaks of.
+    /// Joy expressed in a text.
     pub const JOY: KnownEvent = event("joy", 0.20, 0.15);
-    /// Peace that a text speaks of.
+    /// Peace expressed in a text.
     pub const CONTENTMENT: KnownEvent = event("contentment", 0.15, -0.15);
-    /// Grief that a text speaks of.
+    /// Grief expressed in a text.
     pub const SADNESS: KnownEvent = event("sadness", -0.20, -0.15);
 }
 
-/// Events that texts are read as, beside the known ones. Journals of before may hold other events
-/// of these names, so the shift is kept with each.
+/// Events that appraisers produce in addition to the known ones. Older journals may contain other
+/// events with these names, so the shift is stored with each event.
 pub const READ_EVENTS: [KnownEvent; 3] = [known::JOY, known::CONTENTMENT, known::SADNESS];
 
-/// All known events. Where other names are allowed
-/// ([`EmotionConfig::allow_unknown_events`](super::EmotionConfig::allow_unknown_events)), they shift
-/// the arousal by +0.05.
+/// All known events. If other names are allowed
+/// ([`EmotionConfig::allow_unknown_events`](super::EmotionConfig::allow_unknown_events)), they
+/// shift the arousal by +0.05.
 pub const KNOWN_EVENTS: [KnownEvent; 15] = [
     known::SUCCESS,
     known::TEST_PASSED,
@@ -103,8 +103,8 @@ pub const KNOWN_EVENTS: [KnownEvent; 15] = [
 /// An event, by name, with an intensity, possibly its own shift, and its cause.
 ///
 /// In JSON: `{"event": "deploy", "intensity": 1.5, "delta_valence": 0.2, "delta_arousal": 0.1,
-/// "source": "reply", "words": "stuck"}`; the intensity defaults to 1, the deltas stand for custom
-/// events only, both or neither, and the cause may be missing.
+/// "source": "reply", "words": "stuck"}`; the intensity defaults to 1. The deltas are only given
+/// for custom events, both or neither. The cause may be missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawEvent", into = "RawEvent")]
 pub struct EmotionEvent {
@@ -136,8 +136,9 @@ fn unit_intensity() -> f64 {
 }
 
 impl EmotionEvent {
-    /// Makes an event of a known or any other name, with intensity 1. Whether a name that is not
-    /// known may be felt is up to the settings ([`EmotionConfig::declared`](super::EmotionConfig::declared)).
+    /// Creates an event with a known or any other name, and intensity 1. The settings decide
+    /// whether unknown names may be applied
+    /// ([`EmotionConfig::declared`](super::EmotionConfig::declared)).
     ///
     /// # Errors
     ///
@@ -154,9 +155,9 @@ impl EmotionEvent {
         })
     }
 
-    /// Makes an event with its own shift of valence and arousal, each in [-1, 1] at intensity 1.
+    /// Creates an event with its own shift of valence and arousal, each in [-1, 1] at intensity 1.
     ///
-    /// A known name may be given other shifts; the streak rules go by the name.
+    /// A known name may be given other shifts. The streak rules depend on the name.
     ///
     /// # Errors
     ///
@@ -191,15 +192,15 @@ impl EmotionEvent {
         Ok(self)
     }
 
-    /// Says where the event comes from.
+    /// Sets the source of the event.
     #[must_use]
     pub fn with_source(mut self, source: EventSource) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Says by which words the event was read from a text. They are kept in the journal, on one
-    /// line and cut to [`MAX_CAUSE_CHARS`](super::MAX_CAUSE_CHARS).
+    /// Sets the words by which the event was derived from a text. They are stored in the journal,
+    /// on one line and shortened to [`MAX_CAUSE_CHARS`](super::MAX_CAUSE_CHARS).
     #[must_use]
     pub fn with_words(mut self, words: &str) -> Self {
         self.words = kept_words(words);
@@ -211,7 +212,7 @@ impl EmotionEvent {
         self.source
     }
 
-    /// The words that it was read from, if it was read from a text.
+    /// The words that it was derived from, if it was appraised from a text.
     pub fn words(&self) -> Option<&str> {
         self.words.as_deref()
     }
@@ -221,7 +222,7 @@ impl EmotionEvent {
         &self.name
     }
 
-    /// The intensity as given, not negative; what acts is clamped to [`MAX_INTENSITY`].
+    /// The given intensity, at least 0. Its effect is clamped to [`MAX_INTENSITY`].
     pub fn intensity(&self) -> f64 {
         self.intensity
     }
@@ -247,8 +248,7 @@ impl EmotionEvent {
         self
     }
 
-    /// A known event with an intensity, held within `0..=MAX_INTENSITY`; one that is no number
-    /// counts as 0.
+    /// A known event with an intensity, clamped to `0..=MAX_INTENSITY`; NaN counts as 0.
     pub fn weighted(known: KnownEvent, intensity: f64) -> Self {
         let intensity = if intensity.is_nan() {
             0.0
@@ -307,7 +307,7 @@ impl From<EmotionEvent> for RawEvent {
     }
 }
 
-/// Makes an event from what stands in an object.
+/// Creates an event from the fields of an object.
 pub(super) fn event_from_parts(
     name: String,
     intensity: f64,

@@ -1,5 +1,5 @@
-//! The journal of a session: its records in order, from which its state can be
-//! computed again, bit for bit.
+//! The journal of a session: its records in order, from which its state can be recomputed bit for
+//! bit.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::limits::SafetyLimits;
 use super::state::check_time;
 use super::tracker::EmotionTracker;
 
-/// Something that happened to a session.
+/// A record of something that happened to a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -21,7 +21,7 @@ pub enum JournalRecord {
     Started(Arc<EmotionConfig>),
     /// An event was applied.
     Felt(EmotionEvent),
-    /// The state was set back to the baseline.
+    /// The state was reset to the baseline.
     Reset,
     /// The steering strength was set.
     Strength(f64),
@@ -29,8 +29,7 @@ pub enum JournalRecord {
     Limits(SafetyLimits),
     /// Other settings came into force.
     Configured(Arc<EmotionConfig>),
-    /// The whole past was moved by so many seconds, because the clock had been
-    /// set back.
+    /// The whole history was shifted by this many seconds, because the clock had been set back.
     Shifted(f64),
 }
 
@@ -38,14 +37,13 @@ pub enum JournalRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JournalEntry {
-    /// When, in seconds since the Unix epoch.
+    /// Time in seconds since the Unix epoch.
     pub at: f64,
     /// The record itself.
     pub what: JournalRecord,
 }
 
-/// Lets what is recorded happen to a session: the start makes the tracker,
-/// everything else changes it.
+/// Replays an entry: the start creates the tracker, everything else changes it.
 ///
 /// # Errors
 ///

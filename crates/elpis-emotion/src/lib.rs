@@ -6,9 +6,9 @@
 //! four base emotions *excited*, *frustrated*, *calm* and *depleted*; the state sets the sampling
 //! parameters and the coefficients of the steering vectors.
 //!
-//! Everything here is pure: no clock and no I/O. Time is an argument, in seconds on any clock of
-//! the caller's that does not run backwards. The state at time *t* is a function of the events
-//! before *t* alone, however often it is read.
+//! The crate is pure: it uses no clock and no I/O. Time is an argument, in seconds of any clock
+//! that does not run backwards. The state at time *t* depends only on the events before *t*,
+//! however often it is read.
 //!
 //! ```
 //! use std::sync::Arc;

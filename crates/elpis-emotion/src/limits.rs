@@ -1,8 +1,8 @@
 //! Safety limits: how far a mood may go, and how fast events may come.
 //!
-//! Strong moods change what a model is willing to say; raised arousal in
-//! particular lowers its refusals. A ceiling bounds the state itself, so that
-//! sampling, steering and everything that is reported stay within it.
+//! Strong moods change what a model is willing to say; raised arousal in particular reduces its
+//! refusals. A ceiling bounds the state itself, so that sampling, steering and all reports stay
+//! within it.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ impl SafetyLimits {
         Ok(())
     }
 
-    /// The tighter of two limits, each for itself.
+    /// The tighter of the two in each field.
     #[must_use]
     pub fn tightest(self, other: Self) -> Self {
         Self {
@@ -87,7 +87,7 @@ pub enum SafetyLimit {
     EventRate,
     /// The damping of spirals.
     Spiral,
-    /// The way that texts may move a session in one turn.
+    /// The change that texts may cause in one turn.
     Appraisal,
 }
 
@@ -100,8 +100,8 @@ names!(SafetyLimit {
     Appraisal = "appraisal",
 });
 
-/// The events that a session may still send: a bucket that holds a minute's
-/// worth and fills evenly, so that no minute has more than twice that.
+/// The events that a session may still send: a token bucket that holds a minute's worth and fills
+/// evenly, so that no minute has more than twice the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EventBudget {
     spent: f64,
@@ -109,7 +109,7 @@ pub struct EventBudget {
 }
 
 impl EventBudget {
-    /// Takes an event out of the budget, if there is one left at this time.
+    /// Takes an event from the budget, if one is left at this time.
     pub fn take(&mut self, now: f64, per_minute: u32) -> bool {
         let limit = f64::from(per_minute);
         let refilled = (now - self.at).max(0.0) * limit / RATE_SECONDS;
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(taken, 6);
         assert!(!budget.take(109.0, 6));
         assert!(budget.take(110.0, 6) && !budget.take(110.0, 6));
-        // Time that runs backwards fills nothing.
+        // Time that runs backwards adds nothing.
         assert!(!budget.take(0.0, 6));
         let taken = (0..10).filter(|_| budget.take(1000.0, 6)).count();
         assert_eq!(taken, 6);

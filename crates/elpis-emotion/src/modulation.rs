@@ -30,7 +30,7 @@ impl Default for SamplingBase {
 }
 
 impl SamplingBase {
-    /// Makes a base.
+    /// Creates a base.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ pub struct Modulation {
 }
 
 impl Modulation {
-    /// The state that the modulation was made from.
+    /// The state that the modulation was computed from.
     pub fn state(&self) -> EmotionalState {
         EmotionalState::clamped(self.valence, self.arousal)
     }
@@ -75,10 +75,10 @@ impl Modulation {
     /// Computes `temperature = clamp(T − 0.2·a, 0.1, 1.5)`, `top_p = clamp(P + 0.1·v, 0.5, 1)` and
     /// the [bilinear](Coefficients::bilinear) coefficients.
     ///
-    /// What the user has set outside those bounds is respected. A temperature of 0 stays 0
-    /// whatever the mood. Another base outside the bounds widens them, so that the mood acts
-    /// around it: the lower one becomes `T/2` for a `T` below 0.1, the upper one `min(T + 0.2, 2)`
-    /// for a `T` above 1.5, and the lower one `P/2` for a `P` below 0.5.
+    /// Values that the user has set outside those bounds are respected. A temperature of 0 stays 0
+    /// whatever the mood. Another base outside the bounds widens them, so that the mood acts around
+    /// it: the lower one becomes `T/2` for a `T` below 0.1, the upper one `min(T + 0.2, 2)` for a
+    /// `T` above 1.5, and the lower one `P/2` for a `P` below 0.5.
     ///
     /// A base or strength that is not finite counts as its default; the strength is clamped to
     /// [0, 3]. The mood is the one under default settings.
@@ -118,7 +118,7 @@ fn temperature(base: f64, arousal: f64) -> f64 {
 
 /// The nucleus mass at a valence.
 fn top_p(base: f64, valence: f64) -> f64 {
-    // Sampling takes no mass of 0.
+    // Sampling does not accept a mass of 0.
     let base = base.clamp(0.001, 1.0);
     let least = if base < 0.5 { base / 2.0 } else { 0.5 };
     (base + 0.1 * valence).clamp(least, 1.0)
@@ -130,7 +130,7 @@ fn top_p(base: f64, valence: f64) -> f64 {
 pub struct Coefficients(BTreeMap<String, f64>);
 
 impl Coefficients {
-    /// Makes an empty set.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -238,7 +238,7 @@ impl From<Coefficients> for BTreeMap<String, f64> {
 /// # Errors
 ///
 /// [`EmotionError::OutOfRange`] if valence, arousal or a place is outside [-1, 1] or the strength
-/// outside [0, 3]; [`EmotionError::InvalidName`] if a name is not valid, stands twice, or is a
+/// outside [0, 3]; [`EmotionError::InvalidName`] if a name is not valid, occurs twice, or is a
 /// quadrant's.
 pub fn place_coefficients<'a>(
     valence: f64,

@@ -8,16 +8,16 @@ use super::error::EmotionError;
 /// has to remember for an exact result: 101 for each of eight events.
 pub const MIN_STREAK_FACTOR: f64 = 0.01;
 
-/// The range of a field; what fields must be to each other is not in it.
+/// The range of a single field, without constraints between fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
     /// The name of the field.
     pub field: &'static str,
-    /// The least value.
+    /// The minimum.
     pub min: f64,
-    /// Infinite where there is no bound.
+    /// The maximum; infinite if there is none.
     pub max: f64,
-    /// Whether 0 is allowed as well, which then turns something off.
+    /// Whether 0 is also allowed, which then disables something.
     pub or_zero: bool,
 }
 
@@ -46,7 +46,7 @@ impl Range {
         panic!("a number without a range");
     }
 
-    /// Checks a value of this field, where it has one.
+    /// Checks a value of this field, if it is set.
     pub(super) fn check_number(&self, value: impl Number) -> Result<(), EmotionError> {
         value
             .number()
@@ -87,7 +87,7 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
     true
 }
 
-/// Takes the rows that have a range.
+/// Selects the rows that have a range.
 macro_rules! ranges {
     ($(
         $(#[doc = $doc:literal])+ $name:ident : $ty:ty = $default:expr
@@ -105,7 +105,7 @@ macro_rules! ranges {
 /// The range of each number.
 const RANGES: &[Range] = emotion_fields!(ranges);
 
-/// A number as its range sees it; `None` where none is set.
+/// The value that a range is checked against; `None` if unset.
 pub(super) trait Number {
     fn number(self) -> Option<f64>;
 }

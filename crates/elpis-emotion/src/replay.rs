@@ -2,7 +2,8 @@
 //!
 //! A line of a recording is a JSON object with `settings` (any subset of [`EmotionConfig`]) and
 //! `steps`, each with `at` (seconds), `event`, `intensity` (1 if left out) and, for custom events,
-//! `delta_valence` and `delta_arousal`; `source` and `words` may say where it comes from. Replaying adds to each step what the event led to.
+//! `delta_valence` and `delta_arousal`; `source` and `words` may say where it comes from. Replaying
+//! adds the result of the event to each step.
 
 use std::sync::Arc;
 
@@ -66,10 +67,10 @@ impl Recording {
     }
 }
 
-/// Settings of a log: without a number, the dynamics are those of now.
+/// The settings of a log. Without a version number, the current dynamics apply.
 ///
 /// # Errors
-/// [`EmotionError::Malformed`] for what are no settings.
+/// [`EmotionError::Malformed`] if the value is not a set of settings.
 pub fn config_of(settings: &Value) -> Result<EmotionConfig, EmotionError> {
     let mut config = EmotionConfig::deserialize(settings)
         .map_err(|error| malformed("settings", &error.to_string()))?;
@@ -108,7 +109,7 @@ pub struct ReplayedStep {
 
 /// Applies steps in order to a session that starts at the first one's time.
 ///
-/// A step earlier than the one before it counts at that one's time.
+/// A step with an earlier time than the previous one counts at the previous one's time.
 ///
 /// # Errors
 ///
@@ -146,7 +147,7 @@ pub fn replay(
 
 /// Replays one line of a recording and returns the object with the computed fields set.
 ///
-/// Fields that are not read are kept; computed fields that were there are replaced.
+/// Unknown fields are kept. Existing computed fields are replaced.
 ///
 /// # Errors
 ///
@@ -170,8 +171,8 @@ pub fn replay_line(line: &str) -> Result<Value, EmotionError> {
 /// Reads an event with its time and, if they are known, its source and words.
 ///
 /// # Errors
-/// [`EmotionError::Malformed`] for a field that is missing or of another type, and what the event
-/// itself may not be.
+/// [`EmotionError::Malformed`] for a field that is missing or has another type, and the errors of
+/// creating the event.
 pub fn parse_step(step: &Value) -> Result<ReplayStep, EmotionError> {
     let Value::Object(step) = step else {
         return Err(malformed("steps", "a step is not an object"));

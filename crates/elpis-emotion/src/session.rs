@@ -6,31 +6,31 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Says why a text names no session.
+/// Why a text is not a valid session name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("session name {value:?} is refused: {reason}")]
 #[non_exhaustive]
 pub struct SessionIdError {
-    /// The name as given, cut to 64 characters.
+    /// The given name, shortened to 64 characters.
     pub value: String,
     /// The reason.
     pub reason: &'static str,
 }
 
-/// Longest session name, in bytes.
+/// Maximum length of a session name, in bytes.
 pub const SESSION_ID_LIMIT: usize = 256;
 
-/// Names a session; each session has an emotional state of its own.
+/// The name of a session. Each session has its own emotional state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(std::sync::Arc<str>);
 
 impl SessionId {
-    /// Checks and takes a name.
+    /// Creates a session name.
     ///
     /// # Errors
-    /// [`SessionIdError`] if it is empty, longer than
-    /// [`SESSION_ID_LIMIT`] bytes or holds control characters.
+    /// [`SessionIdError`] if it is empty, longer than [`SESSION_ID_LIMIT`] bytes or contains
+    /// control characters.
     pub fn new(id: impl AsRef<str>) -> Result<Self, SessionIdError> {
         let id = id.as_ref();
         let reason = if id.is_empty() {
@@ -38,7 +38,7 @@ impl SessionId {
         } else if id.len() > SESSION_ID_LIMIT {
             "it is longer than 256 bytes"
         } else if id.chars().any(char::is_control) {
-            "it holds control characters"
+            "it contains control characters"
         } else {
             return Ok(Self(id.into()));
         };

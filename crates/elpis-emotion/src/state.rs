@@ -32,7 +32,7 @@ impl TryFrom<RawState> for EmotionalState {
 }
 
 impl EmotionalState {
-    /// Makes a state.
+    /// Creates a state.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl EmotionalState {
         })
     }
 
-    /// Makes a state from finite values, clamped to the plane.
+    /// Creates a state from finite values, clamped to the plane.
     pub(super) fn clamped(valence: f64, arousal: f64) -> Self {
         Self {
             valence: valence.clamp(-1.0, 1.0),
@@ -123,7 +123,7 @@ impl Quadrant {
 
 /// The name of a state: its quadrant, or neutral near the baseline.
 ///
-/// For people, logs and metrics. What acts on a generation is the point on the plane.
+/// It is meant for people, logs and metrics. Generations are affected by the point on the plane.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]

@@ -24,8 +24,8 @@ const DIMINISHING: [&str; 3] = [
 
 /// Latest times of the events that streaks apply to.
 ///
-/// One flat list, by event and then by time: a session in a streak takes 16
-/// bytes for each time, and one without takes none.
+/// A flat list, sorted by event and then by time. A session in a streak takes 16 bytes for each
+/// time; a session without one takes none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Streaks {
     times: Vec<(u8, f64)>,
@@ -49,7 +49,7 @@ impl Streaks {
         })
     }
 
-    /// Remembers an event, and no more than `capacity` of its name.
+    /// Remembers an event, and at most `capacity` events of its name.
     pub fn record(&mut self, name: &str, at: f64, capacity: usize) {
         let Some(event) = streak_index(name) else {
             return;
@@ -62,7 +62,7 @@ impl Streaks {
         self.trim(at, capacity);
     }
 
-    /// Forgets what can no longer change a result.
+    /// Forgets times that can no longer change a result.
     pub fn trim(&mut self, at: f64, capacity: usize) {
         let mut later = [0_usize; COMPOUNDING.len() + DIMINISHING.len()];
         for (event, _) in &self.times {
@@ -105,7 +105,7 @@ impl Streaks {
         &self.times[start..end]
     }
 
-    /// Restores what [`to_record`](Self::to_record) gave.
+    /// Restores the result of [`to_record`](Self::to_record).
     pub fn from_record(
         record: BTreeMap<String, Vec<f64>>,
         capacity: usize,
@@ -137,7 +137,7 @@ impl Streaks {
             let times = times.into_iter().map(|time| (event, time));
             streaks.times.extend(times);
         }
-        // Names are not in the order of the events.
+        // The names are not sorted in the order of the events.
         streaks.times.sort_by_key(|(event, _)| *event);
         Ok(streaks)
     }

@@ -34,7 +34,7 @@ use rules::changed;
 pub struct EmotionTracker {
     config: Arc<EmotionConfig>,
     strength: f64,
-    /// The session's own ceilings, beside those of the settings.
+    /// The session's own ceilings, in addition to those of the settings.
     limits: SafetyLimits,
     /// The state just after the last event.
     state: EmotionalState,
@@ -71,7 +71,7 @@ pub struct EmotionSnapshot {
     pub dynamics: u32,
 }
 
-/// The version of snapshots that name none.
+/// The version of snapshots without a version number.
 fn unnumbered() -> u32 {
     SYSTEM
 }
@@ -166,7 +166,7 @@ impl EmotionTracker {
         {
             self.quadrant_since = at;
         }
-        // Room for one more and not for twice as many: sessions are held by the million.
+        // Reserve room for one more instead of doubling, because there may be millions of sessions.
         self.trim_history(self.config.trajectory_history_size.saturating_sub(1));
         self.history.reserve_exact(1);
         self.history.push(HistoryPoint { at, state: after });
@@ -186,7 +186,7 @@ impl EmotionTracker {
     /// The state at a time; a time that is not finite counts as the last event's.
     pub fn state_at(&self, at: f64) -> EmotionalState {
         let decayed = decay(self.state, &self.config, self.reading_time(at) - self.last);
-        // A session's own ceiling may lie below the baseline.
+        // A session's own ceiling may be below the baseline.
         self.limits().within(decayed)
     }
 
@@ -201,7 +201,7 @@ impl EmotionTracker {
         Spiral::of(&self.history, &self.config)
     }
 
-    /// What the state at a time does to a generation; see [`state_at`](Self::state_at).
+    /// The effect of the state at a time on a generation; see [`state_at`](Self::state_at).
     pub fn modulation_at(&self, at: f64, base: SamplingBase) -> Modulation {
         let state = self.state_at(at);
         Modulation {
@@ -245,7 +245,7 @@ impl EmotionTracker {
         Ok(())
     }
 
-    /// Takes other settings from a time on; the state, its history and the steering strength stay.
+    /// Replaces the settings from a time on. The state, its history and the steering strength stay.
     ///
     /// # Errors
     ///
@@ -261,7 +261,7 @@ impl EmotionTracker {
         Ok(())
     }
 
-    /// Uses this copy of the settings if it is the same as its own; tells whether it is.
+    /// Uses this copy of the settings if it equals its own. Returns whether it does.
     pub fn share_config(&mut self, config: &Arc<EmotionConfig>) -> bool {
         let same = self.config == *config;
         if same {
@@ -270,7 +270,7 @@ impl EmotionTracker {
         same
     }
 
-    /// Moves the whole past by a number of seconds, onto another clock.
+    /// Shifts the whole history by a number of seconds, onto another clock.
     ///
     /// # Errors
     ///

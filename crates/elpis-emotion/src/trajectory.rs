@@ -11,7 +11,7 @@ const VELOCITY_POINTS: usize = 10;
 /// Denominator of the fit below which the time axis is degenerate, in minutes squared.
 const DEGENERATE: f64 = 1e-10;
 
-/// Change below which a spiral's direction is read from where it ends.
+/// Change below which a spiral's direction is read from its end point.
 const SMALL_CHANGE: f64 = 0.05;
 
 /// The state just after an event.
@@ -115,7 +115,7 @@ impl Trajectory {
     /// `n·Σ(t − t̄)²` is below 1e-10 min².
     ///
     /// `quadrant_since` is the time of the event after which the quadrant of the points last
-    /// changed; that point may have left the history long ago.
+    /// changed. That point may no longer be in the history.
     pub fn from_history(
         points: &[HistoryPoint],
         quadrant_since: f64,

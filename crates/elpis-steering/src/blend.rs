@@ -1,4 +1,4 @@
-//! From coefficients of emotions to what is added to the residual stream, for every backend.
+//! Blends coefficients of emotions into the vectors that backends add to the residual stream.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,9 +15,9 @@ pub const MAX_COEFFICIENT: f64 = 1000.0;
 /// The limits of a blend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlendOptions {
-    /// Most that is added at a layer, in units of the residual stream's norm there, by default 1.
-    /// Where that norm is not known nothing is clamped; a value that is not above 0 steers
-    /// nothing.
+    /// Maximum norm that is added at a layer, in units of the residual stream's norm there, by
+    /// default 1. If that norm is unknown, nothing is clamped; with a value of 0 or below, nothing
+    /// is steered.
     pub max_residual_fraction: f32,
 }
 
@@ -35,7 +35,7 @@ impl Default for BlendOptions {
 pub struct PlanKey([u8; 32]);
 
 impl PlanKey {
-    /// Takes the bytes of a hash that was written down.
+    /// Creates a key from the bytes of a stored hash.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -155,7 +155,7 @@ fn limited(
         .iter()
         .map(|&x| {
             let x = (x * factor).clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
-            // Makes -0 into 0: the same plan must have the same key.
+            // Turns -0 into 0, because equal plans must have equal keys.
             x + 0.0
         })
         .collect();

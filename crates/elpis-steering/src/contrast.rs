@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-/// Steps of the power iteration before it settles for what it has.
+/// Maximum number of steps of the power iteration.
 const MAX_STEPS: usize = 2000;
 
 /// Refusal of activations or scores.
@@ -159,8 +159,8 @@ fn principal(rows: &[Vec<f64>], width: usize) -> Vec<f64> {
     direction
 }
 
-/// Subtracts the mean of the vectors from each: what all moods share (being a mood sentence at
-/// all) goes, what tells them apart stays.
+/// Subtracts the mean of the vectors from each. This removes what all moods share (being a mood
+/// sentence at all) and keeps what distinguishes them.
 ///
 /// # Errors
 ///

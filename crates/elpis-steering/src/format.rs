@@ -16,7 +16,7 @@ mod zip;
 use std::collections::BTreeMap;
 
 pub use error::FormatError;
-pub use naming::{Told, layer_in_stem};
+pub use naming::{NamedLayer, layer_in_stem};
 
 use super::vector::SteeringVector;
 use elpis_files::lfs::LfsPointer;
@@ -29,13 +29,13 @@ use elpis_files::printable::printable_start;
 /// - one array, `[n]` or `[1, n]`: a bare vector;
 /// - one array, `[layers, n]` or, as hidden states with the embedding first, `[layers + 1, n]`: a
 ///   stacked vector ([`SteeringVector::is_stacked`]);
-/// - an array for each layer, under a name that tells it (`layer.10`, `layers_10`, `layer-10`,
-///   `model.layers.10`, `blk.10`, `L10`, `direction.10`, `10`): a layered vector;
+/// - an array for each layer, under a name that contains its number (`layer.10`, `layers_10`,
+///   `layer-10`, `model.layers.10`, `blk.10`, `L10`, `direction.10`, `10`): a layered vector;
 /// - a pack: an array `[emotions, layers, n]` or `[emotions, n]` beside `emotions`, the list of
 ///   their names; or arrays of one shape, each called by an emotion's name.
 ///
-/// Beside the arrays may stand `layers` or `layer`, the layers of the rows, and `model`. A name that
-/// tells a layer in a way that cannot be used is refused. Numbers are f16, bf16, f32 or f64.
+/// A file may also have `layers` or `layer`, the layers of the rows, and `model`. An array whose
+/// name refers to a layer ambiguously is refused. Numbers are f16, bf16, f32 or f64.
 #[derive(
     Debug,
     Clone,
@@ -71,7 +71,7 @@ impl VectorFormat {
     /// Every format.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// The format that an extension (without the dot, in any case) stands for.
+    /// The format of an extension (without the dot, in any case).
     pub fn from_extension(extension: &str) -> Option<Self> {
         extension.parse().ok()
     }
@@ -81,7 +81,7 @@ impl VectorFormat {
         self != Self::Npy
     }
 
-    /// The extension that files of this format get, without the dot.
+    /// The extension of files of this format, without the dot.
     pub fn extension(self) -> &'static str {
         self.into()
     }
@@ -186,7 +186,7 @@ fn within(what: &'static str, value: u64, limit: u64) -> Result<(), FormatError>
     Ok(())
 }
 
-/// A name from a file, cut so that an error message stays short, and fit for a terminal.
+/// A name from a file, shortened for error messages and safe for a terminal.
 fn shown(name: &str) -> String {
     const MAX: usize = 64;
     printable_start(name, MAX)

@@ -63,7 +63,7 @@ pub use blend::{
 pub use contrast::ContrastError;
 pub use format::{FormatError, VectorFile, VectorFormat, parse, parse_file, write};
 #[doc(hidden)]
-pub use format::{Told, layer_in_stem};
+pub use format::{NamedLayer, layer_in_stem};
 pub use library::{
     EmotionInfo, LayerInfo, LibraryContext, LibraryError, LibraryFile, MAX_EMOTIONS,
     MAX_RESIDUAL_MULTIPLE, SteeringLibrary,

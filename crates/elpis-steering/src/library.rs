@@ -9,18 +9,18 @@ pub use error::LibraryError;
 
 use assigned::{Assigned, assign};
 
-use super::format::{Told, VectorFormat};
+use super::format::{NamedLayer, VectorFormat};
 use super::manifest::{EmotionEntry, MANIFEST_FILE, Manifest, Place, is_base};
 use super::vector::{MAX_LAYERS, MAX_WIDTH, SteeringVector, norm};
 use elpis_emotion::{Coefficients, place_coefficients};
 
-/// Most emotions of a library.
+/// Maximum number of emotions of a library.
 pub const MAX_EMOTIONS: usize = 256;
 
 /// A row whose norm, times scale and cap, is more than this many residual norms is refused.
 pub const MAX_RESIDUAL_MULTIPLE: f64 = 8.0;
 
-/// A file of a steering folder, read by someone else.
+/// A file of a steering folder, read by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LibraryFile {
     /// Name without a folder, such as `calm.safetensors`.
@@ -36,17 +36,17 @@ pub struct LibraryContext {
     pub n_layers: usize,
     /// Width of the residual stream.
     pub n_embd: usize,
-    /// The layer of a bare vector when the manifest names none.
+    /// The layer of a bare vector if the manifest names none.
     pub default_layer: Option<usize>,
     /// Median Euclidean norm of the residual stream at the output of each layer, if measured;
     /// without the last layer if that one cannot be steered.
     pub residual_norms: Option<Vec<f32>>,
-    /// Why no layer can be steered, if so.
+    /// Why no layer can be steered; `None` if layers can be.
     pub unsteerable: Option<String>,
 }
 
 impl LibraryContext {
-    /// A model without a default layer and without measured norms.
+    /// Creates the context of a model without a default layer and without measured norms.
     pub fn new(n_layers: usize, n_embd: usize) -> Self {
         Self {
             n_layers,
@@ -175,12 +175,12 @@ impl SteeringLibrary {
     ///
     /// # Errors
     ///
-    /// [`LibraryError`], which names the file and the reason: a file that cannot be parsed, a
-    /// width other than `n_embd`, a layer that the model does not have or that names tell
-    /// differently, a matrix whose rows are neither the model's layers nor its hidden states, a row
-    /// above [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion
-    /// without a place, a manifest that names a file that is not there, any vector for a model that
-    /// cannot be steered.
+    /// [`LibraryError`], which names the file and the reason: a file that cannot be parsed, a width
+    /// other than `n_embd`, a layer that the model does not have or on which names disagree, a
+    /// matrix whose rows are neither the model's layers nor its hidden states, a row above
+    /// [`MAX_RESIDUAL_MULTIPLE`] residual norms, two files for an emotion, a custom emotion without
+    /// a place, a manifest that names a file that is not there, any vector for a model that cannot
+    /// be steered.
     pub fn build(files: Vec<LibraryFile>, context: &LibraryContext) -> Result<Self, LibraryError> {
         context.check()?;
         let mut files: Vec<LibraryFile> = files.into_iter().filter(is_relevant).collect();
@@ -245,8 +245,8 @@ impl SteeringLibrary {
         self.emotions.is_empty()
     }
 
-    /// The coefficients of a state: the bilinear ones of the four emotions, and where the library
-    /// has emotions with places of their own, those blended in ([`place_coefficients`]).
+    /// The coefficients of a state: the bilinear ones of the four emotions, and if the library has
+    /// custom emotions with places, those blended in ([`place_coefficients`]).
     pub fn coefficients(&self, valence: f64, arousal: f64, strength: f64) -> Coefficients {
         place_coefficients(valence, arousal, strength, self.custom_places())
             .unwrap_or_else(|_| Coefficients::bilinear(valence, arousal, strength))
@@ -340,8 +340,8 @@ fn load(
     })
 }
 
-/// Gives rows their layers: those that their names tell, then those of the manifest, which also
-/// selects among named ones. The two may not disagree.
+/// Assigns layers to rows: those of their names, then those of the manifest, which also selects
+/// among named ones. The two must agree.
 fn place(
     assigned: Assigned<'_>,
     manifest: &Manifest,
@@ -356,17 +356,17 @@ fn place(
         .vector
         .for_layers(context.n_layers)
         .map_err(invalid)?;
-    let told = match assigned.told {
-        Told::Layer(layer) => Some(layer),
-        Told::Unclear(reason) if vector.is_bare() => {
+    let named = match assigned.named {
+        NamedLayer::Layer(layer) => Some(layer),
+        NamedLayer::Unclear(reason) if vector.is_bare() => {
             return Err(LibraryError::UnclearLayer {
                 file: file.clone(),
                 reason,
             });
         }
-        Told::Unclear(_) | Told::Nothing => None,
+        NamedLayer::Unclear(_) | NamedLayer::Unnamed => None,
     };
-    let selected = match (&manifest.layers, told) {
+    let selected = match (&manifest.layers, named) {
         (Some(layers), _) => layers.clone(),
         (None, _) if !vector.is_bare() => vector.layers().collect(),
         (None, Some(layer)) => vec![layer],
@@ -375,10 +375,10 @@ fn place(
             None => return Err(LibraryError::NoLayer { file: file.clone() }),
         },
     };
-    if let Some(told) = told.filter(|told| selected != [*told]) {
+    if let Some(named) = named.filter(|named| selected != [*named]) {
         return Err(LibraryError::LayerConflict {
             file: file.clone(),
-            told,
+            named,
             layers: selected,
         });
     }
@@ -438,7 +438,7 @@ fn check_row(
     })
 }
 
-/// Every part with its length before it, so that no two inputs give the same bytes.
+/// Hashes every part with its length before it, so that different inputs never give the same bytes.
 fn version(files: &[LibraryFile], context: Option<&LibraryContext>) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {

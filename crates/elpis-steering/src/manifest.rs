@@ -1,4 +1,4 @@
-//! `vectors.toml`: how the files of a folder are used.
+//! `vectors.toml`, which describes how the files of a folder are used.
 
 mod error;
 
@@ -13,20 +13,20 @@ use elpis_files::printable::printable_start;
 /// Name of the manifest among a library's files.
 pub const MANIFEST_FILE: &str = "vectors.toml";
 
-/// Longest manifest.
+/// Maximum length of a manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
 
-/// Largest cap of an emotion.
+/// Maximum cap of an emotion.
 pub const MAX_CAP: f64 = 100.0;
 
-/// Largest scale of a manifest.
+/// Maximum scale of a manifest.
 pub const MAX_SCALE: f64 = 1e6;
 
 /// The emotions whose place on the valence–arousal plane is fixed: its corners.
 pub const BASE_EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
 
 const MAX_NAME_BYTES: usize = 64;
-/// Longest reason of the TOML parser that is shown, in characters.
+/// Maximum length of a displayed reason of the TOML parser, in characters.
 const MAX_REASON: usize = 200;
 const TOP_KEYS: [&str; 4] = ["layer", "layers", "scale", "emotions"];
 const EMOTION_KEYS: [&str; 5] = ["file", "vector", "cap", "valence", "arousal"];
@@ -46,7 +46,7 @@ pub struct Place {
 pub struct EmotionEntry {
     /// The file of its vector, if not the emotion's name with an extension.
     pub file: Option<String>,
-    /// The vector within that file, if it is a pack and calls it otherwise.
+    /// The vector within that file, if it is a pack that uses another name.
     pub vector: Option<String>,
     /// Factor on the emotion's coefficient, in [0, [`MAX_CAP`]], by default 1: moods break text at
     /// different strengths.
@@ -86,8 +86,8 @@ impl Default for EmotionEntry {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The layers that are steered, ascending: where a bare vector goes, and which rows of a
-    /// layered one are used. `None` leaves a layered vector's rows as they are.
+    /// The steered layers in ascending order: those of a bare vector, and the used rows of a
+    /// layered one. `None` leaves a layered vector's rows as they are.
     pub layers: Option<Vec<usize>>,
     /// Factor on every vector, above 0 and at most [`MAX_SCALE`], by default 1.
     pub scale: f64,
@@ -161,7 +161,7 @@ fn known_keys(path: &str, table: &Table, known: &[&str]) -> Result<(), ManifestE
     let Some(key) = unknown else {
         return Ok(());
     };
-    // Comparing costs length times length.
+    // Comparing takes time proportional to the product of the lengths.
     let nearest = known
         .iter()
         .filter(|_| key.len() <= MAX_NAME_BYTES)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// Most rows of a vector; its layers are 0 to `MAX_LAYERS - 1`.
+/// Maximum number of rows of a vector; its layers are 0 to `MAX_LAYERS - 1`.
 pub const MAX_LAYERS: usize = 1024;
 
-/// Most values of a row.
+/// Maximum number of values of a row.
 pub const MAX_WIDTH: usize = 1 << 18;
 
 /// Refusal of rows that are not a steering vector.
@@ -242,7 +242,7 @@ impl SteeringVector {
         )
     }
 
-    /// The row of a layer, or a bare vector's row, which stands for any layer. A stacked vector has
+    /// The row of a layer, or a bare vector's row, which applies to any layer. A stacked vector has
     /// none.
     pub fn row(&self, layer: usize) -> Option<&[f32]> {
         match &self.rows {
@@ -298,7 +298,7 @@ impl SteeringVector {
     }
 
     /// Gives the rows of a stacked vector the layers of a model; any other stays as it is. A row
-    /// for each of the model's layers is taken as that, one more as its hidden states.
+    /// for each of the model's layers is taken as such, one more as its hidden states.
     ///
     /// # Errors
     ///
@@ -317,7 +317,8 @@ impl SteeringVector {
         }
     }
 
-    /// Gives the rows of a stacked vector their layers, as told; any other stays as it is.
+    /// Gives the rows of a stacked vector their layers, according to `meaning`; any other stays as
+    /// it is.
     ///
     /// # Errors
     ///
@@ -347,8 +348,8 @@ impl SteeringVector {
         self.layer_count
     }
 
-    /// Sets what [`Self::model_hint`] and [`Self::layer_count`] return; a hint that says nothing
-    /// (empty, or `unknown`) is none.
+    /// Sets what [`Self::model_hint`] and [`Self::layer_count`] return; an empty hint, or
+    /// `unknown`, counts as none.
     #[must_use]
     pub fn described(mut self, model_hint: Option<String>, layer_count: Option<u32>) -> Self {
         self.model_hint =

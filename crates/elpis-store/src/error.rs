@@ -1,4 +1,4 @@
-//! Why a store could not do what it was asked.
+//! Errors of stores.
 
 /// Errors of stores of emotional states.
 #[derive(
@@ -23,16 +23,16 @@ pub enum StoreError {
     /// Another process, or another runtime of this one, has the store.
     #[error("store {file} is in use by another runtime")]
     #[strum(props(
-        hint = "end what uses it, or name another file; `elpis store check` and `elpis store export` read beside it"
+        hint = "stop the runtime that uses it, or name another file; `elpis store check` and `elpis store export` can read it meanwhile"
     ))]
     InUse {
         /// The file.
         file: String,
     },
-    /// The file is there and is not a store; it is left as it is.
+    /// The file exists but is not a store. It is left unchanged.
     #[error("{file} is not a store of elpis: {found}")]
     #[strum(props(
-        hint = "name another file; where there is none, the runtime and `elpis store import` make one"
+        hint = "name another file; if it does not exist, the runtime or `elpis store import` creates it"
     ))]
     NotAStore {
         /// The file.
@@ -40,10 +40,10 @@ pub enum StoreError {
         /// The content found.
         found: String,
     },
-    /// The store was written by a later version; it is left as it is.
+    /// The store was written by a later version. It is left unchanged.
     #[error("store {file} has version {found}, this build knows versions up to {known}")]
     #[strum(props(
-        hint = "use the elpis that wrote it, or take sessions over: `elpis store export` there, `elpis store import` here"
+        hint = "use the elpis version that wrote it, or transfer the sessions: `elpis store export` there, `elpis store import` here"
     ))]
     FutureVersion {
         /// The file.
@@ -53,7 +53,7 @@ pub enum StoreError {
         /// The latest version that this build knows.
         known: i64,
     },
-    /// The file is damaged; it is left as it is.
+    /// The file is damaged. It is left unchanged.
     #[error(
         "store {file} is damaged: {reason}; restore a copy, or save what can be read with `elpis store export`"
     )]
@@ -73,13 +73,12 @@ pub enum StoreError {
         /// The reason.
         reason: String,
     },
-    /// A file of the store was removed, or another stands in its place: what is
-    /// written now would not be found again.
+    /// A file of the store was removed or replaced, so data written now would be lost.
     #[error(
-        "{part} was removed or replaced while store {file} was in use; what happens now is not kept"
+        "{part} was removed or replaced while store {file} was in use; changes are no longer kept"
     )]
     #[strum(props(
-        hint = "put the file back and the store goes on; otherwise end the program before it does more that is not kept"
+        hint = "put the file back, and the store continues; otherwise stop the program before more changes are lost"
     ))]
     Gone {
         /// The file.
@@ -98,45 +97,47 @@ pub enum StoreError {
     },
     /// The file may not be written.
     #[error("store {file} is read-only")]
-    #[strum(props(hint = "check who may write the file and its folder"))]
+    #[strum(props(hint = "check the permissions of the file and its folder"))]
     ReadOnly {
         /// The file.
         file: String,
     },
-    /// Too much waits to be written.
+    /// Too many changes wait to be written.
     #[error("{waiting} changes wait for the store, which has failed: {reason}")]
-    #[strum(props(hint = "repair what the reason names; what waits is written then"))]
+    #[strum(props(hint = "fix the cause; the waiting changes are then written"))]
     Behind {
-        /// Changes that wait.
+        /// Number of waiting changes.
         waiting: usize,
         /// Why it failed.
         reason: String,
     },
-    /// The runtime ended, and the store had not taken its last changes.
+    /// The runtime ended before the store had written the last changes.
     #[error("the last {changes} changes were not written and are lost: {reason}")]
     #[strum(props(
-        hint = "repair what the reason names before the next start; a store in durability \"sync\" tells at each event"
+        hint = "fix the cause before the next start; with store.durability = \"sync\", each event reports such an error"
     ))]
     Lost {
-        /// Changes that are lost.
+        /// Number of lost changes.
         changes: usize,
         /// Why they were not written.
         reason: String,
     },
     /// The store has not answered in time.
-    #[error("the store has not answered for {seconds} s; whether the change counts is not known")]
-    #[strum(props(hint = "look at the disk, and whether the file lies on a network file system"))]
+    #[error(
+        "the store has not answered for {seconds} s; the change may or may not have been saved"
+    )]
+    #[strum(props(hint = "check the disk, and whether the file is on a network file system"))]
     Slow {
         /// The time waited, in whole seconds.
         seconds: u64,
     },
-    /// The store keeps moods alone.
+    /// The store only keeps emotional states.
     #[error("this store keeps no conversations")]
     #[strum(props(
         hint = "implement `StateStore::keep_conversation`, or keep conversations elsewhere"
     ))]
     NoConversations,
-    /// Anything else.
+    /// Another failure.
     #[error("store {file} failed: {reason}")]
     Failed {
         /// The file.
@@ -152,8 +153,7 @@ impl StoreError {
         self.into()
     }
 
-    /// Whether it has nothing to do with the session that met it: every other
-    /// one would meet it too.
+    /// Whether it concerns the whole store, so that any other session would get it too.
     pub const fn is_general(&self) -> bool {
         !matches!(self, Self::DamagedSession { .. } | Self::Failed { .. })
     }

@@ -1,4 +1,4 @@
-//! Sessions as lines of text, on their way from one store to another.
+//! Sessions as lines of text, to transfer them from one store to another.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +16,19 @@ pub enum ExportedLine {
     Entry {
         /// The session.
         session: SessionId,
-        /// When, in seconds since the Unix epoch.
+        /// Time in seconds since the Unix epoch.
         at: f64,
         /// The record.
         what: JournalRecord,
     },
-    /// The state, which ends the session.
+    /// The state, the last line of a session.
     State {
         /// The session.
         session: SessionId,
         /// The state that the entries must lead to.
         state: Box<EmotionTracker>,
     },
-    /// A conversation, which stands between sessions.
+    /// A conversation, on a line between sessions.
     Conversation {
         /// The session.
         session: SessionId,
@@ -46,8 +46,8 @@ pub enum Imported {
     Conversation(SessionId, Conversation),
 }
 
-/// Takes exported lines in, one after the other, and believes none of them: each session's journal is replayed and
-/// must lead to the state that stands behind it.
+/// Imports exported lines one by one without trusting them: each session's journal is replayed and
+/// must lead to the state on the session's last line.
 #[derive(Debug, Default)]
 pub struct Import {
     session: Option<SessionId>,
@@ -55,32 +55,32 @@ pub struct Import {
     tracker: Option<EmotionTracker>,
 }
 
-/// Why a line cannot be taken.
+/// Why a line cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// It is no exported line.
+    /// It is not an exported line.
     #[error("{0}")]
     Malformed(#[from] serde_json::Error),
-    /// What happened cannot have happened like that.
+    /// An entry of the journal cannot be replayed.
     #[error(transparent)]
     Impossible(#[from] elpis_emotion::EmotionError),
-    /// The session before has no state.
+    /// The previous session has no state.
     #[error("another session begins before the state of {session}")]
     Unfinished {
-        /// The session before.
+        /// The previous session.
         session: SessionId,
     },
-    /// The state is another one.
-    #[error("the journal leads to another state")]
+    /// The journal leads to a different state.
+    #[error("the journal leads to a different state")]
     OtherState,
 }
 
 impl Import {
-    /// Takes a line; returns what it completes.
+    /// Imports a line. Returns the session or conversation that it completes.
     ///
     /// # Errors
-    /// [`ImportError`]; nothing of the session counts then.
+    /// [`ImportError`]. The session is then discarded.
     pub fn take(&mut self, line: &str) -> Result<Option<Imported>, ImportError> {
         let line: ExportedLine = serde_json::from_str(line)?;
         let (ExportedLine::Entry { session, .. }
@@ -125,7 +125,7 @@ impl Import {
         }
     }
 
-    /// The session whose state has not come yet.
+    /// The session whose state is still missing.
     pub fn unfinished(&self) -> Option<&SessionId> {
         self.session.as_ref()
     }

@@ -1,9 +1,8 @@
 //! Persistent storage of emotional states.
 //!
-//! A [`StateStore`] keeps, for each session, the state as it stands and the
-//! journal of everything that led to it. The two say the same: replaying a
-//! journal gives the state bit for bit, which `elpis store check` verifies.
-//! Without a store, states live in memory alone.
+//! A [`StateStore`] keeps, for each session, the current state and the journal of everything that
+//! led to it. Replaying the journal gives the state bit for bit, which `elpis store check`
+//! verifies. Without a store, states are only kept in memory.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +25,7 @@ use elpis_emotion::SessionId;
 use elpis_emotion::{EmotionTracker, JournalEntry};
 use elpis_inference::Conversation;
 
-/// A session as it is kept.
+/// A stored session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredSession {
     /// The state.
@@ -40,7 +39,7 @@ pub struct StoredSession {
 pub struct SessionChange {
     /// The session.
     pub session: SessionId,
-    /// Whether everything that is kept of it is removed first.
+    /// Whether the session is removed from the store first.
     pub forgotten: bool,
     /// Number of entries of its journal before these.
     pub first: u64,
@@ -52,8 +51,8 @@ pub struct SessionChange {
 
 /// Keeps sessions across restarts of the process.
 ///
-/// One thread writes; reading may happen beside it. The runtime never calls
-/// any of it on a thread that serves events.
+/// One thread writes; other threads may read at the same time. The runtime never calls a store on a
+/// thread that serves events.
 pub trait StateStore: Send + Sync + Debug {
     /// Reads a session; `None` if there is none.
     ///
@@ -65,16 +64,16 @@ pub trait StateStore: Send + Sync + Debug {
     /// returns, they are as durable as the store promises.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was written then.
+    /// [`StoreError`]. Nothing was written then.
     fn commit(&self, changes: &[SessionChange]) -> Result<(), StoreError>;
 
-    /// Names the sessions, in order.
+    /// Lists the sessions, sorted by name.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     fn sessions(&self) -> Result<Vec<SessionId>, StoreError>;
 
-    /// Reads a session's journal from its beginning; `visit` may break it off.
+    /// Reads a session's journal from its beginning. `visit` may stop early.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read or is damaged.
@@ -84,7 +83,7 @@ pub trait StateStore: Send + Sync + Debug {
         visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Reads the conversation that was kept last for a session; `None` if there is none.
+    /// Reads the conversation last stored for a session; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read or is damaged.
@@ -93,14 +92,15 @@ pub trait StateStore: Send + Sync + Debug {
         Ok(None)
     }
 
-    /// Keeps a session's conversation in place of the one before; with `None` there is none any
-    /// more. When it returns, that is as durable as a [`commit`](Self::commit). May be called
-    /// beside `commit`. A change that forgets a session says nothing of its conversation, which the
-    /// runtime removes by itself: it may have begun anew before the change is written.
+    /// Stores a session's conversation in place of the previous one; `None` removes it. When it
+    /// returns, the change is as durable as a [`commit`](Self::commit). It may be called
+    /// concurrently with `commit`. A change that forgets a session does not affect its
+    /// conversation, which the runtime removes separately: the session may have started again
+    /// before the change is written.
     ///
     /// # Errors
-    /// [`StoreError::NoConversations`] from a store that does not implement it; else
-    /// [`StoreError`], and the conversation before is still there.
+    /// [`StoreError::NoConversations`] from a store that does not implement it; otherwise
+    /// [`StoreError`], and the previous conversation is unchanged.
     fn keep_conversation(
         &self,
         session: &SessionId,
@@ -113,12 +113,11 @@ pub trait StateStore: Send + Sync + Debug {
         }
     }
 
-    /// Sees that what is written would be found again after a restart. Called
-    /// about once a second while nothing is written.
+    /// Verifies that written data would be found again after a restart. Called about once a second
+    /// while nothing is written.
     ///
     /// # Errors
-    /// [`StoreError`] if the store is gone, has been replaced, or may not be
-    /// written any more.
+    /// [`StoreError`] if the store is gone, has been replaced or is no longer writable.
     fn verify(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {
-    /// Within the time that changes may wait, in which the process runs; one that was stopped
-    /// meanwhile writes once it runs again. A killed process can lose that much, and a power cut
-    /// what the disk had not taken; whatever is kept is whole.
+    /// Within the configured flush time, during which the process must run; a suspended process
+    /// writes when it is resumed. A killed process can lose the changes of that time, and a power
+    /// failure those that the disk had not written. Stored data is always consistent.
     #[default]
     Relaxed,
-    /// Before it is acknowledged, and before it is in force.
+    /// Before it is acknowledged and takes effect.
     Sync,
 }
 
@@ -44,6 +44,7 @@ impl Durability {
 pub struct StoreOptions {
     /// When an event that was acknowledged is on disk.
     pub durability: Durability,
-    /// Largest size of the file and its write-ahead log together in MiB; `None`: the disk's.
+    /// Maximum size of the file and its write-ahead log together, in MiB; `None` for no limit
+    /// except the disk's.
     pub max_mib: Option<u32>,
 }

@@ -1,15 +1,15 @@
-//! Changes that follow each other closely count as one.
+//! Combines changes in quick succession into one.
 
 use std::time::{Duration, Instant};
 
-/// A debouncer is followed after so many debounce times, even if it goes on.
+/// Maximum number of debounce times before a reload, even if changes continue.
 const MAX_DEBOUNCES: u32 = 10;
 
-/// A debouncer is followed after this time, even if it goes on, unless the debounce
-/// time itself is longer.
+/// Longest time before a reload, even if changes continue, unless the debounce time itself is
+/// longer.
 const MAX: Duration = Duration::from_millis(500);
 
-/// Changes without a quiet time between them.
+/// A series of changes without a quiet period between them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Debouncer {
     first: Instant,
@@ -24,13 +24,13 @@ impl Debouncer {
         }
     }
 
-    /// Notes another change.
+    /// Records another change.
     pub(super) fn goes_on(&mut self, now: Instant) {
         self.last = now;
     }
 
-    /// The time until it is to be followed: once it has been quiet for the
-    /// debounce time, or has lasted too long.
+    /// Time until the reload: when no change has come for the debounce time, or the series has
+    /// lasted too long.
     pub(super) fn remains(&self, now: Instant, debounce: Duration) -> Duration {
         let longest = (debounce * MAX_DEBOUNCES).min(MAX).max(debounce);
         let due = (self.last + debounce).min(self.first + longest);
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(after(50, &always[..51], 505), ms(0));
         assert_eq!(after(5, &always[..6], 50), ms(0));
         assert_eq!(after(100, &always, 500), ms(0));
-        // A long time that was asked for is kept.
+        // A long configured debounce time is respected.
         assert_eq!(after(2000, &always, 500), ms(1500));
         assert_eq!(after(0, &[], 0), ms(0));
     }

@@ -1,4 +1,4 @@
-//! Reading the folder of vectors.
+//! Reads the folder of vectors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::steering::{LibraryFile, MANIFEST_FILE, MAX_MANIFEST_BYTES, VectorForm
 /// Longest vector file: a pack of a hundred emotions for eighty layers of 8,192 values in f32.
 const FILE_LIMIT: u64 = 1 << 28;
 
-/// Most bytes of a folder's files together.
+/// Maximum total size of a folder's files, in bytes.
 const FOLDER_LIMIT: u64 = 1 << 30;
 
 /// Whether the file belongs to a library: a vector file or the manifest.
@@ -20,35 +20,35 @@ pub fn is_library_file(name: &str) -> bool {
     name == MANIFEST_FILE || extension.is_some_and(|e| VectorFormat::from_extension(e).is_some())
 }
 
-/// The files of a folder as they were read.
-pub(super) struct Reading {
+/// The files of a folder at the time of reading.
+pub(super) struct Snapshot {
     pub(super) files: Result<Vec<LibraryFile>, SteeringError>,
-    /// Whether a file changed meanwhile, so that some may be older than others.
-    pub(super) torn: bool,
+    /// Whether a file changed meanwhile, so that the snapshot is inconsistent.
+    pub(super) inconsistent: bool,
 }
 
-impl Reading {
-    /// Files that nobody changes.
-    pub(super) fn still(files: Vec<LibraryFile>) -> Self {
+impl Snapshot {
+    /// Creates a consistent snapshot of files that cannot change.
+    pub(super) fn consistent(files: Vec<LibraryFile>) -> Self {
         Self {
             files: Ok(files),
-            torn: false,
+            inconsistent: false,
         }
     }
 }
 
-/// Reads the folder and tells whether it stood still.
-pub(super) fn read_at_rest(folder: &Path) -> Reading {
+/// Reads the folder and records whether it changed meanwhile.
+pub(super) fn read_snapshot(folder: &Path) -> Snapshot {
     let before = Stamp::of(folder);
     let files = read(folder);
-    Reading {
+    Snapshot {
         files,
-        torn: Stamp::of(folder) != before,
+        inconsistent: Stamp::of(folder) != before,
     }
 }
 
-/// What changes with any file of a library, whether it is written to, replaced
-/// or reached by another link.
+/// A fingerprint that changes whenever a file of a library is written, replaced or reached by
+/// another link.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stamp(BTreeMap<OsString, Option<(u64, Option<SystemTime>, u64)>>);
 
@@ -79,7 +79,7 @@ fn identity(_: &std::fs::Metadata) -> u64 {
 /// Reads the folder's vector files and manifest.
 ///
 /// # Errors
-/// [`SteeringError`] for a folder or file that is not there, cannot be read or is too large.
+/// [`SteeringError`] if the folder or a file is missing, cannot be read or is too large.
 pub fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -116,8 +116,8 @@ pub fn read(folder: &Path) -> Result<Vec<LibraryFile>, SteeringError> {
     Ok(files)
 }
 
-/// Reads a vector file or a manifest, unless its length alone says that it is none: a sparse file
-/// of terabytes takes no room on a disk.
+/// Reads a vector file or a manifest, unless it is too large: a sparse file of terabytes occupies
+/// no disk space.
 ///
 /// # Errors
 /// [`SteeringError::Unreadable`], [`SteeringError::TooLarge`].
@@ -135,13 +135,13 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SteeringError> {
         let kind = if metadata.is_dir() {
             std::io::ErrorKind::IsADirectory.into()
         } else {
-            // A pipe would be waited for, a device has no end.
-            std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")
+            // Reading a pipe would block, and a device has no end.
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")
         };
         return Err(unreadable(path, &kind));
     }
     within(path, metadata.len(), limit)?;
-    // It may grow meanwhile.
+    // The file may grow meanwhile.
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(limit + 1)
@@ -181,7 +181,7 @@ mod tests {
         let first = Stamp::of(folder.path());
         std::fs::write(path("notes.txt"), "x").unwrap();
         assert_eq!(Stamp::of(folder.path()), first);
-        assert!(!read_at_rest(folder.path()).torn);
+        assert!(!read_snapshot(folder.path()).inconsistent);
 
         std::fs::write(path("calm.pt"), "other").unwrap();
         let longer = Stamp::of(folder.path());
@@ -232,7 +232,7 @@ mod tests {
         let path = folder.path().join("calm.pt");
         mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
         let refused = read_file(&path).unwrap_err().to_string();
-        assert!(refused.ends_with("it is no regular file"), "{refused}");
+        assert!(refused.ends_with("not a regular file"), "{refused}");
         assert_eq!(read(folder.path()), Ok(Vec::new()));
     }
 

@@ -1,7 +1,7 @@
-//! Noticing changes of the folder of vectors.
+//! Watches the folder of vectors for changes.
 //!
-//! The system tells of them. Where it cannot, because all of its watches are
-//! taken by others, the folder is looked at from time to time instead.
+//! The operating system reports changes. If it cannot, for example because all of its watches are
+//! in use, the folder is polled instead.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -13,75 +13,77 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::folder::Stamp;
 
-/// Most links followed on the way to the folder, as systems do.
+/// Maximum number of symbolic links followed on the path to the folder, as in operating systems.
 const MAX_LINKS: usize = 40;
 
-/// Most times that watches are laid because the way changed meanwhile.
-const MAX_LAYINGS: usize = 8;
+/// Maximum number of attempts to set watches while the path keeps changing.
+const MAX_REARMS: usize = 8;
 
-/// How often the folder is looked at where the system tells nothing.
+/// Polling interval if the operating system does not report changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// Watches a folder, so that one that appears later, is replaced, or lies
-/// behind a link that is switched over is noticed too. What else happens
-/// beside it does not count.
+/// Watches a folder. It also notices a folder that appears later, is replaced, or is reached by a
+/// symbolic link that is switched. Other changes next to the folder are ignored.
 pub(super) struct FolderWatch {
     folder: PathBuf,
-    means: Means,
+    detection: Detection,
     shared: Arc<Shared>,
 }
 
-/// How changes are noticed.
-enum Means {
-    /// The system tells.
+/// How changes are detected.
+enum Detection {
+    /// The operating system reports changes.
     System {
         watcher: RecommendedWatcher,
         watched: Vec<PathBuf>,
     },
-    /// A thread looks, until this is dropped.
+    /// A thread polls until this is dropped.
     Polling { _stop: mpsc::Sender<()> },
-    /// Not at all: not even a thread could be started.
-    Nothing,
+    /// Not at all, because not even a thread could be started.
+    None,
 }
 
 struct Shared {
     changed: Box<dyn Fn() + Send + Sync>,
-    told: AtomicBool,
-    way: Mutex<Way>,
+    pending: AtomicBool,
+    watched_path: Mutex<WatchedPath>,
 }
 
 impl Shared {
-    fn way(&self) -> MutexGuard<'_, Way> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched_path(&self) -> MutexGuard<'_, WatchedPath> {
+        self.watched_path
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn concerns(&self, event: &notify::Result<notify::Event>) -> bool {
         match event {
-            // Reading the vectors is itself an access; it changes nothing.
+            // Reading the vectors causes access events, which change nothing.
             Ok(event) if event.kind.is_access() => false,
             Ok(event) if event.paths.is_empty() || event.need_rescan() => true,
             Ok(event) => {
-                let way = self.way();
-                event.paths.iter().any(|path| way.concerns(path))
+                let watched_path = self.watched_path();
+                event.paths.iter().any(|path| watched_path.concerns(path))
             }
-            // It may hide a change.
+            // An error may hide a change.
             Err(_) => true,
         }
     }
 
-    /// Tells of a change: one message at a time, however fast the folder changes.
+    /// Reports a change: one message at a time, however fast the folder changes.
     fn tell(&self) {
-        if !self.told.swap(true, Ordering::AcqRel) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
             (self.changed)();
         }
     }
 }
 
 impl FolderWatch {
-    /// Starts to watch; `changed` is called on another thread.
+    /// Starts watching. `changed` is called on another thread.
     ///
     /// # Errors
-    /// If the path is none. A system that cannot watch is no error.
+    /// An I/O error if the path is invalid. It is not an error if the operating system cannot
+    /// watch.
     pub(super) fn start(
         folder: &Path,
         changed: impl Fn() + Send + Sync + 'static,
@@ -97,8 +99,8 @@ impl FolderWatch {
         let folder = std::path::absolute(folder)?;
         let shared = Arc::new(Shared {
             changed: Box::new(changed),
-            told: AtomicBool::default(),
-            way: Mutex::default(),
+            pending: AtomicBool::default(),
+            watched_path: Mutex::default(),
         });
         let seen = Arc::clone(&shared);
         let watcher = ask_system.then(|| {
@@ -108,8 +110,8 @@ impl FolderWatch {
                 }
             })
         });
-        let means = match watcher {
-            Some(Ok(watcher)) => Means::System {
+        let detection = match watcher {
+            Some(Ok(watcher)) => Detection::System {
                 watcher,
                 watched: Vec::new(),
             },
@@ -118,65 +120,65 @@ impl FolderWatch {
         };
         let mut watch = Self {
             folder,
-            means,
+            detection,
             shared,
         };
         watch.rearm();
         Ok(watch)
     }
 
-    /// Lets the next change be told; to be called when one has been heard.
-    pub(super) fn heard(&self) {
-        self.shared.told.store(false, Ordering::Release);
+    /// Acknowledges a reported change, so that the next one is reported.
+    pub(super) fn acknowledge(&self) {
+        self.shared.pending.store(false, Ordering::Release);
     }
 
-    /// Whether a change has been told since one was heard.
-    pub(super) fn told(&self) -> bool {
-        self.shared.told.load(Ordering::Acquire)
+    /// Whether a reported change is not acknowledged yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.shared.pending.load(Ordering::Acquire)
     }
 
-    /// Watches what exists by now. A watch follows a folder's identity, not
-    /// its path, so it is laid anew after every change.
+    /// Renews the watches. A watch follows a folder's identity rather than its path, so it is set
+    /// again after every change.
     pub(super) fn rearm(&mut self) {
-        let Means::System { watcher, watched } = &mut self.means else {
+        let Detection::System { watcher, watched } = &mut self.detection else {
             return;
         };
         for folder in watched.drain(..) {
             let _ = watcher.unwatch(&folder);
         }
-        // What comes to be before its watch is laid is seen in the next round.
-        let mut laid = None;
-        for _ in 0..MAX_LAYINGS {
-            let way = Way::to(&self.folder);
-            if laid.as_ref() == Some(&way) {
+        // A folder that appears before its watch is set is found in the next round.
+        let mut previous = None;
+        for _ in 0..MAX_REARMS {
+            let watched_path = WatchedPath::to(&self.folder);
+            if previous.as_ref() == Some(&watched_path) {
                 return;
             }
-            self.shared.way().clone_from(&way);
-            for folder in &way.watched {
+            self.shared.watched_path().clone_from(&watched_path);
+            for folder in &watched_path.watched {
                 if watched.contains(folder) {
                     continue;
                 }
                 match watcher.watch(folder, RecursiveMode::NonRecursive) {
                     Ok(()) => watched.push(folder.to_owned()),
                     Err(error) if folder.exists() => {
-                        self.means = poll(&self.folder, &self.shared, &error.to_string());
+                        self.detection = poll(&self.folder, &self.shared, &error.to_string());
                         return;
                     }
                     Err(_) => {}
                 }
             }
-            laid = Some(way);
+            previous = Some(watched_path);
         }
     }
 }
 
-/// Looks at the folder from time to time.
-fn poll(folder: &Path, shared: &Arc<Shared>, reason: &str) -> Means {
+/// Polls the folder.
+fn poll(folder: &Path, shared: &Arc<Shared>, reason: &str) -> Detection {
     let seconds = POLL_EVERY.as_secs();
     tracing::warn!(
         reason,
         folder = %folder.display(),
-        "the system cannot watch the folder of vectors: it is looked at every {seconds} s"
+        "the operating system cannot watch the vectors folder; polling it every {seconds} s"
     );
     let (stop, stopped) = mpsc::channel();
     let (own, shared) = (folder.to_owned(), Arc::clone(shared));
@@ -192,26 +194,26 @@ fn poll(folder: &Path, shared: &Arc<Shared>, reason: &str) -> Means {
     };
     let thread = std::thread::Builder::new().name("elpis-vectors".to_owned());
     match thread.spawn(looking) {
-        Ok(_) => Means::Polling { _stop: stop },
+        Ok(_) => Detection::Polling { _stop: stop },
         Err(error) => {
-            tracing::warn!(%error, "changes of the folder of vectors are not noticed");
-            Means::Nothing
+            tracing::warn!(%error, "cannot watch the vectors folder; changes are not detected");
+            Detection::None
         }
     }
 }
 
-/// All that changes with the vectors or the way to them.
-fn look(folder: &Path) -> (Way, Stamp) {
-    let way = Way::to(folder);
-    let stamp = Stamp::of(&way.end);
-    (way, stamp)
+/// Everything that changes with the vectors or with the path to them.
+fn look(folder: &Path) -> (WatchedPath, Stamp) {
+    let watched_path = WatchedPath::to(folder);
+    let stamp = Stamp::of(&watched_path.end);
+    (watched_path, stamp)
 }
 
 impl std::fmt::Debug for FolderWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let watched = match &self.means {
-            Means::System { watched, .. } => watched.as_slice(),
-            Means::Polling { .. } | Means::Nothing => &[],
+        let watched = match &self.detection {
+            Detection::System { watched, .. } => watched.as_slice(),
+            Detection::Polling { .. } | Detection::None => &[],
         };
         f.debug_struct("FolderWatch")
             .field("folder", &self.folder)
@@ -220,62 +222,62 @@ impl std::fmt::Debug for FolderWatch {
     }
 }
 
-/// The way from the root to a folder, as far as it exists.
+/// The path from the root to a folder, as far as it exists, with all links resolved.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Way {
-    /// Where it leads: the folder, behind all links.
+struct WatchedPath {
+    /// The folder behind all links.
     end: PathBuf,
-    /// Whether the folder is there.
+    /// Whether the folder exists.
     found: bool,
-    /// Every folder and link on it, and the first thing that is missing.
+    /// Every folder and link on the path, and the first missing component.
     parts: Vec<PathBuf>,
-    /// The folders in which a change may be one of the way: the end, its
-    /// parent, and each that holds a link or should hold what is missing.
+    /// The folders in which a change may affect the path: the target, its parent, each folder that
+    /// contains a link, and the one that should contain the missing component.
     watched: Vec<PathBuf>,
 }
 
-impl Way {
+impl WatchedPath {
     fn to(folder: &Path) -> Self {
-        let mut way = Self::default();
+        let mut watched_path = Self::default();
         let mut links = 0;
         let mut rest: Vec<OsString> = Vec::new();
         push_parts(&mut rest, folder);
         while let Some(part) = rest.pop() {
             match Path::new(&part).components().next() {
                 Some(Component::ParentDir) => {
-                    way.end.pop();
+                    watched_path.end.pop();
                     continue;
                 }
                 Some(Component::Normal(_)) => {}
                 Some(Component::CurDir) | None => continue,
                 Some(Component::RootDir | Component::Prefix(_)) => {
-                    way.end.push(&part);
+                    watched_path.end.push(&part);
                     continue;
                 }
             }
-            let next = way.end.join(&part);
-            way.parts.push(next.clone());
+            let next = watched_path.end.join(&part);
+            watched_path.parts.push(next.clone());
             match std::fs::read_link(&next) {
                 Ok(target) if links < MAX_LINKS => {
                     links += 1;
-                    way.watch_end();
+                    watched_path.watch_end();
                     push_parts(&mut rest, &target);
                 }
-                _ if next.is_dir() => way.end = next,
-                // It is noticed when it comes.
+                _ if next.is_dir() => watched_path.end = next,
+                // The missing component is noticed when it appears.
                 _ => {
-                    way.watch_end();
-                    return way;
+                    watched_path.watch_end();
+                    return watched_path;
                 }
             }
         }
-        let end = way.end.clone();
-        way.end.pop();
-        way.watch_end();
-        way.end = end;
-        way.watch_end();
-        way.found = true;
-        way
+        let end = watched_path.end.clone();
+        watched_path.end.pop();
+        watched_path.watch_end();
+        watched_path.end = end;
+        watched_path.watch_end();
+        watched_path.found = true;
+        watched_path
     }
 
     fn watch_end(&mut self) {
@@ -290,7 +292,7 @@ impl Way {
     }
 }
 
-/// Puts a path's parts on a stack, the first on top.
+/// Pushes a path's components onto a stack, the first on top.
 fn push_parts(stack: &mut Vec<OsString>, path: &Path) {
     let parts = path.components().rev();
     stack.extend(parts.map(|part| part.as_os_str().to_owned()));
@@ -312,17 +314,22 @@ mod tests {
     fn the_way_ends_at_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let root = root(&folder);
-        let way = Way::to(&root.join("a/b/vectors"));
-        assert!(!way.found);
-        assert_eq!(way.watched, std::slice::from_ref(&root));
-        assert_eq!(way.parts.last(), Some(&root.join("a")));
-        assert!(way.concerns(&root.join("a")) && way.concerns(&root));
-        assert!(!way.concerns(&root.join("b")) && !way.concerns(&root.join("a/b")));
+        let watched_path = WatchedPath::to(&root.join("a/b/vectors"));
+        assert!(!watched_path.found);
+        assert_eq!(watched_path.watched, std::slice::from_ref(&root));
+        assert_eq!(watched_path.parts.last(), Some(&root.join("a")));
+        assert!(watched_path.concerns(&root.join("a")) && watched_path.concerns(&root));
+        assert!(
+            !watched_path.concerns(&root.join("b")) && !watched_path.concerns(&root.join("a/b"))
+        );
 
         std::fs::create_dir_all(root.join("a/b/vectors")).unwrap();
-        let way = Way::to(&root.join("a/./b/../b/vectors"));
-        assert!(way.found);
-        assert_eq!(way.watched, [root.join("a/b"), root.join("a/b/vectors")]);
+        let watched_path = WatchedPath::to(&root.join("a/./b/../b/vectors"));
+        assert!(watched_path.found);
+        assert_eq!(
+            watched_path.watched,
+            [root.join("a/b"), root.join("a/b/vectors")]
+        );
         for (path, concerns) in [
             ("a/b/vectors", true),
             ("a/b/vectors/calm.pt", true),
@@ -333,7 +340,7 @@ mod tests {
             ("a/b/vectors/..1/calm.pt", false),
             ("c", false),
         ] {
-            assert_eq!(way.concerns(&root.join(path)), concerns, "{path}");
+            assert_eq!(watched_path.concerns(&root.join(path)), concerns, "{path}");
         }
     }
 
@@ -347,21 +354,24 @@ mod tests {
         std::fs::create_dir_all(root.join("releases/1/vectors")).unwrap();
         symlink("releases/1", root.join("current")).unwrap();
         symlink(root.join("current"), root.join("live")).unwrap();
-        let way = Way::to(&root.join("live/vectors"));
+        let watched_path = WatchedPath::to(&root.join("live/vectors"));
         let end = root.join("releases/1/vectors");
-        assert_eq!(way.end, end);
-        assert_eq!(way.watched, [root.clone(), root.join("releases/1"), end]);
+        assert_eq!(watched_path.end, end);
+        assert_eq!(
+            watched_path.watched,
+            [root.clone(), root.join("releases/1"), end]
+        );
         for part in ["live", "current", "releases", "releases/1"] {
-            assert!(way.concerns(&root.join(part)), "{part}");
+            assert!(watched_path.concerns(&root.join(part)), "{part}");
         }
-        assert!(!way.concerns(&root.join("releases/2")));
+        assert!(!watched_path.concerns(&root.join("releases/2")));
 
         symlink("loop", root.join("loop")).unwrap();
-        assert!(!Way::to(&root.join("loop/vectors")).found);
+        assert!(!WatchedPath::to(&root.join("loop/vectors")).found);
     }
 
     #[test]
-    fn what_happens_beside_the_folder_is_not_told() {
+    fn changes_beside_the_folder_are_not_reported() {
         let folder = tempfile::tempdir().unwrap();
         let vectors = folder.path().join("vectors");
         std::fs::create_dir(&vectors).unwrap();
@@ -373,12 +383,12 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2));
         }
         assert!(told.try_recv().is_err(), "a file beside the folder");
-        assert!(!watch.told());
+        assert!(!watch.is_pending());
         std::fs::write(vectors.join("calm.pt"), "new").unwrap();
         told.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(watch.told());
-        watch.heard();
-        assert!(!watch.told() || told.recv_timeout(Duration::from_secs(20)).is_ok());
+        assert!(watch.is_pending());
+        watch.acknowledge();
+        assert!(!watch.is_pending() || told.recv_timeout(Duration::from_secs(20)).is_ok());
     }
 
     #[test]
@@ -398,8 +408,8 @@ mod tests {
         for (number, deed) in deeds.iter().enumerate() {
             deed();
             told.recv_timeout(long)
-                .unwrap_or_else(|_| panic!("deed {number}"));
-            watch.heard();
+                .unwrap_or_else(|_| panic!("step {number}"));
+            watch.acknowledge();
         }
         std::fs::write(vectors.join("notes.txt"), "beside").unwrap();
         assert!(told.recv_timeout(3 * POLL_EVERY).is_err());

@@ -1,4 +1,4 @@
-//! How the actors are started.
+//! Starts the actors.
 
 use ractor::{Actor, ActorCell, SpawnErr};
 
@@ -10,7 +10,7 @@ use crate::actors::steering::{SteeringActor, SteeringArguments};
 use crate::error::Error;
 use crate::event::ActorName;
 
-/// What each actor is started with, at first and again.
+/// The arguments that each actor is started and restarted with.
 #[derive(Debug, Clone)]
 pub struct Children {
     /// The hardware actor's arguments.
@@ -45,7 +45,7 @@ async fn spawn<A: Actor>(
     arguments: A::Arguments,
     supervisor: ActorCell,
 ) -> Result<ActorCell, SpawnErr> {
-    // Unnamed: several runtimes live in one process.
+    // Actors are unnamed because several runtimes can exist in one process.
     let (actor, _) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
     Ok(actor.get_cell())
 }

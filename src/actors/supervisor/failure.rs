@@ -1,4 +1,4 @@
-//! What is made of the errors of actors.
+//! Interprets the errors of actors.
 
 use ractor::{ActorProcessingErr, SpawnErr};
 
@@ -7,7 +7,8 @@ use crate::engine::EngineFailure;
 use crate::error::{EngineError, Error, SteeringError};
 use crate::event::FailureKind;
 
-/// Errors of our own have our types; what has another is a panic's message.
+/// Returns the kind of a failure. Errors have the types of this crate; anything else is the message
+/// of a panic.
 pub(super) fn kind_of(error: &ActorProcessingErr) -> FailureKind {
     match error.downcast_ref::<EngineFailure>() {
         Some(EngineFailure::Panic(_)) => FailureKind::ThreadPanic,
@@ -19,7 +20,7 @@ pub(super) fn kind_of(error: &ActorProcessingErr) -> FailureKind {
     }
 }
 
-/// Finds the typed error inside of what an actor's start reported.
+/// Extracts the typed error from the error of an actor's start.
 pub(crate) fn startup_error(error: SpawnErr) -> Error {
     let SpawnErr::StartupFailed(inner) = error else {
         return Error::failed("the start of the runtime", error);

@@ -1,4 +1,5 @@
-//! What a sentence feels: the lexicon says how pleasant it is, words and phrases say which feeling.
+//! Reads the feeling of a sentence: the lexicon gives its pleasantness, words and phrases the kind
+//! of feeling.
 
 use std::sync::OnceLock;
 
@@ -30,7 +31,8 @@ impl Feeling {
     }
 }
 
-/// What a sentence feels, how strongly (in the lexicon's units, about 1 to 8), and by which words.
+/// The feeling of a sentence, its strength (in the lexicon's units, about 1 to 8), and the words
+/// that express it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Affect {
     pub feeling: Feeling,
@@ -41,19 +43,19 @@ pub(super) struct Affect {
 /// `α` of VADER's normalisation, `x / √(x² + α)`.
 const ALPHA: f64 = 15.0;
 
-/// What a phrase weighs whose words say less than the whole.
+/// Weight of a phrase that says more than its single words.
 const PHRASE: f64 = 2.5;
 
-/// The least that counts where no word says which feeling it is.
+/// Minimum strength if no word names the feeling.
 const PLAIN: f64 = 1.8;
 
-/// The same in a sentence that speaks to the reader.
+/// Minimum strength in a sentence that addresses the reader.
 const SPOKEN: f64 = 1.2;
 
-/// Words of a sentence that are told.
+/// Maximum number of words of a sentence that are reported.
 const TOLD: usize = 4;
 
-/// A sentence of so few words is about what is at hand.
+/// A sentence of at most this many words is about the matter at hand.
 const SHORT: usize = 5;
 
 fn lexicon() -> &'static SentimentIntensityAnalyzer {
@@ -61,14 +63,14 @@ fn lexicon() -> &'static SentimentIntensityAnalyzer {
     LEXICON.get_or_init(SentimentIntensityAnalyzer::new)
 }
 
-/// The sum of valences of a text, negations and boosters heeded.
+/// The sum of valences of a text, with negations and boosters applied.
 fn sum_of(text: &str) -> f64 {
     let compound = lexicon().polarity_scores(text).compound;
     let c = compound.clamp(-0.999, 0.999);
     c * (ALPHA / (1.0 - c * c)).sqrt()
 }
 
-/// A sum of valences as a score in [0, 1).
+/// Converts a sum of valences to a score in [0, 1).
 pub(super) fn score_of(sum: f64) -> f64 {
     (sum / (sum * sum + ALPHA).sqrt()).abs()
 }
@@ -81,7 +83,7 @@ fn valence(sentence: &Sentence, words: &str) -> f64 {
         .filter(|word| !matches!(*word, "<" | ">") && !PLAIN_WORDS.contains(word))
         .collect::<Vec<_>>()
         .join(" ");
-    // Emoticons and emoji are no words.
+    // Emoticons and emoji are not words.
     for mark in marks(sentence) {
         text.push(' ');
         text.push_str(&mark);
@@ -92,8 +94,8 @@ fn valence(sentence: &Sentence, words: &str) -> f64 {
     sum_of(&text)
 }
 
-/// The words that the lexicon knows with this sign, as they stand in the sentence; those that a
-/// negation turns around with the negation.
+/// The words that the lexicon knows with this sign, as written in the sentence. Words with a
+/// negated sign include the negation.
 fn charged(sentence: &Sentence, pleasant: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -134,8 +136,8 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    /// The sum of the valences of a sentence with such phrases, each of which says more as a whole
-    /// than its words one by one.
+    /// The sum of the valences of a sentence with such phrases, each of which weighs more than its
+    /// single words.
     fn weigh(&self, sentence: &Sentence) -> f64 {
         let mut rest = sentence.words.clone();
         let mut sum = 0.0;
@@ -175,8 +177,8 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Reads a message's sentence. What is asked or supposed says nothing of how things stand, but may
-/// still be an insult.
+/// Reads a message's sentence. A question or supposition does not describe the present state, but
+/// may still be an insult.
 pub(super) fn read(sentence: &Sentence, asked: bool, supposed: bool) -> Option<Affect> {
     let words = sentence.words.as_str();
     let felt = |feeling, weight, phrase: Option<Place<'_>>| {
@@ -193,7 +195,7 @@ pub(super) fn read(sentence: &Sentence, asked: bool, supposed: bool) -> Option<A
     let joy = JOY.stated(words);
     let tears = joy.is_some_and(|joy| joy.words.contains("tears"));
     let own = OWN.is_in(words) || HERE.is_in(words);
-    // Who mourns speaks of love and of the best as well.
+    // Grief also speaks of love and of the best.
     if grief.is_some() && (own || JUDGED.is_in(words)) && thanks.is_none() && !tears {
         let weight = -valence(sentence, words);
         return Some(felt(Feeling::Sadness, weight.max(0.0) + PHRASE, grief));
@@ -222,7 +224,7 @@ pub(super) fn read(sentence: &Sentence, asked: bool, supposed: bool) -> Option<A
     }
 }
 
-/// A feeling that no phrase names: then it must be clear that there is one.
+/// Checks a feeling that no phrase names, which must be unmistakable.
 fn unnamed(sentence: &Sentence, affect: Affect) -> Option<Affect> {
     let words = sentence.words.as_str();
     let plain = if YOU.is_in(words) { SPOKEN } else { PLAIN };
@@ -230,7 +232,7 @@ fn unnamed(sentence: &Sentence, affect: Affect) -> Option<Affect> {
         return None;
     }
     if affect.words.is_empty() {
-        // An emoticon alone.
+        // The sentence is only an emoticon.
         let marks = marks(sentence);
         let feeling = match affect.feeling {
             Feeling::Anger => Feeling::Sadness,
@@ -242,7 +244,7 @@ fn unnamed(sentence: &Sentence, affect: Affect) -> Option<Affect> {
             ..affect
         });
     }
-    // What something is about is not felt.
+    // Words after "about" describe a subject, not a feeling.
     let subject = words.find(" about ").unwrap_or(words.len());
     let said = |word: &String| match word.strip_prefix("not ") {
         Some(_) => affect.feeling == Feeling::Anger,
@@ -262,8 +264,8 @@ fn marks(sentence: &Sentence) -> Vec<String> {
     marks.map(str::to_owned).collect()
 }
 
-/// Reads a reply's sentence: only a feeling that is said outright counts, for replies are polite
-/// and tell of much that is not felt.
+/// Reads a reply's sentence. Only an explicit feeling counts, because replies are polite and
+/// describe much that is not felt.
 pub(super) fn read_reply(sentence: &Sentence) -> Option<Affect> {
     let words = sentence.words.as_str();
     let loss = GRIEF.stated_within(words, 1);

@@ -1,4 +1,4 @@
-//! Words and phrases that say which feeling it is.
+//! Words and phrases that name feelings.
 
 use super::phrases::Phrases;
 

@@ -1,10 +1,11 @@
-//! What came of a task, as someone tells it.
+//! Reads reported outcomes of tasks.
 
 use super::phrases::Phrases;
 use super::prose::Sentence;
 use crate::emotion::{KnownEvent, known};
 
-/// What a sentence says of a task: the event, how sure it is in [0, 1], and by which words.
+/// The outcome that a sentence reports: the event, its confidence in [0, 1], and the words that
+/// express it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
     pub event: KnownEvent,
@@ -50,7 +51,7 @@ static SUCCEEDED: Phrases = Phrases::new(&[
     r"mission accomplished",
 ]);
 
-/// Sentences that say nothing else.
+/// Sentences that consist of nothing else.
 static WORKS: Phrases = Phrases::new(&[
     r"< (?:(?:yes|yeah|yay|ok|okay|great|wow|hey|oh|and|hooray|look|perfect|good|so|now|finally) )*(?:it|that|this|everything) (?:all )?works >",
     r"< (?:(?:yes|yeah|yay|ok|great|wow|finally|all) )*(?:fixed|solved|resolved|done|success)(?: it)? >",

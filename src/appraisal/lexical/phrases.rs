@@ -1,10 +1,10 @@
-//! Phrases, and where they stand in a sentence.
+//! Phrases and their places in a sentence.
 
 use std::sync::OnceLock;
 
 use regex::Regex;
 
-/// Words between a negation and what it turns around, at most.
+/// Maximum number of words between a negation and the phrase that it negates.
 pub(super) const NEGATION_REACH: usize = 3;
 
 /// A list of phrases, over the words of a sentence ([`super::prose::Sentence::words`]). A phrase is
@@ -15,11 +15,11 @@ pub(super) struct Phrases {
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// Where a phrase stands.
+/// The place of a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub words: &'a str,
-    /// Bytes of the sentence's words before it.
+    /// Number of bytes of the sentence's words before it.
     pub start: usize,
 }
 
@@ -49,12 +49,12 @@ impl Phrases {
         })
     }
 
-    /// The first phrase that nothing before it turns around.
+    /// The first phrase that is not negated.
     pub fn stated<'a>(&self, words: &'a str) -> Option<Place<'a>> {
         self.stated_within(words, NEGATION_REACH)
     }
 
-    /// The first phrase that no negation so many words before it turns around.
+    /// The first phrase that is not negated within `reach` words before it.
     pub fn stated_within<'a>(&self, words: &'a str, reach: usize) -> Option<Place<'a>> {
         let mut from = 0;
         while let Some(found) = self.regex()?.find_at(words, from) {
@@ -68,7 +68,7 @@ impl Phrases {
                     start: found.start(),
                 });
             }
-            // The space behind a phrase may be the one before the next.
+            // The space after a phrase may be the one before the next phrase.
             from = found.end() - 1;
         }
         None
@@ -98,7 +98,7 @@ fn trimmed(words: &str) -> &str {
     words.trim_matches([' ', '<', '>'])
 }
 
-/// Whether one of so many words that stand before turns around what follows.
+/// Whether one of the last `reach` words negates what follows.
 pub(super) fn is_negated(before: &str, reach: usize) -> bool {
     let mut words: Vec<&str> = before.split_whitespace().rev().take(reach).collect();
     words.reverse();

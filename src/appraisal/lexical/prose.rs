@@ -1,23 +1,24 @@
-//! What of a text is the writer's own prose, sentence by sentence.
+//! Extracts the writer's own prose from a text, sentence by sentence.
 
-/// Characters of a text that are read at most, from its beginning.
+/// Maximum number of characters that are read, from the beginning of a text.
 const MAX_CHARS: usize = 8000;
 
-/// Sentences that are read at most: as many from the beginning as from the end.
+/// Maximum number of sentences that are read, half of them from the beginning and half from the
+/// end.
 const MAX_SENTENCES: usize = 100;
 
-/// The words of a sentence without any.
+/// The words of an empty sentence.
 const NO_WORDS: &str = " < > ";
 
 /// A sentence of prose.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sentence {
-    /// As it was written, on one line.
+    /// The sentence as it was written, on one line.
     pub raw: String,
-    /// Its words in lower case between marks of its ends, each with a space on either side:
-    /// ` < it works now > `.
+    /// Its words in lower case between end marks, each with a space on either side: ` < it works
+    /// now > `.
     pub words: String,
-    /// Its number among the sentences, from 0.
+    /// Its index among the sentences, from 0.
     pub place: usize,
     pub question: bool,
     pub exclamation: bool,
@@ -30,8 +31,8 @@ impl Sentence {
     }
 }
 
-/// The sentences of a text. Code, quoted words, list items, headings and tables are left out: they
-/// are what the text is about.
+/// The sentences of a text. Code, quotations, list items, headings and tables are left out, because
+/// they are the text's subject matter.
 pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     let mut found = Vec::new();
     let mut fence = false;
@@ -48,7 +49,7 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
         } else if fence || line.is_empty() || is_matter(line) {
             split(&std::mem::take(&mut paragraph), &mut found);
         } else {
-            // A line without an end of its own may go on in the next.
+            // A line without end punctuation may continue on the next line.
             paragraph.push_str(line);
             paragraph.push('\n');
         }
@@ -63,7 +64,7 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     found
 }
 
-/// Whether a line is no prose: a quotation, a heading, a list item, a row of a table.
+/// Whether a line is not prose but a quotation, a heading, a list item or a table row.
 fn is_matter(line: &str) -> bool {
     let item = |line: &str| {
         let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -85,7 +86,7 @@ fn split(paragraph: &str, found: &mut Vec<Sentence>) {
         sentence.push(character);
         let ends = match character {
             '!' | '?' | '…' | '\n' | ';' => true,
-            // Not in 3.5, e.g., file.rs.
+            // A dot does not end a sentence in `3.5`, `e.g.` or `file.rs`.
             '.' => characters
                 .peek()
                 .is_none_or(|next| next.is_whitespace() || *next == '.'),
@@ -102,7 +103,7 @@ fn split(paragraph: &str, found: &mut Vec<Sentence>) {
 fn push(sentence: &str, found: &mut Vec<Sentence>) {
     let raw = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
     let words = words(&raw);
-    // Emoji are no words, but may say something.
+    // Emoji are not words but may carry a feeling.
     if raw.is_empty() || (words == NO_WORDS && raw.is_ascii()) {
         return;
     }
@@ -130,7 +131,7 @@ fn without_code(text: &str) -> String {
                 plain.push_str(" ~ ");
                 plain.push_str(after);
             }
-            // A single one is no code.
+            // A single backquote does not mark code.
             None => plain.push_str(code),
         }
     }
@@ -141,7 +142,7 @@ fn without_code(text: &str) -> String {
     kept.collect::<String>().replace(['*', '_'], " ")
 }
 
-/// The text without what stands in quotation marks.
+/// The text without quotations.
 fn without_quotations(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
@@ -209,8 +210,8 @@ fn spelling(word: &str) -> String {
     known.to_owned()
 }
 
-/// A word without letters that are drawn out: three or more in a row become one, or two where the
-/// language has two (`coool`, `freee`).
+/// A word without drawn-out letters: three or more in a row become one, or two in words that have
+/// two (`coool`, `freee`).
 fn squeezed(word: &str) -> String {
     let mut squeezed = String::new();
     let mut run = 0;

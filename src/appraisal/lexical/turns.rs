@@ -1,9 +1,8 @@
-//! Turns of speech: what the lexicon misreads, whose feeling it is, and how it is said.
+//! Idioms: words that the lexicon misreads, whose feeling a sentence expresses, and how.
 
 use super::phrases::Phrases;
 
-/// Words that the lexicon knows, but that mostly stand for no feeling: answers, politeness, and the
-/// terms of trades.
+/// Words in the lexicon that mostly express no feeling: answers, politeness and technical terms.
 pub(super) const PLAIN_WORDS: &[&str] = &[
     "yes",
     "yeah",
@@ -175,7 +174,7 @@ pub(super) const PLAIN_WORDS: &[&str] = &[
     "failed",
 ];
 
-/// Phrases whose words the lexicon would misread: they deny nothing.
+/// Phrases whose negation words the lexicon would misread, because they negate nothing.
 pub(super) static FIXED: Phrases = Phrases::new(&[
     r"can't (?:believe|wait|stop|thank|help|say|get enough)",
     r"cannot (?:believe|wait|stop|thank)",
@@ -191,36 +190,36 @@ pub(super) static FIXED: Phrases = Phrases::new(&[
     r"calm down",
 ]);
 
-/// Whose feeling it is: the writer's own, or one for the reader.
+/// Sentences about the writer's own feeling, or one for the reader.
 pub(super) static OWN: Phrases = Phrases::new(&[
     r"i|i'm|i've|i'd|i'll|me|my|mine|myself|we|we're|we've|us|our|ours|you|you're|you've|you'll|your|yours|yourself|omg|dad|daddy|mom|mum|mommy|mummy|grandma|grandpa|granny|gran|nana|papa",
 ]);
 
-/// Whom a sentence speaks to.
+/// Words that address the reader.
 pub(super) static YOU: Phrases = Phrases::new(&["you|you're|you've|your"]);
 
-/// Sentences that judge what is at hand.
+/// Sentences that judge the matter at hand.
 pub(super) static HERE: Phrases = Phrases::new(&[
     r"< (?:(?:oh|well|and|but|so|wow|omg|god|ugh|honestly|yes|no|hey|man|damn|finally|today|yesterday|everything|life) )*(?:this|that|that's|it|it's|what an?|what|such an?|how|so|thank|thanks|good|great|best|worst|he|she|they|he's|she's|they're|today|everything|everyone|life|nothing|never|nobody|finally|god|damn)",
 ]);
 
-/// Sentences about something else that is judged outright.
+/// Sentences that explicitly judge something else.
 pub(super) static JUDGED: Phrases = Phrases::new(&[
     r"< (?:the|that|this|those|these|his|her|their) (?:[^ ]+ ){1,3}?(?:is|are|was|were)",
 ]);
 
-/// Something that is said to be so: what lexicon words without a feeling of their own need.
+/// Statements. Lexicon words that name no feeling only count in these.
 pub(super) static STATED: Phrases = Phrases::new(&[
     r"i'm|i am|i feel|i felt|feeling|we're|we are|you're|you are|you were|this is|this was|that's|that is|that was|it's|it is|it was|what an?|such an?|how|so|he's|she's|they're|he is|she is|they are|everything is|you|makes me|made me|i find|i think it's",
 ]);
 
-/// A feeling that one has, and says nothing else of.
+/// Sentences that only state the writer's feeling.
 pub(super) static SAID: Phrases = Phrases::new(&[
     r"< (?:(?:oh|well|and|but|so|yes|no|hey|honestly|wow|ugh|god|okay|actually|today|now|frankly|sometimes|because|sigh|finally|really) )*(?:i'm|i am|i feel|i'm feeling|i am feeling|we're|we are|we feel) (?:(?:so|very|really|truly|extremely|incredibly|absolutely|just|totally|completely|quite|too|deeply|super|still|all|honestly|beyond|such|always|also|feeling|now|more|than|getting|utterly|terribly|sick|and|fed) )*(?:at peace|at ease|over the moon|on cloud nine|in love|in tears|[a-z']+(?: and (?:so )?[a-z']+)?)(?: (?:of|with|at|about|up))?(?: (?:you|this|that|it|everything|all|myself|everyone|us|of it|with this|of this|with it|with you))?(?: (?:anymore|any more|right now|now|today|again|too|inside|tonight|forever))? >",
     r"< (?:(?:oh|well|and|but|so|yes|no|hey|honestly|wow|ugh|god|okay|actually|today|now|frankly|because) )*(?:i|we) (?:(?:really|truly|just|so|absolutely|still|do|honestly|always|also|simply|will) )*(?:love|adore|hate|despise|loathe|detest|miss|can't stand|resent) (?:you|this|that|it|him|her|them|myself|everything|everyone|my [^ ]+)(?: (?:so|very|too|really|all|much|dearly|anymore|again|both|more than anything|a lot))*(?: (?:my|dear) [^ ]+)?(?: you(?:'re| are) (?:so |such a |the |a |my )*[a-z']+)? >",
 ]);
 
-/// Politeness, and states that are no feelings.
+/// Polite phrases, and states that are not feelings.
 pub(super) static POLITE: Phrases = Phrases::new(&[
     r"sorry|afraid|apologi[sz]e|apologies|pardon|sure|fine|ok|okay|able|here|ready|interested|curious|aware|familiar|to|welcome|confident|certain|open|free|good|alright|well|glad|pleased|honou?red",
 ]);

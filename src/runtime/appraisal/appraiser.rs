@@ -1,4 +1,4 @@
-//! What reads feelings from texts.
+//! The interface of appraisers, which read feelings from texts.
 
 use std::sync::Arc;
 
@@ -11,42 +11,40 @@ use crate::event::EventSource;
 use crate::runtime::interface::BoxFuture;
 use crate::runtime::session::Session;
 
-/// A text to be read for feelings.
+/// A text to be appraised.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AppraisedText {
-    /// The session that will feel it. What is generated through this handle
-    /// is never appraised itself.
+    /// The session that receives the event. Replies generated through this handle are not appraised
+    /// themselves.
     pub session: Session,
-    /// Where the text comes from: [`EventSource::Reply`] or
-    /// [`EventSource::Message`].
+    /// Origin of the text: [`EventSource::Reply`] or [`EventSource::Message`].
     pub source: EventSource,
-    /// The text; of a reply without the model's thinking, its tool calls and a
-    /// last sentence that was cut off.
+    /// The text. A reply comes without the model's thinking, its tool calls and a last sentence
+    /// that was cut off.
     pub text: String,
-    /// Whether the session already knows what came of its tasks: the program
-    /// told it ([`Session::record_tool_call`], or [`Session::feel`] with an
-    /// outcome), the reply is to a tool's result, or the message of this turn
-    /// was felt as an outcome. What the text says of outcomes would be felt
-    /// twice.
-    pub outcome_told: bool,
+    /// Whether the session already knows the outcome of its task: the program reported it
+    /// ([`Session::record_tool_call`], or [`Session::feel`] with an outcome), the reply answers a
+    /// tool's result, or the message of this turn was appraised as an outcome. Reading the outcome
+    /// from this text as well would apply it twice.
+    pub outcome_reported: bool,
 }
 
-/// Says why a text was not read.
+/// The reason why a text was not appraised.
 #[derive(Debug, Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum AppraisalError {
     /// The model's generation failed.
-    #[error("the model was not asked: {0}")]
+    #[error("the model could not be asked: {0}")]
     Engine(#[from] Error),
-    /// The model's answer is not one of those asked for.
+    /// The model's answer is not among the allowed ones.
     #[error("the model answered {answer:?}, which names no event")]
     Answer {
         /// The answer, cut to 64 characters.
         answer: String,
     },
-    /// It took too long.
+    /// The appraisal took too long.
     #[error("the appraiser took longer than {seconds} s")]
     TimedOut {
         /// The limit, in seconds.
@@ -55,7 +53,7 @@ pub enum AppraisalError {
     /// The appraiser panicked.
     #[error("the appraiser panicked")]
     Panicked,
-    /// An appraiser of one's own failed.
+    /// A custom appraiser failed.
     #[error("{0}")]
     Other(String),
 }
@@ -69,14 +67,14 @@ impl AppraisalError {
 
 /// Reads feelings from texts.
 ///
-/// It runs as a task of its own, for at most 30 s; if it fails or panics,
-/// nothing is felt, [`Event::AppraisalFailed`](crate::Event::AppraisalFailed) tells why, and the
-/// conversation goes on.
+/// It runs as a separate task for at most 30 s. If it fails or panics, no event is applied,
+/// [`Event::AppraisalFailed`](crate::Event::AppraisalFailed) gives the reason, and the conversation
+/// continues.
 pub trait Appraiser: Send + Sync {
-    /// Returns the event that a text stands for, if any.
+    /// Returns the event that a text expresses, if any.
     ///
     /// # Errors
-    /// [`AppraisalError`] if the text cannot be read.
+    /// [`AppraisalError`] if the text cannot be appraised.
     fn appraise(
         &self,
         text: AppraisedText,
@@ -88,7 +86,7 @@ impl Appraiser for LexicalAppraiser {
         &self,
         text: AppraisedText,
     ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
-        let event = if text.outcome_told {
+        let event = if text.outcome_reported {
             self.appraise_feelings(&text.text, text.source)
         } else {
             Self::appraise(self, &text.text, text.source)

@@ -1,10 +1,10 @@
-//! Has texts appraised and felt, within the budget of their turn.
+//! Appraises texts and applies their events, within the budget of the turn.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::appraiser::{AppraisalError, AppraisedText};
-use super::told::is_outcome;
+use super::reported_outcomes::is_outcome;
 use crate::emotion::{AppliedEvent, EmotionEvent};
 use crate::error::Error;
 use crate::event::{Event, EventSource};
@@ -13,15 +13,15 @@ use crate::runtime::Elpis;
 use crate::runtime::session::Session;
 use crate::telemetry;
 
-/// Longest that an appraiser may take over a text.
+/// Time limit for one appraisal.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How far the texts of one turn may still move its session.
+/// The change that the texts of one turn may still cause.
 #[derive(Debug)]
 pub(in crate::runtime) struct AppraisalBudget {
     left: f64,
-    /// Whether the turn began with what came of a task.
-    outcome_told: bool,
+    /// Whether the turn began with the outcome of a task.
+    outcome_reported: bool,
 }
 
 impl AppraisalBudget {
@@ -30,19 +30,19 @@ impl AppraisalBudget {
         let emotion = &elpis.settings().emotion;
         let answers_tool = messages.last().is_some_and(|last| last.role == Role::Tool);
         Self {
-            // No single event goes further, and texts together no further than one.
+            // The texts of a turn together may not go further than a single event.
             left: emotion.appraisal_max_delta.min(emotion.max_delta),
-            outcome_told: answers_tool,
+            outcome_reported: answers_tool,
         }
     }
 
     fn spend(&mut self, event: &EmotionEvent, way: f64) {
         self.left = (self.left - way).max(0.0);
-        self.outcome_told |= is_outcome(event.name());
+        self.outcome_reported |= is_outcome(event.name());
     }
 }
 
-/// Reads the message that a turn begins with, if it is the user's.
+/// Appraises the message that a turn begins with, if it is the user's.
 pub(in crate::runtime) async fn message(
     session: &Session,
     messages: &[ChatMessage],
@@ -55,8 +55,7 @@ pub(in crate::runtime) async fn message(
     }
 }
 
-/// Has a text appraised and the event felt; whatever fails on the way is told
-/// and nothing else.
+/// Appraises a text and applies the event. Failures are only logged and published.
 pub(super) async fn felt(
     session: &Session,
     source: EventSource,
@@ -66,8 +65,13 @@ pub(super) async fn felt(
     if text.trim().is_empty() {
         return;
     }
-    let told = budget.outcome_told || session.elpis().inner.told.is_told(session.id());
-    let outcome = match appraised(session, source, text, told).await {
+    let reported = budget.outcome_reported
+        || session
+            .elpis()
+            .inner
+            .reported_outcomes
+            .contains(session.id());
+    let outcome = match appraised(session, source, text, reported).await {
         Ok(None) => "nothing",
         Ok(Some(event)) => match felt_within(session, event, source, budget.left).await {
             Ok(Some((event, applied))) => {
@@ -88,7 +92,7 @@ pub(super) async fn felt(
     telemetry::appraisal(source, outcome);
 }
 
-/// Has an event felt within a bound; `None` if the bound leaves nothing of it.
+/// Applies an event within a bound; `None` if the bound leaves no effect.
 async fn felt_within(
     session: &Session,
     event: EmotionEvent,
@@ -107,16 +111,16 @@ async fn appraised(
     session: &Session,
     source: EventSource,
     text: String,
-    outcome_told: bool,
+    outcome_reported: bool,
 ) -> Result<Option<EmotionEvent>, AppraisalError> {
     let appraiser = Arc::clone(&session.elpis().inner.appraiser);
     let text = AppraisedText {
         session: session.unappraised(),
         source,
         text,
-        outcome_told,
+        outcome_reported,
     };
-    // A task of its own, so that a panic stays in it.
+    // A separate task contains a panic.
     let mut work = tokio::spawn(async move { appraiser.appraise(text).await });
     match tokio::time::timeout(TIME_LIMIT, &mut work).await {
         Ok(Ok(outcome)) => outcome,

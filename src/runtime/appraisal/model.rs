@@ -1,9 +1,9 @@
-//! Asking the model itself what a text stands for.
+//! Asks the model itself what a text expresses.
 
 use std::time::Duration;
 
 use super::appraiser::{AppraisalError, AppraisedText, Appraiser};
-use super::told::is_outcome;
+use super::reported_outcomes::is_outcome;
 use crate::emotion::{EmotionEvent, KNOWN_EVENTS, KnownEvent, READ_EVENTS, known};
 use crate::engine::CacheCommand;
 use crate::error::Error;
@@ -12,36 +12,35 @@ use crate::inference::{ChatMessage, ResponseFormat, SessionId};
 use crate::runtime::interface::BoxFuture;
 use crate::runtime::session::Session;
 
-/// Most of a text that the model is shown: so many characters from its
-/// beginning and as many from its end.
+/// Number of characters of a text that the model is shown from its beginning, and as many from its
+/// end.
 const SHOWN_CHARS: usize = 800;
 
-/// Longest answer, in tokens; a tokenizer of single bytes needs most.
+/// Longest answer, in tokens; enough even for a tokenizer of single bytes.
 const ANSWER_TOKENS: u32 = 40;
 
-/// Longest that the model may take, in seconds, waiting included.
+/// Time limit for the model's answer, including the time in the queue.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The answer for no event.
 const NONE: &str = "none";
 
-/// How strong an event is, by the word for it.
+/// Intensities of an event, by their word.
 const STRENGTHS: [(&str, f64); 3] = [("weak", 0.4), ("clear", 0.7), ("strong", 1.0)];
 
-/// Asks the loaded model which of the known events, or of those that texts are
-/// read as, a text stands for, and how strongly. Needs the cargo feature `tools`.
+/// Asks the loaded model which event a text expresses, among the known ones and those of the
+/// lexical appraiser, and how strongly. Needs the cargo feature `tools`.
 ///
-/// The question is a generation of its own, greedy, unsteered and without a
-/// feeling, of at most 40 tokens; the reply's end, or the answer to a message,
-/// waits for it. It takes part in the queue like any other: an overloaded
-/// runtime feels nothing. A grammar lets the model answer nothing but an
-/// event's name with a strength, or `none`. The text is shown as quoted data,
-/// cut in the middle to 1600 characters and without the brackets that control
-/// tokens are made of; orders in it can at most choose among these answers,
-/// and `emotion.appraisal_max_delta` bounds what that does.
+/// The question is a separate generation of at most 40 tokens, greedy, unsteered and without
+/// emotion. The end of the reply, or the answer to a message, waits for it. It is queued like any
+/// other request, so an overloaded runtime applies no event. A grammar restricts the answer to an
+/// event's name with a strength, or `none`. The text is shown as quoted data, shortened in the
+/// middle to 1600 characters and without the brackets that control tokens are made of. Instructions
+/// in it can at most choose among these answers, and `emotion.appraisal_max_delta` bounds their
+/// effect.
 ///
-/// The events `idle` and `routine` say nothing about a text and are left out,
-/// and so are the user's own (`user_…`) for replies.
+/// The events `idle` and `routine` do not describe a text and are left out, as are the user's
+/// events (`user_…`) for replies.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelAppraiser;
 
@@ -57,7 +56,7 @@ impl Appraiser for ModelAppraiser {
 async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError> {
     let elpis = text.session.elpis().clone();
     let asking = Session::new(elpis, own_session()?).unappraised();
-    let events: Vec<&str> = events(text.source, text.outcome_told).collect();
+    let events: Vec<&str> = events(text.source, text.outcome_reported).collect();
     let messages = [
         ChatMessage::system(instructions(&events)),
         ChatMessage::user(format!("Text: {}\nAnswer:", quoted(&text.text))),
@@ -70,24 +69,24 @@ async fn ask(text: AppraisedText) -> Result<Option<EmotionEvent>, AppraisalError
         .max_tokens(ANSWER_TOKENS)
         .timeout(TIMEOUT);
     let answered = chat.complete().await;
-    // The text belongs to its session, whose past is forgotten with it.
+    // The text belongs to another session and must not stay in the cache.
     let _ = asking.command(CacheCommand::Forget(asking.id().clone()));
     read(&answered?.text)
 }
 
-/// A name for the generations of appraisers, which belong to no conversation.
+/// Returns a session name for the appraiser's generations, which belong to no conversation.
 fn own_session() -> Result<SessionId, Error> {
     Ok(SessionId::new("elpis.appraiser")?)
 }
 
-/// The events that a text may stand for.
-fn events(source: EventSource, outcome_told: bool) -> impl Iterator<Item = &'static str> {
+/// The events that a text may express.
+fn events(source: EventSource, outcome_reported: bool) -> impl Iterator<Item = &'static str> {
     let fits = move |name: &&str| {
         let of_user = name.starts_with("user_");
         *name != known::IDLE.name
             && *name != known::ROUTINE.name
             && (!of_user || source == EventSource::Message)
-            && !(outcome_told && is_outcome(name))
+            && !(outcome_reported && is_outcome(name))
     };
     all().map(|known| known.name).filter(fits)
 }
@@ -111,8 +110,8 @@ fn answers(events: &[&str]) -> Vec<String> {
     answers.chain([NONE.to_owned()]).collect()
 }
 
-/// The text as a JSON string of bounded length; without brackets and bars it
-/// spells no control token of any model.
+/// Returns the text as a JSON string of bounded length, without brackets and bars, so that it
+/// cannot contain a control token of any model.
 fn quoted(text: &str) -> String {
     let count = text.chars().count();
     let shown: String = if count > 2 * SHOWN_CHARS {

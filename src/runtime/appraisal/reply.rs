@@ -1,4 +1,4 @@
-//! What follows a finished reply: the session takes note of it and feels it.
+//! Runs after a finished reply: records it for the session and appraises it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::runtime::Elpis;
 use crate::runtime::session::Session;
 use crate::sessions::Activity;
 
-/// Stand around the thinking of a model in front of its reply.
+/// Tags around a model's thinking before its reply.
 const THINKING: [&str; 2] = ["<think>", "</think>"];
 
-/// What follows the reply of a session's turn; it keeps no runtime alive. A reply that is `prose` may
-/// tell feelings, unless the settings say that no reply is read; `thinking` tells whether it begins
+/// Creates the finish hook for a session's turn. It does not keep the runtime alive. A reply that
+/// is `prose` is appraised if the settings allow it. `thinking` tells whether the reply begins
 /// inside the model's thinking.
 pub(in crate::runtime) fn finish_hook(
     session: &Session,
@@ -39,7 +39,7 @@ pub(in crate::runtime) fn finish_hook(
                 let work = Activity::Generation(time_of(&report));
                 let sessions = &session.elpis().inner.parts.sessions;
                 if let Err(error) = sessions.observe(session.id(), &work).await {
-                    tracing::warn!(session = %session.id(), %error, "a generation was not noted");
+                    tracing::warn!(session = %session.id(), %error, "cannot record a generation for the behaviour monitor");
                 }
             }
             if read {
@@ -51,12 +51,12 @@ pub(in crate::runtime) fn finish_hook(
                 let text = if cut { whole_sentences(text) } else { text };
                 felt(&session, EventSource::Reply, text, &mut budget).await;
             }
-            session.elpis().inner.told.forget(session.id());
+            session.elpis().inner.reported_outcomes.forget(session.id());
         })
     }))
 }
 
-/// A text without its last sentence, which was cut off; one that has no other is left whole.
+/// Removes the last sentence, which was cut off, unless it is the only one.
 fn whole_sentences(mut text: String) -> String {
     let end = text.rfind(['.', '!', '?', '\u{2026}', '\n']);
     if let Some(at) = end {
@@ -66,7 +66,7 @@ fn whole_sentences(mut text: String) -> String {
     text
 }
 
-/// What a generation took in its slot.
+/// The time that a generation took in its slot.
 fn time_of(report: &GenerationReport) -> GenerationTime {
     let evaluated = report
         .prompt_tokens
@@ -80,8 +80,7 @@ fn time_of(report: &GenerationReport) -> GenerationTime {
     }
 }
 
-/// The text of a reply behind the model's thinking. Thinking that was cut off has no reply behind
-/// it.
+/// The text of a reply after the model's thinking; empty if the thinking was cut off.
 fn without_thinking(text: &str, thinking: bool) -> String {
     let [begin, end] = THINKING;
     let answer = match text.rsplit_once(end) {

@@ -4,28 +4,27 @@ use crate::backend::SequenceId;
 use crate::inference::SessionId;
 use crate::scheduler::cached_sequence::CachedSequence;
 
-/// A cached sequence that waits for its next turn.
+/// A cached sequence that waits for the session's next turn.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub session: SessionId,
     pub cached: CachedSequence,
     pub location: Location,
     pub used: u64,
-    /// Whether a part of it was asked for in vain.
+    /// Whether an attempt to reuse only a part of it has failed.
     pub whole_only: bool,
 }
 
 /// Where the keys and values of a cached sequence are.
 #[derive(Debug)]
 pub(super) enum Location {
-    /// In a sequence of the cache.
+    /// In a sequence of the key–value cache.
     Resident(SequenceId),
-    /// In memory, in the backend's own form.
+    /// In host memory, in the backend's own format.
     Stored(Vec<u8>),
 }
 
-/// Gives back what a vector holds more than it needs; a little is left to it,
-/// since conversations grow.
+/// Shrinks a vector to little more than it needs. Some room is left because conversations grow.
 pub(super) fn fitted(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.capacity() - bytes.len() > bytes.len() / 4 {
         bytes.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Cached sequences leave the key–value cache for memory, which is bounded.
+//! Moves cached sequences from the key–value cache to host memory, which is bounded.
 
 use super::PrefixCache;
 use super::entry::{Entry, Location, fitted};
@@ -66,14 +66,14 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Drops what the next cached sequence to be stored is likely to push out, so that it
-    /// can have its memory.
+    /// Drops the entries that the next cached sequence is likely to displace, so that it can reuse
+    /// their memory.
     fn make_way(&mut self) {
         let limit = self.options.memory.saturating_sub(self.latest_size);
         while self.stored > limit && self.drop_oldest() {}
     }
 
-    /// Drops the least recently used of the stored cached sequences until the others fit.
+    /// Drops the least recently used stored cached sequences until the others fit.
     pub(super) fn keep_within_memory(&mut self) {
         if self.stored + self.spare.capacity() > self.options.memory {
             self.spare = Vec::new();
@@ -81,7 +81,7 @@ impl PrefixCache {
         while self.stored > self.options.memory && self.drop_oldest() {}
     }
 
-    /// Drops the least recently used of the stored cached sequences, if there is one.
+    /// Drops the least recently used stored cached sequence, if there is one.
     fn drop_oldest(&mut self) -> bool {
         let stored = |entry: &Entry| matches!(entry.location, Location::Stored(_));
         let entries = self.entries.iter().enumerate();
@@ -96,8 +96,8 @@ impl PrefixCache {
         true
     }
 
-    /// Stores a cached sequence no longer; keeps the memory that it was stored in if it
-    /// is the largest and within the bound.
+    /// Drops a cached sequence's storage. Its buffer becomes the spare one if it is larger than the
+    /// present one and within the bound.
     pub(super) fn give_up(&mut self, location: Location) {
         let Location::Stored(bytes) = location else {
             return;

@@ -1,4 +1,4 @@
-//! What a new generation wants of the prefix cache.
+//! A new generation's query to the prefix cache.
 
 use crate::backend::{BackendError, Token};
 use crate::inference::SessionId;
@@ -6,23 +6,22 @@ use crate::scheduler::cached_sequence::{Allowed, CachedSequence};
 use crate::settings::PrefixPolicy;
 use crate::steering::PlanKey;
 
-/// Shorter prefixes of other sessions are not worth the copy.
+/// Minimum length, in tokens, at which another session's prefix is worth the copy.
 const MIN_FOREIGN: usize = 16;
 
-/// What a new generation wants to take over.
+/// Describes the prefix that a new generation can reuse.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scheduler) struct PrefixQuery<'a> {
     pub(in crate::scheduler) session: &'a SessionId,
-    /// The prompt without its last token, which is evaluated in any case: its
-    /// logits are needed.
+    /// The prompt without its last token, which is always evaluated because its logits are needed.
     pub(in crate::scheduler) prompt: &'a [Token],
     /// The steering of the prompt.
     pub(in crate::scheduler) key: Option<PlanKey>,
 }
 
 impl PrefixQuery<'_> {
-    /// What may be taken over of a cached sequence of `session`: feelings of another
-    /// session are never inherited.
+    /// Which positions of a cached sequence of `session` may be reused. Another session's emotion
+    /// is never inherited.
     pub(in crate::scheduler) fn allowed(
         &self,
         session: &SessionId,
@@ -35,7 +34,7 @@ impl PrefixQuery<'_> {
         }
     }
 
-    /// How much of a cached sequence can be taken over, 0 if it is not worth it.
+    /// Number of positions of a cached sequence that can be reused; 0 if it is not worth it.
     pub(in crate::scheduler) fn usable(
         &self,
         session: &SessionId,
@@ -50,15 +49,14 @@ impl PrefixQuery<'_> {
     }
 }
 
-/// Whether a prefix could be taken over; if what it would go on from is gone, it
-/// is evaluated instead.
+/// Whether a prefix was reused. If the cached positions are gone, the prompt is evaluated instead.
 pub(in crate::scheduler) fn prefix_taken(
     taken: Result<(), BackendError>,
 ) -> Result<bool, BackendError> {
     match taken {
         Ok(()) => Ok(true),
         Err(error @ BackendError::PrefixEvicted { .. }) => {
-            tracing::debug!(%error, "a prefix is evaluated again");
+            tracing::debug!(%error, "cached prefix is gone; evaluating it again");
             Ok(false)
         }
         Err(error) => Err(error),

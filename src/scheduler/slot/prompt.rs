@@ -1,4 +1,4 @@
-//! How a prompt gets into the cache: what is taken over, and the rows of the rest.
+//! Brings a prompt into the cache: reuses cached positions and evaluates the rest.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::settings::PrefixPolicy;
 use crate::steering::SteeringPlan;
 
 impl Slot {
-    /// What of the prompt could be taken over.
+    /// The query for reusable positions of the prompt.
     pub(in super::super) fn query(&self, policy: PrefixPolicy) -> PrefixQuery<'_> {
         let but_last = self.task.prompt.len().saturating_sub(1);
         PrefixQuery {
@@ -24,9 +24,9 @@ impl Slot {
         }
     }
 
-    /// Spells the prompt with the tokens of the session's own cached sequence as far as
-    /// both say the same, so that a reply is not evaluated again because the
-    /// model wrote it in other tokens than the tokenizer would.
+    /// Replaces the prompt's tokens with those of the session's own cached sequence as far as both
+    /// have the same text. Otherwise a reply would be evaluated again whenever the model wrote it
+    /// in tokens other than the tokenizer's.
     pub(in super::super) fn realign<'a>(
         &mut self,
         cached_sequences: impl Iterator<Item = &'a CachedSequence>,
@@ -57,8 +57,8 @@ impl Slot {
         }
     }
 
-    /// How much of a prompt this slot will have evaluated when its own prompt
-    /// is.
+    /// How many positions of another prompt will be available once this slot's own prompt is
+    /// evaluated.
     pub(in super::super) fn will_offer(
         &self,
         query: &PrefixQuery<'_>,
@@ -76,12 +76,12 @@ impl Slot {
         }
     }
 
-    /// Starts with nothing taken over.
+    /// Starts without reusing anything.
     pub(in super::super) fn begin(&mut self) {
         self.begun = true;
     }
 
-    /// Starts with what `take` puts into the slot's sequence and cached sequence.
+    /// Starts with the positions that `take` puts into the slot's sequence.
     pub(in super::super) fn begin_with(
         &mut self,
         policy: PrefixPolicy,
@@ -100,7 +100,7 @@ impl Slot {
         Ok(())
     }
 
-    /// The plan of the prompt's rows but the last, which already generates.
+    /// The plan of all prompt rows except the last, which already generates.
     fn prompt_plan(&self, policy: PrefixPolicy) -> Option<&Arc<SteeringPlan>> {
         match policy {
             PrefixPolicy::PromptUnsteered => None,
@@ -128,8 +128,8 @@ impl Slot {
         let prompt = std::mem::take(&mut self.task.prompt);
         let start = self.cached.len();
         let end = (start + count).min(prompt.len());
-        // The last token of the prompt already generates, and so does what
-        // was said before a restart.
+        // The last token of the prompt already generates, and so do the tokens of the reply before
+        // a restart.
         let turn = self.prompt_tokens.saturating_sub(1).clamp(start, end);
         let plan = self.prompt_plan(policy).cloned();
         self.push(batch, &prompt[start..turn], false, plan.as_ref(), cells);

@@ -1,4 +1,4 @@
-//! How a reply is written: a token is chosen, told, and followed by the next or by the end.
+//! Writes a reply: samples a token, sends its text, and goes on or ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::inference::{
 use crate::steering::SteeringPlan;
 
 impl Slot {
-    /// Takes over the modulation of an event that came since the last token.
-    /// If the next token's logits are there already (`evaluated`), its
-    /// sampling follows the event and the steering from the token after it.
+    /// Applies the modulation of an event that came since the last token. If the next token's
+    /// logits are already computed (`evaluated`), the event affects the sampling of that token, and
+    /// the steering only from the token after it.
     pub(in super::super) fn follow_events(&mut self, evaluated: bool, shared: &Shared) {
         if self.task.timing != ModulationTiming::Live {
             return;
@@ -29,7 +29,7 @@ impl Slot {
         let (mut applied, plan) = apply(&self.task, Some(&modulation), self.generated, shared);
         applied.steering_from_token += u32::from(evaluated);
         if let Err(error) = self.sampler.set_params(applied.sampling) {
-            tracing::warn!(%error, "a modulation was not taken over");
+            tracing::warn!(%error, "modulation cannot be applied; the previous one stays");
             return;
         }
         self.plan = plan;
@@ -48,7 +48,7 @@ impl Slot {
         }
     }
 
-    /// Samples the next token; returns the outcome if it was the last.
+    /// Samples the next token. Returns the outcome if it was the last.
     pub(in super::super) fn sample(
         &mut self,
         logits: &[f32],

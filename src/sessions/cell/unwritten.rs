@@ -1,8 +1,8 @@
 //! Changes of a session on their way to the store.
 //!
-//! A change joins the session's dirty entry. The writer takes that as a whole; while it is being
-//! written, further changes gather in a new one. In the end the write is committed, put back to be
-//! tried again, or rolled back together with everything behind it.
+//! A change joins the session's dirty entry. The writer takes the entry as a whole; while it is
+//! being written, further changes gather in a new one. Finally the write is committed, put back for
+//! another attempt, or rolled back together with all later changes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub type Ack = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Changes of a session that wait to be written.
 #[derive(Default)]
 pub(super) struct DirtyEntry {
-    /// Whether everything that the store has of it is removed first.
+    /// Whether the session is removed from the store first.
     pub(super) forgotten: bool,
     first: u64,
     pub(super) entries: Vec<JournalEntry>,
@@ -25,7 +25,7 @@ pub(super) struct DirtyEntry {
 }
 
 impl DirtyEntry {
-    /// Begins behind so many entries of the journal.
+    /// Creates an empty entry that begins after `first` journal entries.
     pub(in crate::sessions) fn beginning_at(first: u64) -> Self {
         Self {
             first,
@@ -48,7 +48,7 @@ pub(super) struct InFlightWrite {
     acks: Vec<Ack>,
 }
 
-/// A write that has been committed.
+/// A committed write.
 pub struct Committed {
     /// Changes that were in flight.
     pub changes: usize,
@@ -59,13 +59,13 @@ pub struct Committed {
 pub struct RolledBack {
     /// Changes that were in flight.
     pub in_flight: usize,
-    /// Changes that waited.
+    /// Number of changes that waited.
     pub waiting: usize,
     pub acks: Vec<Ack>,
 }
 
 impl CellState {
-    /// Has `ack` called once what waits now is committed.
+    /// Registers `ack` to be called once the changes that wait now are committed.
     pub(in crate::sessions) fn when_committed(&mut self, ack: Ack) {
         match &mut self.dirty {
             Some(dirty) => dirty.acks.push(ack),
@@ -73,7 +73,7 @@ impl CellState {
         }
     }
 
-    /// Has the session be removed from the store, in place of the changes that wait.
+    /// Schedules the removal of the session from the store, which replaces the waiting changes.
     pub(in crate::sessions) fn forget_in_store(&mut self) -> Unwritten {
         let is_first = self.dirty.is_none();
         let dirty = self.dirty.get_or_insert_default();
@@ -89,7 +89,7 @@ impl CellState {
         }
     }
 
-    /// Takes the changes that wait, to be written now, and tells how many there are.
+    /// Takes the waiting changes to be written now, and returns their number.
     pub(in crate::sessions) fn begin_write(
         &mut self,
         session: &SessionId,
@@ -114,7 +114,7 @@ impl CellState {
         Some((change, changes))
     }
 
-    /// Puts what is committed now in force.
+    /// Puts the changes that are now committed in force.
     pub(in crate::sessions) fn commit_write(&mut self) -> Committed {
         let Some(write) = self.in_flight.take() else {
             let (changes, acks) = (0, Vec::new());
@@ -133,8 +133,8 @@ impl CellState {
         }
     }
 
-    /// Has what could not be written wait again, before everything else. Returns how many changes
-    /// were in flight and how many of them wait again.
+    /// Puts changes that could not be written back before all others. Returns how many changes were
+    /// in flight and how many of them wait again.
     pub(in crate::sessions) fn put_back(&mut self, change: SessionChange) -> (usize, usize) {
         let Some(write) = self.in_flight.take() else {
             return (0, 0);
@@ -146,7 +146,7 @@ impl CellState {
             acks: write.acks,
         };
         let again = match &mut self.dirty {
-            // What came before it is removed with the session.
+            // Earlier changes are removed together with the session.
             Some(later) if later.forgotten => {
                 later.acks.append(&mut first.acks);
                 0
@@ -167,7 +167,7 @@ impl CellState {
         (write.changes, again)
     }
 
-    /// Drops what is not committed. The session comes back from the store as it is there.
+    /// Drops uncommitted changes. The session will be loaded from the store again.
     pub(in crate::sessions) fn roll_back(&mut self) -> RolledBack {
         let mut rolled = RolledBack {
             in_flight: 0,
@@ -186,7 +186,7 @@ impl CellState {
         rolled
     }
 
-    /// Takes out whom to tell of what is not committed.
+    /// Takes out the acknowledgements of uncommitted changes.
     pub(in crate::sessions) fn take_acks(&mut self) -> Vec<Ack> {
         let in_flight = self.in_flight.as_mut().map(|write| &mut write.acks);
         let dirty = self.dirty.as_mut().map(|dirty| &mut dirty.acks);

@@ -14,9 +14,9 @@ pub(super) struct WaitingCalls {
     /// One permit, which goes from call to call in their order.
     turn: Arc<Semaphore>,
     calls: usize,
-    /// Attempts to load the session that have failed while calls waited.
+    /// Number of failed attempts to load the session while calls waited.
     failures: u64,
-    /// Why the last one did.
+    /// Error of the last failed attempt.
     failure: Option<StoreError>,
 }
 
@@ -25,12 +25,12 @@ pub(super) struct WaitingCalls {
 pub struct Arrival {
     cell: Arc<SessionCell>,
     turn: Arc<Semaphore>,
-    /// Failures before it came.
+    /// Number of failures before it arrived.
     failures: u64,
 }
 
 impl Arrival {
-    /// Joins the calls that wait; the order of this is the order of their turns.
+    /// Joins the waiting calls. Their turns follow the order of arrival.
     pub(in crate::sessions) fn new(cell: &Arc<SessionCell>) -> Self {
         let mut state = cell.lock();
         let waiting = state.waiting.get_or_insert_with(|| {
@@ -49,19 +49,19 @@ impl Arrival {
         }
     }
 
-    /// Semaphore whose one permit is the turn.
+    /// The semaphore whose single permit is the turn.
     pub(in crate::sessions) fn turn(&self) -> Arc<Semaphore> {
         Arc::clone(&self.turn)
     }
 
-    /// Why the session could not be loaded since this call has come.
+    /// Why the session could not be loaded since this call arrived.
     pub(in crate::sessions) fn failure(&self, state: &CellState) -> Option<StoreError> {
         let waiting = state.waiting.as_ref()?;
         let since = self.failures < waiting.failures;
         waiting.failure.clone().filter(|_| since)
     }
 
-    /// Notes that the session could not be loaded, for all who wait for it.
+    /// Records for all waiting calls that the session could not be loaded.
     pub(in crate::sessions) fn fail(&self, error: &StoreError) {
         if let Some(waiting) = &mut self.cell.lock().waiting {
             waiting.failures += 1;
@@ -83,12 +83,12 @@ impl Drop for Arrival {
 }
 
 impl CellState {
-    /// Whether calls wait, so that others have to wait behind them.
+    /// Whether calls wait. Later calls must then wait behind them.
     pub(in crate::sessions) fn has_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Notes that there is nothing in the way of the calls that wait any more.
+    /// Records that nothing blocks the waiting calls any more.
     pub(in crate::sessions) fn clear_failure(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             waiting.failure = None;

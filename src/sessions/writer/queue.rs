@@ -1,4 +1,4 @@
-//! What waits to be written, and how far it has come.
+//! The queue of changes to be written, and its progress.
 
 mod batch;
 
@@ -17,21 +17,21 @@ use crate::sessions::reader::{MAX_PATIENCE, slow_after};
 use crate::store::StoreError;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
-/// Changes that may wait to be written; more wait to be made.
+/// Maximum number of changes that wait to be written. Further calls wait.
 const MAX_WAITING: usize = 65_536;
 
-/// Waiting changes that are written before their time.
+/// Number of waiting changes at which the writer stops gathering.
 const MANY_WAITING: usize = MAX_WAITING / 8;
 
-/// The cells with changes that are not committed.
+/// The cells with uncommitted changes.
 ///
-/// Its lock comes after that of a cell. No lease is dropped while it is held.
+/// Its lock is taken after that of a cell. No lease is dropped while it is held.
 #[derive(Debug)]
 pub(in crate::sessions) struct WriteQueue {
     state: Mutex<State>,
-    /// Tells the writer that there is something to do.
+    /// Wakes the writer.
     work: Condvar,
-    /// Tells those who wait that something was committed, put back or rolled back.
+    /// Notifies waiters that changes were committed, put back or rolled back.
     progress: Notify,
     ended: watch::Sender<bool>,
 }
@@ -40,39 +40,40 @@ pub(in crate::sessions) struct WriteQueue {
 struct State {
     dirty: LinkedHashMap<SessionId, Lease>,
     in_flight: HashMap<SessionId, Lease>,
-    /// Changes that wait.
+    /// Number of changes that wait.
     waiting: usize,
-    /// Changes that are being made at this moment.
+    /// Number of changes that are being made.
     reserved: usize,
-    /// Changes that are being written.
+    /// Number of changes that are being written.
     writing: usize,
-    /// How often a session's write was committed, or given up.
+    /// Number of session writes that were committed or given up.
     settled: u64,
-    /// Why the store does not take anything at the moment.
+    /// Why the store currently fails.
     failing: Option<String>,
-    /// Whether verifying the store has told so; then it tells when it works again.
+    /// Whether verifying the store found the failure. Verification then also shows when the store
+    /// works again.
     verifiable: bool,
     closing: bool,
-    /// Whether the writer waits for something to do.
+    /// Whether the writer is idle.
     idle: bool,
-    /// Whether someone waits for what waits to be written.
+    /// Whether a caller waits for the changes to be written.
     hurried: bool,
-    /// What was not written at the end, though it was acknowledged.
+    /// The error if acknowledged changes were lost at the end.
     lost: Option<StoreError>,
 }
 
 /// Whether a change may be made now.
 pub(in crate::sessions) enum Admission<'a> {
     Open(Reservation<'a>),
-    /// Too much waits; there will be room once something is written.
+    /// Too many changes wait. There will be room once some are written.
     Full,
-    /// Too much waits, and the store fails.
+    /// Too many changes wait, and the store fails.
     Behind(StoreError),
-    /// The runtime closes.
+    /// The runtime is closing.
     Closing,
 }
 
-/// Room for a change that is being made; the writer does not end meanwhile.
+/// Room for a change that is being made. The writer does not end meanwhile.
 pub(in crate::sessions) struct Reservation<'a>(&'a WriteQueue);
 
 impl Drop for Reservation<'_> {
@@ -99,7 +100,8 @@ impl WriteQueue {
         lock(&self.state)
     }
 
-    /// Asks for room for a change; a `forced` one is bounded by other means.
+    /// Asks for room for a change. A `forced` change is bounded by other means and always gets
+    /// room.
     pub(in crate::sessions) fn admit(&self, forced: bool) -> Admission<'_> {
         let mut state = self.lock();
         if state.closing {
@@ -117,7 +119,7 @@ impl WriteQueue {
         Admission::Open(Reservation(self))
     }
 
-    /// Whether so much waits, or the store fails, that nothing should be changed without need.
+    /// Whether optional changes should be avoided, because many changes wait or the store fails.
     pub(in crate::sessions) fn is_behind(&self) -> bool {
         let state = self.lock();
         state.waiting >= MAX_WAITING || state.failing.is_some()
@@ -127,22 +129,22 @@ impl WriteQueue {
         self.lock().failing.is_some()
     }
 
-    /// Takes note of changes of a cell, which is locked.
+    /// Queues the changes of a cell, which must be locked.
     pub(in crate::sessions) fn enqueue(&self, cell: &Lease, changes: &Unwritten) {
         let mut state = self.lock();
         state.waiting = state.waiting + changes.new - changes.dropped;
-        // A cell that was dirty before is queued, or the writer is about to take it.
+        // A cell that was already dirty is queued, or the writer is about to take it.
         if changes.is_first {
             state.dirty.insert(cell.session().clone(), cell.clone());
         }
-        // While the writer gathers, it is told of much alone.
+        // A writer that gathers changes is only woken if many wait.
         if state.idle || state.waiting >= MANY_WAITING {
             self.work.notify_one();
         }
     }
 
-    /// Waits until something was written or failed to be, a session was loaded, or a call that
-    /// waited is over; not at all if `still` does not hold.
+    /// Waits until a write has succeeded or failed, a session was loaded, or a waiting call has
+    /// ended. Returns immediately unless `still` holds.
     pub(in crate::sessions) async fn progress(&self, still: impl FnOnce() -> bool) {
         let notified = self.progress.notified();
         tokio::pin!(notified);
@@ -152,7 +154,7 @@ impl WriteQueue {
         }
     }
 
-    /// Waits until there is room for a change, or no hope of it.
+    /// Waits until there is room for a change, or until there can be none.
     pub(in crate::sessions) async fn room(&self) {
         let is_full = || {
             let state = self.lock();
@@ -166,8 +168,8 @@ impl WriteQueue {
         self.progress.notify_waiters();
     }
 
-    /// Has the writer write what waits now, and waits for it; what comes later
-    /// is not waited for.
+    /// Tells the writer to write the changes that wait now, and waits for them, but not for later
+    /// ones.
     ///
     /// # Errors
     /// [`StoreError::Behind`] if the store fails; it is tried again.
@@ -202,14 +204,14 @@ impl WriteQueue {
         }
     }
 
-    /// Has the writer write what waits, and end; does not wait for it.
+    /// Tells the writer to write the waiting changes and end. Does not wait for it.
     pub(in crate::sessions) fn begin_closing(&self) {
         self.lock().closing = true;
         self.work.notify_one();
         self.progress.notify_waiters();
     }
 
-    /// Waits until the writer has ended, at most `limit`; tells whether it has.
+    /// Waits for at most `limit` until the writer has ended. Returns whether it has.
     pub(in crate::sessions) async fn wait_for_end(&self, limit: Duration) -> bool {
         let mut ended = self.ended.subscribe();
         let ended = ended.wait_for(|ended| *ended);
@@ -225,13 +227,13 @@ impl WriteQueue {
         self.lock().lost = Some(StoreError::Lost { changes, reason });
     }
 
-    /// Changes that are not committed.
+    /// Number of uncommitted changes.
     pub(in crate::sessions) fn unwritten(&self) -> usize {
         let state = self.lock();
         state.waiting + state.writing
     }
 
-    /// Takes out whom to tell of what is not committed.
+    /// Takes out the acknowledgements of uncommitted changes.
     pub(in crate::sessions) fn take_acks(&self) -> Vec<Ack> {
         let cells = self.unwritten_cells();
         cells

@@ -1,4 +1,4 @@
-//! The exporter's HTTP: short answers to short questions, whoever asks.
+//! The exporter's HTTP server, with strict limits because any client may connect.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -16,26 +16,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Most connections at once; further ones are closed unheard.
+/// Maximum number of concurrent connections; further ones are closed immediately.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long a client may take to ask.
+/// Maximum time for a client to send its request headers.
 const HEADER_TIME: Duration = Duration::from_secs(5);
 
-/// How long a connection may take from its begin to its end.
+/// Maximum duration of a connection.
 const CONNECTION_TIME: Duration = Duration::from_secs(30);
 
-/// Most headers of a request, and most bytes of them.
+/// Maximum number of headers of a request, and their maximum size in bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
 
 /// Pause after a connection that could not be accepted, as when all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The format that the answers have: Prometheus' text format.
+/// The content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers with what `render` makes, for ever.
+/// Serves the output of `render` until the process ends.
 pub(super) async fn serve(
     listener: TcpListener,
     render: impl Fn() -> String + Send + Sync + 'static,
@@ -47,7 +47,7 @@ pub(super) async fn serve(
             Ok((stream, _)) => stream,
             Err(error) if is_of_the_client(error.kind()) => continue,
             Err(error) => {
-                tracing::warn!(%error, "a connection to the metrics could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection to the metrics exporter");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -57,7 +57,7 @@ pub(super) async fn serve(
         };
         let render = Arc::clone(&render);
         tokio::spawn(async move {
-            // A client that breaks off or takes too long is no failure of ours.
+            // A client that disconnects or takes too long is not an error.
             let _ = timeout(CONNECTION_TIME, answer(stream, render.as_ref())).await;
             drop(place);
         });
@@ -77,7 +77,7 @@ async fn answer(stream: TcpStream, render: &(dyn Fn() -> String + Send + Sync)) 
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%error, "a request for the metrics was not answered");
+        tracing::debug!(%error, "a metrics request was not answered");
     }
 }
 
@@ -109,7 +109,7 @@ fn respond(method: &Method, path: &str, render: &dyn Fn() -> String) -> Response
     }
 }
 
-/// Whether a connection failed before it was accepted, which says nothing of the next one.
+/// Whether a single connection failed before it was accepted, so that the next one may succeed.
 fn is_of_the_client(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -16,19 +16,19 @@ use crate::telemetry::table::{
     STEERING_COEFFICIENT, STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
 };
 
-/// Emotions with series of their own, over the life of the process: each
-/// reload could bring others.
+/// Maximum number of emotions with their own series during the life of the process: each reload may
+/// add others.
 const MAX_EMOTIONS: usize = 32;
 
-/// Stands for the emotions beyond those.
+/// The label of all further emotions.
 const OTHER: &str = "other";
 
 static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Measures one generation; times are in seconds.
+/// Records the metrics of one generation; times are in seconds.
 #[derive(Debug)]
 pub(super) struct Measures {
-    /// The model's name; empty while it is not known.
+    /// The model's name; empty while unknown.
     pub(super) model: String,
     opentelemetry: bool,
 }
@@ -53,7 +53,7 @@ impl Measures {
         self.record(QUEUE_TIME, seconds);
     }
 
-    /// The first token came so long after the submission and after the slot.
+    /// Records the first token, with the times since the submission and since the slot.
     pub(super) fn first_token(&self, submitted: f64, started: f64, prompt: PromptAccount) {
         self.record(TIME_TO_FIRST_TOKEN, submitted);
         self.record(PREFILL_TIME, started);
@@ -69,7 +69,7 @@ impl Measures {
         }
     }
 
-    /// Only what steers makes a series, and only so many of them.
+    /// Records a modulation. Only emotions that steer get a series, up to the maximum.
     pub(super) fn modulation(&self, applied: &AppliedModulation, library: &SteeringLibrary) {
         for (emotion, coefficient) in applied.coefficients.iter() {
             if coefficient != 0.0 && library.emotion(emotion).is_some() {
@@ -87,7 +87,7 @@ impl Measures {
         self.count(RESUMES, resumes);
     }
 
-    /// It held a slot for so long, and wrote for so long.
+    /// Records how long it held a slot and how long it generated.
     pub(super) fn served(&self, seconds: f64, decoding: Option<f64>, generated: Option<u32>) {
         self.record(INFERENCE_TIME, seconds);
         if let Some(decoding) = decoding {
@@ -110,8 +110,8 @@ impl Measures {
         counter!(REQUESTS, "model" => self.model.clone(), "outcome" => outcome).increment(1);
     }
 
-    /// It took so long in all. What was refused at once would only hide how
-    /// long the others take.
+    /// Records the total time. Requests that were refused immediately are left out, because they
+    /// would distort the latencies.
     pub(super) fn whole(&self, seconds: f64, waited: bool, error: Option<&'static str>) {
         if waited {
             self.record(LATENCY, seconds);
@@ -122,7 +122,7 @@ impl Measures {
         }
     }
 
-    /// The labels of OpenTelemetry's names.
+    /// The labels of OpenTelemetry's metrics.
     fn labels(&self, further: Option<(&'static str, &str)>) -> Vec<(&'static str, String)> {
         let mut labels = vec![
             ("gen_ai.operation.name", "chat".to_owned()),
@@ -135,7 +135,7 @@ impl Measures {
 }
 
 fn label_of(emotion: &str) -> String {
-    // A panicking holder leaves a whole set.
+    // The set is consistent even after a panic.
     let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
     if !named.contains(emotion) {
         if named.len() >= MAX_EMOTIONS {

@@ -388,7 +388,10 @@ fn the_bound_holds_for_database_and_log_whoever_reads() {
             .execute_batch("BEGIN; SELECT count(*) FROM session")
             .unwrap();
         let error = fill(100_000).expect("a bound");
-        assert!(error.to_string().contains("reads beside it"), "{error}");
+        assert!(
+            error.to_string().contains("a reader uses the store"),
+            "{error}"
+        );
         // Nothing of it was in vain: once nobody reads there is room again.
         reader.execute_batch("COMMIT").unwrap();
         assert!(fill(1).is_none(), "{mib} MiB, {batch}");

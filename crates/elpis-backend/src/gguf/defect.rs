@@ -1,4 +1,4 @@
-//! Defects of a model file, before they are reported with its name.
+//! Defects of a model file, before the file's name is added.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -7,10 +7,10 @@ use crate::{BackendError, GgufKind};
 use elpis_files::gguf::{GgufError, Value};
 use elpis_files::printable::printable_start;
 
-/// Longest piece of a name or value that is shown, in characters.
+/// Maximum length of a displayed name or value, in characters.
 const SHOWN: usize = 80;
 
-/// Longest reason that is shown, in characters.
+/// Maximum length of a displayed reason, in characters.
 const MAX_REASON: usize = 300;
 
 /// Refusal of a model file.
@@ -20,7 +20,7 @@ pub(super) enum Defect {
     Damaged(String),
     /// It is a GGUF file of another kind.
     Kind(GgufKind),
-    /// It says something that cannot be.
+    /// It has an invalid value.
     Invalid {
         item: String,
         value: String,
@@ -41,11 +41,11 @@ impl Defect {
         Self::invalid(item, "missing", "there")
     }
 
-    /// With the file that it is about.
+    /// Adds the file's name.
     pub(super) fn of(self, path: &Path) -> BackendError {
         let path = path.to_owned();
         match self {
-            // It may hold names out of the file.
+            // The reason may contain names from the file.
             Self::Damaged(reason) => BackendError::DamagedModel {
                 path,
                 reason: printable_start(&reason, MAX_REASON),
@@ -67,7 +67,7 @@ impl From<GgufError> for Defect {
     }
 }
 
-/// A value as an error shows it.
+/// A value as displayed in an error.
 pub(super) fn shown(value: &Value<'_>) -> String {
     match value {
         Value::F32(x) => x.to_string(),

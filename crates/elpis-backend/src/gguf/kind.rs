@@ -9,7 +9,7 @@ use elpis_files::gguf::{Header, Value};
 /// architecture.
 pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a str, Defect> {
     if let Some(split) = split.filter(|split| split.number > 0) {
-        // Such a shard says nothing more of the model.
+        // Further shards have no other metadata of the model.
         return Err(Defect::Kind(GgufKind::Part {
             number: split.number + 1,
             count: split.count,
@@ -63,14 +63,14 @@ pub(super) fn check<'a>(header: &Header<'a>, split: Option<Split>) -> Result<&'a
 /// The division of a model into shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Split {
-    /// From 0.
+    /// Index of the shard, from 0.
     pub(super) number: u64,
     pub(super) count: u64,
-    /// In all parts together.
+    /// Number of tensors in all shards together.
     pub(super) tensors: Option<u64>,
 }
 
-/// What the file says of its part; `None` for a whole model.
+/// Reads the file's place among shards; `None` for a whole model.
 pub(super) fn split(header: &Header<'_>) -> Result<Option<Split>, Defect> {
     let number = |key: &str| match header.get(key) {
         None => Ok(None),

@@ -1,7 +1,7 @@
-//! Names that llama.cpp knows, of the release that this build carries (`llama-arch.cpp`,
-//! `llama-vocab.cpp`, `llama-model.cpp`).
+//! Names that the bundled llama.cpp release knows (`llama-arch.cpp`, `llama-vocab.cpp`,
+//! `llama-model.cpp`).
 
-/// Architectures that read a text and write on.
+/// Decoder architectures, which continue a text.
 pub const DECODERS: [&str; 132] = [
     "afmoe",
     "apertus",
@@ -137,7 +137,7 @@ pub const DECODERS: [&str; 132] = [
     "xverse",
 ];
 
-/// Architectures that make embeddings.
+/// Architectures that compute embeddings.
 pub const EMBEDDERS: [&str; 11] = [
     "bert",
     "eurobert",
@@ -152,13 +152,13 @@ pub const EMBEDDERS: [&str; 11] = [
     "t5encoder",
 ];
 
-/// Architectures that write a text by taking noise away.
+/// Diffusion architectures, which generate text by removing noise.
 pub const DIFFUSERS: [&str; 4] = ["dream", "llada", "llada-moe", "rnd1"];
 
-/// Architectures that guess along with another model.
+/// Draft architectures for speculative decoding.
 pub const DRAFTERS: [&str; 3] = ["dflash", "eagle3", "gemma4-assistant"];
 
-/// Architectures that rotate nothing by position.
+/// Architectures without rotary position embeddings.
 pub const WITHOUT_ROPE: [&str; 18] = [
     "arwkv7",
     "bloom",
@@ -180,10 +180,10 @@ pub const WITHOUT_ROPE: [&str; 18] = [
     "rwkv7",
 ];
 
-/// Architectures whose every layer is recurrent, without attention heads.
+/// Architectures whose layers are all recurrent, without attention heads.
 pub const RECURRENT: [&str; 6] = ["arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"];
 
-/// Ways of cutting texts before byte pairs are joined.
+/// Pre-tokenizers, which split a text before byte pairs are merged.
 pub const PRE_TOKENIZERS: [&str; 92] = [
     "a.x-4.0",
     "afmoe",
@@ -279,8 +279,8 @@ pub const PRE_TOKENIZERS: [&str; 92] = [
     "youtu",
 ];
 
-/// Architectures whose files may hold drafting layers alone, which llama.cpp finds out by whether
-/// the first layer's norm is there.
+/// Architectures whose files may hold only draft layers. llama.cpp recognises such files by the
+/// missing norm of the first layer.
 pub const DRAFT_PROBED: [&str; 17] = [
     "bailingmoe3",
     "cohere2moe",

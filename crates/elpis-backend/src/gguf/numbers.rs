@@ -1,5 +1,5 @@
-//! The hyperparameters: what llama.cpp divides by, counts to, or asserts
-//! (`llama-model.cpp`, `src/models/*.cpp`, `ggml.c`, `ops.cpp`).
+//! The hyperparameters that llama.cpp divides by, counts to, or asserts (`llama-model.cpp`,
+//! `src/models/*.cpp`, `ggml.c`, `ops.cpp`).
 
 use std::ops::RangeInclusive;
 
@@ -7,24 +7,23 @@ use super::defect::{Defect, shown};
 use super::names::{RECURRENT, WITHOUT_ROPE};
 use elpis_files::gguf::{Header, Value};
 
-/// Most layers (`LLAMA_MAX_LAYERS`).
+/// Maximum number of layers (`LLAMA_MAX_LAYERS`).
 const MAX_LAYERS: u64 = 512;
-/// Most experts (`LLAMA_MAX_EXPERTS`).
+/// Maximum number of experts (`LLAMA_MAX_EXPERTS`).
 const MAX_EXPERTS: u64 = 1024;
-/// Most of anything else, so that products of a few fit 64 bits: numbers of values in a row, of
-/// heads, of groups.
+/// Maximum of any other count, such as the width of a row, heads or groups, so that products of a
+/// few fit 64 bits.
 const MAX_SIZE: u64 = 1 << 20;
-/// Fewest tokens that a context must have: shorter ones hold no question.
+/// Minimum context length in tokens: a shorter one cannot hold a question.
 const MIN_CONTEXT: u64 = 32;
 /// llama.cpp counts positions in 31 bits.
 const MAX_CONTEXT: u64 = (1 << 31) - 1;
-/// Widest sliding window: 256 sequences of it must fit 32 bits.
+/// Maximum sliding window: 256 sequences of it must fit 32 bits.
 const MAX_WINDOW: u64 = (1 << 23) - 1;
-/// Largest of what is added under a root to keep norms from zero.
+/// Maximum epsilon, which is added under a square root to keep norms above zero.
 const MAX_EPSILON: f32 = 1.0;
 
-/// Keys of whole numbers with what they may be, if they are there; the rest of each follows the
-/// name of the architecture.
+/// Optional integer keys with their ranges. Each key is prefixed with the name of the architecture.
 const COUNTS: &[(&str, RangeInclusive<u64>)] = &[
     ("attention.decay_lora_rank", 0..=MAX_SIZE),
     ("attention.gate_lora_rank", 0..=MAX_SIZE),
@@ -72,7 +71,7 @@ const COUNTS: &[(&str, RangeInclusive<u64>)] = &[
     ("wkv.head_size", 0..=MAX_SIZE),
 ];
 
-/// Keys of numbers that stand under a root beside a square.
+/// Keys of epsilons, which are added to a square under a root.
 const EPSILONS: [&str; 4] = [
     "attention.group_norm_epsilon",
     "attention.layer_norm_epsilon",
@@ -103,11 +102,11 @@ const FINITE: [&str; 15] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layers {
     pub(super) all: u64,
-    /// The last ones, which only guess further tokens; fewer than all.
+    /// Number of last layers that only draft further tokens; fewer than all.
     pub(super) drafting: u64,
 }
 
-/// Checks them all and returns the numbers of layers.
+/// Checks all hyperparameters and returns the numbers of layers.
 pub(super) fn check(header: &Header<'_>, architecture: &str) -> Result<Layers, Defect> {
     let numbers = Numbers {
         header,
@@ -164,7 +163,7 @@ impl<'a> Numbers<'_, 'a> {
             .ok_or_else(|| Defect::missing(&self.key(name)))
     }
 
-    /// A whole number, which llama.cpp takes as u32 alone.
+    /// An integer, which llama.cpp only reads as u32.
     fn count(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Defect> {
         let Some(value) = self.value(name) else {
             return Ok(None);
@@ -175,7 +174,7 @@ impl<'a> Numbers<'_, 'a> {
         self.within(name, number.into(), range).map(Some)
     }
 
-    /// A size, where 0 stands for none as in files that llama.cpp itself wrote.
+    /// A size, where 0 means none, as in files written by llama.cpp itself.
     fn size(&self, name: &str) -> Result<Option<u64>, Defect> {
         let size = self.count(name, 0..=MAX_SIZE)?;
         Ok(size.filter(|&size| size > 0))
@@ -207,7 +206,7 @@ impl<'a> Numbers<'_, 'a> {
         }
     }
 
-    /// A whole number for each layer: one for all, or as many as there are layers.
+    /// An integer for each layer: a single one for all, or an array with one for each.
     fn per_layer(
         &self,
         name: &str,
@@ -235,7 +234,7 @@ impl<'a> Numbers<'_, 'a> {
             .map(Some)
     }
 
-    /// Attention heads, their sizes and what of them is rotated.
+    /// Checks attention heads, their sizes and their rotated dimensions.
     fn heads(&self, layers: u64, width: u64) -> Result<(), Defect> {
         let heads = self.per_layer("attention.head_count", layers, 0..=MAX_SIZE)?;
         let heads = heads.unwrap_or_default();
@@ -258,7 +257,7 @@ impl<'a> Numbers<'_, 'a> {
                 return Err(Defect::invalid(&self.key(name), shared, limit));
             }
         }
-        // llama.cpp takes the heads of the first layer for those that have any.
+        // llama.cpp uses the heads of the first layer for all layers with attention.
         let first = heads.first().copied().filter(|&n| n > 0).unwrap_or(most);
         let own = self.size("attention.key_length")?;
         let full = own.unwrap_or(width / first);
@@ -283,9 +282,9 @@ impl<'a> Numbers<'_, 'a> {
         self.sections(full)
     }
 
-    /// How many values of a head are rotated: pairs of them.
+    /// Checks the number of rotated dimensions of a head, which is even.
     fn rotated(&self, name: &str, head: u64, usual: u64) -> Result<(), Defect> {
-        // Of nothing that is rotated, its loop over pairs sees no end.
+        // With no rotated dimensions, llama.cpp's loop over pairs does not end.
         let rotated = self.count(name, 2..=head.max(2))?.unwrap_or(usual);
         if rotated.is_multiple_of(2) {
             return Ok(());
@@ -293,7 +292,7 @@ impl<'a> Numbers<'_, 'a> {
         Err(Defect::invalid(&self.key(name), rotated, "even"))
     }
 
-    /// How the rotated values are divided among kinds of positions.
+    /// Checks how the rotated dimensions are divided among kinds of positions.
     fn sections(&self, head: u64) -> Result<(), Defect> {
         let name = "rope.dimension_sections";
         let Some(value) = self.value(name) else {
@@ -318,7 +317,7 @@ impl<'a> Numbers<'_, 'a> {
 
     fn experts(&self, layers: u64) -> Result<(), Defect> {
         let experts = self.count("expert_count", 0..=MAX_EXPERTS)?.unwrap_or(0);
-        // Converters write one expert for none.
+        // Converters write 1 for a model without experts.
         let experts = if self.architecture.starts_with("hunyuan") && experts <= 1 {
             0
         } else {
@@ -351,7 +350,7 @@ impl<'a> Numbers<'_, 'a> {
         Ok(())
     }
 
-    /// What recurrent layers divide by.
+    /// Checks the values that recurrent layers divide by.
     fn recurrence(&self, width: u64) -> Result<(), Defect> {
         if let Some(head) = self.size("wkv.head_size")?
             && !width.is_multiple_of(head)
@@ -379,7 +378,7 @@ impl<'a> Numbers<'_, 'a> {
         Ok(())
     }
 
-    /// Attention that is scaled by position divides by a length.
+    /// Checks the length by which position-scaled attention divides.
     fn temperature(&self) -> Result<(), Defect> {
         let scale = self.float("attention.temperature_scale", "finite", f32::is_finite)?;
         let name = "attention.temperature_length";
@@ -395,7 +394,7 @@ impl<'a> Numbers<'_, 'a> {
         Ok(())
     }
 
-    /// Every how many layers something comes.
+    /// Checks intervals between layers of one kind.
     fn steps(&self) -> Result<(), Defect> {
         let least = u64::from(self.architecture == "ernie4_5-moe");
         self.count("interleave_moe_layer_step", least..=MAX_LAYERS)?;

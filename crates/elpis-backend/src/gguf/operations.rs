@@ -9,18 +9,18 @@ use elpis_files::gguf::TensorType;
 pub(super) enum Operation {
     /// Multiplied with activations.
     Weight,
-    /// Rows of it are picked.
+    /// Its rows are looked up.
     Rows,
-    /// Rows of whole numbers are picked.
+    /// Its rows of integers are looked up.
     Indices,
     /// Convolved.
     Kernel,
-    /// Added, multiplied, scaled, rotated by: element by element.
+    /// Used element by element, such as for adding, multiplying, scaling or rotating.
     Elements,
 }
 
 impl Operation {
-    /// That of a tensor by its name, such as `blk.3.attn_norm.weight`.
+    /// The operation on the tensor with this name, such as `blk.3.attn_norm.weight`.
     pub(super) fn of(name: &str) -> Self {
         let (stem, suffix) = match name.rsplit_once('.') {
             Some((stem, suffix @ ("weight" | "bias" | "scale" | "input_scale"))) => (stem, suffix),
@@ -44,7 +44,7 @@ impl Operation {
         }
     }
 
-    /// Whether it takes a type.
+    /// Whether it supports a type.
     pub(super) fn takes(self, kind: TensorType) -> bool {
         let whole = matches!(kind.number, TensorType::I8..=TensorType::I64);
         let internal = matches!(kind.number, TensorType::Q8_1 | TensorType::Q8_K);
@@ -56,7 +56,7 @@ impl Operation {
         }
     }
 
-    /// The types that it takes, in words.
+    /// The supported types, as text.
     pub(super) fn types(self) -> &'static str {
         match self {
             Self::Weight | Self::Rows => "F32, F16, BF16 or a quantised type of weights",
@@ -67,7 +67,7 @@ impl Operation {
     }
 }
 
-/// The name without the layer, whose number becomes `N` where it stands within.
+/// The name without the layer. A layer number in the middle becomes `N`.
 fn part_of(stem: &str) -> &str {
     let layered = stem
         .strip_prefix("blk.")
@@ -79,7 +79,8 @@ fn part_of(stem: &str) -> &str {
     }
 }
 
-/// `ffn_gate.3`, as experts were written before they were stacked.
+/// Whether the tensor is a single expert such as `ffn_gate.3`, a format from before experts were
+/// stacked.
 fn expert_by_itself(part: &str) -> bool {
     part.rsplit_once('.').is_some_and(|(name, number)| {
         matches!(name, "ffn_gate" | "ffn_down" | "ffn_up")
@@ -87,10 +88,10 @@ fn expert_by_itself(part: &str) -> bool {
     })
 }
 
-/// Tables of numbers of tokens or experts.
+/// Tables of token or expert ids.
 const INDICES: [&str; 2] = ["d2t", "ffn_gate_tid2eid"];
 
-/// Tables whose rows are picked.
+/// Tables whose rows are looked up.
 const ROWS: [&str; 11] = [
     "attn_compressor_ape",
     "attn_rel_b",
@@ -105,7 +106,7 @@ const ROWS: [&str; 11] = [
     "token_types",
 ];
 
-/// Kernels of convolutions.
+/// Convolution kernels.
 const KERNELS: [&str; 1] = ["conv1d"];
 
 /// Matrices, and stacks of them.

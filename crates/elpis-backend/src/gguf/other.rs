@@ -1,4 +1,4 @@
-//! GGUF files that hold something else than a language model.
+//! GGUF files that are not language models.
 
 use std::fmt;
 
@@ -14,28 +14,28 @@ pub enum GgufKind {
     Adapter,
     /// The part of a model that reads images or sound, which llama.cpp calls `mmproj`.
     Projector,
-    /// Measurements that a quantiser weighs errors with.
+    /// An importance matrix, with which a quantiser weighs errors.
     ImportanceMatrix,
     /// A vocabulary without weights.
     Vocabulary,
-    /// A model without a vocabulary: it takes and gives numbers of tokens alone.
+    /// A model without a vocabulary, which only reads and writes token ids.
     NoVocabulary,
-    /// One part of a model in several files, but not the first.
+    /// A shard of a model in several files, but not the first.
     Part {
-        /// From 1.
+        /// Number of the shard, from 1.
         number: u64,
         /// The number of files.
         count: u64,
     },
-    /// A model that makes embeddings.
+    /// An embedding model.
     Embedder,
-    /// A model that rewrites a whole text.
+    /// An encoder-decoder model.
     EncoderDecoder,
-    /// A model that makes sound.
+    /// A model that generates audio.
     AudioDecoder,
-    /// A model that writes all of a text at once, by taking noise away.
+    /// A diffusion model, which generates a whole text at once by removing noise.
     Diffuser,
-    /// A model that guesses along with a larger one.
+    /// A draft model for speculative decoding.
     Drafter,
 }
 

@@ -1,4 +1,4 @@
-//! The beginning of a model file, read no further than its header goes.
+//! Reads the beginning of a model file, up to the end of its header.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,17 +11,17 @@ use elpis_files::cursor::CursorError;
 use elpis_files::gguf::{GgufError, Header};
 use elpis_files::lfs::LfsPointer;
 
-/// What is read at first; the header of a large vocabulary has ten times as much.
+/// Number of bytes read first. The header of a large vocabulary is ten times longer.
 const FIRST: u64 = 4 << 20;
-/// Enough to tell a model from a Git LFS pointer.
+/// Number of bytes that suffice to distinguish a model from a Git LFS pointer.
 const BEGINNING: u64 = 2048;
-/// Longest header.
+/// Maximum length of a header, in bytes.
 const MAX: u64 = 512 << 20;
 
-/// Bytes that a header is parsed from.
+/// The bytes that a header is parsed from.
 pub(super) struct HeaderBytes {
     bytes: Vec<u8>,
-    /// Bytes of the whole file.
+    /// Length of the whole file, in bytes.
     pub(super) length: u64,
 }
 
@@ -56,7 +56,7 @@ impl HeaderBytes {
     }
 }
 
-/// Checks that a file begins as GGUF files do.
+/// Checks that a file begins like a GGUF file.
 ///
 /// # Errors
 /// [`BackendError::Unreadable`], [`BackendError::LfsPointer`], [`BackendError::NotAModel`].
@@ -69,7 +69,7 @@ pub fn check_beginning(path: &Path) -> Result<(), BackendError> {
     check_magic(&bytes, path)
 }
 
-/// Opens a file and tells how many bytes it has.
+/// Opens a file and returns its length in bytes.
 fn open(path: &Path) -> Result<(File, u64), BackendError> {
     let failed = |error| unreadable(path, &error);
     let metadata = std::fs::metadata(path).map_err(failed)?;
@@ -77,9 +77,9 @@ fn open(path: &Path) -> Result<(File, u64), BackendError> {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
     if !metadata.is_file() {
-        // A pipe would be waited for, a device has no end.
+        // Reading a pipe would block, and a device has no end.
         let kind = io::ErrorKind::InvalidInput;
-        return Err(failed(io::Error::new(kind, "it is no regular file")));
+        return Err(failed(io::Error::new(kind, "not a regular file")));
     }
     let file = File::open(path).map_err(failed)?;
     Ok((file, metadata.len()))

@@ -1,4 +1,4 @@
-//! Checks the names, places and types of tensors.
+//! Checks the names, offsets and types of tensors.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use super::operations::Operation;
 use crate::GgufKind;
 use elpis_files::gguf::{Header, TensorInfo};
 
-/// The table of tokens, which every model has.
+/// The token embeddings, which every model has.
 const TOKENS: &str = "token_embd.weight";
 
-/// Checks that they lie one after the other within a file of so many bytes, as llama.cpp wants
-/// them, and that it can compute with their types.
+/// Checks that the tensors are contiguous within a file of `length` bytes, as llama.cpp requires,
+/// and that it supports their types.
 pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Defect> {
     let mut next = 0_u64;
     for tensor in &header.tensors {
@@ -50,7 +50,7 @@ pub(super) fn check_places(header: &Header<'_>, length: u64) -> Result<(), Defec
     Ok(())
 }
 
-/// Checks that the tensors of all parts are those of a model of so many layers and tokens.
+/// Checks that the tensors of all shards match a model with these numbers of layers and tokens.
 pub(super) fn check_model(
     tensors: &[TensorInfo<'_>],
     architecture: &str,
@@ -87,10 +87,10 @@ pub(super) fn check_model(
         && DRAFT_PROBED.contains(&architecture)
         && !first.contains(probe(architecture))
     {
-        // llama.cpp takes it for the drafting layers alone, and then asks for no other.
+        // llama.cpp then assumes that the file only has draft layers, and requires no others.
         return Err(Defect::Kind(GgufKind::Drafter));
     }
-    // Drafting layers may be in another file.
+    // Draft layers may be in another file.
     let trunk = seen.iter().take((layers.all - layers.drafting) as usize);
     for (number, layer) in trunk.enumerate() {
         if layer.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn check_model(
     Ok(())
 }
 
-/// The tensor by which llama.cpp tells whether a file has more than drafting layers.
+/// The tensor by which llama.cpp recognises whether a file has more than draft layers.
 fn probe(architecture: &str) -> &'static str {
     match architecture {
         "qwen4exp" => "hc_attn_norm.weight",
@@ -111,7 +111,7 @@ fn probe(architecture: &str) -> &'static str {
     }
 }
 
-/// A tensor of a layer that llama.cpp loads without and computes with.
+/// Returns a missing tensor that llama.cpp does not require when loading but uses when evaluating.
 fn lacks(architecture: &str, layer: &HashSet<&str>) -> Option<&'static str> {
     let has = |part| layer.contains(part);
     let first_missing =
@@ -131,7 +131,7 @@ fn lacks(architecture: &str, layer: &HashSet<&str>) -> Option<&'static str> {
         "qwen35" | "qwen35moe" if convolves => {
             first_missing(&["attn_qkv.weight", "attn_gate.weight"])
         }
-        // Older files have one matrix for both.
+        // Older files have a single matrix for both.
         "qwen3next" if convolves && (has("attn_qkv.weight") || !has("ssm_in.weight")) => {
             first_missing(&["attn_qkv.weight", "attn_gate.weight"])
         }
@@ -199,7 +199,7 @@ mod tests {
             "ffn_down_exps.weight",
         ];
         let dense = ["ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"];
-        // A layer that is whole, and those of its tensors that it cannot do without.
+        // A complete layer, and the tensors that it requires.
         let cases: &[(&str, &[&str], &[&str])] = &[
             ("phi3", &qkv, &qkv),
             ("phi3", &apart, &apart),

@@ -15,10 +15,10 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
 
-/// Most tokens: many times those of any model.
+/// Maximum number of tokens, many times that of any model.
 const MAX_TOKENS: u64 = 1 << 24;
 
-/// Kinds of tokenizers whose tokens llama.cpp can make of a text.
+/// Kinds of tokenizers that llama.cpp supports.
 const MODELS: [&str; 9] = [
     "llama",
     "bert",
@@ -30,13 +30,13 @@ const MODELS: [&str; 9] = [
     "plamo2",
     "gemma4",
 ];
-/// Those that join pairs of bytes.
+/// Byte-pair tokenizers.
 const PAIRS: [&str; 4] = ["gpt2", "hybriddna", "whitespace", "gemma4"];
 
-/// Tokens that begin and end texts: without them nothing ends.
+/// Tokens that begin and end texts. Without them no generation would end.
 const ENDS: [&str; 2] = ["tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"];
 
-/// Checks it and returns the number of tokens.
+/// Checks the vocabulary and returns the number of tokens.
 pub(super) fn check(header: &Header<'_>) -> Result<u64, Defect> {
     let model = match header.get(MODEL) {
         None => return Err(Defect::missing(MODEL)),
@@ -71,7 +71,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Defect> {
     };
     if let Some(scores) = array(header, SCORES, &[Kind::F32, Kind::I32])? {
         long_enough(SCORES, &scores)?;
-        // Pieces of text are put in order by them.
+        // Pieces of text are sorted by their scores.
         let is_nan = |score: &Value<'_>| matches!(score, Value::F32(score) if score.is_nan());
         if let Some(index) = scores.values().position(|score| is_nan(&score)) {
             let item = format!("{SCORES}[{index}]");
@@ -83,7 +83,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Defect> {
     }
     for key in ENDS {
         match header.get(key) {
-            // -1 is how some converters write none.
+            // Some converters write −1 for none.
             None | Some(Value::U32(u32::MAX)) => {}
             Some(&Value::U32(id)) if u64::from(id) < tokens.count => {}
             Some(value) => {
@@ -95,7 +95,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u64, Defect> {
     Ok(tokens.count)
 }
 
-/// How bytes are joined to tokens.
+/// Checks the merges of byte pairs.
 fn pairs(header: &Header<'_>, model: &str) -> Result<(), Defect> {
     let pre = match header.get(PRE) {
         None => None,
@@ -119,7 +119,7 @@ fn pairs(header: &Header<'_>, model: &str) -> Result<(), Defect> {
     Ok(())
 }
 
-/// An array of one of the kinds.
+/// Reads an array of one of the given types.
 fn array<'a>(header: &Header<'a>, key: &str, kinds: &[Kind]) -> Result<Option<Array<'a>>, Defect> {
     match header.get(key) {
         None => Ok(None),
@@ -132,7 +132,7 @@ fn array<'a>(header: &Header<'a>, key: &str, kinds: &[Kind]) -> Result<Option<Ar
     }
 }
 
-/// A token as llama.cpp reads it: up to its first zero byte; empty ones get a text of their own.
+/// A token as llama.cpp reads it: up to the first zero byte. Empty tokens get a unique text.
 fn as_read(index: usize, token: &[u8]) -> Cow<'_, [u8]> {
     let end = token.iter().position(|&byte| byte == 0);
     match token.get(..end.unwrap_or(token.len())) {
@@ -141,8 +141,8 @@ fn as_read(index: usize, token: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Every byte that begins a token must be a token by itself: where llama.cpp finds none at a place
-/// of a text, it begins with the text anew, for ever.
+/// Checks that every byte that begins a token is also a token. If llama.cpp finds no token at a
+/// position of a text, it loops forever.
 fn first_bytes(tokens: &Array<'_>) -> Result<(), Defect> {
     let mut alone = [false; 256];
     let mut longer = [None; 256];
@@ -169,7 +169,7 @@ fn first_bytes(tokens: &Array<'_>) -> Result<(), Defect> {
     Ok(())
 }
 
-/// The bytes of a token of the kind `rwkv` (`llama_unescape_rwkv_token`).
+/// The bytes of an `rwkv` token (`llama_unescape_rwkv_token`).
 fn unescaped(token: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(token.len());
     let mut rest = token.iter().copied();
@@ -194,7 +194,7 @@ fn unescaped(token: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// No two tokens may be equal.
+/// Checks that no two tokens are equal.
 fn unique(tokens: &Array<'_>) -> Result<(), Defect> {
     let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::with_capacity(tokens.count as usize);
     for (index, token) in tokens.texts().enumerate() {

@@ -1,4 +1,4 @@
-//! Sessions that ask at once, and how they are answered.
+//! Concurrent sessions and their figures.
 
 use std::time::{Duration, Instant};
 
@@ -19,25 +19,25 @@ const WORDS: &[&str] = &[
     "window", "after", "green", "table", "quiet", "street", "bread", "north", "silver", "story",
 ];
 
-/// How a number of sessions is answered.
+/// The figures for a number of sessions.
 #[derive(Debug, Serialize)]
 pub(super) struct Level {
     pub(super) sessions: usize,
     pub(super) prompt_tokens: u32,
-    /// Of all sessions together, prompts included: the median of the rounds.
+    /// Throughput of all sessions together, including prompts: the median of the rounds.
     pub(super) tokens_per_second: f64,
-    /// From the request to the first text.
+    /// Time from the request to the first text.
     pub(super) first_token_seconds: f64,
-    /// Between two texts of a session.
+    /// Median time between two texts of a session.
     pub(super) token_gap_p50_seconds: f64,
     pub(super) token_gap_p99_seconds: f64,
-    /// The same with steering vectors; `None` if the model has none.
+    /// The throughput with steering vectors; `None` if the model has none.
     pub(super) steered_tokens_per_second: Option<f64>,
-    /// The median of the rounds' ratios.
+    /// The median of the rounds' ratios of steered to unsteered throughput.
     pub(super) steered_ratio: Option<f64>,
 }
 
-/// What the sessions ask for.
+/// The load of the sessions.
 pub(super) struct Load<'a> {
     elpis: &'a Elpis,
     words: u32,
@@ -46,7 +46,7 @@ pub(super) struct Load<'a> {
     seed: u64,
 }
 
-/// What one session was given in a round.
+/// The results of one session in a round.
 #[derive(Default)]
 struct Given {
     tokens: u64,
@@ -67,12 +67,12 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Turns of a round: one, or one without and one with vectors.
+    /// Number of turns of a round: one, or one without and one with vectors.
     pub(super) fn ways(&self) -> usize {
         if self.emotions.is_empty() { 1 } else { 2 }
     }
 
-    /// Measures with so many sessions; `tell` is called after each turn.
+    /// Measures with `sessions` sessions. `tell` is called after each turn.
     pub(super) async fn level(
         &mut self,
         sessions: usize,
@@ -82,10 +82,10 @@ impl<'a> Load<'a> {
         let mut plain = Turns::new()?;
         let mut steered = Turns::new()?;
         let mut ratios = histogram()?;
-        // The first pass pays for cold caches.
+        // The first pass warms up caches.
         self.turn(sessions, false).await?;
         for round in 0..rounds {
-            // Who goes first changes, so that a machine that slows down favours nobody.
+            // The order alternates, so that a machine that slows down favours neither.
             let order = if round % 2 == 0 {
                 [false, true]
             } else {
@@ -149,7 +149,7 @@ impl<'a> Load<'a> {
         Ok((start.elapsed().as_secs_f64(), given))
     }
 
-    /// A mix of two emotions that no other session has, as long as there are enough.
+    /// A mix of two emotions, distinct for each session as long as there are enough.
     fn mix(&self, session: usize) -> Result<Coefficients, Failure> {
         let count = self.emotions.len();
         let mut mix = Coefficients::new();
@@ -162,7 +162,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Asks until there are enough tokens: a reply may end early.
+/// Sends requests until there are enough tokens, because a reply may end early.
 async fn ask(
     session: Session,
     mix: Coefficients,
@@ -196,7 +196,7 @@ async fn ask(
                 }
                 GenerationEvent::Finished(report) => {
                     given.prompt_tokens = report.prompt_tokens;
-                    // A reply of nothing is an answer too.
+                    // An empty reply counts as an answer.
                     given.tokens += u64::from(report.completion_tokens.max(1));
                 }
                 _ => {}
@@ -246,7 +246,7 @@ fn histogram() -> Result<Histogram<u64>, Failure> {
     Ok(Histogram::new(4)?)
 }
 
-/// Histograms count whole numbers: millionths. They grow as they must.
+/// Records a value in millionths, because histograms count integers.
 fn record(values: &mut Histogram<u64>, value: f64) {
     let _ = values.record((value * 1e6) as u64);
 }

@@ -8,10 +8,10 @@ use elpis::emotion::{EmotionalState, EventSource};
 use elpis::inference::SessionId;
 use elpis::{Delivery, Event, Events};
 
-/// Changes that are remembered.
+/// Number of remembered changes.
 const REMEMBERED: usize = 20;
 
-/// A change that was seen.
+/// An observed change.
 #[derive(Debug)]
 struct Change {
     seen: Instant,
@@ -19,12 +19,12 @@ struct Change {
     after: Option<EmotionalState>,
 }
 
-/// What is told beside the conversation.
+/// A message shown next to the conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct News {
     pub text: String,
     pub is_error: bool,
-    /// Whether the store is what it tells of; it is told in a pipe too, and at once.
+    /// Whether it concerns the store. Such messages are shown immediately, even in a pipe.
     pub is_of_store: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Changes {
     events: Events,
     session: SessionId,
     last: VecDeque<Change>,
-    /// What came while only the store's news was waited for.
+    /// Messages that arrived while only those of the store were waited for.
     untold: Vec<News>,
 }
 
@@ -48,7 +48,8 @@ impl Changes {
         }
     }
 
-    /// Takes in pending events; returns a line for each change that the user did not ask for.
+    /// Processes pending events. Returns a line for each change that the user did not cause
+    /// directly.
     pub fn news(&mut self) -> Vec<News> {
         let mut news = std::mem::take(&mut self.untold);
         while let Some(delivery) = self.events.try_next() {
@@ -96,7 +97,7 @@ impl Changes {
             }
             Event::StoreFailing { reason } => Some(News {
                 text: format!(
-                    "the store fails; what happens now is in memory alone until it works again: {reason}"
+                    "the store fails; changes are only kept in memory until it works again: {reason}"
                 ),
                 is_error: true,
                 is_of_store: true,
@@ -156,7 +157,7 @@ impl Changes {
     }
 }
 
-/// How long ago, short.
+/// The elapsed time, in short form.
 fn ago(time: Duration) -> String {
     match time.as_secs() {
         0..=4 => "now".to_owned(),

@@ -26,7 +26,7 @@ Ctrl-C stops a reply, Tab completes, Alt-Enter or \"\"\" continues on another li
 #[derive(Debug)]
 pub(super) enum Command {
     Feel(Felt),
-    /// Which events there are.
+    /// Lists the events.
     Feelings,
     State,
     Events,
@@ -65,7 +65,7 @@ const NAMES: [&str; 17] = [
     "vectors",
 ];
 
-/// Reads a line; `None` is a message.
+/// Parses a line; `None` means a message.
 pub(super) fn parse(line: &str) -> Result<Option<Command>, String> {
     let Some(rest) = line.strip_prefix('/') else {
         return Ok(None);
@@ -81,15 +81,17 @@ pub(super) fn parse(line: &str) -> Result<Option<Command>, String> {
         ("feel", [event, intensity]) => {
             Command::Feel(events::parse(&format!("{event}={intensity}"))?)
         }
-        ("feel", _) => return Err("what is felt? such as `/feel success 1.5`".to_owned()),
+        ("feel", _) => return Err("an event is missing, such as `/feel success 1.5`".to_owned()),
         ("strength", [strength]) => {
             let number = strength.parse();
             Command::Strength(number.map_err(|_| format!("`{strength}` is not a number"))?)
         }
-        ("strength", _) => return Err("how strong? such as `/strength 0.8`".to_owned()),
+        ("strength", _) => return Err("a strength is missing, such as `/strength 0.8`".to_owned()),
         ("system", []) => Command::System(None),
         ("system", _) => Command::System(Some(text.to_owned())),
-        ("save" | "load", []) => return Err(format!("which file? such as `/{name} talk.json`")),
+        ("save" | "load", []) => {
+            return Err(format!("a file is missing, such as `/{name} talk.json`"));
+        }
         ("save", _) => Command::Save(text.to_owned()),
         ("load", _) => Command::Load(text.to_owned()),
         (known, [_, ..]) if NAMES.contains(&known) => {
@@ -118,14 +120,14 @@ fn unknown_command(name: &str) -> String {
         .min()
         .filter(|(distance, _)| *distance <= 2);
     let hint = nearest.map_or_else(
-        || "`/help` tells which there are".to_owned(),
+        || "`/help` lists the commands".to_owned(),
         |(_, meant)| format!("did you mean `/{meant}`?"),
     );
     format!("no command `/{name}`; {hint}")
 }
 
-/// Where the word before the cursor begins, and what it may become: a command at the beginning of a
-/// line, an event behind `/feel`.
+/// The start of the word before the cursor, and its completions: a command at the beginning of a
+/// line, or an event after `/feel`.
 pub(super) fn completions(line: &str, events: &[String]) -> (usize, Vec<String>) {
     let begin = |word: &str, known: &mut dyn Iterator<Item = String>| {
         let found: Vec<_> = known.filter(|name| name.starts_with(word)).collect();

@@ -1,4 +1,4 @@
-//! Reads what is typed on a terminal or comes from a pipe.
+//! Reads input from a terminal or a pipe.
 
 mod edit;
 
@@ -11,7 +11,7 @@ use super::quiet::Quiet;
 use crate::Failure;
 use crate::lines::{Lines, Named};
 
-/// What came.
+/// The input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Typed {
     Line(String),
@@ -26,15 +26,15 @@ pub(super) enum Typed {
 
 type Asked = (String, oneshot::Sender<Result<Typed, String>>);
 
-/// Reads lines on a thread of its own, which a signal need not wait for.
+/// Reads lines on a separate thread, so that signals need not wait for it.
 #[derive(Debug)]
 pub(super) struct Input {
     asks: Sender<Asked>,
 }
 
 impl Input {
-    /// Edits lines on a terminal, with a history in a file and these words to complete; or reads
-    /// them plainly.
+    /// Edits lines on a terminal, with a history file and these completions, or reads plain lines
+    /// otherwise.
     pub fn open(
         terminal: Option<Quiet>,
         history: Option<PathBuf>,
@@ -84,7 +84,7 @@ fn read(asked: &Receiver<Asked>) {
     }
 }
 
-/// Where the history of this user lies: `$XDG_STATE_HOME`, or `~/.local/state`.
+/// The path of the user's history: `$XDG_STATE_HOME`, or `~/.local/state`.
 pub(super) fn history_file() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
     let state = match state {

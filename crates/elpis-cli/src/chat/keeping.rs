@@ -1,4 +1,4 @@
-//! Conversations that outlive the program: in the store, or in files of their own.
+//! Persistence of conversations, in the store or in separate files.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,10 +10,10 @@ use crate::error::CliError;
 use elpis::Session;
 use elpis::inference::Conversation;
 
-/// Longest file of a conversation that is read, in bytes.
+/// Maximum length of a conversation's file, in bytes.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// The conversation to go on with: the one that the store has, unless a new one is wanted.
+/// The conversation to continue: the stored one, unless a new one is requested.
 pub(super) async fn resumed(session: &Session, options: &Options) -> Result<Conversation, Failure> {
     let mut talk = if options.new {
         Conversation::new()
@@ -27,7 +27,7 @@ pub(super) async fn resumed(session: &Session, options: &Options) -> Result<Conv
 }
 
 impl Chat<'_> {
-    /// Drops what was said; the system message stays.
+    /// Drops all messages except the system message.
     pub(super) fn begin_anew(&mut self) {
         self.talk.clear();
         self.meter = None;
@@ -40,7 +40,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Writes the conversation to a file that is not there yet.
+    /// Writes the conversation to a new file.
     pub(super) fn save(&self, file: &str) -> Result<(), Failure> {
         let path = Path::new(file);
         let mut json = serde_json::to_vec_pretty(&self.talk)?;
@@ -53,7 +53,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Goes on with a conversation of a file; the mood stays.
+    /// Continues with a conversation from a file. The mood stays.
     pub(super) async fn load(&mut self, file: &str) -> Result<(), Failure> {
         let unreadable = |reason: String| CliError::Conversation {
             file: file.to_owned(),
@@ -80,7 +80,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// The number of turns in words.
+    /// The number of turns, as text.
     pub(super) fn turns(&self) -> String {
         crate::counted(self.talk.turns() as u64, "turn", "turns")
     }

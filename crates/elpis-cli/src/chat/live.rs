@@ -1,10 +1,10 @@
-//! The mood below a reply, while the reply is written.
+//! Shows the mood below a reply while it is written.
 //!
-//! It stands on the row below the text's end, and is wiped before more text follows. Nothing moves
-//! the text: the cursor goes down and comes back to where it was. That holds unless the cursor waits
-//! at the edge of the screen to wrap, where terminals differ in what comes of it. So the line is
-//! shown only where the cursor cannot be there, whatever the terminal takes as the width of letters
-//! beyond ASCII; otherwise it is away for a moment.
+//! It is on the row below the text's end, and is erased before more text follows. The text does not
+//! move, because the cursor goes down and returns to its position. That does not work if the cursor
+//! waits at the edge of the screen to wrap, because terminals differ in that case. Therefore the
+//! line is only shown if the cursor cannot be there, whatever width the terminal assigns to
+//! non-ASCII characters; otherwise it disappears for a moment.
 
 mod column;
 #[cfg(test)]
@@ -17,15 +17,15 @@ use self::column::Column;
 /// Erases from the cursor to the end of the screen; the cursor stays.
 const WIPE: &str = "\x1b[J";
 
-/// Makes sure of a row below: down, which scrolls on the last row, and up again. A vertical tab
-/// keeps the column, a line feed would be written with a carriage return.
+/// Ensures a row below by moving down, which scrolls on the last row, and up again. A vertical tab
+/// keeps the column, while a line feed would add a carriage return.
 const ROW_BELOW: &str = "\x0b\x1b[A";
 
 /// Goes to the empty row below, and back.
 const DOWN: &str = "\x1b7\x1b[B\r\x1b[2K";
 const BACK: &str = "\x1b8";
 
-/// Columns below which there is no room for text and mood.
+/// Minimum number of columns for text and mood.
 const NARROW: usize = 20;
 
 /// A reply as it is written, with the mood below it.
@@ -33,7 +33,7 @@ const NARROW: usize = 20;
 pub(super) struct Live<W> {
     out: W,
     column: Column,
-    /// What stands below, and what should.
+    /// The line below, and the line that should be there.
     shown: bool,
     line: String,
 }
@@ -49,7 +49,7 @@ impl<W: Write> Live<W> {
         }
     }
 
-    /// Writes more of the reply on a screen of so many columns.
+    /// Writes more of the reply on a screen with `width` columns.
     pub fn text(&mut self, text: &str, width: usize) -> std::io::Result<()> {
         let mut bytes = String::new();
         if self.shown {
@@ -71,7 +71,7 @@ impl<W: Write> Live<W> {
         self.draw(wipe.to_owned(), width)
     }
 
-    /// Leaves the text alone on the screen.
+    /// Removes the mood line.
     pub fn end(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.shown) {
             self.write(WIPE)?;
@@ -89,7 +89,7 @@ impl<W: Write> Live<W> {
         self.write(&bytes)
     }
 
-    /// At once, so that a terminal never shows half of it.
+    /// Writes all bytes at once, so that a terminal never shows half of them.
     fn write(&mut self, bytes: &str) -> std::io::Result<()> {
         self.out.write_all(bytes.as_bytes())?;
         self.out.flush()

@@ -1,26 +1,26 @@
 //! Turns off the terminal's echo while input is not read.
 //!
-//! Keys that are typed ahead wait in the terminal until the next prompt reads them. They are not
-//! echoed into a reply, and no change of modes between lines and single keys loses them, since the
-//! terminal is in the mode of single keys all the time. Ctrl-C and Ctrl-Z stay signals.
+//! Keys typed ahead wait in the terminal until the next prompt reads them. They are not echoed into
+//! a reply, and no mode change loses them, because the terminal stays in single-key mode. Ctrl-C
+//! and Ctrl-Z remain signals.
 
 #[cfg(unix)]
 use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
-/// Has lines that are pasted come as one, also while no prompt reads them; and no more.
+/// Enables bracketed paste, so that pasted lines arrive as one even while no prompt reads them.
 const PASTE: &str = "\x1b[?2004h";
 const NO_PASTE: &str = "\x1b[?2004l";
 
-/// How the terminal was, to which it returns however the program ends.
+/// The original state of the terminal, which is restored however the program ends.
 #[derive(Debug, Clone)]
 pub(super) struct Quiet {
     #[cfg(unix)]
     original: Option<Termios>,
-    /// Whether a prompt edits its line by itself; else the terminal does.
+    /// Whether a prompt edits its line by itself instead of the terminal.
     edited: bool,
 }
 
-/// The terminal as it was, once this goes.
+/// Restores the terminal when it is dropped.
 #[derive(Debug)]
 pub(super) struct Restored(Quiet);
 
@@ -38,7 +38,7 @@ impl Drop for Restored {
 }
 
 impl Quiet {
-    /// Of a standard input that is a terminal.
+    /// Reads the state of standard input, if it is a terminal.
     pub fn of_terminal() -> Self {
         Self {
             #[cfg(unix)]
@@ -47,7 +47,7 @@ impl Quiet {
         }
     }
 
-    /// Quiet from now on, where prompts show what is typed themselves; restored in the end.
+    /// Turns echo off if prompts echo input themselves. Dropping the result restores it.
     pub fn begin(&self) -> Restored {
         if self.edited {
             self.hush();
@@ -74,11 +74,11 @@ impl Quiet {
         }
     }
 
-    /// Stops the program as Ctrl-Z does, with the terminal as it was; returns when it goes on.
+    /// Suspends the program like Ctrl-Z, with the terminal restored. Returns when it continues.
     #[cfg(unix)]
     pub fn suspend(&self) {
         self.restore();
-        // Where nobody could let it go on, the system does not stop it.
+        // The system does not stop it if nothing could continue it.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
         // Another thread may have taken the signal.
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -97,7 +97,7 @@ impl Quiet {
             quiet
                 .local_modes
                 .remove(LocalModes::ECHO | LocalModes::ICANON);
-            // Ctrl-C does not throw away what was typed ahead.
+            // Ctrl-C must not discard keys typed ahead.
             quiet
                 .local_modes
                 .insert(LocalModes::ISIG | LocalModes::NOFLSH);
@@ -120,6 +120,6 @@ impl Quiet {
 
 #[cfg(unix)]
 fn set(attributes: &Termios) {
-    // Now: whatever else is waited for, keys would be lost or shown meanwhile.
+    // Apply immediately; waiting would lose or echo keys.
     let _ = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, attributes);
 }

@@ -1,4 +1,4 @@
-//! A reply on its way to the screen.
+//! Shows a reply as it is generated.
 
 use std::io::{Stdout, stdout};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::{Failure, terminal, told};
 use elpis::GenerationEvent;
 use elpis::inference::{ChatMessage, GenerationReport};
 
-/// How often the mood below a reply is looked at, since it changes with time alone.
+/// Interval at which the mood below a reply is updated, since it also changes with time alone.
 const MOOD_EVERY: Duration = Duration::from_millis(200);
 
 /// How a reply ended.
@@ -26,7 +26,7 @@ struct Ending {
 }
 
 impl Chat<'_> {
-    /// Answers the last message; Ctrl-C ends the answer alone.
+    /// Answers the last message. Ctrl-C only ends the answer.
     pub(super) async fn answer(&mut self) -> Result<(), Failure> {
         let mut chat = self.session.chat(&self.talk);
         if let Some(most) = self.options.max_tokens {
@@ -68,14 +68,14 @@ impl Chat<'_> {
         Screen::reply("\n")?;
         self.talk.push(ChatMessage::assistant(reply));
         while self.talk.messages().len() > MAX_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
-        // The talk goes on where the store fails, which is told beside it.
+        // The conversation continues if the store fails, which is reported separately.
         if let Err(error) = self.keep().await {
             Screen::error(&told(error.as_ref()));
         }
         Ok(())
     }
 
-    /// Tells what the model no longer sees, when that grows.
+    /// Reports messages that the model no longer sees, when their number grows.
     fn tell_dropped(&mut self, dropped: usize) -> Result<(), Failure> {
         if std::mem::replace(&mut self.dropped, dropped) < dropped && !self.quiet {
             let told = match dropped {
@@ -107,7 +107,7 @@ impl Chat<'_> {
         })
     }
 
-    /// Shows a reply as it comes, on a terminal with the mood below it.
+    /// Shows a reply as it is generated, on a terminal with the mood below it.
     async fn stream(&mut self, chat: elpis::Chat, reply: &mut String) -> Result<Ending, Failure> {
         let mut live = Live::new(stdout());
         let mut wrap = Wrap::default();
@@ -116,7 +116,7 @@ impl Chat<'_> {
         let rest = live
             .text(&wrap.end(width), width.unwrap_or_default())
             .and_then(|()| live.end());
-        // What stopped the reply says more than a terminal that is gone.
+        // The signal that stopped the reply is more informative than a lost terminal.
         if matches!(streamed, Ok(Ending { signal: None, .. })) {
             rest?;
         }
@@ -140,7 +140,7 @@ impl Chat<'_> {
             stream = chat.stream() => stream?,
             signal = self.signals.next() => return Ok(stopped(signal)),
         };
-        // What the message has changed stands above its answer.
+        // Changes caused by the message are shown above its answer.
         self.tell_changes()?;
         self.tell_dropped(stream.dropped_messages())?;
         let mut ending = Ending::default();
@@ -151,7 +151,7 @@ impl Chat<'_> {
                 event = stream.next() => event,
                 signal = self.signals.next() => return Ok(stopped(signal)),
                 _ = looks.tick() => {
-                    // A reply does not end because its mood cannot be told.
+                    // A reply must not end because its mood cannot be read.
                     if let Some(width) = shown
                         && let Ok(mood) = self.session.state().await
                     {

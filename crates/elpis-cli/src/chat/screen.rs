@@ -16,9 +16,9 @@ use elpis::emotion::EmotionSnapshot;
 #[derive(Debug)]
 pub(super) struct Screen {
     terminal: Option<Term>,
-    /// Whether the terminal understands no more than lines of text.
+    /// Whether the terminal only supports lines of text.
     dumb: bool,
-    /// Whether it shows the bars' letters.
+    /// Whether it can show the characters of bars.
     unicode: bool,
 }
 
@@ -31,7 +31,7 @@ impl Screen {
         }
     }
 
-    /// The line that stands above the prompt.
+    /// The line above the prompt.
     pub fn mood(
         &self,
         mood: &EmotionSnapshot,
@@ -41,12 +41,12 @@ impl Screen {
         let Some(terminal) = self.terminal.as_ref().filter(|_| !self.dumb) else {
             return Ok(());
         };
-        // Asked for each time: the window may have another size by now.
+        // Query this each time, because the window may have been resized.
         let width = usize::from(terminal.size().1);
         terminal.write_line(&self.fitting(mood, acting, meter, width))
     }
 
-    /// A mood in its colour, as much of it as fits whole into so many columns.
+    /// A mood in its colour, with as many whole parts as fit into `width` columns.
     pub fn fitting(
         &self,
         mood: &EmotionSnapshot,
@@ -58,7 +58,8 @@ impl Screen {
         mood::colour(mood.mood).apply_to(line).to_string()
     }
 
-    /// The columns of a terminal on which lines can be wiped and written anew; `None` elsewhere.
+    /// The number of columns of a terminal whose lines can be erased and rewritten; `None`
+    /// otherwise.
     pub fn columns(&self) -> Option<usize> {
         let terminal = self
             .terminal
@@ -68,7 +69,7 @@ impl Screen {
         Some(usize::from(size.1))
     }
 
-    /// Tells something beside the conversation.
+    /// Prints a message next to the conversation.
     pub fn tell(&self, text: &str) -> std::io::Result<()> {
         let text = terminal::plain(text);
         let dim = Style::new().dim();
@@ -81,7 +82,7 @@ impl Screen {
         }
     }
 
-    /// Tells what happened beside the conversation.
+    /// Shows an event next to the conversation.
     pub fn show(&self, news: &News) -> std::io::Result<()> {
         if news.is_error {
             Self::error(&news.text);
@@ -90,7 +91,7 @@ impl Screen {
         self.tell(&news.text)
     }
 
-    /// Tells what went wrong.
+    /// Prints an error.
     pub fn error(text: &str) {
         let red = Style::new().for_stderr().red();
         complain_styled(&red.apply_to(terminal::plain(text)).to_string());
@@ -102,9 +103,9 @@ impl Screen {
     }
 }
 
-/// Whether the locale says that letters beyond ASCII are shown.
+/// Whether the locale supports non-ASCII characters.
 fn shows_unicode() -> bool {
-    // As the C library chooses: the first that is set.
+    // The first variable that is set counts, as in the C library.
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
     let Some(locale) = locale else {

@@ -1,28 +1,28 @@
-//! Breaks a text between words where it would run over the edge, piece by piece as it comes.
+//! Wraps a text between words, incrementally.
 
 use console::measure_text_width;
 
-/// What begins and ends a block of code, whose lines are left as they are.
+/// Begins and ends a code block, whose lines are not wrapped.
 const FENCE: &str = "```";
 
-/// A text on its way to the screen. The word that is being written waits until it is whole.
+/// Wraps a text incrementally. The current word is held back until it is complete.
 #[derive(Debug, Default)]
 pub(super) struct Wrap {
     /// Cells of the line so far.
     column: usize,
-    /// Spaces and a word that are still to be written.
+    /// Spaces still to be written.
     spaces: String,
     word: String,
-    /// The line so far, as far as it can begin a block of code.
+    /// The line so far, as long as it may begin a code block.
     begins: String,
     code: bool,
-    /// Whether the word that is being written is longer than a line.
+    /// Whether the current word is longer than a line.
     long: bool,
 }
 
 impl Wrap {
-    /// Takes more of a text; returns what can be written on a screen of so many columns. Without a
-    /// width nothing is held back.
+    /// Adds more text. Returns the text that can be written on a screen with `width` columns.
+    /// Without a width, nothing is held back.
     pub fn push(&mut self, text: &str, width: Option<usize>) -> String {
         let mut out = String::new();
         for character in text.chars() {
@@ -44,14 +44,14 @@ impl Wrap {
                     self.spaces.push(' ');
                 }
                 (other, Some(_)) if is_wide(other) => {
-                    // Scripts without spaces break between letters.
+                    // Scripts without spaces break between characters.
                     self.place_word(&mut out, width);
                     self.word.push(other);
                     self.place(&mut out, width);
                 }
                 (other, Some(width)) => {
                     self.word.push(other);
-                    // A word as long as the screen does not wait for its end, and is left whole.
+                    // A word as long as the screen is written immediately and not broken.
                     if self.long || cells(&self.word) + 1 >= width {
                         self.place(&mut out, Some(width));
                         self.long = true;
@@ -69,7 +69,7 @@ impl Wrap {
         out
     }
 
-    /// What is still to be written, at the end.
+    /// Returns the remaining text at the end.
     pub fn end(&mut self, width: Option<usize>) -> String {
         let mut out = String::new();
         self.place(&mut out, width);
@@ -77,7 +77,7 @@ impl Wrap {
         out
     }
 
-    /// Writes the word that waits, if one does; the spaces behind it are still to come.
+    /// Writes the word held back, if there is one. The spaces after it are still to come.
     fn place_word(&mut self, out: &mut String, width: Option<usize>) {
         if !self.word.is_empty() {
             self.place(out, width);
@@ -85,14 +85,14 @@ impl Wrap {
         self.long = false;
     }
 
-    /// Writes the word that waits, on the next line if it does not fit on this one.
+    /// Writes the word held back, on the next line if it does not fit on this one.
     fn place(&mut self, out: &mut String, width: Option<usize>) {
         let (spaces, word) = (cells(&self.spaces), cells(&self.word));
-        // The last column stays free: there the cursor would wait to wrap.
+        // The last column stays free, because the cursor would wait there to wrap.
         let over = width.is_some_and(|width| self.column + spaces + word + 1 > width);
         let breaks = over && self.column > 0 && !self.code && !self.long;
         if breaks {
-            // Spaces at the edge would begin a line of their own.
+            // Spaces at the edge would begin a new line.
             if word > 0 {
                 out.push('\n');
                 self.column = word;

@@ -1,4 +1,4 @@
-//! From what doctor knows to what it warns of.
+//! Derives warnings from the collected facts.
 
 mod without_effect;
 
@@ -10,13 +10,13 @@ use elpis::backend::DeviceKind;
 use elpis::settings::{BackendKind, HardwareBackend, LoadedSettings, Origin};
 use elpis::steering::{BASE_EMOTIONS, EmotionInfo};
 
-/// Spins from which waiting has no end that matters: what libgomp does by itself.
+/// Number of spins above which threads practically never sleep: libgomp's default.
 const MANY_SPINS: u64 = 300_000;
 
-/// Room of a store below which it is told.
+/// Free space of a store below which there is a warning.
 const LITTLE_ROOM: u64 = 64 << 20;
 
-/// Half-lives of moods below which a store keeps nothing for long, in seconds.
+/// Half-life of moods below which a store is pointless, in seconds.
 const SHORT_HALF_LIFE: f64 = 60.0;
 
 /// Facts about the loaded model.
@@ -24,12 +24,12 @@ const SHORT_HALF_LIFE: f64 = 60.0;
 pub(super) struct ModelSeen {
     pub(super) weights: u64,
     pub(super) emotions: Vec<EmotionInfo>,
-    /// Memory that was available while it was loaded, in bytes.
+    /// Memory available while it was loaded, in bytes.
     pub(super) memory: Option<u64>,
     pub(super) template: TemplateSeen,
 }
 
-/// All that doctor knows.
+/// All collected facts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) loaded: &'a LoadedSettings,
@@ -39,7 +39,7 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Everything that there is to warn of.
+    /// All warnings.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut found = Vec::new();
         found.extend(self.source());
@@ -70,12 +70,12 @@ impl Seen<'_> {
             .map_or_else(String::new, |(_, value, _)| value)
     }
 
-    /// Whether no layer lies on a GPU.
+    /// Whether no layer is on a GPU.
     fn on_processor(&self) -> bool {
         !self.hardware.selected.is_gpu() || self.loaded.settings.model.gpu_layers == 0
     }
 
-    /// What will answer, and how it is fetched.
+    /// Warnings about the model's source.
     fn source(&self) -> Vec<Warning> {
         let mut found = Vec::new();
         if self.loaded.settings.model.path.is_none() && self.is_set("model.path") {
@@ -169,7 +169,7 @@ impl Seen<'_> {
         if let Some(model) = self.model
             && let Some(after) = model.memory
         {
-            // Weights that are mapped count as memory that could be had; the model needs them.
+            // Mapped weights count as available memory, but the model needs them.
             let beside = before
                 .filter(|_| self.on_processor())
                 .map_or(after, |before| before.saturating_sub(model.weights));
@@ -253,7 +253,7 @@ impl Seen<'_> {
             let most = settings.store.max_mib.map(|mib| u64::from(mib) << 20);
             let below = most.map(|most| (most.saturating_sub(place.size), "store.max_mib"));
             let limits = [place.free.map(|free| (free, "disk")), below];
-            // A limit that is small by itself is not reached before the file grows to most of it.
+            // A small limit is only nearly reached once the file has grown to most of it.
             let near = |(left, limit): &(u64, &'static str)| match most {
                 Some(most) if *limit == "store.max_mib" => *left < LITTLE_ROOM.min(most / 10),
                 _ => *left < LITTLE_ROOM,
@@ -313,7 +313,7 @@ impl Seen<'_> {
     }
 }
 
-/// Reads a count as libgomp does: a number, a suffix for thousands, or words for no end.
+/// Parses a count like libgomp: a number, a suffix for thousands, or a word for infinity.
 fn spins(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     if matches!(text.as_str(), "infinite" | "infinity") {

@@ -10,7 +10,7 @@ use elpis::hub::Hub;
 use elpis::settings::{ModelSource, Settings};
 use elpis_worker::environment;
 
-/// A maker of GPUs whose driver can be seen without its toolkit.
+/// A GPU vendor whose driver can be detected without its toolkit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Gpu {
@@ -48,45 +48,45 @@ impl fmt::Display for Gpu {
 /// The kind of file system that a file is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Disk {
-    /// A disk, or what cannot be told from one.
+    /// A local disk, or unknown.
     #[default]
     Local,
-    /// Memory that looks like a disk.
+    /// A memory file system.
     Memory,
-    /// Another machine's.
+    /// A network file system.
     Network,
 }
 
-/// Facts about the store that need no opening.
+/// Facts about the store that can be read without opening it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StorePlace {
     pub(super) disk: Disk,
-    /// Bytes that the file system has left for this user.
+    /// Free space of the file system for this user, in bytes.
     pub(super) free: Option<u64>,
-    /// Bytes that the file has by now.
+    /// Current size of the file, in bytes.
     pub(super) size: u64,
 }
 
 /// Facts from outside the program; `None` where a fact cannot be determined.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
-    /// GPUs whose drivers this process can reach.
+    /// GPUs with drivers that this process can access.
     pub(super) gpus: Vec<Gpu>,
     pub(super) spin_count: Option<String>,
     pub(super) wait_policy: Option<String>,
-    /// Memory that was available before the model was loaded, in bytes.
+    /// Memory available before the model was loaded, in bytes.
     pub(super) memory: Option<u64>,
     /// Size of the model's file in bytes.
     pub(super) weights: Option<u64>,
     pub(super) store: Option<StorePlace>,
-    /// Whether the folder of the settings is there; `None` if they name none.
+    /// Whether the configured vectors folder exists; `None` if none is configured.
     pub(super) vectors_folder: Option<bool>,
     /// The Hub's address, if the model comes from there and a token goes with it unencrypted.
     pub(super) plain_token_endpoint: Option<String>,
 }
 
 impl Host {
-    /// Reads them from the system.
+    /// Reads the facts from the system.
     pub(super) fn look(settings: &Settings) -> Self {
         let variable = |name| std::env::var(name).ok();
         let model = settings.model_source().ok();
@@ -120,7 +120,7 @@ impl Host {
     }
 }
 
-/// The drivers' devices as Linux shows them; in a container those that were passed on.
+/// Drivers' devices as shown by Linux; in a container, those passed to it.
 fn drivers() -> Vec<Gpu> {
     let mut found = Vec::new();
     if (0..16).any(|index| Path::new(&format!("/dev/nvidia{index}")).exists()) {

@@ -7,7 +7,7 @@ use crate::complain;
 use elpis::Elpis;
 use elpis::settings::{LoadedSettings, Origin};
 
-/// The few of doctor's warnings that cannot wait for doctor: each is one line on standard error.
+/// The few warnings of `doctor` that other commands also show, each on one line of standard error.
 #[derive(Debug)]
 pub(crate) struct Notices {
     chat_format: Option<String>,
@@ -15,7 +15,7 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Tells what the settings alone show, before a model is fetched.
+    /// Shows notices that only depend on the settings, before a model is downloaded.
     pub(crate) fn of_settings(loaded: &LoadedSettings, quiet: bool) -> Self {
         let notices = Self {
             chat_format: loaded.settings.model.chat_format.clone(),
@@ -42,10 +42,10 @@ impl Notices {
         notices
     }
 
-    /// Tells what the loaded model shows.
+    /// Shows notices about the loaded model.
     pub(crate) fn of_model(&self, elpis: &Elpis) {
         let Some(facts) = elpis.model() else { return };
-        // What is wrong with a template is told by the first prompt.
+        // The first prompt reports an invalid template.
         let Ok(template) = TemplateSeen::of(&facts, self.chat_format.as_deref()) else {
             return;
         };

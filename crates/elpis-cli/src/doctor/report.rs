@@ -13,7 +13,7 @@ use elpis::settings::LoadedSettings;
 use elpis_files::printable::printable;
 use elpis_worker::environment;
 
-/// Everything that was found.
+/// All findings.
 pub(super) struct Report<'a> {
     pub(super) loaded: &'a LoadedSettings,
     pub(super) hardware: &'a HardwareReport,

@@ -16,7 +16,7 @@ pub(super) enum TemplateOrigin {
     BuiltIn,
     /// `model.chat_format` names a file.
     File,
-    /// The model has none and none is set: `ChatML`, by guess.
+    /// The model has none and none is set, so `ChatML` is assumed.
     Guessed,
 }
 
@@ -27,8 +27,7 @@ pub(super) struct TemplateSeen {
     pub(super) origin: TemplateOrigin,
     /// The notation of tool calls in a reply.
     pub(super) tool_format: &'static str,
-    /// Whether the template itself tells the model of tools; otherwise they are described in a
-    /// message.
+    /// Whether the template itself describes tools to the model; otherwise a message does.
     pub(super) native_tools: bool,
 }
 
@@ -49,7 +48,7 @@ impl TemplateSeen {
         })
     }
 
-    /// A line on it.
+    /// A one-line summary.
     pub(super) fn line(&self) -> String {
         let Self { name, .. } = self;
         let template = match self.origin {

@@ -9,17 +9,17 @@ use super::gibibytes;
 use super::host::Gpu;
 use elpis::settings::BackendKind;
 
-/// Something that works, and will not do what its user expects.
+/// A configuration that works but not as its user expects.
 ///
-/// The name of a variant, in kebab case, is its code; its fields are the figures.
+/// The name of a variant in kebab case is its code. Its fields are the figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "code", content = "figures", rename_all = "kebab-case")]
 pub(crate) enum Warning {
-    /// A path was set to nothing, and the bundled model answers.
+    /// A path was set to nothing, so the bundled model answers.
     BundledInstead {
         origin: String,
     },
-    /// Whoever is on the way to the Hub can read the token.
+    /// The token for the Hub is sent unencrypted.
     TokenInTheClear {
         endpoint: String,
     },
@@ -27,10 +27,10 @@ pub(crate) enum Warning {
     GpuNotSeen {
         gpu: Gpu,
         backend: BackendKind,
-        /// Whether this build has support for it.
+        /// Whether this build supports it.
         built: bool,
     },
-    /// The backend sees a GPU, and the settings keep the model off it.
+    /// The backend sees a GPU, but the settings do not use it.
     GpuUnused {
         device: String,
         setting: &'static str,
@@ -47,7 +47,7 @@ pub(crate) enum Warning {
         value: String,
     },
     NoChatTemplate {
-        /// The template that is taken.
+        /// The template used instead.
         instead: String,
     },
     VectorsFolderMissing {
@@ -120,10 +120,10 @@ impl Warning {
                 format!("model.path is empty (from {origin}): the small bundled model answers")
             }
             Self::TokenInTheClear { endpoint } => format!(
-                "the token of the Hub goes to {endpoint} without encryption: whoever is on the way can read it"
+                "the token of the Hub is sent to {endpoint} without encryption, so others on the network can read it"
             ),
             Self::GpuNotSeen { gpu, backend, .. } => format!(
-                "the driver of an {gpu} GPU is there, and {backend} sees no GPU: the model runs on the CPU"
+                "an {gpu} GPU driver is installed, but {backend} sees no GPU: the model runs on the CPU"
             ),
             Self::GpuUnused {
                 device,
@@ -131,7 +131,7 @@ impl Warning {
                 value,
                 origin,
             } => format!(
-                "{device} is there, and {setting} = {value} (from {origin}) leaves it unused"
+                "{device} is available, but {setting} = {value} (from {origin}) leaves it unused"
             ),
             Self::ThreadsBeyondCores {
                 threads,
@@ -145,19 +145,19 @@ impl Warning {
                 "{variable}={value} keeps waiting threads busy: another busy process makes both slow"
             ),
             Self::NoChatTemplate { instead } => format!(
-                "the model has no chat template, and none is set: {instead} is taken, which it may not know"
+                "the model has no chat template, and none is set: {instead} is used, which the model may not know"
             ),
             Self::VectorsFolderMissing { folder } => format!(
                 "there is no vectors folder {}: the model is not steered until it appears",
                 folder.display()
             ),
             Self::NoVectors { folder: None } => {
-                "the model has no steering vectors: moods act on its sampling alone".to_owned()
+                "the model has no steering vectors: moods only affect its sampling".to_owned()
             }
             Self::NoVectors {
                 folder: Some(folder),
             } => format!(
-                "there are no steering vectors in {}: moods act on the model's sampling alone",
+                "there are no steering vectors in {}: moods only affect the model's sampling",
                 folder.display()
             ),
             Self::EmotionsWithoutVector { emotions } => {
@@ -183,7 +183,7 @@ impl Warning {
                 left_bytes,
                 prefix_cache_bytes,
             } => format!(
-                "{} of memory are left beside the model, and finished conversations may take {}",
+                "{} of memory are left besides the model, but finished conversations may take {}",
                 gibibytes(*left_bytes),
                 gibibytes(*prefix_cache_bytes)
             ),
@@ -191,11 +191,11 @@ impl Warning {
                 "store.path is not set: moods end with the process, or with the runtime".to_owned()
             }
             Self::StoreInMemory { file } => format!(
-                "store {} lies in memory: it ends with the machine or the container",
+                "store {} is in memory: it is lost when the machine or container stops",
                 file.display()
             ),
             Self::StoreOnNetwork { file } => format!(
-                "store {} lies on a network file system, which may not lock reliably",
+                "store {} is on a network file system, which may not lock reliably",
                 file.display()
             ),
             Self::StoreNearlyFull {
@@ -208,13 +208,13 @@ impl Warning {
                 left_bytes >> 20
             ),
             Self::ShortLivedMoods { half_life_seconds } => format!(
-                "moods are kept in a store, and half of one is gone after at most {half_life_seconds:.1} s"
+                "moods are kept in a store, but half of a mood decays within {half_life_seconds:.1} s"
             ),
             Self::MetricsExposed { address } => format!(
-                "metrics.listen is {address}: whoever reaches that address reads the metrics, without a password"
+                "metrics.listen is {address}: anyone who can reach that address can read the metrics without a password"
             ),
             Self::TextsTraced { origin } => format!(
-                "metrics.trace_text is on (from {origin}): prompts and replies go into traces and logs"
+                "metrics.trace_text is on (from {origin}): traces and logs contain prompts and replies"
             ),
             Self::FixedSeed { seed, origin } => format!(
                 "model.seed is {seed} (from {origin}): every generation draws the same random numbers, \
@@ -246,11 +246,11 @@ impl Warning {
                 ..
             } => "install a libtorch with CUDA support, see docs/backends.md".to_owned(),
             Self::GpuNotSeen { gpu, built, .. } if *built => format!(
-                "check that the driver fits the {} of the build and that this user may use the device",
+                "check that the driver matches the {} of the build and that this user may use the device",
                 gpu.feature()
             ),
             Self::GpuNotSeen { gpu, .. } => format!(
-                "build with the cargo feature `{}`, or set model.hardware_backend = \"cpu\" if that is wanted",
+                "build with the cargo feature `{}`, or set model.hardware_backend = \"cpu\" if that is intended",
                 gpu.feature()
             ),
             Self::GpuUnused { setting, .. } => format!("remove {setting}, so that the GPU is used"),
@@ -270,28 +270,28 @@ impl Warning {
                     .to_owned()
             }
             Self::VectorsFolderMissing { .. } => {
-                "correct model.emotion_vectors_dir; a relative path counts from the working directory"
+                "correct model.emotion_vectors_dir; a relative path starts at the working directory"
                     .to_owned()
             }
             Self::NoVectors { folder: None } => {
-                "make some with `elpis vectors train`, and name their folder in model.emotion_vectors_dir"
+                "train some with `elpis vectors train`, and set model.emotion_vectors_dir to their folder"
                     .to_owned()
             }
             Self::NoVectors { .. } => {
-                "make some with `elpis vectors train`, or put .safetensors, .pt or .gguf files there"
+                "train some with `elpis vectors train`, or put .safetensors, .pt or .gguf files there"
                     .to_owned()
             }
             Self::EmotionsWithoutVector { .. } => {
-                "make a whole set with `elpis vectors train`; without one these moods act on sampling alone"
+                "train a complete set with `elpis vectors train`; without it these moods only affect sampling"
                     .to_owned()
             }
             Self::EmotionsCappedAtZero { .. } => {
-                "find caps with `elpis vectors calibrate`, or make better vectors with `elpis vectors train`"
+                "find caps with `elpis vectors calibrate`, or train better vectors with `elpis vectors train`"
                     .to_owned()
             }
             Self::SteeringOff { setting, .. } => format!("set {setting} above 0"),
             Self::WeightsExceedMemory { .. } => {
-                "take a smaller model or quantisation, or a GPU that holds it".to_owned()
+                "use a smaller model or quantisation, or a GPU that holds it".to_owned()
             }
             Self::MemoryShort { .. } => {
                 "lower runtime.prefix_cache_mib, model.context_length or runtime.n_parallel".to_owned()
@@ -301,26 +301,26 @@ impl Warning {
                 "set store.path to a file on a local disk".to_owned()
             }
             Self::StoreNearlyFull { limit: "disk", .. } => {
-                "make room on the disk; what does not fit waits in memory, up to 65,536 changes".to_owned()
+                "free space on the disk; changes that do not fit wait in memory, up to 65,536".to_owned()
             }
             Self::StoreNearlyFull { .. } => {
-                "raise store.max_mib; what does not fit waits in memory, up to 65,536 changes".to_owned()
+                "raise store.max_mib; changes that do not fit wait in memory, up to 65,536".to_owned()
             }
             Self::ShortLivedMoods { .. } => {
                 "lower emotion.decay_rate: 0.0001 per second halves a mood in about two hours".to_owned()
             }
             Self::MetricsExposed { .. } => {
-                "set a port alone, which only this machine reaches, or keep others out with a firewall"
+                "set only a port, which only this machine can reach, or block others with a firewall"
                     .to_owned()
             }
             Self::TextsTraced { .. } => {
-                "turn it off, unless everybody who reads the traces may read the conversations".to_owned()
+                "turn it off, unless everyone who can read the traces may read the conversations".to_owned()
             }
             Self::FixedSeed { .. } => "unset model.seed; reports name the seed of each reply".to_owned(),
             Self::NoWatchdog { .. } => {
                 "set it above the longest step that the machine really needs; 300 is the default".to_owned()
             }
-            Self::WithoutEffect { setting, .. } => format!("remove {setting}, or change what it waits for"),
+            Self::WithoutEffect { setting, .. } => format!("remove {setting}, or change the setting that disables it"),
         }
     }
 

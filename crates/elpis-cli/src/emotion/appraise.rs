@@ -13,36 +13,35 @@ use crate::{Failure, terminal};
 use elpis::emotion::{EmotionEvent, EventSource, Quadrant};
 use elpis::{LexicalAppraiser, ReferenceAppraiser};
 
-/// What is read where nothing is felt.
+/// The result for a text without a feeling.
 const NOTHING: &str = "nothing";
 
-/// Texts that a table shows below it.
+/// Number of texts listed below a table.
 const SHOWN: usize = 20;
 
-/// Characters of a text that are shown.
+/// Maximum number of displayed characters of a text.
 const SHOWN_CHARS: usize = 100;
 
-/// Reads texts for feelings, as the runtime reads messages and replies.
+/// Appraises texts, as the runtime appraises messages and replies.
 ///
-/// Each line of a FILE is a text, or a JSON object with `text` and, if it
-/// says so, `source` (`message` or `reply`). For each, an object is printed
-/// with the event that it stands for, the words that it was read from and the
-/// quadrant that the event leads to from the middle of the plane.
+/// Each line of a FILE is a text, or a JSON object with `text` and optionally `source` (`message`
+/// or `reply`). For each, an object is printed with the event that the text expresses, the words
+/// that it was derived from, and the quadrant that the event leads to from the middle of the plane.
 ///
-/// With --table, lines that say what is `expected` (a list of quadrants, or
-/// `nothing`) are compared with what is read, in a row for each `kind`.
+/// With --table, lines with `expected` (a list of quadrants, or `nothing`) are compared with the
+/// results, in a row for each `kind`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The texts; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where texts come from that do not say.
+    /// The source of texts without one.
     #[arg(long, value_name = "SOURCE", default_value = "message")]
     source: Source,
-    /// What reads them.
+    /// The appraiser.
     #[arg(long, value_name = "NAME", default_value = "lexicon")]
     appraiser: Kind,
-    /// Compares with what is expected, and prints how often it was right.
+    /// Compares with the expected results, and prints how often they match.
     #[arg(long)]
     table: bool,
 }
@@ -60,11 +59,11 @@ enum Source {
 enum Kind {
     /// A sentiment lexicon, with phrases.
     Lexicon,
-    /// The word lists of the reference.
+    /// The word lists of the reference implementation.
     Reference,
 }
 
-/// A line with more than a text.
+/// A line with a text and labels.
 #[derive(Debug, Deserialize)]
 struct Labelled {
     text: String,
@@ -73,7 +72,7 @@ struct Labelled {
     expected: Option<Vec<String>>,
 }
 
-/// What is printed for a text.
+/// The printed result for a text.
 #[derive(Serialize)]
 struct Read<'a> {
     text: &'a str,
@@ -170,11 +169,11 @@ impl Row {
     }
 }
 
-/// How often what is read is what is expected.
+/// How often results match expectations.
 #[derive(Debug, Default)]
 struct Table {
     rows: BTreeMap<(&'static str, String), Row>,
-    /// What was read wrongly, and what was not read.
+    /// Wrong results, and missed ones.
     wrong: Vec<String>,
     missed: Vec<String>,
 }

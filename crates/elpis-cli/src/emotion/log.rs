@@ -1,4 +1,4 @@
-//! Logs of emotion events, in each of their forms.
+//! Logs of emotion events, in all supported forms.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use elpis::emotion::{
     replay_entry,
 };
 
-/// The session of lines that name none.
+/// The session of lines without one.
 const NAMELESS: &str = "log";
 
-/// Most sessions of a log.
+/// Maximum number of sessions of a log.
 const MAX_SESSIONS: usize = 100_000;
 
 /// A line of a log.
@@ -31,9 +31,9 @@ pub(super) enum Line {
 pub(super) struct Entry {
     pub session: String,
     pub happened: JournalEntry,
-    /// What comes before it, if the log says nothing of the session's start.
+    /// The start of the session, in case the log does not contain it.
     start: JournalEntry,
-    /// The line as it is written.
+    /// The line's JSON object.
     pub object: Map<String, Value>,
 }
 
@@ -93,7 +93,7 @@ fn number(object: &Map<String, Value>, field: &'static str) -> Result<f64, Emoti
     })
 }
 
-/// The states of a log's sessions as they go on.
+/// The states of a log's sessions during the replay.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(HashMap<String, Option<EmotionTracker>>);
 
@@ -103,7 +103,7 @@ impl Sessions {
         self.0.get(session)?.as_ref()
     }
 
-    /// Lets an entry happen to its session; returns the state after it.
+    /// Replays an entry for its session. Returns the state after it.
     pub fn go_on(&mut self, entry: &Entry) -> Result<&EmotionTracker, EmotionError> {
         let many = self.0.len() >= MAX_SESSIONS && !self.0.contains_key(&entry.session);
         if many {
@@ -115,7 +115,7 @@ impl Sessions {
         }
         let tracker = self.0.entry(entry.session.clone()).or_default();
         let starts = matches!(entry.happened.what, JournalRecord::Started(_));
-        // Plain events need no start; what a journal says besides does.
+        // Plain events need no start, but other journal entries do.
         if tracker.is_none() && !starts && entry.object.contains_key("event") {
             replay_entry(tracker, &entry.start)?;
         }

@@ -16,10 +16,10 @@ use elpis::inference::SessionId;
 use elpis::store::{SqliteStore, StateStore, StoreError};
 use elpis::{Clock, SystemClock};
 
-/// Least time after the last event that is shown, if it has passed, in seconds.
+/// Minimum time shown after the last event, if it has passed, in seconds.
 const MIN_END: f64 = 60.0;
 
-/// Points between two events at most, and points of a path that are aimed at.
+/// Maximum number of points between two events, and target number of points of a path.
 const GAP_POINTS: usize = 32;
 const PATH_POINTS: usize = 4000;
 
@@ -32,11 +32,11 @@ pub(super) struct Point {
     pub arousal: f64,
 }
 
-/// Something that was felt, with the state just after it.
+/// An applied event, with the state right after it.
 #[derive(Debug)]
 pub(super) struct Felt {
     pub point: Point,
-    /// The event, with the words that it was read from.
+    /// The event's name, with the words that it was derived from.
     pub name: String,
     pub source: Option<EventSource>,
 }
@@ -47,7 +47,7 @@ pub(super) struct MoodPath {
     pub name: String,
     pub points: Vec<Point>,
     pub events: Vec<Felt>,
-    /// Where the neutral middle lies at the end: baseline and radius.
+    /// The neutral area at the end: baseline and radius.
     pub neutral: Option<(Point, f64)>,
     start: Option<f64>,
 }
@@ -80,7 +80,7 @@ impl MoodPath {
         point
     }
 
-    /// Follows the decay up to a time, in so many points.
+    /// Follows the decay up to a time, in `points` points.
     fn decay(&mut self, tracker: &EmotionTracker, until: f64, points: usize) {
         let from = tracker.last_at();
         for step in 1..=points {
@@ -102,7 +102,7 @@ impl MoodPath {
         });
     }
 
-    /// Follows something that happened: `before` is the state up to it.
+    /// Follows an entry. `before` is the state before it.
     fn follow(
         &mut self,
         before: Option<&EmotionTracker>,
@@ -123,12 +123,12 @@ impl MoodPath {
     }
 }
 
-/// Points between two of so many events.
+/// Number of points between two events.
 fn gap_points(events: usize) -> usize {
     (PATH_POINTS / events.max(1)).clamp(1, GAP_POINTS)
 }
 
-/// The paths of a log: one for each session of it, and for each line that is a whole session.
+/// The paths of a log: one for each session, and one for each line that is a whole session.
 pub(super) fn of_log(file: &Path) -> Result<Vec<MoodPath>, Failure> {
     let mut lines = Lines::open(file)?;
     let mut paths: Vec<MoodPath> = Vec::new();
@@ -181,8 +181,8 @@ fn of_recording(name: String, recording: Recording) -> Result<Option<MoodPath>, 
     Ok(Some(path))
 }
 
-/// The paths of a store's sessions, up to now; after the last event for as long as it has been until
-/// then, or [`MIN_END`].
+/// The paths of a store's sessions, up to now. After the last event they continue for as long as
+/// the time before it, or at least [`MIN_END`].
 pub(super) fn of_store(file: &Path, names: &[String]) -> Result<Vec<MoodPath>, Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let now = SystemClock::default().now();
@@ -218,7 +218,7 @@ fn of_session(store: &SqliteStore, session: &SessionId, now: f64) -> Result<Mood
         return Err(fault.into());
     }
     if let Some(tracker) = &tracker {
-        // What was felt would be a dot beside a silence of years.
+        // Otherwise the events would be a dot next to years of silence.
         let last = tracker.last_at();
         let so_far = path.start.map_or(0.0, |start| last - start);
         let until = now.min(last + so_far.max(MIN_END));

@@ -17,19 +17,19 @@ use crate::error::CliError;
 use crate::{Failure, terminal};
 use elpis::emotion::EventSource;
 
-/// Sessions that a picture can tell apart.
+/// Maximum number of sessions of a picture.
 const MAX_PATHS: usize = 8;
 
 const SIZE: (u32, u32) = (1120, 620);
 
-/// Room for title and legend.
+/// Height of title and legend, in pixels.
 const HEAD: u32 = 60;
 
 const INK: RGBColor = RGBColor(60, 64, 72);
 const FAINT: RGBColor = RGBColor(214, 218, 224);
 
-/// Colours that most people can tell apart (Okabe and Ito, 2008), without the
-/// yellow, which is hard to see on white.
+/// Colours that most people can distinguish (Okabe and Ito, 2008), without yellow, which is hard to
+/// see on white.
 const COLOURS: [RGBColor; MAX_PATHS] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -44,19 +44,17 @@ const COLOURS: [RGBColor; MAX_PATHS] = [
 /// Draws the path of states over the valence–arousal plane and over time, as
 /// SVG.
 ///
-/// Marks tell where events come from: a disc from the program, a triangle
-/// from the model's reply, a ring from the user's message, a square from what
-/// the session did. Old parts of a path fade on the plane. Of a store, time
-/// goes on to now.
+/// Marks show the source of events: a disc for the program, a triangle for the model's reply, a
+/// ring for the user's message, a square for the session's behaviour. Old parts of a path fade on
+/// the plane. For a store, time continues to the present.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A log, as `replay` reads it, or a store; `-` is a log on standard
-    /// input.
+    /// A log in the format of `replay`, or a store; `-` is a log on standard input.
     file: PathBuf,
     /// The picture.
     #[arg(short, long, value_name = "FILE", default_value = "mood.svg")]
     output: PathBuf,
-    /// The sessions of a store; without any, all. At most 8 fit.
+    /// The sessions of a store, at most 8; all by default.
     #[arg(long = "session", value_name = "ID")]
     sessions: Vec<String>,
 }
@@ -116,10 +114,10 @@ fn text(size: u32, colour: &RGBColor, horizontal: HPos) -> TextStyle<'_> {
         .pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// Pixels that a letter of a size takes, about.
+/// Approximate width of a character, relative to the font size.
 const LETTER: f64 = 0.56;
 
-/// The title, and which colour and which mark stand for what.
+/// Draws the title and the legend of colours and marks.
 fn draw_head(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
     let events: usize = paths.iter().map(|path| path.events.len()).sum();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
@@ -163,7 +161,7 @@ fn draw_head(paths: &[MoodPath], area: &Area<'_>) -> Drawn {
     Ok(())
 }
 
-/// A name that leaves room for others.
+/// A name, shortened to leave room for others.
 fn short(name: &str) -> String {
     if name.chars().count() <= 24 {
         return name.to_owned();
@@ -172,7 +170,7 @@ fn short(name: &str) -> String {
     format!("{begin}…")
 }
 
-/// Draws the mark of an event at a place in pixels, by where the event comes from.
+/// Draws the mark of an event at a place in pixels, according to the event's source.
 fn draw_mark(
     root: &Area<'_>,
     (x, y): (i32, i32),

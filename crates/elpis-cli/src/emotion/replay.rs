@@ -32,7 +32,7 @@ pub(super) fn log(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line with what is computed set in it.
+/// A line with the computed fields added.
 fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> {
     let entry = match Line::parse(text)? {
         Line::Recording(_) => return replay_line(text),
@@ -50,7 +50,7 @@ fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> 
     Ok(Value::Object(object))
 }
 
-/// An entry of a journal and the state just after it.
+/// An entry of a journal and the state right after it.
 #[derive(Serialize)]
 struct Relived<'a> {
     session: &'a SessionId,

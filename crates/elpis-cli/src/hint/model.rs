@@ -10,7 +10,7 @@ use elpis::hub::HubError;
 const LESS_MEMORY: &str = "if memory ran out, a smaller model.context_length, fewer runtime.n_parallel or a \
                            smaller quantisation need less";
 
-/// Native calls that fail for want of memory.
+/// Native calls that fail if memory runs out.
 const TAKES_MEMORY: [&str; 4] = [
     "llama_init_from_model",
     "allocating the key-value cache",
@@ -33,7 +33,7 @@ impl Hinted for BackendError {
             Self::Limit { field, .. } => match *field {
                 "context_length" => say("lower model.context_length, or unset it"),
                 "tensor_split" => {
-                    say("shorten model.tensor_split, or unset it: free memory then decides")
+                    say("shorten model.tensor_split, or unset it to split by free memory")
                 }
                 _ => None,
             },
@@ -57,14 +57,14 @@ impl Hinted for BackendError {
                 Some(WorkerEnd::Silent) => {
                     "raise runtime.watchdog_seconds above the longest step of this machine".to_owned()
                 }
-                Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows what led to it".to_owned(),
+                Some(WorkerEnd::Other) | None => "ELPIS_LOG=debug shows the cause".to_owned(),
             }),
             _ => None,
         }
     }
 }
 
-/// What may be wrong with a file that the library refuses.
+/// Possible causes for a file that the library refuses.
 fn load(path: &Path) -> String {
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     let fits = SystemMemory::look().is_none_or(|memory| memory.available > size);
@@ -88,7 +88,7 @@ fn not_built(backend: BackendKind) -> String {
     format!("{install}; or set model.backend = {}", others.join(" or "))
 }
 
-/// What the file can be used for, or what to name in its place.
+/// What the file can be used for, or which file to use instead.
 fn other_kind(kind: GgufKind) -> String {
     match kind {
         GgufKind::ControlVector => {
@@ -97,14 +97,14 @@ fn other_kind(kind: GgufKind) -> String {
         }
         GgufKind::Adapter => "merge it into its model first, with llama.cpp's llama-export-lora",
         GgufKind::Projector => {
-            "name the model itself, which lies beside it; images and sound are not read"
+            "name the model itself, which is next to it; images and audio are not supported"
         }
         GgufKind::ImportanceMatrix | GgufKind::Vocabulary => {
-            "name the model itself; this file is of use for making one alone"
+            "name the model itself; this file is only used for quantising one"
         }
         GgufKind::NoVocabulary => "convert the model again, together with its tokenizer",
         GgufKind::Part { .. } => {
-            "name the first part, whose name ends in -00001-of-…; the others must lie beside it"
+            "name the first part, whose name ends in -00001-of-…; the others must be next to it"
         }
         // Embedders, encoder-decoders, diffusers and the like.
         _ => "name a model that continues a text token by token",

@@ -5,15 +5,15 @@ use elpis::inference::{ConstraintError, RequestError};
 use elpis::internal::EngineFailure;
 use elpis::settings::{SettingsError, fields};
 use elpis::store::StoreError;
-use elpis::{EngineError, Error, MetricsFault};
+use elpis::{EngineError, Error, MetricsErrorKind};
 
-/// Where all settings are described.
+/// The description of all settings.
 const REFERENCE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/settings.md");
 
-const TILDE: &str = "`~` is the shell's, and is not known in settings: write the whole path";
+const TILDE: &str = "`~` is only expanded by the shell, not in settings: write the whole path";
 
 impl Hinted for ConstraintError {}
-impl Hinted for MetricsFault {}
+impl Hinted for MetricsErrorKind {}
 
 impl Hinted for Error {
     fn computed(&self) -> Hint {
@@ -24,12 +24,12 @@ impl Hinted for Error {
             Self::Steering(error) => error.hint(),
             Self::Hub(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::Metrics { fault, .. } => fault.hint(),
+            Self::Metrics { kind, .. } => kind.hint(),
             Self::Hardware { asked, .. } => Some(format!(
                 "set model.hardware_backend = \"auto\", or build with `cargo install elpis-cli --features {asked}`; \
                  `elpis doctor` shows the devices"
             )),
-            // What led to it may know.
+            // Its cause may have a hint.
             Self::Failed { source, .. }
             | Self::Stopped {
                 source: Some(source),
@@ -45,7 +45,7 @@ impl Hinted for Error {
 }
 
 fn stopped() -> Hint {
-    say("`elpis doctor` tries the same settings; ELPIS_LOG=debug shows what led to it")
+    say("`elpis doctor` tries the same settings; ELPIS_LOG=debug shows the cause")
 }
 
 impl Hinted for EngineError {
@@ -76,13 +76,13 @@ pub(super) fn engine_failure(failure: &EngineFailure) -> Hint {
         EngineFailure::Backend(error) => error.hint(),
         EngineFailure::Template(_) => say(ANOTHER_TEMPLATE),
         EngineFailure::TemplateFile { .. } => {
-            say("check model.chat_format: the path, and who may read the file")
+            say("check the path in model.chat_format and the file's permissions")
         }
         EngineFailure::Hung { .. } => {
             say("raise runtime.watchdog_seconds above the longest step of this machine")
         }
         EngineFailure::Panic(_) | EngineFailure::Deserted | EngineFailure::Spawn(_) => stopped(),
-        // It names the known ones.
+        // The error itself lists the known names.
         _ => None,
     }
 }
@@ -91,14 +91,14 @@ impl Hinted for SettingsError {
     fn computed(&self) -> Hint {
         match self {
             Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
-                say("it must be a text in UTF-8")
+                say("it must be a UTF-8 text file")
             }
             Self::Unknown { .. } => Some(format!("all settings are listed in {REFERENCE}")),
             Self::WrongType { name, .. }
             | Self::OutOfRange { name, .. }
             | Self::NotAChoice { name, .. } => Some(described(name)),
             Self::Conflict { name, .. } => Some(described(name)),
-            Self::NotUnicode { variable } => Some(format!("unset {variable}, or set it anew")),
+            Self::NotUnicode { variable } => Some(format!("unset {variable}, or set it again")),
             Self::Emotion(_) => Some(format!(
                 "the [emotion] settings are described in {REFERENCE}"
             )),
@@ -114,21 +114,21 @@ fn described(name: &str) -> String {
         .find(|field| field.full_name() == name)
         .map(|field| format!("the default of {name} is {}; ", field.default_text()))
         .unwrap_or_default();
-    format!("{default}{REFERENCE} says what it does")
+    format!("{default}{REFERENCE} describes it")
 }
 
 impl Hinted for StoreError {
     fn computed(&self) -> Hint {
         match self {
             Self::Damaged { file, .. } => Some(format!(
-                "copy {file} and {file}-wal before anything else; `elpis store check` tells of the copy that you restore"
+                "copy {file} and {file}-wal before anything else; `elpis store check` checks the copy that you restore"
             )),
             Self::DamagedSession { file, .. } => Some(format!(
                 "`elpis store check {file}` names every damaged session, `elpis store export {file} --session ID` saves \
                  the others"
             )),
             Self::Failed { file, .. } => Some(format!(
-                "check that the folder of {file} is there and may be written; `elpis store check {file}` looks for damage"
+                "check that the folder of {file} exists and is writable; `elpis store check {file}` looks for damage"
             )),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! Hints on steering vectors and how they are made.
+//! Hints on steering vectors and their training.
 
 use super::{ANOTHER_TEMPLATE, Hint, Hinted, say};
 use elpis::SteeringError;
@@ -15,7 +15,7 @@ impl Hinted for SteeringError {
         match self {
             Self::Library(error) => error.hint(),
             Self::FolderMissing { folder } => Some(format!(
-                "correct the path, or make vectors with `elpis vectors train --output {folder}`"
+                "correct the path, or train vectors with `elpis vectors train --output {folder}`"
             )),
             _ => None,
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{Failure, told};
-use elpis::MetricsFault;
+use elpis::MetricsErrorKind;
 use elpis::backend::GgufKind;
 use elpis::hub::HubError;
 use elpis::inference::{ConstraintError, FinishReason};
@@ -15,10 +15,10 @@ fn io(kind: std::io::ErrorKind) -> std::io::Error {
     kind.into()
 }
 
-fn metrics(fault: MetricsFault) -> Error {
+fn metrics(kind: MetricsErrorKind) -> Error {
     Error::Metrics {
         listen: "127.0.0.1:9464".to_owned(),
-        fault,
+        kind,
         source: "because".into(),
     }
 }
@@ -97,7 +97,7 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
                 reason: reason(),
             }
             .into(),
-            Some("fetch the file again"),
+            Some("download the file again"),
         ),
         (
             BackendError::InvalidModel {
@@ -248,9 +248,12 @@ fn cases() -> Vec<(Failure, Option<&'static str>)> {
             .into(),
             Some("org/name:FILE"),
         ),
-        (metrics(MetricsFault::InUse).into(), Some("another port")),
-        (metrics(MetricsFault::Forbidden).into(), Some("1024")),
-        (metrics(MetricsFault::NotBuilt).into(), None),
+        (
+            metrics(MetricsErrorKind::InUse).into(),
+            Some("another port"),
+        ),
+        (metrics(MetricsErrorKind::Forbidden).into(), Some("1024")),
+        (metrics(MetricsErrorKind::NotBuilt).into(), None),
         (
             StoreError::InUse { file: file() }.into(),
             Some("elpis store export"),

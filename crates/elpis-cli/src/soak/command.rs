@@ -14,27 +14,26 @@ use crate::signal::{Signals, Stop};
 use crate::soak::{SoakOptions, SoakReport, soak};
 use crate::{Failure, load_settings, terminal};
 
-/// Runs the model of the settings under load and faults, and counts.
+/// Runs the configured model under load and faults.
 ///
-/// Many sessions chat and feel at once, steering vectors are reloaded, the
-/// engine is made to fail. At the end it tells whether memory stayed flat,
-/// whether an acknowledged event was lost and whether a token of one session
-/// reached another; the exit code is 1 if so. Ctrl-C and SIGTERM end it early,
-/// in good order.
+/// Many sessions chat and receive events at once, steering vectors are reloaded, and faults are
+/// injected into the engine. At the end it reports whether memory grew, whether an acknowledged
+/// event was lost, and whether a token of one session reached another; in any of these cases the
+/// exit code is 1. Ctrl-C and SIGTERM end it early and gracefully.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How long.
+    /// Duration in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     seconds: u64,
-    /// Sessions that chat at once.
+    /// Number of concurrent sessions.
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     sessions: u16,
-    /// Seconds between two faults; 0 breaks nothing.
+    /// Seconds between two faults; 0 injects none.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     fault_every: u64,
-    /// Decides what is said, felt and broken.
+    /// Random seed of messages, events and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Prints JSON.
@@ -51,13 +50,13 @@ pub(crate) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         seed: options.seed,
         ..SoakOptions::default()
     };
-    // Its faults would fill the screen.
+    // Its panics would fill the screen.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
     let bar = bar(options.seconds, quiet);
     let runtime = tokio::runtime::Runtime::new()?;
     let stop = Stop::default();
     let report = runtime.block_on(async {
-        // Until the first look at what it counts, nothing has begun that would have to end well.
+        // Until the first progress report, nothing has begun that needs a graceful end.
         let loading = RefCell::new(Some(Waiting::begin(quiet)));
         let tell = |report: &SoakReport| {
             loading.take();

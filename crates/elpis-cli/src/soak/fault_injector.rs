@@ -18,7 +18,7 @@ use elpis::emotion::Quadrant;
 use elpis::steering::{MANIFEST_FILE, SteeringVector, VectorFormat, write};
 use elpis::{Elpis, Error, SteeringError};
 
-/// Norm of the vectors, as a share of the residual stream's.
+/// Norm of the vectors, as a fraction of the residual stream's.
 const STRENGTH: f32 = 0.1;
 
 /// Longer than any trial.
@@ -30,14 +30,15 @@ pub(super) struct VectorFolder {
     folder: TempDir,
 }
 
-/// Kinds of faults: of vectors and the backend, and with fault injection of actors too.
+/// Number of kinds of faults: in vectors and the backend and, with the feature `fault-injection`,
+/// in actors.
 const KINDS: u64 = if cfg!(feature = "fault-injection") {
     5
 } else {
     3
 };
 
-/// What is to blame for a vector that cannot be made.
+/// The part named in the error of a vector that cannot be created.
 const PART: &str = "a vector of the trial";
 
 impl VectorFolder {
@@ -83,7 +84,7 @@ fn name(quadrant: Quadrant) -> String {
     format!("{}.safetensors", quadrant.as_str())
 }
 
-/// A layer in the middle, never the last, which moves no later token.
+/// A layer in the middle, never the last one, which affects no later token.
 fn layer(facts: &ModelFacts) -> usize {
     (facts.n_layers / 2).min(facts.n_layers.saturating_sub(2))
 }
@@ -95,7 +96,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Error {
     })
 }
 
-/// Breaks actors.
+/// Injects faults into actors.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Actors(Arc<Mutex<Option<&'static str>>>);
 
@@ -104,7 +105,7 @@ impl Actors {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }
 
-    /// Panics at the next message of the actor that is to break.
+    /// Panics at the next message of the chosen actor.
     #[cfg(feature = "fault-injection")]
     pub(super) fn probe(&self) -> elpis::internal::Probe {
         let broken = Arc::clone(&self.0);
@@ -117,7 +118,7 @@ impl Actors {
     }
 }
 
-/// Makes it.
+/// Creates it.
 pub(super) struct FaultInjector {
     pub(super) actors: Actors,
     pub(super) elpis: Elpis,
@@ -128,7 +129,7 @@ pub(super) struct FaultInjector {
 }
 
 impl FaultInjector {
-    /// Reloads vectors and breaks things until it is told to stop.
+    /// Reloads vectors and injects faults until it is told to stop.
     pub(super) async fn make(self, options: SoakOptions, mut stop: watch::Receiver<bool>) {
         let mut rng = ChaCha8Rng::seed_from_u64(!options.seed);
         let mut reload = tokio::time::interval(options.reload_every);
@@ -137,8 +138,7 @@ impl FaultInjector {
         let warm = options.duration.mul_f64(WARM_UP);
         let (mut number, mut last) = (0_u64, start);
         loop {
-            // A new engine's memory settles after some restarts, so they come
-            // sooner at first.
+            // Memory settles after some engine restarts, so they are more frequent at first.
             let often = if start.elapsed() < warm { 10 } else { 1 };
             tokio::select! {
                 _ = stop.changed() => return,
@@ -180,7 +180,7 @@ impl FaultInjector {
             3 => self.actors.break_next("emotion"),
             _ => {
                 self.actors.break_next("steering");
-                // Answered by the actor that comes back, or not at all.
+                // The restarted actor answers, or nobody does.
                 let _ = self.elpis.reload_vectors().await;
             }
         }

@@ -1,4 +1,4 @@
-//! A session that chats and feels until it is told to stop.
+//! A session that chats and receives events until it is told to stop.
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,11 +13,11 @@ use elpis::backend::BackendError;
 use elpis::emotion::{EmotionEvent, KNOWN_EVENTS};
 use elpis::{EngineError, Error};
 
-/// Most tokens of a reply.
+/// Maximum number of tokens of a reply.
 const MAX_TOKENS: u32 = 32;
 
-/// The end of a reply that is not looked for, in bytes: its last token is
-/// never evaluated, and a character may be cut.
+/// Number of bytes at the end of a reply that are ignored, because the last token is never
+/// evaluated and a character may be cut.
 const UNSEEN_END: usize = 24;
 
 const QUESTIONS: [&str; 4] = [
@@ -29,7 +29,7 @@ const QUESTIONS: [&str; 4] = [
 
 type Parts = (Arc<TokenAuditor>, Arc<Counters>, watch::Receiver<bool>);
 
-/// Chats on; returns how many of the acknowledged events are lost.
+/// Chats until stopped. Returns how many of the acknowledged events are lost.
 pub(super) async fn chat_on(
     session: Session,
     number: usize,
@@ -53,7 +53,7 @@ pub(super) async fn chat_on(
                 Err(error) => return Err(error),
             }
         }
-        // Unlike any other of this trial, and plain text to every tokenizer.
+        // Unique within this trial, and plain text for every tokenizer.
         let mark = format!("({seed}-{number}-{turn})");
         let question = QUESTIONS[rng.random_range(0..QUESTIONS.len())];
         let cancels = rng.random_bool(0.1);
@@ -99,7 +99,7 @@ async fn converse(
 ) -> Result<Option<elpis::inference::Completion>, Error> {
     let mut stream = chat.stream().await?;
     if cancels {
-        // Its first words are read, then the reader goes.
+        // Reads the first text, then drops the stream.
         if let Some(event) = stream.next().await {
             event?;
         }
@@ -108,7 +108,7 @@ async fn converse(
     Ok(Some(stream.completion().await?))
 }
 
-/// Looks whether every token of a reply was evaluated behind its own prompt.
+/// Checks that every token of a reply was evaluated after its own prompt.
 async fn check(
     session: &Session,
     token_auditor: &TokenAuditor,
@@ -121,7 +121,7 @@ async fn check(
     };
     let end = reply.floor_char_boundary(reply.len().saturating_sub(UNSEEN_END));
     if end == 0 {
-        // Too short to tell anything.
+        // It is too short to check.
         return;
     }
     match token_auditor.saw(mark, &reply[..end], tokenizer.as_ref()) {

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-/// Part of the time that counts as warm-up: caches fill, allocators settle.
+/// Fraction of the time that counts as warm-up, while caches fill and allocators settle.
 pub(super) const WARM_UP: f64 = 0.4;
 
-/// Part of the time at either end whose peak is compared. The peak, since an
-/// engine that was just started again holds less than one that has worked: its
-/// pages are there when they are first written to. What leaks raises every peak.
+/// Fraction of the time at each end whose peaks are compared. Peaks are used because an engine that
+/// was just restarted holds less memory than one that has worked. A leak raises every peak.
 const END: f64 = 0.2;
 
-/// The memory of this process, once a second.
+/// Samples the memory of this process once a second.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     seen: Vec<(Duration, u64)>,
@@ -23,7 +22,7 @@ impl Memory {
         }
     }
 
-    /// Peaks after the warm-up and at the end of so much time.
+    /// Peaks after the warm-up and at the end of this time.
     pub(super) fn span(&self, whole: Duration) -> Option<(u64, u64)> {
         let part = |from: f64, to: f64| {
             let within = |at: &Duration| *at >= whole.mul_f64(from) && *at <= whole.mul_f64(to);
@@ -34,8 +33,7 @@ impl Memory {
     }
 }
 
-/// Bytes of memory that this process holds; `None` where the system does not
-/// tell in the way of Linux.
+/// Resident memory of this process in bytes; `None` on systems other than Linux.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,5 +1,4 @@
-//! A backend that remembers which tokens it saw in which sequence, and that
-//! fails when it is told to.
+//! A backend layer that records the tokens of each sequence and injects faults.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +8,7 @@ use elpis::backend::{
     Backend, BackendError, BackendFactory, BackendLayer, Batch, SequenceId, Token, Tokenizer,
 };
 
-/// Sequences that are over and still remembered.
+/// Number of finished sequences that are remembered.
 const REMEMBERED: usize = 512;
 
 /// Records the evaluated text of each sequence.
@@ -38,7 +37,7 @@ impl TokenAuditor {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the next evaluation fail.
+    /// Makes the next evaluation fail.
     pub(super) fn break_next(&self, fault: InjectedFault) {
         self.fault.store(fault as u32, Ordering::SeqCst);
     }
@@ -70,7 +69,7 @@ fn text(tokens: &[Token], tokenizer: &dyn Tokenizer) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The backends of a factory, with a token auditor.
+/// Wraps the backends of a factory in a token auditor.
 pub(super) fn watched(
     factory: BackendFactory,
     token_auditor: &Arc<TokenAuditor>,

@@ -10,7 +10,7 @@ use crate::progress::Counting;
 use crate::{Failure, complain, counted, terminal};
 use elpis::store::{SqliteStore, StateStore};
 
-/// Damaged sessions that are named one by one.
+/// Maximum number of damaged sessions that are listed.
 const MAX_NAMED: usize = 100;
 
 pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub(super) fn check(file: &Path, quiet: bool) -> Result<(), Failure> {
             counting.aside(|| complain(&format!("elpis: {error}")));
         }
         if named.insert(session.to_string()) {
-            // It may have a conversation alone.
+            // It may only have a conversation.
             sessions += usize::from(matches!(store.load(&session), Ok(None)));
         }
     }

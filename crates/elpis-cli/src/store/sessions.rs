@@ -11,7 +11,7 @@ use elpis::settings::StoreSettings;
 use elpis::store::{SessionChange, SqliteStore, StateStore};
 use elpis::{Clock, SystemClock};
 
-/// Tells of each session how it feels by now, in the order of their names.
+/// Lists each session with its current mood, sorted by name.
 pub(super) fn list(file: &Path) -> Result<(), Failure> {
     let store = SqliteStore::open_to_read(file)?;
     let now = SystemClock::default().now();
@@ -48,15 +48,15 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes sessions, all of them or none.
+/// Deletes sessions, all of them or none.
 pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), Failure> {
-    // A store that is not there must not be made.
+    // A missing store must not be created.
     drop(SqliteStore::open_to_read(file)?);
     let store = SqliteStore::open(file, &StoreSettings::default())?;
     let mut changes = Vec::new();
     for name in sessions {
         let session = SessionId::new(name)?;
-        // What is damaged is there, too.
+        // A damaged conversation also counts.
         let talks = !matches!(store.conversation(&session), Ok(None));
         if !talks && store.load(&session)?.is_none() {
             return Err(CliError::NoSession {
@@ -89,7 +89,7 @@ pub(super) fn forget(file: &Path, sessions: &[String], yes: bool) -> Result<(), 
     Ok(())
 }
 
-/// Asks on a terminal; a script is sure.
+/// Asks for confirmation on a terminal; a script is not asked.
 fn is_sure(file: &Path, sessions: &[String]) -> Result<bool, Failure> {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Ok(true);

@@ -45,7 +45,7 @@ pub(super) fn export(file: &Path, wanted: &[String], output: Option<&Path>) -> R
             return Err(error.into());
         }
         let Some(kept) = kept else {
-            // One that is not named was forgotten meanwhile.
+            // An unrequested session may have been deleted meanwhile.
             if wanted.is_empty() {
                 continue;
             }

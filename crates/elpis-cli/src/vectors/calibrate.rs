@@ -15,7 +15,7 @@ use elpis::steering::{BlendOptions, MANIFEST_FILE};
 use elpis::training::{CalibrateOptions, Calibration, Measured, calibrate};
 use elpis_files::printable::printable_path;
 
-/// Replies that are generated side by side.
+/// Number of replies generated in parallel.
 const SIDE_BY_SIDE: usize = 8;
 
 #[derive(Debug, Args)]
@@ -25,16 +25,16 @@ pub(crate) struct Options {
     /// The folder of the vectors.
     #[arg(long, value_name = "DIR")]
     vectors: PathBuf,
-    /// Replies to each question of the pairs.
+    /// Number of replies to each question of the pairs.
     #[arg(long, value_name = "N", default_value_t = CalibrateOptions::default().repeats)]
     replies: usize,
-    /// Most tokens of a reply.
+    /// Maximum number of tokens of a reply.
     #[arg(long, value_name = "N", default_value_t = CalibrateOptions::default().max_tokens)]
     tokens: usize,
-    /// Most perplexity, as a multiple of the unsteered replies'.
+    /// Maximum perplexity, as a multiple of the unsteered replies'.
     #[arg(long, value_name = "X", default_value_t = CalibrateOptions::default().max_perplexity_ratio)]
     max_perplexity: f64,
-    /// Most repetition beyond that of the unsteered replies.
+    /// Maximum repetition beyond that of the unsteered replies.
     #[arg(long, value_name = "X", default_value_t = CalibrateOptions::default().max_added_repetition)]
     max_repetition: f64,
     /// Largest strength that is tried.
@@ -97,8 +97,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     Ok(())
 }
 
-/// The manifest with the caps that were found; all else stays as it is,
-/// comments included.
+/// The manifest with the new caps. Everything else is unchanged, including comments.
 fn with_caps(manifest: &str, found: &Calibration) -> Result<String, Failure> {
     let mut document: DocumentMut = manifest.parse()?;
     let emotions = document.entry("emotions").or_insert_with(|| {
@@ -152,7 +151,7 @@ fn print(out: &mut impl Write, found: &Calibration) -> std::io::Result<()> {
             )?;
         }
         let note = if emotion.cap == 0.0 {
-            "no strength stays within the bounds; the first tried is shown"
+            "no strength stays within the bounds; the first one tried is shown"
         } else if emotion
             .tried
             .iter()

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{CliError, Failure, format_of, read, replace};
 use elpis::steering::{
-    FormatError, StackedRows, SteeringVector, Told, VectorFile, layer_in_stem, write,
+    FormatError, NamedLayer, StackedRows, SteeringVector, VectorFile, layer_in_stem, write,
 };
 use elpis_files::printable::printable_path;
 
@@ -17,16 +17,16 @@ pub(crate) struct Options {
     from: PathBuf,
     /// The file to write; an existing one is replaced as a whole.
     to: PathBuf,
-    /// The layer of a vector that does not name one (for GGUF, which always
-    /// does); the output of decoder layer N, counted from 0.
+    /// The layer of a vector that does not name one (required for GGUF): the output of decoder
+    /// layer N, counted from 0.
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
-    /// What the rows of a matrix are that names no layers: the outputs of
-    /// layers, or hidden states, the first of them the embedding.
+    /// The meaning of the rows of a matrix without layer names: outputs of layers, or hidden
+    /// states, the first of which is the embedding.
     #[arg(long, value_name = "WHAT", conflicts_with = "layer",
           value_parser = PossibleValuesParser::new(["layers", "hidden-states"]).map(|name| meaning(&name)))]
     rows: Option<StackedRows>,
-    /// The emotion to take out of a pack.
+    /// The emotion to extract from a pack.
     #[arg(long, value_name = "NAME")]
     emotion: Option<String>,
 }
@@ -70,12 +70,12 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The layer that the name of a bare vector's file tells.
+/// The layer in the name of a bare vector's file.
 pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<usize>, Failure> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     match layer_in_stem(&stem).0 {
-        Told::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
-        Told::Unclear(reason) if vector.is_bare() => {
+        NamedLayer::Layer(layer) if vector.is_bare() => Ok(Some(layer)),
+        NamedLayer::Unclear(reason) if vector.is_bare() => {
             Err(CliError::at(file)(FormatError::UnclearLayer {
                 tensor: elpis_files::printable::printable(&stem).into_owned(),
                 reason,

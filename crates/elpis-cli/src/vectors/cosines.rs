@@ -4,15 +4,15 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-/// A vector as it is compared with others.
+/// A vector for comparison.
 pub(super) struct Shown {
     pub(super) name: String,
     pub(super) rows: Vec<(Option<usize>, Vec<f32>)>,
 }
 
-/// Widest table.
+/// Maximum number of columns of a table.
 const MAX_COLUMNS: usize = 8;
-/// Pairs that are told where a table would be too wide.
+/// Maximum number of pairs that are listed if a table would be too wide.
 const MAX_PAIRS: usize = 20;
 
 /// The cosine of two vectors.
@@ -20,7 +20,7 @@ const MAX_PAIRS: usize = 20;
 pub(super) struct Cosine {
     a: usize,
     b: usize,
-    /// Mean over the layers that both have.
+    /// Mean over the common layers.
     mean: f64,
     /// The number of layers.
     layers: usize,

@@ -1,4 +1,4 @@
-//! A model for training and calibration, and how its work is shown.
+//! The model for training and calibration, and the progress display.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use elpis::training::{ContrastPairs, Progress, TrainingError};
 /// The model to inspect.
 #[derive(Debug, Args)]
 pub(super) struct ModelChoice {
-    /// The model: a file, a folder or a Hugging Face id; without it, what the
-    /// settings say, in the end the bundled model.
+    /// The model: a file, a folder or a Hugging Face id. By default the configured model or else
+    /// the bundled one.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// The code that runs it.
@@ -33,7 +33,7 @@ pub(super) struct ModelChoice {
 pub(super) struct ModelOptions {
     #[command(flatten)]
     choice: ModelChoice,
-    /// Pairs of one's own instead of the shipped ones: JSONL, or TOML.
+    /// Custom pairs instead of the shipped ones, as JSONL or TOML.
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Loaded {
     pub(super) settings: Settings,
     quiet: bool,
     stop: Arc<Stop>,
-    // Listens for Ctrl-C as long as it lives.
+    // Listens for Ctrl-C while it exists.
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -91,7 +91,7 @@ impl ModelChoice {
         let backend = match loaded {
             Ok(backend) => backend,
             Err(error) => {
-                // A download that nobody waits for any more must not hold up the end.
+                // An abandoned download must not delay the exit.
                 runtime.shutdown_background();
                 return Err(error);
             }
@@ -136,7 +136,7 @@ impl ModelOptions {
         Ok(pairs.map_err(CliError::at(file))?)
     }
 
-    /// What training found wrong with a pair, with the file that it is from.
+    /// Adds the file's name to an error that training found in a pair.
     pub(super) fn at_pairs(&self, failure: Failure) -> Failure {
         match (&self.pairs, failure.downcast_ref()) {
             (Some(file), Some(TrainingError::TooLong { .. })) => CliError::at(file)(failure).into(),
@@ -146,7 +146,7 @@ impl ModelOptions {
 }
 
 impl Loaded {
-    /// Does the work under a progress bar; Ctrl-C ends it.
+    /// Runs the work with a progress bar. Ctrl-C ends it.
     pub(super) fn work<T>(
         &mut self,
         work: impl FnOnce(

@@ -1,4 +1,4 @@
-//! A set of vectors on its way into a folder: it appears there as a whole.
+//! Writes a set of vectors so that it appears in its folder atomically.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,11 @@ use super::{CliError, Failure, replace};
 use elpis::internal::vectors::is_library_file;
 use elpis::steering::LibraryFile;
 
-/// Name of the new set in the temporary folder; after the exchange, the old
-/// one's.
+/// Name of the new set in the temporary folder and, after the exchange, of the old one.
 const SET: &str = "set";
 const ASIDE: &str = "aside";
 
-/// A set that is complete and not yet in its place. Dropped, it leaves the
-/// place as it was.
+/// A complete set that is not yet in its place. Dropping it leaves the place unchanged.
 #[derive(Debug)]
 pub(super) struct Staged {
     temporary: TempDir,
@@ -24,11 +22,11 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Makes a folder beside the one to write, which fails where the set could
-    /// not be put later.
+    /// Creates a temporary folder next to the target. Fails if the set could not be moved there
+    /// later.
     pub(super) fn beside(folder: &Path) -> Result<Self, Failure> {
         let cannot = CliError::unwritable(folder);
-        // Of a link, what it leads to is exchanged, and the link stays.
+        // For a link, its target is exchanged and the link stays.
         let folder = match folder.canonicalize() {
             Ok(folder) => folder,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -58,8 +56,8 @@ impl Staged {
         Ok(Self { temporary, folder })
     }
 
-    /// Writes the set, and keeps what else is in the folder: only vectors and
-    /// the manifest are replaced.
+    /// Writes the set, and keeps other files of the folder: only vectors and the manifest are
+    /// replaced.
     pub(super) fn write(&self, files: &[LibraryFile]) -> Result<(), Failure> {
         let cannot = CliError::unwritable(self.temporary.path());
         self.fill(files).map_err(&cannot)?;
@@ -77,11 +75,11 @@ impl Staged {
             #[cfg(unix)]
             {
                 use std::os::unix::fs::MetadataExt;
-                // Only root may give it away.
+                // Only root may change the owner.
                 let _ = std::os::unix::fs::chown(&set, Some(old.uid()), Some(old.gid()));
             }
-            // A second name, so that they are never away. Folders have none;
-            // they follow after the exchange.
+            // Hard links keep these files available at all times. Folders cannot be linked and are
+            // moved after the exchange.
             for (name, path) in others(&self.folder)? {
                 if !fs::symlink_metadata(&path)?.is_dir() {
                     let _ = fs::hard_link(&path, set.join(name));
@@ -91,15 +89,17 @@ impl Staged {
         sync(&set)
     }
 
-    /// Puts the set into its place in one step. Where that fails, the set is
-    /// kept, and the error tells where; so is what else was in the folder and
-    /// could not be put back.
+    /// Moves the set into its place in one step. If that fails, the set is kept and the error tells
+    /// where; the same applies to other files that could not be moved back.
     pub(super) fn publish(self) -> Result<(), Failure> {
         let exchanged = self.exchange();
         let (kept, error) = match exchanged {
             Ok(()) => match self.bring_back() {
                 Ok(()) => return Ok(()),
-                Err(error) => ("the new set is in place, what else was there is in", error),
+                Err(error) => (
+                    "the new set is in place, other files of the folder are in",
+                    error,
+                ),
             },
             Err(error) => ("the new set is in", error),
         };
@@ -122,9 +122,9 @@ impl Staged {
         }
     }
 
-    /// Brings back what belongs to no set.
+    /// Moves back files that do not belong to a set.
     fn bring_back(&self) -> io::Result<()> {
-        // The old set stands here now, if there was one.
+        // The old set is here now, if there was one.
         let set = self.temporary.path().join(SET);
         if !set.exists() {
             return sync(self.folder.parent().unwrap_or(&self.folder));
@@ -145,7 +145,7 @@ impl Staged {
             use rustix::fs::{CWD, RenameFlags, renameat_with};
             use rustix::io::Errno;
             match renameat_with(CWD, set, CWD, &self.folder, RenameFlags::EXCHANGE) {
-                // Not every file system can.
+                // Not every file system supports this.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
                 result => return Ok(result?),
             }
@@ -153,7 +153,7 @@ impl Staged {
         self.swap_by_turns(set)
     }
 
-    /// For a moment there is no folder.
+    /// Exchanges them in two steps; for a moment there is no folder.
     fn swap_by_turns(&self, set: &Path) -> io::Result<()> {
         let aside = self.temporary.path().join(ASIDE);
         fs::rename(&self.folder, &aside)?;
@@ -165,8 +165,7 @@ impl Staged {
     }
 }
 
-/// Refuses a folder that another file system is mounted on: it cannot be
-/// exchanged for one beside it.
+/// Refuses a mount point, which cannot be exchanged for a folder next to it.
 #[cfg(unix)]
 fn check_mount(folder: &Path, parent: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt;
@@ -182,7 +181,7 @@ fn check_mount(folder: &Path, parent: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What is in a folder and belongs to no set: name and path.
+/// Files of a folder that do not belong to a set, by name and path.
 fn others(folder: &Path) -> io::Result<Vec<(std::ffi::OsString, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -196,7 +195,7 @@ fn others(folder: &Path) -> io::Result<Vec<(std::ffi::OsString, PathBuf)>> {
     Ok(found)
 }
 
-/// Sees to it that the names in a folder outlive a loss of power.
+/// Syncs a folder, so that its entries survive a power failure.
 fn sync(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::File::open(folder)?.sync_all()?;

@@ -20,8 +20,8 @@ use elpis_files::printable::printable_path;
 pub(crate) struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// The layer after which the vectors are added, counted from 0, or `auto`:
-    /// where held-out sentences separate best.
+    /// The layer after which the vectors are added, counted from 0, or `auto` for the one where
+    /// held-out sentences separate best.
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = layer)]
     layer: Layer,
     /// The folder to write.
@@ -30,8 +30,8 @@ pub(crate) struct Options {
     /// The method for finding a direction.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>()))]
     method: Method,
-    /// Where activations are read: over the tokens from the question to the
-    /// end of the prompt, at the prompt's last token, or over a greedy reply.
+    /// The tokens at which activations are read: from the question to the end of the prompt, the
+    /// prompt's last token, or a greedy reply.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
     at: ReadAt,
     /// The format of the files: safetensors, pt, npz or gguf.
@@ -40,11 +40,11 @@ pub(crate) struct Options {
     /// Mean norm of the vectors, in units of the residual stream's median norm.
     #[arg(long, value_name = "X", default_value_t = TrainOptions::DEFAULT_STRENGTH)]
     strength: f32,
-    /// Keeps what all emotions have in common, which is removed otherwise so
-    /// that a neutral state steers nothing.
+    /// Keeps the component that all emotions have in common. By default it is removed, so that a
+    /// neutral state steers nothing.
     #[arg(long)]
     keep_common: bool,
-    /// Replaces vectors that are in the folder already.
+    /// Replaces existing vectors in the folder.
     #[arg(long)]
     force: bool,
     /// Prints JSON.
@@ -79,7 +79,7 @@ fn format(name: &str) -> Result<VectorFormat, String> {
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
-    // Refused before hours of work, not after.
+    // Refuse this before hours of work, not after.
     check_output(&options.output, options.force)?;
     let pairs = options.model.pairs()?;
     let mut loaded = options.model.load(config, 1, quiet)?;
@@ -174,7 +174,7 @@ fn check_output(folder: &Path, force: bool) -> Result<(), Failure> {
             .into());
         }
     }
-    // Shows whether the set can be put there; nothing is left.
+    // Tests whether the set can be moved there, without leaving anything.
     drop(Staged::beside(folder)?);
     Ok(())
 }

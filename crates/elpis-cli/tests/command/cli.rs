@@ -773,7 +773,7 @@ fn sessions_that_do_not_fit_together_are_refused_whole() {
     let cases = [
         (
             good.replace("success", "failure"),
-            ":3: the journal leads to another state",
+            ":3: the journal leads to a different state",
         ),
         (
             good.lines().next().unwrap().to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::error::EmotionError;
 
-/// Earlier generations that a pace is known from.
+/// Number of earlier generations after which a pace is known.
 const KNOWN_FROM: u32 = 3;
 
 /// The weight of earlier measurements after another generation.

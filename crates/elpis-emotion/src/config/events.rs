@@ -1,4 +1,4 @@
-//! Which events a configuration knows, and how they shift a mood.
+//! The events that a configuration knows, and their shifts.
 
 use super::EmotionConfig;
 use crate::declared::DeclaredEvent;
@@ -6,9 +6,8 @@ use crate::error::EmotionError;
 use crate::event::{EmotionEvent, KNOWN_EVENTS, READ_EVENTS};
 
 impl EmotionConfig {
-    /// An event as it is felt under these settings: one that they declare or that stands in
-    /// [`READ_EVENTS`] gets its shift, and one that has a shift or stands in [`KNOWN_EVENTS`] stays
-    /// as it is.
+    /// Resolves an event under these settings. A declared event, or one of [`READ_EVENTS`], gets
+    /// its shift; an event with its own shift, or one of [`KNOWN_EVENTS`], is unchanged.
     ///
     /// # Errors
     ///
@@ -33,7 +32,7 @@ impl EmotionConfig {
         })
     }
 
-    /// The known or declared event whose name is nearest to a word, if it is near at all.
+    /// The known or declared event whose name is nearest to a word, if one is similar.
     pub fn nearest_event(&self, word: &str) -> Option<&str> {
         let word = word.to_lowercase().replace([' ', '-'], "_");
         let known = KNOWN_EVENTS

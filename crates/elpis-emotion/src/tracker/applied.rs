@@ -23,7 +23,7 @@ pub struct AppliedEvent {
     pub delta_arousal: f64,
     /// The rules that acted.
     pub rules: AppliedRules,
-    /// Whether the time given lay before the last event, and counted as that event's.
+    /// Whether the given time was before the last event, and counted as that event's time.
     pub time_clamped: bool,
 }
 

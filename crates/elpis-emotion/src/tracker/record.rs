@@ -1,4 +1,4 @@
-//! A tracker as it is serialised.
+//! The serialised form of a tracker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct TrackerState {
     events_applied: u64,
 }
 
-/// As much of a [`TrackerState`] as tells how the session feels.
+/// The part of a [`TrackerState`] that determines the session's mood.
 #[derive(Debug, Deserialize)]
 pub struct MoodRecord {
     #[serde(default)]
@@ -112,10 +112,10 @@ impl TryFrom<TrackerRecord> for EmotionTracker {
 }
 
 impl EmotionTracker {
-    /// Puts a tracker together again.
+    /// Restores a tracker.
     ///
     /// # Errors
-    /// [`EmotionError`] for what no tracker can be.
+    /// [`EmotionError`] if the record is not a possible state of a tracker.
     pub fn restore(config: Arc<EmotionConfig>, record: TrackerState) -> Result<Self, EmotionError> {
         config.validate()?;
         let last = check_time("last_at", record.last_at)?;

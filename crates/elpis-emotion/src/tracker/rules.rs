@@ -1,4 +1,4 @@
-//! The rules that make an event stronger or weaker than it was given.
+//! The rules that strengthen or weaken an event.
 
 use super::EmotionTracker;
 use crate::error::EmotionError;
@@ -16,8 +16,8 @@ const OPPOSED_FLOOR: f64 = 0.6;
 const BOUND_STEPS: u32 = 24;
 
 impl EmotionTracker {
-    /// The event as strong as it may be so that it moves valence and arousal, each for itself, by
-    /// at most `bound` when it is applied at a time; `None` if its weakest form goes further.
+    /// Weakens the event until it changes valence and arousal each by at most `bound` when applied
+    /// at a time; `None` if even its weakest form goes further.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl EmotionTracker {
             return Ok(Some(event.clone()));
         }
         let (mut low, mut high) = (0.0, event.intensity().min(MAX_INTENSITY));
-        // Streaks and clamps bend the way from intensity to effect, but it never turns back.
+        // Streaks and clamps make the effect nonlinear in the intensity, but it stays monotonic.
         for _ in 0..BOUND_STEPS {
             let middle = f64::midpoint(low, high);
             if fits(&event.clone().with_intensity(middle)?)? {
@@ -61,7 +61,7 @@ impl EmotionTracker {
         (1.0 - self.config.mood_inertia_resistance * pull).max(OPPOSED_FLOOR)
     }
 
-    /// The factor on an event that leads away from the baseline in the middle of a spiral.
+    /// The factor on an event that leads away from the baseline during a spiral.
     pub(super) fn spiral_damping(&self, before: EmotionalState, shift: (f64, f64)) -> f64 {
         let damping = self.config.spiral_damping;
         if damping >= 1.0 || self.spiral() == Spiral::None {
@@ -78,7 +78,7 @@ impl EmotionTracker {
     }
 }
 
-/// A factor that changes something.
+/// The factor, unless it is 1.
 pub(super) fn changed(factor: f64) -> Option<f64> {
     ((factor - 1.0).abs() > 0.0).then_some(factor)
 }

@@ -1,4 +1,4 @@
-//! Numeric arrays as files hold them, and how their rows are read.
+//! Numeric arrays as stored in files, and their conversion to rows.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::{FormatError, within};
 use crate::vector::{MAX_LAYERS, MAX_WIDTH};
 
-/// Most dimensions of an array.
+/// Maximum number of dimensions of an array.
 pub(super) const MAX_DIMENSIONS: usize = 8;
 
 /// Types of numbers that steering vectors come in.
@@ -42,8 +42,8 @@ impl Element {
         }
     }
 
-    /// Appends the elements; a rest shorter than one element is left out. f16 and bf16 are widened
-    /// exactly, f64 is rounded.
+    /// Appends the elements. A remainder shorter than one element is ignored. f16 and bf16 are
+    /// widened exactly, f64 is rounded.
     fn decode_into(self, bytes: &[u8], row: &mut Vec<f32>) {
         match (self.number, self.big_endian) {
             (Number::F16, false) => {
@@ -70,7 +70,7 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
 
-/// Bytes of an array that lie one after the other.
+/// Contiguous bytes of an array.
 #[derive(Debug, Clone)]
 pub(super) enum Bytes<'a> {
     Plain(Cow<'a, [u8]>),
@@ -79,7 +79,7 @@ pub(super) enum Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    /// How many there are; `None` if a character is no byte.
+    /// Number of bytes; `None` if a character is not a byte.
     pub(super) fn count(&self) -> Option<u64> {
         match self {
             Self::Plain(bytes) => Some(bytes.len() as u64),
@@ -124,7 +124,7 @@ impl Bytes<'_> {
     }
 }
 
-/// Where the numbers lie.
+/// Memory layout of the numbers.
 #[derive(Debug, Clone)]
 pub(super) enum Layout<'a> {
     /// One after the other, the last index fastest (C) or the first (Fortran).
@@ -146,10 +146,10 @@ pub(super) struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// An array whose numbers lie one after the other.
+    /// Creates an array of contiguous numbers.
     ///
     /// # Errors
-    /// [`FormatError::Malformed`] if the bytes are not as many as the shape says.
+    /// [`FormatError::Malformed`] if the number of bytes does not match the shape.
     pub(super) fn packed(
         name: &str,
         shape: Vec<u64>,
@@ -187,7 +187,7 @@ impl<'a> Array<'a> {
         elements(&self.shape).unwrap_or(u64::MAX)
     }
 
-    /// The array as rows of so many values.
+    /// Returns the array as rows of `width` values.
     ///
     /// # Errors
     /// [`FormatError::LimitExceeded`] for more or wider rows than a file of steering vectors can
@@ -289,7 +289,7 @@ impl<'a> Array<'a> {
             .collect()
     }
 
-    /// How far the element with this number (the last index fastest) stands from the first.
+    /// Distance of the element with this number (the last index fastest) from the first.
     fn stride_of(&self, mut number: u64, strides: &[u64]) -> u64 {
         let mut place = 0;
         for (&most, &stride) in self.shape.iter().zip(strides).rev() {
@@ -301,8 +301,8 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Most rows of a file: a pack of as many emotions as a library holds, each with a row for each of
-/// a hundred layers.
+/// Maximum number of rows of a file: a pack of as many emotions as a library holds, each with a row
+/// for each of a hundred layers.
 const MAX_ROWS: u64 = 32 * MAX_LAYERS as u64;
 
 /// Number of elements of a shape.

@@ -1,22 +1,22 @@
-//! From the arrays of a file, and what it says about them, to steering vectors.
+//! Turns the arrays and metadata of a file into steering vectors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::array::Array;
-use super::naming::{Told, layer_of_number, layer_told};
+use super::naming::{NamedLayer, layer_in_name, layer_of_number};
 use super::{FormatError, VectorFile, shown, within};
 use crate::manifest::is_emotion_name;
 use crate::vector::{MAX_LAYERS, SteeringVector, VectorError};
 
-/// Most arrays of a file.
+/// Maximum number of arrays of a file.
 pub(super) const MAX_ARRAYS: u64 = MAX_LAYERS as u64;
 
-/// What a single array may be, in words.
+/// Allowed shapes of a single array, as text.
 const ONE_ARRAY: &str = "[n], or [layers, n]; a pack of [emotions, layers, n] needs `emotions`, the list of \
                          their names, beside it";
 const ONE_ROW: &str = "[n] or [1, n]";
 
-/// How an array is called.
+/// The name of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
     /// The array is the whole file.
@@ -34,11 +34,11 @@ impl Name {
         }
     }
 
-    fn told(&self) -> Told {
+    fn layer(&self) -> NamedLayer {
         match self {
-            Self::Whole => Told::Nothing,
+            Self::Whole => NamedLayer::Unnamed,
             Self::Number(number) => layer_of_number(*number),
-            Self::Text(name) => layer_told(name),
+            Self::Text(name) => layer_in_name(name),
         }
     }
 
@@ -63,13 +63,13 @@ pub(super) enum Entry<'a> {
     Integer(i64),
     Texts(Vec<String>),
     Text(String),
-    /// What describes the vectors and changes nothing of them: true, false, none.
+    /// A description that does not affect the vectors: true, false, none.
     Remark,
-    /// What cannot be read, by its noun.
+    /// A value that cannot be read, with its noun.
     Other(&'static str),
 }
 
-/// A file taken apart.
+/// The parsed contents of a file.
 #[derive(Debug, Default)]
 pub(super) struct Contents<'a> {
     pub(super) arrays: Vec<(Name, Array<'a>)>,
@@ -80,11 +80,11 @@ pub(super) struct Contents<'a> {
     /// The layer of the only row.
     pub(super) layer: Option<i64>,
     pub(super) model_hint: Option<String>,
-    /// Numbers of layers or values that the file declares, by their keys.
+    /// Declared numbers of layers or values, by their keys.
     pub(super) sizes: Vec<(String, i64)>,
 }
 
-/// What a key beside the arrays stands for.
+/// The meaning of a metadata key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Emotions,
@@ -116,14 +116,14 @@ impl Meaning {
     }
 }
 
-/// An emotion's name as the library has it: published sets also write `Joy` or `at ease`.
+/// An emotion's name as the library spells it. Published sets also write `Joy` or `at ease`.
 pub(super) fn emotion_name(text: &str) -> Option<String> {
     let name = text.trim().to_lowercase().replace(' ', "_");
     is_emotion_name(&name).then_some(name)
 }
 
 impl<'a> Contents<'a> {
-    /// Takes in what is the whole file.
+    /// Adds an entry that is the whole file.
     pub(super) fn add_whole(&mut self, entry: Entry<'a>) -> Result<(), FormatError> {
         match entry {
             Entry::Array(array) => {
@@ -134,7 +134,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Takes in what stands under a key.
+    /// Adds an entry under a key.
     pub(super) fn add(&mut self, key: &str, entry: Entry<'a>) -> Result<(), FormatError> {
         let name = Name::Text(key.to_owned());
         match (Meaning::of(key), entry) {
@@ -148,7 +148,7 @@ impl<'a> Contents<'a> {
                 self.layers = Some(values);
             }
             (Meaning::Layers, Entry::Texts(texts)) => {
-                let layers = texts.iter().map(|text| told_number(text));
+                let layers = texts.iter().map(|text| layer_or_number(text));
                 self.layers = Some(layers.collect::<Result<_, _>>()?);
             }
             // A number of layers.
@@ -163,9 +163,12 @@ impl<'a> Contents<'a> {
                     _ => return Err(refused(&name, &Entry::Integers { values, dtype })),
                 }
             }
-            (Meaning::Layer, Entry::Text(text)) => self.layer = Some(told_number(&text)?),
+            (Meaning::Layer, Entry::Text(text)) => self.layer = Some(layer_or_number(&text)?),
             (Meaning::Layer, Entry::Texts(texts)) if texts.len() == 1 => {
-                self.layer = texts.first().map(|text| told_number(text)).transpose()?;
+                self.layer = texts
+                    .first()
+                    .map(|text| layer_or_number(text))
+                    .transpose()?;
             }
             (Meaning::ModelHint, Entry::Text(text)) => self.model_hint = Some(text),
             (Meaning::ModelHint, Entry::Texts(mut texts)) if texts.len() == 1 => {
@@ -181,7 +184,7 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
-    /// Takes in what stands under a number.
+    /// Adds an entry under a number.
     pub(super) fn add_numbered(
         &mut self,
         number: i64,
@@ -196,7 +199,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Makes vectors of it.
+    /// Converts the contents to vectors.
     pub(super) fn finish(mut self) -> Result<VectorFile, FormatError> {
         if self.arrays.is_empty() {
             return Err(FormatError::NoTensors);
@@ -223,10 +226,10 @@ impl<'a> Contents<'a> {
     fn by_names(&self) -> Result<VectorFile, FormatError> {
         let mut layers = Vec::new();
         for (name, _) in &self.arrays {
-            match name.told() {
-                Told::Layer(layer) => layers.push(Some(layer)),
-                Told::Nothing => layers.push(None),
-                Told::Unclear(reason) => {
+            match name.layer() {
+                NamedLayer::Layer(layer) => layers.push(Some(layer)),
+                NamedLayer::Unnamed => layers.push(None),
+                NamedLayer::Unclear(reason) => {
                     return Err(FormatError::UnclearLayer {
                         tensor: name.shown(),
                         reason,
@@ -262,13 +265,13 @@ impl<'a> Contents<'a> {
                 return Err(FormatError::DuplicateLayer { layer });
             }
         }
-        let told: BTreeSet<usize> = rows.keys().copied().collect();
+        let named: BTreeSet<usize> = rows.keys().copied().collect();
         if let Some(declared) = self.declared_layers()? {
             let declared: BTreeSet<usize> = declared.into_iter().collect();
-            if declared != told {
+            if declared != named {
                 return Err(FormatError::LayerConflict {
                     declared: list(declared),
-                    told: list(told),
+                    named: list(named),
                 });
             }
         }
@@ -290,12 +293,12 @@ impl<'a> Contents<'a> {
         let layers = numbers
             .into_iter()
             .map(|number| match layer_of_number(number) {
-                Told::Layer(layer) => Ok(layer),
-                Told::Unclear(reason) => Err(FormatError::UnclearLayer {
+                NamedLayer::Layer(layer) => Ok(layer),
+                NamedLayer::Unclear(reason) => Err(FormatError::UnclearLayer {
                     tensor: key.to_owned(),
                     reason,
                 }),
-                Told::Nothing => Err(FormatError::NoLayer),
+                NamedLayer::Unnamed => Err(FormatError::NoLayer),
             })
             .collect::<Result<Vec<_>, _>>()?;
         let mut seen = BTreeSet::new();
@@ -390,7 +393,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Arrays of one shape that are each called by an emotion's name; `None` if they are not that.
+    /// Arrays of one shape, each named after an emotion; `None` if the arrays are not such.
     fn named_pack(&self) -> Option<Result<VectorFile, FormatError>> {
         let shapes: BTreeSet<_> = self.arrays.iter().map(|(_, a)| a.squeezed()).collect();
         let names: Option<Vec<String>> = self.arrays.iter().map(|(n, _)| n.emotion()).collect();
@@ -403,7 +406,7 @@ impl<'a> Contents<'a> {
         Some(unique(vectors).map(VectorFile::Pack))
     }
 
-    /// Numbers that a file declares beside its arrays hold for them.
+    /// Checks that the declared numbers match the arrays.
     fn check_sizes(&self) -> Result<(), FormatError> {
         for (key, size) in &self.sizes {
             let fits = self.arrays.iter().all(|(_, array)| {
@@ -431,7 +434,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Vectors by emotion, each of which stands once.
+/// Collects vectors by emotion, each of which must occur once.
 pub(super) fn unique(
     vectors: impl Iterator<Item = Result<(String, SteeringVector), FormatError>>,
 ) -> Result<BTreeMap<String, SteeringVector>, FormatError> {
@@ -452,15 +455,15 @@ fn checked_name(emotion: &str) -> Result<String, FormatError> {
     })
 }
 
-/// The layer that a text tells, or the number that it is.
-fn told_number(text: &str) -> Result<i64, FormatError> {
-    match layer_told(text) {
-        Told::Layer(layer) => Ok(layer as i64),
-        Told::Unclear(reason) => Err(FormatError::UnclearLayer {
+/// The layer that a text names, or the number that it is.
+fn layer_or_number(text: &str) -> Result<i64, FormatError> {
+    match layer_in_name(text) {
+        NamedLayer::Layer(layer) => Ok(layer as i64),
+        NamedLayer::Unclear(reason) => Err(FormatError::UnclearLayer {
             tensor: shown(text),
             reason,
         }),
-        Told::Nothing => Err(FormatError::NotALayer {
+        NamedLayer::Unnamed => Err(FormatError::NotALayer {
             tensor: shown(text),
         }),
     }

@@ -1,4 +1,4 @@
-//! Why a file is refused.
+//! Errors of reading and writing files.
 
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ use elpis_files::lfs::LfsPointer;
 
 /// Refusal of a file, or of a vector that a format cannot hold.
 ///
-/// Names from the file are cut, and shown without control characters.
+/// Names from the file are shortened and shown without control characters.
 #[derive(
     Debug, Clone, PartialEq, Error, strum::IntoStaticStr, strum::VariantNames, strum::EnumProperty,
 )]
@@ -49,10 +49,10 @@ pub enum FormatError {
         what: &'static str,
         /// The declared value.
         value: u64,
-        /// The most that is accepted.
+        /// The maximum.
         limit: u64,
     },
-    /// The file stands in its repository for one that was never fetched.
+    /// The file is a Git LFS pointer to one that was never downloaded.
     #[error("it is {}", LfsPointer { size: *size })]
     #[strum(props(
         hint = "`git lfs pull` in its repository fetches the file, or download the file itself"
@@ -69,14 +69,14 @@ pub enum FormatError {
         /// The type as the format calls it.
         dtype: String,
     },
-    /// A tensor has a shape that says no vector.
+    /// A tensor has a shape that is not that of a vector.
     #[error("tensor {tensor:?} has shape {shape:?}, must be {expected}")]
     Shape {
         /// The tensor's name.
         tensor: String,
         /// Its shape.
         shape: Vec<u64>,
-        /// What is read.
+        /// The expected shape.
         expected: &'static str,
     },
     /// One of several tensors has a name without a layer.
@@ -88,28 +88,28 @@ pub enum FormatError {
         /// The tensor's name.
         tensor: String,
     },
-    /// A name tells a layer in a way that cannot be used.
-    #[error("{tensor:?} tells no clear layer: {reason}; name it layer.N")]
+    /// A name refers to a layer ambiguously.
+    #[error("{tensor:?} does not name a layer clearly: {reason}; rename it to layer.N")]
     UnclearLayer {
         /// The name.
         tensor: String,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// Two tensors stand for one layer.
-    #[error("layer {layer} stands twice")]
+    /// Two tensors are for the same layer.
+    #[error("layer {layer} occurs twice")]
     DuplicateLayer {
         /// The layer.
         layer: usize,
     },
-    /// The file declares other layers than its tensors name.
-    #[error("the file declares layers {declared}, its tensors are for {told}")]
+    /// The layers that the file declares differ from those of its tensors.
+    #[error("the file declares layers {declared}, its tensors are for {named}")]
     #[strum(props(hint = "correct or remove what the file declares beside its arrays"))]
     LayerConflict {
         /// Those of `layer` or `layers`.
         declared: String,
         /// Those of the tensors.
-        told: String,
+        named: String,
     },
     /// The file declares another number of layers than there are rows.
     #[error("the file declares {layers} layers for {rows} rows, must be one for each")]
@@ -120,7 +120,7 @@ pub enum FormatError {
         /// The number of rows.
         rows: usize,
     },
-    /// A number that a file declares does not hold for its tensors.
+    /// A number that the file declares does not match its tensors.
     #[error("{key} is {size}, the tensors have shape {shape:?}")]
     #[strum(props(hint = "correct or remove what the file declares beside its arrays"))]
     DeclaredSize {
@@ -131,7 +131,7 @@ pub enum FormatError {
         /// The shape of the first tensor.
         shape: Vec<u64>,
     },
-    /// A file with vectors for several emotions stands where one vector is needed.
+    /// The file has vectors for several emotions, but one vector is needed.
     #[error("it is a pack of {} emotions ({}), one vector is needed", emotions.len(), few(emotions))]
     #[strum(props(
         hint = "--emotion NAME takes one out; in a folder of vectors a pack is read as a whole, or as vectors.toml maps it"
@@ -199,9 +199,9 @@ pub enum FormatError {
         hint = "save the tensor or array alone with torch.save, or as .safetensors or .npz: nothing in a .pt file is run"
     ))]
     RefusedOpcode {
-        /// The instruction, by name where it has one here, else in hexadecimal.
+        /// The instruction, by name if known, otherwise in hexadecimal.
         opcode: String,
-        /// Where it stands in the pickle.
+        /// Its offset in the pickle.
         offset: usize,
     },
     /// A pickle's value is not a tensor.
@@ -227,7 +227,7 @@ pub enum FormatError {
         hint = "it may be a model: a control vector is made by `elpis vectors convert` or `train`"
     ))]
     NotAControlVector {
-        /// What the file says; empty if it says nothing.
+        /// The file's value; empty if it has none.
         architecture: String,
     },
     /// The rows are not a steering vector.

@@ -18,7 +18,7 @@ const WHAT: &str = "the GGUF header";
 const MAGIC: &[u8; 4] = b"GGUF";
 const ARCHITECTURE: &str = "controlvector";
 const PREFIX: &str = "direction.";
-/// The most of each: a control vector has three pairs, some writers a dozen.
+/// Maximum counts. A control vector has three pairs; some writers add a dozen.
 const LIMITS: Limits = Limits {
     pairs: 1 << 16,
     tensors: MAX_ARRAYS,
@@ -60,7 +60,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<SteeringVector, FormatError> {
     Ok(vector.described(hint, count))
 }
 
-/// What stands behind the header, from the next multiple of the alignment on.
+/// The data after the header, from the next multiple of the alignment on.
 fn data(bytes: &[u8], start: u64) -> Result<&[u8], FormatError> {
     let cursor = Cursor::at("the GGUF data", bytes, start)?;
     Ok(cursor.rest())

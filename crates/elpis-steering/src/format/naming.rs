@@ -1,8 +1,9 @@
-//! The layer that a name tells: a tensor's, a key's or a file's.
+//! Extracts a layer from a name: a tensor's, a key's or a file's.
 //!
-//! Files of others spell it as they like (`layer_10`, `layers.10`, `model.layers.10.mlp`, `blk.10`,
-//! `transformer.h.10`, `blocks.10.hook_resid_post`, `L10`, `direction.10`, `10`). A layer that is
-//! told is used, or the name is refused; it is never taken for a name without one.
+//! Published files spell it in many ways (`layer_10`, `layers.10`, `model.layers.10.mlp`, `blk.10`,
+//! `transformer.h.10`, `blocks.10.hook_resid_post`, `L10`, `direction.10`, `10`). A name that
+//! refers to a layer is either understood or refused. It is never treated as a name without a
+//! layer.
 
 use super::super::vector::MAX_LAYERS;
 
@@ -26,25 +27,25 @@ const WORDS: [&str; 14] = [
 /// Words that may stand between such a word and the number.
 const FILLERS: [&str; 8] = ["idx", "id", "ix", "index", "no", "nr", "num", "number"];
 
-/// What a name tells of a layer.
+/// The layer in a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing.
-    Nothing,
+pub enum NamedLayer {
+    /// The name has no layer.
+    Unnamed,
     /// The output of this decoder layer, counted from 0.
     Layer(usize),
-    /// Something that cannot be used, and why.
+    /// An ambiguous layer, with the reason.
     Unclear(&'static str),
 }
 
-/// The layer that a tensor's name or a key tells.
-pub fn layer_told(name: &str) -> Told {
+/// The layer in a tensor's name or a key.
+pub fn layer_in_name(name: &str) -> NamedLayer {
     find(name).0
 }
 
-/// The layer that a file's stem tells, and the rest of the stem.
-pub fn layer_in_stem(stem: &str) -> (Told, String) {
-    let (told, start, end) = find(stem);
+/// The layer in a file's stem, and the rest of the stem.
+pub fn layer_in_stem(stem: &str) -> (NamedLayer, String) {
+    let (named, start, end) = find(stem);
     let is_separator = |c: char| !c.is_alphanumeric();
     let parts = [
         stem.get(..start).unwrap_or_default(),
@@ -56,25 +57,25 @@ pub fn layer_in_stem(stem: &str) -> (Told, String) {
         ["", after] => after.to_owned(),
         [before, after] => format!("{before}_{after}"),
     };
-    (told, rest)
+    (named, rest)
 }
 
-/// A layer that was given as a number.
-pub fn layer_of_number(number: i64) -> Told {
+/// A layer given as a number.
+pub fn layer_of_number(number: i64) -> NamedLayer {
     match usize::try_from(number) {
-        Ok(layer) if layer < MAX_LAYERS => Told::Layer(layer),
-        Ok(_) => Told::Unclear(TOO_LARGE),
-        Err(_) => Told::Unclear(NEGATIVE),
+        Ok(layer) if layer < MAX_LAYERS => NamedLayer::Layer(layer),
+        Ok(_) => NamedLayer::Unclear(TOO_LARGE),
+        Err(_) => NamedLayer::Unclear(NEGATIVE),
     }
 }
 
 const TOO_LARGE: &str = "the layer must be below 1024";
 const NEGATIVE: &str = "the layer is negative, count from the first";
-const SEVERAL: &str = "it tells several layers";
+const SEVERAL: &str = "it names several layers";
 const HIDDEN_STATE: &str =
     "hidden states count from the embedding, one more than the layer that they come out of";
 const INPUT: &str = "it is the input of a layer, the output of the one before";
-const NORM: &str = "it may tell a layer or a norm";
+const NORM: &str = "it may name a layer or a norm";
 
 const _: () = assert!(MAX_LAYERS == 1024, "the limit stands in TOO_LARGE");
 
@@ -92,7 +93,7 @@ enum Kind {
     Other,
 }
 
-/// Words (also those that capital letters part), numbers and what stands between them.
+/// Splits a name into words (also at capital letters), numbers and separators.
 fn pieces(name: &str) -> Vec<Piece<'_>> {
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     let mut before: Option<(Kind, bool)> = None;
@@ -123,8 +124,8 @@ fn pieces(name: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// What the name tells, and the bytes that tell it.
-fn find(name: &str) -> (Told, usize, usize) {
+/// Finds the layer in a name, and the bytes that name it.
+fn find(name: &str) -> (NamedLayer, usize, usize) {
     let pieces = pieces(name);
     let word = |index: usize| {
         pieces
@@ -140,40 +141,44 @@ fn find(name: &str) -> (Told, usize, usize) {
         [sign, number]
             if sign.kind == Kind::Other && sign.text == "-" && number.kind == Kind::Number =>
         {
-            return (Told::Unclear(NEGATIVE), 0, name.len());
+            return (NamedLayer::Unclear(NEGATIVE), 0, name.len());
         }
         _ => {}
     }
-    let mut found: Option<(Told, usize, usize)> = None;
+    let mut found: Option<(NamedLayer, usize, usize)> = None;
     for index in 0..pieces.len() {
-        let Some(told) = word(index).and_then(|word| told_after(&pieces, index, &word)) else {
+        let Some(named) = word(index).and_then(|word| layer_after(&pieces, index, &word)) else {
             continue;
         };
-        found = match (found, told) {
-            (None, told) => Some(told),
-            (Some((Told::Layer(first), start, end)), (Told::Layer(second), ..))
+        found = match (found, named) {
+            (None, named) => Some(named),
+            (Some((NamedLayer::Layer(first), start, end)), (NamedLayer::Layer(second), ..))
                 if first == second =>
             {
-                Some((Told::Layer(first), start, end))
+                Some((NamedLayer::Layer(first), start, end))
             }
-            (Some((Told::Unclear(reason), start, end)), _)
-            | (Some((_, start, end)), (Told::Unclear(reason), ..)) => {
-                Some((Told::Unclear(reason), start, end))
+            (Some((NamedLayer::Unclear(reason), start, end)), _)
+            | (Some((_, start, end)), (NamedLayer::Unclear(reason), ..)) => {
+                Some((NamedLayer::Unclear(reason), start, end))
             }
-            (Some((_, start, end)), _) => Some((Told::Unclear(SEVERAL), start, end)),
+            (Some((_, start, end)), _) => Some((NamedLayer::Unclear(SEVERAL), start, end)),
         };
     }
-    let (told, start, end) = found.unwrap_or((Told::Nothing, name.len(), name.len()));
+    let (named, start, end) = found.unwrap_or((NamedLayer::Unnamed, name.len(), name.len()));
     let is_input = (0..pieces.len())
         .any(|at| word(at).as_deref() == Some("resid") && word(at + 2).as_deref() == Some("pre"));
-    if is_input && told != Told::Nothing {
-        return (Told::Unclear(INPUT), start, end);
+    if is_input && named != NamedLayer::Unnamed {
+        return (NamedLayer::Unclear(INPUT), start, end);
     }
-    (told, start, end)
+    (named, start, end)
 }
 
-/// What the word at this place and the number behind it tell.
-fn told_after(pieces: &[Piece<'_>], index: usize, word: &str) -> Option<(Told, usize, usize)> {
+/// The layer named by the word at this index and the number after it.
+fn layer_after(
+    pieces: &[Piece<'_>],
+    index: usize,
+    word: &str,
+) -> Option<(NamedLayer, usize, usize)> {
     let start = pieces.get(index)?.start;
     let is_hidden = matches!(word, "state" | "states" | "hiddenstate" | "hiddenstates")
         && (word.len() > 6 || follows(pieces, index, "hidden"));
@@ -202,7 +207,7 @@ fn told_after(pieces: &[Piece<'_>], index: usize, word: &str) -> Option<(Told, u
         at += 1;
     };
     let end = number.start + number.text.len();
-    let unclear = |reason| Some((Told::Unclear(reason), start, end));
+    let unclear = |reason| Some((NamedLayer::Unclear(reason), start, end));
     if is_hidden {
         return unclear(HIDDEN_STATE);
     }
@@ -236,10 +241,10 @@ fn follows(pieces: &[Piece<'_>], index: usize, word: &str) -> bool {
         .any(|piece| piece.text.eq_ignore_ascii_case(word))
 }
 
-fn layer_of_digits(digits: &str) -> Told {
+fn layer_of_digits(digits: &str) -> NamedLayer {
     match digits.parse() {
-        Ok(layer) if layer < MAX_LAYERS => Told::Layer(layer),
-        _ => Told::Unclear(TOO_LARGE),
+        Ok(layer) if layer < MAX_LAYERS => NamedLayer::Layer(layer),
+        _ => NamedLayer::Unclear(TOO_LARGE),
     }
 }
 
@@ -248,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_is_told_in_many_spellings() {
+    fn a_layer_is_named_in_many_spellings() {
         for name in [
             "10",
             "010",
@@ -291,11 +296,11 @@ mod tests {
             "layers.10_layer10",
             "calmLayer10",
         ] {
-            assert_eq!(layer_told(name), Told::Layer(10), "{name}");
+            assert_eq!(layer_in_name(name), NamedLayer::Layer(10), "{name}");
         }
-        assert_eq!(layer_told("0"), Told::Layer(0));
-        assert_eq!(layer_told("L1"), Told::Layer(1));
-        assert_eq!(layer_told("direction.1023"), Told::Layer(1023));
+        assert_eq!(layer_in_name("0"), NamedLayer::Layer(0));
+        assert_eq!(layer_in_name("L1"), NamedLayer::Layer(1));
+        assert_eq!(layer_in_name("direction.1023"), NamedLayer::Layer(1023));
     }
 
     #[test]
@@ -317,7 +322,7 @@ mod tests {
             ("blocks.10.hook_resid_pre", INPUT),
             ("calm_l2_norm", NORM),
         ] {
-            assert_eq!(layer_told(name), Told::Unclear(reason), "{name}");
+            assert_eq!(layer_in_name(name), NamedLayer::Unclear(reason), "{name}");
         }
     }
 
@@ -346,7 +351,7 @@ mod tests {
             "7B-model",
             "语言_10",
         ] {
-            assert_eq!(layer_told(name), Told::Nothing, "{name}");
+            assert_eq!(layer_in_name(name), NamedLayer::Unnamed, "{name}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::array::{Array, Bytes, Element, MAX_DIMENSIONS, Number, elements};
 use super::contents::Entry;
 use super::{FormatError, shown, within};
 
-/// Most numbers or texts beside the vectors, such as layers and emotions.
+/// Maximum number of metadata numbers or texts, such as layers and emotions.
 const MAX_LISTED: u64 = 4096;
 
 /// A type of elements, as `numpy.dtype.str` spells it: order of bytes, kind, size.
@@ -17,7 +17,7 @@ pub(super) struct DType {
 }
 
 impl DType {
-    /// Reads `<f4`, `>i8`, `|S5`, `f2`; `None` for what is more than numbers and texts.
+    /// Reads `<f4`, `>i8`, `|S5`, `f2`; `None` for other types than numbers and texts.
     pub(super) fn of(text: &str) -> Option<Self> {
         let (order, rest) = match text.as_bytes() {
             [order @ (b'<' | b'>' | b'=' | b'|'), rest @ ..] => (*order, rest),
@@ -95,7 +95,7 @@ impl DType {
     }
 }
 
-/// What an array says: numbers of a vector, or what stands beside it.
+/// Interprets an array: numbers of a vector, or metadata.
 pub(super) fn entry<'a>(
     name: &str,
     dtype: DType,
@@ -127,7 +127,7 @@ pub(super) fn entry<'a>(
         tensor: shown(name),
         dtype: dtype.name(),
     };
-    // One list at most stands beside vectors; anything longer is none.
+    // Metadata is at most a one-dimensional list; anything longer is not metadata.
     if count > MAX_LISTED || shape.len() > 1 {
         return Err(unsupported());
     }

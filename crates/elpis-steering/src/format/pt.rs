@@ -1,8 +1,8 @@
 //! `.pt` as `torch.save` writes it: a zip archive of one pickle (`data.pkl`) and raw storages
 //! (`data/0`, `data/1`, …), see `torch/serialization.py`.
 //!
-//! The pickle is never executed: a small machine builds arrays of numbers from it and refuses by
-//! name whatever is not needed for that.
+//! The pickle is never executed: a small machine builds arrays of numbers from it and refuses
+//! anything else by name.
 
 mod pickle;
 
@@ -14,7 +14,8 @@ use super::zip::{Archive, Entries, Writer};
 use super::{FormatError, VectorFile, arrays, numpy, shown, within};
 use crate::vector::SteeringVector;
 
-/// What all rows may take beyond twice the file: lets several small tensors share one storage.
+/// Maximum size of all rows beyond twice the file, so that several small tensors may share one
+/// storage.
 const SHARED_BYTES: u64 = 4 << 20;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<VectorFile, FormatError> {
@@ -45,7 +46,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<VectorFile, FormatError> {
     reader.file(loaded.root)
 }
 
-/// Whether a file that is no archive begins as a pickle does: with the mark of protocol 2 and
+/// Whether a file that is not an archive begins like a pickle: with the mark of protocol 2 and
 /// later, or with what the text protocols put first (a number, a global, a list, dict or tuple).
 fn is_pickle(bytes: &[u8]) -> bool {
     let line = |bytes: &[u8], allowed: fn(u8) -> bool| {
@@ -65,13 +66,13 @@ fn is_pickle(bytes: &[u8]) -> bool {
     }
 }
 
-/// Reads what a pickle describes out of its archive.
+/// Reads the tensors that a pickle describes from its archive.
 struct Reader<'r, 'a> {
     archive: &'r Archive<'a>,
     root: &'r str,
     storages: &'r [Storage<'a>],
-    /// Bytes of f32 that may still be made: a view may be longer than its storage (stride 0), and
-    /// views may share one.
+    /// Bytes of f32 that may still be allocated: a view may be longer than its storage (stride 0),
+    /// and views may share a storage.
     room: u64,
     limit: u64,
 }
@@ -142,7 +143,7 @@ impl<'a> Reader<'_, 'a> {
                         VectorFile::Pack(_) => Err(FormatError::EmotionName { name: shown(&name) }),
                     });
                 }
-                // The names once more, or a remark.
+                // The names again, or a remark.
                 other => match (Meaning::of(&name), self.entry(&name, other)?) {
                     (Meaning::Emotions, Entry::Texts(texts)) => emotions = Some(texts.len()),
                     (_, Entry::Text(_) | Entry::Texts(_) | Entry::Remark) => {}
@@ -180,7 +181,7 @@ impl<'a> Reader<'_, 'a> {
             Node::Text(text) => Entry::Text(text.to_owned()),
             Node::List(nodes) => list(&nodes),
             Node::Remark => Entry::Remark,
-            // Descriptions of how vectors were made change nothing of them.
+            // Descriptions of how vectors were made do not affect them.
             Node::Dict(pairs) if pairs.iter().all(|(_, node)| node.is_remark()) => Entry::Remark,
             Node::Dict(_) => Entry::Other("a dict"),
             Node::Other(noun) => Entry::Other(noun),
@@ -317,7 +318,7 @@ fn list<'a>(nodes: &[Node<'_>]) -> Entry<'a> {
     }
 }
 
-/// What a storage holds.
+/// The number type of a storage.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Float(Number),

@@ -12,8 +12,8 @@ use super::{FormatError, VectorFile, array_name, arrays, shown, within};
 use crate::vector::SteeringVector;
 use elpis_files::cursor::Cursor;
 
-/// Longest JSON header: a thousand tensors need about a tenth of it, and what its parser
-/// allocates stays within the promise of `parse`.
+/// Maximum length of the JSON header. A thousand tensors need about a tenth of it, and its parser's
+/// allocations stay within the bound that `parse` promises.
 const MAX_HEADER_BYTES: u64 = 1 << 19;
 
 const MODEL_HINT: &str = "model_hint";
@@ -27,7 +27,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<VectorFile, FormatError> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| refused(&error))?;
     let mut contents = Contents::default();
     let mut texts: Vec<_> = metadata.metadata().iter().flatten().collect();
-    // The crate keeps them in a hash map: without an order, so would be the first error.
+    // The crate keeps them in a hash map. Sorting makes the first error deterministic.
     texts.sort_unstable();
     for (key, value) in texts {
         if let Some(entry) = described(key, value) {
@@ -46,7 +46,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<VectorFile, FormatError> {
     contents.finish()
 }
 
-/// What a text of the metadata says of the vectors; safetensors has no other type for it.
+/// Interprets a text of the metadata; safetensors has no other type.
 fn described(key: &str, value: &str) -> Option<Entry<'static>> {
     let list = || -> Vec<String> {
         let read: Option<Vec<serde_json::Value>> = serde_json::from_str(value).ok();
@@ -67,7 +67,7 @@ fn described(key: &str, value: &str) -> Option<Entry<'static>> {
     match Meaning::of(key) {
         Meaning::Emotions | Meaning::Layers => Some(Entry::Texts(list())),
         Meaning::Layer | Meaning::ModelHint => Some(Entry::Text(value.to_owned())),
-        // Numbers of other things may be called so, too.
+        // Other programs may use these names for other numbers.
         Meaning::Size | Meaning::Unknown => None,
     }
 }

@@ -1,8 +1,8 @@
 //! The part of the zip format that `torch.save` and `numpy.savez` use: entries without encryption,
 //! stored or deflated (PKWARE APPNOTE 6.3.10, sections 4.3.7 to 4.3.16).
 //!
-//! A reader of its own, because stored entries are handed out without a copy and what it allocates
-//! has a bound, whatever the directory declares.
+//! It has its own reader so that stored entries are returned without a copy, and allocations are
+//! bounded whatever the directory declares.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ const END_BYTES: usize = 22;
 const MAX_ENTRIES: u64 = 4096;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
-/// Numbers hardly shrink; what inflates to more than so many times the file, and a little more for
-/// rows of zeros, is no file of vectors.
+/// Maximum ratio of inflated to file size. Numbers hardly compress, so a file with a higher ratio,
+/// apart from rows of zeros, is not a file of vectors.
 const MAX_RATIO: u64 = 16;
 const MAX_INFLATED: u64 = 4 << 20;
 /// `torch.save` starts the data of each entry at a multiple of this.
@@ -29,7 +29,7 @@ const ALIGNMENT: usize = 64;
 /// Which entries are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entries {
-    /// Stored ones alone, as `torch.save` writes them.
+    /// Only stored ones, as `torch.save` writes them.
     Stored,
     /// Deflated ones too.
     Deflated,
@@ -39,7 +39,7 @@ struct Entry<'a> {
     name: &'a str,
     data: &'a [u8],
     method: u16,
-    /// Bytes once it is inflated.
+    /// Inflated size in bytes.
     size: u64,
     start: usize,
     crc: u32,
@@ -82,7 +82,7 @@ impl<'a> Archive<'a> {
             {
                 return Err(FormatError::malformed(
                     WHAT,
-                    format!("entry {:?} stands twice", shown(a.name)),
+                    format!("entry {:?} occurs twice", shown(a.name)),
                 ));
             }
         }
@@ -116,7 +116,7 @@ impl<'a> Archive<'a> {
         self.entries.iter().map(|entry| entry.name)
     }
 
-    /// The data of an entry by its place among the names, inflated if need be.
+    /// The data of an entry by its index among the names, inflated if necessary.
     pub(super) fn data(&self, index: usize) -> Result<Cow<'a, [u8]>, FormatError> {
         let entry = self
             .entries
@@ -139,7 +139,7 @@ impl<'a> Archive<'a> {
         Ok(Cow::Owned(data))
     }
 
-    /// The only entry whose name ends so: what stands before, and its data.
+    /// The only entry whose name has this suffix: the rest of its name, and its data.
     pub(super) fn find_suffix(&self, suffix: &str) -> Result<(&'a str, &'a [u8]), FormatError> {
         let mut found = self
             .entries
@@ -151,7 +151,7 @@ impl<'a> Archive<'a> {
                 WHAT,
                 "there is no data.pkl, so torch.save did not write it",
             )),
-            (Some(_), Some(_)) => Err(FormatError::malformed(WHAT, "data.pkl stands twice")),
+            (Some(_), Some(_)) => Err(FormatError::malformed(WHAT, "data.pkl occurs twice")),
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Which vector of which file is for which emotion.
+//! Assigns vectors of files to emotions.
 
 use std::collections::BTreeMap;
 
 use super::{LibraryError, LibraryFile, MAX_EMOTIONS, vector_name};
-use crate::format::{Told, VectorFile, VectorFormat, layer_in_stem, parse_file};
+use crate::format::{NamedLayer, VectorFile, VectorFormat, layer_in_stem, parse_file};
 use crate::manifest::{EmotionEntry, Manifest, check_emotion_name, is_emotion_name};
 use crate::vector::SteeringVector;
 
-/// The vector of an emotion, with where it comes from.
+/// The vector of an emotion, with its origin.
 pub(super) struct Assigned<'a> {
     pub(super) file: &'a LibraryFile,
     pub(super) vector: SteeringVector,
-    /// The layer that the file's name tells.
-    pub(super) told: Told,
+    /// The layer in the file's name.
+    pub(super) named: NamedLayer,
 }
 
 type Emotions<'a> = BTreeMap<String, Assigned<'a>>;
 
-/// Reads all vector files and gives every emotion its one vector.
+/// Reads all vector files and assigns one vector to every emotion.
 pub(super) fn assign<'a>(
     files: &'a [LibraryFile],
     manifest: &Manifest,
@@ -42,7 +42,7 @@ pub(super) fn assign<'a>(
             .iter()
             .filter(|(_, entry)| entry.file.as_ref() == Some(&file.name))
             .collect();
-        let (told, rest) = layer_in_stem(stem);
+        let (named, rest) = layer_in_stem(stem);
         let found = if mapped.is_empty() {
             by_itself(file, format, || emotion_of_stem(file, stem, rest, manifest))?
         } else {
@@ -56,7 +56,14 @@ pub(super) fn assign<'a>(
                     emotion,
                 });
             }
-            emotions.insert(emotion, Assigned { file, vector, told });
+            emotions.insert(
+                emotion,
+                Assigned {
+                    file,
+                    vector,
+                    named,
+                },
+            );
             if emotions.len() > MAX_EMOTIONS {
                 return Err(LibraryError::TooManyEmotions {
                     count: emotions.len(),
@@ -96,7 +103,7 @@ fn by_itself(
     })
 }
 
-/// Those that the manifest takes from a file.
+/// The vectors that the manifest takes from a file.
 fn as_mapped(
     file: &LibraryFile,
     format: VectorFormat,
@@ -128,7 +135,7 @@ fn as_mapped(
         .collect()
 }
 
-/// The emotion that a file's stem names: all of it, or what is not the layer.
+/// The emotion that a file's stem names: the whole stem, or the part without the layer.
 fn emotion_of_stem(
     file: &LibraryFile,
     stem: &str,

@@ -1,4 +1,4 @@
-//! Why a set of files is refused.
+//! Errors of building a library.
 
 use thiserror::Error;
 
@@ -39,7 +39,7 @@ pub enum LibraryError {
     Vector {
         /// The file.
         file: String,
-        /// What is wrong with the rows.
+        /// The error of the rows.
         source: VectorError,
     },
     /// A file was given twice.
@@ -48,7 +48,7 @@ pub enum LibraryError {
         /// The file.
         file: String,
     },
-    /// Two files stand for one emotion.
+    /// Two files are for one emotion.
     #[error(
         "{} and {} are both for emotion {emotion:?}, there must be one",
         printable(first),
@@ -57,9 +57,9 @@ pub enum LibraryError {
     DuplicateEmotion {
         /// The emotion.
         emotion: String,
-        /// The one file.
+        /// The first file.
         first: String,
-        /// The other.
+        /// The second file.
         second: String,
     },
     /// The manifest names an emotion that has no file.
@@ -68,7 +68,7 @@ pub enum LibraryError {
     MissingFile {
         /// The emotion.
         emotion: String,
-        /// The file that was looked for.
+        /// The expected file.
         file: String,
     },
     /// The manifest takes a vector from a pack that does not have it.
@@ -76,12 +76,12 @@ pub enum LibraryError {
     NotInPack {
         /// The file.
         file: String,
-        /// The vector that was looked for.
+        /// The expected vector.
         vector: String,
-        /// The names of those that are there.
+        /// The names of the existing ones.
         has: Vec<String>,
     },
-    /// The manifest names a vector within a file that is no pack.
+    /// The manifest names a vector within a file that is not a pack.
     #[error(
         "{}: the file is the vector of one emotion; \
          leave emotions.{emotion}.vector out of {MANIFEST_FILE}",
@@ -93,9 +93,9 @@ pub enum LibraryError {
         /// The emotion.
         emotion: String,
     },
-    /// A file's name tells another layer than its rows or the manifest.
+    /// The layer in a file's name differs from that of its rows or the manifest.
     #[error(
-        "{}: the file's name tells layer {told}, the vector is for {}; \
+        "{}: the file's name says layer {named}, but the vector is for {}; \
          rename the file or correct layer in {MANIFEST_FILE}",
         printable(file),
         list(layers)
@@ -104,19 +104,19 @@ pub enum LibraryError {
         /// The file.
         file: String,
         /// The layer of its name.
-        told: usize,
+        named: usize,
         /// The layers of its rows, or those that the manifest selects.
         layers: Vec<usize>,
     },
-    /// A file's name tells a layer in a way that cannot be used, and nothing else tells it.
+    /// A file's name refers to a layer ambiguously, and nothing else names it.
     #[error(
-        "{}: the file's name tells no clear layer: {reason}; name it layer-N",
+        "{}: the file's name does not name a layer clearly: {reason}; use layer-N",
         printable(file)
     )]
     UnclearLayer {
         /// The file.
         file: String,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
     /// A custom emotion has no place on the valence–arousal plane.
@@ -151,7 +151,7 @@ pub enum LibraryError {
         /// The layer.
         layer: usize,
     },
-    /// The model has no such layer, or does not show it.
+    /// The model has no such layer, or does not expose it.
     #[error(
         "{}: layer is {layer}, must be below {limit}; layers in {MANIFEST_FILE} selects rows",
         printable(file)
@@ -166,7 +166,7 @@ pub enum LibraryError {
     },
     /// The model's architecture cannot be steered.
     #[error("{}: this model cannot be steered: {reason}", printable(file))]
-    #[strum(props(hint = "use another model, or leave model.emotion_vectors_dir away"))]
+    #[strum(props(hint = "use another model, or unset model.emotion_vectors_dir"))]
     Unsteerable {
         /// The file.
         file: String,
@@ -183,7 +183,7 @@ pub enum LibraryError {
         /// The model's width.
         n_embd: usize,
     },
-    /// A row is so long that it would drown the model's own activations.
+    /// A row's norm is so large that it would drown the model's own activations.
     #[error(
         "{}: norm at layer {layer} times scale and cap is {norm}, must be at most {limit} \
          ({MAX_RESIDUAL_MULTIPLE} x the residual norm {residual})",
@@ -196,32 +196,32 @@ pub enum LibraryError {
         layer: usize,
         /// cap × scale × norm of the row.
         norm: f64,
-        /// The most that is accepted.
+        /// The maximum.
         limit: f64,
         /// The residual stream's norm at that layer.
         residual: f32,
     },
-    /// The description of the model is not usable.
+    /// The description of the model is invalid.
     #[error("{field} is {value}, must be {limit}")]
     Context {
         /// Field of [`LibraryContext`](super::LibraryContext).
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
         /// The allowed values.
         limit: String,
     },
     /// There are more emotions than [`MAX_EMOTIONS`].
     #[error("there are {count} emotions, must be at most {MAX_EMOTIONS}")]
-    #[strum(props(hint = "take some files out of the folder"))]
+    #[strum(props(hint = "remove some files from the folder"))]
     TooManyEmotions {
-        /// The number found.
+        /// The number of emotions.
         count: usize,
     },
 }
 
 impl LibraryError {
-    /// Stable label for metrics: the cause in the file where there is one.
+    /// Stable label for metrics: that of the cause in a file if there is one.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Format { source, .. } => source.kind(),
@@ -231,7 +231,7 @@ impl LibraryError {
         }
     }
 
-    /// The file that was refused, where one was.
+    /// The refused file, if there is one.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Format { file, .. }

@@ -1,4 +1,4 @@
-//! Why a manifest is refused.
+//! Errors of a manifest.
 
 use thiserror::Error;
 
@@ -34,7 +34,7 @@ pub enum ManifestError {
     UnknownKey {
         /// The key with its path.
         field: String,
-        /// The known key that is spelt most alike.
+        /// The known key with the most similar spelling.
         nearest: Option<String>,
     },
     /// A value has another type.
@@ -42,9 +42,9 @@ pub enum ManifestError {
     WrongType {
         /// The key with its path.
         field: String,
-        /// The type that stands there.
+        /// The type found.
         found: &'static str,
-        /// The type that should.
+        /// The expected type.
         expected: &'static str,
     },
     /// A number is not finite or outside its range.
@@ -68,7 +68,7 @@ pub enum ManifestError {
         limit: &'static str,
     },
     /// `layer` and `layers` exclude each other.
-    #[error("layer and layers stand together, only one of them may be set")]
+    #[error("layer and layers are both set, only one of them may be")]
     LayerAndLayers,
     /// A list is empty or has an entry twice.
     #[error("{field} is {value}, must be {limit}")]

@@ -143,13 +143,13 @@ fn bad_python_files_are_refused_with_their_reason() {
         ),
         (
             "negative.pt",
-            "\"layers.-1\" tells no clear layer: the layer is negative, count from the first; \
-             name it layer.N",
+            "\"layers.-1\" does not name a layer clearly: the layer is negative, count from the first; \
+             rename it to layer.N",
         ),
         (
             "hidden_states.pt",
-            "\"hidden_states.3\" tells no clear layer: hidden states count from the embedding, one \
-             more than the layer that they come out of; name it layer.N",
+            "\"hidden_states.3\" does not name a layer clearly: hidden states count from the embedding, one \
+             more than the layer that they come out of; rename it to layer.N",
         ),
         (
             "numpy_int.pt",

@@ -324,7 +324,7 @@ fn a_layer_that_a_files_name_tells_is_used_or_refused() {
     assert_eq!(layers(vec![six("calm_layer6.safetensors", 6)]), Ok(vec![6]));
     assert_eq!(
         layers(vec![six("calm_layer6.safetensors", 5)]).unwrap_err(),
-        "calm_layer6.safetensors: the file's name tells layer 6, the vector is for layer 5; \
+        "calm_layer6.safetensors: the file's name says layer 6, but the vector is for layer 5; \
          rename the file or correct layer in vectors.toml"
     );
     assert_eq!(
@@ -333,13 +333,13 @@ fn a_layer_that_a_files_name_tells_is_used_or_refused() {
     );
     assert_eq!(
         layers(vec![bare("calm_layer-6.pt", &row), toml("layers = [5, 6]")]).unwrap_err(),
-        "calm_layer-6.pt: the file's name tells layer 6, the vector is for layers 5, 6; \
+        "calm_layer-6.pt: the file's name says layer 6, but the vector is for layers 5, 6; \
          rename the file or correct layer in vectors.toml"
     );
     assert_eq!(
         layers(vec![bare("calm_layer_-1.pt", &row)]).unwrap_err(),
-        "calm_layer_-1.pt: the file's name tells no clear layer: the layer is negative, count from \
-         the first; name it layer-N"
+        "calm_layer_-1.pt: the file's name does not name a layer clearly: the layer is negative, count from \
+         the first; use layer-N"
     );
     assert_eq!(
         layers(vec![bare("calm_layer-60.pt", &row)]).unwrap_err(),
@@ -473,7 +473,7 @@ fn manifests_are_read_or_refused() {
     for (text, message) in [
         (
             "layer = 4\nlayers = [3]",
-            "layer and layers stand together, only one of them may be set",
+            "layer and layers are both set, only one of them may be set",
         ),
         ("layer = -1", "layer is -1, must be from 0 to 1023"),
         ("layer = 1.5", "layer is a float, must be an integer"),

@@ -1,4 +1,4 @@
-//! The largest size of a store: the database and its write-ahead log together.
+//! The maximum size of a store: the database and its write-ahead log together.
 
 use rusqlite::Connection;
 
@@ -9,19 +9,19 @@ use crate::StoreError;
 /// Bytes of a page, SQLite's default.
 const PAGE_BYTES: u64 = 4096;
 
-/// Pages that a transaction may add beside those that its text fills, such as those of a tree that grows.
+/// Pages that a transaction may add besides those for its text, such as those of a growing tree.
 const SPARE_PAGES: u64 = 12;
 
-/// Pages of those that are there that a change may touch: of the session, its name and its journal.
+/// Existing pages that a change may modify: those of the session, its name and its journal.
 const PAGES_PER_CHANGE: u64 = 5;
 
-/// Bytes of a change beside its text: hashes, names, numbers.
+/// Bytes of a change besides its text: hashes, names, numbers.
 const BYTES_PER_CHANGE: u64 = 256;
 
-/// Bytes of text for each page that is added; pages are seldom full.
+/// Bytes of text per added page; pages are seldom full.
 const BYTES_PER_PAGE: u64 = 2048;
 
-/// The bound.
+/// The bound on the size.
 #[derive(Debug)]
 pub(super) struct Bound {
     bytes: u64,
@@ -33,13 +33,14 @@ impl Bound {
         Self { bytes }
     }
 
-    /// Most pages of the database.
+    /// Maximum number of pages of the database.
     pub(super) fn pages(&self) -> u64 {
         self.bytes / PAGE_BYTES
     }
 
-    /// Makes sure that changes of these sizes fit, in the log first and in the database at last. Where they do not,
-    /// the log is checkpointed into the database, unless a reader uses it.
+    /// Makes sure that changes of these sizes fit, first into the log and finally into the
+    /// database. If they do not, the log is checkpointed into the database, unless a reader uses
+    /// it.
     ///
     /// # Errors
     /// [`StoreError::Full`].
@@ -69,7 +70,7 @@ impl Bound {
         if fits() {
             return Ok(());
         }
-        // Who reads is not waited for.
+        // Do not wait for readers.
         connection
             .busy_timeout(std::time::Duration::ZERO)
             .map_err(sqlite)?;
@@ -82,7 +83,7 @@ impl Bound {
             return Ok(());
         }
         Err(if is_held {
-            faults.full("the setting store.max_mib; somebody reads beside it, so its log cannot be folded into it")
+            faults.full("the setting store.max_mib; a reader uses the store, so its log cannot be checkpointed")
         } else {
             faults.full("the setting store.max_mib")
         })

@@ -1,11 +1,10 @@
 //! Exclusive ownership of a store's file.
 //!
-//! The owner holds a lock on `<file>.lock`, which keeps out other processes that
-//! use the same name. Where a file may have other names, by links, or the lock may be
-//! removed under its holder, the owner also holds a lock on the database itself.
-//! SQLite's own locks there are POSIX record locks, which a process loses as soon
-//! as it closes any descriptor of the file. So all stores of a process share one
-//! descriptor, which stays open until the last of them is closed.
+//! The owner holds a lock on `<file>.lock`, which keeps out other processes that use the same name.
+//! Because a file may have other names through links, or the lock file may be removed while it is
+//! held, the owner also holds a lock on the database itself. SQLite's own locks there are POSIX
+//! record locks, which a process loses as soon as it closes any descriptor of the file. Therefore
+//! all stores of a process share one descriptor, which stays open until the last of them is closed.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -13,12 +12,12 @@ use std::path::Path;
 use super::faults::Faults;
 use crate::StoreError;
 
-/// A store's part in a file; to be dropped after its connections.
+/// A store's claim on a file. It must be dropped after its connections.
 #[derive(Debug)]
 pub(super) struct Claim {
     #[cfg(unix)]
     _inside: inside::Claim,
-    /// Given up last.
+    /// Released last.
     _beside: Option<Beside>,
 }
 
@@ -82,10 +81,10 @@ mod inside {
 
     use super::{Faults, Path, StoreError, lock};
 
-    /// Device and inode.
+    /// Device and inode of a file.
     type Key = (u64, u64);
 
-    /// What the stores of this process have of a file.
+    /// The state that the stores of this process share for a file.
     #[derive(Debug, Default)]
     struct Shared {
         users: usize,
@@ -103,7 +102,7 @@ mod inside {
         (file.dev(), file.ino())
     }
 
-    /// A store's part in a database.
+    /// A store's claim on a database.
     #[derive(Debug)]
     pub(in super::super) struct Claim {
         key: Key,

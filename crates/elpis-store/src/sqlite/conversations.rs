@@ -9,7 +9,7 @@ use crate::StoreError;
 use elpis_emotion::SessionId;
 use elpis_inference::Conversation;
 
-/// A conversation as it is written.
+/// A conversation ready to be written.
 pub(super) struct Sealed<'a> {
     name: &'a str,
     messages: String,
@@ -32,12 +32,12 @@ impl<'a> Sealed<'a> {
         })
     }
 
-    /// Bytes of text in it.
+    /// Number of bytes of its text.
     pub(super) fn bytes(&self) -> usize {
         self.messages.len()
     }
 
-    /// Writes it in place of the one before.
+    /// Writes it in place of the previous one.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached(

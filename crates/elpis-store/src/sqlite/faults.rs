@@ -1,4 +1,4 @@
-//! SQLite's errors as the store's.
+//! Converts SQLite's errors to errors of the store.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::StoreError;
 
-/// Makes errors that name the file.
+/// Creates errors that name the file.
 #[derive(Debug, Clone)]
 pub(super) struct Faults {
     file: String,
@@ -82,7 +82,7 @@ impl Faults {
         }
     }
 
-    /// A file of the store is not where it was.
+    /// The error of a missing or replaced file of the store.
     pub fn gone(&self, part: &Path) -> StoreError {
         StoreError::Gone {
             file: self.file.clone(),
@@ -106,7 +106,7 @@ impl Faults {
                 self.full(&format!("{reason}; the disk, or the setting store.max_mib"))
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => self.read_only(),
-            // Numbers and names are unique as long as nobody else writes.
+            // Numbers and names stay unique unless another process writes.
             Some(
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked

@@ -1,4 +1,4 @@
-//! The tables, their version, and how an older version becomes this one.
+//! The tables, their version, and the migration from older versions.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -7,18 +7,18 @@ use super::faults::Faults;
 use super::seal::{Chain, seal};
 use crate::StoreError;
 
-/// `elps`, so that tools and people can tell the file.
+/// `elps`, which identifies the file.
 const APPLICATION_ID: i64 = 0x656c_7073;
 
-/// What makes the next version out of the one before.
+/// A migration step from one version to the next.
 #[derive(Clone, Copy)]
 enum Step {
     Tables(&'static str),
-    /// Columns, and what fills them.
+    /// SQL that adds columns, and a function that fills them.
     Filled(&'static str, fn(&Transaction<'_>) -> rusqlite::Result<()>),
 }
 
-/// The first makes version 1 out of an empty file.
+/// The migration steps. The first creates version 1 in an empty file.
 const STEPS: [Step; 3] = [
     Step::Tables(
         "
@@ -60,7 +60,7 @@ const STEPS: [Step; 3] = [
     ),
 ];
 
-/// Gives each session its chain and its seal, from what is there.
+/// Computes each session's chain and seal from the stored data.
 fn seal_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut sessions = transaction.prepare(
         "SELECT session.id, name, entries, state, json FROM session
@@ -86,8 +86,8 @@ fn seal_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Brings the file to the version of this build; a file that is no store or
-/// of a later version is refused and left as it is.
+/// Migrates the file to the version of this build. A file that is not a store or has a later
+/// version is refused and left unchanged.
 pub(super) fn prepare(
     connection: &mut Connection,
     access: Access,
@@ -96,7 +96,7 @@ pub(super) fn prepare(
     bring_up(connection, access, faults, &STEPS)
 }
 
-/// Takes the steps that a file lacks, all of them or none.
+/// Applies the missing migration steps, all of them or none.
 fn bring_up(
     connection: &mut Connection,
     access: Access,
@@ -120,7 +120,7 @@ fn bring_up(
         return if version == known {
             Ok(())
         } else {
-            Err(faults.not_a_store("its owner has not brought it up to this version yet"))
+            Err(faults.not_a_store("its owner has not migrated it to this version yet"))
         };
     }
     connection
@@ -150,19 +150,19 @@ fn bring_up(
         .map_err(sqlite)
 }
 
-/// Looks for damage within the pages.
+/// Checks the pages for damage.
 pub(super) fn quick_check(connection: &Connection, faults: &Faults) -> Result<(), StoreError> {
     check(connection, "quick_check(1)", faults)
 }
 
-/// Makes an empty store that is no file.
+/// Creates an empty store in memory.
 pub(super) fn in_memory(faults: &Faults) -> Result<Connection, StoreError> {
     let mut fresh = Connection::open_in_memory().map_err(|error| faults.sqlite(&error))?;
     bring_up(&mut fresh, Access::Own, faults, &STEPS)?;
     Ok(fresh)
 }
 
-/// Looks for damage within the pages and between tables and indices, and in what describes them.
+/// Checks the pages, the tables and indices, and the schema for damage.
 pub(super) fn integrity_check(connection: &Connection, faults: &Faults) -> Result<(), StoreError> {
     check(connection, "integrity_check(1)", faults)?;
     let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
@@ -181,7 +181,7 @@ pub(super) fn integrity_check(connection: &Connection, faults: &Faults) -> Resul
     Ok(())
 }
 
-/// All that describes the tables.
+/// The schema of the tables.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
     let mut select =
         connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")?;
@@ -239,7 +239,7 @@ mod tests {
         filled(&path, &STEPS);
         let newer = [&STEPS[..], &[NEXT]].concat();
 
-        // Who only reads waits for the owner to do it.
+        // A reader must wait for the owner to migrate.
         let (mut reader, faults) = open(&path);
         let error = bring_up(&mut reader, Access::Read, &faults, &newer).unwrap_err();
         assert_eq!(error.kind(), "not_a_store", "{error}");
@@ -266,12 +266,12 @@ mod tests {
             )
             .unwrap();
         assert_eq!(row, ("ada".to_owned(), 2, "none".to_owned(), 2.5));
-        // Twice is once.
+        // A second run changes nothing.
         bring_up(&mut owner, Access::Own, &faults, &newer).unwrap();
         drop(owner);
         assert_eq!(version(&path), newer.len() as i64);
 
-        // The build of before refuses it now.
+        // The previous build refuses it now.
         let (mut late, faults) = open(&path);
         let error = bring_up(&mut late, Access::Own, &faults, &STEPS).unwrap_err();
         assert_eq!(error.kind(), "future_version", "{error}");

@@ -31,16 +31,16 @@ pub(super) struct Owner {
 #[derive(Debug)]
 struct Writer {
     connection: Connection,
-    /// The settings that were written last, with their row and their text.
+    /// The settings written last, with their row and text.
     config: Option<(Arc<EmotionConfig>, i64, String)>,
     /// When the database file was written last, as far as this owner knows.
     stamp: Stamp,
-    /// Counts what others have written.
+    /// SQLite's data version, which changes when other connections write.
     version: i64,
 }
 
 impl Owner {
-    /// Takes a connection whose file has been checked.
+    /// Creates the writing side from a connection whose file has been checked.
     pub(super) fn new(
         connection: Connection,
         path: &Path,
@@ -68,10 +68,10 @@ impl Owner {
         })
     }
 
-    /// Checks that the files are in their places, and that no other process has written.
+    /// Checks that the files are in place and that no other process has written.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         self.place.check(&self.faults)?;
-        // A commit that is under way looks itself.
+        // A commit in progress checks by itself.
         match self.writer.try_lock() {
             Ok(mut writer) => self.sole_writer(&mut writer),
             Err(_) => Ok(()),
@@ -100,15 +100,15 @@ impl Owner {
         let written = write(connection, config, &prepared, faults);
         writer.stamp = self.place.stamp();
         if written.is_err() {
-            // Rolled back, with a row of settings that may be new.
+            // The rollback may have removed a new row of settings.
             writer.config = None;
         }
         written?;
-        // What lies in files that are gone is not kept.
+        // Data in removed files would be lost.
         self.place.check(faults)
     }
 
-    /// Keeps a conversation, or removes it.
+    /// Stores or removes a conversation.
     pub(super) fn keep_conversation(
         &self,
         session: &SessionId,
@@ -127,7 +127,7 @@ impl Owner {
             room?;
         }
         let connection = &writer.connection;
-        // One statement is a transaction.
+        // A single statement is its own transaction.
         let written = match &sealed {
             Some(sealed) => sealed.write(connection),
             None => conversations::remove(connection, session.as_str()),
@@ -140,8 +140,8 @@ impl Owner {
     /// Checks that no other process has written since the last check.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] once for each such write;
-    /// [`StoreError::Damaged`] as long as what they have left is no store.
+    /// [`StoreError::InUse`] once for each such write; [`StoreError::Damaged`] while the file they
+    /// left is not a store.
     fn sole_writer(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let faults = &self.faults;
         let version = data_version(&writer.connection).map_err(|error| faults.sqlite(&error))?;
@@ -149,7 +149,7 @@ impl Owner {
         if version == writer.version && stamp == writer.stamp {
             return Ok(());
         }
-        // What the connection remembers of the file may be wrong.
+        // The connection's cache of the file may be stale.
         let mut fresh = connect(&self.path, Access::Own, faults)?;
         layout::prepare(&mut fresh, Access::Read, faults)?;
         prepare(&fresh, self.durability, self.bound.as_ref())
@@ -191,7 +191,7 @@ fn write(
     transaction.commit().map_err(sqlite)
 }
 
-/// Sets what a connection that writes must have set.
+/// Sets the pragmas of a writing connection.
 fn prepare(
     connection: &Connection,
     durability: Durability,
@@ -206,7 +206,7 @@ fn prepare(
         let pages = bound.pages();
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
-    // The log and its index are there once something was read.
+    // The log and its index exist once something was read.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 

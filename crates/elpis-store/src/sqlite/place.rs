@@ -1,9 +1,9 @@
-//! Whether the files of a store are still those that it has open.
+//! Checks that the files of a store are still those that it has open.
 //!
-//! SQLite goes on with a file that was removed or replaced, and whatever it
-//! writes there is gone with the process. So the owner looks before and after
-//! every transaction: the name must lead to the same file, the write-ahead log
-//! and its index must lie beside it, and nobody else may have written.
+//! SQLite continues with a file that was removed or replaced, and data written there is lost when
+//! the process ends. The owner therefore checks before and after every transaction: the name must
+//! lead to the same file, the write-ahead log and its index must be next to it, and no other
+//! process may have written.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -14,11 +14,11 @@ use crate::StoreError;
 /// When a file was last written, and its size in bytes.
 pub(super) type Stamp = (Option<SystemTime>, u64);
 
-/// The files of a store as they were when it was opened.
+/// The files of a store at the time it was opened.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The name under which a restart would look for it.
+    /// The path under which a restart would look for it.
     given: std::path::PathBuf,
     real: std::path::PathBuf,
     /// The database, its log, and the index of the log: device and inode.
@@ -27,7 +27,7 @@ pub(super) struct Place {
 
 #[cfg(unix)]
 impl Place {
-    /// Notes the files of a database that was read from at least once.
+    /// Records the files of a database that was read at least once.
     pub(super) fn of(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
         let io = |error: std::io::Error| faults.io(&error);
         let given = std::path::absolute(path).map_err(io)?;
@@ -39,7 +39,7 @@ impl Place {
         Ok(Self { given, real, files })
     }
 
-    /// Sees that all files are in their places and may be written.
+    /// Checks that all files are in place and writable.
     pub(super) fn check(&self, faults: &Faults) -> Result<(), StoreError> {
         for (file, known) in &self.files {
             if identity(file) != Some(*known) {
@@ -73,7 +73,7 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     found.is_file().then(|| (found.dev(), found.ino()))
 }
 
-/// Where open files cannot be replaced there is nothing to look for.
+/// On systems where open files cannot be replaced there is nothing to check.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub(super) struct Place {

@@ -1,9 +1,9 @@
-//! Hashes over what is kept, so that a flipped bit anywhere in it is found.
+//! Hashes over the stored data, which detect any flipped bit.
 //!
-//! The *chain* of a session is a running hash over its journal: each entry is
-//! hashed with the chain before it. Its *seal* is a hash over the chain and all
-//! else that the session's row says. A conversation has a seal of its own. All
-//! are BLAKE3; they tell damage, and not who made it.
+//! The *chain* of a session is a running hash over its journal: each entry is hashed with the chain
+//! before it. Its *seal* is a hash over the chain and the other columns of the session's row. A
+//! conversation has its own seal. All hashes are BLAKE3. They detect damage but not deliberate
+//! forgery.
 
 /// A hash.
 pub(super) type Hash = [u8; 32];
@@ -22,16 +22,16 @@ impl Chain {
         Self(blake3::derive_key(CHAIN, session.as_bytes()))
     }
 
-    /// Goes on from what is kept; `None` if it is no chain.
+    /// Continues a stored chain; `None` if it is not one.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// Adds an entry: its time in seconds, and what happened as it is kept.
+    /// Adds an entry: its time in seconds, and its stored text.
     pub(super) fn add(&mut self, at: f64, what: &str) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
-        // SQLite keeps no sign of zero.
+        // SQLite does not keep the sign of zero.
         hasher.update(&(at + 0.0).to_bits().to_le_bytes());
         hasher.update(what.as_bytes());
         self.0 = hasher.finalize().into();
@@ -42,7 +42,7 @@ impl Chain {
     }
 }
 
-/// The seal of a session's row; state and settings are the texts that are kept.
+/// The seal of a session's row. `state` and `config` are the stored texts.
 pub(super) fn seal(session: &str, entries: u64, chain: &Hash, state: &str, config: &str) -> Hash {
     let mut hasher = blake3::Hasher::new_derive_key(SEAL);
     hasher.update(&(session.len() as u64).to_le_bytes());
@@ -55,7 +55,7 @@ pub(super) fn seal(session: &str, entries: u64, chain: &Hash, state: &str, confi
     hasher.finalize().into()
 }
 
-/// The seal of a session's conversation; its messages are the text that is kept.
+/// The seal of a session's conversation. `messages` is the stored text.
 pub(super) fn conversation_seal(session: &str, messages: &str) -> Hash {
     let mut hasher = blake3::Hasher::new_derive_key(CONVERSATION);
     hasher.update(&(session.len() as u64).to_le_bytes());

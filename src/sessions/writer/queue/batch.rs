@@ -1,4 +1,4 @@
-//! What the writer does with the queue.
+//! The writer's operations on the queue.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,7 @@ use crate::sessions::cell::Ack;
 use crate::store::SessionChange;
 use crate::sync::{MutexGuard, PoisonError};
 
-/// Sessions that one transaction writes at most, so that taking them out
-/// holds nobody up for long.
+/// Maximum number of sessions in one transaction, so that taking them out of the queue is quick.
 const BATCH_SESSIONS: usize = 512;
 
 /// Sessions that are written together.
@@ -25,7 +24,7 @@ impl Batch {
         self.changes.append(&mut other.changes);
     }
 
-    /// Makes a batch of each session.
+    /// Splits it into one batch for each session.
     pub fn split(self) -> impl Iterator<Item = Self> {
         let pairs = self.cells.into_iter().zip(self.changes);
         pairs.map(|(cell, change)| Self {
@@ -36,8 +35,8 @@ impl Batch {
 }
 
 impl WriteQueue {
-    /// Waits until there is something to write or the queue closes; `false` if neither happens
-    /// within `limit`.
+    /// Waits until there is something to write or the queue closes. Returns `false` if neither
+    /// happens within `limit`.
     pub(in crate::sessions::writer) fn wait_for_work(&self, limit: Duration) -> bool {
         let start = Instant::now();
         let mut state = self.lock();
@@ -52,7 +51,7 @@ impl WriteQueue {
         true
     }
 
-    /// Whether nothing waits and nothing will.
+    /// Whether nothing waits and nothing more will come.
     pub(in crate::sessions::writer) fn is_over(&self) -> bool {
         self.lock().dirty.is_empty()
     }
@@ -84,7 +83,7 @@ impl WriteQueue {
         woken.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Takes out what is written next.
+    /// Takes out the next batch.
     pub(in crate::sessions::writer) fn take(&self) -> Batch {
         let mut cells = Vec::new();
         {
@@ -99,7 +98,7 @@ impl WriteQueue {
         let mut batch = Batch::default();
         let mut writing = 0;
         for cell in cells {
-            // What has come in between is part of it.
+            // Changes that arrived in between are included.
             let begun = cell.lock().begin_write(cell.session());
             if let Some((change, changes)) = begun {
                 batch.changes.push(change);
@@ -114,7 +113,7 @@ impl WriteQueue {
         batch
     }
 
-    /// Puts in force what is committed; returns whom to tell.
+    /// Puts a committed batch in force and returns its acknowledgements.
     pub(in crate::sessions::writer) fn commit(&self, batch: &Batch) -> Vec<Ack> {
         let mut acks = Vec::new();
         for cell in &batch.cells {
@@ -143,7 +142,7 @@ impl WriteQueue {
             state.waiting += again;
             let lease = state.in_flight.remove(cell.session());
             if state.dirty.contains_key(cell.session()) {
-                // Two writes became one.
+                // Two writes were merged into one.
                 state.settled += 1;
             } else {
                 state.dirty.insert(cell.session().clone(), cell.clone());
@@ -155,7 +154,7 @@ impl WriteQueue {
         }
     }
 
-    /// Rolls back what is not committed of some cells; returns whom to tell.
+    /// Rolls back the uncommitted changes of some cells and returns their acknowledgements.
     pub(in crate::sessions::writer) fn roll_back(&self, cells: &[Lease]) -> Vec<Ack> {
         let mut acks = Vec::new();
         for cell in cells {
@@ -177,18 +176,18 @@ impl WriteQueue {
         acks
     }
 
-    /// Rolls back everything that is not committed.
+    /// Rolls back all uncommitted changes.
     pub(in crate::sessions::writer) fn roll_back_all(&self) -> Vec<Ack> {
         self.roll_back(&self.unwritten_cells())
     }
 
-    /// Rolls back what is in flight, whether or not the store has it.
+    /// Rolls back the changes in flight, even if the store may have them.
     pub(in crate::sessions::writer) fn roll_back_in_flight(&self) -> Vec<Ack> {
         let cells: Vec<_> = self.lock().in_flight.values().cloned().collect();
         self.roll_back(&cells)
     }
 
-    /// Tells those who wait that a batch has come to its end.
+    /// Notifies waiters that a batch is done.
     pub(in crate::sessions::writer) fn written(&self) {
         let mut state = self.lock();
         state.hurried &= state.waiting > 0;
@@ -204,21 +203,21 @@ impl WriteQueue {
         self.lock().verifiable
     }
 
-    /// Notes that the store works; tells whether it did not before.
+    /// Records that the store works. Returns whether it failed before.
     pub(in crate::sessions::writer) fn works(&self) -> bool {
         let mut state = self.lock();
         state.verifiable = false;
         state.failing.take().is_some()
     }
 
-    /// Notes that the store fails; tells whether it did not before.
+    /// Records that the store fails. Returns whether it failed before.
     pub(in crate::sessions::writer) fn fails(&self, reason: &str, verifiable: bool) -> bool {
         let mut state = self.lock();
         state.verifiable = verifiable;
         state.failing.replace(reason.to_owned()).is_none()
     }
 
-    /// Tells that nothing is written any more.
+    /// Records that the writer has ended.
     pub(in crate::sessions) fn end(&self) {
         self.ended.send_replace(true);
     }

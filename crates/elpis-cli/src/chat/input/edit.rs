@@ -1,4 +1,4 @@
-//! Lines that are edited on a terminal.
+//! Edits lines on a terminal.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -19,7 +19,7 @@ use super::super::commands;
 use super::super::quiet::Quiet;
 use super::{Asked, Typed};
 
-/// Lines that the history keeps.
+/// Maximum number of lines in the history.
 const HISTORY: usize = 1000;
 
 /// Begins and ends a message of several lines.
@@ -27,7 +27,7 @@ const BLOCK: &str = "\"\"\"";
 
 type LineEditor = Editor<Words, FileHistory>;
 
-/// Answers each prompt with the line that is typed at it.
+/// Answers each prompt with the typed line.
 pub(super) fn edit(
     asked: &Receiver<Asked>,
     quiet: &Quiet,
@@ -45,13 +45,13 @@ pub(super) fn edit(
         }
     };
     if let Some(file) = history {
-        // There is none at the first time.
+        // There is no history the first time.
         let _ = editor.load_history(file);
     }
     for (prompt, answer) in asked {
         let typed = line(&mut editor, &prompt, &keys, quiet);
         if let Ok(Typed::Line(line)) = &typed
-            // Kept at once: the end may come by a signal.
+            // Save immediately, because a signal may end the program.
             && editor.add_history_entry(line).unwrap_or(false)
             && let Some(file) = history
         {
@@ -79,7 +79,7 @@ fn editor(words: Vec<String>, keys: &Keys) -> rustyline::Result<LineEditor> {
     Ok(editor)
 }
 
-/// Reads a line, however often the program is suspended meanwhile.
+/// Reads a line, even if the program is suspended meanwhile.
 fn line(
     editor: &mut LineEditor,
     prompt: &str,
@@ -102,7 +102,7 @@ fn line(
                 keys.with(|now| now.typing = pressed.typing);
             }
             Err(ReadlineError::Eof) => return Ok(Typed::End),
-            // It is shown anew.
+            // The prompt is shown again.
             Err(ReadlineError::Signal(_)) => {}
             Err(error) => return Err(format!("cannot read a line: {error}")),
         }
@@ -151,7 +151,7 @@ enum Key {
     Suspend,
 }
 
-/// Notes keys on their way.
+/// Records pressed keys.
 struct Watch(Key, Keys);
 
 impl ConditionalEventHandler for Watch {

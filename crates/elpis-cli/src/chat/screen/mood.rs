@@ -1,4 +1,4 @@
-//! A mood in words and bars.
+//! Shows a mood as text and bars.
 
 use std::fmt::Write as _;
 
@@ -13,10 +13,10 @@ const HALF: usize = 5;
 /// Coefficients below this are left out of the blend.
 const MIN: f64 = 0.01;
 
-/// Change per minute below which a course is level.
+/// Change per minute below which a trend is level.
 const LEVEL: f64 = 0.01;
 
-/// What acts on a reply: the emotions that have vectors, the strongest first.
+/// The coefficients that act on a reply: the emotions with vectors, the strongest first.
 #[derive(Debug, Default)]
 pub(in crate::chat) struct Acting(Vec<(String, f64)>);
 
@@ -69,7 +69,7 @@ impl Meter {
     }
 }
 
-/// A mood on a line of so many columns. Its parts stand there whole or not at all.
+/// A mood on a line of `width` columns. Its parts are shown whole or not at all.
 pub(super) fn line(
     mood: &EmotionSnapshot,
     acting: &Acting,
@@ -100,7 +100,7 @@ pub(super) fn line(
         line.push_str(&part);
     }
     if line.is_empty() {
-        // A name without its padding fits where nothing else does.
+        // The name without padding, if nothing else fits.
         mood.mood
             .as_str()
             .chars()

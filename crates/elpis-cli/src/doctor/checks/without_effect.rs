@@ -1,10 +1,10 @@
-//! Settings that nothing reads as the others are.
+//! Detects settings without effect under the other settings.
 
 use super::{Seen, Warning};
 use elpis::settings::{BackendKind, Durability, Isolation};
 
 impl Seen<'_> {
-    /// Warnings for settings that were made although they have no effect.
+    /// Warnings for settings that were set but have no effect.
     pub(super) fn without_effect(&self) -> Vec<Warning> {
         let settings = &self.loaded.settings;
         let (emotion, store) = (&settings.emotion, &settings.store);
@@ -13,7 +13,7 @@ impl Seen<'_> {
         let no_store = store.path.is_none();
         let no_texts = !emotion.response_analysis_enabled && !emotion.message_analysis_enabled;
         let no_watch = !emotion.behavioral_monitoring_enabled;
-        let reads_no_texts = "neither replies nor messages are read for feelings";
+        let reads_no_texts = "neither replies nor messages are appraised";
         let watches_nothing = "emotion.behavioral_monitoring_enabled is false";
         let rules: [(&'static str, bool, &'static str); 19] = [
             (

@@ -1,4 +1,4 @@
-//! The path over the plane.
+//! Draws the path over the plane.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -9,16 +9,16 @@ use crate::emotion::path::{MoodPath, Point};
 /// The plane, with room for marks on its edge.
 const EDGE: std::ops::Range<f64> = -1.05..1.05;
 
-/// A step away from a mark, so that its name does not lie on it.
+/// Distance of a name from its mark, so that they do not overlap.
 const ASIDE: f64 = 0.045;
 
-/// Parts that a path is drawn in, the old ones fainter.
+/// Number of parts in which a path is drawn, the old ones fainter.
 const PARTS: usize = 24;
 
-/// How much is seen of the oldest part.
+/// Opacity of the oldest part.
 const OLDEST: f64 = 0.12;
 
-/// The latest events, whose marks are drawn.
+/// Number of latest events whose marks are drawn.
 const MARKED: usize = 40;
 
 pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Drawn {
@@ -97,13 +97,13 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
     Ok(())
 }
 
-/// The points of a path in parts, each with how much is seen of it.
+/// The points of a path in parts, each with its opacity.
 fn parts(points: &[Point]) -> impl Iterator<Item = (&[Point], f64)> {
     let long = points.len().div_ceil(PARTS).max(2);
     let count = points.len().div_ceil(long).max(1);
     (0..count).map(move |index| {
         let start = index * long;
-        // One point more, so that the parts hang together.
+        // One more point, so that the parts are connected.
         let end = (start + long + 1).min(points.len());
         let age = (index + 1) as f64 / count as f64;
         (&points[start..end], OLDEST + (1.0 - OLDEST) * age)

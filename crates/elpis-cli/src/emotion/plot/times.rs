@@ -1,4 +1,4 @@
-//! Valence and arousal over time.
+//! Draws valence and arousal over time.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -6,7 +6,7 @@ use plotters::style::text_anchor::HPos;
 use super::{Area, COLOURS, Drawn, FAINT, HEAD, INK, SIZE, draw_mark, text};
 use crate::emotion::path::{MoodPath, Point};
 
-/// Events that are named; of more, the places alone are shown.
+/// Maximum number of events that are named; if there are more, only their places are shown.
 const MAX_NAMES: usize = 24;
 
 const EDGE: std::ops::Range<f64> = -1.05..1.05;
@@ -46,7 +46,7 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
                 let place = (felt.point.at / scale, value(&felt.point));
                 draw_mark(root, chart.backend_coord(&place), felt.source, *colour)?;
                 if named && index == 0 {
-                    // Every other name lies below, so that they stand clear of each other.
+                    // Every other name is below, so that names do not overlap.
                     let side = if number % 2 == 0 { 0.12 } else { -0.12 };
                     let beyond = place.0 > end * 0.7;
                     let anchor = if beyond { HPos::Right } else { HPos::Left };
@@ -60,7 +60,7 @@ pub(super) fn draw(paths: &[MoodPath], area: &Area<'_>, root: &Area<'_>) -> Draw
     Ok(())
 }
 
-/// The unit that suits so many seconds.
+/// The unit that suits this many seconds.
 fn unit(seconds: f64) -> (f64, &'static str) {
     match seconds {
         s if s < 180.0 => (1.0, "seconds"),

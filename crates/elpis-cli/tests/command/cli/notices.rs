@@ -116,7 +116,10 @@ fn misspelt_variables_commands_and_files_are_told_with_what_was_meant() {
         &[],
         folder.path(),
     );
-    assert!(told.contains("hint: it must be a text in UTF-8"), "{told}");
+    assert!(
+        told.contains("hint: it must be a UTF-8 text file"),
+        "{told}"
+    );
     std::fs::create_dir(folder.path().join("moods")).unwrap();
     let (_, told) = run(&["store", "list", "moods"], &[], folder.path());
     assert!(
@@ -187,7 +190,10 @@ fn changes_that_could_not_be_written_are_a_failure_and_chat_tells_at_once() {
     std::io::Write::write_all(&mut input, b"/feel success\n").unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     // While the conversation goes on, and without a further line.
-    let told = lines.find_map(|line| line.ok().filter(|line| line.contains("in memory alone")));
+    let told = lines.find_map(|line| {
+        line.ok()
+            .filter(|line| line.contains("only kept in memory"))
+    });
     assert!(told.is_some_and(|told| told.contains("store.max_mib")));
     drop(input);
     drop(std::thread::spawn(move || lines.count()));

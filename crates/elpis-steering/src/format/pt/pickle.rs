@@ -16,7 +16,7 @@ use super::super::FormatError;
 use super::super::array::Bytes;
 use super::super::numpy::DType;
 
-/// What a pickle says.
+/// The contents of a pickle.
 pub(super) struct Loaded<'a> {
     pub(super) root: Node<'a>,
     pub(super) storages: Vec<Storage<'a>>,
@@ -41,7 +41,7 @@ impl Node<'_> {
         matches!(self, Self::Tensor(_) | Self::Numpy(_))
     }
 
-    /// Whether it describes without numbers that could matter.
+    /// Whether it is a description without numbers that could matter.
     pub(super) fn is_remark(&self) -> bool {
         match self {
             Self::Int(_) | Self::Text(_) | Self::Remark | Self::Other("a float") => true,
@@ -52,7 +52,7 @@ impl Node<'_> {
     }
 }
 
-/// Where a value stands in a dict.
+/// The key of a value in a dict.
 pub(super) enum Key<'a> {
     Int(i64),
     Text(&'a str),

@@ -1,4 +1,4 @@
-//! The stack machine that a pickle is a program for.
+//! The stack machine that interprets a pickle.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use super::{Loaded, Storage, Tensor};
 use crate::format::{FormatError, within};
 use elpis_files::cursor::Cursor;
 
-/// Each makes at most one value, so this bounds everything that the machine allocates.
+/// Maximum number of instructions. Each creates at most one value, so this bounds all allocations
+/// of the machine.
 pub(super) const MAX_INSTRUCTIONS: u64 = 1 << 16;
 pub(super) const MAX_DIMENSIONS: usize = 8;
 

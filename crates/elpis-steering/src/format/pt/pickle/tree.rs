@@ -5,12 +5,12 @@ use super::value::{Made, Value, broken};
 use super::{Key, Node};
 use crate::format::FormatError;
 
-/// Deepest dicts and lists: a list in a dict in a dict needs three.
+/// Maximum depth of dicts and lists. A list in a dict in a dict needs three.
 const MAX_DEPTH: usize = 6;
 
 impl<'a> Machine<'a> {
-    /// The tree below a value. What is shared by several places stands in each of them, so the
-    /// number of nodes has a limit of its own.
+    /// The tree below a value. Shared values are repeated in the tree, so the number of nodes has
+    /// its own limit.
     pub(super) fn tree(&self, root: Value<'a>) -> Result<Node<'a>, FormatError> {
         let mut room = MAX_INSTRUCTIONS;
         self.node(root, MAX_DEPTH, &mut room)
@@ -81,7 +81,7 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// The whole number that an array of none dimensions holds: `numpy.int64` as a key.
+    /// The integer in a zero-dimensional array: `numpy.int64` as a key.
     fn number(&self, index: usize) -> Result<i64, FormatError> {
         use crate::format::contents::Entry;
         use crate::format::numpy;

@@ -6,7 +6,7 @@ use crate::format::numpy::DType;
 
 pub(super) const WHAT: &str = "data.pkl";
 
-/// Values are small and copied; what can grow stands in a list of the machine.
+/// Values are small and copied. Values that can grow are kept in a list of the machine.
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     None,
@@ -57,11 +57,11 @@ pub(super) enum Global {
     OrderedDict,
     /// `NumPy`'s class of arrays.
     NdArray,
-    /// Makes an array that its state fills.
+    /// Creates an array that its state fills.
     Reconstruct,
-    /// Makes an array of a buffer (protocol 5).
+    /// Creates an array from a buffer (protocol 5).
     FromBuffer,
-    /// Makes a number.
+    /// Creates a number.
     Scalar,
     DType,
     /// Turns a text into bytes, as protocols before 3 write them.
@@ -75,16 +75,16 @@ pub(super) enum Type {
     Known(DType),
     /// Python objects, such as texts.
     Object,
-    /// Its name; nothing is made of it.
+    /// Another type, by its name, which is not read.
     Other(String),
 }
 
 /// An array.
 pub(super) enum Made<'a> {
-    /// Its state has not come yet.
+    /// Its state is not set yet.
     Empty,
     Numbers(NumpyArray<'a>),
-    /// The list of what it holds.
+    /// The list of its elements.
     Objects(usize),
 }
 

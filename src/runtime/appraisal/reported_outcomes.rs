@@ -1,7 +1,7 @@
-//! Which sessions' programs tell themselves what came of a task.
+//! Sessions whose programs report the outcomes of their tasks.
 //!
-//! A program that reports its tools' outcomes would have them felt twice if the model's reply about
-//! them were felt as well.
+//! If a program reports its tools' outcomes, an outcome read from the model's reply about them would
+//! be applied twice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,10 +10,10 @@ use hashlink::LruCache;
 use crate::emotion::{EmotionEvent, known};
 use crate::inference::SessionId;
 
-/// Sessions that are remembered, those told of last.
+/// Maximum number of sessions that are remembered, the most recent ones.
 const REMEMBERED: usize = 4096;
 
-/// Events that say what came of a task.
+/// Events that are outcomes of a task.
 const OUTCOMES: [&str; 7] = [
     known::SUCCESS.name,
     known::TEST_PASSED.name,
@@ -24,33 +24,33 @@ const OUTCOMES: [&str; 7] = [
     known::BLOCKED.name,
 ];
 
-/// Sessions of which an outcome was told since their last reply.
-pub(in crate::runtime) struct Told(Mutex<LruCache<SessionId, ()>>);
+/// Sessions with a reported outcome since their last reply.
+pub(in crate::runtime) struct ReportedOutcomes(Mutex<LruCache<SessionId, ()>>);
 
-impl Default for Told {
+impl Default for ReportedOutcomes {
     fn default() -> Self {
         Self(Mutex::new(LruCache::new(REMEMBERED)))
     }
 }
 
-impl Told {
-    /// The program told what came of a task.
+impl ReportedOutcomes {
+    /// Records that the program reported an outcome.
     pub fn outcome(&self, session: &SessionId) {
         self.lock().insert(session.clone(), ());
     }
 
-    /// The program had an event felt.
+    /// Records an event that the program applied, if it is an outcome.
     pub fn event(&self, session: &SessionId, event: &EmotionEvent) {
         if is_outcome(event.name()) {
             self.outcome(session);
         }
     }
 
-    pub fn is_told(&self, session: &SessionId) -> bool {
+    pub fn contains(&self, session: &SessionId) -> bool {
         self.lock().peek(session).is_some()
     }
 
-    /// A reply ended: what comes of the next task is still to be told.
+    /// Forgets the outcome at the end of a reply, because the next task has a new one.
     pub fn forget(&self, session: &SessionId) {
         self.lock().remove(session);
     }
@@ -60,7 +60,7 @@ impl Told {
     }
 }
 
-/// Whether an event of this name says what came of a task.
+/// Whether an event of this name is an outcome of a task.
 pub(super) fn is_outcome(name: &str) -> bool {
     OUTCOMES.contains(&name)
 }
