@@ -1,4 +1,4 @@
-//! Time to blend the vectors of a state into what a batch adds: `cargo bench --bench blend`.
+//! Time to blend the vectors of a state into the plan of a row: `cargo bench --bench blend`.
 
 use std::hint::black_box;
 

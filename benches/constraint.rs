@@ -1,9 +1,9 @@
 //! Time of the mask for one token: `cargo bench --bench constraint --features tools`.
 //!
-//! The median over the tokens of whole replies at a vocabulary of 128,000 has to stay below
-//! 100 µs. The time is what the engine's thread pays for the mask: computing it and writing it
-//! into the logits. What a token takes with its mask, sampling included, and what sampling takes
-//! alone is printed beside it.
+//! The median over the tokens of whole replies with a vocabulary of 128,000 tokens must stay below
+//! 100 µs. The time is the cost of the mask on the engine thread: computing it and writing it into
+//! the logits. The time of a token with its mask, including sampling, and the time of sampling
+//! alone are printed beside it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 use serde_json::json;
 
 const SIZE: usize = 128_000;
-/// Replies of each form whose tokens the medians are taken over.
+/// Number of replies of each format in the medians.
 const REPLIES: u64 = 40;
 const END: u32 = SIZE as u32 - 1;
 const SIGNS: &[u8] = b"(){}[]<>.,;:!?'\"=-+*/\n";
@@ -59,7 +59,7 @@ struct Times {
     in_all: Duration,
 }
 
-/// The time below which a share of all lies, in percent.
+/// The percentile of the times; `share` is in percent.
 fn at(times: &mut [Duration], share: usize) -> Option<Duration> {
     times.sort_unstable();
     times.get(times.len() * share / 100).copied()
@@ -95,7 +95,7 @@ impl Model {
         Sampler::new(params, SIZE).ok()
     }
 
-    /// Writes a reply and notes for each token what its mask took, and what it took in all.
+    /// Generates a reply and records for each token the time of its mask and its total time.
     fn write(&self, (grammar, extent): &(Grammar, Extent), seed: u64) -> Option<Vec<Times>> {
         let mut guide = self.vocabulary.compile(grammar, extent.clone()).ok()?;
         let mut sampler = Self::sampler(seed)?;

@@ -1,4 +1,4 @@
-//! Time of an event, a look and a message on one state: `cargo bench --bench emotion`.
+//! Time of an event, a snapshot and a message on one state: `cargo bench --bench emotion`.
 
 use std::hint::black_box;
 use std::sync::Arc;

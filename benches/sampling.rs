@@ -5,7 +5,7 @@ use elpis::inference::{Sampler, SamplingParams};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Logits of a spread that chat models show.
+/// Logits with a spread that is typical of chat models.
 fn logits(size: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut uniform = || f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5;

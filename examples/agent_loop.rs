@@ -1,5 +1,5 @@
-//! A small agent works through tasks. What comes of them is felt, and what is
-//! felt changes the agent's next words.
+//! A small agent works through tasks. Their outcomes move its mood, and the mood changes the
+//! agent's next words.
 //!
 //! `cargo run --example agent_loop`, with `ELPIS_MODEL_PATH=model.gguf` and
 //! `ELPIS_MODEL_EMOTION_VECTORS_DIR=folder` for a model of your own.
@@ -65,7 +65,7 @@ fn tasks() -> Vec<Task> {
     ]
 }
 
-/// Streams a reply and tells what it was generated under.
+/// Streams a reply and prints the mood and sampling parameters it was generated with.
 async fn say(session: &Session, question: &str, seed: u64) -> Result<(), Box<dyn Error>> {
     print!("  > {question}\n  < ");
     let chat = session.chat(question).max_tokens(48).seed(seed);
@@ -93,8 +93,8 @@ async fn say(session: &Session, question: &str, seed: u64) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Writes another strength of a vector over its file, as a user would who
-/// trains anew, and waits until the runtime has taken it over.
+/// Writes another strength of a vector over its file, as a user would who trains it again, and
+/// waits until the runtime has loaded it.
 async fn replace_vector(folder: &Path, events: &mut Events) -> Result<(), Box<dyn Error>> {
     let file = folder.join("frustrated.safetensors");
     let vector = parse(VectorFormat::Safetensors, &std::fs::read(&file)?)?;

@@ -1,10 +1,10 @@
-//! Companions that remember how they feel and what was said: several sessions on one model, kept in
-//! an SQLite file, through a shutdown of three days.
+//! Companions that remember their mood and their conversation: several sessions on one model,
+//! stored in an SQLite file, through a shutdown of three days.
 //!
 //! `cargo run --example companion --features sqlite`, with `ELPIS_MODEL_PATH=model.gguf` for a
-//! model of your own. The days do not pass: the example gives the runtime a clock of its own and
-//! moves it, as tests do. A program takes the system's clock, which is the default. Moods fade at
-//! `emotion.decay_rate` per second; here it is so small that some of them is left after days.
+//! model of your own. The days do not really pass: the example gives the runtime its own clock and
+//! advances it, as tests do. A program uses the system's clock, which is the default. Moods fade at
+//! `emotion.decay_rate` per second; here it is so small that a part of them remains after days.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,13 +15,13 @@ use elpis::settings::StoreSettings;
 use elpis::{Clock, ManualClock, SystemClock};
 use elpis::{Elpis, Settings};
 
-/// How long the companions are left alone.
+/// Time between two conversations.
 const AWAY: Duration = Duration::from_hours(72);
 
-/// A mood fades to a half in about two days.
+/// Half of a mood has faded after about two days.
 const DECAY_PER_SECOND: f64 = 4e-6;
 
-/// Most tokens of a reply.
+/// Maximum number of tokens of a reply.
 const REPLY_TOKENS: u32 = 32;
 
 /// The friends, and what happened to each.
@@ -34,19 +34,19 @@ const FRIENDS: [(&str, &[&str]); 3] = [
 async fn start(file: &Path, clock: &Arc<ManualClock>) -> Result<Elpis, Box<dyn Error>> {
     let mut settings = Settings::load()?.store(StoreSettings::default().path(file));
     settings.emotion.decay_rate = DECAY_PER_SECOND;
-    // Here the moods are those of the events alone.
+    // Here only events change the moods.
     settings.emotion.response_analysis_enabled = false;
     let builder = Elpis::builder(settings).clock(Arc::clone(clock) as _);
     Ok(builder.start().await?)
 }
 
-/// Prints everyone's mood with what they say in it; returns the valences.
+/// Prints each companion's mood and reply; returns the valences.
 async fn talk(elpis: &Elpis, day: &str) -> Result<Vec<f64>, Box<dyn Error>> {
     let mut valences = Vec::new();
     for (name, _) in FRIENDS {
         let friend = elpis.session(name)?;
         let mood = friend.state().await?;
-        // What was said before is in the store too.
+        // The store has the earlier conversation too.
         let mut talk = friend.conversation().await?;
         talk.push_user("How was your day?");
         friend.trim(&mut talk, REPLY_TOKENS).await?;

@@ -1,4 +1,4 @@
-//! Events of one's own, and an appraiser of one's own that reads them from texts.
+//! Custom events, and a custom appraiser that derives them from texts.
 //!
 //! `cargo run --example custom_events`, with `ELPIS_MODEL_PATH=model.gguf` for a model of your
 //! own.
@@ -19,7 +19,7 @@ fn regular_came() -> Result<EmotionEvent, EmotionError> {
     EmotionEvent::custom("regular_came", 0.25, -0.1)
 }
 
-/// Knows what matters in a bakery; the model's replies it reads by their words.
+/// Knows the events of a bakery; judges the model's replies with the word lists.
 struct Bakery(LexicalAppraiser);
 
 impl Bakery {

@@ -1,8 +1,8 @@
 //! Steering vectors that are replaced while a reply is being generated.
 //!
 //! `cargo run --example hot_reload`. The vectors of the bundled model are copied to a folder; in
-//! the middle of a reply one file is damaged, which the runtime refuses, and then one is taken
-//! away, which it takes over. The running reply never stops.
+//! the middle of a reply one file is damaged, which the runtime refuses, and then one is removed,
+//! which it accepts. The running reply never stops.
 
 use std::error::Error;
 use std::time::Duration;

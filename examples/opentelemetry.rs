@@ -1,8 +1,7 @@
-//! Generations as OpenTelemetry spans, below a span of the agent's own.
+//! Generations as OpenTelemetry spans, below the agent's own span.
 //!
-//! `cargo run --example opentelemetry`. The spans go to standard output;
-//! exchange `opentelemetry_stdout` for `opentelemetry_otlp` to send them to a
-//! collector.
+//! `cargo run --example opentelemetry`. The spans go to standard output; replace
+//! `opentelemetry_stdout` with `opentelemetry_otlp` to send them to a collector.
 
 use std::error::Error;
 

@@ -1,8 +1,8 @@
 //! A runtime that Prometheus can watch.
 //!
-//! `cargo run --example prometheus --features prometheus`, then look at
-//! `http://localhost:9464/metrics`, or start what `deploy/` describes.
-//! `-- 60` keeps it busy for 60 seconds instead of 2.
+//! `cargo run --example prometheus --features prometheus`, then open
+//! `http://localhost:9464/metrics`, or start the setup in `deploy/`. `-- 60` keeps it busy for 60
+//! seconds instead of 2.
 
 use std::error::Error;
 use std::io::{Read, Write};

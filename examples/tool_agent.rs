@@ -1,9 +1,9 @@
-//! A small agent with tools: the model calls them, their results go back to it, and what came of
-//! them is felt.
+//! A small agent with tools: the model calls them and gets their results, and the outcomes move its
+//! mood.
 //!
 //! `cargo run --example tool_agent --features tools`, with `ELPIS_MODEL_PATH=model.gguf` for a
-//! model of your own. The bundled model knows nothing of tools and calls them at random, but its
-//! calls are valid: it can write nothing else.
+//! model of your own. The bundled model was not trained on tools and calls them at random, but its
+//! calls are always valid.
 
 use std::convert::Infallible;
 use std::error::Error;

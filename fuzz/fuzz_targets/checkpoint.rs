@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (config, tokenizer) = bytes.split_at(middle);
     FOLDER.with(|folder| {
         let folder = folder.get_or_init(|| {
-            // Panics of the tokenizers library are caught and no findings: what is not caught ends in libFuzzer.
+            // Panics of the tokenizers library are caught and are not findings; libFuzzer reports all others.
             std::panic::set_hook(Box::new(|_| {}));
             tempfile::tempdir().expect("a folder")
         });

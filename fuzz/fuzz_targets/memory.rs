@@ -1,4 +1,4 @@
-//! Holds a parser to its bound on memory.
+//! Checks that a parser stays within its memory limit.
 
 // The file alone: the rest of the testkit would be built with coverage counters.
 #[allow(dead_code, reason = "not every target uses all of it")]
@@ -8,7 +8,7 @@ mod allocator;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
-/// Does the work on an input of so many bytes; at its peak it may hold twice
+/// Runs the parser on an input of `length` bytes; at its peak it may allocate twice
 /// as much and 16 MB, whatever sizes the input declares.
 pub fn bounded<T>(length: usize, work: impl FnOnce() -> T) -> T {
     let (result, peak) = allocator::peak(work);

@@ -3,7 +3,7 @@
 use elpis::store::{Import, Imported};
 use libfuzzer_sys::fuzz_target;
 
-// Exported lines: what is taken is a session whose journal leads to its state.
+// Exported lines: an accepted line is a session whose journal leads to its state.
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     let mut import = Import::default();

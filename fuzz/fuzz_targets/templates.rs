@@ -15,7 +15,7 @@ mod allocator;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
-/// What one template may take, whatever it says.
+/// Limits for any template.
 const MAX_BYTES: usize = 256 << 20;
 const MAX_TIME: Duration = Duration::from_secs(2);
 
@@ -71,7 +71,7 @@ fn render(source: &str) {
     else {
         return;
     };
-    // Whatever the template does to its contents, they bring no control token in.
+    // No template turns its contents into control tokens.
     if let Some(marked) = prompt.marked {
         assert_eq!(marked.unmarked(&marked.text), prompt.text);
         if !source.contains('<') && !source.contains('|') && !source.contains("\\") {

@@ -3,8 +3,8 @@
 use elpis::inference::{TextStream, ToolEvent, ToolFormat, ToolParseError, ToolParser};
 use libfuzzer_sys::fuzz_target;
 
-// The first byte chooses the format, the second where the reply is cut: however it comes, it
-// says the same.
+// The first byte chooses the format, the second where the reply is cut. However it is cut, the
+// result is the same.
 fuzz_target!(|bytes: &[u8]| {
     let [format, cut, reply @ ..] = bytes else {
         return;
@@ -32,7 +32,7 @@ fn read<'a>(
     Ok(joined(events))
 }
 
-/// Neighbouring pieces of one text or of one call's arguments are one.
+/// Merges neighbouring pieces of one text or of one call's arguments.
 fn joined(events: Vec<ToolEvent>) -> Vec<ToolEvent> {
     let mut out: Vec<ToolEvent> = Vec::new();
     for event in events {
