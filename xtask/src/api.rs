@@ -1,9 +1,8 @@
 //! `cargo xtask api`: the public API of every crate as text, and the documentation as docs.rs
 //! builds it.
 //!
-//! One run of rustdoc serves both. Its JSON output is unstable, so rustdoc alone is run as if it
-//! were a nightly one: in the environment of all of cargo the variable would build every
-//! dependency anew.
+//! One run of rustdoc produces both. Its JSON output is unstable, so only rustdoc runs as if it
+//! were a nightly version: in the environment of cargo the variable would rebuild every dependency.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -31,11 +30,11 @@ pull request shows what it does to users.";
 /// The folder of the texts, below the root.
 pub const FOLDER: &str = "api";
 
-/// Left out: one cannot be documented without compiling llama.cpp, which the step `doc` does, the
-/// other is a command.
+/// Crates without an API file: one is a command, the other cannot be documented without compiling
+/// llama.cpp, which the step `doc` does.
 const LEFT_OUT: [&str; 2] = ["elpis-cli", "elpis-llama-cpp"];
 
-/// Names the rustdoc that this program stands in for.
+/// Names the real rustdoc, which this program wraps.
 const REAL_RUSTDOC: &str = "ELPIS_XTASK_RUSTDOC";
 
 /// Runs the command.
@@ -76,7 +75,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The libraries whose API is kept.
+/// The libraries whose API is recorded.
 fn documented(workspace: &Workspace) -> Result<Vec<Package>> {
     let mut packages = packages::published(workspace)?;
     packages.retain(|package| package.library && !LEFT_OUT.contains(&package.name.as_str()));
@@ -88,7 +87,7 @@ fn file(workspace: &Workspace, package: &Package) -> PathBuf {
     folder.join(format!("{}.txt", package.name))
 }
 
-/// The public items of a library, one a line.
+/// The public items of a library, one per line.
 fn text(workspace: &Workspace, package: &Package) -> Result<String> {
     let json = document(workspace, package)?;
     let api = public_api::Builder::from_rustdoc_json(&json)
@@ -121,7 +120,7 @@ fn document(workspace: &Workspace, package: &Package) -> Result<PathBuf> {
     Ok(workspace.target.join("doc").join(file))
 }
 
-/// Stands in for rustdoc if cargo runs this program as one.
+/// Wraps rustdoc if cargo runs this program in its place.
 pub fn as_rustdoc() -> Option<ExitCode> {
     let rustdoc = env::var_os(REAL_RUSTDOC)?;
     Some(match run_rustdoc(&rustdoc) {
@@ -141,7 +140,7 @@ fn run_rustdoc(rustdoc: &OsStr) -> std::io::Result<bool> {
     Ok(command.status()?.success())
 }
 
-/// Lines that only one of two texts has, marked as in a patch; order does not count.
+/// Lines that only one of two texts has, marked as in a patch; order is ignored.
 pub fn difference(before: &str, after: &str) -> Vec<String> {
     let gone = before
         .lines()

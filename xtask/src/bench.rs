@@ -35,27 +35,27 @@ The figures of `peers` need libtorch (LIBTORCH), a Python with torch and transfo
 (ELPIS_TEST_PYTHON) and one with llama-cpp-python (ELPIS_BENCH_LLAMA_PYTHON). They are installed below the
 target folder when these figures are asked for by name, and otherwise the figures are left out.";
 
-/// The figure that takes every peer.
+/// The figure that compares with every peer.
 const SERVING: &str = "serving";
 
-/// Keeps what is measured in the repository.
+/// Records the measurements in the repository.
 const RECORD: &str = "--record";
 
-/// Names what the models run on.
+/// Names the hardware of the models.
 const HARDWARE: &str = "--hardware";
 
-/// What git is asked for what is measured.
+/// Arguments for git that print the measured revision.
 const REVISION: &[&str] = &["describe", "--always", "--dirty", "--abbrev=12"];
 
-/// The package that measures.
+/// The package of the benchmarks.
 pub const PACKAGE: &str = "--package=elpis-bench";
 
-/// Set where libtorch is.
+/// Names the folder of libtorch.
 const LIBTORCH: &str = "LIBTORCH";
-/// Set where a Python with torch and transformers is.
+/// Names a Python with torch and transformers.
 const PYTHON: &str = "ELPIS_TEST_PYTHON";
 
-/// Set where a Python with llama-cpp-python is.
+/// Names a Python with llama-cpp-python.
 const LLAMA_PYTHON: &str = "ELPIS_BENCH_LLAMA_PYTHON";
 
 /// Sets up and measures.
@@ -113,13 +113,13 @@ fn gpu<'a>(args: impl Iterator<Item = &'a OsString>) -> Option<&'a str> {
     name.filter(|name| !matches!(*name, "cpu" | "auto"))
 }
 
-/// Tells whether figures whose names begin like this are asked for.
+/// Returns whether the arguments ask for figures whose names begin with `beginning`.
 fn asks_for(args: &[OsString], beginning: &str) -> bool {
     let mut names = args.iter().filter_map(|arg| arg.to_str());
     names.any(|name| name == "peers" || name.starts_with(beginning))
 }
 
-/// Runs every figure for a moment. What it prints is no measurement.
+/// Runs every figure for a moment. Its output is not a measurement.
 pub fn smoke(workspace: &Workspace) -> Result<()> {
     for name in [LIBTORCH, PYTHON, LLAMA_PYTHON] {
         if workspace.variable(name).is_none() {
@@ -137,7 +137,7 @@ fn with_cache<'a>(workspace: &Workspace, command: &'a mut Command) -> &'a mut Co
     command.arg("--cache").arg(folder)
 }
 
-/// What a tool says of itself or of what is measured, where it is there.
+/// The output of a tool about itself or the measured revision, if the tool is installed.
 fn told(workspace: &Workspace, tool: &str, arguments: &[&str]) -> Option<String> {
     let mut command = workspace.command(tool);
     let told = process::capture(command.args(arguments)).ok()?;

@@ -11,14 +11,14 @@ use crate::workspace::Workspace;
 const MDBOOK: Tool = Tool {
     name: "mdbook",
     version: (0, 5, 4),
-    // It need not serve and watch.
+    // Serving and watching are not needed.
     features: &["--no-default-features", "--features=search"],
 };
 
-/// It takes a second.
+/// The build takes about a second.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Builds it from `docs/`. mdBook only warns of most of what is wrong, so a warning fails.
+/// Builds the book from `docs/`. mdBook only warns about most errors, so a warning fails.
 pub fn build(workspace: &Workspace) -> Result<()> {
     let mdbook = MDBOOK.provide(workspace)?;
     let folder = workspace.own_folder().join("book");

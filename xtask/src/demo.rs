@@ -18,13 +18,13 @@ Usage: cargo xtask demo [-- ARGS]
 Runs examples/agent_loop.rs with the bundled model. ARGS go to the example.
 The first run compiles llama.cpp, which takes some minutes.";
 
-/// The example that shows the main job.
+/// The example that shows the main use.
 pub const EXAMPLE: &str = "agent_loop";
 
 /// The example's closing table starts with this.
 const LAST_TABLE: &str = "mood over the run";
 
-/// Longer than any sound run of the example, shorter than a patient reader.
+/// Longer than any normal run of the example, but short enough to wait for.
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// Sets up and runs the example on the console.
@@ -54,7 +54,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     process::run(command.args(args))
 }
 
-/// A smaller example: its name, and the beginning of a line that it ends with.
+/// A smaller example: its name, and the beginning of its last line.
 struct Small {
     name: &'static str,
     last_line: &'static str,
@@ -87,7 +87,7 @@ const SMALL: [Small; 6] = [
     },
 ];
 
-/// Builds and runs the examples; the main one has to end with its table.
+/// Builds and runs the examples; the main one must end with its table.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let folder = workspace.build_programs()?.join("examples");
     for small in &SMALL {
@@ -126,7 +126,7 @@ fn check_small(workspace: &Workspace, folder: &Path, small: &Small) -> Result<()
     );
 }
 
-/// Tells whether some line starts the closing table and rows follow it.
+/// Returns whether a line starts the closing table and rows follow it.
 fn ends_with_table(output: &str) -> bool {
     let mut lines = output
         .lines()

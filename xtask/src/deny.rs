@@ -19,8 +19,8 @@ const ADVISORIES_LIMIT: Duration = Duration::from_secs(90);
 
 /// Runs all checks of `deny.toml`.
 ///
-/// Advisories live in a git repository of their own. Where that cannot be fetched, one line
-/// says that they were not checked; what is found in it fails.
+/// Advisories are in a separate git repository. If it cannot be fetched, one line says that they
+/// were not checked; an advisory that applies fails the check.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let deny = CARGO_DENY.provide(workspace)?;
     let mut rules = workspace.command(&deny);
@@ -49,11 +49,11 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The meaning of a run of `check advisories`.
+/// The result of `check advisories`.
 #[derive(Debug, PartialEq, Eq)]
 enum Advisories {
     Clean,
-    /// There is no database to check against: no network.
+    /// There is no database to check against, because there is no network.
     Unreachable,
     /// Real findings, or an error that needs attention.
     Findings,

@@ -1,14 +1,14 @@
-//! Room on the disk that the target folder lies on.
+//! Free space on the disk of the target folder.
 
 use std::path::Path;
 
 const GIGABYTE: u64 = 1_000_000_000;
 /// The size of a new target folder after a full run, incremental files included.
 const FULL_RUN: u64 = 19 * GIGABYTE;
-/// With less than that a linker is likely to have failed for it.
+/// With less free space than this, it is the likely cause of a failed linker.
 const NEARLY_FULL: u64 = GIGABYTE / 2;
 
-/// What to know before the first run, which makes `own_folder`.
+/// A note before the first run, which creates `own_folder`.
 pub fn note(own_folder: &Path) -> Option<String> {
     let (free, folder) = free(own_folder)?;
     (free < FULL_RUN && !own_folder.exists()).then(|| {
@@ -20,7 +20,7 @@ pub fn note(own_folder: &Path) -> Option<String> {
     })
 }
 
-/// A likely reason for a failure, with a comma in front.
+/// A likely reason for a failure, with a leading comma.
 pub fn hint(target: &Path) -> String {
     match free(target) {
         Some((free, folder)) if free < NEARLY_FULL => {
@@ -30,7 +30,7 @@ pub fn hint(target: &Path) -> String {
     }
 }
 
-/// Bytes that can be written below a folder, which need not be there yet.
+/// Bytes that can be written below a folder, which need not exist yet.
 fn free(target: &Path) -> Option<(u64, String)> {
     let folder = target.ancestors().find(|folder| folder.is_dir())?;
     let free = fs4::available_space(folder).ok()?;

@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: fuzzes the parsers of outside input.
 //!
-//! It does what `cargo fuzz` does on any toolchain: the targets are built with the compiler's
-//! coverage counters, which libFuzzer reads. No sanitizer is needed, for there is no
-//! unsafe code in the parsers; an allocator that counts holds them to their bound on memory.
+//! Like `cargo fuzz`, but on any toolchain: the targets are built with the compiler's coverage
+//! counters, which libFuzzer reads. No sanitizer is needed, because there is no unsafe code in the
+//! parsers; a counting allocator checks their memory limits.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,12 +33,12 @@ tried. An input that breaks a target is a finding: it is kept, and the command f
 const DEFAULT_SECONDS: u64 = 600;
 /// The running time of each target among the checks.
 const SMOKE_SECONDS: u64 = 2;
-/// Beyond its time, for reading the corpus and for an input that hangs.
+/// Extra time for reading the corpus and for an input that hangs.
 const GRACE: Duration = Duration::from_mins(2);
 /// The last lines of a run that are shown with a finding.
 const LINES_SHOWN: usize = 40;
 
-/// What makes the compiler count which code an input reaches, as `cargo fuzz` has it.
+/// The compiler flags for coverage counters, as in `cargo fuzz`.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -209,8 +209,8 @@ fn run(workspace: &Workspace, targets: &[&Target], seconds: u64) -> Result<()> {
 
 /// Builds all targets and returns the folder of the programs.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
-    // What is built for the host itself, such as macros, must do without the counters; a named
-    // target keeps the two apart.
+    // Code that is built for the host, such as macros, must not have the counters; a named target
+    // separates the two.
     let host = host(&process::capture(
         workspace.command(&workspace.cargo).arg("-vV"),
     )?)?;
@@ -226,7 +226,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(target.join(host).join("release"))
 }
 
-/// One run of a target, its corpus laid out.
+/// The command for one run of a target with its corpus.
 fn program(
     workspace: &Workspace,
     programs: &Path,
@@ -246,7 +246,7 @@ fn program(
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let mut command = workspace.command(programs.join(file));
     command.arg(&corpus);
-    // New inputs go to the first folder alone.
+    // New inputs are written only to the first folder.
     let fuzz = workspace.root.join("fuzz");
     let seeds = fuzz.join("seeds").join(name);
     if seeds.exists() {
@@ -280,7 +280,7 @@ fn folder(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.own_folder().join("fuzz").join(name)
 }
 
-/// The machine's own target in what `cargo -vV` says.
+/// The host target in the output of `cargo -vV`.
 fn host(text: &str) -> Result<String> {
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host
@@ -289,7 +289,7 @@ fn host(text: &str) -> Result<String> {
         .to_owned())
 }
 
-/// The number of inputs that were tried.
+/// The number of tried inputs.
 fn runs(output: &str) -> Option<u64> {
     let lines = output.lines().rev();
     let mut counts = lines.filter_map(|line| line.strip_prefix("stat::number_of_executed_units:"));

@@ -1,4 +1,4 @@
-//! The crates that are published, in the order in which a registry must learn of them.
+//! The published crates, in the order of publication.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub struct Package {
     pub library: bool,
     /// Cargo's arguments for its features on docs.rs.
     pub docs_rs: Vec<String>,
-    /// Published crates of the workspace that it needs.
+    /// Published crates of the workspace that it depends on.
     needs: BTreeSet<String>,
 }
 
@@ -30,7 +30,7 @@ impl Package {
     }
 }
 
-/// Asks cargo for all published crates; each one follows those that it needs.
+/// Asks cargo for all published crates; each one follows its dependencies.
 pub fn published(workspace: &Workspace) -> Result<Vec<Package>> {
     let mut command = workspace.command(&workspace.cargo);
     command.args(["metadata", "--no-deps", "--format-version=1"]);
@@ -113,15 +113,15 @@ fn in_order(mut packages: Vec<Package>) -> Result<Vec<Package>> {
     Ok(ordered)
 }
 
-/// Packs every crate without building it and checks what each package holds.
+/// Packs every crate without building it and checks the contents of each package.
 pub fn pack(workspace: &Workspace, packages: &[Package]) -> Result<()> {
     let mut command = workspace.cargo("package");
-    // The state of the tree is for a release to judge.
+    // Only a release checks for uncommitted changes.
     command.args(["--no-verify", "--offline", "--allow-dirty"]);
     for package in packages {
         command.arg(format!("--package={}", package.name));
     }
-    // It warns of every test and benchmark that is left out.
+    // Cargo warns about every test and benchmark that is left out.
     process::capture(&mut command)?;
     for package in packages {
         let mut list = workspace.command(&workspace.cargo);
@@ -139,8 +139,8 @@ pub fn pack(workspace: &Workspace, packages: &[Package]) -> Result<()> {
     Ok(())
 }
 
-/// Checks the files of a package: text for its page and both licences are there, and nothing that
-/// only a checkout needs.
+/// Checks the files of a package: its README and both licences must be there, and files that only a
+/// checkout needs must not.
 fn check(package: &Package, files: &[&str]) -> Result<()> {
     for needed in ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
         ensure!(

@@ -38,17 +38,17 @@ pub fn capture(command: &mut Command) -> Result<String> {
 /// The result of a command that ran under a time limit.
 #[derive(Debug)]
 pub struct Limited {
-    /// True when the command ended by itself with status 0.
+    /// Whether the command ended by itself with status 0.
     pub success: bool,
-    /// True when the limit passed and the command was killed.
+    /// Whether the limit passed and the command was killed.
     pub timed_out: bool,
     /// Standard output and standard error, line by line in order of arrival.
     pub output: String,
 }
 
-/// Runs a command, kills it after `limit` and returns all that it wrote.
+/// Runs a command, kills it after `limit` and returns all its output.
 ///
-/// With `echo` the lines also appear on the console as they come.
+/// With `echo` the lines also appear on the console immediately.
 pub fn run_limited(command: &mut Command, limit: Duration, echo: bool) -> Result<Limited> {
     let line = describe(command);
     let mut child = command

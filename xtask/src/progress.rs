@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The longest silence.
+/// The longest time without a line.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs `cargo build` with some arguments. On a terminal cargo shows its bar; elsewhere a line
-/// every ten seconds says what is compiled and how far it is.
+/// Runs `cargo build` with some arguments. On a terminal cargo shows its progress bar; elsewhere a
+/// line every ten seconds shows the crates being compiled and the progress.
 pub fn build(workspace: &Workspace, args: &[&str]) -> Result<()> {
     let mut command = workspace.command(&workspace.cargo);
     command.arg("build").args(args);
@@ -41,7 +41,7 @@ pub fn build(workspace: &Workspace, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Prints where the build is, and returns what matters of the rest if it fails.
+/// Prints the progress of the build, and returns the other output for the case that it fails.
 fn follow(mut pipe: impl Read, start: Instant) -> String {
     let mut kept = String::new();
     let mut line = Vec::new();
@@ -53,7 +53,7 @@ fn follow(mut pipe: impl Read, start: Instant) -> String {
             Ok(read) => read,
         };
         for &byte in &bytes[..read] {
-            // The bar rewrites its line with carriage returns.
+            // The progress bar rewrites its line with carriage returns.
             if byte != b'\r' && byte != b'\n' {
                 line.push(byte);
                 continue;

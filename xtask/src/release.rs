@@ -1,4 +1,4 @@
-//! `cargo xtask release`: everything that is checked before a version is published.
+//! `cargo xtask release`: all checks before a version is published.
 
 use std::ffi::OsString;
 use std::fs;
@@ -99,7 +99,7 @@ fn one_version(packages: &[Package]) -> Result<&str> {
     Ok(&first.version)
 }
 
-/// Wants a section `## [1.2.3] - 2026-01-31` that says something.
+/// Requires a non-empty section `## [1.2.3] - 2026-01-31`.
 fn check_changelog(text: &str, version: &str) -> Result<()> {
     let head = format!("## [{version}] - ");
     let Some((_, section)) = text.split_once(&head) else {
@@ -123,7 +123,7 @@ fn check_changelog(text: &str, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// The numbers of a version; what follows a hyphen does not count.
+/// The numbers of a version; a suffix after a hyphen is ignored.
 fn numbers(version: &str) -> Option<[u64; 3]> {
     let release = version.split('-').next()?;
     let mut parts = release.split('.').map(|part| part.parse().ok());
@@ -148,7 +148,7 @@ fn compare(workspace: &Workspace, packages: &[Package], last: &str, version: &st
     let mut gone = Vec::new();
     for package in packages.iter().filter(|package| package.library) {
         let path = format!("{}/{}.txt", api::FOLDER, package.name);
-        // A crate that is new has nothing to break.
+        // A new crate has no API to break.
         let Ok(before) = git(workspace, &["show", &format!("v{last}:{path}")]) else {
             continue;
         };
@@ -164,8 +164,8 @@ fn compare(workspace: &Workspace, packages: &[Package], last: &str, version: &st
     Ok(())
 }
 
-/// Whether a version may break what an earlier one promised: the leftmost number that is not 0
-/// has risen.
+/// Returns whether a version may break the API of an earlier one: the leftmost number that is not 0
+/// must have increased.
 fn breaks_allowed(last: &str, version: &str) -> Result<bool> {
     let parse = |text: &str| numbers(text).with_context(|| format!("`{text}` is no version"));
     let (last, version) = (parse(last)?, parse(version)?);

@@ -1,8 +1,8 @@
-//! `cargo xtask setup`: what the native build of llama.cpp needs.
+//! `cargo xtask setup`: the tools for the native build of llama.cpp.
 //!
-//! First the tools are looked for; then the system's package manager is asked; then `PyPI`,
-//! whose packages go into the target folder; then a person. When everything is there, this
-//! costs some milliseconds, so every other command starts with it.
+//! It looks for installed tools first, then tries the system's package manager, then `PyPI`, whose
+//! packages are installed below the target folder, and finally asks the user. When everything is
+//! installed, this takes some milliseconds, so every other command starts with it.
 
 mod find;
 mod inputs;
@@ -37,7 +37,7 @@ With `transformers` also libtorch, for the feature of that name: what LIBTORCH n
 installed here before, or the torch of the Python on the path, if the version is the right one;
 otherwise it comes from PyPI into the target folder (1.3 GB).";
 
-/// Sets up and tells what a plain cargo command needs in its environment.
+/// Sets up and prints the environment variables that a plain cargo command needs.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     let with_torch = match args {
         [] => false,
@@ -85,7 +85,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the native build can run and hands its environment to all children.
+/// Makes sure that the native build can run and passes its environment to all children.
 pub fn prepare(workspace: &mut Workspace) -> Result<()> {
     native_tools(workspace).map(drop)
 }
@@ -93,17 +93,16 @@ pub fn prepare(workspace: &mut Workspace) -> Result<()> {
 /// The feature that needs libtorch.
 pub const TRANSFORMERS: &str = "transformers";
 
-/// Makes sure that the feature `transformers` can be built, and hands libtorch to all children.
+/// Makes sure that the feature `transformers` can be built, and passes libtorch to all children.
 fn provide_torch(workspace: &mut Workspace) -> Result<Torch> {
     let torch = torch::provide(workspace, &Host::current(), &torch_folder(workspace))?;
     workspace.set("LIBTORCH", &torch.folder);
     Ok(torch)
 }
 
-/// Makes sure that everything that the full set of tests needs is there.
+/// Makes sure that all requirements of the full set of tests are installed.
 ///
-/// Without the Python packages the tests that compare with Python are skipped, but never where
-/// the variable `CI` is set.
+/// Without the Python packages the tests that compare with Python are skipped, except where the
 pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
     provide_prometheus(workspace)?;
     if !workspace.has_feature(TRANSFORMERS) {
@@ -144,8 +143,8 @@ pub fn prepare_for_tests(workspace: &mut Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that Prometheus is there and tells the tests. Without it they are skipped, but
-/// never where the variable `CI` is set.
+/// Makes sure that Prometheus is installed and passes its path to the tests. Without it they are
+/// skipped, except where the variable `CI` is set.
 pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> {
     let host = Host::current();
     let own = workspace.own_folder().join("prometheus");
@@ -162,7 +161,7 @@ pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> 
     }
 }
 
-/// Makes sure that the Python with llama-cpp-python is there and tells the benchmarks.
+/// Makes sure that a Python with llama-cpp-python is installed and passes it to the benchmarks.
 pub fn provide_llama_python(workspace: &mut Workspace) -> Result<()> {
     let venv = llama_python_folder(workspace);
     let python = llama_python::provide(workspace, &Host::current(), &venv)?;
@@ -178,11 +177,11 @@ fn torch_folder(workspace: &Workspace) -> PathBuf {
     workspace.own_folder().join("torch")
 }
 
-/// Hands the environment of what is there to all children; installs nothing.
+/// Passes the environment of the installed tools to all children; installs nothing.
 pub fn adopt(workspace: &mut Workspace) {
     let host = Host::current();
     let folder = torch_folder(workspace);
-    // A wrong one is told of when it is needed.
+    // A wrong version is reported when it is needed.
     if let Ok(Some(torch)) = torch::find(&host, &folder) {
         workspace.set("LIBTORCH", torch.folder);
     }
@@ -254,7 +253,7 @@ fn list(tools: &Tools) -> String {
     names.join(", ")
 }
 
-/// Makes sure that rustfmt and clippy are there, which a minimal toolchain lacks.
+/// Makes sure that rustfmt and clippy are installed, which a minimal toolchain lacks.
 pub fn rust_components(workspace: &Workspace) -> Result<()> {
     let missing: Vec<_> = [("fmt", "rustfmt"), ("clippy", "clippy")]
         .into_iter()

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// A program, of the package of that name.
+/// A program; its package has the same name.
 pub struct Tool {
     pub name: &'static str,
     /// The version that is installed, and the oldest one that is accepted.
@@ -18,8 +18,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Finds one that is new enough, the user's own or ours under the target folder, or installs
-    /// it there.
+    /// Finds a version that is new enough, the user's or one below the target folder, or installs
+    /// it
     pub fn provide(&self, workspace: &Workspace) -> Result<PathBuf> {
         let name = self.name;
         let tools = workspace.own_folder().join("tools");
@@ -44,7 +44,7 @@ impl Tool {
         install.arg(&tools);
         install.arg(format!("{name}@{major}.{minor}.{patch}"));
         install.args(self.features);
-        // An unoptimised build without debug information is quickest to have and fast enough.
+        // An unoptimised build without debug information is quick to build and fast enough.
         install.env("CARGO_PROFILE_DEV_DEBUG", "0");
         install.env("CARGO_TARGET_DIR", &build);
         process::run(&mut install).with_context(|| format!("{name} cannot be installed"))?;

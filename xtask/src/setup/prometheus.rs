@@ -9,10 +9,10 @@ use super::find::Host;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The variable that tells the tests of it.
+/// The variable that names Prometheus for the tests.
 pub const PROMETHEUS: &str = "ELPIS_TEST_PROMETHEUS";
 
-/// Finds the one that is named, installed, or was unpacked here before.
+/// Finds the Prometheus that the environment names, that is installed, or that was unpacked before.
 pub fn find(host: &Host, own: &Path) -> Option<PathBuf> {
     let named = host.var(PROMETHEUS).map(PathBuf::from);
     let unpacked = own.join("usr/bin/prometheus");
@@ -22,8 +22,8 @@ pub fn find(host: &Host, own: &Path) -> Option<PathBuf> {
         .filter(|program| program.with_file_name("promtool").is_file())
 }
 
-/// Finds it, or unpacks Debian's package into the target folder: installed, it would start as
-/// a service of the machine.
+/// Finds Prometheus, or unpacks Debian's package into the target folder. Installing the package
+/// would start a service.
 pub fn provide(workspace: &Workspace, host: &Host, own: &Path) -> Result<PathBuf> {
     if let Some(found) = find(host, own) {
         return Ok(found);

@@ -15,19 +15,19 @@ use crate::workspace::Workspace;
 /// The libtorch that the pinned version of `tch` is built for.
 const VERSION: &str = "2.11.0";
 
-/// What libtorch needs of CUDA to be loaded; no GPU is needed for it.
+/// The parts of CUDA that libtorch needs to be loaded, even without a GPU.
 const CUDA_PARTS: &str = "cuda-toolkit[cudart,cupti]==13.0.2";
 
 /// The Python packages that tests compare with, pinned.
 const REQUIREMENTS: &str = "tests/support/requirements.txt";
 
-/// Tells where torch lies without importing it, which takes seconds.
+/// Prints the folder of torch without importing torch, which takes seconds.
 const ASK_PYTHON: &str = "\
 import importlib.metadata, importlib.util
 print(importlib.metadata.version('torch'))
 print(importlib.util.find_spec('torch').submodule_search_locations[0])";
 
-/// A libtorch that is there.
+/// An installed libtorch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Torch {
     /// The folder with `include` and `lib`.
@@ -47,10 +47,10 @@ pub enum Origin {
     Python,
 }
 
-/// Looks for libtorch: what `LIBTORCH` names, what was installed here, what Python has.
+/// Looks for libtorch: the one that `LIBTORCH` names, our own, or that of Python.
 ///
 /// # Errors
-/// `LIBTORCH` names what is no libtorch or another version.
+/// `LIBTORCH` does not name a libtorch of this version.
 pub fn find(host: &Host, venv: &Path) -> Result<Option<Torch>> {
     if let Some(named) = host.var("LIBTORCH") {
         let folder = PathBuf::from(named);
@@ -106,7 +106,7 @@ fn install_library(workspace: &Workspace, host: &Host, venv: &Path) -> Result<()
     mark_complete(venv, LIBRARY, VERSION)
 }
 
-/// The Python that tests compare with, if it is there.
+/// The Python that tests compare with, if it is installed.
 pub fn find_python(workspace: &Workspace, host: &Host, venv: &Path) -> Option<OsString> {
     if let Some(named) = host.var("ELPIS_TEST_PYTHON") {
         return Some(named.to_owned());
@@ -131,7 +131,7 @@ pub fn provide_python(workspace: &Workspace, host: &Host, venv: &Path) -> Result
         .context("the Python packages were installed, but are not there")
 }
 
-/// What an installation leaves behind when it has come to its end.
+/// The part that a marker file records as installed.
 const LIBRARY: &str = "libtorch";
 const PYTHON: &str = "python";
 
@@ -162,12 +162,12 @@ fn python_torch(answer: &str) -> Option<PathBuf> {
     (release(version) == VERSION).then(|| folder.trim().into())
 }
 
-/// A version without what was built in: `2.11.0+cu130` is 2.11.0.
+/// A version without its build suffix: `2.11.0+cu130` is 2.11.0.
 fn release(version: &str) -> &str {
     version.trim().split('+').next().unwrap_or_default()
 }
 
-/// Checks that a folder holds the libtorch that is wanted.
+/// Checks that a folder contains the required libtorch.
 fn check(folder: &Path, macos: bool) -> Result<()> {
     let library = if macos {
         "lib/libtorch_cpu.dylib"
@@ -188,7 +188,7 @@ fn check(folder: &Path, macos: bool) -> Result<()> {
     }
 }
 
-/// The version of a folder, as a plain libtorch or a Python package tells it.
+/// The version of a folder, from a plain libtorch or a Python package.
 fn version(folder: &Path) -> Option<String> {
     if let Ok(version) = fs::read_to_string(folder.join("build-version")) {
         return Some(version.trim().to_owned());
