@@ -36,7 +36,7 @@ impl Drop for Counted {
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
     limit: usize,
-    /// How many generations run or wait.
+    /// Number of generations that run or wait.
     generations: Arc<watch::Sender<usize>>,
 }
 

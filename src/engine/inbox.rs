@@ -1,25 +1,25 @@
-//! What waits for the engine thread, until nobody serves it any more.
+//! Work that waits for the engine thread, until the inbox is closed.
 
 use std::sync::Arc;
 
 use crate::sync::{Mutex, lock};
 
-/// A value that many fill and one empties, until it is closed.
+/// A value that many threads add to and one thread empties, until it is closed.
 ///
-/// Whatever was put in is either taken out by its owner or returned by [`close`](Self::close):
-/// the two exclude each other under one lock, so nothing is left behind that nobody looks at.
+/// Every item is either taken by the owner or returned by [`close`](Self::close). One lock excludes
+/// both at once, so no item is lost.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox<T>(Mutex<State<T>>);
 
 #[derive(Debug, Default)]
 struct State<T> {
     content: T,
-    /// Why it is closed.
+    /// Why the inbox is closed.
     closed: Option<Arc<str>>,
 }
 
 impl<T: Default> Inbox<T> {
-    /// Puts something in.
+    /// Adds an item.
     ///
     /// # Errors
     /// The item, and why the inbox is closed.
@@ -31,12 +31,12 @@ impl<T: Default> Inbox<T> {
         }
     }
 
-    /// Works on the content.
+    /// Accesses the content under the lock.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         work(&mut lock(&self.0).content)
     }
 
-    /// Takes nothing more from now on, and returns what is there. The first reason stays.
+    /// Refuses further items and returns the content. If called again, the first reason stays.
     pub fn close(&self, reason: &str) -> T {
         let mut state = lock(&self.0);
         state.closed.get_or_insert_with(|| reason.into());

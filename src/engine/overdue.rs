@@ -1,4 +1,4 @@
-//! Ends what waits too long for an engine, which may be none.
+//! Ends requests that wait too long for an engine, even if there is none.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use super::queue::RequestQueue;
 use crate::clock::Clock;
 use crate::error::StopReason;
 
-/// Longest time that a deadline is slept for. A clock may be set forward, held by a test, or go on
-/// while the machine is suspended, of which no timer is told; without a deadline, nobody looks.
+/// Maximum time to sleep before a deadline is checked again. A clock may be set forward, be stopped
+/// by a test, or run while the machine is suspended, and no timer reports that. Without a deadline
+/// there are no checks.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-/// How long to sleep for a deadline of a clock that shows `now`; `None` without a deadline.
+/// Returns how long to sleep for a deadline when the clock shows `now`; `None` without a deadline.
 pub(super) fn until(deadline: Option<f64>, now: f64) -> Option<Duration> {
     let left = (deadline? - now).max(0.0);
     let left = Duration::try_from_secs_f64(left).unwrap_or(MAX_SLEEP);
@@ -36,7 +37,7 @@ pub(crate) async fn retire_overdue(
             until(request_queue.retire(now), now)
         });
         let wait = std::panic::catch_unwind(look).unwrap_or_else(|_| {
-            // One look that fails is not the end of looking.
+            // A failed check does not end the checking.
             tracing::error!("timeout check of queued requests failed; it is repeated");
             Some(MAX_SLEEP)
         });

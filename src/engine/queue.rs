@@ -77,19 +77,19 @@ impl RequestQueue {
         self.admission.admit()
     }
 
-    /// Waits for the right to submit a generation, whose time has not come yet.
+    /// Waits for the right to submit a generation later.
     ///
     /// # Errors
     /// [`EngineError::Stopped`] once closed.
     pub async fn reserve(&self) -> Result<Permit, EngineError> {
         self.check_open()?;
         let reserved = self.admission.reserve().await;
-        // Closed in between, what ran has given its place back.
+        // If the queue was closed meanwhile, the permit of an ended generation may have been free.
         self.check_open()?;
-        reserved.ok_or_else(|| stopped("nothing is admitted any more"))
+        reserved.ok_or_else(|| stopped("no generation is admitted any more"))
     }
 
-    /// Gives a permit that was [reserved](Self::reserve) to a generation.
+    /// Turns a [reserved](Self::reserve) permit into the permit of a generation.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).

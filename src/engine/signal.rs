@@ -1,14 +1,14 @@
-//! Wakes threads and tasks that wait for something to change.
+//! Wakes threads and tasks that wait for a change.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, PoisonError, lock};
 
-/// Tells that something changed, to every thread and task that waits.
+/// Notifies every waiting thread and task of a change.
 ///
-/// A waiter first calls [`seen`](Self::seen), then looks whether there is something to do, and
-/// then waits. A change that is told in between ends the wait at once, so none is missed.
+/// A waiter first calls [`seen`](Self::seen), then checks for work, and then waits. A change in
+/// between ends the wait at once, so no change is missed.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     state: Mutex<State>,
@@ -27,12 +27,12 @@ struct State {
 pub(crate) struct Seen(u64);
 
 impl Signal {
-    /// Returns what has been told up to now.
+    /// Returns the changes up to now.
     pub fn seen(&self) -> Seen {
         Seen(lock(&self.state).changes)
     }
 
-    /// Tells that something changed.
+    /// Signals a change.
     pub fn raise(&self) {
         let mut state = lock(&self.state);
         state.changes += 1;
@@ -42,7 +42,7 @@ impl Signal {
         tasks.into_iter().for_each(Waker::wake);
     }
 
-    /// Blocks the thread until something new is told; with a limit, at most so long.
+    /// Blocks the thread until there is a new change, for at most `limit`.
     pub fn wait(&self, seen: Seen, limit: Option<Duration>) {
         let mut state = lock(&self.state);
         while state.changes == seen.0 {
@@ -51,15 +51,15 @@ impl Signal {
                 state = woken.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            // One wait is enough: whoever sets a limit looks again in any case.
+            // One wait is enough, because a caller with a limit checks again anyway.
             let _ = self.raised.wait_timeout(state, limit);
             return;
         }
     }
 
-    /// Waits until something new is told.
+    /// Waits until there is a new change.
     ///
-    /// Cancel safe: a change is told to all who have not seen it.
+    /// Cancel safe: every waiter that has not seen a change is notified of it.
     pub async fn changed(&self, seen: Seen) {
         std::future::poll_fn(|context| self.poll_changed(seen, context)).await;
     }
@@ -77,11 +77,11 @@ impl Signal {
     }
 }
 
-/// Who is told of changes to generations.
+/// The signals for changes to generations.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     /// The engine thread.
     pub engine: Signal,
-    /// The task that ends waiting generations which are overdue or abandoned.
+    /// The task that ends waiting generations that are overdue or abandoned.
     pub overdue: Signal,
 }

@@ -1,4 +1,4 @@
-//! How an engine thread is told to stop.
+//! Stops an engine thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,15 +10,15 @@ const SERVE: u8 = 0;
 const STOP: u8 = 1;
 const DESERTED: u8 = 2;
 
-/// Lets the owner of an engine thread stop it. Dropped before [`stop`](Self::stop), it tells the
-/// thread that nobody owns it any more.
+/// Lets the owner of an engine thread stop it. Dropping it without a call of [`stop`](Self::stop)
+/// tells the thread that it has no owner any more.
 #[derive(Debug)]
 pub(super) struct StopHandle {
     word: Arc<AtomicU8>,
     signals: Arc<Signals>,
 }
 
-/// What the thread was told.
+/// The thread's view of a [`StopHandle`].
 #[derive(Debug)]
 pub(super) struct StopWord(Arc<AtomicU8>);
 
@@ -48,10 +48,10 @@ impl Drop for StopHandle {
 }
 
 impl StopWord {
-    /// Whether the thread is to stop.
+    /// Returns whether the thread must stop.
     ///
     /// # Errors
-    /// [`EngineFailure::Deserted`] if nobody owns it any more.
+    /// [`EngineFailure::Deserted`] if the thread has no owner any more.
     pub fn is_stop(&self) -> Result<bool, EngineFailure> {
         match self.0.load(Ordering::Acquire) {
             SERVE => Ok(false),

@@ -1,4 +1,4 @@
-//! The stream of a generation: the engine thread's end, the reader's end, and what they share.
+//! The stream of a generation: the engine thread's end, the reader's end, and their shared state.
 
 mod channel;
 mod event;

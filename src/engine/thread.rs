@@ -1,4 +1,4 @@
-//! The engine thread: the one owner of the model.
+//! The engine thread, which alone owns the model.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -24,25 +24,25 @@ use crate::settings::Settings;
 use crate::steering::{BlendOptions, SteeringLibrary};
 use crate::telemetry::StepMetrics;
 
-/// What the engine thread uses of its runtime.
+/// The parts of the runtime that the engine thread uses.
 #[derive(Debug, Clone)]
 pub struct EngineContext {
     /// The settings in force.
     pub settings: Arc<Settings>,
-    /// Where the backend comes from.
+    /// Creates the backend.
     pub factory: BackendFactory,
-    /// The time.
+    /// The runtime's clock.
     pub clock: Arc<dyn Clock>,
     /// The loaded model, while there is one.
     pub model: Arc<watch::Sender<Option<Arc<LoadedModel>>>>,
     /// The steering library in force.
     pub library: watch::Receiver<Arc<SteeringLibrary>>,
-    /// Generations that wait, and the way in.
+    /// Waiting generations and their admission.
     pub request_queue: Arc<RequestQueue>,
 }
 
 impl EngineContext {
-    /// Takes a loaded model back, unless another has taken its place.
+    /// Removes a loaded model, unless another one has replaced it.
     fn withdraw(&self, facts: &Arc<ModelFacts>) {
         self.model.send_if_modified(|model| {
             let own = |model: &mut Arc<LoadedModel>| Arc::ptr_eq(&model.facts, facts);
@@ -60,7 +60,7 @@ pub enum ThreadEnd {
     Failed(EngineFailure),
 }
 
-/// A running engine thread; dropped, the thread ends as if it had failed.
+/// A running engine thread. When this is dropped, the thread ends as if it had failed.
 #[derive(Debug)]
 pub struct EngineThread {
     stop: Option<StopHandle>,
@@ -72,14 +72,14 @@ pub struct EngineThread {
 }
 
 impl EngineThread {
-    /// Starts the thread and waits until the model is loaded. `ended` is
-    /// called on the thread when it ends later.
+    /// Starts the thread and waits until the model is loaded. The thread calls `ended` when it ends
+    /// later.
     pub(crate) async fn start(
         options: LoadOptions,
         context: EngineContext,
         ended: impl FnOnce(ThreadEnd) + Send + 'static,
     ) -> Result<(Self, LoadedModel), EngineFailure> {
-        // Dropped with this future, the handle tells the thread to end.
+        // If this future is dropped, dropping the handle ends the thread.
         let (stop, stopped) = StopHandle::new(context.request_queue.signals());
         let (report, loaded) = oneshot::channel();
         let (alive, over) = oneshot::channel();
@@ -110,24 +110,24 @@ impl EngineThread {
         }
     }
 
-    /// Whether the thread has ended.
+    /// Returns whether the thread has ended.
     pub(crate) fn is_finished(&self) -> bool {
         self.handle.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// How long the thread has been at one step; `None` while it rests.
+    /// Returns how long the current step has taken; `None` while the thread is idle.
     pub(crate) fn busy_for(&self) -> Option<Duration> {
         self.heartbeat.busy_for()
     }
 
-    /// Tells the thread to stop and does not wait for it.
+    /// Tells the thread to stop without waiting for it.
     pub(crate) fn leave_behind(&mut self) {
         self.stop = None;
         self.handle = None;
     }
 
-    /// Takes the generations that can go on elsewhere from a thread that hangs
-    /// while the model evaluates.
+    /// Takes the generations that another engine can resume from a thread that hangs while the
+    /// model evaluates.
     pub(crate) fn recover(&self) -> Vec<Recovered> {
         self.in_flight.recover()
     }
@@ -140,9 +140,9 @@ impl EngineThread {
         let Some(handle) = self.handle.take() else {
             return;
         };
-        // Nothing is ever sent: an error says that the thread is at its end.
+        // Nothing is ever sent; an error means that the thread has ended.
         if tokio::time::timeout(limit, &mut self.over).await.is_err() {
-            tracing::warn!("the engine thread did not stop in time and is left behind");
+            tracing::warn!("the engine thread did not stop in time and is abandoned");
             return;
         }
         let _ = handle.join();
@@ -160,7 +160,7 @@ fn run(
     let loaded = guarded(|| load(options, context));
     let (mut scheduler, metrics) = match loaded {
         Ok((scheduler, model)) => {
-            // Whoever hears that the model is loaded finds its metrics.
+            // The metrics must exist before the model is announced.
             let label = context.settings.metrics.model_label(&model.facts.name);
             let metrics = StepMetrics::new(label);
             if report.send(Ok((model, scheduler.in_flight()))).is_err() {
@@ -178,25 +178,25 @@ fn run(
         for recovered in context.request_queue.take_recovered() {
             scheduler.resume(recovered);
         }
-        // Gauges go with what they show, before anyone hears of its end.
+        // The gauges are removed with the model, before its end is announced.
         let metrics = metrics;
         serve(&mut scheduler, context, &metrics, stopped, heartbeat)
     });
-    // Unloading has a time of its own.
+    // Unloading has its own time limit.
     heartbeat.work();
-    // Whatever breaks from here on, the actor hears of the end.
+    // The actor must be notified of the end even if the following code panics.
     let kept = guarded(|| {
-        // Where the actor went first, the next engine may be at work already and
-        // has taken what was kept.
+        // If the actor is gone, the next engine may be running already and has taken the kept
+        // generations.
         let deserted = matches!(result, Err(EngineFailure::Deserted));
         if result.is_err() && !deserted && context.settings.runtime.resume_generations {
             context.request_queue.keep(scheduler.recover());
         }
         Ok(())
     });
-    // Who reads of the end and asks again must wait for the next model.
+    // A caller that asks again after the end must wait for the next model.
     context.withdraw(&facts);
-    // Ends the streams in flight before anyone hears of the end.
+    // Ends the running streams before the end is announced.
     let dropped = guarded(move || {
         drop(scheduler);
         Ok(())
@@ -273,17 +273,17 @@ fn serve(
     }));
     let mut library = context.library.clone();
     let mut last = Instant::now();
-    // A library that came between loading and subscribing counts as new.
+    // A library that arrived between loading and subscribing counts as new.
     library.mark_changed();
     loop {
         heartbeat.work();
-        // Whatever comes after this ends the sleep below.
+        // Any later change ends the sleep below.
         let seen = signals.engine.seen();
         if stopped.is_stop()? {
             return stop(scheduler);
         }
         request_queue.collect();
-        // After what has arrived, which may have been asked for under this one.
+        // After the new generations, which may have been submitted under this library.
         if library.has_changed().unwrap_or(false) {
             scheduler.set_library(Arc::clone(&library.borrow_and_update()));
         }
@@ -294,7 +294,7 @@ fn serve(
         metrics.load(scheduler.running(), request_queue.queued());
         if scheduler.can_step() {
             let summary = scheduler.step()?;
-            // What a thread that was given up has done is no engine's step.
+            // The step of an abandoned thread does not count.
             if stopped.is_stop()? {
                 return stop(scheduler);
             }
@@ -307,17 +307,17 @@ fn serve(
         if let Some(error) = died.get() {
             return Err(error.clone().into());
         }
-        // Readers that make room, callers that leave, and all that arrives wake the thread. Only
-        // the time limits of generations that wait for their readers come by themselves.
+        // Readers that make room, callers that leave and new work wake the thread. Only the time
+        // limits of generations that wait for their readers need a timer.
         let limit = until(scheduler.next_deadline(), context.clock.now());
         heartbeat.rest();
         signals.engine.wait(seen, limit);
-        // The step after a rest does not follow a token.
+        // The first step after an idle time does not follow a token.
         last = Instant::now();
     }
 }
 
-/// Ends what runs, because nothing is to run any more.
+/// Ends the running generations, because the engine stops.
 fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
     let outcome = Outcome::Failed(EngineError::Stopped {
         reason: "the engine was told to stop".to_owned(),
@@ -325,7 +325,7 @@ fn stop(scheduler: &mut Scheduler) -> Result<(), EngineFailure> {
     Ok(scheduler.end_all(&outcome)?)
 }
 
-/// Moves what waits into free slots.
+/// Moves waiting generations into free slots.
 fn admit(scheduler: &mut Scheduler, request_queue: &RequestQueue, now: f64) {
     while scheduler.free_slots() > 0 {
         let Some(mut task) = request_queue.next_task() else {
@@ -334,7 +334,7 @@ fn admit(scheduler: &mut Scheduler, request_queue: &RequestQueue, now: f64) {
         if task.retire(now) {
             continue;
         }
-        // A slot is free, so the task is taken.
+        // A slot is free, so the scheduler takes the task.
         if let Err(task) = scheduler.admit(task) {
             request_queue.put_back(*task);
             return;

@@ -16,14 +16,14 @@ use crate::inference::Completion;
 /// A [`tower`](https://docs.rs/tower) service over an [`InferenceEngine`], for stacks of timeouts,
 /// limits and load balancers.
 ///
-/// It answers a [`ChatRequest`] with the whole [`Completion`], or
-/// [piece by piece](Self::streaming). Being ready means that a place in the engine is taken for the
-/// next call: while all of `runtime.n_parallel` and `runtime.queue_limit` are in use, the service
-/// is not ready, and a call that follows readiness is never [overloaded]. The place is given back
-/// when the service is dropped. A clone takes a place of its own; a call without readiness asks for
-/// one and may be refused.
+/// It responds to a [`ChatRequest`] with the whole [`Completion`], or [piece by
+/// piece](Self::streaming). A ready service has reserved a place in the engine for the next call:
+/// while all of `runtime.n_parallel` and `runtime.queue_limit` are in use, the service is not
+/// ready, and a call of a ready service is never [overloaded]. Dropping the service releases the
+/// place. A clone has its own reservation; a call without readiness requests a place and may be
+/// refused.
 ///
-/// A call whose future is dropped, as by a timeout, is cancelled within one token.
+/// A call whose future is dropped, for example by a timeout, is cancelled within one token.
 ///
 /// [overloaded]: crate::EngineError::Overloaded
 ///
@@ -55,7 +55,7 @@ pub struct EngineService<E: ?Sized, R = Completion> {
     reply: PhantomData<fn() -> R>,
 }
 
-/// How far the service is on the way to its next call.
+/// The state of the reservation for the next call.
 enum Readiness {
     Idle,
     Waiting(BoxFuture<'static, Result<Reservation, Error>>),
@@ -63,13 +63,13 @@ enum Readiness {
 }
 
 impl<E: InferenceEngine + ?Sized + 'static> EngineService<E> {
-    /// Makes a service that answers with whole replies.
+    /// Creates a service that responds with whole replies.
     pub fn new(engine: Arc<E>) -> Self {
         Self::over(engine)
     }
 
-    /// Makes a service of the same engine that answers with a stream of the reply. The call's
-    /// future ends when the generation is submitted, and the generation when its stream is dropped.
+    /// Creates a service of the same engine that responds with a stream of the reply. The call's
+    /// future completes when the generation is submitted; dropping the stream ends the generation.
     #[must_use]
     pub fn streaming(self) -> EngineService<E, GenerationStream> {
         EngineService::over(self.engine)

@@ -1,8 +1,8 @@
-//! Values that are lent for a while, and may be taken meanwhile.
+//! Values that are lent for a while and that others may take meanwhile.
 
 use crate::sync::{Mutex, lock};
 
-/// Holds what its owner lends. Whatever nobody takes comes back to the owner.
+/// Holds the values that their owner lends. Values that nobody takes return to the owner.
 #[derive(Debug)]
 pub(crate) struct Lent<T>(Mutex<Vec<T>>);
 
@@ -13,19 +13,19 @@ impl<T> Default for Lent<T> {
 }
 
 impl<T> Lent<T> {
-    /// Lends the values until the guard is dropped; they are then back, as far as nobody took them.
+    /// Lends the values until the guard is dropped, which returns those that nobody took.
     pub fn lend<'a>(&'a self, values: &'a mut Vec<T>) -> LentGuard<'a, T> {
         *lock(&self.0) = std::mem::take(values);
         LentGuard { lent: self, values }
     }
 
-    /// Takes what is lent at the moment.
+    /// Takes the values that are lent at the moment.
     pub fn take(&self) -> Vec<T> {
         std::mem::take(&mut lock(&self.0))
     }
 }
 
-/// Gives the values back when it is dropped.
+/// Returns the values when it is dropped.
 pub(crate) struct LentGuard<'a, T> {
     lent: &'a Lent<T>,
     values: &'a mut Vec<T>,

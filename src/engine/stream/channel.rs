@@ -1,4 +1,4 @@
-//! The way of a reply from the engine thread to its reader, and its end, which happens once.
+//! The channel of a reply from the engine thread to its reader, which ends exactly once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 use crate::engine::signal::Signals;
 use crate::sync::{Mutex, lock};
 
-/// Most texts that get their room in advance; more of it is taken once a reader lags so far.
+/// Maximum number of texts with preallocated space; a slower reader makes the buffer grow.
 const MAX_RESERVED: usize = 1024;
 
-/// Texts `T` on their way to a reader, and then the end `E`. What only a generation that has not
-/// ended owns is `L`.
+/// Carries texts `T` to a reader, and then the end `E`. `L` is the data that the generation owns
+/// until it ends.
 ///
 /// `live` is locked before `texts`.
 #[derive(Debug)]
@@ -24,31 +24,31 @@ pub(crate) struct Channel<L, T, E> {
 #[derive(Debug)]
 struct Texts<T, E> {
     waiting: VecDeque<T>,
-    /// Most texts that wait.
+    /// Maximum number of waiting texts.
     limit: usize,
     /// Wakes the reader.
     reader: Option<Waker>,
     reader_gone: bool,
-    /// Whether the whole reply is needed, reader or not.
+    /// Whether the whole reply is needed, even without a reader.
     needed: bool,
     /// Whether the engine thread found no room since the reader last made some.
     stalled: bool,
-    /// Whether no more comes.
+    /// Whether no more texts follow.
     closed: bool,
-    /// How it ended; `None` if whoever ended it broke.
+    /// How the generation ended; `None` if the code that ended it panicked.
     end: Option<E>,
 }
 
-/// What a reader finds.
+/// The next item for a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<T, E> {
     Text(T),
-    /// Nothing follows; `None`: whoever ended it broke.
+    /// The end; `None` if the code that ended the generation panicked.
     End(Option<E>),
 }
 
 impl<L, T, E: Clone> Channel<L, T, E> {
-    /// Makes the channel of a generation; at most `limit` texts wait for the reader.
+    /// Creates the channel of a generation. At most `limit` texts wait for the reader.
     pub fn new(limit: usize, live: L, signals: Arc<Signals>) -> Self {
         Self {
             live: Mutex::new(Some(live)),
@@ -66,50 +66,50 @@ impl<L, T, E: Clone> Channel<L, T, E> {
         }
     }
 
-    /// Says whether the whole reply is needed, reader or not.
+    /// Sets whether the whole reply is needed, even without a reader.
     pub fn need(&self, needed: bool) {
         lock(&self.texts).needed = needed;
     }
 
-    /// Whether the generation has ended; its reader may not know yet.
+    /// Returns whether the generation has ended. Its reader may not know yet.
     pub fn is_over(&self) -> bool {
         lock(&self.live).is_none()
     }
 
-    /// Whether nobody reads any more, or nothing more comes.
+    /// Returns whether the reader is gone or no more texts follow.
     pub fn is_closed(&self) -> bool {
         let texts = lock(&self.texts);
         texts.closed || texts.reader_gone
     }
 
-    /// Whether the texts of one more token fit, which may be two. If not, the engine thread is
-    /// woken once they do. A channel that is closed takes everything and keeps nothing.
+    /// Returns whether the texts of one more token fit, which may be two. If not, the engine thread
+    /// is woken once they do. A closed channel accepts every text and discards it.
     pub fn has_room(&self) -> bool {
         let mut texts = lock(&self.texts);
         texts.stalled = !texts.has_room();
         !texts.stalled
     }
 
-    /// Does something with what the generation owns, unless it has ended.
+    /// Accesses the generation's data, unless it has ended.
     pub fn with_live(&self, work: impl FnOnce(&mut L)) {
         if let Some(live) = &mut *lock(&self.live) {
             work(live);
         }
     }
 
-    /// Hands a text to the reader, unless the generation has ended; `told` comes before it.
+    /// Sends a text to the reader, unless the generation has ended. `told` is called first.
     pub fn send(&self, text: T, told: impl FnOnce(&mut L, &T)) {
         let mut live = lock(&self.live);
         if let Some(live) = &mut *live {
             told(live, &text);
-            // A reader that is gone is noticed at the next token boundary.
+            // A missing reader is noticed at the next token boundary.
             let reader = lock(&self.texts).push(text);
             reader.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Ends the generation: whoever calls this first gets what it owned. The reader learns of the
-    /// end when the [`Closing`] is dropped, which should be the last of all.
+    /// Ends the generation. The first caller gets the generation's data. The reader is notified of
+    /// the end when the [`Closing`] is dropped, which should be the last step.
     pub fn end(&self) -> Option<(L, Closing<'_, L, T, E>)> {
         let live = lock(&self.live).take()?;
         let closing = Closing {
@@ -119,7 +119,7 @@ impl<L, T, E: Clone> Channel<L, T, E> {
         Some((live, closing))
     }
 
-    /// Takes what comes next; the reader is woken when there is something.
+    /// Takes the next item. The reader is woken when there is one.
     pub fn poll(&self, context: &Context<'_>) -> Poll<Next<T, E>> {
         let mut texts = lock(&self.texts);
         if let Some(text) = texts.waiting.pop_front() {
@@ -141,12 +141,12 @@ impl<L, T, E: Clone> Channel<L, T, E> {
         Poll::Pending
     }
 
-    /// Takes a text that waits, for who reads in place of the reader when all was written.
+    /// Takes a waiting text, for the code that reads in place of the reader after the end.
     pub fn take(&self) -> Option<T> {
         lock(&self.texts).waiting.pop_front()
     }
 
-    /// Notes that the reader is gone; who runs or keeps the generation is told to look.
+    /// Records that the reader is gone, and notifies the threads that run or keep the generation.
     pub fn leave(&self) {
         let mut texts = lock(&self.texts);
         texts.reader_gone = true;
@@ -168,7 +168,7 @@ impl<T, E> Texts<T, E> {
         self.closed || self.reader_gone || self.waiting.len() + 2 <= self.limit
     }
 
-    /// Adds a text; returns who is to be woken, without the lock.
+    /// Adds a text. Returns the waker, which the caller must call without the lock.
     fn push(&mut self, text: T) -> Option<Waker> {
         if self.reader_gone && !self.needed {
             return None;
@@ -178,7 +178,7 @@ impl<T, E> Texts<T, E> {
     }
 }
 
-/// Closes the way to the reader when it is dropped, so that none waits for ever.
+/// Closes the channel when it is dropped, so that no reader waits for ever.
 #[derive(Debug)]
 pub(crate) struct Closing<'a, L, T, E> {
     channel: &'a Channel<L, T, E>,

@@ -1,21 +1,21 @@
-//! What a stream yields.
+//! The events of a stream.
 
 use std::sync::Arc;
 
 use crate::inference::{FunctionCall, GenerationReport, ToolEvent};
 
-/// What a stream yields.
+/// An event of a stream.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GenerationEvent {
     /// The next piece of the reply: whole characters, at least one.
     Text(String),
-    /// The next piece of what the model thinks before an answer that has to be of a form. In all
-    /// other replies, thinking is a part of the text.
+    /// The next piece of the model's thinking before an answer with a response format. In all other
+    /// replies, thinking is a part of the text.
     Thinking(String),
     /// The model calls a tool; its arguments follow.
     ToolCallStarted {
-        /// The call's place in the reply, from 0.
+        /// The index of the call in the reply, from 0.
         index: usize,
         /// The call's id.
         id: String,
@@ -24,14 +24,14 @@ pub enum GenerationEvent {
     },
     /// The next piece of a call's arguments.
     ToolCallArguments {
-        /// The call's place in the reply, from 0.
+        /// The index of the call in the reply, from 0.
         index: usize,
-        /// The piece, JSON text.
+        /// A piece of JSON text.
         json: String,
     },
     /// A call is complete.
     ToolCall(FunctionCall),
-    /// The end, with the account of the generation.
+    /// The end, with the report of the generation.
     Finished(Arc<GenerationReport>),
 }
 

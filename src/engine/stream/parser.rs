@@ -1,19 +1,19 @@
-//! Makes events of the text of a reply.
+//! Parses the text of a reply into events.
 
 use super::event::GenerationEvent;
 use crate::inference::{Preface, ToolEvent, ToolParseError, ToolParser};
 
-/// Makes events of the text of a reply.
+/// Parses the text of a reply into events.
 #[derive(Debug)]
 pub(crate) enum ReplyParser {
     /// Finds tool calls.
     Calls(Box<ToolParser>),
-    /// Tells an answer from the thinking in front of it.
+    /// Separates an answer from the thinking before it.
     Answer(ThinkingSplitter),
 }
 
 impl ReplyParser {
-    /// Reads the next piece.
+    /// Parses the next piece.
     pub fn push(&mut self, text: &str) -> Result<Vec<GenerationEvent>, ToolParseError> {
         match self {
             Self::Calls(parser) => Ok(events(parser.push(text)?)),
@@ -21,7 +21,7 @@ impl ReplyParser {
         }
     }
 
-    /// Reads the end.
+    /// Parses the end.
     pub fn finish(&mut self) -> Result<Vec<GenerationEvent>, ToolParseError> {
         match self {
             Self::Calls(parser) => Ok(events(parser.finish()?)),
@@ -34,13 +34,13 @@ fn events(events: Vec<ToolEvent>) -> Vec<GenerationEvent> {
     events.into_iter().map(GenerationEvent::from).collect()
 }
 
-/// Tells an answer from the thinking in front of it. A reply that never comes to an answer ends
-/// with an error of its own.
+/// Separates an answer from the thinking before it. A reply without an answer ends with a specific
+/// error.
 #[derive(Debug)]
 pub(crate) struct ThinkingSplitter {
-    /// Nothing once the answer has begun.
+    /// `None` once the answer has begun.
     preface: Option<Preface>,
-    /// Bytes of a character that has not ended yet.
+    /// Bytes of an incomplete character.
     open: Vec<u8>,
 }
 

@@ -28,7 +28,7 @@ pub struct GenerationStream {
 enum Source {
     /// A generation of this runtime's engine.
     Engine(EngineReader),
-    /// The events of an engine of another kind, until the last. The mutex is never locked; it
+    /// The events of another implementation of the engine, until the last. The mutex is never locked; it
     /// makes the stream [`Sync`].
     Events(Option<Mutex<Pin<Box<dyn Stream<Item = Item> + Send>>>>),
 }
@@ -59,10 +59,10 @@ impl GenerationStream {
         }
     }
 
-    /// Makes a stream out of the events of an engine of one's own, for those who implement
-    /// [`InferenceEngine`](crate::InferenceEngine) themselves. What follows the first error or
-    /// [`GenerationEvent::Finished`] is not read; events that end without either count as an
-    /// engine that was restarted.
+    /// Creates a stream from events, for other implementations of
+    /// [`InferenceEngine`](crate::InferenceEngine). Events after the first error or
+    /// [`GenerationEvent::Finished`] are not read; if the events end without either, the engine
+    /// counts as restarted.
     pub fn from_events(
         id: RequestId,
         events: impl Stream<Item = Result<GenerationEvent, EngineError>> + Send + 'static,
@@ -73,8 +73,8 @@ impl GenerationStream {
         }
     }
 
-    /// Messages that were left out of the prompt, the oldest, because they did
-    /// not fit into the context (`model.context_overflow = "drop-oldest"`).
+    /// Number of the oldest messages that were left out of the prompt because they did not fit into
+    /// the context (`model.context_overflow = "drop-oldest"`).
     pub fn dropped_messages(&self) -> usize {
         match &self.source {
             Source::Engine(reader) => reader.0.dropped_messages(),
@@ -82,7 +82,7 @@ impl GenerationStream {
         }
     }
 
-    /// Names the generation in events and reports.
+    /// Returns the id of the generation in events and reports.
     pub fn id(&self) -> RequestId {
         self.id
     }

@@ -1,4 +1,4 @@
-//! A reply that is read as it comes: its events in order, and its text for what follows it.
+//! Parses a reply while it is generated: its events in order, and its text for the finish hook.
 
 use std::collections::VecDeque;
 
@@ -9,24 +9,24 @@ use super::parser::ReplyParser;
 use crate::error::EngineError;
 use crate::inference::{ConstraintError, ToolParseError};
 
-/// Longest text that a finish hook gets, in bytes; of a longer reply it gets the beginning.
+/// Maximum length of the text for a finish hook, in bytes. Longer replies are cut at the end.
 const MAX_HOOK_BYTES: usize = 256 * 1024;
 
-/// What was read of a reply. Every piece is parsed once, by whoever comes to it first: the reader,
-/// or the finish hook that needs the whole.
+/// The parsed part of a reply. Every piece is parsed once, either by the reader or by the finish
+/// hook, which needs the whole reply.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// Makes events of the texts; without one, each is an event.
+    /// Parses the texts into events; without a parser, each text is an event.
     parser: Option<ReplyParser>,
-    /// What the reader has not taken yet.
+    /// Events that the reader has not taken yet.
     events: VecDeque<Result<GenerationEvent, EngineError>>,
     /// The text so far, without calls, if a finish hook wants it.
     text: Option<String>,
-    /// Whether the parser knows that no more comes.
+    /// Whether the parser was told that the text is complete.
     finished: bool,
     /// Whether the last event is known.
     over: bool,
-    /// Messages that did not fit into the prompt.
+    /// Number of messages that did not fit into the prompt.
     dropped: usize,
 }
 
@@ -46,17 +46,17 @@ impl Reply {
         self.dropped
     }
 
-    /// The next event for the reader.
+    /// Returns the next event for the reader.
     pub fn next(&mut self) -> Option<Result<GenerationEvent, EngineError>> {
         self.events.pop_front()
     }
 
-    /// Whether no event follows those that are there.
+    /// Returns whether no more events will be added.
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Reads the next piece. Nothing is read after an error.
+    /// Parses the next piece. Pieces after an error are ignored.
     pub fn push(&mut self, piece: CompactString) {
         if self.over {
             return;
@@ -70,7 +70,7 @@ impl Reply {
         }
     }
 
-    /// Reads the end.
+    /// Parses the end.
     pub fn finish(&mut self) {
         if self.over || std::mem::replace(&mut self.finished, true) {
             return;
@@ -88,7 +88,7 @@ impl Reply {
         }
     }
 
-    /// The text for the finish hook, which gets it once.
+    /// Takes the text for the finish hook.
     pub fn take_text(&mut self) -> String {
         self.text.take().unwrap_or_default()
     }

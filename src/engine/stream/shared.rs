@@ -1,5 +1,5 @@
-//! What the two ends of a generation's stream share, so that a third party can end it when the
-//! engine thread no longer can.
+//! The shared state of the two ends of a generation's stream. It lets other code end the stream
+//! when the engine thread no longer can.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,25 +29,25 @@ pub(crate) struct StreamState {
     id: RequestId,
     session: SessionId,
     bus: EventBus,
-    /// What was read of the reply.
+    /// The parsed part of the reply.
     reply: Mutex<Reply>,
-    /// What was written and not read yet, and how it ended.
+    /// The texts that were written but not read yet, and the end.
     channel: Channel<Live, CompactString, End>,
 }
 
 type End = Result<Arc<GenerationReport>, EngineError>;
 
-/// What a generation has until it ends.
+/// The data of a generation until it ends.
 #[derive(Debug)]
 struct Live {
-    /// What is told of it.
+    /// Its metrics and spans.
     watch: RequestWatch,
-    /// Its right to run.
+    /// Its permit.
     permit: Permit,
 }
 
 impl StreamState {
-    /// Makes the state of a generation that has a permit. `buffer` is how many tokens'
+    /// Creates the state of a generation with a permit. `buffer` is the number of tokens whose
     /// texts are held for a slow reader.
     pub fn new(
         id: RequestId,
@@ -58,7 +58,7 @@ impl StreamState {
         permit: Permit,
         signals: Arc<Signals>,
     ) -> Self {
-        // The last token may bring text twice: its own and what was held back.
+        // The last token may yield two texts: its own and the held-back one.
         let limit = buffer.max(1) + 1;
         Self {
             id,
@@ -69,14 +69,14 @@ impl StreamState {
         }
     }
 
-    /// Has the reply read by a parser, and kept whole if a finish hook needs it. `dropped` messages
-    /// did not fit into the prompt.
+    /// Sets the parser of the reply, and keeps the whole text if a finish hook needs it. `dropped`
+    /// is the number of messages that did not fit into the prompt.
     pub(super) fn read_with(&self, parser: Option<ReplyParser>, needed: bool, dropped: usize) {
         *lock(&self.reply) = Reply::new(parser, needed, dropped);
         self.channel.need(needed);
     }
 
-    /// Messages that did not fit into the prompt.
+    /// Returns the number of messages that did not fit into the prompt.
     pub(super) fn dropped_messages(&self) -> usize {
         lock(&self.reply).dropped_messages()
     }
@@ -85,18 +85,18 @@ impl StreamState {
         self.id
     }
 
-    /// Whether the stream has ended.
+    /// Returns whether the stream has ended.
     pub(super) fn is_over(&self) -> bool {
         self.channel.is_over()
     }
 
-    /// Whether nobody reads the stream any more, or it has ended.
+    /// Returns whether the reader is gone or the stream has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.channel.is_closed()
     }
 
-    /// Whether the texts of one more token fit; if not, the engine thread is woken once they do. A
-    /// stream that was cut takes everything and keeps nothing.
+    /// Returns whether the texts of one more token fit; if not, the engine thread is woken once
+    /// they do. An aborted stream accepts every text and discards it.
     pub(super) fn has_room(&self) -> bool {
         self.channel.has_room()
     }
@@ -108,18 +108,18 @@ impl StreamState {
         }
     }
 
-    /// Tells those that watch the generation of something, if it has not ended.
+    /// Updates the metrics and spans of the generation, if it has not ended.
     pub fn tell(&self, what: impl FnOnce(&mut RequestWatch)) {
         self.channel.with_live(|live| what(&mut live.watch));
     }
 
-    /// Hands text to the reader, if the stream has not ended.
+    /// Sends text to the reader, if the stream has not ended.
     pub(super) fn send(&self, text: &str) {
         let watched = |live: &mut Live, text: &CompactString| live.watch.text(text);
         self.channel.send(text.into(), watched);
     }
 
-    /// Tells that the generation got a slot.
+    /// Records that the generation got a slot.
     pub(super) fn started(&self) {
         self.channel.with_live(|live| {
             live.watch.started();
@@ -130,8 +130,8 @@ impl StreamState {
         });
     }
 
-    /// Ends the stream, if it has not ended: the observers are told, the permit is free, and the
-    /// reader gets what was sent and then the end.
+    /// Ends the stream, if it has not ended: the observers are notified, the permit is released,
+    /// and the reader gets the texts that were sent and then the end.
     pub(super) fn finish(&self, outcome: Outcome) {
         let Some((Live { mut watch, permit }, mut closing)) = self.channel.end() else {
             return;
@@ -159,12 +159,12 @@ impl StreamState {
                 self.bus.publish(Event::GenerationCancelled { id, session });
             }
         }
-        // Who sees the end may use the place at once.
+        // The permit must be free before the end is visible.
         drop(permit);
         drop(closing);
     }
 
-    /// Reads on until there is an event.
+    /// Parses texts until there is an event.
     pub(super) fn poll_event(
         &self,
         context: &mut Context<'_>,
@@ -189,8 +189,8 @@ impl StreamState {
         }
     }
 
-    /// Reads what the reader has not, whose events wait for it, and returns the text of the whole
-    /// reply. To be called once, when all was written.
+    /// Parses the texts that the reader has not read, keeps their events for it, and returns the
+    /// text of the whole reply. Must be called once, after the last text.
     pub(super) fn read_to_end(&self) -> String {
         let mut reply = lock(&self.reply);
         while let Some(text) = self.channel.take() {
@@ -200,7 +200,7 @@ impl StreamState {
         reply.take_text()
     }
 
-    /// Notes that the reader is gone.
+    /// Records that the reader is gone.
     pub(super) fn leave(&self) {
         self.channel.leave();
     }
@@ -221,7 +221,7 @@ impl RunningStreams {
         lock(&self.running).remove(&stream.id);
     }
 
-    /// Ends the running streams that `goes` names.
+    /// Ends the running streams for which `goes` is true.
     pub fn end(&self, goes: impl Fn(RequestId) -> bool, outcome: &Outcome) {
         let mut running = lock(&self.running);
         let ended: Vec<_> = running.extract_if(|&id, _| goes(id)).collect();

@@ -12,8 +12,8 @@ use crate::inference::{AppliedModulation, GenerationReport};
 use crate::scheduler::{Outcome, PromptAccount, TokenSink};
 use crate::steering::SteeringLibrary;
 
-/// What follows a finished reply, before its end is told. It gets the reply's text, without tool
-/// calls and of at most 256 KiB, and the report.
+/// Runs after a finished reply, before its end is reported. It gets the reply's text without tool
+/// calls, at most 256 KiB, and the report.
 pub type FinishHook = Box<dyn FnOnce(String, GenerationReport) -> FinishFuture + Send>;
 
 /// The work of a [`FinishHook`].
@@ -29,12 +29,12 @@ pub(crate) struct StreamSink {
 }
 
 impl StreamSink {
-    /// Makes the engine thread's end of a stream whose reply is read by `parser`. `dropped`
-    /// messages did not fit into the prompt.
+    /// Creates the engine thread's end of a stream whose reply `parser` parses. `dropped` is the
+    /// number of messages that did not fit into the prompt.
     ///
-    /// The reader is told of a finished reply once its finish hook has run, on the Tokio runtime
-    /// that called this; the slot is free before. Must be called within a Tokio runtime if there is
-    /// a finish hook.
+    /// The reader is notified of a finished reply after its finish hook, which runs on the Tokio
+    /// runtime that called this; the slot is free before. Must be called within a Tokio runtime if
+    /// there is a finish hook.
     pub fn new(
         state: &Arc<StreamState>,
         running: &Arc<RunningStreams>,
@@ -52,7 +52,7 @@ impl StreamSink {
     }
 }
 
-/// Ends a stream however its finish hook ends.
+/// Ends a stream even if its finish hook panics.
 struct FinishGuard {
     state: Arc<StreamState>,
     outcome: Option<Outcome>,
@@ -103,7 +103,7 @@ impl TokenSink for StreamSink {
             _ => return self.state.finish(outcome),
         };
         if self.state.is_over() {
-            // Its engine was given up; what it says now, nobody has heard.
+            // Its engine was abandoned, so its later texts are discarded.
             self.handed_over = true;
             return;
         }
@@ -111,7 +111,7 @@ impl TokenSink for StreamSink {
             return self.state.finish(outcome);
         };
         self.handed_over = true;
-        // The finish hook takes its time, which is not the generation's.
+        // The time of the finish hook does not belong to the generation.
         self.state.tell(|watch| watch.done(&report));
         let guard = FinishGuard {
             state: Arc::clone(&self.state),
@@ -128,7 +128,7 @@ impl TokenSink for StreamSink {
 
 impl Drop for StreamSink {
     fn drop(&mut self) {
-        // Dropped without an ending: the engine died under it.
+        // It was dropped without an end, so the engine died.
         if !self.handed_over && !self.is_closed() {
             self.finish(Outcome::Failed(EngineError::EngineRestarted));
         }
