@@ -68,7 +68,7 @@ pub enum ManifestError {
         limit: &'static str,
     },
     /// `layer` and `layers` exclude each other.
-    #[error("layer and layers are both set, only one of them may be")]
+    #[error("layer and layers are both set, only one of them may be set")]
     LayerAndLayers,
     /// A list is empty or has an entry twice.
     #[error("{field} is {value}, must be {limit}")]
