@@ -13,7 +13,7 @@ use lexopt::prelude::*;
 
 use crate::process::Limited;
 use crate::workspace::{self, FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
+use crate::{api, bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -82,6 +82,12 @@ const STEPS: &[Step] = &[
         about: "unit tests without features",
         run: test_lean,
         hint: "",
+    },
+    Step {
+        name: "api",
+        about: "documentation as docs.rs builds it; the public API is what api/ says",
+        run: |workspace| api::check(workspace),
+        hint: "`cargo xtask api` writes api/ anew",
     },
     Step {
         name: "packages",
