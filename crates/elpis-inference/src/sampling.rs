@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 
+mod draw;
 mod exp;
 mod sampler;
 mod select;

@@ -1,5 +1,7 @@
 //! The table of the notations in which model families write calls.
 
+mod channels;
+mod invoke;
 mod json;
 mod named;
 mod objects;
@@ -187,7 +189,7 @@ impl Family {
             ToolFormat::DeepSeekV3 => &named::DEEPSEEK_V3,
             ToolFormat::DeepSeekV31 => &named::DEEPSEEK_V31,
             ToolFormat::KimiK2 => &named::KIMI_K2,
-            ToolFormat::GptOss => &named::GPT_OSS,
+            ToolFormat::GptOss => &channels::GPT_OSS,
             ToolFormat::Functionary31 => &named::FUNCTIONARY31,
             ToolFormat::Functionary32 => &named::FUNCTIONARY32,
             ToolFormat::SolarOpen => &named::SOLAR_OPEN,
@@ -196,12 +198,12 @@ impl Family {
             ToolFormat::Glm45 => &params::GLM45,
             ToolFormat::Glm47 => &params::GLM47,
             ToolFormat::Hunyuan3 => &params::HUNYUAN3,
-            ToolFormat::MiniMaxM2 => &params::MINIMAX_M2,
-            ToolFormat::MiniCpm5 => &params::MINICPM5,
-            ToolFormat::DeepSeekV32 => &params::DEEPSEEK_V32,
-            ToolFormat::DeepSeekV4 => &params::DEEPSEEK_V4,
-            ToolFormat::KimiK3 => &params::KIMI_K3,
-            ToolFormat::MuseGlimmer => &params::MUSE_GLIMMER,
+            ToolFormat::MiniMaxM2 => &invoke::MINIMAX_M2,
+            ToolFormat::MiniCpm5 => &invoke::MINICPM5,
+            ToolFormat::DeepSeekV32 => &invoke::DEEPSEEK_V32,
+            ToolFormat::DeepSeekV4 => &invoke::DEEPSEEK_V4,
+            ToolFormat::KimiK3 => &invoke::KIMI_K3,
+            ToolFormat::MuseGlimmer => &channels::MUSE_GLIMMER,
             ToolFormat::FunctionGemma => &values::FUNCTION_GEMMA,
             ToolFormat::Gemma4 => &values::GEMMA4,
             ToolFormat::Lfm2 => &values::LFM2,

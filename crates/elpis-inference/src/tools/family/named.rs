@@ -4,7 +4,7 @@ use super::Part::{Ahead, Arguments, Gap, Here, Id, Index, Maybe, Name, Text};
 use super::json::THINK_BRACKETS;
 use super::{Around, Body, Family, Head, Ids, Layout, Mark, Part, Role, mark};
 
-const fn json(parts: &'static [Part]) -> Head {
+pub(super) const fn json(parts: &'static [Part]) -> Head {
     Head {
         parts,
         body: Body::Json,
@@ -204,123 +204,6 @@ pub const KIMI_K2: Family = Family {
         "<|tool_calls_section_end|>",
     ],
     ids: Ids::Numbered,
-    ..Family::PLAIN
-};
-
-/// The harmony format of gpt-oss: the recipient stands in the channel or in the role.
-pub const GPT_OSS: Family = Family {
-    layouts: &[
-        Layout {
-            around: &[Around::bare(None)],
-            calls: &[
-                &[
-                    Text("<|channel|>commentary to=functions."),
-                    Here,
-                    Name,
-                    Text(" <|constrain|>json<|message|>"),
-                    Arguments,
-                ],
-                &[
-                    Text("<|channel|>analysis to=functions."),
-                    Here,
-                    Name,
-                    Text(" <|constrain|>json<|message|>"),
-                    Arguments,
-                ],
-            ],
-            ..Layout::JSON
-        },
-        Layout {
-            around: &[Around::bare(None)],
-            anchored: true,
-            calls: &[&[
-                Gap(" "),
-                Text("to=functions."),
-                Here,
-                Name,
-                Text("<|channel|>commentary "),
-                Maybe(&[Text("<|constrain|>")]),
-                Text("json<|message|>"),
-                Arguments,
-            ]],
-            ..Layout::JSON
-        },
-        Layout {
-            calls: &[&[Text("<|channel|>final to=functions."), Here]],
-            read_only: true,
-            ..Layout::JSON
-        },
-    ],
-    heads: &[
-        json(&[
-            Text("<|channel|>"),
-            Gap(""),
-            Maybe(&[Text("commentary")]),
-            Maybe(&[Text("analysis")]),
-            Maybe(&[Text("final")]),
-            Gap(""),
-            Text("to=functions."),
-            Name,
-            Gap(""),
-            Maybe(&[Text("<|constrain|>")]),
-            Maybe(&[Text("json")]),
-            Maybe(&[Text("code")]),
-            Gap(""),
-            Text("<|message|>"),
-        ]),
-        json(&[
-            Text("to=functions."),
-            Name,
-            Gap(""),
-            Maybe(&[Text("<|channel|>"), Gap("")]),
-            Maybe(&[Text("commentary")]),
-            Maybe(&[Text("analysis")]),
-            Gap(""),
-            Maybe(&[Text("<|constrain|>")]),
-            Maybe(&[Text("json")]),
-            Maybe(&[Text("code")]),
-            Gap(""),
-            Text("<|message|>"),
-        ]),
-    ],
-    openers: &["<|start|>assistant"],
-    closers: &["<|call|>", "<|end|>"],
-    marks: &[
-        mark(
-            &[Text("<|channel|>analysis"), Gap(""), Text("<|message|>")],
-            Role::Think,
-        ),
-        mark(&[Text("<|end|>")], Role::Thought),
-        mark(&[Text("<|start|>assistant")], Role::Frame),
-        mark(
-            &[Text("<|channel|>final"), Gap(""), Text("<|message|>")],
-            Role::Answer,
-        ),
-        mark(
-            &[
-                Text("<|channel|>final"),
-                Gap(" "),
-                Text("<|constrain|>json<|message|>"),
-            ],
-            Role::Answer,
-        ),
-        mark(
-            &[Text("<|channel|>commentary"), Gap(""), Text("<|message|>")],
-            Role::Frame,
-        ),
-        mark(&[Text("<|return|>")], Role::Frame),
-    ],
-    calls_while_thinking: true,
-    framed: true,
-    control: &[
-        "<|channel|>",
-        "<|constrain|>",
-        "<|message|>",
-        "<|start|>",
-        "<|end|>",
-        "<|call|>",
-        "<|return|>",
-    ],
     ..Family::PLAIN
 };
 
