@@ -26,27 +26,26 @@ mod faults;
 mod layout;
 mod owner;
 mod place;
+mod reader;
 mod rows;
 mod seal;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Mutex;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use self::claim::Claim;
 use self::faults::Faults;
 use self::owner::Owner;
-use self::rows::{
-    COLUMNS, Configs, SessionRow, column_fault, read_journal, read_moods, session_id,
-};
+use self::rows::{Configs, read_journal, read_moods, session_id};
 use super::{SessionChange, StateStore, StoreError, StoredSession};
 use crate::StoreOptions;
 use elpis_emotion::SessionId;
 use elpis_emotion::{EmotionTracker, EmotionalState, JournalEntry};
 use elpis_inference::Conversation;
+use reader::{Reader, connect, held};
 
 /// Files up to this size are checked whole when they are opened.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
@@ -54,12 +53,6 @@ const QUICK_CHECK_BYTES: u64 = 64 << 20;
 /// Journals up to this length are checked against their chain whenever their session is read; longer ones by
 /// `elpis store check`.
 const CHAIN_CHECK_ENTRIES: u64 = 65_536;
-
-/// The longest wait for another connection that holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Sessions that are read in one transaction, so that the log of the owner can be folded into the file in between.
-const SESSIONS_AT_ONCE: usize = 1000;
 
 /// A store in an SQLite file.
 #[derive(Debug)]
@@ -73,12 +66,6 @@ pub struct SqliteStore {
     _claim: Option<Claim>,
 }
 
-#[derive(Debug)]
-struct Reader {
-    connection: Connection,
-    configs: Configs,
-}
-
 /// The kind of access that a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -87,10 +74,6 @@ pub enum Access {
     /// Reading and writing, as its only owner.
     Own,
 }
-
-/// What is done with each row; it may break the reading off.
-type Work<'a> = dyn FnMut(&Connection, &str, Result<SessionRow<'_>, StoreError>, &mut Configs) -> ControlFlow<()>
-    + 'a;
 
 /// A session as [`SqliteStore::moods`] and [`SqliteStore::check_each`] find it.
 #[derive(Debug)]
@@ -243,126 +226,6 @@ impl SqliteStore {
             Ok(stored)
         })
     }
-
-    /// Replays a session's journal, and compares it with the state.
-    fn checked(
-        &self,
-        connection: &Connection,
-        row: &SessionRow<'_>,
-        configs: &mut Configs,
-    ) -> Result<EmotionTracker, StoreError> {
-        let faults = &self.faults;
-        session_id(row.name, faults)?;
-        let stored = row.stored(configs, faults)?;
-        let (mut again, mut number) = (None, 0_u64);
-        let mut fault = None;
-        let read = self.entries(
-            connection,
-            row,
-            &mut |entry| match elpis_emotion::replay_entry(&mut again, &entry) {
-                Ok(()) => {
-                    number += 1;
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(format!("entry {number} of its journal: {error}"));
-                    ControlFlow::Break(())
-                }
-            },
-        );
-        let is_complete = number == row.entries;
-        match fault {
-            Some(reason) => Err(faults.session(row.name, &reason)),
-            // This says more than a hash that does not fit.
-            None if is_complete && again.as_ref() != Some(&stored.tracker) => {
-                let reason = "its journal leads to another state than the one that is kept";
-                Err(faults.session(row.name, reason))
-            }
-            None => read.map(|()| stored.tracker),
-        }
-    }
-
-    /// Reads the journal of a session.
-    fn entries(
-        &self,
-        connection: &Connection,
-        row: &SessionRow<'_>,
-        visit: &mut dyn FnMut(JournalEntry) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        let chain = row.sealed_chain(&self.faults)?;
-        let mut number = 0_u64;
-        read_journal(connection, row, &chain, &self.faults, &mut |at, what| {
-            let what = serde_json::from_str(what).map_err(|error| {
-                let reason = format!("entry {number} of its journal: {error}");
-                self.faults.session(row.name, &reason)
-            })?;
-            number += 1;
-            Ok(visit(JournalEntry { at, what }).is_continue())
-        })
-    }
-
-    /// Works on a session's row, in a transaction of its own.
-    fn one<T>(
-        &self,
-        session: &SessionId,
-        work: impl FnOnce(&Connection, &SessionRow<'_>, &mut Configs) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        let name = session.as_str();
-        let fault = |error: rusqlite::Error| column_fault(name, &error, &self.faults);
-        let mut reader = held(&self.reader);
-        let Reader {
-            connection,
-            configs,
-        } = &mut *reader;
-        let transaction = connection.transaction().map_err(fault)?;
-        let mut select = transaction
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM session LEFT JOIN config ON config.id = session.config WHERE name = ?1"
-            ))
-            .map_err(fault)?;
-        let mut rows = select.query([name]).map_err(fault)?;
-        let Some(row) = rows.next().map_err(fault)? else {
-            return Ok(None);
-        };
-        let row = SessionRow::read(row).map_err(fault)?;
-        work(&transaction, &row, configs).map(Some)
-    }
-
-    /// Works on all rows in the order in which they came, some in each transaction.
-    fn rows(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
-        let mut last = i64::MIN;
-        loop {
-            let mut reader = held(&self.reader);
-            let Reader {
-                connection,
-                configs,
-            } = &mut *reader;
-            let transaction = connection.transaction().map_err(sqlite)?;
-            let mut select = transaction
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM session LEFT JOIN config ON config.id = session.config
-                     WHERE session.id > ?1 ORDER BY session.id LIMIT {SESSIONS_AT_ONCE}"
-                ))
-                .map_err(sqlite)?;
-            let mut rows = select.query([last]).map_err(sqlite)?;
-            let mut count = 0;
-            while let Some(row) = rows.next().map_err(sqlite)? {
-                count += 1;
-                last = row.get(0).map_err(sqlite)?;
-                let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
-                let name = name.unwrap_or("without a name");
-                let read = SessionRow::read(row);
-                let read = read.map_err(|error| column_fault(name, &error, &self.faults));
-                if work(&transaction, name, read, configs).is_break() {
-                    return Ok(());
-                }
-            }
-            if count < SESSIONS_AT_ONCE {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// Reads bytes as the rows of a store, for fuzzing: a line of a name, one of a state, one of settings, then entries of
@@ -467,35 +330,6 @@ impl StateStore for SqliteStore {
     fn verify(&self) -> Result<(), StoreError> {
         self.owner.as_ref().map_or(Ok(()), Owner::verify)
     }
-}
-
-impl Reader {
-    fn open(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
-        Ok(Self {
-            connection: connect(path, Access::Read, faults)?,
-            configs: Configs::new(),
-        })
-    }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A transaction that a panic cut short was rolled back.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn connect(path: &Path, access: Access, faults: &Faults) -> Result<Connection, StoreError> {
-    let flags = match access {
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Own => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    };
-    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .and_then(|connection| {
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.pragma_update(None, "foreign_keys", true)?;
-            connection.set_prepared_statement_cache_capacity(32);
-            Ok(connection)
-        })
-        .map_err(|error| faults.sqlite(&error))
 }
 
 /// Looks for damage in a file that is small enough for it.

@@ -76,7 +76,7 @@ impl Bound {
             .map_err(sqlite)?;
         let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         connection
-            .busy_timeout(super::BUSY_TIMEOUT)
+            .busy_timeout(super::reader::BUSY_TIMEOUT)
             .map_err(sqlite)?;
         let is_held: bool = folded.map_err(sqlite)?;
         if fits() {
