@@ -1,9 +1,12 @@
 //! Requests to the Hub: their time limits, redirects, repetitions, and who sees the token.
 
+mod failure;
+mod retry;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::header::{
@@ -18,12 +21,11 @@ use super::address::Address;
 use super::environment::Token;
 use super::protocol::{self, Commit, ContentId, RemoteFile};
 use super::{DownloadProgress, HubError};
+pub(super) use failure::Failed;
+pub(super) use retry::{Patience, Waits};
 
 /// Most redirects of a request.
 const MAX_REDIRECTS: usize = 10;
-
-/// Longest wait between two attempts.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// A listing may take so many times as long as the Hub may be silent.
 const LISTING_SILENCES: u32 = 10;
@@ -34,38 +36,6 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
-
-/// Why a request failed.
-pub(super) enum Failed {
-    /// It may succeed if it is repeated.
-    Passing(HubError),
-    /// It will fail again.
-    Lasting(HubError),
-}
-
-impl From<Failed> for HubError {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Passing(error) | Failed::Lasting(error) => error,
-        }
-    }
-}
-
-impl From<HubError> for Failed {
-    fn from(error: HubError) -> Self {
-        Self::Lasting(error)
-    }
-}
-
-/// The number of retries of a failed request, and the time limit of an answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) retries: usize,
-    /// The wait before the first repetition; it doubles.
-    pub(super) first_wait: Duration,
-    /// The longest silence of the Hub.
-    pub(super) silence: Duration,
-}
 
 /// Ends requests and waits early; the other end of [`Stop`].
 pub(super) struct Stopper {
@@ -319,35 +289,6 @@ impl Http {
             .map_err(|error| Failed::Passing(self.broken(&error)))
     }
 
-    /// Does something until it succeeds, fails for good, or has failed too often.
-    fn repeated<T>(&self, mut work: impl FnMut() -> Result<T, Failed>) -> Result<T, HubError> {
-        let mut waits = Waits::new(self.patience);
-        loop {
-            match work() {
-                Ok(value) => return Ok(value),
-                Err(Failed::Passing(error)) => self.wait(&mut waits, error)?,
-                Err(Failed::Lasting(error)) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits before the next attempt.
-    ///
-    /// # Errors
-    /// The error of the last attempt, if there were too many or the caller is gone.
-    pub(super) fn wait(&self, waits: &mut Waits, error: HubError) -> Result<(), HubError> {
-        let Some(wait) = waits.next() else {
-            return Err(error);
-        };
-        self.progress.repeating(&error);
-        self.pause(wait).then_some(()).ok_or(error)
-    }
-
-    /// Waits; `false` if the wait ended early because the caller is gone.
-    pub(super) fn pause(&self, wait: Duration) -> bool {
-        self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
-    }
-
     fn address(&self, text: &str) -> Result<Address, HubError> {
         Address::parse(text).ok_or_else(|| HubError::BadEndpoint {
             endpoint: self.endpoint.clone(),
@@ -364,57 +305,6 @@ impl Http {
             self.endpoint, self.repo
         ))
     }
-
-    fn status(&self, status: u16, code: Option<&str>, file: Option<&str>) -> Failed {
-        let repo = self.repo.clone();
-        let lasting = match (status, file) {
-            (401 | 404, _) if code == Some("RepoNotFound") => HubError::RepoNotFound { repo },
-            (401 | 403, _) => HubError::Refused { repo },
-            (404, None) => HubError::RepoNotFound { repo },
-            (404, Some(file)) => HubError::FileNotFound {
-                repo,
-                file: file.to_owned(),
-                choices: Vec::new(),
-            },
-            (429, _) => HubError::RateLimited { repo },
-            _ => {
-                let message = format!("HTTP status {status}");
-                let error = HubError::Server { repo, message };
-                return match status {
-                    408 | 500..=599 => Failed::Passing(error),
-                    _ => Failed::Lasting(error),
-                };
-            }
-        };
-        Failed::Lasting(lasting)
-    }
-
-    /// Makes the error of an answer that is not the Hub's protocol.
-    pub(super) fn bad(&self, message: impl Into<String>) -> HubError {
-        HubError::BadAnswer {
-            endpoint: self.endpoint.clone(),
-            repo: self.repo.clone(),
-            message: message.into(),
-        }
-    }
-
-    /// Makes the error of a Hub that does not answer, or stops in the middle of it.
-    pub(super) fn unreachable(&self, message: impl Into<String>) -> HubError {
-        HubError::Unreachable {
-            endpoint: self.endpoint.clone(),
-            repo: self.repo.clone(),
-            message: message.into(),
-        }
-    }
-
-    pub(super) fn broken(&self, error: &ureq::Error) -> HubError {
-        let silence = self.patience.silence.as_secs_f64();
-        self.unreachable(match error {
-            ureq::Error::Timeout(_) => format!("no data arrived for {silence} s"),
-            ureq::Error::Io(error) => one_line(error),
-            error => one_line(error),
-        })
-    }
 }
 
 /// The part of a resource that a request asks for.
@@ -428,32 +318,6 @@ enum Range {
     From(u64),
 }
 
-/// The waits between attempts that fail.
-pub(super) struct Waits {
-    left: usize,
-    wait: Duration,
-}
-
-impl Waits {
-    pub(super) fn new(patience: Patience) -> Self {
-        Self {
-            left: patience.retries,
-            wait: patience.first_wait,
-        }
-    }
-}
-
-impl Iterator for Waits {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.left = self.left.checked_sub(1)?;
-        let wait = self.wait;
-        self.wait = wait.saturating_mul(2).min(MAX_WAIT);
-        Some(wait)
-    }
-}
-
 /// The length that an answer announces.
 pub(super) fn announced(answer: &Response<Body>) -> Option<u64> {
     text(answer.headers(), CONTENT_LENGTH.as_str())?
@@ -463,26 +327,4 @@ pub(super) fn announced(answer: &Response<Body>) -> Option<u64> {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_and_end() {
-        let patience = |retries| Patience {
-            retries,
-            first_wait: Duration::from_secs(3),
-            silence: Duration::ZERO,
-        };
-        let waits: Vec<_> = Waits::new(patience(4)).map(|wait| wait.as_secs()).collect();
-        assert_eq!(waits, [3, 6, 10, 10]);
-        assert_eq!(Waits::new(patience(0)).next(), None);
-    }
 }
