@@ -1,10 +1,14 @@
 //! Contrasting sentences, shipped or a user's own.
 
+mod error;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use elpis_steering::{BASE_EMOTIONS, Place, is_emotion_name};
+
+pub use error::PairsError;
 
 /// Largest file of pairs.
 pub const MAX_PAIRS_BYTES: usize = 4 * 1024 * 1024;
@@ -35,64 +39,6 @@ pub struct ContrastPairs {
     pub places: BTreeMap<String, Place>,
     /// The pairs, at least two for each emotion.
     pub pairs: Vec<Pair>,
-}
-
-/// Why pairs are refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::EnumProperty)]
-#[strum(serialize_all = "snake_case")]
-#[non_exhaustive]
-pub enum PairsError {
-    /// The file is too large.
-    #[error("{bytes} bytes exceed the limit of {MAX_PAIRS_BYTES}")]
-    #[strum(props(hint = "a few hundred pairs for each emotion are enough"))]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// The file cannot be parsed.
-    #[error("line {line}: {reason}")]
-    #[strum(props(
-        hint = "a line of JSONL is {\"emotion\": …, \"positive\": …, \"negative\": …} or {\"question\": …}; docs/vectors.md describes both forms"
-    ))]
-    Syntax {
-        /// The line, from 1.
-        line: usize,
-        /// The reason.
-        reason: String,
-    },
-    /// A value is not allowed.
-    #[error("{field} is {value:?}, but must {limit}")]
-    #[strum(props(
-        hint = "a line of JSONL is {\"emotion\": …, \"positive\": …, \"negative\": …} or {\"question\": …}; docs/vectors.md describes both forms"
-    ))]
-    Value {
-        /// The field.
-        field: String,
-        /// The value found, cut to 64 characters.
-        value: String,
-        /// The allowed values.
-        limit: String,
-    },
-    /// There are too few pairs.
-    #[error("{emotion} has {count} pairs, at least 2 are needed: one is held out")]
-    #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
-    TooFew {
-        /// The emotion.
-        emotion: String,
-        /// Its pairs.
-        count: usize,
-    },
-    /// There are no pairs at all.
-    #[error("there are no pairs")]
-    #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
-    Empty,
-}
-
-impl PairsError {
-    /// A short name for metric labels.
-    pub fn kind(&self) -> &'static str {
-        self.into()
-    }
 }
 
 #[derive(Deserialize)]

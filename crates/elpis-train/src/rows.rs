@@ -1,6 +1,8 @@
 //! Which sentences vectors are trained on, by which they are judged, and what
 //! is read of each.
 
+mod layout;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::capture::{Activation, Mean, Reader};
@@ -9,122 +11,10 @@ use super::options::{Evidence, LayerScore, Method, TrainOptions};
 use super::pairs::ContrastPairs;
 use super::{OnProgress, ProgressReporter};
 use elpis_steering::contrast::{self, ContrastError};
-
-/// Every fourth pair of an emotion is held out when layers are judged.
-const HELD_OUT: usize = 4;
+use layout::{Judged, Layout};
 
 /// Most bytes of activations that are kept.
 const MAX_KEPT_BYTES: u64 = 4 << 30;
-
-/// A pair, its sentences as places in a list.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    positive: usize,
-    negative: usize,
-    /// Not trained on when layers are judged, but judged.
-    held_out: bool,
-}
-
-/// A sentence, which several pairs may share; it is evaluated once.
-#[derive(Debug)]
-struct Sentence<'a> {
-    text: &'a str,
-    /// The pair, from 1, that has it first, and the side.
-    first: (usize, &'static str),
-    /// Whether directions are found with it before layers are judged.
-    trained: bool,
-}
-
-/// The pairs of each emotion, and the sentences in all of them.
-#[derive(Debug)]
-struct Layout<'a> {
-    sentences: Vec<Sentence<'a>>,
-    rows: BTreeMap<&'a str, Vec<Row>>,
-}
-
-/// By which sentences an emotion's direction is judged.
-#[derive(Debug, PartialEq, Eq)]
-struct Judged {
-    positive: Vec<usize>,
-    negative: Vec<usize>,
-}
-
-impl<'a> Layout<'a> {
-    fn new(pairs: &'a ContrastPairs) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for pair in &pairs.pairs {
-            *counts.entry(&pair.emotion).or_default() += 1;
-        }
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut sentences: Vec<Sentence<'a>> = Vec::new();
-        let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
-        for (index, pair) in pairs.pairs.iter().enumerate() {
-            let own = rows.entry(&pair.emotion).or_default();
-            let count = counts.get(pair.emotion.as_str()).copied().unwrap_or(1);
-            // The last of a short list, so that each emotion has one.
-            let held_out = (own.len() + 1).is_multiple_of(HELD_OUT.min(count));
-            let mut place = |text: &'a str, side| {
-                let place = *places.entry(text).or_insert_with(|| {
-                    sentences.push(Sentence {
-                        text,
-                        first: (index + 1, side),
-                        trained: false,
-                    });
-                    sentences.len() - 1
-                });
-                if let Some(sentence) = sentences.get_mut(place) {
-                    sentence.trained |= !held_out;
-                }
-                place
-            };
-            own.push(Row {
-                positive: place(&pair.positive, "positive"),
-                negative: place(&pair.negative, "negative"),
-                held_out,
-            });
-        }
-        Self { sentences, rows }
-    }
-
-    /// The held-out sentences of an emotion that no training pair has.
-    fn fresh(&self, emotion: &str, side: impl Fn(&Row) -> usize) -> Vec<usize> {
-        let trained = |place: &usize| self.sentences.get(*place).is_some_and(|s| s.trained);
-        self.held_out(emotion, side)
-            .into_iter()
-            .filter(|place| !trained(place))
-            .collect()
-    }
-
-    fn held_out(&self, emotion: &str, side: impl Fn(&Row) -> usize) -> Vec<usize> {
-        let rows = self.rows.get(emotion).into_iter().flatten();
-        rows.filter(|row| row.held_out).map(side).collect()
-    }
-
-    /// For each emotion, the held-out sentences. One that is trained on as
-    /// well, because another pair has it, judges only where there is no other.
-    fn judged(&self) -> BTreeMap<&'a str, Judged> {
-        let positive = |emotion: &str| {
-            let fresh = self.fresh(emotion, |row| row.positive);
-            if fresh.is_empty() {
-                self.held_out(emotion, |row| row.positive)
-            } else {
-                fresh
-            }
-        };
-        let judged = self.rows.keys().map(|&emotion| {
-            let mut negative = self.fresh(emotion, |row| row.negative);
-            for other in self.rows.keys().filter(|&&other| other != emotion) {
-                negative.extend(positive(other));
-            }
-            if negative.is_empty() {
-                negative = self.held_out(emotion, |row| row.negative);
-            }
-            let positive = positive(emotion);
-            (emotion, Judged { positive, negative })
-        });
-        judged.collect()
-    }
-}
 
 /// A direction for each emotion, by name.
 pub(super) type Directions = BTreeMap<String, Vec<f32>>;
