@@ -79,6 +79,7 @@
 //! | `sqlite` | states that outlive the process, in an SQLite file |
 //! | `prometheus` | metrics over HTTP |
 //! | `tools` | function calling and structured output |
+//! | `testing` | an engine without a model, for tests of code that uses elpis |
 //! | `tower` | an engine as a `tower` service |
 //!
 //! # Threads
@@ -111,6 +112,8 @@ pub mod settings;
 pub mod store;
 mod sync;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tools")]
 mod tools;
 pub mod worker;

@@ -35,7 +35,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("elpis-testkit", &["", "backend", "emotion", "store"]),
+    ("elpis-testkit", &["backend", "emotion", "store"]),
     ("elpis-cli", &["", "files", "worker"]),
 ];
 

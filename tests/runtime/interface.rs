@@ -6,10 +6,10 @@ use std::sync::Arc;
 use elpis::backend::BackendFactory;
 use elpis::inference::{FinishReason, GenerationOptions};
 use elpis::settings::{ModelSettings, RuntimeSettings};
+use elpis::testing::{ScriptedEngine, ScriptedReply};
 use elpis::{
     ChatMessage, ChatRequest, Elpis, EngineError, Error, GenerationEvent, InferenceEngine, Settings,
 };
-use elpis_testkit::engine::{ScriptedEngine, ScriptedReply};
 use elpis_testkit::scripted::{Script, Scripted};
 use serde_json::{Value, json};
 

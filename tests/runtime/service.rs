@@ -9,11 +9,11 @@ use std::time::Duration;
 use elpis::backend::BackendFactory;
 use elpis::inference::GenerationOptions;
 use elpis::settings::{ModelSettings, RuntimeSettings};
+use elpis::testing::{ScriptedEngine, ScriptedReply};
 use elpis::{
     ChatMessage, ChatRequest, Delivery, Elpis, EngineError, EngineService, Error, Event,
     GenerationEvent, InferenceEngine, Settings,
 };
-use elpis_testkit::engine::{ScriptedEngine, ScriptedReply};
 use elpis_testkit::scripted::Scripted;
 use tower::timeout::error::Elapsed;
 use tower::{Service, ServiceBuilder, ServiceExt};

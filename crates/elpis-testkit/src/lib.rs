@@ -3,8 +3,6 @@
 #![deny(unsafe_code)]
 
 pub mod allocator;
-#[cfg(feature = "engine")]
-pub mod engine;
 pub mod fragile;
 pub mod http;
 pub mod hub_server;
@@ -13,6 +11,14 @@ pub mod scripted;
 pub mod shelf;
 
 use elpis_backend::{Device, Loader};
+
+/// Returns `long` if `ELPIS_TEST_LONG` is set, otherwise `short`: how often a test repeats itself.
+pub fn repeats<T>(short: T, long: T) -> T {
+    match std::env::var_os("ELPIS_TEST_LONG") {
+        Some(_) => long,
+        None => short,
+    }
+}
 
 /// The GPUs to test a backend on, if `ELPIS_TEST_HARDWARE` requests one; empty for the CPU.
 ///

@@ -1,18 +1,33 @@
-//! An engine without a model, to test code that uses [`InferenceEngine`].
+//! An engine without a model, for tests of code that takes an [`InferenceEngine`].
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), elpis::Error> {
+//! use elpis::testing::{ScriptedEngine, ScriptedReply};
+//! use elpis::{ChatMessage, ChatRequest, InferenceEngine};
+//!
+//! let engine = ScriptedEngine::new([ScriptedReply::text("It leaves at ten.")]);
+//! let request = ChatRequest::new("ada", vec![ChatMessage::user("When does it leave?")]);
+//! let completion = engine.chat_completion(request).await?;
+//! assert_eq!(completion.text, "It leaves at ten.");
+//! assert_eq!(engine.requests().len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use elpis::inference::{FinishReason, FunctionCall, GenerationReport, RequestId, SessionId};
-use elpis::{
-    BoxFuture, Capabilities, ChatRequest, EngineError, Error, GenerationEvent, GenerationStream,
-    InferenceEngine, ModulationKind,
-};
 use futures_core::Stream;
 
-/// The reply of a [`ScriptedEngine`] to one request.
+use crate::engine::{GenerationEvent, GenerationStream};
+use crate::error::{EngineError, Error};
+use crate::inference::{FinishReason, FunctionCall, GenerationReport, RequestId, SessionId};
+use crate::runtime::{BoxFuture, Capabilities, ChatRequest, InferenceEngine, ModulationKind};
+
+/// The answer of a [`ScriptedEngine`] to one request.
 #[derive(Debug, Clone)]
 pub enum ScriptedReply {
     /// A text, in these pieces.
@@ -39,7 +54,7 @@ impl ScriptedReply {
     }
 }
 
-/// An engine that gives its replies in order, whatever the requests, and records the requests.
+/// An engine that returns its replies in order, whatever the requests are, and records the requests.
 #[derive(Debug, Default)]
 pub struct ScriptedEngine {
     replies: Mutex<VecDeque<ScriptedReply>>,
@@ -48,7 +63,8 @@ pub struct ScriptedEngine {
 }
 
 impl ScriptedEngine {
-    /// Creates an engine with these replies. Further requests fail with `Overloaded`.
+    /// Creates an engine with these replies. Further requests fail with
+    /// [`EngineError::Overloaded`].
     pub fn new(replies: impl IntoIterator<Item = ScriptedReply>) -> Self {
         Self {
             replies: Mutex::new(replies.into_iter().collect()),
@@ -63,7 +79,7 @@ impl ScriptedEngine {
         self
     }
 
-    /// The requests so far.
+    /// Returns the requests so far, in order.
     pub fn requests(&self) -> Vec<ChatRequest> {
         lock(&self.requests).clone()
     }
@@ -102,7 +118,7 @@ impl InferenceEngine for ScriptedEngine {
     }
 }
 
-/// The events of a reply, in the order of a real model's.
+/// Returns the events of a reply in the order in which a model's would arrive.
 fn events(id: RequestId, session: SessionId, reply: ScriptedReply) -> Events {
     let mut events = VecDeque::new();
     let mut finish = FinishReason::Stop;
