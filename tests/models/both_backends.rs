@@ -185,7 +185,7 @@ fn trained(kind: BackendKind) -> Trained {
 /// Loads files that the other backend trained, and looks at the mood of what is
 /// written under them.
 fn steer_with(kind: BackendKind, files: Vec<LibraryFile>) {
-    for (mood, [before, after]) in crate::support::mood::shares(kind, files, 32) {
+    for (mood, [before, after]) in crate::support::mood::shares(kind, files, 24) {
         println!("{kind}: {mood} from {before:.3} to {after:.3}");
         assert!(
             after >= before + 0.25 && after >= 3.0 * before,

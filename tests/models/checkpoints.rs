@@ -150,14 +150,14 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 /// Compares all checkpoints of a folder with what was expected of them; in
 /// bfloat16 the logits may differ by `coarse`.
-fn compare(folder: &Path, coarse: f32) {
+fn compare(folder: &Path, count: usize, coarse: f32) {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join("expected.safetensors").is_file())
         .collect();
     names.sort();
-    assert!(names.len() >= 8, "only {} checkpoints", names.len());
+    assert_eq!(names.len(), count, "checkpoints");
     let mut wrong = Vec::new();
     for folder in names {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -198,7 +198,7 @@ fn checkpoints_compute_what_they_did_in_python() {
     // Processors with products of bfloat16 numbers round elsewhere than those
     // without: some steps of the logits' last bit.
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints");
-    compare(&stored, 1e-1);
+    compare(&stored, 12, 1e-1);
 }
 
 #[test]
@@ -213,10 +213,12 @@ fn fresh_checkpoints_of_the_installed_python_agree_too() {
     };
     let folder = tempfile::tempdir().unwrap();
     let seed = u32::from(std::process::id() as u16).to_string();
+    // Each run draws others.
+    let count = elpis_testkit::repeats(3, 12);
     let output = Command::new(python)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/checkpoints.py"))
         .arg(folder.path())
-        .args(["--seed", &seed])
+        .args(["--seed", &seed, "--count", &count.to_string()])
         .output()
         .unwrap();
     assert!(
@@ -226,5 +228,5 @@ fn fresh_checkpoints_of_the_installed_python_agree_too() {
     );
     println!("seed {seed}");
     // Computed on this processor too.
-    compare(folder.path(), 2e-2);
+    compare(folder.path(), count, 2e-2);
 }

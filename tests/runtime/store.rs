@@ -442,7 +442,6 @@ async fn a_file_that_may_not_be_written_is_refused_and_can_be_read() {
 
 const CHILD: &str = "ELPIS_TEST_STORE";
 /// How often the process is killed; each number of events that it may tell before comes up once.
-/// 200 times if `ELPIS_TEST_LONG` is set.
 const KILLS: u32 = 40;
 const LONG_KILLS: u32 = 200;
 const SESSIONS: usize = 4;
@@ -480,9 +479,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moods.db");
     let mut acknowledged = [0_u64; SESSIONS];
-    let is_long = std::env::var_os("ELPIS_TEST_LONG").is_some();
-    let kills = if is_long { LONG_KILLS } else { KILLS };
-    for kill in 0..kills {
+    for kill in 0..elpis_testkit::repeats(KILLS, LONG_KILLS) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",

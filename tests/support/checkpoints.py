@@ -1,6 +1,6 @@
 """Makes small random checkpoints with Hugging Face's transformers, and what they compute.
 
-Usage: python checkpoints.py OUTPUT [--seed N]
+Usage: python checkpoints.py OUTPUT [--seed N] [--count N]
 
 For each architecture a folder with `config.json`, the weights, a tokenizer and
 `expected.safetensors`: a prompt, its logits in f32 and bf16, unsteered and with a vector added to
@@ -10,6 +10,7 @@ the output of one decoder layer, and the 64 tokens that follow greedily.
 import argparse
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -219,10 +220,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=len(CASES), help="so many, drawn by the seed")
     arguments = parser.parse_args()
+    drawn = random.Random(arguments.seed).sample(list(CASES), arguments.count)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for index, name in enumerate(CASES):
+        if name not in drawn:
+            continue
         make(name, arguments.output, arguments.seed + index)
 
 

@@ -154,6 +154,7 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Counters {
     let mut bounded = Schemas::new(seed, 1);
     let mut wild = Schemas::wild(seed, 1);
     let mut counters = Counters::default();
+    let requests: usize = elpis_testkit::repeats(120, 500);
     for marked in MARKS {
         let folder = tempfile::tempdir().unwrap();
         let model = ModelSettings::default()
@@ -174,7 +175,7 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Counters {
             tops.push((emotion, norm));
         }
         let mut running = tokio::task::JoinSet::new();
-        let rounds = ROUNDS.div_ceil(MARKS.len());
+        let rounds = requests.div_ceil(MARKS.len());
         for round in 0..rounds {
             let schemas = if round % 2 == 0 {
                 &mut bounded
@@ -211,15 +212,13 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Counters {
         elpis.shutdown().await;
     }
     println!("{counters:?}");
-    assert!(counters.requests >= ROUNDS);
-    assert!(counters.replies >= ROUNDS * 2 / 3, "{counters:?}");
-    assert!(counters.calls >= counters.replies && counters.refused <= ROUNDS / 5);
-    assert!(counters.unreadable <= ROUNDS / 50, "{counters:?}");
+    assert!(counters.requests >= requests);
+    assert!(counters.replies >= requests * 2 / 3, "{counters:?}");
+    assert!(counters.calls >= counters.replies && counters.refused <= requests / 5);
+    // They are rare: a short trial may meet two of them by chance.
+    assert!(counters.unreadable <= 2 + requests / 50, "{counters:?}");
     counters
 }
-
-/// Requests of a trial.
-const ROUNDS: usize = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_random_tools_are_valid_at_full_steering_and_heat() {
