@@ -219,7 +219,14 @@ fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     )?)?;
     let target = folder(workspace, "build");
     let mut build = workspace.cargo("build");
-    build.args(["--profile", profile, "--locked", "--bins", "--target", &host]);
+    build.args([
+        "--profile",
+        profile,
+        "--locked",
+        "--bins",
+        "--target",
+        &host,
+    ]);
     build.args(["--manifest-path", "fuzz/Cargo.toml"]);
     build.env("CARGO_TARGET_DIR", &target);
     build

@@ -65,7 +65,7 @@ const STEPS: &[Step] = &[
         name: "xtask",
         about: "lints and tests of these chores",
         run: |workspace| {
-            clippy(workspace, &["--package=xtask".into()])?;
+            clippy_all(workspace, &["--package=xtask".into()])?;
             let mut command = workspace.cargo("test");
             process::run(command.arg("--package=xtask"))
         },
@@ -74,12 +74,12 @@ const STEPS: &[Step] = &[
     Step {
         name: "clippy-lean",
         about: "lints without features",
-        run: |workspace| clippy_set(workspace, FeatureSet::Lean),
+        run: |workspace| clippy_all(workspace, &FeatureSet::Lean.crates(&workspace.features)),
         hint: "",
     },
     Step {
         name: "test-lean",
-        about: "unit tests without features",
+        about: "unit tests of the crates that have features, without them",
         run: test_lean,
         hint: "",
     },
@@ -115,14 +115,14 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy-default",
-        about: "lints with the default features",
-        run: |workspace| clippy_set(workspace, FeatureSet::Default),
+        about: "lints of the libraries and the command with the default features",
+        run: |workspace| clippy(workspace, &FeatureSet::Default.crates(&workspace.features)),
         hint: "",
     },
     Step {
         name: "clippy-full",
         about: "lints with the full features",
-        run: |workspace| clippy_set(workspace, FeatureSet::Full),
+        run: |workspace| clippy_all(workspace, &FeatureSet::Full.crates(&workspace.features)),
         hint: "",
     },
     Step {
@@ -162,7 +162,7 @@ const STEPS: &[Step] = &[
             let features = bench::features(workspace);
             let mut args = vec![bench::PACKAGE.to_owned()];
             args.extend(features.iter().map(ToString::to_string));
-            clippy(workspace, &args)?;
+            clippy_all(workspace, &args)?;
             let mut command = workspace.cargo("test");
             process::run(command.args(args))?;
             bench::smoke(workspace)
@@ -270,40 +270,35 @@ fn names(list: &str) -> Result<Vec<&'static str>> {
         .collect()
 }
 
-fn clippy_set(workspace: &mut Workspace, set: FeatureSet) -> Result<()> {
-    clippy(workspace, &set.crates(&workspace.features))
-}
-
+/// Lints libraries and programs alone.
 fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
     let mut command = workspace.cargo("clippy");
-    command.args(args).arg("--all-targets");
-    process::run(command.args(["--", "-D", "warnings"]))
+    process::run(command.args(args).args(["--", "-D", "warnings"]))
 }
 
-/// The other tests run with the full features, of which they are a part.
+/// Lints tests, examples and benchmarks too.
+fn clippy_all(workspace: &Workspace, args: &[String]) -> Result<()> {
+    clippy(workspace, &[args, &["--all-targets".to_owned()]].concat())
+}
+
+/// The crates below the root that do other things without their features. Everything else is tested
+/// with the full set, and compiled without features by `clippy-lean`.
+const FEATURE_CRATES: [&str; 4] = [
+    "elpis-backend",
+    "elpis-hub",
+    "elpis-inference",
+    "elpis-store",
+];
+
 fn test_lean(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    command.args(FeatureSet::Lean.crates(&workspace.features));
-    process::run(command.arg("--lib"))
+    command.args(FEATURE_CRATES.map(|name| format!("--package={name}")));
+    process::run(command.args(["--no-default-features", "--lib"]))
 }
 
 fn test_full(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    command.args(FeatureSet::Full.crates(&workspace.features));
-    // Tests of the lower crates use the testkit, which has the root crate and so libtorch in it.
-    // Only crates above the root know where libtorch lies.
-    if let Some(libtorch) = workspace.variable("LIBTORCH") {
-        let name = if cfg!(target_os = "macos") {
-            "DYLD_LIBRARY_PATH"
-        } else {
-            "LD_LIBRARY_PATH"
-        };
-        let own = std::path::Path::new(&libtorch).join("lib");
-        let others = std::env::var_os(name).unwrap_or_default();
-        let all = std::iter::once(own).chain(std::env::split_paths(&others));
-        command.env(name, std::env::join_paths(all)?);
-    }
-    process::run(&mut command)
+    process::run(command.args(FeatureSet::Full.crates(&workspace.features)))
 }
 
 fn soak(workspace: &mut Workspace) -> Result<()> {
