@@ -4,10 +4,10 @@ mod server;
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
@@ -48,7 +48,7 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(), Error> {
         None => {}
     }
     let listener = TcpListener::bind(address).map_err(|error| refused(of_bind(error)))?;
-    let (report, started) = std::sync::mpsc::channel();
+    let (report, started) = crossbeam_channel::bounded(1);
     // A separate thread outlives the caller's asynchronous runtime.
     std::thread::Builder::new()
         .name("elpis-metrics".to_owned())

@@ -479,7 +479,8 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moods.db");
     let mut acknowledged = [0_u64; SESSIONS];
-    for kill in 0..elpis_testkit::repeats(KILLS, LONG_KILLS) {
+    let kills = elpis_testkit::repeats(KILLS, LONG_KILLS);
+    for kill in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",

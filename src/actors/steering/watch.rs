@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::folder::Stamp;
@@ -38,7 +39,7 @@ enum Detection {
         watched: Vec<PathBuf>,
     },
     /// A thread polls until this is dropped.
-    Polling { _stop: mpsc::Sender<()> },
+    Polling { _stop: Sender<()> },
     /// Not at all, because not even a thread could be started.
     None,
 }
@@ -180,11 +181,11 @@ fn poll(folder: &Path, shared: &Arc<Shared>, reason: &str) -> Detection {
         folder = %folder.display(),
         "the operating system cannot watch the vectors folder; polling it every {seconds} s"
     );
-    let (stop, stopped) = mpsc::channel();
+    let (stop, stopped) = crossbeam_channel::bounded(0);
     let (own, shared) = (folder.to_owned(), Arc::clone(shared));
     let mut last = look(&own);
     let looking = move || {
-        while stopped.recv_timeout(POLL_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+        while stopped.recv_timeout(POLL_EVERY) == Err(RecvTimeoutError::Timeout) {
             let now = look(&own);
             if now != last {
                 last = now;
