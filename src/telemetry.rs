@@ -78,7 +78,9 @@ fn features() -> String {
         ("prometheus", cfg!(feature = "prometheus")),
         ("rocm", cfg!(feature = "rocm")),
         ("sqlite", cfg!(feature = "sqlite")),
+        ("testing", cfg!(feature = "testing")),
         ("tools", cfg!(feature = "tools")),
+        ("tower", cfg!(feature = "tower")),
         ("transformers", cfg!(feature = "transformers")),
         ("vulkan", cfg!(feature = "vulkan")),
     ];

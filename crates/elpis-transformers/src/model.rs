@@ -127,7 +127,7 @@ impl Transformers {
         let weights_digest = checkpoint.digest(files)?;
         let batch_size = settings.batch_size.max(options.n_sequences) as usize;
         let mut facts = ModelFacts::new(files.name(), BackendKind::Transformers);
-        facts.architecture = config.architecture.clone();
+        facts.architecture.clone_from(&config.architecture);
         facts.description = format!(
             "{} {:.1}M {}",
             config.architecture,

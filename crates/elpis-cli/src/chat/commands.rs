@@ -182,7 +182,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (line, words) in [
             ("/stat", "did you mean `/state`?"),
-            ("/", "`/help` tells"),
+            ("/", "`/help` lists the commands"),
             ("/feel a 1 2", "what is felt?"),
             ("/feel success much", "`much` is not a number"),
             ("/strength much", "`much` is not a number"),
