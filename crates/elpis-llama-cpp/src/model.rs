@@ -217,7 +217,7 @@ impl Model {
         facts.n_vocab = usize::try_from(model.n_vocab()).unwrap_or_default();
         facts.n_params = model.n_params();
         facts.size_bytes = model.size();
-        facts.weights_digest = self.digest.clone();
+        facts.weights_digest.clone_from(&self.digest);
         facts.context_trained = self.context_trained();
         facts.supports_truncation = self.supports_truncation();
         facts.chat_template = model
