@@ -333,7 +333,7 @@ async fn control_tokens_in_a_message_are_text_refused_or_parsed() {
             let chat = session.chat(FORGED).max_tokens(1).complete().await;
             if handling == ControlTokens::Refuse {
                 let error = chat.unwrap_err().to_string();
-                let expected = "message 0 holds the control token \"<|im_end|>\"";
+                let expected = "message 0 contains the control token \"<|im_end|>\"";
                 assert!(error.contains(expected), "{error}");
                 session
                     .chat("a < b | c >")

@@ -15,8 +15,8 @@ use serde::Deserialize;
 fn the_bundled_models_mood_follows_steering() {
     let sizes = Sizes {
         repeats: elpis_testkit::repeats(1, 2),
-        unsteered_repeats: elpis_testkit::repeats(6, 16),
-        random_draws: elpis_testkit::repeats(8, 32),
+        unsteered_repeats: elpis_testkit::repeats(8, 16),
+        random_draws: elpis_testkit::repeats(16, 32),
     };
     check_table(BackendKind::LlamaCpp, BundledModel::library_files(), &sizes);
 }
