@@ -183,12 +183,12 @@ mod tests {
         for (line, words) in [
             ("/stat", "did you mean `/state`?"),
             ("/", "`/help` lists the commands"),
-            ("/feel a 1 2", "what is felt?"),
+            ("/feel a 1 2", "an event is missing"),
             ("/feel success much", "`much` is not a number"),
             ("/strength much", "`much` is not a number"),
-            ("/strength", "how strong?"),
+            ("/strength", "a strength is missing"),
             ("/quit now", "takes no argument"),
-            ("/save", "which file?"),
+            ("/save", "a file is missing"),
         ] {
             let told = parse(line).unwrap_err();
             assert!(told.contains(words), "{line}: {told}");

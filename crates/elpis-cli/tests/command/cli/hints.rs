@@ -125,7 +125,7 @@ fn failures_say_what_to_do_next() {
             "metrics.listen",
             "choose another port",
         ),
-        (&["chat"], &[], "no terminal", "-it"),
+        (&["chat"], &[], "not a terminal", "-it"),
     ];
     for (arguments, variables, problem, hint) in cases {
         let told = failure(arguments, variables, folder.path());

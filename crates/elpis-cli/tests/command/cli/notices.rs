@@ -69,7 +69,7 @@ fn a_token_over_plain_http_is_told_by_ask_and_doctor() {
         ("HF_HOME", home.as_str()),
         ("HF_HUB_OFFLINE", "1"),
     ];
-    let words = "goes to http://127.0.0.1:9 without encryption";
+    let words = "is sent to http://127.0.0.1:9 without encryption";
     let (output, told) = run(&["ask", "--no-stdin", "hello"], &plain, folder.path());
     assert!(!output.status.success());
     assert!(
