@@ -1,9 +1,9 @@
 //! Language models with a lasting emotional state.
 //!
-//! One loaded model serves many sessions; each session has a point on the
-//! valence–arousal plane of its own. Events such as "the tests passed" or "the
-//! user is cross" move it, time brings it back to its baseline, and every
-//! generation is sampled and steered by where it stands.
+//! One loaded model serves many sessions. Each session has its own point on the
+//! valence–arousal plane. Events such as "the tests passed" or "the user is
+//! cross" move that point, time returns it to its baseline, and it determines
+//! how every generation is sampled and steered.
 //!
 //! ```no_run
 //! use elpis::{Elpis, GenerationEvent, Settings};
@@ -25,30 +25,30 @@
 //! # }
 //! ```
 //!
-//! This is the reference of the library. The [guide] explains the ideas, and
-//! how to train vectors, run for months and write parts of one's own;
-//! [ARCHITECTURE.md] tells how the inside is built.
+//! This is the API reference. The [guide] explains the concepts, how to train
+//! vectors, how to run for months and how to replace parts;
+//! [ARCHITECTURE.md] describes the internals.
 //!
 //! [guide]: https://github.com/elpis-rs/elpis/blob/main/docs/SUMMARY.md
 //! [ARCHITECTURE.md]: https://github.com/elpis-rs/elpis/blob/main/ARCHITECTURE.md
 //!
 //! # How a mood acts
 //!
-//! - On sampling: the temperature falls by 0.2 × arousal, top-p rises by 0.1 ×
-//!   valence ([`Modulation`]).
-//! - On the residual stream: steering vectors, weighted by the place on the
-//!   plane, are added to the output of decoder layers; each session has its
-//!   own, in one batch ([`steering`]).
+//! - On sampling: the temperature falls by 0.2 × arousal, and top-p rises by
+//!   0.1 × valence ([`Modulation`]).
+//! - On the residual stream: steering vectors are weighted by the point on the
+//!   plane and added to the output of decoder layers. Each row of a batch has
+//!   its own ([`steering`]).
 //!
-//! Every reply comes with a [`GenerationReport`] of what acted. Without
-//! settings the bundled model runs, which needs no file and no network;
+//! Every reply comes with a [`GenerationReport`] that records both. Without
+//! settings, the bundled model runs; it needs no file and no network.
 //! [`Settings`] come from code, `elpis.toml`, `.env` and the environment.
 //!
 //! # Where things are
 //!
 //! | to | see |
 //! |---|---|
-//! | start a runtime, from settings or with parts of one's own | [`Elpis::start`], [`Elpis::builder`] |
+//! | start a runtime, from settings or with your own parts | [`Elpis::start`], [`Elpis::builder`] |
 //! | feel, read a state, set limits, chat | [`Session`] |
 //! | read a reply as it comes | [`GenerationStream`], [`GenerationEvent`] |
 //! | offer tools, ask for JSON | [`ToolChoice`], [`ResponseFormat`], [`inference`] |
@@ -56,16 +56,16 @@
 //! | compute moods without a model | [`emotion`] |
 //! | read feelings from a text | [`Appraiser`], [`LexicalAppraiser`], [`ModelAppraiser`] |
 //! | read, blend and make vectors | [`steering`], [`training`] |
-//! | keep states in a place of one's own | [`store::StateStore`] |
-//! | run a model of another kind | [`backend::Backend`], [`backend::BackendFactory`] |
-//! | write against an interface instead of the runtime | [`InferenceEngine`]; with the feature `tower`, `EngineService` |
-//! | know what went wrong | [`Error`] |
+//! | keep states in your own store | [`store::StateStore`] |
+//! | write a backend | [`backend::Backend`], [`backend::BackendFactory`] |
+//! | depend on a trait instead of the runtime | [`InferenceEngine`]; with the feature `tower`, `EngineService` |
+//! | handle errors | [`Error`] |
 //!
-//! The runtime's types stand at the root, and the [`prelude`] holds those that most programs use.
-//! The modules are the crates below the runtime, together with what the settings choose in them:
+//! The runtime's types are at the root, and the [`prelude`] holds those that most programs use.
+//! The modules are the crates below the runtime, with the types that select among them:
 //! [`emotion`], [`steering`] and [`inference`] hold values and arithmetic; [`backend`], [`hub`],
 //! [`store`] and [`worker`] reach the model, the network, the disk and other processes;
-//! [`training`] makes vectors; [`settings`] holds everything that can be set.
+//! [`training`] makes vectors; [`settings`] holds every setting.
 //!
 //! # Features
 //!
@@ -85,12 +85,13 @@
 //! # Threads
 //!
 //! llama.cpp's threads spin while they wait for each other, so a second busy
-//! process on the same cores makes both slow. With OpenMP builds the
-//! environment variable `GOMP_SPINCOUNT=3000`, set before the process starts,
-//! keeps nearly all of the speed alone and most of it in company. With glibc,
-//! `MALLOC_MMAP_THRESHOLD_=1048576` has memory of an engine that is gone go back
-//! to the system. The `elpis` command sets both for itself, and a runtime for a
-//! model in a process of its own ([`worker`]); for this process a library cannot.
+//! process on the same cores slows both down. With OpenMP builds, set
+//! `GOMP_SPINCOUNT=3000` before the process starts: it costs almost no speed on
+//! an idle machine and avoids most of the slowdown on a busy one. With glibc,
+//! `MALLOC_MMAP_THRESHOLD_=1048576` returns the memory of a dropped engine to
+//! the system. The `elpis` command sets both for itself, and the runtime sets
+//! them for a worker process ([`worker`]). A library cannot set them for its own
+//! process.
 
 #![deny(unsafe_code)]
 
@@ -118,7 +119,7 @@ pub mod testing;
 mod tools;
 pub mod worker;
 
-/// The code in the README and the guide, checked like that of these pages.
+/// Compiles and runs the code of the README and the guide.
 #[cfg(all(doctest, feature = "bundled-model", feature = "tools"))]
 mod guide {
     #[doc = include_str!("../README.md")]
@@ -175,7 +176,7 @@ pub use telemetry::TRACE_TARGET;
 #[cfg(feature = "tools")]
 pub use tools::{Tool, ToolCallError, Tools};
 
-/// What most programs use: `use elpis::prelude::*;`.
+/// The types that most programs use: `use elpis::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         Appraiser, ChatMessage, Completion, Conversation, Delivery, Elpis, EmotionEvent, Event,

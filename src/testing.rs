@@ -4,10 +4,14 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), elpis::Error> {
 //! use elpis::testing::{ScriptedEngine, ScriptedReply};
-//! use elpis::{ChatMessage, ChatRequest, InferenceEngine};
+//! use elpis::{ChatMessage, ChatRequest, GenerationOptions, InferenceEngine};
 //!
 //! let engine = ScriptedEngine::new([ScriptedReply::text("It leaves at ten.")]);
-//! let request = ChatRequest::new("ada", vec![ChatMessage::user("When does it leave?")]);
+//! let request = ChatRequest {
+//!     session: "ada".to_owned(),
+//!     messages: vec![ChatMessage::user("When does it leave?")],
+//!     options: GenerationOptions::default(),
+//! };
 //! let completion = engine.chat_completion(request).await?;
 //! assert_eq!(completion.text, "It leaves at ten.");
 //! assert_eq!(engine.requests().len(), 1);

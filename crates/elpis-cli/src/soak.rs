@@ -1,9 +1,9 @@
-//! A trial by load and faults: many sessions chat and feel on a real model
-//! while vectors are reloaded and things break, and everything is counted.
+//! A soak test: many sessions chat and receive events on a real model while
+//! vectors are reloaded and faults are injected, and everything is counted.
 //!
-//! `elpis soak` runs it against a model of one's own. It tells whether memory
-//! stays flat, whether an acknowledged event was ever lost, and whether a
-//! token of one session ever reached another.
+//! `elpis soak` runs it on any model. It reports whether memory stays flat,
+//! whether an acknowledged event was lost, and whether a token of one session
+//! reached another.
 
 pub(crate) mod command;
 mod fault_injector;

@@ -204,8 +204,8 @@ mod tests {
             outcomes.last().unwrap().unwrap_err().to_string()
         };
         assert!(refused(&[&ada[0], &bob[0]]).contains("before the state of ada"));
-        assert!(refused(&[&ada[0], &ada[2]]).contains("another state"));
-        assert!(refused(&[&ada[2]]).contains("another state"));
+        assert!(refused(&[&ada[0], &ada[2]]).contains("a different state"));
+        assert!(refused(&[&ada[2]]).contains("a different state"));
         assert!(refused(&[&ada[1]]).contains("start"));
         assert!(refused(&[&ada[0], &ada[0]]).contains("starts twice"));
         assert!(!refused(&[&"{}".to_owned()]).is_empty());

@@ -163,13 +163,12 @@ impl SqliteStore {
             .map_err(|error| self.faults.sqlite(&error))
     }
 
-    /// Visits every session in the order in which they came, with how it feels
-    /// at a time in seconds; `visit` may break it off. Nothing is checked that
-    /// is not read.
+    /// Visits every session in the order of creation, with its mood at `now` in
+    /// seconds; `visit` may stop. Only what is read is checked.
     ///
     /// # Errors
-    /// [`StoreError`] if the file cannot be read. What is wrong with a session
-    /// is told with it.
+    /// [`StoreError`] if the file cannot be read. A fault of one session is
+    /// passed to `visit` in its place.
     pub fn moods(
         &self,
         now: f64,

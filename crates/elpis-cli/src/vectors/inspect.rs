@@ -80,7 +80,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     for path in &options.paths {
         found.add(path, model.as_ref());
     }
-    // One file is told as any other failure.
+    // The failure of a single file is an ordinary error.
     if options.paths.len() == 1 && found.count == 1 && found.bad.len() == 1 && !options.json {
         return Err(found.bad.remove(0).1);
     }

@@ -62,7 +62,7 @@ impl ModelChoice {
         self.model.is_some() || self.backend.is_some()
     }
 
-    /// Loads the model for so many sequences side by side.
+    /// Loads the model with room for `sequences` sequences.
     pub(super) fn load(
         &self,
         config: Option<PathBuf>,
@@ -109,7 +109,7 @@ impl ModelChoice {
 }
 
 impl ModelOptions {
-    /// Loads the model for so many sequences side by side.
+    /// Loads the model with room for `sequences` sequences.
     pub(super) fn load(
         &self,
         config: Option<PathBuf>,

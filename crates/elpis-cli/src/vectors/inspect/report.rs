@@ -1,4 +1,4 @@
-//! What is told of a file, as text and as JSON.
+//! The report on a file, as text and as JSON.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Inspected, Model};
 
-/// A row as it is told.
+/// A row of the report.
 pub(super) struct Row {
     layer: Option<usize>,
     norm: f64,
