@@ -14,9 +14,9 @@ use serde::Deserialize;
 #[test]
 fn the_bundled_models_mood_follows_steering() {
     let sizes = Sizes {
-        repeats: elpis_testkit::repeats(1, 2),
-        unsteered_repeats: elpis_testkit::repeats(8, 16),
-        random_draws: elpis_testkit::repeats(16, 32),
+        repeats: 2,
+        unsteered_repeats: 16,
+        random_draws: 32,
     };
     check_table(BackendKind::LlamaCpp, BundledModel::library_files(), &sizes);
 }
