@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use elpis::inference::{
-    Extent, Grammar, ResponseFormat, Sampler, SamplingParams, ToolFormat, ToolSet, Vocabulary,
+    Grammar, ResponseFormat, Sampler, SamplingParams, Scope, ToolFormat, ToolSet, Vocabulary,
     masked,
 };
 use rand_chacha::ChaCha8Rng;
@@ -96,8 +96,8 @@ impl Model {
     }
 
     /// Generates a reply and records for each token the time of its mask and its total time.
-    fn write(&self, (grammar, extent): &(Grammar, Extent), seed: u64) -> Option<Vec<Times>> {
-        let mut guide = self.vocabulary.compile(grammar, extent.clone()).ok()?;
+    fn write(&self, (grammar, scope): &(Grammar, Scope), seed: u64) -> Option<Vec<Times>> {
+        let mut guide = self.vocabulary.compile(grammar, scope.clone()).ok()?;
         let mut sampler = Self::sampler(seed)?;
         let mut work = Vec::with_capacity(SIZE);
         let mut times = Vec::new();
@@ -132,7 +132,7 @@ impl Model {
     }
 }
 
-fn cases() -> Option<Vec<(&'static str, Grammar, Extent)>> {
+fn cases() -> Option<Vec<(&'static str, Grammar, Scope)>> {
     let parameters = json!({"type": "object", "properties": {
         "query": {"type": "string"},
         "filters": {"type": "array", "items": {"type": "object", "properties": {
@@ -179,10 +179,10 @@ fn cases() -> Option<Vec<(&'static str, Grammar, Extent)>> {
         ("tool call of FunctionGemma", ToolFormat::FunctionGemma),
     ] {
         let grammar = Grammar::of_tools(format.grammar(tools.tools(), true, &[]).unwrap());
-        cases.push((name, grammar, Extent::Calls(Vec::new())));
+        cases.push((name, grammar, Scope::Calls(Vec::new())));
     }
     for (name, format) in answers {
-        cases.push((name, format.grammar().ok()??, Extent::Answer));
+        cases.push((name, format.grammar().ok()??, Scope::Answer));
     }
     Some(cases)
 }
@@ -193,8 +193,8 @@ fn masks(criterion: &mut Criterion) {
     };
     println!("sampling without a mask: median {:?}", model.sampling());
     let mut group = criterion.benchmark_group("mask, 128k");
-    for (name, grammar, extent) in cases {
-        let form = (grammar, extent);
+    for (name, grammar, scope) in cases {
+        let form = (grammar, scope);
         let times: Vec<_> = (0..REPLIES)
             .filter_map(|seed| model.write(&form, seed))
             .flatten()

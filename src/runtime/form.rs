@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::engine::{LoadedModel, ReplyParser, ThinkingSplitter};
 use crate::error::EngineError;
 use crate::inference::{
-    ConstraintError, ControlToken, Extent, GenerationOptions, Grammar, Guide, Preface,
-    ResponseFormat, ToolChoice, ToolDefinition, ToolParser, ToolSet,
+    ConstraintError, ControlToken, GenerationOptions, Grammar, Guide, Preface, ResponseFormat,
+    Scope, ToolChoice, ToolDefinition, ToolParser, ToolSet,
 };
 
 /// The requested format of a reply.
@@ -108,13 +108,13 @@ impl Form {
         let (tools, choice) = match self {
             Self::Free => return Ok(None),
             Self::Answer(grammar) => {
-                let extent = Extent::AfterThinking {
+                let scope = Scope::AfterThinking {
                     format,
                     control,
                     thinking,
                     calls: false,
                 };
-                return vocabulary.compile(&grammar, extent).map(Some);
+                return vocabulary.compile(&grammar, scope).map(Some);
             }
             Self::Calls(tools, choice) => (tools, choice),
         };
@@ -125,21 +125,21 @@ impl Form {
             let lark = format.grammar(tools, parallel, &control)?;
             Ok(Grammar::of_tools(lark))
         };
-        let extent = match choice {
-            ToolChoice::Auto => Extent::FromOpening {
+        let scope = match choice {
+            ToolChoice::Auto => Scope::FromOpening {
                 format,
                 names: tools.names().map(str::to_owned).collect(),
                 control: control.clone(),
                 thinking,
             },
-            _ => Extent::AfterThinking {
+            _ => Scope::AfterThinking {
                 format,
                 control: control.clone(),
                 thinking,
                 calls: true,
             },
         };
-        let compiled = vocabulary.compile(&grammar(chosen)?, extent);
+        let compiled = vocabulary.compile(&grammar(chosen)?, scope);
         let Err(refused @ ConstraintError::Refused { .. }) = compiled else {
             return compiled.map(Some);
         };
@@ -147,7 +147,7 @@ impl Form {
         for tool in chosen {
             let alone = vocabulary.compile(
                 &grammar(std::slice::from_ref(tool))?,
-                Extent::Calls(Vec::new()),
+                Scope::Calls(Vec::new()),
             );
             alone.map_err(|error| error.of_tool(&tool.name))?;
         }

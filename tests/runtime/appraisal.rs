@@ -118,9 +118,9 @@ async fn a_reply_is_felt_before_its_end_is_told_and_replays_exactly() {
     assert_eq!(find(&mut events, source).await, EventSource::Caller);
     let state = ada.state().await.unwrap();
     elpis.shutdown().await;
-    let relived = shelf.relived("ada").unwrap().state_at(1e9);
+    let replayed = shelf.replayed("ada").unwrap().state_at(1e9);
     assert_eq!(
-        (relived.valence(), relived.arousal()),
+        (replayed.valence(), replayed.arousal()),
         (state.valence, state.arousal)
     );
 }
@@ -232,8 +232,8 @@ async fn the_texts_of_a_turn_move_a_session_no_further_than_the_bound() {
         }
         let state = elpis.session("ada").unwrap().state().await.unwrap();
         elpis.shutdown().await;
-        if let Some(relived) = shelf.relived("ada") {
-            assert_eq!(relived.state_at(1e9).valence(), state.valence);
+        if let Some(replayed) = shelf.replayed("ada") {
+            assert_eq!(replayed.state_at(1e9).valence(), state.valence);
         } else {
             assert_eq!(bound, 0.0, "nothing was felt");
         }

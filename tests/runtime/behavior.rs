@@ -122,7 +122,7 @@ async fn a_retry_loop_and_a_failure_streak_are_felt_and_relived() {
         assert_eq!(state.events_applied, 1);
         elpis.shutdown().await;
         if durability.is_some() {
-            assert_eq!(shelf.relived("ada").unwrap().events_applied(), 1);
+            assert_eq!(shelf.replayed("ada").unwrap().events_applied(), 1);
         }
     }
 }
@@ -238,8 +238,8 @@ async fn silence_keeps_no_session_awake_and_wakes_none() {
     tokio::time::resume();
     let expected = ada.state().await.unwrap();
     elpis.shutdown().await;
-    let relived = shelf.relived("ada").unwrap();
-    assert_eq!(relived.events_applied(), expected.events_applied);
+    let replayed = shelf.replayed("ada").unwrap();
+    assert_eq!(replayed.events_applied(), expected.events_applied);
 }
 
 #[tokio::test]

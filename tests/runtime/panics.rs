@@ -244,7 +244,7 @@ async fn an_actor_that_panics_at_any_message_comes_back_and_nothing_is_lost() {
         assert_eq!(soon(&case, chat).await.unwrap().text.len(), 5, "{case}");
     }
     world.elpis.shutdown().await;
-    assert_eq!(world.shelf.relived("ada").unwrap().events_applied(), felt);
+    assert_eq!(world.shelf.replayed("ada").unwrap().events_applied(), felt);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,7 +278,7 @@ async fn a_supervisor_that_panics_at_any_message_leaves_nobody_waiting() {
         assert!(matches!(error, Error::Stopped { .. }), "{kind}: {error}");
         assert!(!world.trap.is_armed(), "{kind}");
         soon("the end", world.elpis.shutdown()).await;
-        assert_eq!(world.shelf.relived("ada").unwrap().events_applied(), 1);
+        assert_eq!(world.shelf.replayed("ada").unwrap().events_applied(), 1);
     }
 }
 

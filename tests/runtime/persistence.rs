@@ -90,7 +90,7 @@ async fn a_session_that_slept_for_a_night_wakes_decayed_by_that_night() {
         ada.set_strength(0.5).await.unwrap();
         let evening = ada.state().await.unwrap();
         elpis.shutdown().await;
-        let kept = shelf.relived("ada").unwrap();
+        let kept = shelf.replayed("ada").unwrap();
 
         clock.advance(Duration::from_secs_f64(NIGHT));
         let elpis = start(&shelf, Arc::clone(&clock) as _, settings(durability)).await;
@@ -131,7 +131,7 @@ async fn other_settings_and_a_clock_that_was_set_back_are_part_of_the_story() {
         "nor does it wait for years to catch up"
     );
     elpis.shutdown().await;
-    let kept = shelf.relived("ada").unwrap();
+    let kept = shelf.replayed("ada").unwrap();
     assert_eq!(kept.config().decay_rate, 0.001);
     let what: Vec<_> = shelf.entries("ada").into_iter().map(|e| e.what).collect();
     assert!(
@@ -238,7 +238,7 @@ async fn a_synchronous_event_is_neither_in_force_nor_acknowledged_before_it_is_k
     );
     ada.feel("success").await.unwrap();
     elpis.shutdown().await;
-    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 4);
+    assert_eq!(shelf.replayed("ada").unwrap().events_applied(), 4);
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn what_a_failing_store_refuses_is_written_when_it_works_again() {
     }
     elpis.flush().await.unwrap();
     assert_eq!(shelf.entries("ada").len(), 5);
-    shelf.relived("ada").unwrap();
+    shelf.replayed("ada").unwrap();
     elpis.shutdown().await;
 }
 
@@ -291,7 +291,10 @@ async fn a_store_that_stays_behind_is_an_error_and_not_more_memory() {
     until(|| shelf.entries("ada").len() as u64 == accepted + 1).await;
     ada.feel("success").await.unwrap();
     elpis.shutdown().await;
-    assert_eq!(shelf.relived("ada").unwrap().events_applied(), accepted + 1);
+    assert_eq!(
+        shelf.replayed("ada").unwrap().events_applied(),
+        accepted + 1
+    );
 }
 
 #[tokio::test]
@@ -312,7 +315,7 @@ async fn a_forgotten_session_begins_anew() {
         assert!(ada.forget().await.unwrap());
         ada.feel("insight").await.unwrap();
         elpis.shutdown().await;
-        assert_eq!(shelf.relived("ada").unwrap().events_applied(), 1);
+        assert_eq!(shelf.replayed("ada").unwrap().events_applied(), 1);
         assert_eq!(shelf.entries("ada").len(), 2);
     }
 }
@@ -360,7 +363,7 @@ async fn an_emotion_actor_that_panics_loses_no_state_and_no_event() {
     .await;
     assert_eq!(bob.state().await.unwrap().events_applied, 10_000);
     elpis.shutdown().await;
-    assert_eq!(shelf.relived("bob").unwrap().events_applied(), 10_000);
+    assert_eq!(shelf.replayed("bob").unwrap().events_applied(), 10_000);
 }
 
 #[tokio::test]
@@ -400,8 +403,8 @@ async fn a_full_table_of_sessions_that_generate_refuses_others_and_no_more() {
     }
     felt.unwrap();
     elpis.shutdown().await;
-    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 2);
-    assert_eq!(shelf.relived("eve").unwrap().events_applied(), 1);
+    assert_eq!(shelf.replayed("ada").unwrap().events_applied(), 2);
+    assert_eq!(shelf.replayed("eve").unwrap().events_applied(), 1);
 }
 
 #[tokio::test]
@@ -435,7 +438,7 @@ async fn a_session_that_cannot_be_kept_holds_no_other_up() {
         *shelf.poisoned.lock().unwrap() = None;
         ada.feel("success").await.unwrap();
         elpis.shutdown().await;
-        assert_eq!(shelf.relived("ada").unwrap().events_applied(), applied + 1);
+        assert_eq!(shelf.replayed("ada").unwrap().events_applied(), applied + 1);
     }
 }
 
@@ -499,7 +502,7 @@ async fn a_store_that_does_not_answer_is_an_error_in_the_end() {
     until(|| shelf.entries("ada").len() == 3).await;
     ada.feel("success").await.unwrap();
     elpis.shutdown().await;
-    assert_eq!(shelf.relived("ada").unwrap().events_applied(), 3);
+    assert_eq!(shelf.replayed("ada").unwrap().events_applied(), 3);
 }
 
 #[tokio::test]
@@ -529,7 +532,7 @@ async fn a_store_that_becomes_read_only_is_told_and_nothing_is_lost() {
         let applied = ada.state().await.unwrap().events_applied;
         assert_eq!(applied, 2 + u64::from(durability == Durability::Relaxed));
         elpis.shutdown().await;
-        assert_eq!(shelf.relived("ada").unwrap().events_applied(), applied);
+        assert_eq!(shelf.replayed("ada").unwrap().events_applied(), applied);
     }
 }
 
@@ -679,7 +682,7 @@ proptest! {
             assert_eq!(kept, never_slept);
             elpis.shutdown().await;
             awake.shutdown().await;
-            shelf.relived("a");
+            shelf.replayed("a");
         });
     }
 }

@@ -64,7 +64,7 @@ fn change(session: &SessionId, first: u64, count: usize) -> SessionChange {
 }
 
 /// The state that a session's journal leads to, which must be the one kept.
-fn relived(store: &SqliteStore, session: &str) -> EmotionTracker {
+fn replayed(store: &SqliteStore, session: &str) -> EmotionTracker {
     let session = SessionId::new(session).unwrap();
     let mut again = None;
     let mut count = 0;
@@ -104,7 +104,7 @@ async fn what_was_felt_is_in_the_file_after_a_restart() {
     let store = SqliteStore::open_to_read(&path).unwrap();
     store.check_file().unwrap();
     assert_eq!(store.sessions().unwrap().len(), 1);
-    assert_eq!(relived(&store, "ada „the first“").events_applied(), 2);
+    assert_eq!(replayed(&store, "ada „the first“").events_applied(), 2);
     let nobody = SessionId::new("nobody").unwrap();
     assert_eq!(store.load(&nobody).unwrap(), None);
 }
@@ -267,7 +267,7 @@ async fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
     store.check_file().unwrap();
     for session in 0..written {
         assert_eq!(
-            relived(&store, &format!("session {session}")).events_applied(),
+            replayed(&store, &format!("session {session}")).events_applied(),
             4
         );
     }
@@ -363,7 +363,7 @@ async fn a_file_that_stays_locked_is_an_error_in_the_end() {
     ada.feel("success").await.unwrap();
     elpis.shutdown().await;
     let store = SqliteStore::open_to_read(&path).unwrap();
-    assert_eq!(relived(&store, "ada").events_applied(), 2);
+    assert_eq!(replayed(&store, "ada").events_applied(), 2);
 }
 
 /// Names the file to a process that may not write it.
@@ -523,7 +523,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     let store = Arc::new(SqliteStore::open_to_read(&path).unwrap());
     store.check_file().unwrap();
     for session in 0..SESSIONS {
-        relived(&store, &format!("s{session}"));
+        replayed(&store, &format!("s{session}"));
     }
     let all: u64 = acknowledged.iter().sum();
     assert!(all > u64::from(kills), "{all} events were acknowledged");

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::random_model::{Model, is_refused, takes, vocabulary};
 use elpis::inference::{
-    ConstraintError, Extent, GenerationOptions, ResponseFormat, SamplingParams, Vocabulary,
+    ConstraintError, GenerationOptions, ResponseFormat, SamplingParams, Scope, Vocabulary,
 };
 use elpis_testkit::schemas::Schemas;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn answers_keep_to_their_form() {
     let vocabulary = vocabulary();
     let write = |format: &ResponseFormat, seed: u64| {
         let grammar = format.grammar().unwrap().unwrap();
-        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut guide = vocabulary.compile(&grammar, Scope::Answer).unwrap();
         assert!(guide.is_active() && !guide.writes_calls());
         Model::hot(seed).write(&mut guide, 5000).unwrap()
     };
@@ -32,7 +32,7 @@ fn answers_keep_to_their_form() {
         schemas::check(&schema, &serde_json::from_str(&text).unwrap());
         let schema = wild.schema(3);
         if let Ok(grammar) = ResponseFormat::json_schema(schema.clone()).grammar()
-            && let Ok(mut guide) = vocabulary.compile(&grammar.unwrap(), Extent::Answer)
+            && let Ok(mut guide) = vocabulary.compile(&grammar.unwrap(), Scope::Answer)
         {
             let mut model = Model::hot(seed);
             let text = model.write(&mut guide, 2000).unwrap();
@@ -103,7 +103,7 @@ fn answers_under_the_schema_of_a_type_are_read_into_it() {
     let grammar = ResponseFormat::of::<Visit>().grammar().unwrap().unwrap();
     let mut read = 0;
     for seed in 0..60 {
-        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut guide = vocabulary.compile(&grammar, Scope::Answer).unwrap();
         let mut model = Model::hot(seed);
         let text = model.write(&mut guide, 3000).unwrap();
         if model.whole {
@@ -122,7 +122,7 @@ fn strings_keep_to_their_format_by_the_letter() {
     let guide = |schema: &Value| {
         let grammar = ResponseFormat::json_schema(schema.clone()).grammar();
         let grammar = grammar.unwrap().unwrap();
-        vocabulary.compile(&grammar, Extent::Answer).unwrap()
+        vocabulary.compile(&grammar, Scope::Answer).unwrap()
     };
     let formats = [
         "date",
@@ -226,7 +226,7 @@ fn no_spelling_of_a_declared_name_gets_round_its_schema() {
     pattern["patternProperties"] = json!({"^x": {"type": "boolean"}});
     let takes_all = |format: &ResponseFormat, reply: &str| {
         let grammar = format.grammar().unwrap().unwrap();
-        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut guide = vocabulary.compile(&grammar, Scope::Answer).unwrap();
         takes(&mut guide, &[], reply)
     };
     for schema in [schema, pattern] {
@@ -328,7 +328,7 @@ fn truncating_samplers_choose_among_what_is_allowed() {
         },
         SamplingParams::greedy(),
     ] {
-        let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+        let mut guide = vocabulary.compile(&grammar, Scope::Answer).unwrap();
         let mut model = Model::new(3, params);
         model.logits[usize::from(b'x')] = 30.0;
         model.logits[usize::from(b'n')] = 1.0;
@@ -336,7 +336,7 @@ fn truncating_samplers_choose_among_what_is_allowed() {
         assert!([u32::from(b'n'), u32::from(b'y')].contains(&token));
     }
     // Not even a model that rules out all that is allowed gets its way.
-    let mut guide = vocabulary.compile(&grammar, Extent::Answer).unwrap();
+    let mut guide = vocabulary.compile(&grammar, Scope::Answer).unwrap();
     let mut model = Model::hot(1);
     model.logits.fill(f32::NEG_INFINITY);
     model.logits[usize::from(b'x')] = 1.0;
@@ -405,7 +405,7 @@ fn what_cannot_be_enforced_is_refused_in_time() {
         let start = Instant::now();
         let compiled = format
             .grammar()
-            .and_then(|grammar| vocabulary.compile(&grammar.unwrap(), Extent::Answer));
+            .and_then(|grammar| vocabulary.compile(&grammar.unwrap(), Scope::Answer));
         let took = start.elapsed();
         assert!(took.as_secs() < 15, "{shown}: {took:?}");
         if let Ok(mut guide) = compiled {

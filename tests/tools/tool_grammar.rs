@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::random_model::{Model, PIECES, control, is_end, is_refused, takes, tokens, vocabulary};
 use elpis::inference::{
-    ChatTemplate, ConstraintError, ControlToken, Extent, GenerationOptions, Grammar,
-    SamplingParams, SpecialTokens, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet,
+    ChatTemplate, ConstraintError, ControlToken, GenerationOptions, Grammar, SamplingParams, Scope,
+    SpecialTokens, ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet,
 };
 use elpis_testkit::schemas::Schemas;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ fn calls_of_random_tools_are_valid_whatever_the_model() {
             }
             Err(error) => panic!("{error}\n{list}"),
         };
-        let compiled = vocabulary.compile(&Grammar::of_tools(lark.clone()), Extent::Calls(control));
+        let compiled = vocabulary.compile(&Grammar::of_tools(lark.clone()), Scope::Calls(control));
         let mut guide = match compiled {
             Ok(guide) => guide,
             Err(ConstraintError::Refused { .. }) if wild => {
@@ -205,9 +205,9 @@ fn grammars_take_what_a_format_writes_and_nothing_else() {
         for control in [Vec::new(), control()] {
             let lark = format.grammar(tools.tools(), true, &control).unwrap();
             let check = |reply: &str| {
-                let extent = Extent::Calls(control.clone());
+                let scope = Scope::Calls(control.clone());
                 let grammar = Grammar::of_tools(lark.clone());
-                let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+                let mut guide = vocabulary.compile(&grammar, scope).unwrap();
                 takes(&mut guide, &control, reply)
             };
             for reply in &good {
@@ -262,8 +262,8 @@ fn what_a_notation_cannot_say_is_refused_with_its_place() {
             for control in [Vec::new(), control()] {
                 let lark = format.grammar(tools.tools(), false, &control).unwrap();
                 let grammar = Grammar::of_tools(lark);
-                let extent = Extent::Calls(control);
-                let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+                let scope = Scope::Calls(control);
+                let mut guide = vocabulary.compile(&grammar, scope).unwrap();
                 let text = Model::hot(round as u64).write(&mut guide, 20_000).unwrap();
                 let calls = calls(format, &tools, &text);
                 assert_eq!(calls.len(), 1, "{text}");
@@ -297,15 +297,13 @@ fn native_replies_are_taken_and_their_templates_recognised() {
         }
         let tools = ToolSet::from_json(&case["tools"]).unwrap();
         let lark = format.grammar(tools.tools(), true, &[]).unwrap();
-        let extent = Extent::FromOpening {
+        let scope = Scope::FromOpening {
             format,
             names: tools.names().map(str::to_owned).collect(),
             control: Vec::new(),
             thinking: false,
         };
-        let mut guide = vocabulary
-            .compile(&Grammar::of_tools(lark), extent)
-            .unwrap();
+        let mut guide = vocabulary.compile(&Grammar::of_tools(lark), scope).unwrap();
         let reply = case["reply"].as_str().unwrap();
         // Some models write on behind their calls; under the grammar, these end the reply.
         let mut complete = false;
@@ -394,13 +392,13 @@ fn free_text_is_left_alone_until_a_call_opens() {
         ),
     ] {
         let grammar = Grammar::of_tools(format.grammar(tools.tools(), true, &control).unwrap());
-        let extent = Extent::FromOpening {
+        let scope = Scope::FromOpening {
             format,
             names: tools.names().map(str::to_owned).collect(),
             control,
             thinking: false,
         };
-        let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+        let mut guide = vocabulary.compile(&grammar, scope).unwrap();
         let mut entered = 0;
         for token in reply.iter().flat_map(|part| ids(part)) {
             assert!(!is_end(token));
@@ -434,13 +432,13 @@ fn a_token_that_opens_a_call_wrongly_is_drawn_anew() {
             .position(|piece| *piece == "<tool_call>\n{")
             .unwrap();
     for (favourite, second, expected) in [(bad, 97, 97), (good, 97, good), (bad, good, good)] {
-        let extent = Extent::FromOpening {
+        let scope = Scope::FromOpening {
             format: ToolFormat::Hermes,
             names: Vec::new(),
             control: Vec::new(),
             thinking: false,
         };
-        let mut guide = vocabulary.compile(&grammar, extent).unwrap();
+        let mut guide = vocabulary.compile(&grammar, scope).unwrap();
         let mut model = Model::new(1, SamplingParams::greedy());
         model.logits[favourite] = 9.0;
         model.logits[second] = 5.0;
@@ -485,7 +483,7 @@ fn enumerated_texts_come_through_every_notation() {
                 .unwrap();
                 let lark = format.grammar(tools.tools(), false, &[]).unwrap();
                 let grammar = Grammar::of_tools(lark);
-                let guide = vocabulary.compile(&grammar, Extent::Calls(Vec::new()));
+                let guide = vocabulary.compile(&grammar, Scope::Calls(Vec::new()));
                 let mut guide = guide.unwrap_or_else(|error| panic!("{error} {format} {text:?}"));
                 let mut model = Model::hot(round as u64);
                 let reply = model.write(&mut guide, 500).unwrap();

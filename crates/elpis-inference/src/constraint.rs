@@ -5,9 +5,9 @@
 //! bytes of the tokens. Grammars and masks are those of the crate `llguidance`, which the cargo
 //! feature `tools` enables; without it no [`Guide`] can be created.
 
-#[cfg(not(feature = "tools"))]
-mod absent;
 mod bounds;
+#[cfg(not(feature = "tools"))]
+mod disabled;
 mod error;
 mod format;
 #[cfg(feature = "tools")]
@@ -16,9 +16,9 @@ mod schema;
 #[cfg(feature = "tools")]
 mod vocabulary;
 
-#[cfg(not(feature = "tools"))]
-pub use absent::{Guide, Mask, Vocabulary};
 pub use bounds::MAX_REPETITIONS;
+#[cfg(not(feature = "tools"))]
+pub use disabled::{Guide, Mask, Vocabulary};
 pub use error::ConstraintError;
 pub use format::{
     Grammar, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH, NamedSchema, ResponseFormat,
@@ -35,7 +35,7 @@ use super::tools::{ControlToken, ToolFormat};
 /// The part of a reply that a constraint applies to.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Extent {
+pub enum Scope {
     /// The whole reply, which is an answer.
     Answer,
     /// The whole reply, which consists of tool calls.

@@ -33,8 +33,8 @@ pub use chat_template::{
 #[doc(hidden)]
 pub use constraint::check_tools;
 pub use constraint::{
-    ConstraintError, Extent, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
-    MAX_REPETITIONS, Mask, NamedSchema, Progress, ResponseFormat, Vocabulary,
+    ConstraintError, Grammar, Guide, MAX_CHOICES, MAX_GRAMMAR_BYTES, MAX_GRAMMAR_DEPTH,
+    MAX_REPETITIONS, Mask, NamedSchema, Progress, ResponseFormat, Scope, Vocabulary,
 };
 pub use conversation::Conversation;
 #[doc(hidden)]

@@ -24,8 +24,6 @@ mod empty;
 #[cfg(feature = "tools")]
 mod error;
 mod exact;
-#[cfg(feature = "tools")]
-mod formats;
 mod keywords;
 #[cfg(feature = "tools")]
 mod language;
@@ -45,6 +43,8 @@ mod pattern;
 mod patterns;
 #[cfg(feature = "tools")]
 mod regex;
+#[cfg(feature = "tools")]
+mod string_formats;
 #[cfg(feature = "tools")]
 mod style;
 mod types;

@@ -58,7 +58,7 @@ impl Shelf {
     }
 
     /// The state that replaying the journal leads to, which every stored state must equal.
-    pub fn relived(&self, session: &str) -> Option<EmotionTracker> {
+    pub fn replayed(&self, session: &str) -> Option<EmotionTracker> {
         let kept = self.kept.lock().unwrap();
         let (tracker, entries) = kept.get(&SessionId::new(session).unwrap())?;
         let mut again = None;

@@ -87,7 +87,7 @@ async fn every_change_says_where_it_comes_from_and_by_which_words() {
         ]
     );
     // The causes are part of the journal, and change nothing in what it leads to.
-    assert!(shelf.relived("ada").is_some());
+    assert!(shelf.replayed("ada").is_some());
     let line = serde_json::to_string(&shelf.entries("ada").last()).unwrap();
     assert!(
         line.contains(r#""source":"reply","words":"i'm stuck""#),

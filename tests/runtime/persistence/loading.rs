@@ -151,7 +151,7 @@ async fn others_are_served_while_a_session_is_read() {
         felt.await.unwrap().unwrap();
         assert_eq!(cold.state().await.unwrap().events_applied, 2);
         elpis.shutdown().await;
-        assert_eq!(shelf.relived("cold").unwrap().events_applied(), 2);
+        assert_eq!(shelf.replayed("cold").unwrap().events_applied(), 2);
     }
 }
 

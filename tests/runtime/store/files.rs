@@ -8,7 +8,7 @@ use elpis::store::{SessionChange, SqliteStore, StateStore, StoreError};
 use elpis::{Delivery, Elpis, Error, Event, Events, SessionId};
 use rusqlite::Connection;
 
-use super::{relived, settings, start};
+use super::{replayed, settings, start};
 
 /// A store that is in use by a runtime, with one event in it.
 struct InUse {
@@ -72,7 +72,7 @@ impl InUse {
 /// What a restart finds.
 fn events_of(path: &Path, session: &str) -> u64 {
     let store = SqliteStore::open_to_read(path).unwrap();
-    relived(&store, session).events_applied()
+    replayed(&store, session).events_applied()
 }
 
 type Deed = (&'static str, fn(&Path), &'static str);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use elpis::inference::{
-    ConstraintError, Extent, GenerationOptions, RequestError, ResponseFormat, Vocabulary,
+    ConstraintError, GenerationOptions, RequestError, ResponseFormat, Scope, Vocabulary,
 };
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn taken(schema: &Value, texts: &[&str]) -> Result<Vec<bool>, ConstraintError> {
         .unwrap();
     let mut all = Vec::new();
     for text in texts {
-        let mut guide = VOCABULARY.compile(&grammar, Extent::Answer)?;
+        let mut guide = VOCABULARY.compile(&grammar, Scope::Answer)?;
         all.push(takes(&mut guide, &[], text));
     }
     Ok(all)
@@ -46,7 +46,7 @@ fn refused(schema: &Value) -> (String, String) {
         let grammar = ResponseFormat::json_schema(schema.clone())
             .grammar()?
             .unwrap();
-        VOCABULARY.compile(&grammar, Extent::Answer)
+        VOCABULARY.compile(&grammar, Scope::Answer)
     }) {
         Err(ConstraintError::Refused { path, reason, .. }) => (path.unwrap_or_default(), reason),
         other => panic!("{other:?}: {schema}"),

@@ -52,7 +52,7 @@ fn replayed(text: &str, sessions: &mut Sessions) -> Result<Value, EmotionError> 
 
 /// An entry of a journal and the state right after it.
 #[derive(Serialize)]
-struct Relived<'a> {
+struct Replayed<'a> {
     session: &'a SessionId,
     at: f64,
     what: &'a JournalRecord,
@@ -76,13 +76,13 @@ pub(super) fn store(file: &Path, names: &[String]) -> Result<(), Failure> {
                     reason: format!("entry {number} of its journal: {error}"),
                 })?;
                 if let Some(tracker) = &tracker {
-                    let relived = Relived {
+                    let replayed = Replayed {
                         session,
                         at: entry.at,
                         what: &entry.what,
                         state: tracker.snapshot_at(entry.at),
                     };
-                    serde_json::to_writer(&mut out, &relived).map_err(std::io::Error::from)?;
+                    serde_json::to_writer(&mut out, &replayed).map_err(std::io::Error::from)?;
                     writeln!(out)?;
                 }
                 Ok::<_, Failure>(())

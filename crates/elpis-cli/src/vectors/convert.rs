@@ -46,7 +46,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(meaning) = options.rows {
         vector = vector.with_rows_as(meaning).map_err(CliError::at(from))?;
     }
-    let told = told_layer(from, &vector)?;
+    let told = named_layer(from, &vector)?;
     if let Some(layer) = options.layer {
         let own: Vec<usize> = told.into_iter().chain(vector.layers()).collect();
         if vector.is_stacked() || own.iter().any(|own| *own != layer) {
@@ -71,7 +71,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// The layer in the name of a bare vector's file.
-pub(super) fn told_layer(file: &Path, vector: &SteeringVector) -> Result<Option<usize>, Failure> {
+pub(super) fn named_layer(file: &Path, vector: &SteeringVector) -> Result<Option<usize>, Failure> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     match layer_in_stem(&stem).0 {
         NamedLayer::Layer(layer) if vector.is_bare() => Ok(Some(layer)),

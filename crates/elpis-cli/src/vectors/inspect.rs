@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::convert::told_layer;
+use super::convert::named_layer;
 use super::cosines::{self, Shown};
 use super::model::ModelChoice;
 use super::{CliError, Failure, format_of, read, unread};
@@ -261,7 +261,7 @@ fn inspect(path: &Path, used: Used) -> Result<Inspected, Failure> {
         VectorFile::Pack(vectors) => (vectors.into_iter().collect(), true),
     };
     let told = match vectors.first() {
-        Some((_, vector)) => told_layer(path, vector)?,
+        Some((_, vector)) => named_layer(path, vector)?,
         None => None,
     };
     Ok(Inspected {

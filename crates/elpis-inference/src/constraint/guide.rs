@@ -9,7 +9,7 @@ use llguidance::Matcher;
 use llguidance::toktrie::SimpleVob;
 
 use super::vocabulary::{Vocabulary, reason};
-use super::{ConstraintError, Extent, Grammar, Progress};
+use super::{ConstraintError, Grammar, Progress, Scope};
 use crate::sampling::Sampler;
 use crate::tools::{ControlToken, Finder, Preface};
 
@@ -44,10 +44,10 @@ impl Vocabulary {
     pub fn compile(
         self: &Arc<Self>,
         grammar: &Grammar,
-        extent: Extent,
+        scope: Scope,
     ) -> Result<Guide, ConstraintError> {
         let matcher = self.compiled(grammar)?;
-        Ok(Guide::new(Arc::clone(self), matcher, extent))
+        Ok(Guide::new(Arc::clone(self), matcher, scope))
     }
 }
 
@@ -86,11 +86,11 @@ enum Outlook {
 }
 
 impl Guide {
-    pub(super) fn new(vocabulary: Arc<Vocabulary>, matcher: Matcher, extent: Extent) -> Self {
-        let (watch, control, calls) = match extent {
-            Extent::Answer => (Watch::Nothing, Vec::new(), false),
-            Extent::Calls(control) => (Watch::Nothing, control, true),
-            Extent::AfterThinking {
+    pub(super) fn new(vocabulary: Arc<Vocabulary>, matcher: Matcher, scope: Scope) -> Self {
+        let (watch, control, calls) = match scope {
+            Scope::Answer => (Watch::Nothing, Vec::new(), false),
+            Scope::Calls(control) => (Watch::Nothing, control, true),
+            Scope::AfterThinking {
                 format,
                 control,
                 thinking,
@@ -100,7 +100,7 @@ impl Guide {
                 let watch = preface.map_or(Watch::Nothing, Watch::Thinking);
                 (watch, control, calls)
             }
-            Extent::FromOpening {
+            Scope::FromOpening {
                 format,
                 names,
                 control,

@@ -7,7 +7,7 @@ use super::document::{Document, NodeId};
 use super::error::{SchemaError, error};
 use super::exact::equal;
 use super::types::Types;
-use super::{exact, formats, object};
+use super::{exact, object, string_formats};
 
 /// Maximum nesting of schemas, including references.
 const MAX_DEPTH: usize = 128;
@@ -129,7 +129,7 @@ fn valid(
                 fits &= document.finds(node, "pattern", pattern, text)?;
             }
             let format = schema.get("format").and_then(Value::as_str);
-            for regex in format.into_iter().flat_map(formats::parts) {
+            for regex in format.into_iter().flat_map(string_formats::parts) {
                 fits &= document.has(node, "format", &regex, text)?;
             }
             fits

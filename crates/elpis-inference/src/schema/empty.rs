@@ -7,7 +7,7 @@ use super::error::Found;
 use super::language::Language;
 use super::regex::Regex;
 use super::types::Types;
-use super::{formats, object};
+use super::{object, string_formats};
 
 impl<'a> Branch<'a> {
     /// Whether certainly no value matches, checked to a depth.
@@ -56,7 +56,7 @@ impl<'a> Branch<'a> {
             strings
                 .formats
                 .iter()
-                .flat_map(|format| formats::parts(format)),
+                .flat_map(|format| string_formats::parts(format)),
         );
         // If it takes too much work, a string may match.
         Ok(Language::new(&Regex::and(parts)).is_ok_and(|mut language| language.is_empty()))

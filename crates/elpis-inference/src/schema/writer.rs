@@ -21,7 +21,7 @@ use super::object::{self, Goal};
 use super::regex::{Codec, Regex};
 use super::style::Unwritable;
 use super::types::Types;
-use super::{exact, formats};
+use super::{exact, string_formats};
 
 /// A length that no generated text reaches.
 const ENDLESS: u64 = 1 << 24;
@@ -291,7 +291,7 @@ impl<'w, 'd, 'a> Writer<'w, 'd, 'a> {
             parts.push(self.document.pattern(*node, "pattern", pattern)?);
         }
         for format in &strings.formats {
-            parts.extend(formats::parts(format));
+            parts.extend(string_formats::parts(format));
         }
         if strings.least > 0 || most.is_some() {
             parts.push(Regex::of_length(count(strings.least), most));

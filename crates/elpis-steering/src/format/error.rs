@@ -44,6 +44,9 @@ pub enum FormatError {
     },
     /// A count or size is above what a steering vector can need.
     #[error("{what} is {value}, must be at most {limit}")]
+    #[strum(props(
+        hint = "the file may be damaged, have the ending of another format, or hold more than a steering vector"
+    ))]
     LimitExceeded {
         /// The count or size.
         what: &'static str,

@@ -313,6 +313,19 @@ pub(super) fn cases() -> Vec<(Failure, Option<&'static str>)> {
             .into(),
             Some("torch.save"),
         ),
+        (
+            CliError::At {
+                place: text("calm.safetensors"),
+                source: FormatError::LimitExceeded {
+                    what: "the safetensors header's length",
+                    value: 1 << 40,
+                    limit: 1 << 19,
+                }
+                .into(),
+            }
+            .into(),
+            Some("damaged"),
+        ),
         (TrainingError::NoVectors.into(), Some("elpis vectors train")),
         (TrainingError::Interrupted.into(), None),
         (PairsError::Empty.into(), Some("--pairs")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::tools::ControlToken;
-use crate::{Extent, Grammar, Guide, Vocabulary};
+use crate::{Grammar, Guide, Scope, Vocabulary};
 
 const FIRST_CONTROL: u32 = 256;
 
@@ -68,17 +68,17 @@ impl Compiled {
 
     fn guide(&self, free: bool) -> Guide {
         let control = self.control.clone();
-        let extent = if free {
-            Extent::FromOpening {
+        let scope = if free {
+            Scope::FromOpening {
                 format: self.format,
                 names: self.tools.names().map(str::to_owned).collect(),
                 control,
                 thinking: false,
             }
         } else {
-            Extent::Calls(control)
+            Scope::Calls(control)
         };
-        let guide = self.vocabulary.compile(&self.grammar, extent);
+        let guide = self.vocabulary.compile(&self.grammar, scope);
         guide.unwrap_or_else(|error| panic!("{}: {error}\n{}", self.format, self.lark))
     }
 

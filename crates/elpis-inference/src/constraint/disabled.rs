@@ -1,6 +1,6 @@
 //! Uninhabited types for builds without the cargo feature `tools`.
 
-use super::{ConstraintError, Extent, Grammar, Progress};
+use super::{ConstraintError, Grammar, Progress, Scope};
 use crate::sampling::Sampler;
 
 /// Masks of a vocabulary; there are none in this build.
@@ -28,7 +28,7 @@ impl Vocabulary {
     pub fn compile(
         self: &std::sync::Arc<Self>,
         _: &Grammar,
-        _: Extent,
+        _: Scope,
     ) -> Result<Guide, ConstraintError> {
         match **self {}
     }
