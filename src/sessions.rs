@@ -276,7 +276,7 @@ impl Sessions {
 
     /// Wakes the calls that wait for the actor to work again.
     pub(crate) fn actor_works(&self) {
-        self.crashes.recovered();
+        self.crashes.works();
     }
 
     /// Waits until a call has panicked and returns the panic's message.
