@@ -2,14 +2,15 @@
 //! killed process leaves.
 
 mod conversations;
+mod crash;
 mod damage;
+mod disk;
 #[cfg(unix)]
 mod files;
 
-use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use elpis::emotion::{
 };
 use elpis::settings::{Durability, ModelSettings, StoreSettings};
 use elpis::store::{SessionChange, SqliteStore, StateStore, StoreError};
-use elpis::{Delivery, Elpis, Error, Event, SessionId, Settings};
+use elpis::{Elpis, Error, SessionId, Settings};
 use elpis_testkit::scripted::Scripted;
 use rusqlite::Connection;
 
@@ -224,148 +225,6 @@ async fn a_damaged_session_is_an_error_of_that_session_alone() {
     elpis.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("moods.db");
-    let full = settings(&path, Durability::Sync).max_mib(1_u32);
-    let elpis = start(full).await.unwrap();
-    let mut written = 0;
-    let error = loop {
-        let session = elpis.session(format!("session {written}")).unwrap();
-        let felt = async {
-            for _ in 0..4 {
-                session.feel("failure").await?;
-            }
-            Ok::<_, Error>(())
-        };
-        match felt.await {
-            Ok(()) => written += 1,
-            Err(error) => break error,
-        }
-        assert!(written < 10_000, "there is no bound");
-    };
-    assert!(
-        matches!(error, Error::Store(StoreError::Full { .. })),
-        "{error}"
-    );
-    assert!(error.to_string().contains("store.max_mib"), "{error}");
-    let first = elpis.session("session 0").unwrap();
-    assert_eq!(first.state().await.unwrap().events_applied, 4);
-    elpis.shutdown().await;
-
-    // With more room it goes on.
-    let elpis = start(settings(&path, Durability::Sync)).await.unwrap();
-    elpis
-        .session(format!("session {written}"))
-        .unwrap()
-        .feel("success")
-        .await
-        .unwrap();
-    elpis.shutdown().await;
-    let store = SqliteStore::open_to_read(&path).unwrap();
-    store.check_file().unwrap();
-    for session in 0..written {
-        assert_eq!(
-            replayed(&store, &format!("session {session}")).events_applied(),
-            4
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_told_and_what_does_not_fit_stays_in_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("moods.db");
-    let full = settings(&path, Durability::Relaxed).max_mib(1_u32);
-    let elpis = start(full).await.unwrap();
-    let mut events = elpis.events();
-    let failing = tokio::spawn(async move {
-        while let Some(delivery) = events.next().await {
-            if let Delivery::Event(event) = delivery
-                && let Event::StoreFailing { reason } = event.as_ref()
-            {
-                return reason.clone();
-            }
-        }
-        panic!("nothing was told");
-    });
-    // Several times what the bound leaves room for.
-    let sessions = 2_000;
-    for number in 0..sessions {
-        let session = elpis.session(format!("session {number}")).unwrap();
-        for _ in 0..4 {
-            session.feel("failure").await.unwrap();
-        }
-    }
-    let reason = failing.await.unwrap();
-    assert!(reason.contains("store.max_mib"), "{reason}");
-    // Everything is in force all the same.
-    for number in [0, sessions - 1] {
-        let session = elpis.session(format!("session {number}")).unwrap();
-        assert_eq!(session.state().await.unwrap().events_applied, 4);
-    }
-    let report = elpis.shutdown_and_report().await;
-    let Err(StoreError::Lost { changes, reason }) = report.store else {
-        panic!("{report:?}");
-    };
-    assert!(changes > 0 && reason.contains("store.max_mib"), "{reason}");
-    // What was written is whole: of each session its first events, or nothing.
-    let store = SqliteStore::open_to_read(&path).unwrap();
-    store.check_file().unwrap();
-    let mut whole = 0;
-    store
-        .check_each(&mut |found| {
-            whole += 1;
-            let events = found.state.unwrap().events_applied();
-            assert!(events <= 4, "{}: {events}", found.name);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert!(whole > 0 && whole < sessions, "{whole} of {sessions}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_locked_file_is_waited_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("moods.db");
-    let elpis = start(settings(&path, Durability::Sync)).await.unwrap();
-    let ada = elpis.session("ada").unwrap();
-    ada.feel("success").await.unwrap();
-    let mut other = Connection::open(&path).unwrap();
-    let lock = other
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .unwrap();
-    let felt = tokio::spawn(async move { ada.feel("success").await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!felt.is_finished());
-    drop(lock);
-    felt.await.unwrap().unwrap();
-    elpis.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_stays_locked_is_an_error_in_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("moods.db");
-    let elpis = start(settings(&path, Durability::Sync)).await.unwrap();
-    let ada = elpis.session("ada").unwrap();
-    ada.feel("success").await.unwrap();
-    let mut other = Connection::open(&path).unwrap();
-    let lock = other
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .unwrap();
-    let error = ada.feel("success").await.unwrap_err();
-    let in_use = matches!(error, Error::Store(StoreError::InUse { .. }));
-    assert!(in_use, "{error}");
-    assert_eq!(ada.state().await.unwrap().events_applied, 1);
-    drop(lock);
-    ada.feel("success").await.unwrap();
-    elpis.shutdown().await;
-    let store = SqliteStore::open_to_read(&path).unwrap();
-    assert_eq!(replayed(&store, "ada").events_applied(), 2);
-}
-
 /// Names the file to a process that may not write it.
 #[cfg(unix)]
 const READER: &str = "ELPIS_TEST_READER";
@@ -438,95 +297,6 @@ async fn a_file_that_may_not_be_written_is_refused_and_can_be_read() {
     mode(&path, 0o666);
     assert_eq!(told(), "opened Ok(1)");
     mode(folder.path(), 0o700);
-}
-
-const CHILD: &str = "ELPIS_TEST_STORE";
-/// How often the process is killed; each number of events that it may tell before comes up once.
-const KILLS: u32 = 40;
-const LONG_KILLS: u32 = 200;
-const SESSIONS: usize = 4;
-
-/// The process that is killed: tells each event once it is acknowledged.
-fn feel_for_ever(path: &Path) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let elpis = start(settings(path, Durability::Sync)).await.unwrap();
-        let mut tasks = tokio::task::JoinSet::new();
-        for number in 0..SESSIONS {
-            let session = elpis.session(format!("s{number}")).unwrap();
-            tasks.spawn(async move {
-                loop {
-                    let before = session.state().await.unwrap().events_applied;
-                    session.feel("success").await.unwrap();
-                    let mut out = std::io::stdout().lock();
-                    // The parent may be gone; then so is this soon.
-                    let _ = writeln!(out, "ack {number} {}", before + 1);
-                    let _ = out.flush();
-                }
-            });
-        }
-        tasks.join_all().await;
-    });
-}
-
-/// Kills a writing process again and again, at any moment; whatever it has
-/// acknowledged must be in the file.
-#[test]
-fn a_killed_process_loses_nothing_that_it_acknowledged() {
-    if let Some(path) = std::env::var_os(CHILD) {
-        return feel_for_ever(Path::new(&path));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("moods.db");
-    let mut acknowledged = [0_u64; SESSIONS];
-    let kills = elpis_testkit::repeats(KILLS, LONG_KILLS);
-    for kill in 0..kills {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                "store::a_killed_process_loses_nothing_that_it_acknowledged",
-            ])
-            .env(CHILD, &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut left = 1 + kill * 7 % 40;
-        for line in lines.map_while(Result::ok) {
-            let mut words = line.split(' ').skip_while(|word| !word.ends_with("ack"));
-            let Some((session, count)) = words.nth(1).zip(words.next()) else {
-                continue;
-            };
-            let session: usize = session.parse().unwrap();
-            // A line may be cut where the process was killed.
-            let Ok(count) = count.parse::<u64>() else {
-                continue;
-            };
-            acknowledged[session] = acknowledged[session].max(count);
-            left -= 1;
-            if left == 0 {
-                child.kill().unwrap();
-                break;
-            }
-        }
-        child.wait().unwrap();
-        let store = SqliteStore::open_to_read(&path).unwrap();
-        for (session, &acknowledged) in acknowledged.iter().enumerate() {
-            let kept = store.load(&SessionId::new(format!("s{session}")).unwrap());
-            let kept = kept
-                .unwrap()
-                .map_or(0, |kept| kept.tracker.events_applied());
-            assert!(kept >= acknowledged, "s{session}: {kept} of {acknowledged}");
-        }
-    }
-    let store = Arc::new(SqliteStore::open_to_read(&path).unwrap());
-    store.check_file().unwrap();
-    for session in 0..SESSIONS {
-        replayed(&store, &format!("s{session}"));
-    }
-    let all: u64 = acknowledged.iter().sum();
-    assert!(all > u64::from(kills), "{all} events were acknowledged");
 }
 
 /// Takes minutes and gigabytes: `cargo test --release --features sqlite --test runtime million -- --ignored --nocapture`.

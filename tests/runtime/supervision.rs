@@ -1,21 +1,21 @@
 //! What breaks is started again, and nothing is lost.
 
-use std::error::Error as _;
+mod intensity;
+mod shutdown;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::fragile::{self, Site};
+use elpis::InferenceEngine;
 use elpis::backend::{BackendError, BackendFactory};
-use elpis::internal::EngineFailure;
-use elpis::internal::Probe;
 use elpis::settings::{ModelSettings, RuntimeSettings};
 use elpis::steering::{SteeringVector, VectorFormat, write};
 use elpis::{
-    ActorName, Delivery, Elpis, EngineError, Error, Event, Events, FailureKind, InferenceEngine,
-    ModulationKind, Settings,
+    ActorName, Delivery, Elpis, EngineError, Error, Event, Events, FailureKind, ModulationKind,
+    Settings,
 };
-use elpis_testkit::scripted::Scripted;
 
 fn settings(restarts: u32) -> Settings {
     let runtime = RuntimeSettings::default()
@@ -179,53 +179,6 @@ async fn an_engine_that_hangs_is_replaced_and_its_readers_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn past_the_intensity_the_runtime_stops_with_the_cause() {
-    // The engine waits with its first panic until everything is submitted.
-    let submitted = Arc::new(AtomicBool::new(false));
-    let may_panic = Arc::clone(&submitted);
-    let elpis = start_with(settings(2), move |number| {
-        while !may_panic.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        panic!("injected panic at decode {number}");
-    })
-    .await;
-    let mut events = elpis.events();
-    let session = elpis.session("a").unwrap();
-    let mut streams = Vec::new();
-    for _ in 0..6 {
-        streams.push(session.chat("x").max_tokens(5).stream().await.unwrap());
-    }
-    submitted.store(true, Ordering::Release);
-    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
-    let Event::Stopped { reason } = stopped else {
-        unreachable!()
-    };
-    assert!(
-        reason.contains("engine") && reason.contains("injected panic"),
-        "{reason}"
-    );
-    for stream in streams {
-        let error = stream.completion().await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                EngineError::EngineRestarted | EngineError::Stopped { .. }
-            ),
-            "{error:?}"
-        );
-    }
-    let refused = session.chat("x").stream().await.unwrap_err();
-    assert!(refused.to_string().contains("injected panic"), "{refused}");
-    // What led to it is there by its type.
-    let error = session.feel("success").await.unwrap_err();
-    assert!(matches!(error, Error::Stopped { .. }), "{error}");
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    assert!(matches!(cause, Some(EngineFailure::Panic(_))), "{error:?}");
-    elpis.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_fails_to_load_fails_the_start() {
     let factory = BackendFactory::new(|_| Err(BackendError::NoBundledModel));
     let error = Elpis::builder(settings(5))
@@ -251,261 +204,6 @@ async fn a_backend_that_panics_while_loading_fails_the_start() {
         error.to_string().contains("injected while loading"),
         "{error}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_lets_running_generations_end() {
-    let elpis = start(0, |_| false).await;
-    let session = elpis.session("a").unwrap();
-    let stream = session.chat("one").max_tokens(40).stream().await.unwrap();
-    let ended = tokio::spawn(stream.completion());
-    elpis.shutdown().await;
-    assert_eq!(ended.await.unwrap().unwrap().text.len(), 40);
-    elpis.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_does_not_end_is_cut_off_at_the_shutdowns_deadline() {
-    let mut settings = settings(0);
-    settings.runtime.shutdown_timeout = Duration::from_millis(200);
-    let factory = BackendFactory::new(|options| {
-        Ok(Box::new(Scripted::new(
-            options.n_sequences,
-            64,
-            100_000,
-            usize::MAX,
-        )))
-    });
-    let elpis = Elpis::builder(settings)
-        .backend(factory)
-        .start()
-        .await
-        .unwrap();
-    let session = elpis.session("a").unwrap();
-    // Nobody reads, so it never ends by itself.
-    let stream = session
-        .chat("one")
-        .max_tokens(90_000)
-        .stream()
-        .await
-        .unwrap();
-    tokio::time::timeout(Duration::from_secs(5), elpis.shutdown())
-        .await
-        .unwrap();
-    let error = stream.completion().await.unwrap_err();
-    assert!(matches!(error, EngineError::Stopped { .. }), "{error:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_ends_what_hangs_although_no_watchdog_does() {
-    let (release, held) = crossbeam_channel::bounded::<()>(0);
-    let mut settings = settings(0);
-    settings.runtime = settings
-        .runtime
-        .shutdown_timeout(Duration::from_millis(300));
-    settings.runtime.watchdog = None;
-    let elpis = start_with(settings, move |number| {
-        if number == 5 {
-            let _ = held.recv();
-        }
-    })
-    .await;
-    let session = elpis.session("a").unwrap();
-    let running = session.chat("one").max_tokens(50).stream().await.unwrap();
-    let waiting = session.chat("two").max_tokens(50).stream().await.unwrap();
-    soon(elpis.shutdown()).await;
-    for stream in [running, waiting] {
-        let error = soon(stream.completion()).await.unwrap_err();
-        assert!(matches!(error, EngineError::Stopped { .. }), "{error:?}");
-    }
-    drop(release);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dropping_the_last_handle_ends_what_runs_and_what_waits() {
-    let elpis = start(0, |_| false).await;
-    let session = elpis.session("a").unwrap();
-    let running = session.chat("one").max_tokens(900).stream().await.unwrap();
-    let waiting = session.chat("two").max_tokens(900).stream().await.unwrap();
-    let mut events = elpis.events();
-    drop(elpis);
-    drop(session);
-    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
-    assert!(
-        matches!(&stopped, Event::Stopped { reason } if reason == "the last handle was dropped"),
-        "{stopped:?}"
-    );
-    for stream in [running, waiting] {
-        let ended = tokio::time::timeout(Duration::from_secs(10), stream.completion());
-        let error = ended.await.expect("the stream ends").unwrap_err();
-        assert!(
-            matches!(
-                error,
-                EngineError::Stopped { .. } | EngineError::EngineRestarted
-            ),
-            "{error:?}"
-        );
-    }
-}
-
-fn native() -> BackendError {
-    BackendError::Native {
-        call: "decode",
-        reason: "injected error".into(),
-    }
-}
-
-async fn restarting(events: &mut Events) -> (ActorName, FailureKind, String) {
-    let event = wait_for(events, |e| matches!(e, Event::ActorRestarting { .. })).await;
-    let Event::ActorRestarting {
-        actor, kind, cause, ..
-    } = event
-    else {
-        unreachable!()
-    };
-    (actor, kind, cause)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn past_the_intensity_all_causes_are_told_in_their_order() {
-    // The thread panics, the model cannot be loaded, and panics as it is.
-    let factory = fragile::factory(|site, number| match (site, number) {
-        (Site::Decode, 3) => panic!("the first cause"),
-        (Site::Load, 1) => Err(BackendError::NoBundledModel),
-        (Site::Load, 2) => panic!("the third cause"),
-        _ => Ok(()),
-    });
-    let builder = Elpis::builder(settings(2)).backend(factory);
-    let elpis = builder.start().await.unwrap();
-    let mut events = elpis.events();
-    let session = elpis.session("a").unwrap();
-    let reply = session.chat("x").max_tokens(50).complete().await;
-    assert!(reply.is_err());
-    for (kind, cause) in [
-        (FailureKind::ThreadPanic, "the first cause"),
-        (FailureKind::Start, "no bundled model"),
-    ] {
-        let (actor, found, told) = restarting(&mut events).await;
-        assert_eq!((actor, found), (ActorName::Engine, kind));
-        assert!(told.contains(cause), "{told}");
-    }
-    let given_up = wait_for(&mut events, |e| matches!(e, Event::ActorGivenUp { .. })).await;
-    assert!(
-        matches!(
-            &given_up,
-            Event::ActorGivenUp { actor: ActorName::Engine, kind: FailureKind::Start, cause }
-                if cause.contains("the third cause")
-        ),
-        "{given_up:?}"
-    );
-    let stopped = wait_for(&mut events, |e| matches!(e, Event::Stopped { .. })).await;
-    let Event::Stopped { reason } = stopped else {
-        unreachable!()
-    };
-    let refused = session.feel("success").await.unwrap_err().to_string();
-    for told in [reason, refused] {
-        let causes = ["the first cause", "no bundled model", "the third cause"];
-        let places = causes.map(|cause| told.find(cause));
-        assert!(places.iter().all(Option::is_some), "{told}");
-        assert!(places.is_sorted(), "{told}");
-        assert!(told.contains("runtime.restart_max"), "{told}");
-    }
-    elpis.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_way_to_fail_is_told_apart() {
-    // A hang has a test of its own.
-    let armed = Arc::<AtomicBool>::default();
-    let trap = Arc::clone(&armed);
-    let probe = Probe::new(move |actor, kind| {
-        let hit = (actor, kind) == ("emotion", "feel") && trap.swap(false, Ordering::SeqCst);
-        assert!(!hit, "injected panic of the actor");
-    });
-    // Decodes: one panic, then a worker's death, then eight errors in a row.
-    let factory = fragile::factory(|site, number| match (site, number) {
-        (Site::Decode, 0) => panic!("injected panic of the thread"),
-        (Site::Decode, 1) => Err(BackendError::WorkerDied {
-            reason: "injected death".into(),
-        }),
-        (Site::Decode, 2..10) => Err(native()),
-        (Site::Load, 1) => Err(BackendError::NoBundledModel),
-        _ => Ok(()),
-    });
-    let builder = Elpis::builder(settings(20)).backend(factory).probe(probe);
-    let elpis = builder.start().await.unwrap();
-    let mut events = elpis.events();
-    let session = elpis.session("a").unwrap();
-    let ask = async || session.chat("x").max_tokens(5).complete().await;
-    let engine = ActorName::Engine;
-
-    ask().await.unwrap_err();
-    for (kind, cause) in [
-        (FailureKind::ThreadPanic, "injected panic of the thread"),
-        (FailureKind::Start, "no bundled model"),
-    ] {
-        let (actor, found, told) = restarting(&mut events).await;
-        assert_eq!((actor, found), (engine, kind), "{told}");
-        assert!(told.contains(cause), "{told}");
-    }
-    ask().await.unwrap_err();
-    let (actor, kind, told) = restarting(&mut events).await;
-    assert_eq!((actor, kind), (engine, FailureKind::WorkerDied), "{told}");
-    for failed in 0..8 {
-        let error = ask().await.unwrap_err();
-        let expected = if failed < 7 {
-            "backend"
-        } else {
-            "engine_restarted"
-        };
-        assert_eq!(error.kind(), expected, "{failed}: {error}");
-    }
-    let (actor, kind, told) = restarting(&mut events).await;
-    assert_eq!((actor, kind), (engine, FailureKind::Error), "{told}");
-    assert!(told.contains("injected error"), "{told}");
-    assert_eq!(ask().await.unwrap().text.len(), 5);
-
-    armed.store(true, Ordering::SeqCst);
-    session.feel("success").await.unwrap();
-    let (actor, kind, told) = restarting(&mut events).await;
-    assert_eq!((actor, kind), (ActorName::Emotion, FailureKind::Panic));
-    assert!(told.contains("injected panic of the actor"), "{told}");
-    elpis.shutdown().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_supervisor_waits_longer_before_each_restart_with_some_chance() {
-    let probe = Probe::new(|actor, kind| {
-        assert!((actor, kind) != ("emotion", "list"), "injected panic");
-    });
-    let mut settings = settings(4);
-    settings.runtime = settings
-        .runtime
-        .restart_backoff_initial(Duration::from_secs(1))
-        .restart_backoff_max(Duration::from_secs(3))
-        .restart_window(Duration::from_hours(1));
-    let factory = fragile::factory(|_, _| Ok(()));
-    let builder = Elpis::builder(settings).backend(factory).probe(probe);
-    let elpis = builder.start().await.unwrap();
-    let mut events = elpis.events();
-    // It is sent again after every restart, until the runtime gives up.
-    let other = elpis.clone();
-    let asked = tokio::spawn(async move { other.sessions().await });
-    for most in [1.0, 2.0, 3.0, 3.0] {
-        restarting(&mut events).await;
-        let start = tokio::time::Instant::now();
-        wait_for(&mut events, |e| matches!(e, Event::ActorRestarted { .. })).await;
-        let waited = start.elapsed().as_secs_f64();
-        // The clock's steps are a millisecond.
-        assert!(
-            (most / 2.0..=most + 0.01).contains(&waited),
-            "{waited} of {most}"
-        );
-    }
-    wait_for(&mut events, |e| matches!(e, Event::ActorGivenUp { .. })).await;
-    let error = asked.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Stopped { .. }), "{error}");
-    elpis.shutdown().await;
 }
 
 /// A runtime whose engine a test breaks; the next one is loaded when `release`
@@ -576,25 +274,6 @@ async fn time_runs_out_for_what_waits_while_there_is_no_engine() {
     let reply = soon(session.chat("four").max_tokens(5).complete()).await;
     assert_eq!(reply.unwrap().text.len(), 5);
     elpis.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_does_not_wait_for_an_engine_that_is_being_started() {
-    let world = breakable(settings(5)).await;
-    let session = world.elpis.session("a").unwrap();
-    world.breaks.store(true, Ordering::SeqCst);
-    let reply = session.chat("one").max_tokens(50).complete().await;
-    reply.unwrap_err();
-    soon(async {
-        while world.loads.load(Ordering::SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-    soon(world.elpis.shutdown()).await;
-    let error = session.feel("success").await.unwrap_err();
-    assert!(matches!(error, Error::Stopped { .. }), "{error}");
-    drop(world.release);
 }
 
 #[tokio::test(flavor = "multi_thread")]
