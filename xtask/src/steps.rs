@@ -3,17 +3,19 @@
 //! Everything is built in the dev profile and one target folder, so that llama.cpp is
 //! compiled once: linting, documenting and testing share what its build script made.
 
+mod choice;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use lexopt::prelude::*;
 
 use crate::process::Limited;
 use crate::workspace::{self, FeatureSet, NEEDS_TOOLKIT, Workspace};
 use crate::{api, bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
+use choice::{Choice, choose};
 
 /// Shown by `cargo xtask help test`.
 pub const HELP: &str = "\
@@ -219,55 +221,6 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     }
     println!("{} steps passed, {}", steps.len(), seconds(start.elapsed()));
     Ok(())
-}
-
-/// The parsed options.
-struct Choice {
-    steps: Vec<&'static Step>,
-    /// Features that the full set does without.
-    without: Vec<String>,
-}
-
-/// Reads the options; nothing is returned when the steps are only to be listed.
-fn choose(args: &[OsString]) -> Result<Option<Choice>> {
-    let mut only = Vec::new();
-    let mut skip = Vec::new();
-    let mut without = Vec::new();
-    let mut parser = lexopt::Parser::from_args(args);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("list") => return Ok(None),
-            Long("only") => only.extend(names(&parser.value()?.string()?)?),
-            Long("skip") => skip.extend(names(&parser.value()?.string()?)?),
-            Long("without") => without.extend(words(&parser.value()?.string()?).map(str::to_owned)),
-            _ => return Err(arg.unexpected().into()),
-        }
-    }
-    let steps: Vec<_> = STEPS
-        .iter()
-        .filter(|step| only.is_empty() || only.contains(&step.name))
-        .filter(|step| !skip.contains(&step.name))
-        .collect();
-    if steps.is_empty() {
-        bail!("no step is left to run");
-    }
-    Ok(Some(Choice { steps, without }))
-}
-
-fn words(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-}
-
-fn names(list: &str) -> Result<Vec<&'static str>> {
-    words(list)
-        .map(|name| {
-            let step = STEPS.iter().find(|step| step.name == name);
-            step.map(|step| step.name)
-                .with_context(|| format!("no step `{name}`; `--list` names them"))
-        })
-        .collect()
 }
 
 /// Lints libraries and programs alone.
