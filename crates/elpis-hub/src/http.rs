@@ -1,4 +1,4 @@
-//! Requests to the Hub: their time limits, redirects, repetitions, and who sees the token.
+//! HTTP requests to the Hub: time limits, redirects, retries, and which hosts get the token.
 
 mod failure;
 mod retry;
@@ -24,20 +24,20 @@ use super::{DownloadProgress, HubError};
 pub(super) use failure::Failed;
 pub(super) use retry::{Patience, Waits};
 
-/// Most redirects of a request.
+/// Maximum number of redirects of a request.
 const MAX_REDIRECTS: usize = 10;
 
-/// A listing may take so many times as long as the Hub may be silent.
+/// Time limit of a listing, as a multiple of the limit on the Hub's silence.
 const LISTING_SILENCES: u32 = 10;
 
-/// What a path segment is written with as it is.
+/// The characters that are not percent-encoded in a path segment.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// Ends requests and waits early; the other end of [`Stop`].
+/// Ends requests and waits early when it is dropped.
 pub(super) struct Stopper {
     agent: Agent,
     _open: mpsc::Sender<()>,
@@ -49,7 +49,7 @@ impl Drop for Stopper {
     }
 }
 
-/// The metadata of a file in an answer.
+/// The metadata of a file, from the headers of a response.
 pub(super) struct Metadata {
     pub(super) commit: Commit,
     pub(super) content: Option<ContentId>,
@@ -68,10 +68,10 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Makes requests possible until the stopper is dropped.
+    /// Creates a client that makes requests until the stopper is dropped.
     ///
     /// # Errors
-    /// [`HubError::BadEndpoint`] if the endpoint is no address.
+    /// [`HubError::BadEndpoint`] if the endpoint is not a valid address.
     pub(super) fn new(
         endpoint: &str,
         token: Option<Token>,
@@ -89,7 +89,7 @@ impl Http {
             .tls_config(tls.build())
             .user_agent(concat!("elpis/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // Followed here: the token must not come along.
+            // `send` follows redirects, because the token must not be sent to other hosts.
             .max_redirects(0)
             .timeout_resolve(silence)
             .timeout_connect(silence)
@@ -119,14 +119,14 @@ impl Http {
     /// Lists the files of the main branch.
     ///
     /// # Errors
-    /// Whatever a request may meet, and [`HubError::BadAnswer`] for a listing that is none or too long.
+    /// Those of any request, and [`HubError::BadAnswer`] if the listing is malformed or too long.
     pub(super) fn list(&self) -> Result<Vec<RemoteFile>, HubError> {
         let first = format!(
             "{}/api/models/{}/tree/main?recursive=true",
             self.endpoint, self.repo
         );
         let mut next = Some(self.address(&first)?);
-        // The first entry of a name counts.
+        // If a name is repeated, its first entry is used.
         let mut files = BTreeMap::new();
         let mut pages = 0;
         let limit = self.patience.silence.saturating_mul(LISTING_SILENCES);
@@ -156,7 +156,7 @@ impl Http {
         Ok(files.into_values().collect())
     }
 
-    /// Reads a page of a listing, and the address of the next one.
+    /// Reads a page of a listing and the link to the next one.
     fn page(&self, address: &Address) -> Result<(Vec<u8>, Option<String>), Failed> {
         let mut answer = self.send(address, Range::All, None)?;
         let link = text(answer.headers(), LINK.as_str()).and_then(protocol::next_page);
@@ -172,10 +172,10 @@ impl Http {
         }
     }
 
-    /// Asks what a file is, without its content.
+    /// Requests the metadata of a file.
     ///
     /// # Errors
-    /// Whatever a request may meet, and [`HubError::BadAnswer`] for an answer without a valid commit.
+    /// Those of any request, and [`HubError::BadAnswer`] if the response names no valid commit.
     pub(super) fn metadata(&self, file: &str, revision: &str) -> Result<Metadata, HubError> {
         let address = self.file_address(file, revision)?;
         self.repeated(|| {
@@ -195,8 +195,8 @@ impl Http {
         })
     }
 
-    /// Asks for a file's content from a byte on. Returns the answer's body, which begins at that byte or, where the
-    /// server does not know ranges, at 0; and that begin.
+    /// Requests a file's content from the byte `from` on. Returns the response and the position at
+    /// which its body begins: `from`, or 0 if the server does not support ranges.
     pub(super) fn content(
         &self,
         file: &str,
@@ -220,13 +220,13 @@ impl Http {
         } else {
             Err(self
                 .bad(format!(
-                    "it sends another part of {file} than was asked for"
+                    "it sends a different part of {file} than requested"
                 ))
                 .into())
         }
     }
 
-    /// Sends a request, again to wherever it is redirected.
+    /// Sends a request and follows its redirects.
     fn send(
         &self,
         address: &Address,
@@ -245,9 +245,9 @@ impl Http {
                 return Err(self.status(status, code, file));
             }
             let target = text(answer.headers(), LOCATION.as_str());
-            let target = target.ok_or_else(|| self.bad("it redirects to nowhere"))?;
+            let target = target.ok_or_else(|| self.bad("it redirects without a target"))?;
             let next = address.follow(target).map_err(|reason| self.bad(reason))?;
-            // The Hub itself knows the file; where its content lies does not matter here.
+            // The Hub itself has the metadata. The host that stores the content is not asked.
             let leaves =
                 !next.is_same_origin(&self.hub) || answer.headers().contains_key("x-repo-commit");
             if range == Range::Head && leaves {
@@ -266,7 +266,7 @@ impl Http {
             Range::Head => self.agent.head(uri),
             Range::All | Range::From(_) => self.agent.get(uri),
         };
-        // Sizes and ranges are those of the file itself.
+        // With compression, sizes and ranges would not be those of the file.
         request = request.header(ACCEPT_ENCODING, "identity");
         if let Range::From(from @ 1..) = range {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -277,7 +277,7 @@ impl Http {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
         let request = match range {
-            // A listing is short.
+            // Listings are short, so the whole body has a time limit.
             Range::All => request
                 .config()
                 .timeout_recv_body(Some(self.patience.silence))
@@ -310,15 +310,15 @@ impl Http {
 /// The part of a resource that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
-    /// The headers alone.
+    /// Only the headers.
     Head,
-    /// All of a short text.
+    /// A short text as a whole.
     All,
     /// A file from a byte on.
     From(u64),
 }
 
-/// The length that an answer announces.
+/// The content length that a response announces, in bytes.
 pub(super) fn announced(answer: &Response<Body>) -> Option<u64> {
     text(answer.headers(), CONTENT_LENGTH.as_str())?
         .parse()

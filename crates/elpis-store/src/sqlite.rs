@@ -1,23 +1,22 @@
 //! A store in one SQLite file.
 //!
-//! Write-ahead logging: a commit is one transaction, a reader never waits for
-//! it, and a process that is killed loses nothing that was committed. The file
-//! belongs to one runtime at a time, which holds a lock on it; tools may read it
-//! meanwhile. Before and after every transaction the owner sees that its files
-//! are still in their places, and that no other process has written to them.
+//! The database uses write-ahead logging. A commit is one transaction, readers never wait for it,
+//! and a process that is killed loses nothing that was committed. The file belongs to one runtime
+//! at a time, which holds a lock on it; other programs may read it meanwhile. Before and after
+//! every transaction the owner checks that its files are still in place and that no other process
+//! has written to them.
 //!
 //! | table | row |
 //! |---|---|
 //! | `session` | name, number of journal entries, state as JSON without its settings, settings, chain, seal |
-//! | `config` | settings of the dynamics as JSON, each only once |
+//! | `config` | settings of the dynamics as JSON, without duplicates |
 //! | `conversation` | name of a session, messages as JSON, seal |
-//! | `journal` | session, number, time in seconds since the Unix epoch, what happened as JSON |
+//! | `journal` | session, number, time in seconds since the Unix epoch, record as JSON |
 //!
-//! `chain` is a running hash over the session's journal, `seal` a hash over its
-//! row (see `seal.rs`); both are checked when a session is read.
+//! `chain` is a running hash over the session's journal, and `seal` is a hash over its row (see
+//! `seal.rs`). Both are checked when a session is read.
 //!
-//! `PRAGMA application_id` is `elps`, `PRAGMA user_version` the version of
-//! this layout.
+//! `PRAGMA application_id` is `elps`, and `PRAGMA user_version` is the version of this layout.
 
 mod bound;
 mod claim;
@@ -47,59 +46,59 @@ use elpis_emotion::{EmotionTracker, EmotionalState, JournalEntry};
 use elpis_inference::Conversation;
 use reader::{Reader, connect, held};
 
-/// Files up to this size are checked whole when they are opened.
+/// Maximum size in bytes of a file that is checked completely when it is opened.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
-/// Journals up to this length are checked against their chain whenever their session is read; longer ones by
-/// `elpis store check`.
+/// Maximum number of journal entries that are checked against the chain whenever their session is
+/// read. `elpis store check` checks longer journals.
 const CHAIN_CHECK_ENTRIES: u64 = 65_536;
 
 /// A store in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     faults: Faults,
-    // Closed first: the last to be closed folds the log into the file, for
-    // which it must be the writer.
+    // Declared before the owner, so that it is closed first: the last connection to be closed
+    // checkpoints the log into the database, which only the writer can do.
     reader: Mutex<Reader>,
     owner: Option<Owner>,
-    /// Dropped after the connections; none of a store in memory.
+    /// Dropped after the connections. A store in memory has none.
     _claim: Option<Claim>,
 }
 
-/// The kind of access that a store is opened for.
+/// The access that a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading, beside the runtime that owns it.
+    /// Reading, while a runtime may own the store.
     Read,
-    /// Reading and writing, as its only owner.
+    /// Reading and writing, as the only owner.
     Own,
 }
 
-/// A session as [`SqliteStore::moods`] and [`SqliteStore::check_each`] find it.
+/// A session that [`SqliteStore::moods`] or [`SqliteStore::check_each`] has read.
 #[derive(Debug)]
 pub struct FoundSession<T> {
-    /// Its name as it is kept.
+    /// The name as stored.
     pub name: String,
-    /// Number of entries of its journal.
+    /// Number of entries in its journal.
     pub entries: u64,
-    /// Its state, or what is wrong with it.
+    /// The state, or the error that reading it returned.
     pub state: Result<T, StoreError>,
 }
 
 impl SqliteStore {
-    /// Opens a store as its only owner, and makes it if there is none.
+    /// Opens a store as its only owner, and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if the file is in use, no store, damaged, of a later
-    /// version or not accessible; it is left as it is.
+    /// [`StoreError`] if the file is in use, damaged, inaccessible, not a store or of a later
+    /// version. The file is then unchanged.
     pub fn open(path: &Path, options: impl Into<StoreOptions>) -> Result<Self, StoreError> {
         let faults = Faults::of(path);
         if path.exists() && !path.is_file() {
-            return Err(faults.not_a_store("no file"));
+            return Err(faults.not_a_store("not a regular file"));
         }
         let claim = Claim::own(path, &faults)?;
         let mut writer = connect(path, Access::Own, &faults)?;
-        // SQLite opens what it may not write without a word.
+        // SQLite falls back to read-only access without an error.
         let read_only = writer.is_readonly("main");
         if read_only.map_err(|error| faults.sqlite(&error))? {
             return Err(faults.read_only());
@@ -115,7 +114,7 @@ impl SqliteStore {
         })
     }
 
-    /// Opens a store that exists, to read it beside its owner.
+    /// Opens an existing store for reading, while another process may own it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -139,20 +138,20 @@ impl SqliteStore {
         })
     }
 
-    /// The file's name.
+    /// The path of the file.
     pub fn file(&self) -> &str {
         self.faults.file()
     }
 
-    /// Checks the whole file, page by page.
+    /// Checks every page of the file.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] with what SQLite found first.
+    /// [`StoreError::Damaged`] with the first problem that SQLite found.
     pub fn check_file(&self) -> Result<(), StoreError> {
         layout::integrity_check(&held(&self.reader).connection, &self.faults)
     }
 
-    /// Number of sessions.
+    /// Counts the sessions.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
@@ -163,12 +162,12 @@ impl SqliteStore {
             .map_err(|error| self.faults.sqlite(&error))
     }
 
-    /// Visits every session in the order of creation, with its mood at `now` in
-    /// seconds; `visit` may stop. Only what is read is checked.
+    /// Visits the sessions in the order of their creation, each with its mood at `now` (seconds
+    /// since the Unix epoch), until `visit` breaks. Hashes are not checked.
     ///
     /// # Errors
-    /// [`StoreError`] if the file cannot be read. A fault of one session is
-    /// passed to `visit` in its place.
+    /// [`StoreError`] if the file cannot be read. If one session cannot be read, `visit` gets the
+    /// error as its state.
     pub fn moods(
         &self,
         now: f64,
@@ -182,7 +181,7 @@ impl SqliteStore {
         read_moods(connection, configs, now, &self.faults, visit)
     }
 
-    /// Names the sessions that have a conversation, in order.
+    /// Returns the sessions that have a conversation, sorted by name.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -190,9 +189,9 @@ impl SqliteStore {
         conversations::names(&held(&self.reader).connection, &self.faults)
     }
 
-    /// Visits every session in the order in which they came, and checks it: its
-    /// row against its seal, its journal against its chain, and whether the
-    /// journal leads to the state that is kept, bit for bit.
+    /// Visits the sessions in the order of their creation, until `visit` breaks, and checks each:
+    /// its row against the seal, its journal against the chain, and its state against the replayed
+    /// journal, bit for bit.
     ///
     /// # Errors
     /// As [`moods`](Self::moods).
@@ -209,11 +208,11 @@ impl SqliteStore {
         })
     }
 
-    /// Reads a session and its journal as they are at one moment, and checks
-    /// them against each other's hashes; `None` if there is no such session.
+    /// Reads a session and its journal in one transaction and checks both against their hashes.
+    /// Returns `None` if there is no such session.
     ///
     /// # Errors
-    /// As [`StateStore::journal`]; entries may have been visited before.
+    /// As [`StateStore::journal`]. Entries may have been visited before the error.
     pub fn whole(
         &self,
         session: &SessionId,
@@ -227,8 +226,8 @@ impl SqliteStore {
     }
 }
 
-/// Reads bytes as the rows of a store, for fuzzing: a line of a name, one of a state, one of settings, then entries of
-/// a journal. Their hashes are right, as a careful enemy would have them.
+/// Reads bytes as the rows of a store, for fuzzing. The lines are a name, a state, settings, and then
+/// journal entries. The hashes are valid, since an attacker can compute them.
 #[doc(hidden)]
 pub fn read_rows(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -259,7 +258,7 @@ pub fn read_rows(bytes: &[u8]) {
         }
         ControlFlow::Continue(())
     });
-    assert!(checked.is_ok(), "what is wrong is told with the session");
+    assert!(checked.is_ok(), "errors are reported with their session");
     let _ = store.moods(1e9, &mut |_| ControlFlow::Continue(()));
     if let Ok(session) = SessionId::new(name) {
         let _ = store.load(&session);
@@ -331,7 +330,7 @@ impl StateStore for SqliteStore {
     }
 }
 
-/// Looks for damage in a file that is small enough for it.
+/// Checks a file for damage if it is small enough.
 fn check_if_small(connection: &Connection, path: &Path, faults: &Faults) -> Result<(), StoreError> {
     let is_small = std::fs::metadata(path).is_ok_and(|file| file.len() <= QUICK_CHECK_BYTES);
     if is_small {

@@ -1,13 +1,13 @@
-//! Why a request failed, and whether it may succeed if it is repeated.
+//! Failures of requests, and whether a retry may succeed.
 
 use super::Http;
 use crate::HubError;
 
-/// Why a request failed.
+/// The failure of a request.
 pub(crate) enum Failed {
-    /// It may succeed if it is repeated.
+    /// A retry may succeed.
     Passing(HubError),
-    /// It will fail again.
+    /// A retry would fail again.
     Lasting(HubError),
 }
 
@@ -55,7 +55,7 @@ impl Http {
         Failed::Lasting(lasting)
     }
 
-    /// Makes the error of an answer that is not the Hub's protocol.
+    /// Creates the error of a response that violates the Hub's protocol.
     pub(crate) fn bad(&self, message: impl Into<String>) -> HubError {
         HubError::BadAnswer {
             endpoint: self.endpoint.clone(),
@@ -64,7 +64,7 @@ impl Http {
         }
     }
 
-    /// Makes the error of a Hub that does not answer, or stops in the middle of it.
+    /// Creates the error of a Hub that does not respond, or breaks off its response.
     pub(crate) fn unreachable(&self, message: impl Into<String>) -> HubError {
         HubError::Unreachable {
             endpoint: self.endpoint.clone(),

@@ -1,4 +1,4 @@
-//! Repeating a request that failed, and the waits between attempts.
+//! Retries failed requests, with waits in between.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use super::Http;
 use super::failure::Failed;
 use crate::HubError;
 
-/// Longest wait between two attempts.
+/// Maximum wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The number of retries of a failed request, and the time limit of an answer.
+/// The number of retries of a failed request, the waits between them, and the limit on silence.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) retries: usize,
-    /// The wait before the first repetition; it doubles.
+    /// The wait before the first retry. It doubles with each further retry.
     pub(crate) first_wait: Duration,
-    /// The longest silence of the Hub.
+    /// Maximum time without data from the Hub.
     pub(crate) silence: Duration,
 }
 
-/// The waits between attempts that fail.
+/// The waits between failed attempts, up to the last retry.
 pub(crate) struct Waits {
     left: usize,
     wait: Duration,
@@ -47,7 +47,7 @@ impl Iterator for Waits {
 }
 
 impl Http {
-    /// Does something until it succeeds, fails for good, or has failed too often.
+    /// Calls `work` until it succeeds, fails permanently, or has used up its retries.
     pub(super) fn repeated<T>(
         &self,
         mut work: impl FnMut() -> Result<T, Failed>,
@@ -65,7 +65,7 @@ impl Http {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// The error of the last attempt, if there were too many or the caller is gone.
+    /// The error of the last attempt, if no retry is left or the caller has gone away.
     pub(crate) fn wait(&self, waits: &mut Waits, error: HubError) -> Result<(), HubError> {
         let Some(wait) = waits.next() else {
             return Err(error);
@@ -74,7 +74,7 @@ impl Http {
         self.pause(wait).then_some(()).ok_or(error)
     }
 
-    /// Waits; `false` if the wait ended early because the caller is gone.
+    /// Waits. Returns `false` if the wait ended early because the caller has gone away.
     pub(crate) fn pause(&self, wait: Duration) -> bool {
         self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
     }

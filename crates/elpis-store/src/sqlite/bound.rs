@@ -21,7 +21,7 @@ const BYTES_PER_CHANGE: u64 = 256;
 /// Bytes of text per added page; pages are seldom full.
 const BYTES_PER_PAGE: u64 = 2048;
 
-/// The bound on the size.
+/// The bound on the size of a store.
 #[derive(Debug)]
 pub(super) struct Bound {
     bytes: u64,

@@ -22,7 +22,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Uses a file that may belong to another.
+    /// Claims a file for reading; another store may own it.
     pub(super) fn read(
         #[cfg_attr(not(unix), expect(unused_variables))] path: &Path,
         #[cfg_attr(not(unix), expect(unused_variables))] faults: &Faults,
@@ -34,7 +34,7 @@ impl Claim {
         })
     }
 
-    /// Owns a file, which is made if it is not there.
+    /// Claims a file as its owner, and creates it if it does not exist.
     pub(super) fn own(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut beside = real.into_os_string();
@@ -51,15 +51,15 @@ impl Claim {
     }
 }
 
-/// The lock beside the database.
+/// The lock next to the database.
 #[derive(Debug)]
 struct Beside(File);
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // Closing is not enough: a process that is just being started has a copy of the
-        // descriptor, and the lock with it, until it runs its own program. A file that cannot
-        // be unlocked is when all copies are closed.
+        // Closing is not enough: a child process holds a copy of the descriptor, and with it the
+        // lock, from its fork until it runs its own program. If unlocking fails, the lock ends when
+        // all copies are closed.
         let _ = self.0.unlock();
     }
 }
@@ -110,7 +110,7 @@ mod inside {
     }
 
     impl Claim {
-        /// Uses a file that may belong to another.
+        /// Claims a file for reading; another store may own it.
         pub(in super::super) fn read(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
             let found = std::fs::metadata(path).map_err(|error| faults.io(&error))?;
             let key = key(&found);
@@ -119,7 +119,7 @@ mod inside {
             Ok(Self { key, is_owner })
         }
 
-        /// Owns a file, which is made if it is not there.
+        /// Claims a file as its owner, and creates it if it does not exist.
         pub(in super::super) fn own(path: &Path, faults: &Faults) -> Result<Self, StoreError> {
             let mut files = files();
             let known = std::fs::metadata(path).ok().map(|found| key(&found));
@@ -149,7 +149,7 @@ mod inside {
             shared.users += 1;
             shared.is_owned |= locked.is_ok();
             drop(files);
-            // Dropped where it was not locked.
+            // If it was not locked, dropping the claim undoes the rest.
             let is_owner = locked.is_ok();
             let claim = Self { key, is_owner };
             locked.map(|()| claim)
@@ -166,7 +166,7 @@ mod inside {
             if self.is_owner {
                 shared.is_owned = false;
                 if let Some(file) = &shared.file {
-                    // A file that cannot be unlocked is when it is closed.
+                    // If unlocking fails, the lock ends when the file is closed.
                     let _ = file.unlock();
                 }
             }

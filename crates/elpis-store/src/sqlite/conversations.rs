@@ -76,7 +76,7 @@ pub(super) fn read(
     };
     let damaged = |reason: &str| faults.session(name, &format!("its conversation {reason}"));
     if seal != conversation_seal(name, &messages) {
-        return Err(damaged("is not as it was written"));
+        return Err(damaged("does not match its seal"));
     }
     serde_json::from_str(&messages)
         .map(Some)

@@ -100,7 +100,7 @@ impl Faults {
     pub fn sqlite(&self, error: &rusqlite::Error) -> StoreError {
         let reason = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => self.not_a_store("no SQLite file"),
+            Some(ErrorCode::NotADatabase) => self.not_a_store("not an SQLite file"),
             Some(ErrorCode::DatabaseCorrupt) => self.damaged(&reason),
             Some(ErrorCode::DiskFull) => {
                 self.full(&format!("{reason}; the disk, or the setting store.max_mib"))

@@ -168,7 +168,7 @@ pub(super) fn integrity_check(connection: &Connection, faults: &Faults) -> Resul
     let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
     let fresh = in_memory(faults)?;
     if tables(connection).map_err(sqlite)? != tables(&fresh).map_err(sqlite)? {
-        return Err(faults.damaged("its tables are not those of this version"));
+        return Err(faults.damaged("its tables differ from those of this version"));
     }
     let orphans: i64 = connection
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
@@ -176,7 +176,7 @@ pub(super) fn integrity_check(connection: &Connection, faults: &Faults) -> Resul
         })
         .map_err(|error| faults.sqlite(&error))?;
     if orphans > 0 {
-        return Err(faults.damaged(&format!("{orphans} rows refer to rows that are not there")));
+        return Err(faults.damaged(&format!("{orphans} rows refer to missing rows")));
     }
     Ok(())
 }

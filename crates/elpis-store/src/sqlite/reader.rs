@@ -1,4 +1,4 @@
-//! Reading sessions and their journals, some rows in each transaction.
+//! Reads sessions and their journals, in transactions of bounded length.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,10 +13,11 @@ use super::rows::{COLUMNS, Configs, SessionRow, column_fault, read_journal, sess
 use super::{Access, SqliteStore};
 use crate::StoreError;
 
-/// The longest wait for another connection that holds the file.
+/// Maximum wait for another connection that has locked the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sessions that are read in one transaction, so that the log of the owner can be folded into the file in between.
+/// Number of sessions read in one transaction. Between two transactions the owner can checkpoint its
+/// log.
 const SESSIONS_AT_ONCE: usize = 1000;
 
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) struct Reader {
     pub(super) configs: Configs,
 }
 
-/// What is done with each row; it may break the reading off.
+/// A function that is called for each row and may stop the reading.
 type Work<'a> = dyn FnMut(&Connection, &str, Result<SessionRow<'_>, StoreError>, &mut Configs) -> ControlFlow<()>
     + 'a;
 
@@ -39,7 +40,7 @@ impl Reader {
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A transaction that a panic cut short was rolled back.
+    // If a panic interrupted a transaction, it was rolled back.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -63,7 +64,7 @@ pub(super) fn connect(
 }
 
 impl SqliteStore {
-    /// Replays a session's journal, and compares it with the state.
+    /// Replays a session's journal and compares the result with the stored state.
     pub(super) fn checked(
         &self,
         connection: &Connection,
@@ -92,9 +93,9 @@ impl SqliteStore {
         let is_complete = number == row.entries;
         match fault {
             Some(reason) => Err(faults.session(row.name, &reason)),
-            // This says more than a hash that does not fit.
+            // This error says more than that of a wrong hash.
             None if is_complete && again.as_ref() != Some(&stored.tracker) => {
-                let reason = "its journal leads to another state than the one that is kept";
+                let reason = "its journal does not lead to the stored state";
                 Err(faults.session(row.name, reason))
             }
             None => read.map(|()| stored.tracker),
@@ -120,7 +121,7 @@ impl SqliteStore {
         })
     }
 
-    /// Works on a session's row, in a transaction of its own.
+    /// Calls `work` with a session's row, in a separate transaction.
     pub(super) fn one<T>(
         &self,
         session: &SessionId,
@@ -147,7 +148,7 @@ impl SqliteStore {
         work(&transaction, &row, configs).map(Some)
     }
 
-    /// Works on all rows in the order in which they came, some in each transaction.
+    /// Calls `work` with each row in the order of creation.
     pub(super) fn rows(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
         let sqlite = |error: rusqlite::Error| self.faults.sqlite(&error);
         let mut last = i64::MIN;
@@ -170,7 +171,7 @@ impl SqliteStore {
                 count += 1;
                 last = row.get(0).map_err(sqlite)?;
                 let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
-                let name = name.unwrap_or("without a name");
+                let name = name.unwrap_or("(unnamed)");
                 let read = SessionRow::read(row);
                 let read = read.map_err(|error| column_fault(name, &error, &self.faults));
                 if work(&transaction, name, read, configs).is_break() {

@@ -17,14 +17,14 @@ use elpis_emotion::SessionId;
 use elpis_emotion::{EmotionConfig, EmotionTracker, EmotionalState, MoodRecord, TrackerState};
 pub(super) use write::{Prepared, config_row, insert_raw};
 
-/// The columns of a session, as [`SessionRow::read`] reads them.
+/// The columns of a session in the order that [`SessionRow::read`] expects.
 pub(super) const COLUMNS: &str =
     "session.id, name, entries, state, session.config, json, chain, seal";
 
-/// Settings that were read, by their row, with their text.
+/// The settings read so far, by the number of their row, each with its text.
 pub(super) type Configs = HashMap<i64, (String, Arc<EmotionConfig>)>;
 
-/// A session's row, read and not believed.
+/// A session's row, before any check.
 pub(super) struct SessionRow<'a> {
     pub(super) id: i64,
     pub(super) name: &'a str,
@@ -50,7 +50,7 @@ impl<'a> SessionRow<'a> {
         })
     }
 
-    /// The chain that the row gives, if the row is as it was written.
+    /// The chain of the row, if the seal matches the row.
     pub(super) fn sealed_chain(&self, faults: &Faults) -> Result<Hash, StoreError> {
         let chain = Chain::from_bytes(self.chain).map(|chain| *chain.as_bytes());
         chain
@@ -58,10 +58,10 @@ impl<'a> SessionRow<'a> {
                 let kept = seal(self.name, self.entries, chain, self.state, self.config_json);
                 kept == self.seal
             })
-            .ok_or_else(|| faults.session(self.name, "its row is not as it was written"))
+            .ok_or_else(|| faults.session(self.name, "its row does not match its seal"))
     }
 
-    /// The state, without a look at the seal.
+    /// The state. The seal is not checked.
     pub(super) fn tracker(
         &self,
         configs: &mut Configs,
@@ -83,7 +83,7 @@ impl<'a> SessionRow<'a> {
         EmotionTracker::restore(config, state).map_err(|error| damaged(&error))
     }
 
-    /// The session as it is kept, its seal checked.
+    /// The stored session, after a check of its seal.
     pub(super) fn stored(
         &self,
         configs: &mut Configs,
@@ -97,7 +97,8 @@ impl<'a> SessionRow<'a> {
     }
 }
 
-/// An error of a column that holds something else than it must; of the store otherwise.
+/// Converts an error of SQLite: a column of a wrong type or value is damage of the session, anything
+/// else is an error of the store.
 pub(super) fn column_fault(session: &str, error: &rusqlite::Error, faults: &Faults) -> StoreError {
     match error {
         rusqlite::Error::InvalidColumnType(..)
@@ -108,9 +109,9 @@ pub(super) fn column_fault(session: &str, error: &rusqlite::Error, faults: &Faul
     }
 }
 
-/// Reads a session's journal entry by entry, and compares it with its chain.
+/// Reads a session's journal entry by entry and compares it with its chain.
 ///
-/// `visit` gets the entries as long as it returns `true`; only a journal that was read to its end is compared.
+/// Reading stops when `visit` returns `false`, and the chain is then not compared.
 pub(super) fn read_journal(
     connection: &Connection,
     session: &SessionRow<'_>,
@@ -139,7 +140,7 @@ pub(super) fn read_journal(
                 .map_err(|error| damaged(&format!("entry {number} of its journal: {error}")))?,
             _ => {
                 return Err(damaged(&format!(
-                    "entry {number} of its journal is no text"
+                    "entry {number} of its journal is not text"
                 )));
             }
         };
@@ -156,12 +157,12 @@ pub(super) fn read_journal(
         )));
     }
     if found.as_bytes() != chain {
-        return Err(damaged("its journal is not the one that was written"));
+        return Err(damaged("its journal does not match its chain"));
     }
     Ok(())
 }
 
-/// Reads how every session feels at a time, some in each transaction.
+/// Reads the mood of every session at `now`, in transactions of bounded length.
 pub(super) fn read_moods(
     connection: &mut Connection,
     configs: &mut Configs,
@@ -185,7 +186,7 @@ pub(super) fn read_moods(
             count += 1;
             last = row.get(0).map_err(sqlite)?;
             let name = row.get_ref(1).ok().and_then(|name| name.as_str().ok());
-            let name = name.unwrap_or("without a name");
+            let name = name.unwrap_or("(unnamed)");
             let found = FoundSession {
                 name: name.to_owned(),
                 entries: row.get(2).unwrap_or_default(),
@@ -201,7 +202,7 @@ pub(super) fn read_moods(
     }
 }
 
-/// Reads how the session of a row feels at a time.
+/// The mood of a row's session at `now`.
 fn mood(
     connection: &Connection,
     row: &Row<'_>,
@@ -238,7 +239,7 @@ fn mood(
     Ok(mood.state_at(&config, now))
 }
 
-/// Reads a name as a session's.
+/// Checks the stored name of a session.
 pub(super) fn session_id(name: &str, faults: &Faults) -> Result<SessionId, StoreError> {
     SessionId::new(name).map_err(|error| faults.session(name, &error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Writing the rows of a session.
+//! Writes the rows of a session.
 
 use elpis_emotion::{EmotionConfig, JournalEntry, TrackerState};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -8,7 +8,7 @@ use crate::sqlite::faults::Faults;
 use crate::sqlite::seal::{Chain, seal};
 use crate::{SessionChange, StoreError};
 
-/// A change as it will be written, and how much of the file it may touch.
+/// A change whose texts are ready to be written.
 pub(in crate::sqlite) struct Prepared<'a> {
     change: &'a SessionChange,
     state: String,
@@ -34,13 +34,13 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Bytes of text in it.
+    /// Number of bytes of its text.
     pub(in crate::sqlite) fn bytes(&self) -> usize {
         let entries = self.entries.iter().map(|(_, what)| what.len() + 16);
         self.state.len() + entries.sum::<usize>()
     }
 
-    /// Writes it. `config` is the row of the settings and their text.
+    /// Writes the change. `config` is the row of the settings and their text.
     pub(in crate::sqlite) fn write(
         &self,
         connection: &Connection,
@@ -50,7 +50,7 @@ impl<'a> Prepared<'a> {
         let sqlite = |error: rusqlite::Error| faults.sqlite(&error);
         let name = self.change.session.as_str();
         if self.change.forgotten {
-            // The journal goes with it.
+            // The journal is deleted by the foreign key.
             connection
                 .prepare_cached("DELETE FROM session WHERE name = ?1")
                 .and_then(|mut delete| delete.execute([name]))
@@ -75,13 +75,13 @@ impl<'a> Prepared<'a> {
             None if first == 0 => Chain::new(name),
             Some((_, kept, Some(chain))) if *kept == first => chain.clone(),
             Some((_, _, None)) => return Err(faults.session(name, "its row has no chain")),
-            // It was written by a transaction whose end nobody heard of.
+            // An earlier transaction was committed, although it reported an error.
             Some((id, kept, _))
                 if *kept == entries && self.is_there(connection, *id, faults)? =>
             {
                 return Ok(());
             }
-            // Somebody else has written to it.
+            // Another process has written to the session.
             _ => return Err(faults.in_use()),
         };
         for (at, what) in &self.entries {
@@ -122,7 +122,7 @@ impl<'a> Prepared<'a> {
         Ok(())
     }
 
-    /// Whether the last entries of the session's journal are these.
+    /// Whether the session's journal ends with the entries of this change.
     fn is_there(
         &self,
         connection: &Connection,
@@ -147,7 +147,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The settings as text, and their row, which is written if it is new.
+/// Returns the row of the settings and their text. Adds the row if it is new.
 pub(in crate::sqlite) fn config_row(
     connection: &Connection,
     config: &EmotionConfig,
@@ -170,7 +170,7 @@ pub(in crate::sqlite) fn json(
     serde_json::to_string(value).map_err(|error| faults.failed(&error.to_string()))
 }
 
-/// Writes a session whose texts are whatever is given, with hashes that fit.
+/// Writes a session with arbitrary texts and matching hashes.
 pub(in crate::sqlite) fn insert_raw(
     connection: &Connection,
     name: &str,
