@@ -42,13 +42,13 @@ pub enum SamplingError {
         limit: &'static str,
     },
     /// The vocabulary has no token, or 2²⁴ or more.
-    #[error("a vocabulary of {size} tokens, allowed is 1 to 16777215")]
+    #[error("the vocabulary has {size} tokens, allowed is 1 to 16777215")]
     VocabularySize {
         /// The given size.
         size: usize,
     },
     /// The number of logits does not match the vocabulary.
-    #[error("{got} logits for a vocabulary of {expected} tokens")]
+    #[error("got {got} logits for a vocabulary of {expected} tokens")]
     LogitsLength {
         /// The number of logits.
         got: usize,
@@ -56,7 +56,7 @@ pub enum SamplingError {
         expected: usize,
     },
     /// The token mask is too short for the vocabulary.
-    #[error("a token mask of {got} words, the vocabulary needs {expected}")]
+    #[error("the token mask has {got} words, the vocabulary needs {expected}")]
     MaskLength {
         /// The number of words.
         got: usize,

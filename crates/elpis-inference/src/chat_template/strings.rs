@@ -10,10 +10,10 @@ use super::lexer::is_space;
 pub(super) use split::split_lines;
 use split::{lines, partition, split};
 
-/// Calls a method of a text, other than `format` and `join`.
+/// Calls a method of a string, other than `format` and `join`.
 ///
 /// # Errors
-/// An unknown method, wrong arguments, or out of fuel.
+/// An error if the method is unknown, its arguments are wrong, or the fuel is used up.
 pub(super) fn method(
     state: &State,
     text: &str,
@@ -126,7 +126,7 @@ pub(super) fn strip<'a>(text: &'a str, name: &str, letters: Option<&str>) -> &'a
     }
 }
 
-/// `text.replace(old, new, count)`; a negative count replaces all.
+/// `text.replace(old, new, count)`. A negative count replaces all occurrences.
 pub(super) fn replace(
     state: &State,
     text: &str,
@@ -156,7 +156,7 @@ pub(super) fn pad(
 ) -> Result<Value, Error> {
     let mut letters = fill.chars();
     let (Some(fill), None) = (letters.next(), letters.next()) else {
-        return Err(invalid(format!("{name}: the fill is not one character")));
+        return Err(invalid(format!("{name}: the fill must be one character")));
     };
     let length = text.chars().count();
     let missing = usize::try_from(width).unwrap_or(0).saturating_sub(length);
@@ -165,7 +165,8 @@ pub(super) fn pad(
     let left = match name {
         "ljust" => 0,
         "rjust" => missing,
-        // Python puts the odd one on the left where the width is odd.
+        // If the padding cannot be halved, Python puts the extra character on the left for an odd
+        // width.
         _ => missing / 2 + (missing & usize::try_from(width).unwrap_or(0) & 1),
     };
     let fills = |count: usize| std::iter::repeat_n(fill, count);
@@ -213,7 +214,8 @@ fn expand_tabs(state: &State, text: &str, size: usize) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-/// The part of a text that the arguments `start` and `end` leave, and the characters before it.
+/// The part of a string between the arguments `start` and `end`, and the number of characters before
+/// it.
 fn span<'a>(
     text: &'a str,
     arguments: &Arguments<'_>,
@@ -257,7 +259,7 @@ fn look_for(inside: &str, before: usize, name: &str, part: &str) -> Result<Value
     match found {
         Some(byte) => Ok(Value::from(before + inside[..byte].chars().count())),
         None if name.ends_with("find") => Ok(Value::from(-1)),
-        None => Err(invalid(format!("{name}: the text does not hold {part:?}"))),
+        None => Err(invalid(format!("{name}: substring {part:?} not found"))),
     }
 }
 
@@ -275,7 +277,7 @@ fn has_affix(state: &State, text: &str, start: bool, affix: &Value) -> Result<bo
     if !affix.is_tuple() {
         let kind = affix.kind();
         return Err(invalid(format!(
-            "an affix is a text or a tuple of texts, not a {kind}"
+            "an affix must be a string or a tuple of strings, not a {kind}"
         )));
     }
     for one in affix.try_iter()? {
@@ -283,13 +285,13 @@ fn has_affix(state: &State, text: &str, start: bool, affix: &Value) -> Result<bo
         match one.as_str() {
             Some(one) if has(one) => return Ok(true),
             Some(_) => {}
-            None => return Err(invalid("a tuple of affixes holds texts alone")),
+            None => return Err(invalid("a tuple of affixes must hold only strings")),
         }
     }
     Ok(false)
 }
 
-/// The methods that tell what a text consists of.
+/// The methods that test the characters of a string, such as `isdigit`.
 fn predicate(text: &str, name: &str) -> Option<bool> {
     let all = |holds: fn(char) -> bool| !text.is_empty() && text.chars().all(holds);
     let cased = text

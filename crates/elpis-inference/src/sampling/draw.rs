@@ -1,4 +1,4 @@
-//! Drawing a token by its weight.
+//! Draws a token by its weight.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -12,17 +12,18 @@ const LANES: usize = 16;
 /// Logits per block of the draw over a whole vocabulary.
 const BLOCK: usize = 1024;
 
-/// One random number, 0 to below 1, in steps of 2⁻⁵³.
+/// A random number from 0 to below 1, in steps of 2⁻⁵³.
 pub(super) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Finite also for a subnormal temperature, so that the best token keeps the weight 1.
+/// The inverse of a temperature. It is finite even if the temperature is subnormal, so that the best
+/// token keeps the weight 1.
 pub(super) fn inverse(temperature: f32) -> f32 {
     temperature.recip().min(f32::MAX)
 }
 
-/// Returns the highest logit, -∞ if there is none above, after checking them all.
+/// Checks all logits and returns the highest one, or -∞ if there is none above.
 pub(super) fn highest(logits: &[f32]) -> Result<f32, SamplingError> {
     let mut best = [f32::NEG_INFINITY; LANES];
     let mut valid = true;

@@ -10,12 +10,13 @@ use super::exp::exp;
 use super::select::{self, Candidate};
 use super::{MAX_REPETITION_WINDOW, SamplingError, SamplingParams};
 
-/// From this part of a vocabulary on, reading it again is faster than sorting what survived.
+/// If there are more candidates than the vocabulary divided by this, reading the vocabulary again is
+/// faster than sorting them.
 const RESCAN_FROM: usize = 64;
-/// Says in the key of the random stream what the stream is for.
+/// The part of the random stream's key that separates it from other streams of the same seed.
 const KEY_TAG: &[u8; 24] = b"elpis sampling stream v1";
 
-/// The bits of a word of a mask, in the order of their tokens.
+/// The bits of a mask's word, in the order of their tokens.
 const BITS: [u32; 32] = {
     let mut bits = [0; 32];
     let mut index = 0;
@@ -30,21 +31,22 @@ const BITS: [u32; 32] = {
 ///
 /// The same seed, parameters, logits and accepted tokens give the same tokens on every platform:
 /// the random numbers are those of `ChaCha8`, and the weights use only arithmetic that IEEE 754 fixes.
-/// Each token that is drawn takes exactly one random number (64 bits), a greedy one takes none,
-/// and a refused call takes none.
+/// Each draw consumes exactly one random number (64 bits). Greedy choices and refused calls consume
+/// none.
 ///
-/// The draw walks the surviving tokens in rising token order. Equal logits at a limit of top-k
-/// or top-p go to the lower token.
+/// The draw goes through the surviving tokens in ascending order. If logits are equal at the limit
+/// of top-k or top-p, the lower token survives.
 ///
-/// Memory: 4 bytes per token of the vocabulary, 8 per candidate at the most so far, and 32 KiB
-/// for the repetition window. Nothing is allocated per token once these have grown.
+/// A sampler holds 4 bytes for each token of the vocabulary, 8 for each candidate (of the largest
+/// set so far), and 32 KiB for the repetition window. Once these buffers have grown, no token
+/// allocates memory.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     params: SamplingParams,
     vocabulary: usize,
     rng: ChaCha8Rng,
     history: VecDeque<u32>,
-    /// The tokens of the window, sorted, while penalties are applied.
+    /// The tokens of the window in ascending order, while penalties are applied.
     window: Vec<u32>,
     work: Vec<f32>,
     candidates: Vec<Candidate>,
@@ -77,27 +79,27 @@ impl Sampler {
         &self.params
     }
 
-    /// Changes the parameters from the next token on. The random stream goes on where it is, so
-    /// a new seed takes effect only at [`reset`](Self::reset); so does the repetition window,
-    /// which remembers [`MAX_REPETITION_WINDOW`] tokens whatever its length.
+    /// Changes the parameters from the next token on. The random stream continues, so a new seed
+    /// takes effect only at [`reset`](Self::reset). The repetition window keeps its tokens: it
+    /// remembers [`MAX_REPETITION_WINDOW`] of them, whatever its length.
     ///
     /// # Errors
-    /// [`SamplingError::OutOfRange`]; the old parameters then stay.
+    /// [`SamplingError::OutOfRange`]. The parameters are then unchanged.
     pub fn set_params(&mut self, params: SamplingParams) -> Result<(), SamplingError> {
         params.validate()?;
         self.params = params;
         Ok(())
     }
 
-    /// Starts the random stream of `seed` and empties the repetition window.
+    /// Restarts the random stream with the seed of the parameters and empties the repetition window.
     pub fn reset(&mut self, seed: u64) {
         self.params.seed = seed;
         self.rng = stream(seed);
         self.history.clear();
     }
 
-    /// Adds a token, of the prompt or of the reply, to the repetition window. Sampling does not
-    /// do this by itself.
+    /// Adds a token of the prompt or the reply to the repetition window. Sampling does not add the
+    /// token that it chooses.
     ///
     /// # Errors
     /// [`SamplingError::TokenOutOfRange`].
@@ -124,9 +126,9 @@ impl Sampler {
         self.sample_from(logits, None)
     }
 
-    /// Chooses the next token among those that `allowed` has: bit `t % 32` of word `t / 32`, from
-    /// the least significant, is set when token t is allowed. Bits past the vocabulary are
-    /// ignored. An excluded token counts for nothing, also not for top-k and top-p.
+    /// Chooses the next token among those that `allowed` permits. Token t is allowed if bit `t % 32`
+    /// of word `t / 32` is set, counted from the least significant bit. Bits beyond the vocabulary
+    /// are ignored. Excluded tokens do not count towards top-k and top-p.
     ///
     /// # Errors
     /// As [`sample`](Self::sample), and [`SamplingError::MaskLength`].
@@ -165,8 +167,8 @@ impl Sampler {
         chosen
     }
 
-    /// Writes masked and penalised logits to `work`. Returns whether anything had to change; if
-    /// not, `work` is left as it was.
+    /// Writes masked and penalised logits to `work`. Returns `false`, and leaves `work` unchanged, if
+    /// neither a mask nor a penalty applies.
     fn prepare(
         &mut self,
         logits: &[f32],
@@ -213,7 +215,7 @@ impl Sampler {
         if top_k > 0 && top_k < logits.len() {
             select::top_k(logits, top_k, out);
             if top_p < 1.0 {
-                // In token order, so that the sum does not depend on how the k were selected.
+                // The sum is in token order, so that it does not depend on how the k were selected.
                 out.sort_unstable_by_key(|candidate| candidate.token);
                 let total = out.iter().map(|c| f64::from(exp(c.logit - max))).sum();
                 select::nucleus(out, max, top_p, total);
@@ -237,7 +239,7 @@ impl Sampler {
     }
 }
 
-/// Copies logits to `out`, with -∞ for the tokens that `allowed` has not; see
+/// Copies logits to `out`, with -∞ for the tokens that `allowed` excludes; see
 /// [`Sampler::sample_masked`].
 ///
 /// # Errors
@@ -258,7 +260,7 @@ pub fn masked(logits: &[f32], allowed: &[u32], out: &mut Vec<f32>) -> Result<(),
         } else if word == u32::MAX {
             out.extend_from_slice(chunk);
         } else {
-            // Without a branch for each token, which half of them would mispredict.
+            // A branch for each token would be mispredicted half of the time.
             let kept = chunk.iter().zip(BITS).map(|(&logit, bit)| {
                 let allowed = word & bit != 0;
                 if allowed { logit } else { f32::NEG_INFINITY }
@@ -269,11 +271,11 @@ pub fn masked(logits: &[f32], allowed: &[u32], out: &mut Vec<f32>) -> Result<(),
     Ok(())
 }
 
-/// Returns the token with the highest logit, the lowest such token if several have it.
+/// Returns the token with the highest logit. If several tokens have it, the lowest of them.
 ///
 /// # Errors
-/// [`SamplingError::InvalidLogit`] when a logit is NaN or +∞, [`SamplingError::NoCandidates`]
-/// when all are -∞ or there is none.
+/// [`SamplingError::InvalidLogit`] if a logit is NaN or +∞, [`SamplingError::NoCandidates`] if all
+/// are -∞ or `logits` is empty.
 pub fn greedy(logits: &[f32]) -> Result<u32, SamplingError> {
     let max = highest(logits)?;
     if max == f32::NEG_INFINITY {
@@ -295,7 +297,7 @@ fn has_penalties(params: &SamplingParams) -> bool {
         || params.frequency_penalty != 0.0
 }
 
-/// The logit of a token that occurs `count` times in the window, at least once.
+/// The penalised logit of a token that occurs `count` ≥ 1 times in the window.
 fn penalise(logit: f32, count: usize, params: &SamplingParams) -> f32 {
     let scaled = if logit > 0.0 {
         logit / params.repetition_penalty

@@ -1,4 +1,4 @@
-//! Which numbers a schema allows, and how they are written.
+//! The numbers that a schema allows, as regular expressions.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use super::exact;
 use super::regex::Regex;
 use multiple::{endings, untold};
 
-/// Bounds of what llguidance, which reckons with doubles, is given.
+/// Maximum absolute value of a bound that is given to llguidance, which computes in doubles.
 const SAFE: i64 = 1 << 53;
 
-/// What a schema says of numbers.
+/// The constraints of a schema on numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Numbers {
     pub integer: bool,
@@ -26,12 +26,12 @@ struct Bound {
     included: bool,
 }
 
-/// How numbers are written.
+/// The notation of the allowed numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Written {
-    /// As all of these have it.
+    /// The texts that all of these match.
     All(Vec<Regex>),
-    /// As llguidance writes multiples: a schema.
+    /// A schema with `multipleOf`, which llguidance enforces.
     Multiples(Value),
 }
 
@@ -58,7 +58,7 @@ impl Numbers {
         }
     }
 
-    /// Whether a number is among them; `None` if that cannot be computed.
+    /// Whether a number is allowed. `None` if that cannot be computed.
     pub fn contains(&self, number: &Decimal) -> Option<bool> {
         let above = |low: &Bound| *number > low.at || low.included && *number == low.at;
         let below = |high: &Bound| *number < high.at || high.included && *number == high.at;
@@ -70,7 +70,7 @@ impl Numbers {
         Some(fits)
     }
 
-    /// Whether the bounds leave no number.
+    /// Whether the bounds exclude every number.
     pub fn is_empty(&self) -> bool {
         match self.narrowed() {
             Some((Some(low), Some(high))) => {
@@ -80,7 +80,7 @@ impl Numbers {
         }
     }
 
-    /// The bounds, those of integers as integers that are included. `None` if they have too many
+    /// The bounds. Those of integers are rounded to inclusive integers. `None` if they have too many
     /// digits.
     fn narrowed(&self) -> Option<(Option<Bound>, Option<Bound>)> {
         let (mut low, mut high) = (self.low.clone(), self.high.clone());
@@ -101,10 +101,10 @@ impl Numbers {
         Some((low, high))
     }
 
-    /// How these numbers are written. `kept` keeps to those that a [`Value`] holds to the digit.
+    /// The notation of these numbers. With `kept`, only those that a [`Value`] represents exactly.
     ///
     /// # Errors
-    /// The keyword and why it cannot be enforced.
+    /// The keyword that cannot be enforced, and the reason.
     pub fn written(&self, kept: bool) -> Result<Written, Refused> {
         let (low, high) = self
             .narrowed()
@@ -112,7 +112,7 @@ impl Numbers {
         if self.is_empty() {
             return Ok(Written::All(vec![Regex::Nothing]));
         }
-        // Every integer is a multiple of what 1 is a multiple of.
+        // A divisor of 1 excludes no integer.
         let one = Decimal::integer(1);
         let says = |of: &&Decimal| !self.integer || one.is_multiple_of(of) != Some(true);
         let multiples: Vec<&Decimal> = self.multiples.iter().filter(says).collect();
@@ -120,7 +120,7 @@ impl Numbers {
         if kept {
             all.push(exact::kept(self.integer));
         }
-        // What no end tells is put together.
+        // Divisors that the last digits do not decide are combined into one.
         let mut rest: Option<Decimal> = None;
         for of in multiples {
             match endings(of, self.integer) {
@@ -138,14 +138,14 @@ impl Numbers {
         };
         let listed = self.listed(&of, low.as_ref(), high.as_ref());
         if listed.is_none() {
-            // llguidance writes these alone.
+            // llguidance cannot combine them with another expression.
             let alone = all.len() == 1 + usize::from(kept);
             let schema = self.embedded(&of, low.as_ref(), high.as_ref(), kept);
             if let Some(schema) = schema.filter(|_| alone) {
                 return Ok(Written::Multiples(schema));
             }
         }
-        // Of large numbers there are few multiples in 64 bits.
+        // Large divisors have few multiples in 64 bits.
         let within = || {
             let bound = |text| {
                 let at = Decimal::parse(text)?;
@@ -197,7 +197,7 @@ impl Numbers {
                 Some(text) => Ok(Regex::Raw(text)),
             }
         };
-        // The sizes of positive numbers and of negative ones, 0 among both.
+        // The absolute values of positive and of negative numbers. Both contain 0.
         let mut positive = vec![Regex::Raw(form.any())];
         let mut negative = positive.clone();
         let zero = Bound {

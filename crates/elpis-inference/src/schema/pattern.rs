@@ -1,27 +1,28 @@
-//! Patterns of JSON Schema: regular expressions of ECMA-262, searched for in a text.
+//! Patterns of JSON Schema: regular expressions of ECMA-262 that may match anywhere in a text.
 
 mod parse;
 
 use self::parse::{Look, Node, parse};
 use super::regex::Regex;
 
-/// Most repetitions that are written out one by one, where a look-around stands in them.
+/// Maximum count of a repetition that is unrolled because it contains a look-around.
 const MAX_UNROLLED: u32 = 16;
 
-/// Where in the text a part of a pattern stands.
+/// The position in the text at which a part of a pattern begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// At the beginning.
+    /// At the beginning of the text.
     Here,
-    /// Perhaps there, if what stands before it is empty.
+    /// At the beginning, if the parts before it match nothing.
     Perhaps,
+    /// After the beginning.
     Behind,
 }
 
-/// The texts that a pattern is found in.
+/// The set of texts that a pattern matches.
 ///
 /// # Errors
-/// Why it cannot be enforced.
+/// The reason why the pattern is invalid or cannot be enforced.
 pub(crate) fn pattern(source: &str) -> Result<Regex, String> {
     let ways = parse(source)?;
     let all = |start| {
@@ -37,7 +38,7 @@ pub(crate) fn pattern(source: &str) -> Result<Regex, String> {
     Ok(Regex::alt([first, Regex::concat([some, later])]))
 }
 
-/// Texts that begin with a sequence and go on like `rest`, up to their end.
+/// The set of texts that consist of a match of the sequence and a text of `rest`.
 fn sequence(nodes: &[Node], rest: &Regex, start: Start) -> Result<Regex, String> {
     let mut starts = Vec::with_capacity(nodes.len());
     let mut at = start;
@@ -59,7 +60,7 @@ fn sequence(nodes: &[Node], rest: &Regex, start: Start) -> Result<Regex, String>
     Ok(rest)
 }
 
-/// Where the text stands behind a part.
+/// The position after a part.
 fn behind(node: &Node, at: Start) -> Start {
     match node {
         Node::Look(..) | Node::Start | Node::End | Node::Boundary(_) => at,
@@ -77,7 +78,7 @@ fn can_be_empty(node: &Node) -> bool {
     }
 }
 
-/// Whether something in it looks at what stands around it.
+/// Whether a part contains an anchor or a look-around.
 fn looks(node: &Node) -> bool {
     match node {
         Node::Class(_) => false,
@@ -105,12 +106,12 @@ fn one(node: &Node, rest: Regex, start: Start) -> Result<Regex, String> {
             Ok(Regex::and([ahead, rest]))
         }
         Node::Look(Look::Behind(_), _) => {
-            Err("a look-behind stands where its beginning is not known".to_owned())
+            Err("a look-behind is only supported at the top level of a pattern".to_owned())
         }
         Node::Start => match start {
             Start::Here => Ok(rest),
             Start::Behind => Ok(Regex::Nothing),
-            Start::Perhaps => Err("a ^ stands behind something that may be empty".to_owned()),
+            Start::Perhaps => Err("a ^ after a part that may be empty is not supported".to_owned()),
         },
         Node::End if rest.is_nullable() => Ok(Regex::Empty),
         Node::End => Ok(Regex::Nothing),
@@ -118,7 +119,7 @@ fn one(node: &Node, rest: Regex, start: Start) -> Result<Regex, String> {
     }
 }
 
-/// An expression that looks at nothing around it.
+/// The expression of a part without anchors and look-arounds.
 fn simple(node: &Node) -> Regex {
     match node {
         Node::Class(class) if class.ranges().is_empty() => Regex::Nothing,
@@ -131,7 +132,7 @@ fn simple(node: &Node) -> Regex {
     }
 }
 
-/// A repetition of something that looks around.
+/// The repetition of a part with an anchor or a look-around.
 fn repeated(
     inner: &Node,
     least: u32,
@@ -139,7 +140,7 @@ fn repeated(
     rest: &Regex,
     start: Start,
 ) -> Result<Regex, String> {
-    // Nothing but looking around: once is as good as often.
+    // A part that consumes nothing matches once as it does many times.
     if can_be_empty(inner) && !consumes(inner) {
         let once = one(inner, rest.clone(), start)?;
         return Ok(if least == 0 { rest.clone() } else { once });
@@ -151,12 +152,12 @@ fn repeated(
     }
     let unbounded = || {
         format!(
-            "a look-around stands in a repetition without a bound of at most {MAX_UNROLLED}, and \
-             not alone before one character at the end of the pattern"
+            "a look-around in a repetition needs a maximum count of at most {MAX_UNROLLED}, or must \
+             precede a single character in a repetition at the end of the pattern"
         )
     };
     let most = match most {
-        // What follows takes everything, so that no more than the least is needed.
+        // The rest matches everything, so the minimum count is enough.
         _ if rest.is_any() && least <= MAX_UNROLLED => least,
         Some(most) if most <= MAX_UNROLLED => most,
         _ => return Err(unbounded()),
@@ -199,8 +200,8 @@ fn consumes(node: &Node) -> bool {
     }
 }
 
-/// `(?:(?!a)b)*` up to the end of the text, for a `b` of one character: no place before the end
-/// begins with an `a`.
+/// `(?:(?!a)b)*` at the end of the text, where `b` is one character: no position before the end may
+/// begin with an `a`.
 fn tempered(inner: &Node, least: u32, most: Option<u32>) -> Result<Option<Regex>, String> {
     let Node::Group(ways) = inner else {
         return Ok(None);
@@ -230,8 +231,8 @@ fn tempered(inner: &Node, least: u32, most: Option<u32>) -> Result<Option<Regex>
     Ok(Some(Regex::and(all)))
 }
 
-/// A look-behind with what stands before it, which must not look ahead, unless the text ends
-/// there.
+/// A look-behind with the parts before it. They must not contain another look-around, unless the text
+/// ends at the look-behind.
 fn behind_of(
     before: &[Node],
     negative: bool,
@@ -240,7 +241,7 @@ fn behind_of(
     start: Start,
 ) -> Result<Regex, String> {
     if inner.iter().flatten().any(looks) {
-        return Err("a look-behind has another look-around in it".to_owned());
+        return Err("a look-around within a look-behind is not supported".to_owned());
     }
     let inner = Regex::alt(
         inner
@@ -250,7 +251,7 @@ fn behind_of(
     let ending = Regex::concat([Regex::any(), inner]);
     let ending = if negative { ending.not() } else { ending };
     if start != Start::Here {
-        return Err("a look-behind stands in a pattern that does not begin with ^".to_owned());
+        return Err("a look-behind is only supported in a pattern that begins with ^".to_owned());
     }
     if *rest == Regex::Empty {
         let before = sequence(before, &Regex::Empty, start)?;
@@ -258,7 +259,7 @@ fn behind_of(
     }
     let zero = |node: &&Node| !matches!(node, Node::Start);
     if before.iter().filter(zero).any(looks) {
-        return Err("a look-behind stands behind another look-around".to_owned());
+        return Err("a look-behind after another look-around is not supported".to_owned());
     }
     let before = sequence(before, &Regex::Empty, start)?;
     Ok(Regex::concat([Regex::and([before, ending]), rest.clone()]))

@@ -1,4 +1,4 @@
-//! Regular expressions over characters, with intersection and complement, as llguidance has them.
+//! Regular expressions over characters, with intersection and complement, which llguidance supports.
 
 mod codec;
 
@@ -8,23 +8,23 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 pub(crate) use codec::Codec;
 
-/// Texts.
+/// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Regex {
-    /// No text at all.
+    /// No text.
     Nothing,
     /// The empty text.
     Empty,
     /// One of these characters.
     Class(ClassUnicode),
-    /// An expression of ASCII in the syntax of the crate `regex`, which no [`Codec`] changes.
+    /// An ASCII expression in the syntax of the crate `regex`, which no [`Codec`] changes.
     Raw(String),
     Concat(Vec<Regex>),
     Alt(Vec<Regex>),
     And(Vec<Regex>),
     /// Every other text.
     Not(Box<Regex>),
-    /// As often as this; without a bound if there is no most.
+    /// A repetition with its minimum and maximum count. Without a maximum it is unbounded.
     Repeat(Box<Regex>, u32, Option<u32>),
 }
 
@@ -34,7 +34,7 @@ impl Regex {
         Self::Repeat(Box::new(Self::Class(every())), 0, None)
     }
 
-    /// Every text of a length, in characters.
+    /// Every text whose length in characters is in this range.
     pub fn of_length(least: u32, most: Option<u32>) -> Self {
         Self::Class(every()).repeated(least, most)
     }
@@ -44,7 +44,7 @@ impl Regex {
             if matches!(inner.as_ref(), Self::Class(class) if *class == every()))
     }
 
-    /// This text alone.
+    /// Only this text.
     pub fn literal(text: &str) -> Self {
         Self::concat(
             text.chars().map(|letter| {
@@ -128,12 +128,12 @@ impl Regex {
         }
     }
 
-    /// Texts that have one of these in them.
+    /// Every text that contains one of these.
     pub fn containing(self) -> Self {
         Self::concat([Self::any(), self, Self::any()])
     }
 
-    /// Whether the empty text is among them.
+    /// Whether the set contains the empty text.
     pub fn is_nullable(&self) -> bool {
         match self {
             Self::Nothing | Self::Class(_) | Self::Raw(_) => false,
@@ -145,7 +145,7 @@ impl Regex {
         }
     }
 
-    /// These texts as a codec writes them.
+    /// The texts as a codec writes them.
     pub fn coded(&self, codec: &Codec) -> Self {
         let all =
             |parts: &[Self]| -> Vec<Self> { parts.iter().map(|part| part.coded(codec)).collect() };
@@ -154,7 +154,7 @@ impl Regex {
             Self::Concat(parts) => Self::concat(all(parts)),
             Self::Alt(ways) => Self::alt(all(ways)),
             Self::And(parts) => Self::and(all(parts)),
-            // A complement has texts in it that no codec writes.
+            // The complement also contains texts that the codec never writes.
             Self::Not(inner) => {
                 let every = codec.class(&every()).repeated(0, None);
                 Self::and([every, inner.coded(codec).not()])
@@ -164,7 +164,7 @@ impl Regex {
         }
     }
 
-    /// The expression in the syntax of the crate `regex`; `None` if that has none.
+    /// The expression in the syntax of the crate `regex`. `None` if it cannot be written in it.
     pub fn plain(&self) -> Option<String> {
         let mut out = String::new();
         self.write(&mut out, Place::Whole).then_some(out)
@@ -200,7 +200,7 @@ impl Regex {
                 out.push_str(if grouped { ")" } else { "" });
             }
             Self::Repeat(inner, least, most) => {
-                // A repetition of one is read as its laziness.
+                // Without a group, the second repetition would be read as laziness of the first.
                 let grouped = matches!(inner.as_ref(), Self::Repeat(..));
                 out.push_str(if grouped { "(?:" } else { "" });
                 if !inner.write(out, Place::Repeated) {

@@ -105,7 +105,7 @@ pub(super) enum Role {
     Thought,
     /// The answer begins.
     Answer,
-    /// It is framing without meaning for the reader.
+    /// The text is framing without meaning for the reader.
     Frame,
 }
 

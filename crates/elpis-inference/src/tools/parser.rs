@@ -1,4 +1,4 @@
-//! Finds tool calls in a reply while it is being written.
+//! Finds tool calls in a reply while it is generated.
 
 mod event;
 
@@ -14,23 +14,24 @@ pub use event::{ToolEvent, ToolParseError};
 
 #[derive(Debug)]
 enum State {
-    /// Outside of calls.
+    /// Outside calls.
     Free,
-    /// Behind an opening or a call, with what may become a part of the format.
+    /// After an opener or a call, with text that may become a part of the format.
     Between(String),
-    /// Within a call; the number of bytes of its arguments that were handed on, once it was told.
+    /// Within a call. Once the call was reported, with the number of bytes of its arguments reported
+    /// so far.
     Call(Box<Scan>, Option<usize>),
 }
 
-/// Most texts in one reply that begin like a call and are searched again for another one.
+/// Maximum number of texts in one reply that begin like a call and are searched again for another.
 const MAX_RETRIES: usize = 100;
 
-/// Reads tool calls out of a reply that comes in pieces. However it is cut, the events say the
-/// same.
+/// Reads tool calls from a reply that arrives in pieces. The events have the same content however the
+/// reply is cut.
 ///
-/// What is no call, though it began like one, comes out as text; once its arguments have begun, it
-/// is an error. Thinking comes out between `<think>` and `</think>`, whatever the family's own marks.
-/// Memory: the call that is being read.
+/// Text that begins like a call but is none becomes a text event; once its arguments have begun, it
+/// is an error. Thinking is marked by `<think>` and `</think>`, whatever the family's own marks. The
+/// parser buffers the call that it is reading.
 #[derive(Debug)]
 pub struct ToolParser {
     family: &'static Family,
@@ -44,20 +45,20 @@ pub struct ToolParser {
     calls: usize,
     /// The ids of the calls so far.
     ids: Vec<String>,
-    /// What was read since the last call and says nothing, unless no call follows.
+    /// Framing read since the last call. It becomes text if no call follows.
     passed: String,
-    /// Whether something that announces a call was read since the last one.
+    /// Whether an opener was read since the last call.
     announced: bool,
-    /// Whether a call may follow without being announced.
+    /// Whether a call may follow without an opener.
     inside: bool,
-    /// Text in which no opening was looked for yet.
+    /// Text that was not searched for openers yet.
     behind: String,
     retries: usize,
     events: Vec<ToolEvent>,
 }
 
 impl ToolParser {
-    /// Makes a parser; `seed` decides the ids of the calls. With `thinking`, the reply begins
+    /// Creates a parser. The ids of calls are derived from `seed`. With `thinking`, the reply begins
     /// inside the model's thinking.
     pub fn new(format: ToolFormat, seed: u64, thinking: bool) -> Self {
         let family = Family::of(format);
@@ -82,15 +83,15 @@ impl ToolParser {
         }
     }
 
-    /// Makes a parser that finds no calls, but makes thinking out of whatever marks it.
+    /// Creates a parser that recognises thinking but no calls.
     pub fn of_texts(format: ToolFormat, thinking: bool) -> Self {
         let mut parser = Self::new(format, 0, thinking);
         parser.finder = Finder::of_marks(format, thinking);
         parser
     }
 
-    /// Takes note of the tools on offer: their schemas tell texts from other values where texts
-    /// have no quotes, and their names tell calls from text where nothing else does.
+    /// Sets the available tools. Their schemas distinguish strings from other values in notations
+    /// without quotes, and their names distinguish calls from text where nothing else does.
     #[must_use]
     pub fn with_tools(mut self, tools: &ToolSet) -> Self {
         self.declared = Declared::new(tools);
@@ -99,7 +100,8 @@ impl ToolParser {
         self
     }
 
-    /// Adds a piece of the reply. Nothing may follow an error.
+    /// Adds a piece of the reply and returns the new events. After an error the parser must not be
+    /// used again.
     ///
     /// # Errors
     /// [`ToolParseError::Arguments`].
@@ -109,7 +111,7 @@ impl ToolParser {
         Ok(std::mem::take(&mut self.events))
     }
 
-    /// Ends the reply.
+    /// Ends the reply and returns the last events.
     ///
     /// # Errors
     /// [`ToolParseError::Unfinished`].
@@ -143,7 +145,7 @@ impl ToolParser {
 
     fn feed(&mut self, piece: &str) -> Result<(), ToolParseError> {
         let mut rest = piece.to_owned();
-        // Free text is searched as a whole, calls are read letter by letter.
+        // Free text is searched as a whole, calls are read character by character.
         loop {
             if matches!(self.state, State::Free) {
                 let mut text = Vec::new();
@@ -198,7 +200,7 @@ impl ToolParser {
                 Step::Broken => {
                     return Err(ToolParseError::Arguments {
                         name: scan.draft.name.unwrap_or_default(),
-                        reason: "they are not in the notation of a call".to_owned(),
+                        reason: "they do not follow the notation of a call".to_owned(),
                     });
                 }
             },
@@ -206,7 +208,7 @@ impl ToolParser {
         Ok(())
     }
 
-    /// Reads what stands where a call may begin.
+    /// Reads text at a position where a call may begin.
     fn between(&mut self, mut held: String) -> Result<(), ToolParseError> {
         loop {
             let space = held.len() - held.trim_start().len();
@@ -239,7 +241,7 @@ impl ToolParser {
                 self.give_up(&held);
                 return Ok(());
             };
-            // Some of these do both.
+            // Some texts are both closers and openers.
             if family.closers.contains(part) && !self.announced {
                 self.inside = false;
             } else if family.openers.contains(part) {
@@ -250,14 +252,14 @@ impl ToolParser {
         }
     }
 
-    /// Takes note of what says nothing. Behind a call it is left out.
+    /// Keeps framing in case no call follows. Framing after a call is dropped.
     fn pass(&mut self, text: &str) {
         if self.announced {
             self.passed.push_str(text);
         }
     }
 
-    /// Begins a call behind its head.
+    /// Begins a call after its head.
     fn begin(&mut self, held: &str, found: &Found, body: Body) -> Result<(), ToolParseError> {
         let part = |range: &Option<std::ops::Range<usize>>| {
             range
@@ -278,7 +280,7 @@ impl ToolParser {
         rest.chars().try_for_each(|letter| self.letter(letter))
     }
 
-    /// Takes what was read since the last call for text, and looks for another call in it.
+    /// Treats the text since the last call as text, and searches it for another call.
     fn give_up(&mut self, held: &str) {
         self.state = State::Free;
         self.announced = false;
@@ -301,7 +303,7 @@ impl ToolParser {
         }
     }
 
-    /// Tells of a call; its arguments come as a whole if they were first.
+    /// Reports the start of a call, unless its name is that of no tool.
     fn start(&mut self, scan: &Scan) -> Option<usize> {
         let name = scan.draft.name.clone()?;
         if !self.names.has(&name) || name.is_empty() {
@@ -317,7 +319,7 @@ impl ToolParser {
         Some(0)
     }
 
-    /// The model's own id where it can be one, for that is what it will be shown again.
+    /// The model's own id if it is valid, because the model will see it again.
     fn id(&self, draft: &Draft, name: &str, index: usize) -> String {
         match self.family.ids {
             Ids::Letters => {

@@ -96,7 +96,7 @@ fn combinations_are_taken_apart_exactly() {
         (
             json!({"type": "string", "pattern": "(a)\\1"}),
             "#/pattern",
-            "\"(a)\\\\1\" cannot be enforced: a reference",
+            "\"(a)\\\\1\" cannot be enforced: references to groups",
         ),
         (json!({"type": "text"}), "#/type", "\"text\" is no type"),
         (json!({"items": [1]}), "#/items/0", "no schema"),

@@ -1,4 +1,4 @@
-//! Taking texts apart: `split`, `splitlines`, `partition` and their kin.
+//! Methods that split strings: `split`, `splitlines`, `partition` and their variants.
 
 use minijinja::value::Tuple;
 use minijinja::{Error, State, Value};
@@ -60,7 +60,7 @@ pub(super) fn split(
     Ok(parts.into_iter().map(Value::from).collect())
 }
 
-/// The lines of a text, without their ends unless they are kept.
+/// The lines of a string, each with its line ending.
 pub(in crate::chat_template) fn split_lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let ends = |letter: char| {
         matches!(

@@ -1,4 +1,4 @@
-//! Multiples of a number, as far as a grammar can tell them apart.
+//! Multiples of a number, as far as a grammar can recognise them.
 
 use serde_json::{Map, Value, json};
 
@@ -6,22 +6,21 @@ use super::{Bound, Numbers, Refused, SAFE};
 use crate::schema::decimal::Decimal;
 use crate::schema::regex::Regex;
 
-/// Most values of a multiple that are written down one by one.
+/// Maximum number of multiples that are listed one by one.
 const MAX_LISTED: usize = 5000;
 
-/// Largest divisor whose multiples are told apart digit by digit.
+/// Largest divisor whose multiples llguidance recognises digit by digit.
 const MAX_DIVISOR: u32 = u32::MAX;
 
 pub(super) fn untold(of: &Decimal) -> Refused {
     let reason = format!(
-        "is {of}, which cannot be enforced: multiples are told apart of numbers up to \
-         {MAX_DIVISOR} between bounds up to 2^53, and others where the bounds or 64 bits leave at \
-         most {MAX_LISTED} of them"
+        "is {of}, which cannot be enforced: a divisor may be at most {MAX_DIVISOR} with bounds up \
+         to 2^53, or have at most {MAX_LISTED} multiples between the bounds or in 64 bits"
     );
     ("multipleOf", reason)
 }
 
-/// Whether llguidance finds the digits of a divisor by its multiplications.
+/// Whether llguidance, which multiplies a divisor by 10 until it is an integer, gets its exact digits.
 fn is_found(mut divisor: f64, exact: &Decimal) -> bool {
     let mut places = 0;
     while divisor.fract() != 0.0 {
@@ -38,8 +37,8 @@ fn is_found(mut divisor: f64, exact: &Decimal) -> bool {
     digits.is_some_and(|digits| digits.shifted(-places) == *exact)
 }
 
-/// Numbers that end like a multiple, where the end tells: the divisors of powers of 10. `None`
-/// for other divisors, and if there are too many ends.
+/// The numbers whose last digits are those of a multiple. This decides for divisors of powers of 10.
+/// `None` for other divisors, and if there are too many endings.
 pub(super) fn endings(of: &Decimal, integer: bool) -> Option<Regex> {
     let places = of.places() as i64;
     let mut power = Decimal::integer(1);
@@ -94,7 +93,7 @@ pub(super) fn endings(of: &Decimal, integer: bool) -> Option<Regex> {
 }
 
 impl Numbers {
-    /// Every multiple between the bounds; `None` if there are too many.
+    /// All multiples between the bounds. `None` if there are too many.
     pub(super) fn listed(
         &self,
         of: &Decimal,
@@ -137,7 +136,7 @@ impl Numbers {
         })
     }
 
-    /// A schema whose numbers llguidance, which reckons with doubles, writes exactly.
+    /// A schema that llguidance enforces exactly, although it computes in doubles.
     pub(super) fn embedded(
         &self,
         of: &Decimal,

@@ -1,4 +1,4 @@
-//! Reads regular expressions of ECMA-262, and what Python and Rust write beyond it.
+//! Parses regular expressions of ECMA-262, and some extensions of Python and Rust.
 
 mod class;
 
@@ -10,7 +10,7 @@ use regex_syntax::hir::ClassUnicode;
 use crate::schema::regex::every;
 use class::{class, negated};
 
-/// Most groups within each other.
+/// Maximum nesting depth of groups.
 const MAX_DEPTH: usize = 64;
 
 /// A part of a pattern.
@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 64;
 pub(super) enum Node {
     /// One character.
     Class(ClassUnicode),
-    /// One of several sequences.
+    /// One of several alternatives.
     Group(Vec<Vec<Node>>),
     Repeat(Box<Node>, u32, Option<u32>),
     Look(Look, Vec<Vec<Node>>),
@@ -30,7 +30,7 @@ pub(super) enum Node {
     Boundary(char),
 }
 
-/// A look-around, and whether it forbids what it looks for.
+/// A look-around, and whether it is negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Ahead(bool),
@@ -49,10 +49,10 @@ struct Parser<'a> {
     flags: Flags,
 }
 
-/// Reads a pattern: one of several sequences.
+/// Parses a pattern into its alternatives.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid or not supported.
 pub(super) fn parse(source: &str) -> Result<Vec<Vec<Node>>, String> {
     let mut parser = Parser {
         letters: source.chars().peekable(),
@@ -62,7 +62,7 @@ pub(super) fn parse(source: &str) -> Result<Vec<Vec<Node>>, String> {
     let ways = parser.ways()?;
     match parser.letters.next() {
         None => Ok(ways),
-        Some(_) => Err("a ) closes no group".to_owned()),
+        Some(_) => Err("unmatched )".to_owned()),
     }
 }
 
@@ -71,7 +71,7 @@ impl Parser<'_> {
         self.letters.next_if_eq(&letter).is_some()
     }
 
-    /// Reads this text if it comes next.
+    /// Skips this text if it comes next.
     fn eat_all(&mut self, text: &str) -> bool {
         let mut ahead = self.letters.clone();
         let fits = text.chars().all(|letter| ahead.next() == Some(letter));
@@ -101,7 +101,7 @@ impl Parser<'_> {
         Ok(ways)
     }
 
-    /// The next part with its repetition; flags are none.
+    /// Parses the next part with its repetition. Returns `None` for flags.
     fn part(&mut self) -> Result<Option<Node>, String> {
         let Some(letter) = self.letters.next() else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Parser<'_> {
     }
 
     fn repeated(&mut self, node: Node, (least, most): (u32, Option<u32>)) -> Result<Node, String> {
-        // Lazy or not, the texts are the same.
+        // A lazy repetition matches the same texts.
         self.eat('?');
         if let Some(letter @ ('*' | '+' | '?')) = self.letters.peek() {
             return Err(format!("there is nothing for {letter} to repeat"));
@@ -151,7 +151,7 @@ impl Parser<'_> {
         Ok(Node::Repeat(Box::new(node), least, most))
     }
 
-    /// `{n}`, `{n,}` or `{n,m}`; what else begins so is text.
+    /// Parses `{n}`, `{n,}` or `{n,m}`. Anything else that begins with `{` is text.
     fn counts(&mut self) -> Result<Option<(u32, Option<u32>)>, String> {
         let mut ahead = self.letters.clone();
         ahead.next();
@@ -169,7 +169,7 @@ impl Parser<'_> {
         }
         let number = |text: &str| {
             let number = text.parse::<u32>().ok().filter(|number| *number < u32::MAX);
-            number.ok_or_else(|| format!("the count {text} is too large"))
+            number.ok_or_else(|| format!("the repetition count {text} is too large"))
         };
         let least = number(least)?;
         let most = if most.is_empty() {
@@ -178,19 +178,17 @@ impl Parser<'_> {
             Some(number(most)?)
         };
         if most.is_some_and(|most| most < least) {
-            return Err(format!("the counts of {{{inside}}} are in the wrong order"));
+            return Err(format!("the maximum of {{{inside}}} is below the minimum"));
         }
         self.letters = ahead;
         Ok(Some((least, most)))
     }
 
-    /// A group behind its `(`; `None` for a comment or flags that hold from here on.
+    /// Parses a group after its `(`. Returns `None` for flags that apply from here on.
     fn group(&mut self) -> Result<Option<Node>, String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!(
-                "more than {MAX_DEPTH} groups stand within each other"
-            ));
+            return Err(format!("groups are nested deeper than {MAX_DEPTH} levels"));
         }
         let flags = self.flags;
         let look = if !self.eat('?') || self.eat(':') {
@@ -205,11 +203,11 @@ impl Parser<'_> {
             Some(Look::Behind(true))
         } else if self.eat('<') || self.eat_all("P<") {
             if !self.letters.by_ref().any(|letter| letter == '>') {
-                return Err("the name of a group does not end".to_owned());
+                return Err("the name of a group is not closed".to_owned());
             }
             None
         } else if self.eat_all("P=") {
-            return Err("a reference to a group is not supported".to_owned());
+            return Err("references to groups are not supported".to_owned());
         } else if self.flags()? {
             self.depth -= 1;
             return Ok(None);
@@ -228,14 +226,15 @@ impl Parser<'_> {
         }))
     }
 
-    /// Flags behind `(?`; tells whether they hold for all that follows, and not for a group.
+    /// Parses flags after `(?`. Returns whether they apply to everything that follows, rather than to
+    /// a group.
     fn flags(&mut self) -> Result<bool, String> {
         let mut on = true;
         loop {
             match self.letters.next() {
                 Some('i') => self.flags.ignore_case = on,
                 Some('s') => self.flags.dot_all = on,
-                // Characters are Unicode's already.
+                // Characters are always those of Unicode.
                 Some('u') => {}
                 Some('-') => on = false,
                 Some(')') => return Ok(true),
@@ -250,7 +249,7 @@ impl Parser<'_> {
 
     fn folded(&self, mut class: ClassUnicode) -> ClassUnicode {
         if self.flags.ignore_case {
-            // Fails only where no case is known, and then there is none to ignore.
+            // This fails only without tables of case folding.
             let _ = class.try_case_fold_simple();
         }
         class
@@ -258,14 +257,14 @@ impl Parser<'_> {
 
     fn escape(&mut self) -> Result<Node, String> {
         let Some(&letter) = self.letters.peek() else {
-            return Err("a \\ stands at the end".to_owned());
+            return Err("the pattern ends with a \\".to_owned());
         };
         let node = match letter {
             'b' | 'B' => Node::Boundary(letter),
             'A' => Node::Start,
             'z' | 'Z' => Node::End,
             '1'..='9' | 'k' => {
-                return Err("a reference to a group is not supported".to_owned());
+                return Err("references to groups are not supported".to_owned());
             }
             _ => {
                 let class = self.escaped_class()?;

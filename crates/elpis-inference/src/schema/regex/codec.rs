@@ -1,4 +1,4 @@
-//! How a notation writes the characters of a text.
+//! The encoding of text in a notation, such as the escapes within a JSON string.
 
 use std::fmt::Write;
 
@@ -6,17 +6,17 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::{Regex, every};
 
-/// How a notation writes the characters of a text.
+/// The encoding of characters in a notation.
 #[derive(Debug, Clone)]
 pub(crate) struct Codec {
-    /// What stands as it is.
+    /// Characters that are written as they are.
     plain: ClassUnicode,
-    /// What is written otherwise.
+    /// Characters that are written as an escape.
     spelled: Vec<(char, &'static str)>,
 }
 
 impl Codec {
-    /// Characters as they are.
+    /// Writes every character as it is.
     pub fn raw() -> Self {
         Self {
             plain: every(),
@@ -24,8 +24,8 @@ impl Codec {
         }
     }
 
-    /// Within quotes, with a backslash before what is not plain. Control characters without a
-    /// spelling of one letter are not written.
+    /// Writes text within quotes, with backslash escapes. Control characters without a one-letter
+    /// escape are never written.
     pub fn quoted(quote: char) -> Self {
         let spelled = match quote {
             '\'' => ('\'', "\\'"),
@@ -51,7 +51,7 @@ impl Codec {
         }
     }
 
-    /// A text as it is written; `None` if it has a character that is not.
+    /// The encoded text. `None` if it contains a character that is never written.
     pub fn text(&self, text: &str) -> Option<String> {
         let mut out = String::with_capacity(text.len());
         for letter in text.chars() {
@@ -64,7 +64,7 @@ impl Codec {
         Some(out)
     }
 
-    /// Whether a character is written at all.
+    /// Whether a character can be written.
     pub fn writes(&self, letter: char) -> bool {
         let plain = self.plain.ranges().iter();
         plain
@@ -98,7 +98,7 @@ impl Codec {
     }
 }
 
-/// The class of these characters.
+/// The class of the given characters.
 fn only(letters: impl IntoIterator<Item = char>) -> ClassUnicode {
     let range = |letter| ClassUnicodeRange::new(letter, letter);
     ClassUnicode::new(letters.into_iter().map(range))

@@ -1,4 +1,4 @@
-//! Families whose calls have their recipient in a channel or in the role.
+//! Families that write the recipient of a call into a channel or the role.
 
 use super::Part::{Arguments, Gap, Here, Maybe, Name, Text};
 use super::named::json;
@@ -12,7 +12,7 @@ static ATEM: Params = Params {
     close: "</atem:parameter>\n",
 };
 
-/// Muse Glimmer, whose calls have their recipient in the role.
+/// Muse Glimmer, which writes the recipient into the role.
 pub const MUSE_GLIMMER: Family = Family {
     layouts: &[
         Layout {
@@ -92,7 +92,7 @@ pub const MUSE_GLIMMER: Family = Family {
     ..Family::PLAIN
 };
 
-/// The harmony format of gpt-oss: the recipient stands in the channel or in the role.
+/// The harmony format of gpt-oss, which writes the recipient into the channel or the role.
 pub const GPT_OSS: Family = Family {
     layouts: &[
         Layout {

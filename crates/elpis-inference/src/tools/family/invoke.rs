@@ -1,4 +1,4 @@
-//! Families that write a call as an invocation, with the tool and each argument named in an attribute.
+//! Families that write a call as an invocation and name the tool and each argument in an attribute.
 
 use super::Part::{Arguments, Gap, Here, Index, Maybe, Name, Text};
 use super::params::layout;

@@ -124,7 +124,7 @@ pub const DEEPSEEK_V3: Family = Family {
     ..Family::PLAIN
 };
 
-/// A call that nothing announces but itself.
+/// A call without an opener.
 const DEEPSEEK_CALL: Layout = Layout {
     calls: &[&[Text("<｜tool▁call▁begin｜>"), Here]],
     read_only: true,
@@ -207,7 +207,7 @@ pub const KIMI_K2: Family = Family {
     ..Family::PLAIN
 };
 
-/// Functionary 3.1, in the notation of Llama 3.1 for tools of one's own.
+/// Functionary 3.1, in the notation that Llama 3.1 uses for custom tools.
 pub const FUNCTIONARY31: Family = Family {
     layouts: &[Layout {
         calls: &[&[

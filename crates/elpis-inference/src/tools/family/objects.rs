@@ -1,10 +1,10 @@
-//! Further families that write a call as a JSON object: enterprise and regional models.
+//! More families that write a call as a JSON object: enterprise and regional models.
 
 use super::Part::{Arguments, Gap, Here, Id, Index, Maybe, Name, Text};
 use super::json::{MARKED, OBJECT, PARAMETERS, TAIL, around, single};
 use super::{Around, Body, Family, Head, Layout, Role, mark};
 
-/// Granite 3, and Phi-4 mini with an end.
+/// Granite 3, and Phi-4 mini, which adds a closing mark.
 pub const GRANITE: Family = Family {
     layouts: &[
         Layout {
@@ -99,7 +99,7 @@ pub const COMMAND_R: Family = Family {
     ..Family::PLAIN
 };
 
-/// Command R7B, Command A and what followed.
+/// Command R7B, Command A and their successors.
 pub const COMMAND_R7B: Family = Family {
     layouts: &[Layout {
         around: &[around(

@@ -1,4 +1,4 @@
-//! Families with a notation of their own for values.
+//! Families with their own notation for values.
 
 use super::Part::{Ahead, Arguments, Gap, Here, Name, Text};
 use super::{Around, Body, Family, Head, Layout, Role, mark};
@@ -160,7 +160,7 @@ pub const OLMO3: Family = Family {
 
 const MARK: &str = "]<]minimax[>[";
 
-/// `MiniMax` M3: every tag stands behind a mark.
+/// `MiniMax` M3, which puts a mark before every tag.
 pub const MINIMAX_M3: Family = Family {
     layouts: &[Layout {
         around: &[Around {

@@ -1,4 +1,4 @@
-//! Character classes, and the escapes that stand for one character.
+//! Character classes and escapes of single characters.
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
@@ -47,10 +47,10 @@ fn spaces() -> ClassUnicode {
 }
 
 impl Parser<'_> {
-    /// What a `\` spells that is one character.
+    /// Parses an escape of a character or a class, after its `\`.
     pub(super) fn escaped_class(&mut self) -> Result<ClassUnicode, String> {
         let Some(letter) = self.letters.next() else {
-            return Err("a \\ stands at the end".to_owned());
+            return Err("the pattern ends with a \\".to_owned());
         };
         let one = |letter: char| class([(letter, letter)]);
         Ok(match letter {
@@ -71,19 +71,19 @@ impl Parser<'_> {
                 Some(letter) if letter.is_ascii_alphabetic() => {
                     one(char::from(letter.to_ascii_uppercase() as u8 - b'@'))
                 }
-                _ => return Err("a \\c names no control character".to_owned()),
+                _ => return Err("\\c must be followed by a letter".to_owned()),
             },
             'x' => one(self.hexadecimal(2, 'x')?),
             'u' => one(self.hexadecimal(4, 'u')?),
             'U' => one(self.hexadecimal(8, 'U')?),
             'p' | 'P' => self.property(letter)?,
             letter if !letter.is_ascii_alphanumeric() => one(letter),
-            letter => return Err(format!("\\{letter} is not known")),
+            letter => return Err(format!("unknown escape \\{letter}")),
         })
     }
 
     fn hexadecimal(&mut self, digits: usize, letter: char) -> Result<char, String> {
-        let wrong = || format!("\\{letter} spells no character");
+        let wrong = || format!("\\{letter} does not name a character");
         if self.eat('{') {
             let mut code = String::new();
             loop {
@@ -100,7 +100,7 @@ impl Parser<'_> {
         if !(0xD800..0xDC00).contains(&first) {
             return char::from_u32(first).ok_or_else(wrong);
         }
-        // Half of a pair as UTF-16 has it.
+        // The first half of a surrogate pair.
         if !self.eat_all("\\u") {
             return Err(wrong());
         }
@@ -120,7 +120,7 @@ impl Parser<'_> {
         Some(code)
     }
 
-    /// `\p{…}`, as the crate `regex` knows it.
+    /// Parses `\p{…}`. The names are those of the crate `regex`.
     fn property(&mut self, letter: char) -> Result<ClassUnicode, String> {
         let mut name = String::new();
         if self.eat('{') {
@@ -128,7 +128,7 @@ impl Parser<'_> {
                 match self.letters.next() {
                     Some('}') => break,
                     Some(letter) if name.len() < 64 => name.push(letter),
-                    _ => return Err(format!("\\{letter} does not end")),
+                    _ => return Err(format!("\\{letter}{{ is not closed")),
                 }
             }
         } else {
@@ -138,11 +138,11 @@ impl Parser<'_> {
         let parsed = regex_syntax::Parser::new().parse(&source);
         match parsed.map(regex_syntax::hir::Hir::into_kind) {
             Ok(HirKind::Class(Class::Unicode(class))) => Ok(class),
-            _ => Err(format!("\\{letter}{{{name}}} is not known")),
+            _ => Err(format!("unknown property \\{letter}{{{name}}}")),
         }
     }
 
-    /// A class behind its `[`.
+    /// Parses a class after its `[`.
     pub(super) fn bracket(&mut self) -> Result<ClassUnicode, String> {
         let negative = self.eat('^');
         let mut all = class([]);
@@ -168,7 +168,7 @@ impl Parser<'_> {
                         return Err(format!("the range {low}-{high} is in the wrong order"));
                     }
                     Some(high) => all.union(&class([(low, high)])),
-                    // The - is one itself.
+                    // This `-` is a character of the class.
                     None => {
                         all.union(&first);
                         all.union(&class([('-', '-')]));
