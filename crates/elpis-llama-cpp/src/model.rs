@@ -1,4 +1,4 @@
-//! Owner of a loaded GGUF model.
+//! Loads a GGUF model and owns it.
 
 use std::ffi::{CStr, CString};
 use std::io::{Cursor, Write};
@@ -19,7 +19,7 @@ use elpis_backend::{
 };
 use elpis_files::shard::Shard;
 
-/// Hears how far loading is, in [0, 1], and lets it go on.
+/// Receives the progress of loading, from 0 to 1, and lets it continue.
 extern "C" fn go_on(_progress: f32, _data: *mut std::ffi::c_void) -> bool {
     heartbeat::beat();
     true
@@ -35,8 +35,8 @@ pub(super) struct Model {
     digest: String,
 }
 
-// `LlamaModel` is `repr(transparent)` over its pointer (its crate is pinned to
-// one version); this fails to compile should that change size.
+// `LlamaModel` is `repr(transparent)` over its pointer; its crate is pinned to one version. This line
+// does not compile if its size ever changes.
 const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
 
 impl Model {
@@ -62,7 +62,7 @@ impl Model {
         for part in parts(path) {
             match std::fs::File::open(&part).and_then(|mut file| digest.add(&mut file)) {
                 Ok(()) => {}
-                // A whole model may have a name like that too.
+                // A complete model may have a name like that of a shard.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(unreadable(&part, &error)),
             }
@@ -70,8 +70,8 @@ impl Model {
         Ok(model.with_digest(digest))
     }
 
-    /// Loads a model from memory, by way of a temporary file: llama.cpp reads
-    /// files only. The weights are read, not mapped, so the file can go.
+    /// Loads a model from memory. llama.cpp only reads files, so the bytes are written to a temporary
+    /// file. The weights are not mapped, so the file can be removed afterwards.
     pub(super) fn from_bytes(
         name: &str,
         bytes: &[u8],
@@ -172,18 +172,18 @@ impl Model {
         })
     }
 
-    /// The raw pointer, valid as long as `self`.
+    /// The raw pointer. It is valid as long as `self` lives.
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
         // SAFETY: as in `load`, the wrapper is its pointer.
         unsafe { std::mem::transmute_copy(&self.loaded) }
     }
 
-    /// The file that it was loaded from, which need not be there any more.
+    /// The file that the model was loaded from. It may no longer exist.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The crate's safe view of the model.
+    /// The model as a type of `llama-cpp-2`.
     pub(super) fn inner(&self) -> &LlamaModel {
         &self.loaded
     }
@@ -193,11 +193,11 @@ impl Model {
         self.loaded.n_ctx_train()
     }
 
-    /// Facts about the model; those that a context decides are 0.
+    /// The facts about the model. Those that depend on a context are 0.
     pub(super) fn facts(&self) -> ModelFacts {
         let model = &self.loaded;
         let vocab = model.vocab();
-        // Where a file names no token, llama.cpp takes one that happens to have a usual number.
+        // If a file names no such token, llama.cpp assumes a common number, which may be wrong.
         let text = |name: &str, token: LlamaToken| {
             if token.0 < 0 || model.meta_val_str(name).is_err() {
                 return String::new();
@@ -229,16 +229,15 @@ impl Model {
         facts
     }
 
-    /// Positions that a sliding window sees, in those layers that have one; 0:
-    /// no layer has.
+    /// Number of positions in a sliding window, or 0 if no layer has one.
     pub(super) fn window(&self) -> u32 {
         // SAFETY: a plain query of a live model.
         let positions = unsafe { sys::llama_model_n_swa(self.as_ptr()) };
         u32::try_from(positions).unwrap_or(0)
     }
 
-    /// Whether a sequence can be cut anywhere, since its memory holds every
-    /// position and not the last one's state.
+    /// Whether a sequence can be truncated anywhere. Recurrent models hold only the state of the last
+    /// position, so theirs cannot.
     pub(super) fn supports_truncation(&self) -> bool {
         // SAFETY: plain queries of a live model.
         unsafe {
@@ -247,8 +246,8 @@ impl Model {
         }
     }
 
-    /// Architecture, parameters and quantisation. llama.cpp's own words guess the parameters by the
-    /// number of layers.
+    /// Architecture, number of parameters and quantisation. llama.cpp's own description guesses the
+    /// number of parameters from the layers.
     fn description(&self) -> String {
         // SAFETY: plain queries of a live model; the name is a static text.
         let quantisation =
@@ -263,7 +262,7 @@ impl Model {
     }
 }
 
-/// A number of parameters as models are called by it.
+/// Formats a number of parameters as in the names of models, such as `7.0B`.
 fn parameters(count: u64) -> String {
     let count = count as f64;
     if count < 1e9 {
@@ -273,7 +272,7 @@ fn parameters(count: u64) -> String {
     }
 }
 
-/// Fills the split up to the number of devices that llama.cpp reads.
+/// Extends the split to the number of devices that llama.cpp reads.
 fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, BackendError> {
     let Some(split) = split else {
         return Ok(None);
@@ -292,10 +291,9 @@ fn tensor_split(split: Option<&[f32]>, gpus: usize) -> Result<Option<Vec<f32>>, 
     Ok(Some(shares))
 }
 
-/// Whether a model file is mapped. Mapped pages of a file are slower to compute
-/// with than memory of one's own, by up to a tenth, depending on how the file
-/// came into the page cache (BENCHMARKS.md); what goes to a GPU is only copied
-/// from them.
+/// Whether to map a model file. Computing with mapped pages is up to a tenth slower than with
+/// anonymous memory, depending on how the file came into the page cache (BENCHMARKS.md). Weights for a
+/// GPU are only copied from them, so they are mapped.
 fn is_mapped(options: &LoadOptions, room: impl FnOnce() -> bool) -> bool {
     options.model.mmap.unwrap_or_else(|| {
         let on_gpu = options.devices.iter().any(|d| d.kind.is_gpu());
@@ -303,7 +301,7 @@ fn is_mapped(options: &LoadOptions, room: impl FnOnce() -> bool) -> bool {
     })
 }
 
-/// A model file and the parts beside it, which llama.cpp finds by their names.
+/// A model file and its further shards, which llama.cpp finds by their names.
 fn parts(path: &Path) -> Box<dyn Iterator<Item = PathBuf> + '_> {
     match path.to_str().and_then(Shard::of) {
         Some(part) => Box::new(part.all().map(PathBuf::from)),
@@ -311,7 +309,7 @@ fn parts(path: &Path) -> Box<dyn Iterator<Item = PathBuf> + '_> {
     }
 }
 
-/// Bytes of a model file with its parts.
+/// Size of a model file with all its shards, in bytes.
 fn size_of_parts(path: &Path) -> u64 {
     let size = |path: PathBuf| path.metadata().map_or(0, |file| file.len());
     parts(path).map(size).sum()

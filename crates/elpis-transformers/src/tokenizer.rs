@@ -17,14 +17,14 @@ use pieces::pieces;
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
-/// A token that no text holds. In front of a part of a text it keeps the tokenizer from taking the
-/// part's beginning for the beginning of a text.
+/// A token that occurs in no text. It precedes a later part of a text, so that the tokenizer does not
+/// treat the part's beginning as the beginning of a text.
 const GUARD: &str = "\u{10FFFE}elpis\u{10FFFE}";
 
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
-/// Control tokens that end a turn in the known chat formats; a folder that names
-/// one of them in its vocabulary means it, also where it forgets to say so.
+/// Control tokens that end a turn in the known chat formats. If a vocabulary contains one of them, it
+/// ends a turn even if the folder does not say so.
 const ENDS_OF_TURN: [&str; 10] = [
     "<|im_end|>",
     "<|eot_id|>",
@@ -38,24 +38,24 @@ const ENDS_OF_TURN: [&str; 10] = [
     "<EOT>",
 ];
 
-/// Tokenises as `tokenizer.json` says.
+/// A tokenizer that follows `tokenizer.json`.
 #[derive(Debug)]
 pub(super) struct FolderTokenizer {
     /// Recognises control tokens.
     special: HfTokenizer,
-    /// Takes them for plain text.
+    /// Treats control tokens as plain text.
     plain: HfTokenizer,
-    /// As `plain`, with [`GUARD`] as a token.
+    /// Like `plain`, with [`GUARD`] as an additional token.
     guarded: HfTokenizer,
     control_tokens: Vec<ControlToken>,
-    /// Bytes of each token; those of control tokens are empty.
+    /// The bytes of each token. Control tokens have none.
     pieces: Vec<Box<[u8]>>,
     ends: HashSet<Token>,
-    /// Stands before every text, if the model asks for it.
+    /// The token that begins every text, if the model expects one.
     start: Option<Token>,
 }
 
-/// The folder's text settings, beside the tokens.
+/// Text settings of a folder that are not part of the tokenizer.
 #[derive(Debug, Default)]
 pub(super) struct TextFacts {
     pub chat_template: Option<String>,
@@ -64,11 +64,11 @@ pub(super) struct TextFacts {
 }
 
 impl FolderTokenizer {
-    /// Reads the tokenizer and what belongs to it.
+    /// Reads the tokenizer and the text settings.
     ///
     /// # Errors
-    /// [`BackendError::Unreadable`] or [`BackendError::Checkpoint`] with the
-    /// file and field that is missing or wrong.
+    /// [`BackendError::Unreadable`] if a file cannot be read, or [`BackendError::Checkpoint`] with the
+    /// file and the field that is missing or wrong.
     pub fn read(files: &Files, config: &Fields<'_>) -> Result<(Self, TextFacts), BackendError> {
         let wrong = |reason: String| BackendError::Checkpoint {
             path: files.path(TOKENIZER),
@@ -78,7 +78,7 @@ impl FolderTokenizer {
         let bytes = files.read(TOKENIZER)?.ok_or_else(|| {
             wrong("is missing; older folders have to be converted by transformers".to_owned())
         })?;
-        // The library panics on some texts that are no JSON.
+        // The library panics on some texts that are not JSON.
         serde_json::from_slice::<IgnoredAny>(&bytes)
             .map_err(|error| wrong(format!("is not JSON: {error}")))?;
         let special = caught(|| HfTokenizer::from_bytes(&bytes))
@@ -87,7 +87,7 @@ impl FolderTokenizer {
 
         let texts = read_texts(files)?;
         let ends = ends(files, config, &special, &texts)?;
-        // The template of its post-processor tells whether a text gets a beginning.
+        // The post-processor adds the token that begins every text, if there is one.
         let start = caught(|| special.encode_fast("", true))
             .map_err(wrong)?
             .get_ids()
@@ -153,7 +153,7 @@ impl Tokenizer for FolderTokenizer {
     }
 }
 
-/// The three ways in which a tokenizer is used: as [`FolderTokenizer`] has them.
+/// The three variants of a tokenizer: `special`, `plain` and `guarded` of [`FolderTokenizer`].
 fn variants(
     mut special: HfTokenizer,
 ) -> tokenizers::Result<(HfTokenizer, HfTokenizer, HfTokenizer)> {
@@ -167,10 +167,10 @@ fn variants(
     Ok((special, plain, guarded))
 }
 
-/// Runs a part of the library, which panics on some files.
+/// Calls the library and catches panics, because it panics on some files.
 ///
 /// # Errors
-/// The library's own, or what it panicked with.
+/// The message of the library's error or panic.
 fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match std::panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
@@ -186,14 +186,14 @@ fn tokens_of(tokenizer: &HfTokenizer, text: &str) -> Vec<Token> {
     match caught(|| tokenizer.encode_fast(text, false)) {
         Ok(encoding) => encoding.get_ids().to_vec(),
         Err(error) => {
-            // Happens to vocabularies without a token for the unknown alone.
-            tracing::warn!(%error, "a text could not be tokenised");
+            // This only happens with vocabularies that have no token for unknown text.
+            tracing::warn!(%error, "cannot tokenise a text; treating it as empty");
             Vec::new()
         }
     }
 }
 
-/// The tokens that are recognised only where special tokens are parsed.
+/// The tokens that are recognised only if special tokens are parsed.
 fn control_tokens(tokenizer: &HfTokenizer) -> Vec<ControlToken> {
     let added = tokenizer.get_added_tokens_decoder();
     let special = added
@@ -232,7 +232,7 @@ fn read_texts(files: &Files) -> Result<TextFacts, BackendError> {
     })
 }
 
-/// A template, or the one named `default` of several.
+/// The chat template. If there are several, the one named `default`, or else the first.
 fn template(value: &Value) -> Option<String> {
     if let Some(text) = value.as_str() {
         return Some(text.to_owned());
@@ -273,7 +273,7 @@ fn ends(
     Ok(ends)
 }
 
-/// `eos_token_id` is a number or a list of them.
+/// Adds the tokens of `eos_token_id`, which is a number or a list of numbers.
 fn add_ids(fields: &Fields<'_>, ends: &mut HashSet<Token>) -> Result<(), BackendError> {
     let Some(value) = fields.get("eos_token_id") else {
         return Ok(());
@@ -310,7 +310,8 @@ mod tests {
             FolderTokenizer::read(&files, &fields).map(|_| ())
         };
         read(good).unwrap();
-        // The library panics on a decoder that is no JSON, and would take 16 bytes for each number below the largest.
+        // The library panics on a decoder that is not JSON, and would allocate 16 bytes for each number
+        // below the largest.
         let broken = good.replacen("\"Fuse\"", "}", 1);
         let many = good.replacen(": 5", &format!(": {}", u32::MAX - 1), 1);
         let added = good.replacen("\"id\": 0", &format!("\"id\": {}", u32::MAX - 1), 1);
@@ -329,7 +330,7 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text:.60}: {error}");
         }
-        // Which number an added token gets is the library's choice.
+        // The library decides which number an added token gets.
         let _ = read(&added);
     }
 

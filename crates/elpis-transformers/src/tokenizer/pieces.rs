@@ -6,21 +6,21 @@ use tokenizers::Tokenizer as HfTokenizer;
 /// Largest number of a token: some room for each is taken. The largest vocabularies have about a million tokens.
 const MAX_TOKEN: Token = (1 << 22) - 1;
 
-/// The notation of bytes in the vocabulary.
+/// The encoding of bytes in the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Writing {
     /// Each byte is a printable character (GPT-2).
     ByteLevel,
-    /// A space is `▁`, other bytes may stand as `<0xNN>` (`SentencePiece`).
+    /// A space is `▁`, and other bytes may be written as `<0xNN>` (`SentencePiece`).
     Metaspace,
-    /// As it is read.
+    /// The text itself.
     Plain,
 }
 
 /// The bytes of each token.
 ///
 /// # Errors
-/// Of a token beyond [`MAX_TOKEN`].
+/// A reason if the vocabulary contains a token above [`MAX_TOKEN`].
 pub(super) fn pieces(tokenizer: &HfTokenizer) -> Result<Vec<Box<[u8]>>, String> {
     let writing = writing(tokenizer);
     let added = tokenizer.get_added_tokens_decoder();
@@ -28,7 +28,7 @@ pub(super) fn pieces(tokenizer: &HfTokenizer) -> Result<Vec<Box<[u8]>>, String> 
     let last = vocabulary.chain(added.keys().copied()).max();
     if let Some(last) = last.filter(|last| *last > MAX_TOKEN) {
         return Err(format!(
-            "names token {last}, and {MAX_TOKEN} is the largest"
+            "names token {last}, but the largest allowed is {MAX_TOKEN}"
         ));
     }
     let letters = byte_letters();
@@ -65,7 +65,7 @@ pub(super) fn bytes_of(text: &str, writing: Writing, letters: &[char; 256]) -> B
         Writing::ByteLevel => {
             let byte = |letter: char| letters.iter().position(|&l| l == letter);
             let bytes: Option<Vec<u8>> = text.chars().map(|c| Some(byte(c)? as u8)).collect();
-            // A token outside the alphabet was added by hand.
+            // A token with other characters was added without this encoding.
             bytes.unwrap_or_else(|| text.as_bytes().to_vec()).into()
         }
         Writing::Metaspace => {
@@ -84,8 +84,8 @@ pub(super) fn bytes_of(text: &str, writing: Writing, letters: &[char; 256]) -> B
     }
 }
 
-/// GPT-2's alphabet: printable bytes stand for themselves, the others for the
-/// characters from U+0100 on, in their order.
+/// GPT-2's alphabet. Printable bytes are written as themselves, the others as the characters from
+/// U+0100 on, in ascending order.
 pub(super) fn byte_letters() -> [char; 256] {
     let mut letters = ['\0'; 256];
     let mut next = 0x100;
