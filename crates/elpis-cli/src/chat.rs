@@ -33,32 +33,32 @@ use elpis::inference::Conversation;
 use elpis::settings::{ContextOverflow, Origin};
 use elpis::{Elpis, Session};
 
-/// Talks with the model, and shows how it feels.
+/// Holds a conversation with the model and shows its mood.
 ///
-/// A line is a message; `/feel success 1.5` is an event, `/help` tells the
-/// other commands. Ctrl-C stops a reply, and at the prompt, twice, the
-/// program; so does Ctrl-D. From a pipe, each line is answered.
+/// Each line is a message. `/feel success 1.5` is an event, and `/help` lists the other commands.
+/// Ctrl-C stops a reply. At the prompt, Ctrl-C twice or Ctrl-D ends the program. If standard input is
+/// a pipe, each line is answered.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The session; with a store it remembers how it felt and what was said.
+    /// The session. With a store, its mood and the conversation are kept.
     #[arg(long, value_name = "ID", default_value = "chat")]
     session: String,
-    /// Keeps the session's feelings and the conversation in this file.
+    /// Keeps the session's mood and the conversation in this file.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// Begins a new conversation, where the store has one to go on with.
+    /// Begins a new conversation instead of continuing the stored one.
     #[arg(long)]
     new: bool,
-    /// A system message in front.
+    /// A system message that precedes the conversation.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of a reply.
+    /// Maximum number of tokens of a reply.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// How strongly the mood steers, 0 to 3.
     #[arg(long, value_name = "X")]
     strength: Option<f64>,
-    /// Does not remember what was typed.
+    /// Does not save the input history.
     #[arg(long)]
     no_history: bool,
 }
@@ -71,7 +71,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     if let Some(store) = &options.store {
         settings.store.path = Some(store.clone());
     }
-    // A conversation has no end of its own.
+    // A conversation may outgrow the context.
     if loaded.origins.get("model.context_overflow") == Some(&Origin::Default) {
         settings.model.context_overflow = ContextOverflow::DropOldest;
     }
@@ -92,12 +92,12 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
             Ok(mut chat) => chat.hold().await,
             Err(error) => Err(error),
         };
-        // Keys are signals again.
+        // The terminal is restored, so Ctrl-C is a signal again.
         drop(restored);
         second_ends_at_once(&result);
         progress::kept(elpis.shutdown_and_report().await, result)
     });
-    // A thread that waits for a line is left behind.
+    // The thread that waits for input cannot be stopped, so the runtime does not wait for it.
     runtime.shutdown_background();
     result
 }
@@ -107,33 +107,33 @@ struct Chat<'a> {
     elpis: &'a Elpis,
     session: Session,
     options: &'a Options,
-    /// What was said, with the system message in front.
+    /// The messages, after the system message.
     talk: Conversation,
     input: Input,
     screen: Screen,
     signals: Signals,
     changes: Changes,
-    /// Of the last reply.
+    /// The measurements of the last reply.
     meter: Option<Meter>,
     terminal: Option<Quiet>,
     quiet: bool,
-    /// Messages that no longer fit into the context.
+    /// Number of messages that no longer fit into the context.
     dropped: usize,
-    /// Messages that were not answered.
+    /// Number of messages that were not answered.
     failed: usize,
-    /// Whether anything was typed, or was in the pipe.
+    /// Whether there was any input.
     begun: bool,
 }
 
-/// Messages that are kept, so that a pipe without end does not fill the memory.
+/// Maximum number of messages of a conversation, so that endless input does not fill the memory.
 const MAX_MESSAGES: usize = 1000;
 
-/// The answer to Ctrl-C at a prompt.
-const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends";
+/// The response to Ctrl-C at a prompt.
+const HOW_TO_END: &str = "Ctrl-C again, Ctrl-D or /quit ends the chat";
 
-/// The opening of a conversation, for new users.
-const WHAT_TO_TRY: &str = "Talk, and it feels what you say. Try \"I had a wonderful day!\", /feel \
-                           failure, or /state; /help tells the rest.";
+/// An introduction for new users.
+const WHAT_TO_TRY: &str = "Your messages change its mood. Try \"I had a wonderful day!\", /feel \
+                           failure, or /state; /help lists all commands.";
 
 impl<'a> Chat<'a> {
     async fn open(
@@ -176,7 +176,7 @@ impl<'a> Chat<'a> {
         })
     }
 
-    /// Talks until the end of input, or until it is told to stop.
+    /// Holds the conversation until the input ends or a command or signal ends it.
     async fn hold(&mut self) -> Result<(), Failure> {
         if self.terminal.is_some() && !self.quiet {
             self.screen
@@ -223,8 +223,8 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// Waits for a line. Ctrl-C comes as a key while a line is edited, and as a signal before. It
-    /// discards a line, and ends the program the second time that there is none.
+    /// Waits for a line. Ctrl-C arrives as a key while a line is edited, and as a signal before that.
+    /// It discards the line. If there is none, the second Ctrl-C ends the program.
     async fn line(&mut self, warned: &mut bool) -> Result<Typed, Failure> {
         let Self {
             input,
@@ -265,7 +265,7 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// Whoever reads the exit code of a pipe hears of what failed.
+    /// The result of the conversation. If the input is a pipe, unanswered messages are an error.
     fn ended(&self) -> Result<(), Failure> {
         match self.failed {
             0 if !self.begun && self.terminal.is_none() => Err(CliError::NothingToChat.into()),
@@ -275,7 +275,7 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// Tells what changed the mood since it was last told.
+    /// Shows the changes of the mood since the last call.
     fn tell_changes(&mut self) -> Result<(), Failure> {
         for news in self.changes.news() {
             if news.is_of_store || (!self.quiet && self.terminal.is_some()) {
@@ -290,7 +290,7 @@ impl<'a> Chat<'a> {
         model.unwrap_or_default()
     }
 
-    /// What of a mood acts on replies.
+    /// The coefficients of a mood that act on replies.
     fn acting(&self, mood: &EmotionSnapshot) -> Acting {
         Acting::new(mood, &self.elpis.steering_library())
     }

@@ -1,4 +1,4 @@
-//! What each command of a conversation does.
+//! The actions of the slash commands.
 
 use elpis::inference::Role;
 
@@ -72,7 +72,7 @@ impl Chat<'_> {
         self.screen
             .tell(&format!("version {}", library.version()))?;
         if library.is_empty() {
-            let told = "none: this model is sampled by emotion, but not steered";
+            let told = "no vectors: the mood changes sampling but does not steer the model";
             self.screen.tell(told)?;
         }
         for emotion in library.emotions() {
@@ -107,7 +107,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Answers the last message anew.
+    /// Generates another answer to the last message.
     async fn regenerate(&mut self) -> Result<(), Failure> {
         let turn = self.talk.pop_turn();
         let Some(end) = turn.iter().rposition(|message| message.role == Role::User) else {

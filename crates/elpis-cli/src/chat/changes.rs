@@ -97,13 +97,13 @@ impl Changes {
             }
             Event::StoreFailing { reason } => Some(News {
                 text: format!(
-                    "the store fails; changes are only kept in memory until it works again: {reason}"
+                    "the store has failed; changes are only kept in memory until it recovers: {reason}"
                 ),
                 is_error: true,
                 is_of_store: true,
             }),
             Event::StoreRecovered => Some(News {
-                text: "the store works again".to_owned(),
+                text: "the store has recovered".to_owned(),
                 is_error: false,
                 is_of_store: true,
             }),

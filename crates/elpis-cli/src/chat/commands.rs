@@ -4,17 +4,17 @@ use crate::events::{self, Felt};
 
 /// The text of `/help`.
 pub(super) const HELP: &str = "\
-/feel EVENT [INTENSITY]  an event, such as `/feel success 1.5`; alone, lists all events
-/state                   the mood, where it is going, and what it does to a reply
+/feel EVENT [INTENSITY]  an event, such as `/feel success 1.5`; without one, lists all events
+/state                   the mood, its trend, and its effect on replies
 /events                  the last changes of the mood, and what caused them
 /strength X              how strongly the mood steers, 0 to 3
 /vectors                 the steering vectors in force
-/new                     a new conversation; the mood stays
+/new                     begins a new conversation; the mood stays
 /save FILE               writes the conversation to a file
 /load FILE               continues the conversation of a file; the mood stays
 /reset                   resets the mood to its baseline; the conversation stays
 /forget                  forgets the mood, its journal and the conversation
-/system [TEXT]           the system message in front; with a text, another one
+/system [TEXT]           shows the system message, or replaces it with the text
 /regenerate              answers the last message again
 /history                 the conversation so far
 /model                   the model, and how much of its context is used

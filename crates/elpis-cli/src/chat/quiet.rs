@@ -78,7 +78,7 @@ impl Quiet {
     #[cfg(unix)]
     pub fn suspend(&self) {
         self.restore();
-        // The system does not stop it if nothing could continue it.
+        // The system ignores this if no process could continue the program.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
         // Another thread may have taken the signal.
         std::thread::sleep(std::time::Duration::from_millis(20));

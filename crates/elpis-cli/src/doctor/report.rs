@@ -138,7 +138,7 @@ fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
     if library.is_empty() {
         writeln!(
             out,
-            "  none: this model is sampled by emotion, but not steered"
+            "  none: the mood changes sampling but does not steer the model"
         )?;
     }
     Ok(())

@@ -33,15 +33,15 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A file, and what is in it.
+/// A file and its vectors.
 struct Inspected {
     path: PathBuf,
     format: VectorFormat,
-    /// Name and vector; the name of a vector alone is that of its file.
+    /// Names and vectors. A single vector is named after its file.
     vectors: Vec<(String, SteeringVector)>,
     /// Whether the file names its emotions itself.
     pack: bool,
-    /// The layer that its name tells.
+    /// The layer in the file's name.
     told: Option<usize>,
     used: Used,
 }
@@ -51,7 +51,7 @@ struct Inspected {
 struct Used {
     /// Factor on all of them.
     scale: f64,
-    /// Where one without a layer goes, if the manifest says.
+    /// The layer for vectors without one, if the manifest sets it.
     layer: Option<usize>,
 }
 
@@ -64,7 +64,7 @@ impl Default for Used {
     }
 }
 
-/// The model that vectors are looked at for.
+/// The model that vectors are checked against.
 struct Model {
     name: String,
     context: LibraryContext,
@@ -133,7 +133,7 @@ struct Found {
     good: Vec<Inspected>,
     /// Path and reason.
     bad: Vec<(PathBuf, Failure)>,
-    /// Files and sets that were looked at.
+    /// Number of inspected files and sets.
     count: usize,
 }
 
@@ -182,7 +182,7 @@ impl Found {
         for name in names.iter().filter(|name| *name != MANIFEST_FILE) {
             self.add_file(&folder.join(name), used, model);
         }
-        // Files that are sound by themselves may still be no set for this model.
+        // Files that are valid by themselves may still not form a library for this model.
         if let Some(model) = model
             && self.bad.len() == before
             && let Err(failure) = as_set(folder, &names, &model.context)
@@ -275,7 +275,7 @@ fn inspect(path: &Path, used: Used) -> Result<Inspected, Failure> {
 }
 
 impl Inspected {
-    /// Gives matrices the layers of the model, and refuses vectors of another one's width.
+    /// Assigns the rows of matrices to the model's layers, and refuses vectors of a different width.
     fn fit(mut self, model: Option<&Model>) -> Result<Self, Failure> {
         let Some(Model { context, .. }) = model else {
             return Ok(self);
@@ -306,7 +306,7 @@ impl Inspected {
                 .rows()
                 .enumerate()
                 .map(|(index, (layer, row))| {
-                    // Rows of matrices are compared by their places.
+                    // Rows of matrices are compared by position.
                     let place = vector.is_stacked().then_some(index);
                     (layer.or(self.told).or(place), row.to_vec())
                 })

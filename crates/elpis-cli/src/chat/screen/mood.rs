@@ -141,7 +141,7 @@ pub(super) fn colour(mood: Mood) -> Style {
     }
 }
 
-/// Everything about a mood, in sentences.
+/// A full description of a mood, in sentences.
 pub(in crate::chat) fn state(mood: &EmotionSnapshot, acting: &Acting) -> String {
     let modulation = &mood.modulation;
     let mut told = format!(
@@ -150,7 +150,7 @@ pub(in crate::chat) fn state(mood: &EmotionSnapshot, acting: &Acting) -> String 
     );
     let _ = write!(told, "\nlately: {}", course(&mood.trajectory));
     if let Some(spiral) = spiral(mood.trajectory.spiral) {
-        let _ = write!(told, "; event after event leads further {spiral}");
+        let _ = write!(told, "; the last events all point {spiral}");
     }
     let vectors: Vec<_> = acting.parts().collect();
     let _ = write!(
@@ -160,7 +160,7 @@ pub(in crate::chat) fn state(mood: &EmotionSnapshot, acting: &Acting) -> String 
         modulation.top_p,
         modulation.strength,
         if vectors.is_empty() {
-            "no vectors act".to_owned()
+            "no active vectors".to_owned()
         } else {
             format!("vectors {}", vectors.join(", "))
         },
@@ -245,7 +245,7 @@ mod tests {
                 && wide.trim_end().ends_with(&format!("{:+.2}", mood.arousal)),
             "{wide}"
         );
-        assert!(state(&mood, &none).contains("no vectors act"));
+        assert!(state(&mood, &none).contains("no active vectors"));
     }
 
     #[test]

@@ -46,8 +46,8 @@ impl Inspected {
             let rows = vector.rows().count();
             writeln!(
                 out,
-                "  {rows} rows without layers: for a model of {rows} layers, or, as hidden states with \
-                 the embedding first, of {}",
+                "  {rows} rows without layers, for a model with {rows} layers or, as hidden states that \
+                 begin with the embedding, with {}",
                 rows - 1
             )?;
         }
@@ -66,14 +66,14 @@ impl Inspected {
                 )?;
             }
             if self.told.is_some() {
-                write!(out, "  (the layer is told by the file's name)")?;
+                write!(out, "  (layer from the file name)")?;
             }
             writeln!(out)?;
             if self.format == VectorFormat::Gguf && row.layer == Some(0) {
                 writeln!(
                     out,
-                    "             llama.cpp itself skips layer 0: it has no place for this row, and its \
-                     --control-vector turns a file with it away"
+                    "             llama.cpp itself skips layer 0: it cannot apply this row, and its \
+                     --control-vector refuses the file"
                 )?;
             }
         }
@@ -91,7 +91,7 @@ impl Inspected {
                     .map(|&x| f64::from(x) * f64::from(x))
                     .sum::<f64>()
                     .sqrt();
-                // A vector without a layer goes where the manifest or the settings say.
+                // A vector without a layer is applied at the layer of the manifest or the settings.
                 let usual = || self.used.layer.or_else(|| model?.context.default_layer);
                 let place = layer.or_else(|| usual().filter(|_| vector.is_bare()));
                 let residual = norms.and_then(|norms| norms.get(place?));
