@@ -1,7 +1,7 @@
-//! `cargo xtask test`: every check, the quick ones first, until one fails.
+//! `cargo xtask test`: runs every check, the quick ones first, until one fails.
 //!
-//! Everything is built in the dev profile and one target folder, so that llama.cpp is
-//! compiled once: linting, documenting and testing share what its build script made.
+//! All steps build in the dev profile and in one target folder. Lints, documentation and tests
+//! therefore share one build of llama.cpp.
 
 mod choice;
 
@@ -21,31 +21,31 @@ use choice::{Choice, choose};
 pub const HELP: &str = "\
 Usage: cargo xtask test [--only STEP,…] [--skip STEP,…] [--without FEATURE,…] [--list]
 
-  --only STEP,…       run these steps alone
-  --skip STEP,…       run all but these
-  --without FEATURE,… leave features out of the full set, such as `transformers`, which needs
-                      libtorch (1.3 GB) and a Python to compare with (5 GB)
-  --list              name the steps in their order
+  --only STEP,…       run only these steps
+  --skip STEP,…       skip these steps
+  --without FEATURE,… leave these features out of the full set, such as `transformers`, which
+                      needs libtorch (1.3 GB) and a Python to compare with (5 GB)
+  --list              list the steps in their order
 
-Stops at the first failure. Feature sets: `lean` has none, `default` is what `cargo add`
-gives, `full` has all but those that need a toolkit of their own.";
+The command stops at the first failure. The feature set `lean` contains no features, `default`
+those of `cargo add`, and `full` all except those that need a vendor's toolkit.";
 
 /// One check.
 struct Step {
     name: &'static str,
     about: &'static str,
     run: fn(&mut Workspace) -> Result<()>,
-    /// Advice for when it fails, beyond reading its output.
+    /// Advice in case it fails, in addition to its output.
     hint: &'static str,
 }
 
-/// Longest time of a trial.
+/// Time limit of the soak test.
 const SOAK_LIMIT: Duration = Duration::from_mins(30);
 
 const STEPS: &[Step] = &[
     Step {
         name: "setup",
-        about: "rustfmt, clippy, the tools of the native build and libtorch are there",
+        about: "installs what is missing: rustfmt, clippy, native build tools, libtorch",
         run: |workspace| {
             setup::rust_components(workspace)?;
             setup::prepare(workspace)?;
@@ -57,15 +57,15 @@ const STEPS: &[Step] = &[
         name: "fmt",
         about: "formatting",
         run: |workspace| {
-            // cargo-fmt has its own idea of quiet: it would hide the differences.
+            // With cargo's own options it would be quiet and hide the differences.
             let mut command = workspace.command(&workspace.cargo);
             process::run(command.args(["fmt", "--all", "--", "--check"]))
         },
-        hint: "`cargo fmt --all` puts it right",
+        hint: "`cargo fmt --all` fixes it",
     },
     Step {
         name: "xtask",
-        about: "lints and tests of these chores",
+        about: "lints and tests of xtask itself",
         run: |workspace| {
             clippy_all(workspace, &["--package=xtask".into()])?;
             let mut command = workspace.cargo("test");
@@ -81,21 +81,21 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test-lean",
-        about: "unit tests of the crates that have features, without them",
+        about: "unit tests of the crates with features, without features",
         run: test_lean,
         hint: "",
     },
     Step {
         name: "api",
-        about: "documentation as docs.rs builds it; the public API is what api/ says",
+        about: "documentation as docs.rs builds it; the public API matches api/",
         run: |workspace| api::check(workspace),
-        hint: "`cargo xtask api` writes api/ anew",
+        hint: "`cargo xtask api` updates api/",
     },
     Step {
         name: "packages",
-        about: "what would be published can be packed and holds what it should",
+        about: "the packages can be built and contain the right files",
         run: |workspace| packages::pack(workspace, &packages::published(workspace)?),
-        hint: "`cargo package --list --package NAME` names the files",
+        hint: "`cargo package --list --package NAME` lists the files",
     },
     Step {
         name: "deny",
@@ -105,7 +105,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "book",
-        about: "the guide of docs/ as a book",
+        about: "the guide in docs/ as a book",
         run: |workspace| book::build(workspace),
         hint: "",
     },
@@ -143,23 +143,23 @@ const STEPS: &[Step] = &[
         name: "example",
         about: "the example agent reaches its last table",
         run: |workspace| demo::check(workspace),
-        hint: "`cargo xtask demo` shows it on the console",
+        hint: "`cargo xtask demo` shows its output",
     },
     Step {
         name: "soak",
-        about: "a minute and a half of load and faults on the bundled model",
+        about: "90 s of load and injected faults on the bundled model",
         run: soak,
         hint: "",
     },
     Step {
         name: "fuzz",
-        about: "each target of the fuzzing builds and runs for a moment",
+        about: "each fuzz target builds and runs briefly",
         run: |workspace| fuzz::smoke(workspace),
-        hint: "`cargo xtask fuzz` runs them for long",
+        hint: "`cargo xtask fuzz` runs them longer",
     },
     Step {
         name: "bench",
-        about: "lints and tests of the benchmarks; each runs for a moment",
+        about: "lints and tests of the benchmarks; each runs briefly",
         run: |workspace| {
             let features = bench::features(workspace);
             let mut args = vec![bench::PACKAGE.to_owned()];
@@ -183,7 +183,7 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     };
     if let Some(unknown) = without.iter().find(|name| !workspace.has_feature(name)) {
         bail!(
-            "no feature `{unknown}`; there are {}",
+            "unknown feature `{unknown}`; the features are {}",
             workspace.features.join(", ")
         );
     }
@@ -215,15 +215,15 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     let builds = native_builds(&workspace.target, started_at);
     if builds > 1 {
         println!(
-            "note: llama.cpp was compiled {builds} times: some step changes the features of \
-             its build dependencies"
+            "note: llama.cpp was compiled {builds} times, because a step changed the features of its \
+             build dependencies"
         );
     }
     println!("{} steps passed, {}", steps.len(), seconds(start.elapsed()));
     Ok(())
 }
 
-/// Lints libraries and programs alone.
+/// Lints libraries and programs only.
 fn clippy(workspace: &Workspace, args: &[String]) -> Result<()> {
     let mut command = workspace.cargo("clippy");
     process::run(command.args(args).args(["--", "-D", "warnings"]))
@@ -234,8 +234,8 @@ fn clippy_all(workspace: &Workspace, args: &[String]) -> Result<()> {
     clippy(workspace, &[args, &["--all-targets".to_owned()]].concat())
 }
 
-/// The crates below the root that do other things without their features. Everything else is tested
-/// with the full set, and compiled without features by `clippy-lean`.
+/// The crates below the root that behave differently without their features. Everything else is
+/// tested with the full set, and compiled without features by `clippy-lean`.
 const FEATURE_CRATES: [&str; 4] = [
     "elpis-backend",
     "elpis-hub",

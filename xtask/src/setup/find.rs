@@ -1,4 +1,4 @@
-//! Looks for the tools of the native build, the way its build script will.
+//! Finds the tools of the native build in the same way as its build script.
 
 mod libclang;
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use libclang::Libclang;
 use libclang::{find_libclang, gcc_headers, has_clang_headers};
 
-/// The machine as far as set-up looks at it; tests hand in one of their own.
+/// The parts of the machine that the set-up reads. Tests use a fake one.
 pub struct Host {
     /// `/`, or a folder that stands for it.
     pub root: PathBuf,
@@ -77,7 +77,7 @@ fn file_name(path: &Path) -> Option<&str> {
     path.file_name().and_then(OsStr::to_str)
 }
 
-/// Something the native build cannot do without.
+/// A tool that the native build requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A C++ compiler.
@@ -86,12 +86,12 @@ pub enum Need {
     BuildTool,
     /// `cmake`.
     Cmake,
-    /// The library that reads llama.cpp's headers.
+    /// The library that bindgen uses to read llama.cpp's headers.
     Libclang,
 }
 
 impl Need {
-    /// How the need is called on the console.
+    /// The name shown on the console.
     pub fn name(self) -> &'static str {
         match self {
             Self::Compiler => "C++ compiler",
@@ -105,7 +105,7 @@ impl Need {
 /// The tools that were found.
 #[derive(Debug, Default)]
 pub struct Tools {
-    /// A C++ compiler, and true when it is the one that build scripts take by themselves.
+    /// A C++ compiler, and whether build scripts use it by default.
     pub compiler: Option<(PathBuf, bool)>,
     /// `make`, `ninja`, and so on.
     pub build_tool: Option<PathBuf>,
@@ -116,7 +116,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Looks at a host, and at a Python environment of our own for what the host lacks.
+    /// Searches a host, and then our own Python environment for the tools that the host lacks.
     pub fn find(host: &Host, venv: &Path) -> Self {
         let own = |name: &str| Some(venv.join("bin").join(name)).filter(|path| path.is_file());
         let named = |variable: &str| host.var(variable).and_then(|name| host.program(name));
@@ -137,7 +137,7 @@ impl Tools {
         }
     }
 
-    /// The needs that are not met.
+    /// The missing tools.
     pub fn missing(&self) -> Vec<Need> {
         [
             (Need::Compiler, self.compiler.is_none()),
@@ -150,7 +150,7 @@ impl Tools {
         .collect()
     }
 
-    /// Variables that the native build needs to find all this.
+    /// The environment variables that the native build needs to find these tools.
     pub fn environment(&self, host: &Host, venv: &Path) -> Vec<(&'static str, OsString)> {
         let mut env = Vec::new();
         let bin = venv.join("bin");
@@ -159,7 +159,7 @@ impl Tools {
                 .is_some_and(|path| path.parent() == Some(&bin))
         };
         if ours(&self.cmake) || ours(&self.build_tool) {
-            // Last, so that it hides nothing of the host.
+            // Our folder comes last, so that it hides no tool of the host.
             let path = host.var("PATH").unwrap_or_default();
             let folders = env::split_paths(path).chain([bin.clone()]);
             if let Ok(path) = env::join_paths(folders) {

@@ -10,11 +10,11 @@ use super::{STEPS, Step};
 /// The parsed options.
 pub(super) struct Choice {
     pub(super) steps: Vec<&'static Step>,
-    /// Features that the full set does without.
+    /// Features that are left out of the full set.
     pub(super) without: Vec<String>,
 }
 
-/// Reads the options; nothing is returned when the steps are only to be listed.
+/// Parses the options. Returns `None` for `--list`.
 pub(super) fn choose(args: &[OsString]) -> Result<Option<Choice>> {
     let mut only = Vec::new();
     let mut skip = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn names(list: &str) -> Result<Vec<&'static str>> {
         .map(|name| {
             let step = STEPS.iter().find(|step| step.name == name);
             step.map(|step| step.name)
-                .with_context(|| format!("no step `{name}`; `--list` names them"))
+                .with_context(|| format!("unknown step `{name}`; `--list` shows all steps"))
         })
         .collect()
 }

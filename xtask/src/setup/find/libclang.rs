@@ -8,16 +8,16 @@ use std::process::Command;
 use super::{Host, children, file_name};
 use crate::process;
 
-/// The library that bindgen loads.
+/// The libclang that bindgen loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Libclang {
-    /// The folder it lies in.
+    /// The folder that contains it.
     pub folder: PathBuf,
-    /// True when bindgen finds it without `LIBCLANG_PATH` or a change to it.
+    /// Whether bindgen finds it without a change to `LIBCLANG_PATH`.
     pub by_itself: bool,
 }
 
-/// Folders that clang-sys searches, in its order.
+/// Folders that clang-sys searches, in the same order.
 const FOLDERS_LINUX: &[&str] = &[
     "/usr/local/llvm*/lib*",
     "/usr/local/lib*/*/*",
@@ -35,7 +35,7 @@ const FOLDERS_MACOS: &[&str] = &[
     "/usr/local/opt/llvm*/lib",
 ];
 
-/// Folders that it leaves out although packages install to them.
+/// Folders that packages install to, but clang-sys does not search.
 const FOLDERS_MORE: &[&str] = &[
     "/opt/homebrew/opt/llvm*/lib",
     "/home/linuxbrew/.linuxbrew/opt/llvm*/lib",
@@ -72,7 +72,7 @@ pub(super) fn find_libclang(host: &Host, venv: &Path) -> Option<Libclang> {
     };
     let searched = patterns.iter().flat_map(|pattern| host.expand(pattern));
     if let Some(folder) = usual.into_iter().chain(searched).find(|path| here(path)) {
-        // A variable that names another place keeps bindgen from looking here.
+        // If the variable names another folder, bindgen does not search this one.
         return Some(Libclang {
             folder,
             by_itself: set.is_none(),
@@ -109,11 +109,11 @@ fn llvm_config_folders(host: &Host) -> Vec<PathBuf> {
 fn holds_libclang(folder: &Path, macos: bool) -> bool {
     children(folder, "libclang")
         .iter()
-        // A dangling link is what an unfinished removal leaves behind.
+        // An incomplete removal may leave a dangling link.
         .any(|path| file_name(path).is_some_and(|n| is_libclang(n, macos)) && path.exists())
 }
 
-/// Tells whether bindgen would load a file of this name.
+/// Whether bindgen would load a file of this name.
 pub(super) fn is_libclang(name: &str, macos: bool) -> bool {
     if macos {
         return name == "libclang.dylib";
@@ -124,9 +124,9 @@ pub(super) fn is_libclang(name: &str, macos: bool) -> bool {
         .is_some_and(|rest| format!("{rest}.").contains(".so."))
 }
 
-/// Tells whether clang's own headers (`stddef.h` …) lie where libclang looks for them.
+/// Whether clang's own headers (such as `stddef.h`) are where libclang looks for them.
 ///
-/// A bare libclang comes without; the C compiler's do as well.
+/// Some packages of libclang come without headers. Those of the C compiler can replace them.
 pub(super) fn has_clang_headers(host: &Host, folder: &Path) -> bool {
     let beside = [folder.join("clang"), folder.join("../lib/clang")];
     let mut versions: Vec<_> = beside.iter().flat_map(|path| children(path, "")).collect();
@@ -141,7 +141,7 @@ pub(super) fn has_clang_headers(host: &Host, folder: &Path) -> bool {
             .any(|version| version.join("include/stddef.h").is_file())
 }
 
-/// The folder of the C compiler's own headers.
+/// The folder of the C compiler's headers.
 pub(super) fn gcc_headers(host: &Host) -> Option<PathBuf> {
     ["gcc", "cc"].iter().find_map(|name| {
         let mut command = Command::new(host.program(name)?);
