@@ -1,5 +1,5 @@
-//! Tells the linker where libtorch lies, so that no environment variable is needed to start what
-//! this package builds.
+//! Tells the linker the folder of libtorch, so that the programs of this package start without
+//! environment variables.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

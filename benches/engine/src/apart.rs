@@ -1,8 +1,8 @@
-//! Bare llama.cpp in a process of its own, which sleeps while it is not asked.
+//! Bare llama.cpp in a separate process, which sleeps between requests.
 //!
-//! Not in this one: libgomp counts the threads of a process that evaluate or have evaluated, and
-//! where they are more than the processors, each spins for a shorter time. So a context that sleeps
-//! slows another one down.
+//! In the same process it would slow elpis down even while it sleeps: libgomp counts all threads of
+//! a process that evaluate or have evaluated, and if they outnumber the processors, each spins for a
+//! shorter time.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::script::Script;
 pub struct Apart(Script);
 
 impl Apart {
-    /// Loads a model with the parameters that elpis loads it with.
+    /// Loads a model with the same parameters as elpis.
     pub fn load(run: &Run, options: BareOptions) -> Result<Self> {
         let mut script = kind::start(Kind::Bare, run)?;
         let loaded = script.ask(&json!({
@@ -28,13 +28,13 @@ impl Apart {
         }))?;
         ensure!(
             loaded["threads"] == options.threads,
-            "it computes with other threads: {loaded}"
+            "it uses a different number of threads: {loaded}"
         );
         Ok(Self(script))
     }
 
-    /// Decodes `tokens` tokens behind prompts of the given lengths, one sequence for each, and
-    /// returns tokens per second from the first tokens to the last.
+    /// Decodes `tokens` tokens after each prompt of the given lengths, and returns the rate in tokens
+    /// per second from the first tokens to the last.
     pub fn decode_rate(&mut self, prompts: &[usize], tokens: usize, seed: u64) -> Result<f64> {
         let streams = self.streams(prompts, tokens, seed)?;
         let latest = |times: &mut dyn Iterator<Item = f64>| times.reduce(f64::max);
@@ -44,7 +44,7 @@ impl Apart {
         Ok(((tokens - 1) * prompts.len()) as f64 / (end - start))
     }
 
-    /// Evaluates a prompt and chooses the token after it; returns the seconds that this took.
+    /// Evaluates a prompt and chooses the next token. Returns the time in seconds.
     pub fn first_token(&mut self, prompt: usize, seed: u64) -> Result<f64> {
         let streams = self.streams(&[prompt], 2, seed)?;
         let first = streams.first().and_then(|times| times.first());

@@ -1,4 +1,4 @@
-//! The texts that reach the reader of a stream, and when.
+//! The texts that reach the reader of a stream, with their times.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use elpis::{GenerationEvent, GenerationReport, GenerationStream};
 use tokio::sync::Notify;
 
-/// When the tokens of a stream have arrived, for others to watch.
+/// The arrival of a stream's tokens, which other tasks can wait for.
 #[derive(Debug, Clone, Default)]
 pub struct Arrivals {
     state: Arc<Mutex<ArrivalState>>,
@@ -22,12 +22,12 @@ struct ArrivalState {
 }
 
 impl Arrivals {
-    /// Tokens that have arrived.
+    /// Number of tokens that have arrived.
     pub fn count(&self) -> usize {
         self.with(|state| state.times.len())
     }
 
-    /// Waits until so many tokens have arrived, and tells whether they did before the end.
+    /// Waits until `count` tokens have arrived. Returns `false` if the stream ended before.
     pub async fn until(&self, tokens: usize) -> bool {
         loop {
             let news = self.news.notified();
@@ -39,7 +39,7 @@ impl Arrivals {
         }
     }
 
-    /// When each token arrived.
+    /// The time at which each token arrived.
     pub fn take(&self) -> Vec<Instant> {
         self.with(|state| std::mem::take(&mut state.times))
     }
@@ -84,14 +84,14 @@ async fn receive(
     anyhow::bail!("a stream ended without a report")
 }
 
-/// Tokens per second of streams side by side, over the time in which all of them decode: from
-/// the last of their first tokens to the first of their last.
+/// Total rate of concurrent streams in tokens per second, over the time in which all of them decode:
+/// from the latest first token to the earliest last token.
 pub fn rate(streams: &[&[Instant]]) -> Result<f64> {
     let firsts = streams.iter().filter_map(|arrivals| arrivals.first());
     let lasts = streams.iter().filter_map(|arrivals| arrivals.last());
     let (start, end) = firsts.max().zip(lasts.min()).context("no tokens")?;
-    // Each stream is timed between tokens of its own: the tokens of one batch arrive one after
-    // the other, so a common start and end would cut some batches apart.
+    // Each stream is timed between its own tokens. The tokens of one batch arrive one after the
+    // other, so a common start and end would split some batches.
     let rates = streams.iter().map(|arrivals| {
         let mut inside = arrivals.iter().filter(|at| (start..=end).contains(at));
         let (first, last) = (inside.next()?, inside.next_back()?);
@@ -99,7 +99,7 @@ pub fn rate(streams: &[&[Instant]]) -> Result<f64> {
     });
     rates
         .sum::<Option<f64>>()
-        .context("the streams did not run side by side")
+        .context("the streams did not run concurrently")
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
         };
         let alone = at(&[5, 6, 7, 9]);
         assert!((rate(&[&alone]).unwrap() - 0.75).abs() < 1e-12);
-        // From 2 to 6: a token a second of the one, one in two seconds of the other.
+        // From 2 s to 6 s, one stream has a token each second and the other one every two seconds.
         let (one, other) = (at(&[1, 2, 3, 4, 5, 6]), at(&[2, 4, 6, 8]));
         assert!((rate(&[&one, &other]).unwrap() - 1.5).abs() < 1e-12);
         assert!(rate(&[&one, &at(&[7, 8])]).is_err());

@@ -1,6 +1,6 @@
-//! llama.cpp without anything around it: what elpis is compared with.
+//! Bare llama.cpp, which elpis is compared with.
 //!
-//! All calls of the C interface are here.
+//! All calls of the C interface are in this file.
 
 use std::ffi::{CStr, CString};
 use std::path::Path;
@@ -17,10 +17,10 @@ pub const TOP_K: u32 = 40;
 pub const TOP_P: f32 = 0.9;
 pub const TEMPERATURE: f32 = 0.7;
 
-/// Size of a context, as elpis would choose it.
+/// Size of a context, as in elpis.
 #[derive(Debug, Clone, Copy)]
 pub struct BareOptions {
-    /// Cells of the key–value cache of each sequence.
+    /// Number of cells of the key–value cache for each sequence.
     pub context: u32,
     pub sequences: u32,
     /// Rows of a batch.
@@ -40,11 +40,11 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Loads a model with the parameters that elpis loads it with.
+    /// Loads a model with the same parameters as elpis.
     pub fn load(path: &Path, options: BareOptions) -> Result<Self> {
         let path = path.to_str().context("the path is not UTF-8")?;
         let path = CString::new(path)?;
-        // A list of devices that ends at once: the processor alone.
+        // An empty list of devices means that only the processor is used.
         let mut devices: [sys::ggml_backend_dev_t; 1] = [ptr::null_mut()];
         // SAFETY: returns a plain struct of defaults.
         let mut params = unsafe { sys::llama_model_default_params() };
@@ -52,7 +52,7 @@ impl Bare {
             params.devices = devices.as_mut_ptr();
         }
         params.n_gpu_layers = if options.offload { -1 } else { 0 };
-        // As elpis by itself where there is room: what a processor computes with is read.
+        // By default elpis does not map weights for the processor if there is enough memory.
         params.load_mode = if options.offload {
             sys::LLAMA_LOAD_MODE_MMAP
         } else {
@@ -61,7 +61,7 @@ impl Bare {
         params.use_extra_bufts = true;
         // SAFETY: path and devices outlive the call.
         let model = unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) };
-        let model = NonNull::new(model).context("llama.cpp does not load the model")?;
+        let model = NonNull::new(model).context("llama.cpp cannot load the model")?;
         // SAFETY: the model is valid, its vocabulary lives as long.
         let vocabulary =
             unsafe { sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(model.as_ptr())) };
@@ -71,7 +71,7 @@ impl Bare {
         let Some(context) = NonNull::new(context) else {
             // SAFETY: nothing else holds the model.
             unsafe { sys::llama_model_free(model.as_ptr()) };
-            anyhow::bail!("llama.cpp does not make the context");
+            anyhow::bail!("llama.cpp cannot create the context");
         };
         Ok(Self {
             model,
@@ -82,8 +82,8 @@ impl Bare {
         })
     }
 
-    /// Decodes `tokens` tokens behind prompts of the given lengths, one sequence for each, and
-    /// returns when each token of each sequence was chosen.
+    /// Decodes `tokens` tokens after each prompt of the given lengths. Returns the time at which each
+    /// token of each sequence was chosen.
     pub fn streams(
         &mut self,
         prompts: &[usize],
@@ -157,7 +157,7 @@ impl Drop for Bare {
     }
 }
 
-/// The parameters that elpis makes its context with.
+/// The parameters that elpis uses for its context.
 fn context_params(options: BareOptions) -> sys::llama_context_params {
     // SAFETY: returns a plain struct of defaults.
     let mut params = unsafe { sys::llama_context_default_params() };
@@ -209,7 +209,7 @@ impl Drop for Sampler {
     }
 }
 
-/// The arrays behind a batch.
+/// The arrays of a batch.
 #[derive(Default)]
 struct Rows {
     tokens: Vec<sys::llama_token>,
@@ -239,7 +239,7 @@ impl Rows {
     }
 
     fn batch(&mut self) -> sys::llama_batch {
-        // Only now, since pushing may have moved the ids.
+        // The pointers are set last, because pushing may have moved the ids.
         self.pointers.clear();
         self.pointers
             .extend(self.sequences.iter_mut().map(ptr::from_mut));
@@ -255,8 +255,7 @@ impl Rows {
     }
 }
 
-/// Keeps llama.cpp from telling everything that it does on standard error, in a process without
-/// elpis, which listens itself.
+/// Discards the log of llama.cpp, in a process without elpis, which would set its own log callback.
 pub fn silence() {
     unsafe extern "C" fn ignore(
         _: sys::ggml_log_level,

@@ -15,55 +15,55 @@ const HELP: &str = "\
 Usage: elpis-bench [NAME…] [--rounds N] [--model MODEL] [--hardware NAME] [--smoke] [--list]
                    [--cache DIR] [--report DIR] [--record DIR]
 
-  NAME…           run these figures alone; `peers` is all that need a Python or libtorch
+  NAME…           run only these figures; `peers` means all that need a Python or libtorch
   --rounds N      rounds of each figure, at least 1, by default 7
-  --model MODEL   run on this model alone: small, large, large-q4, huge, torch-f32, torch-bf16 or
+  --model MODEL   run only on this model: small, large, large-q4, huge, torch-f32, torch-bf16 or
                   torch-large
-  --hardware NAME what the models run on, as `model.hardware_backend` names it; by default cpu
-  --smoke         a few tokens on a tiny model, to see that every figure runs
-  --list          name the figures
-  --cache DIR     where the models are kept
-  --report DIR    also writes the lines and a Markdown table of them into this folder
-  --record DIR    also keeps the lines in benches/results.jsonl of this repository and writes the
-                  tables of BENCHMARKS.md anew from them";
+  --hardware NAME the hardware of the models, as in `model.hardware_backend`; by default cpu
+  --smoke         generate a few tokens on a tiny model, to check that every figure runs
+  --list          list the figures
+  --cache DIR     the folder of the models
+  --report DIR    also write the lines and a Markdown table of them to this folder
+  --record DIR    also add the lines to benches/results.jsonl of this repository, and update the
+                  tables of BENCHMARKS.md";
 
-/// What is to be measured, and how.
+/// The figures to measure, and how to measure them.
 #[derive(Debug)]
 pub struct Options {
-    /// The figures; none: all.
+    /// The figures. An empty list means all of them.
     pub names: Vec<&'static str>,
     /// The only model to measure on.
     pub model: Option<&'static str>,
-    /// What the models run on.
+    /// The hardware that the models run on.
     pub hardware: HardwareBackend,
-    /// A quick pass whose numbers mean nothing.
+    /// Whether this is a quick pass whose numbers mean nothing.
     pub smoke: bool,
-    /// Folder of the models.
+    /// The folder of the models.
     pub cache: PathBuf,
-    /// Folder for the lines and their table.
+    /// The folder for the lines and their table.
     pub report: Option<PathBuf>,
-    /// The repository whose record the lines go into.
+    /// The repository whose record the lines are added to.
     pub record: Option<PathBuf>,
-    /// What was asked for, as it would be typed.
+    /// The command line, as a user would type it.
     pub command: String,
-    /// What this process is started for, and on which model.
+    /// The task of this process and its model, if it is a child process.
     pub part: Option<(Part, &'static ModelSpec)>,
     rounds: Option<usize>,
 }
 
-/// What is done in a process of its own.
+/// The task of a child process.
 #[derive(Debug, Clone, Copy)]
 pub enum Part {
-    /// Is measured.
+    /// Measures a figure.
     Figure(&'static Figure),
-    /// Loads the model and tells the memory that it took.
+    /// Loads the model and reports the memory that this takes.
     Footprint,
-    /// Serves, asked line by line.
+    /// Serves requests line by line.
     Contender(Kind),
 }
 
 impl Options {
-    /// Reads the arguments; nothing is returned when they only asked for a text.
+    /// Parses the arguments. Returns `None` if they only request a text, such as the help.
     pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Self>> {
         let mut options = Self {
             names: Vec::new(),
@@ -103,7 +103,7 @@ impl Options {
                     let name = parser.value()?.string()?;
                     options.hardware = serde_json::from_value(name.into())?;
                     if options.hardware == HardwareBackend::Auto {
-                        bail!("--hardware auto: name what is to be measured");
+                        bail!("--hardware must name the hardware to measure, not auto");
                     }
                 }
                 Long("smoke") => options.smoke = true,
@@ -142,7 +142,7 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Rounds of each figure.
+    /// Number of rounds of each figure.
     pub fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.smoke { 1 } else { 7 })
     }
@@ -155,7 +155,7 @@ fn figures(name: &str) -> Result<Vec<&'static str>> {
     });
     let names: Vec<_> = meant.map(|figure| figure.name).collect();
     if names.is_empty() {
-        bail!("no figure `{name}`; `--list` names them");
+        bail!("unknown figure `{name}`; `--list` shows all figures");
     }
     Ok(names)
 }
@@ -163,11 +163,15 @@ fn figures(name: &str) -> Result<Vec<&'static str>> {
 fn model(name: &str) -> Result<&'static ModelSpec> {
     let spec = MODELS.iter().find(|spec| spec.name == name);
     let known = || MODELS.iter().map(|spec| spec.name).collect::<Vec<_>>();
-    spec.copied()
-        .with_context(|| format!("no model `{name}`; there are {}", known().join(", ")))
+    spec.copied().with_context(|| {
+        format!(
+            "unknown model `{name}`; the models are {}",
+            known().join(", ")
+        )
+    })
 }
 
-/// As [`model`], with those whose numbers do not count.
+/// As [`model`], including those of a quick pass.
 fn any_model(name: &str) -> Result<&'static ModelSpec> {
     let tiny = [&TINY, &TORCH_TINY, &TORCH_SMALL];
     let tiny = tiny.into_iter().find(|spec| spec.name == name);

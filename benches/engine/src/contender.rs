@@ -1,9 +1,9 @@
-//! Elpis and bare llama.cpp, each in a process of its own that is asked line by line, as the
-//! Python scripts beside them are: so that memory and processor time are theirs alone.
+//! Serves elpis or bare llama.cpp from a separate process, so that memory and processor time can be
+//! measured separately. Like the Python scripts, it answers each line of input with one line.
 //!
-//! `{"do": "load", "clients": 16}`, for bare llama.cpp perhaps with `context`, `batch` and
-//! `offload`, is answered with the threads and rows of a batch,
-//! `{"do": "generate", "prompts": […], "tokens": 48, "seed": 1, "prompt_tokens": [40, …]}` with the
+//! `{"do": "load", "clients": 16}` returns the number of threads and the rows of a batch. For bare
+//! llama.cpp, `context`, `batch` and `offload` may be added.
+//! `{"do": "generate", "prompts": […], "tokens": 48, "seed": 1, "prompt_tokens": [40, …]}` returns the
 //! seconds from the common start to each token of each client.
 
 use std::io::{Write, stdin, stdout};
@@ -24,7 +24,7 @@ enum Contender {
     Bare(Box<Bare>),
 }
 
-/// Answers the lines of standard input until its end.
+/// Answers the lines of standard input until it ends.
 pub fn serve(kind: Kind, run: &Run) -> Result<()> {
     let mut contender = None;
     for line in stdin().lines() {
@@ -60,7 +60,7 @@ pub fn serve(kind: Kind, run: &Run) -> Result<()> {
 struct Ask {
     clients: usize,
     tokens: usize,
-    /// For those that are given tokens and no text.
+    /// The lengths of the prompts, for contenders that take tokens instead of text.
     prompt_tokens: Vec<usize>,
     seed: u64,
 }
@@ -88,7 +88,7 @@ impl Contender {
             });
             return Ok((Self::Bare(bare), answer));
         }
-        // What is kept of conversations that are over would count as memory of these.
+        // Cached sequences of finished conversations would count as memory of the current ones.
         let engine = Engine::start_with(run, CONTEXT, clients, |more| more.prefix_cache_mib(0))?;
         let engine = Box::new(engine);
         let steered = kind == Kind::Steered;
@@ -137,5 +137,5 @@ impl Contender {
     }
 }
 
-/// Rows of a batch of bare llama.cpp: elpis' default.
+/// Rows of a batch of bare llama.cpp: the default of elpis.
 const BATCH: u32 = 512;

@@ -1,4 +1,4 @@
-//! A running elpis, and generations on it.
+//! Runs elpis and generates with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::measure::Run;
 use crate::model::{Encoding, Format, Noise};
 use crate::vectors;
 
-/// A runtime on the model of a run.
+/// A runtime with the model of a run.
 pub struct Engine {
     pub elpis: Elpis,
     runtime: Runtime,
@@ -36,12 +36,12 @@ pub struct Ask {
     pub tokens: usize,
     pub seed: u64,
     pub coefficients: Coefficients,
-    /// Takes the likeliest token instead of drawing one.
+    /// Whether to choose the likeliest token instead of drawing one.
     pub greedy: bool,
 }
 
 impl Ask {
-    /// The generation with the sampling parameters of both sides.
+    /// A generation with the sampling parameters that both sides use.
     pub fn chat(self) -> Chat {
         let chat = sampled(self.session.chat(self.prompt), self.tokens, self.seed)
             .coefficients(self.coefficients);
@@ -53,7 +53,7 @@ impl Ask {
     }
 }
 
-/// Fixes what would otherwise follow the emotion.
+/// Fixes the parameters that would otherwise follow the mood.
 pub fn sampled(chat: Chat, tokens: usize, seed: u64) -> Chat {
     chat.max_tokens(tokens as u32)
         .temperature(TEMPERATURE)
@@ -62,16 +62,16 @@ pub fn sampled(chat: Chat, tokens: usize, seed: u64) -> Chat {
         .seed(seed)
 }
 
-/// A generation that ran.
+/// A finished generation.
 pub struct Trace {
-    /// When each token's text reached its reader.
+    /// The time at which each token's text reached its reader.
     pub arrivals: Vec<Instant>,
     /// The text of each token.
     pub texts: Vec<String>,
     pub report: Arc<GenerationReport>,
 }
 
-/// Tokens per second of generations side by side.
+/// Total rate of concurrent generations, in tokens per second.
 pub fn rate(traces: &[Trace]) -> Result<f64> {
     let streams: Vec<_> = traces.iter().map(|trace| &*trace.arrivals).collect();
     arrivals::rate(&streams)
@@ -83,7 +83,7 @@ impl Engine {
         Self::start_with(run, context, parallel, |settings| settings)
     }
 
-    /// The same with more settings.
+    /// Like [`start`](Self::start), with further settings.
     pub fn start_with(
         run: &Run,
         context: u32,
@@ -125,7 +125,7 @@ impl Engine {
         })
     }
 
-    /// Fills the folder of steering vectors and waits until they are in force.
+    /// Writes the steering vectors and waits until they are in force.
     pub fn load_vectors(&self) -> Result<()> {
         vectors::fill(self.vectors(), &self.facts)?;
         let library = self.block_on(self.elpis.reload_vectors())?;
@@ -133,12 +133,12 @@ impl Engine {
         Ok(())
     }
 
-    /// The same model in bare llama.cpp, with a context of the same size.
+    /// Loads the same model in bare llama.cpp, with a context of the same size.
     pub fn bare(&self, run: &Run) -> Result<Apart> {
         Apart::load(run, self.bare_options())
     }
 
-    /// What makes a context of the same size.
+    /// The options for a context of the same size.
     pub fn bare_options(&self) -> BareOptions {
         BareOptions {
             context: self.facts.context_length,
@@ -162,7 +162,7 @@ impl Engine {
         self.runtime.block_on(work)
     }
 
-    /// One generation for each of `sessions` new sessions, which have [`prompts`] for prompts.
+    /// One generation for each of `sessions` new sessions, with the prompts of [`prompts`].
     pub fn asks(
         &self,
         sessions: usize,
@@ -176,7 +176,7 @@ impl Engine {
             .map(|(session, prompt)| {
                 let seed = seed << 8 | session as u64;
                 Ok(Ask {
-                    // A session that was here before has evaluated its template already.
+                    // An earlier session of this name would have evaluated its template already.
                     session: self.elpis.session(format!("session {seed}"))?,
                     prompt,
                     tokens,
@@ -188,19 +188,19 @@ impl Engine {
             .collect()
     }
 
-    /// Runs generations side by side.
+    /// Runs generations concurrently.
     pub fn generate(&self, asks: Vec<Ask>) -> Result<Vec<Trace>> {
         let tokens: Vec<usize> = asks.iter().map(|ask| ask.tokens).collect();
-        // All readers on this thread: what wakes it up is one token, or one batch of them, and no
-        // other thread of the runtime has to be woken to look for work.
+        // All readers run on this thread. It wakes up for each token or batch, and no other thread of
+        // the runtime has to wake up to look for work.
         let local = LocalSet::new();
         let traces = self.block_on(local.run_until(async {
             let mut readers = Vec::new();
             for ask in asks {
                 let (chat, arrivals) = (ask.chat(), Arrivals::default());
                 let taken = arrivals.clone();
-                // Prompts are prepared side by side too: on a tiny model the first reply would be
-                // over before the last one has begun.
+                // Prompts are prepared concurrently too, because on a tiny model the first reply would
+                // otherwise end before the last one begins.
                 let reading = async move { read(chat.stream().await?, taken).await };
                 let reader = tokio::task::spawn_local(reading);
                 readers.push((reader, arrivals));
@@ -220,12 +220,12 @@ impl Engine {
             let arrived = trace.arrivals.len();
             ensure!(
                 arrived == tokens && trace.report.completion_tokens as usize == tokens,
-                "{tokens} tokens were asked for, {} generated, {arrived} texts arrived",
+                "{tokens} tokens were requested, {} generated, {arrived} texts arrived",
                 trace.report.completion_tokens
             );
             ensure!(
                 trace.report.cached_prompt_tokens <= 1,
-                "{} tokens of a prompt were evaluated before",
+                "{} tokens of a prompt were already cached",
                 trace.report.cached_prompt_tokens
             );
         }
@@ -239,17 +239,17 @@ impl Drop for Engine {
     }
 }
 
-/// Words of the usual prompt.
+/// Number of words of a usual prompt.
 const WORDS: usize = 24;
 
-/// The prompts of so many sessions.
+/// The prompts of `count` sessions.
 pub fn prompts(sessions: usize, seed: u64) -> Vec<String> {
     (0..sessions as u64)
         .map(|session| words(WORDS, seed << 8 | session))
         .collect()
 }
 
-/// A text of `count` words of two letters, each of them one token.
+/// A text of `count` words of two letters, each of which is one token.
 pub fn words(count: usize, seed: u64) -> String {
     let noise = Noise::new(!seed);
     let letter = |bits: u64| char::from(b'a' + (bits % 26) as u8);

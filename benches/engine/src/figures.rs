@@ -44,7 +44,7 @@ pub const MODELS: &[&ModelSpec] = &[
     &TORCH_LARGE,
 ];
 
-/// On the command line, all figures that need a Python or libtorch.
+/// The name on the command line for all figures that need a Python or libtorch.
 pub const PEERS: &str = "peers";
 
 /// One figure.
@@ -64,7 +64,7 @@ impl Figure {
     pub fn missing(&self, hardware: HardwareBackend) -> Option<&'static str> {
         let of_processors = self.needs != Needs::LlamaCpp || self.name == roofline::NAME;
         if of_processors && hardware != HardwareBackend::Cpu {
-            return Some("its other side is measured on the processor alone");
+            return Some("its other side can only be measured on the processor");
         }
         if self.needs == Needs::LlamaPython {
             let missing = script::interpreter(script::LLAMA).is_none();
@@ -82,7 +82,7 @@ impl Figure {
             );
         }
         if self.needs != Needs::LlamaCpp && !cfg!(feature = "transformers") {
-            return Some("libtorch is not linked: `cargo xtask bench` does it if LIBTORCH is set");
+            return Some("libtorch is not linked; `cargo xtask bench` links it if LIBTORCH is set");
         }
         if self.needs == Needs::Peer && script::interpreter(script::TORCH).is_none() {
             return Some("ELPIS_TEST_PYTHON does not name a Python with torch and transformers");
@@ -100,15 +100,15 @@ impl Figure {
 /// The programs and libraries that a figure needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing beyond llama.cpp, which is always there.
+    /// Nothing besides llama.cpp, which is always there.
     LlamaCpp,
     /// The backend on libtorch.
     Libtorch,
-    /// llama-cpp-python beside llama.cpp.
+    /// llama-cpp-python.
     LlamaPython,
-    /// The backend on libtorch, and Hugging Face's transformers beside it.
+    /// The backend on libtorch, and Hugging Face's transformers.
     Peer,
-    /// Whatever of them is there.
+    /// Nothing; the libraries that are there are measured.
     Anyone,
 }
 
@@ -152,7 +152,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "set-modulation",
-        about: "from an event, told in a task, to the first token under it, less that token's time (p99)",
+        about: "from an event in a task to the first token under it, less that token's time (p99)",
         unit: "ms",
         bound: Bound::AtMost(1.0),
         models: SMALL_AND_LARGE,
@@ -170,7 +170,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "prefix",
-        about: "time to the first token of turn 10 over that of turn 1, behind a long system prompt",
+        about: "time to the first token of turn 10 over that of turn 1, after a long system prompt",
         unit: "ratio",
         bound: Bound::AtMost(0.15),
         models: SMALL_AND_LARGE,
@@ -215,7 +215,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: roofline::NAME,
-        about: "share of the memory bandwidth, measured on the spot, that decoding reaches",
+        about: "share of the measured memory bandwidth that decoding reaches",
         unit: "ratio",
         bound: Bound::None,
         models: GGUF,
@@ -278,7 +278,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "isolation",
-        about: "one session's decode rate with the model in a process of its own over that in this one",
+        about: "one session's decode rate with the model in a separate process over that in this one",
         unit: "ratio",
         bound: Bound::AtLeast(0.97),
         models: SMALL_AND_LARGE,

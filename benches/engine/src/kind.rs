@@ -1,4 +1,4 @@
-//! The contenders, and how a process of each is started.
+//! The contenders, and how their processes are started.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::measure::Run;
 use crate::script::Script;
 
-/// Cells of the key–value cache for each client.
+/// Number of cells of the key–value cache for each client.
 pub const CONTEXT: u32 = 1024;
 
 /// A contender.
@@ -15,14 +15,14 @@ pub const CONTEXT: u32 = 1024;
 pub enum Kind {
     /// A runtime whose sessions are not steered.
     Elpis,
-    /// A runtime whose sessions have a vector of their own each.
+    /// A runtime in which each session has a different vector.
     Steered,
     /// A loop around llama.cpp, one batch of all clients.
     Bare,
 }
 
 impl Kind {
-    /// The kind with a name.
+    /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Elpis, Self::Steered, Self::Bare];
         all.into_iter().find(|kind| kind.name() == name)

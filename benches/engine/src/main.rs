@@ -1,9 +1,8 @@
-//! Timed comparisons of elpis with bare llama.cpp and with Hugging Face's transformers:
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: compares the speed of elpis with that of bare llama.cpp and of Hugging Face's
+//! transformers.
 //!
-//! Every figure is printed as one line of JSON on standard output; progress goes to standard
-//! error. The models are made here, with random weights: speed does not depend on what a model
-//! says.
+//! Each figure is printed as one line of JSON on standard output. Progress goes to standard error.
+//! The models are generated with random weights, because speed does not depend on their values.
 #![allow(clippy::disallowed_methods, reason = "no state depends on it")]
 
 mod apart;
@@ -63,14 +62,14 @@ fn main() -> Result<()> {
         figures
             .iter()
             .any(|figure| !models(figure, &options).is_empty()),
-        "none of these figures is measured on this model"
+        "none of these figures can be measured on this model"
     );
     let mut lines = Vec::new();
     for figure in figures {
         for spec in models(figure, &options) {
             eprintln!("-- {} on {}: {}", figure.name, spec.name, figure.about);
             model::ensure(spec, &options.cache)
-                .with_context(|| format!("cannot make the model `{}`", spec.name))?;
+                .with_context(|| format!("cannot generate the model `{}`", spec.name))?;
             let line = alone(figure, spec, &options)
                 .with_context(|| format!("`{}` failed on {}", figure.name, spec.name))?;
             println!("{line}");
@@ -86,8 +85,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The line of a figure that is measured in a process of its own: what one leaves behind (a
-/// recorder of metrics, threads, memory in pieces) is nothing to the next.
+/// Measures a figure in a separate process and returns its line. One figure's metrics recorder,
+/// threads and fragmented memory therefore do not affect the next.
 fn alone(figure: &Figure, spec: &ModelSpec, options: &Options) -> Result<Value> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--figure", figure.name, spec.name]);
@@ -102,7 +101,8 @@ fn alone(figure: &Figure, spec: &ModelSpec, options: &Options) -> Result<Value> 
     Ok(line)
 }
 
-/// The figures to measure: those that were asked for must be possible, the others need not.
+/// The figures to measure. A figure that was named must be possible; others are left out if they are
+/// not.
 fn chosen(options: &Options) -> Result<Vec<&'static Figure>> {
     let mut chosen = Vec::new();
     for figure in FIGURES {
@@ -124,7 +124,7 @@ fn models(figure: &Figure, options: &Options) -> Vec<&'static ModelSpec> {
         return vec![figure.tiny()];
     }
     let models = figure.models.iter().copied();
-    // A GPU is made for more than the models that a processor is measured with.
+    // On a GPU, larger models are measured than on a processor.
     let huge = figure.models.contains(&&LARGE) && options.hardware != HardwareBackend::Cpu;
     models
         .chain(huge.then_some(&HUGE))

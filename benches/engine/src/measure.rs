@@ -11,39 +11,39 @@ use serde_json::{Map, Value};
 use crate::model::{Format, ModelSpec};
 use crate::stats::median;
 
-/// A figure on a model.
+/// The measurement of a figure on a model.
 pub struct Run {
     pub spec: &'static ModelSpec,
     /// The model's file.
     pub path: PathBuf,
     pub rounds: usize,
-    /// Whether only the way to the numbers matters, not the numbers.
+    /// Whether this is a quick pass whose numbers mean nothing.
     pub smoke: bool,
-    /// What the model runs on, on both sides.
+    /// The hardware that the model runs on, on both sides.
     pub hardware: HardwareBackend,
-    /// The GPUs of it, in words.
+    /// A description of the GPUs.
     pub gpu: Option<String>,
-    /// Threads that evaluate, on both sides.
+    /// Number of threads that evaluate, on both sides.
     pub threads: usize,
-    /// Times that the sides take turns in a round: a machine's speed wanders within seconds, so
-    /// short turns see the same machine.
+    /// Number of turns of each side in a round. A machine's speed varies within seconds, so short turns
+    /// give both sides the same conditions.
     pub turns: usize,
 }
 
 /// The outcome of a figure.
 pub struct Outcome {
-    /// The value that the bound is about.
+    /// The value that the bound applies to.
     pub value: f64,
-    /// The value of each round alone.
+    /// The value of each round.
     pub rounds: Vec<f64>,
-    /// Whether everything holds that the bound does not say.
+    /// Whether all further conditions, besides the bound, are met.
     pub sound: bool,
-    /// More to know, by name.
+    /// Further values by name.
     pub details: Map<String, Value>,
 }
 
 impl Outcome {
-    /// The median of the rounds.
+    /// An outcome whose value is the median of the rounds.
     pub fn median(rounds: Vec<f64>) -> Self {
         Self {
             value: median(&rounds),
@@ -53,7 +53,7 @@ impl Outcome {
         }
     }
 
-    /// Adds something to know.
+    /// Adds a further value.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
@@ -62,7 +62,7 @@ impl Outcome {
 }
 
 impl Run {
-    /// Takes the library's own choice of threads.
+    /// A run with the number of threads that the library chooses.
     pub fn new(spec: &'static ModelSpec, path: PathBuf, rounds: usize, smoke: bool) -> Self {
         let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -77,10 +77,10 @@ impl Run {
         }
     }
 
-    /// The same on other hardware.
+    /// The same run on other hardware.
     ///
     /// # Errors
-    /// If it is not there.
+    /// An error if the machine does not have it.
     pub fn on(mut self, hardware: HardwareBackend) -> Result<Self> {
         let backend = match self.spec.format {
             Format::Gguf => BackendKind::LlamaCpp,
@@ -97,7 +97,7 @@ impl Run {
         Ok(self)
     }
 
-    /// Tells how a round went.
+    /// Prints the result of a round.
     pub fn tell(&self, round: usize, text: &str) {
         eprintln!("   round {} of {}: {text}", round + 1, self.rounds);
     }
@@ -112,14 +112,14 @@ impl Run {
         self.ratio_of("tokens", ours, theirs)
     }
 
-    /// As [`ratio`](Self::ratio), of other things than tokens.
+    /// As [`ratio`](Self::ratio), for units other than tokens.
     pub fn ratio_of(
         &self,
         things: &str,
         mut ours: impl FnMut(u64) -> Result<f64>,
         mut theirs: impl FnMut(u64) -> Result<f64>,
     ) -> Result<Outcome> {
-        // The first pass of each side pays for cold caches.
+        // The first pass of each side warms the caches.
         ours(0)?;
         theirs(0)?;
         let mut rounds = Rounds::new(things);
@@ -130,8 +130,8 @@ impl Run {
         Ok(rounds.outcome())
     }
 
-    /// As [`ratio`](Self::ratio), of sides that `start` makes anew for each round: one side can
-    /// stay faster or slower by a tenth for as long as it lives, perhaps by where its memory lies.
+    /// As [`ratio`](Self::ratio), with sides that `start` creates anew for each round. One instance can
+    /// be faster or slower by a tenth for its whole life, perhaps because of its memory layout.
     pub fn ratio_afresh<S>(
         &self,
         start: impl FnMut(usize) -> Result<S>,
@@ -141,7 +141,7 @@ impl Run {
         self.ratio_afresh_of("tokens", start, ours, theirs)
     }
 
-    /// As [`ratio_afresh`](Self::ratio_afresh), of other things than tokens.
+    /// As [`ratio_afresh`](Self::ratio_afresh), for units other than tokens.
     pub fn ratio_afresh_of<S>(
         &self,
         things: &str,
@@ -172,7 +172,7 @@ impl Run {
         let (mut our, mut their) = (Vec::new(), Vec::new());
         for turn in 1..=self.turns {
             let seed = (round * self.turns + turn) as u64;
-            // Who goes first changes, so that a machine that slows down favours nobody.
+            // The sides alternate in going first, so that a machine that slows down favours neither.
             if seed % 2 == 1 {
                 our.push(ours(seed)?);
                 their.push(theirs(seed)?);
@@ -225,7 +225,7 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// The rate of equal amounts of work done at these rates.
+/// The overall rate of equal amounts of work that were done at these rates.
 fn overall(rates: &[f64]) -> f64 {
     rates.len() as f64 / rates.iter().map(|rate| rate.recip()).sum::<f64>()
 }

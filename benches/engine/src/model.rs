@@ -1,4 +1,4 @@
-//! Models with random weights, as large as real ones.
+//! Models with random weights and the size of real models.
 
 mod file;
 mod folder;
@@ -15,7 +15,7 @@ pub use folder::WEIGHTS;
 use weights::Matrix;
 pub use weights::{Encoding, Noise};
 
-/// Part of the file names: raise it when the recipe changes.
+/// A version in the file names. It must be raised if the generated contents change.
 const RECIPE: u32 = 2;
 
 const VOCABULARY: usize = 4096;
@@ -25,7 +25,7 @@ const ROPE_BASE: f32 = 10_000.0;
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{m['role']}}\n{{m['content']}}<|im_end|>\n{% endfor %}\
 {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-/// What the template of these models makes of one message of the user.
+/// A message of the user, as the template of these models renders it.
 pub fn rendered(prompt: &str) -> String {
     format!("<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
 }
@@ -53,7 +53,7 @@ pub struct ModelSpec {
     feed_forward: usize,
     heads: usize,
     kv_heads: usize,
-    /// Tokens of a generation whose rate is measured.
+    /// Number of tokens of a generation whose rate is measured.
     pub tokens: usize,
 }
 
@@ -128,7 +128,7 @@ pub const TORCH_BF16: ModelSpec = ModelSpec {
     ..TORCH_F32
 };
 
-/// [`SMALL`] in bf16, which takes as many bytes, for libtorch.
+/// [`SMALL`] in bf16, which has the same size, for libtorch.
 pub const TORCH_SMALL: ModelSpec = ModelSpec {
     name: "torch-small",
     about: "71M bf16, random weights, Hugging Face folder",
@@ -137,7 +137,7 @@ pub const TORCH_SMALL: ModelSpec = ModelSpec {
     ..SMALL
 };
 
-/// 125 million parameters in f32: 498 MB, beside which libtorch's own memory is little.
+/// 125 million parameters in f32. They take 498 MB, much more than libtorch itself.
 pub const TORCH_LARGE: ModelSpec = ModelSpec {
     name: "torch-large",
     about: "125M f32, random weights, Hugging Face folder",
@@ -150,7 +150,7 @@ pub const TORCH_LARGE: ModelSpec = ModelSpec {
     ..TORCH_F32
 };
 
-/// Next to nothing, for a quick pass.
+/// A tiny model for a quick pass.
 pub const TINY: ModelSpec = ModelSpec {
     name: "tiny",
     about: "1M f16, random weights",
@@ -175,8 +175,8 @@ pub const TORCH_TINY: ModelSpec = ModelSpec {
 };
 
 impl ModelSpec {
-    /// Bytes of weights that a token's evaluation reads: all but the table of the embeddings, of
-    /// which it reads a row.
+    /// Number of bytes of weights that the evaluation of a token reads: all except the table of
+    /// embeddings, of which it reads one row.
     pub fn bytes_per_token(&self) -> usize {
         let read = tensors(self).into_iter();
         let read = read.filter(|(name, _)| name != "token_embd.weight");
@@ -184,7 +184,7 @@ impl ModelSpec {
             .sum()
     }
 
-    /// The same model as a Hugging Face folder, where there is one.
+    /// The same model as a Hugging Face folder, if there is one.
     pub fn folder(&self) -> Option<&'static Self> {
         match self.name {
             "small" => Some(&TORCH_SMALL),
@@ -193,14 +193,14 @@ impl ModelSpec {
         }
     }
 
-    /// Bytes of the keys and values of so many positions.
+    /// Size in bytes of the keys and values of `positions` positions.
     pub fn cache_bytes(&self, positions: usize) -> usize {
         let width = self.width / self.heads * self.kv_heads;
         2 * self.layers * self.encoding.bytes(width) * positions
     }
 }
 
-/// Returns the model's file or folder, which is made if it is not there.
+/// Returns the model's file or folder. Generates it if it does not exist.
 pub fn ensure(spec: &ModelSpec, cache: &Path) -> Result<PathBuf> {
     let name = format!("{}-{}-{RECIPE}", spec.name, spec.encoding.name());
     let path = match spec.format {
@@ -210,9 +210,9 @@ pub fn ensure(spec: &ModelSpec, cache: &Path) -> Result<PathBuf> {
     if path.exists() {
         return Ok(path);
     }
-    fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
     eprintln!("   making {}", path.display());
-    // Only what is whole gets the name that is looked for.
+    // Only a complete model gets its final name.
     match spec.format {
         Format::Gguf => {
             let mut file = tempfile::NamedTempFile::new_in(cache)?;
@@ -247,8 +247,8 @@ fn tensors(spec: &ModelSpec) -> Vec<(String, Matrix)> {
         },
         ..matrix(1, width, 0.0, 0)
     };
-    // Tokens that end a reply or are not whole characters get logits of 0, far below the best
-    // forty: every generation runs to its full length, and every token is a piece of text.
+    // Tokens that end a reply or are not complete characters get logits of 0, far below the best
+    // forty. Every generation therefore runs to its full length, and every token is a piece of text.
     let output = matrix(VOCABULARY, width, 3.0 * deviation, vocabulary::SPECIAL);
     let mut tensors = vec![
         (
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_file_is_loaded_as_it_was_meant() {
         for encoding in [Encoding::F16, Encoding::Q8, Encoding::Q4] {
-            // One token more for the beginning.
+            // One more token marks the beginning.
             check(&ModelSpec { encoding, ..TINY }, 1);
         }
     }

@@ -1,4 +1,4 @@
-//! Hugging Face's transformers in a process of its own.
+//! Hugging Face's transformers in a separate process.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::vectors::Rows;
 
 pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
 
-/// What makes the process load the model of a run.
+/// The request that loads the model of a run.
 pub fn load(run: &Run) -> Value {
     json!({
         "do": "load",
@@ -26,13 +26,13 @@ pub fn load(run: &Run) -> Value {
 /// The process, with a model loaded.
 pub struct Peer {
     script: Script,
-    /// Versions and the kind of attention.
+    /// The versions and the kind of attention.
     pub about: String,
 }
 
-/// What the process generated.
+/// The generations of the process.
 pub struct Generated {
-    /// Tokens per second of all prompts together, from the first token of each to the last.
+    /// Total rate of all prompts in tokens per second, from the first tokens to the last.
     pub rate: f64,
     pub prompt_tokens: usize,
     /// The text of each token, for each prompt.
@@ -58,7 +58,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Answers each prompt greedily with so many tokens, all in one batch.
+    /// Answers each prompt greedily with `tokens` tokens, all in one batch.
     pub fn generate(
         &mut self,
         prompts: &[String],
@@ -74,7 +74,7 @@ impl Peer {
         }))?;
         ensure!(
             answer["tokens"] == tokens,
-            "{tokens} tokens were asked for, {} generated",
+            "{tokens} tokens were requested, {} generated",
             answer["tokens"]
         );
         let seconds = answer["seconds"].as_f64().context("no time")?;
@@ -85,8 +85,8 @@ impl Peer {
         })
     }
 
-    /// How far the less likely of two tokens is behind the likeliest one, in the logits that
-    /// follow what is written.
+    /// The difference between the highest logit and that of the less likely of two candidates, after
+    /// the text written so far.
     pub fn gap(
         &mut self,
         prompt: &str,

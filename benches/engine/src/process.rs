@@ -1,22 +1,22 @@
-//! Memory and processor time of processes, from Linux's `/proc` (see proc(5)).
+//! Memory and processor time of processes, from Linux's `/proc`; see proc(5).
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Ticks of a second of processor time: what Linux shows to programs, whatever its own clock does.
+/// Ticks per second of processor time in `/proc`. Linux converts its own clock to this rate.
 const TICKS: f64 = 100.0;
 
 /// The resources that a process has used since its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// Seconds of all processors together, in the program and in the kernel.
+    /// Processor time in seconds, of all threads, in user and kernel mode.
     pub processor: f64,
-    /// The most memory that it has had since [`forget_peak`], in bytes.
+    /// Peak of its resident memory since [`forget_peak`], in bytes.
     pub peak: f64,
 }
 
-/// What the process with this number has used.
+/// The resources used by the process with this id.
 pub fn usage(id: u32) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
     Ok(Usage {
@@ -25,32 +25,32 @@ pub fn usage(id: u32) -> Result<Usage> {
     })
 }
 
-/// Has the peak of a process begin anew at what it holds now, where the system can.
+/// Resets the peak of a process to its current memory, if the system supports it.
 pub fn forget_peak(id: u32) {
     // 5: the peak of resident memory, proc_pid_clear_refs(5).
     let _ = fs::write(format!("/proc/{id}/clear_refs"), "5");
 }
 
-/// The most memory that this process has had, in bytes.
+/// Peak of this process's resident memory, in bytes.
 pub fn peak() -> Result<u64> {
     memory("self", "VmHWM:")
 }
 
-/// The memory that this process has, in bytes.
+/// This process's resident memory, in bytes.
 pub fn resident() -> Result<u64> {
     memory("self", "VmRSS:")
 }
 
 fn memory(process: &str, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))
-        .context("only Linux tells the memory of a process here")?;
+        .context("the memory of a process can only be read on Linux")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.map(|kib| kib * 1024)
         .with_context(|| format!("no {name}"))
 }
 
-/// The fields 14 and 15, behind a name that may hold anything.
+/// The sum of fields 14 and 15. The name before them may contain anything.
 fn ticks(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);

@@ -1,4 +1,4 @@
-//! One line of JSON for each figure.
+//! The line of JSON for each figure.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ use crate::measure::{Outcome, Run};
 use crate::model::Format;
 use crate::stats::{greatest, least, rounded};
 
-/// The revision that is measured, where the caller knows it.
+/// The variable with the measured revision, if the caller knows it.
 const REVISION: &str = "ELPIS_BENCH_REVISION";
-/// The compiler's version, where the caller knows it.
+/// The variable with the compiler's version, if the caller knows it.
 const RUSTC: &str = "ELPIS_BENCH_RUSTC";
 const LLAMA_CPP: &str = "llama-cpp-sys-2 0.1.160";
 const LIBTORCH: &str = "tch 0.24.0 on torch 2.11";
@@ -65,7 +65,7 @@ pub fn line(figure: &Figure, run: &Run, outcome: &Outcome) -> Value {
     line
 }
 
-/// The processor's name, where the system tells it.
+/// The processor's name, if the system reports it.
 fn cpu() -> Option<String> {
     let name = field("/proc/cpuinfo", "model name")?;
     let flags = field("/proc/cpuinfo", "flags").unwrap_or_default();
@@ -82,7 +82,7 @@ fn cpu() -> Option<String> {
     })
 }
 
-/// A field of a file of lines `name: value`.
+/// A field of a file that consists of lines `name: value`.
 fn field(file: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
@@ -90,7 +90,7 @@ fn field(file: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// Whole GiB of a text like `24000000 kB`.
+/// Converts a text such as `24000000 kB` to whole GiB.
 fn gib(text: &str) -> Option<u64> {
     let kib: f64 = text.strip_suffix("kB")?.trim().parse().ok()?;
     Some((kib / 1024.0 / 1024.0).round() as u64)

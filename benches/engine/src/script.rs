@@ -1,4 +1,4 @@
-//! A process that is asked line by line.
+//! A process that answers requests line by line.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -7,17 +7,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Names the interpreter that has torch and transformers.
+/// The variable that names a Python interpreter with torch and transformers.
 pub const TORCH: &str = "ELPIS_TEST_PYTHON";
-/// Names the interpreter that has llama-cpp-python.
+/// The variable that names a Python interpreter with llama-cpp-python.
 pub const LLAMA: &str = "ELPIS_BENCH_LLAMA_PYTHON";
 
-/// The interpreter, where the environment names one.
+/// The interpreter that a variable names, if it is set.
 pub fn interpreter(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|python| !python.is_empty())
 }
 
-/// A process that answers each line of JSON with another. It sleeps while it is not asked.
+/// A process that answers each line of JSON with another one. It sleeps between requests.
 pub struct Script {
     name: String,
     process: Child,
@@ -32,7 +32,7 @@ impl Script {
         Self::start(path, Command::new(python).arg(path))
     }
 
-    /// Starts any command that keeps to the same manners; errors call it `name`.
+    /// Starts a command that follows the same protocol. Errors refer to it as `name`.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let mut process = command
             .stdin(Stdio::piped())
@@ -49,17 +49,17 @@ impl Script {
         })
     }
 
-    /// The number that the system gave the process.
+    /// The id of the process.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub fn ask(&mut self, ask: &Value) -> Result<Value> {
         let mut line = ask.to_string();
         line.push('\n');
         let asks = self.asks.as_mut().context("the process is closed")?;
-        // Should it be gone, the missing answer tells.
+        // If the process has ended, reading the answer fails.
         let _ = asks.write_all(line.as_bytes());
         line.clear();
         self.answers.read_line(&mut line)?;
@@ -74,7 +74,7 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // It ends with its input.
+        // The process ends when its input is closed.
         self.asks = None;
         let _ = self.process.wait();
     }

@@ -1,6 +1,6 @@
 //! Order statistics of measured values.
 
-/// The middle value, or the mean of the two middle ones; 0 of nothing.
+/// The median, or 0 without values.
 pub fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     match (sorted.len(), sorted.len() / 2) {
@@ -10,7 +10,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The smallest value that at least `percent` of the values do not exceed; 0 of nothing.
+/// The smallest value that at least `percent` of the values do not exceed, or 0 without values.
 pub fn percentile(values: &[f64], percent: f64) -> f64 {
     let sorted = sorted(values);
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
@@ -18,17 +18,17 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
     sorted.get(index).copied().unwrap_or(0.0)
 }
 
-/// The smallest value; 0 of nothing.
+/// The smallest value, or 0 without values.
 pub fn least(values: &[f64]) -> f64 {
     sorted(values).first().copied().unwrap_or(0.0)
 }
 
-/// The largest value; 0 of nothing.
+/// The largest value, or 0 without values.
 pub fn greatest(values: &[f64]) -> f64 {
     sorted(values).last().copied().unwrap_or(0.0)
 }
 
-/// The root of the product, as of ratios; 0 of nothing.
+/// The geometric mean, or 0 without values.
 pub fn geometric_mean(values: &[f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
@@ -37,7 +37,7 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
     (logarithms / values.len() as f64).exp()
 }
 
-/// Five digits: more is noise.
+/// Rounds to five digits, because further digits are noise.
 pub fn rounded(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }

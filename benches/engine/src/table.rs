@@ -1,4 +1,4 @@
-//! The lines of a run as files: JSON, and a Markdown table of it.
+//! Writes the results of a run as JSON and as a Markdown table.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::figures::FIGURES;
 use crate::stats::geometric_mean;
 
-/// Writes `figures.jsonl` and `figures.md` into a folder. Called after each figure, so that a
-/// run that is cut off has left what it came to.
+/// Writes `figures.jsonl` and `figures.md` into a folder. This is called after each figure, so that an
+/// interrupted run leaves its results so far.
 pub fn write(folder: &Path, lines: &[Value]) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for (name, text) in [
         ("figures.jsonl", jsonl(lines)),
         ("figures.md", markdown(lines)),
@@ -35,7 +35,7 @@ pub fn jsonl(lines: &[Value]) -> String {
     text
 }
 
-/// What all lines say, once, and a row for each of them.
+/// The values that all lines share, followed by a row for each line.
 pub fn markdown(lines: &[Value]) -> String {
     let all = |field: &str| {
         let values: BTreeSet<_> = lines
@@ -124,14 +124,14 @@ pub fn markdown(lines: &[Value]) -> String {
     text
 }
 
-/// The geometric mean over models of a figure that is bound by it.
+/// The geometric mean over the models of a figure that has a bound on it.
 struct Mean {
     value: f64,
     least: f64,
 }
 
 impl Mean {
-    /// `None` where a model is missing, or was measured under another bound or in vain.
+    /// `None` if a model is missing, was measured under another bound, or its measurement failed.
     fn of(lines: &[Value]) -> Option<Self> {
         let (name, bound) = (&lines.first()?["name"], &lines.first()?["bound"]);
         let figure = FIGURES.iter().find(|figure| name == figure.name)?;
@@ -164,7 +164,7 @@ fn table(rows: &[Value]) -> String {
     text
 }
 
-/// A value as a reader wants it.
+/// A value as text.
 pub fn words(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

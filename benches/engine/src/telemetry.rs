@@ -1,4 +1,5 @@
-//! Metrics and spans that can be switched off again, which a process otherwise cannot.
+//! Metrics and spans that can be switched off again, although recorders are installed for the whole
+//! process.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -14,12 +15,12 @@ use tracing_subscriber::layer::SubscriberExt;
 static ON: AtomicBool = AtomicBool::new(false);
 static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
 
-/// Whether anything is measured from now on.
+/// Switches the measurements on or off.
 pub fn switch(on: bool) {
     ON.store(on, Ordering::SeqCst);
 }
 
-/// Receives metrics while it is switched on.
+/// A recorder that receives metrics only while it is switched on.
 struct Switched(PrometheusRecorder);
 
 impl Recorder for Switched {
@@ -60,8 +61,8 @@ impl Recorder for Switched {
     }
 }
 
-/// Installs recorder, exporter and subscriber of this process, once; returns where the metrics
-/// can be read.
+/// Installs the recorder, exporter and subscriber of this process, once. Returns the address of the
+/// metrics.
 pub fn install() -> Result<SocketAddr> {
     if let Some(address) = ADDRESS.get() {
         return Ok(*address);
@@ -85,7 +86,7 @@ pub fn install() -> Result<SocketAddr> {
         })
     });
     started.recv().context("the exporter did not start")?;
-    // Every span is made and thrown away formatted: what a cheap exporter would do.
+    // Every span is formatted and discarded, which is the work of a cheap exporter.
     let spans = tracing_subscriber::fmt::layer()
         .json()
         .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)

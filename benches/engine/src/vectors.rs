@@ -13,17 +13,17 @@ use elpis::steering::{
 
 use crate::model::Noise;
 
-/// Vectors of a folder.
+/// Number of vectors in a folder.
 pub const COUNT: usize = 8;
 
-/// Norm of a vector, as a share of the residual stream's.
+/// Norm of a vector, as a fraction of the residual stream's norm.
 const STRENGTH: f32 = 0.3;
 
 /// Writes the manifest and all vectors.
 pub fn fill(folder: &Path, facts: &ModelFacts) -> Result<()> {
     let mut manifest = format!("layer = {}\n", layer(facts));
     for index in 0..COUNT {
-        // Anywhere on the plane: the coefficients are always given.
+        // The place does not matter, because the coefficients are always given.
         let place = index as f64 / COUNT as f64;
         let name = name(index);
         writeln!(manifest, "\n[emotions.{name}]")?;
@@ -51,7 +51,7 @@ pub fn replace(folder: &Path, index: usize, facts: &ModelFacts, version: u64) ->
     Ok(())
 }
 
-/// A mix of two vectors; no two sessions have the same.
+/// A mix of two vectors, different for each session.
 pub fn mix(session: usize) -> Result<Coefficients> {
     let second = 0.1 * (1 + session / COUNT) as f64;
     let mut mix = Coefficients::new();
@@ -60,15 +60,15 @@ pub fn mix(session: usize) -> Result<Coefficients> {
     Ok(mix)
 }
 
-/// What is added for each row of a batch.
+/// The steering of each row of a batch.
 #[derive(Debug)]
 pub struct Rows {
-    /// The layer at whose output it is added, from 0.
+    /// The layer after which it is added, from 0.
     pub layer: usize,
     pub values: Vec<Vec<f32>>,
 }
 
-/// What the mixes of so many sessions come to.
+/// The blended steering of `count` sessions.
 pub fn rows(library: &SteeringLibrary, sessions: usize) -> Result<Rows> {
     let mut rows = Rows {
         layer: 0,
@@ -89,7 +89,7 @@ pub fn rows(library: &SteeringLibrary, sessions: usize) -> Result<Rows> {
 }
 
 fn name(index: usize) -> String {
-    // A number behind `direction` would be a layer.
+    // A number at the end of a name such as `direction` would be read as a layer.
     format!("mood-of-slot-{index}")
 }
 

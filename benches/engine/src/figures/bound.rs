@@ -1,4 +1,4 @@
-//! The bound that a figure's value must keep.
+//! The bound on a figure's value.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use std::fmt;
 pub enum Bound {
     AtLeast(f64),
     AtMost(f64),
-    /// The geometric mean over the models is at least this; a model alone is only told.
+    /// The geometric mean over the models must be at least this. The value of one model has no bound.
     MeanAtLeast(f64),
-    /// It is only told.
+    /// No bound; the value is only reported.
     None,
 }
 
 impl Bound {
-    /// Tells whether a value is within it.
+    /// Whether a value is within the bound.
     pub fn holds(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,

@@ -1,7 +1,7 @@
-//! Elpis beside llama-cpp-python, with as many clients on either side.
+//! Compares elpis with llama-cpp-python, with the same number of clients on each side.
 //!
-//! One client's rate is from its first token to its last; that of several is of all tokens,
-//! from the first request to the last token.
+//! The rate of one client is measured from its first token to its last. The rate of several clients
+//! counts all tokens, from the first request to the last token.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -19,10 +19,10 @@ use crate::stats::median;
 
 const CONTEXT: u32 = 1024;
 
-/// The script that llama-cpp-python is asked by.
+/// The script that runs llama-cpp-python.
 pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/llama_peer.py");
 
-/// Tokens of a reply to one of several clients: some sentences.
+/// Number of tokens of a reply to one of several clients, which is a few sentences.
 const REPLY: usize = 96;
 
 /// One client.
@@ -57,7 +57,7 @@ fn compare(run: &Run, clients: usize, tokens: usize) -> Result<Outcome> {
         loaded["threads"] == run.threads,
         "it computes with other threads: {loaded}"
     );
-    // Ours goes first and says how long the prompts were.
+    // Elpis goes first, because its reports contain the lengths of the prompts.
     let lengths = RefCell::new(Vec::new());
     let (our_parts, their_parts) = (RefCell::default(), RefCell::default());
     let outcome = run.ratio(
@@ -91,7 +91,7 @@ fn compare(run: &Run, clients: usize, tokens: usize) -> Result<Outcome> {
             let streams: Vec<Vec<f64>> = serde_json::from_value(answer["streams"].take())?;
             ensure!(
                 streams.len() == clients && streams.iter().all(|times| times.len() == tokens),
-                "{tokens} tokens were asked for, for each of {clients} clients"
+                "{tokens} tokens were requested for each of {clients} clients"
             );
             let told: Vec<u32> = serde_json::from_value(answer["prompt_tokens"].take())?;
             ensure!(
@@ -120,7 +120,7 @@ fn compare(run: &Run, clients: usize, tokens: usize) -> Result<Outcome> {
         .with("reference", loaded["about"].clone()))
 }
 
-/// The texts of the prompts, as the model's template has them.
+/// The prompts as rendered by the model's template.
 pub fn rendered(clients: usize, seed: u64) -> Vec<String> {
     let prompts = prompts(clients, seed);
     prompts
@@ -129,16 +129,16 @@ pub fn rendered(clients: usize, seed: u64) -> Vec<String> {
         .collect()
 }
 
-/// What a turn's time went into.
+/// The parts of a turn's time.
 struct Parts {
-    /// Seconds in which a prompt was read and no client got a token.
+    /// Seconds in which prompts were evaluated and no client received a token.
     prompts: f64,
-    /// All others.
+    /// All other seconds.
     replies: f64,
 }
 
 impl Parts {
-    /// From the seconds at which each client's tokens came.
+    /// Computes the parts from the times of each client's tokens, in seconds.
     fn of(streams: &[Vec<f64>]) -> Self {
         let mut spans: Vec<_> = streams
             .iter()
@@ -161,7 +161,7 @@ impl Parts {
     }
 }
 
-/// Those of all turns.
+/// The sum over all turns.
 #[derive(Default)]
 struct AllParts(Vec<Parts>);
 
@@ -185,7 +185,7 @@ mod tests {
             assert!((parts.prompts - prompts).abs() < 1e-12, "{}", parts.prompts);
             assert!((parts.replies - replies).abs() < 1e-12, "{}", parts.replies);
         };
-        // One after the other, and side by side.
+        // First one after the other, then concurrently.
         let serial = Parts::of(&[vec![5.0, 6.0], vec![1.0, 2.0, 3.0]]);
         close(&serial, 3.0, 3.0);
         let batch = Parts::of(&[vec![1.0, 4.0], vec![2.0, 5.0]]);

@@ -1,4 +1,4 @@
-//! Elpis beside bare llama.cpp.
+//! Compares elpis with bare llama.cpp.
 
 use std::cell::RefCell;
 
@@ -21,10 +21,10 @@ pub fn batching(run: &Run) -> Result<Outcome> {
     compare(run, 1024, 8)
 }
 
-/// Tokens of the prompt whose first answer is waited for.
+/// Number of tokens of the prompt whose first token is timed.
 const LONG_PROMPT: usize = 512;
 
-/// The time to the first token behind a prompt that nothing is known of.
+/// The time to the first token after a prompt that is not cached.
 pub fn first_token(run: &Run) -> Result<Outcome> {
     let words = if run.smoke { 32 } else { LONG_PROMPT };
     let length = RefCell::new(0);
@@ -40,7 +40,7 @@ pub fn first_token(run: &Run) -> Result<Outcome> {
         })?;
         ensure!(
             (report.cached_prompt_tokens as usize) < words / 8,
-            "the prompt was evaluated before"
+            "the prompt was already cached"
         );
         *length.borrow_mut() = report.prompt_tokens as usize;
         anyhow::Ok(seconds.recip())
@@ -48,11 +48,11 @@ pub fn first_token(run: &Run) -> Result<Outcome> {
     let start = |round: usize| {
         let engine = Engine::start(run, 2048, 1)?;
         let bare = engine.bare(run)?;
-        // Says how long the prompts are, and pays for cold caches.
+        // This run determines the lengths of the prompts and warms the caches.
         ours(&engine, (u64::MAX >> 9) - round as u64)?;
         Ok((engine, bare))
     };
-    // Less time is better, so the sides change places: a ratio of times.
+    // This is a ratio of times, and less time is better, so the sides are swapped.
     let outcome = run.ratio_afresh_of(
         "first_tokens",
         start,
@@ -66,7 +66,7 @@ pub fn first_token(run: &Run) -> Result<Outcome> {
 
 fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
     let options = Engine::start(run, context, sessions)?.bare_options();
-    // Who is loaded first changes, as who goes first does.
+    // The sides alternate in being loaded first, as they do in going first.
     let start = |round: usize| {
         if round.is_multiple_of(2) {
             let engine = Engine::start(run, context, sessions)?;
@@ -78,7 +78,7 @@ fn compare(run: &Run, context: u32, sessions: usize) -> Result<Outcome> {
         }
     };
     let tokens = run.spec.tokens;
-    // Ours goes first and says how long the prompts were.
+    // Elpis goes first, because its reports contain the lengths of the prompts.
     let prompts = RefCell::new(Vec::new());
     let outcome = run.ratio_afresh(
         start,

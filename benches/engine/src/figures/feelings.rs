@@ -1,4 +1,4 @@
-//! Emotional states: how fast events are applied, and how many sessions fit.
+//! Emotional states: the rate of events, and the memory of sessions.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::process;
 use crate::stats::{median, percentile};
 
 const PRODUCERS: usize = 4;
-/// For an event with a million sessions in memory, at the 99th percentile.
+/// Time limit of an event with a million sessions in memory, at the 99th percentile.
 const MAX_MICROSECONDS: f64 = 100.0;
 
-/// Events per second that one thread applies, without any actor.
+/// Events per second that one thread applies, without a runtime.
 pub fn apply(run: &Run) -> Result<Outcome> {
     let count: u32 = if run.smoke { 10_000 } else { 2_000_000 };
     let events: Vec<EmotionEvent> = KNOWN_EVENTS.iter().copied().map(Into::into).collect();
@@ -38,7 +38,7 @@ pub fn apply(run: &Run) -> Result<Outcome> {
     Ok(Outcome::median(rates))
 }
 
-/// A runtime whose store, if it has one, is removed with it.
+/// A runtime and its store, if it has one, which is removed with it.
 struct Feelings {
     elpis: Elpis,
     runtime: Runtime,
@@ -68,8 +68,8 @@ impl Feelings {
         })
     }
 
-    /// Has each producer feel `count` events, each once the last is acknowledged; what a store
-    /// has not written by then counts too.
+    /// Lets each producer apply `count` events, each after the previous one is acknowledged. The time
+    /// includes the writes that the store has not finished by then.
     fn rate(&self, count: usize) -> Result<f64> {
         let start = Instant::now();
         self.runtime.block_on(async {
@@ -99,7 +99,7 @@ impl Drop for Feelings {
     }
 }
 
-/// Acknowledged events per second through the actor, from four producers.
+/// Acknowledged events per second of a runtime with four producers.
 pub fn feel(run: &Run) -> Result<Outcome> {
     let count = if run.smoke { 200 } else { 100_000 };
     let feelings = Feelings::start(run, 100, false)?;
@@ -113,7 +113,7 @@ pub fn feel(run: &Run) -> Result<Outcome> {
     Ok(Outcome::median(rates).with("producers", PRODUCERS))
 }
 
-/// The same with a store, over that without.
+/// The rate with a store over that without.
 pub fn feel_sqlite(run: &Run) -> Result<Outcome> {
     let count = if run.smoke { 200 } else { 100_000 };
     let kept = Feelings::start(run, 100, true)?;
@@ -122,7 +122,7 @@ pub fn feel_sqlite(run: &Run) -> Result<Outcome> {
     Ok(outcome.with("producers", PRODUCERS))
 }
 
-/// Bytes of memory of each of a million sessions in which something was felt.
+/// Bytes of memory of each of a million sessions that each had an event.
 pub fn sessions(run: &Run) -> Result<Outcome> {
     let count: usize = if run.smoke { 2000 } else { 1_000_000 };
     let (each, asked) = if run.smoke { (4, 100) } else { (4, 50_000) };
@@ -168,7 +168,8 @@ pub fn sessions(run: &Run) -> Result<Outcome> {
             anyhow::Ok(taken)
         }
     };
-    // As an agent asks, in a task; and from a thread outside, which is woken each time.
+    // First in a task, as in an agent; then from a thread outside of the runtime, which has to wake up
+    // each time.
     let taken = feelings
         .runtime
         .block_on(async { tokio::spawn(ask(1)).await? })?;

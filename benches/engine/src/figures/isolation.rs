@@ -1,4 +1,4 @@
-//! A model in a process of its own beside one in this process.
+//! Compares a model in a separate process with one in this process.
 
 use anyhow::{Result, ensure};
 use elpis::Coefficients;
@@ -9,7 +9,7 @@ use crate::measure::{Outcome, Run};
 
 const CONTEXT: u32 = 2048;
 
-/// One session on either side; the one that is not measured sleeps.
+/// One session on each side. The side that is not measured sleeps.
 pub fn run(run: &Run) -> Result<Outcome> {
     let load = |isolation| Engine::start_with(run, CONTEXT, 1, |more| more.isolation(isolation));
     let start = |round: usize| {

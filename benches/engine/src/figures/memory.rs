@@ -1,4 +1,4 @@
-//! Memory of a loaded model beyond its weights and its cache.
+//! Memory of a loaded model besides its weights and its cache.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use crate::stats::median;
 const CONTEXT: u32 = 512;
 const PROMPT_WORDS: usize = 400;
 
-/// Loads and decodes in a fresh process in each round.
+/// Loads the model and decodes, in a new process for each round.
 pub fn run(run: &Run) -> Result<Outcome> {
     let checkpoint = fs::metadata(run.path.join(model::WEIGHTS))?.len() as f64;
     let (mut ratios, mut peaks, mut bare) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,11 +57,12 @@ fn child(run: &Run) -> Result<Value> {
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(output.status.success(), "the process that loads failed");
-    serde_json::from_slice(&output.stdout).context("the process that loads told nothing")
+    serde_json::from_slice(&output.stdout)
+        .context("the process that loads the model printed nothing")
 }
 
-/// Loads and decodes, and tells the most memory that this process had; `start` is what it had
-/// when libtorch was loaded and nothing was done yet.
+/// Loads the model, decodes, and returns the peak of this process's memory. `start` is its memory in
+/// bytes after libtorch was loaded.
 pub fn footprint(run: &Run, start: u64) -> Result<Value> {
     let engine = Engine::start(run, CONTEXT, 1)?;
     let mut asks = engine.asks(1, run.spec.tokens, 0, |_| Ok(Coefficients::new()))?;

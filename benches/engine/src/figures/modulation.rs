@@ -12,31 +12,31 @@ use crate::measure::{Outcome, Run};
 use crate::model::Noise;
 use crate::stats::{median, percentile};
 
-/// Tokens between two events, at least: each is then seen on its own.
+/// Minimum number of tokens between two events, so that their effects are separate.
 const SPACING: usize = 3;
-/// Tokens for each event, with some to spare for late timers.
+/// Number of tokens for each event, with some to spare for late timers.
 const PER_EVENT: usize = 2 * SPACING + 1;
 
-/// Generations that are tried until the events of one come one by one.
+/// Maximum number of generations tried until the events of one arrive separately.
 const TRIES: u64 = 8;
 
-/// What was measured of one generation, in milliseconds.
+/// The measurements of one generation, in milliseconds.
 struct Sample {
     /// Median time of a token.
     token: f64,
-    /// From each event to the first token under it.
+    /// Time from each event to the first token under it.
     latencies: Vec<f64>,
-    /// What is left of each latency without the time of that very token: above 0, the event
-    /// missed the token in the making, or was held up.
+    /// Each latency without the time of that token. If it is above 0, the event missed the token that
+    /// was being generated, or was delayed.
     over: Vec<f64>,
 }
 
-/// Where the events come from.
+/// The source of the events.
 #[derive(Debug, Clone, Copy)]
 enum From {
-    /// A task of the runtime, as an agent's code mostly is.
+    /// A task of the runtime, like most code of agents.
     Task,
-    /// A thread that waits for the runtime and is woken each time.
+    /// A thread that waits for the runtime and has to wake up each time.
     Outside,
 }
 
@@ -79,14 +79,14 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("latency_p99_ms", percentile(&latencies, 99.0)))
 }
 
-/// Tries again where two events met the same token.
+/// Measures a generation, and tries again if two events met the same token.
 fn sample(engine: &Engine, events: usize, seed: u64, from: From) -> Result<Sample> {
     for attempt in 0..TRIES {
         if let Some(sample) = try_sample(engine, events, seed + (attempt << 32), from)? {
             return Ok(sample);
         }
     }
-    bail!("the events do not reach the generation on their own, {TRIES} times");
+    bail!("in {TRIES} generations, the events did not arrive separately");
 }
 
 fn try_sample(engine: &Engine, events: usize, seed: u64, from: From) -> Result<Option<Sample>> {
@@ -103,10 +103,10 @@ fn try_sample(engine: &Engine, events: usize, seed: u64, from: From) -> Result<O
     measured(&trace, &felt)
 }
 
-/// A reply during which events come, and when they came.
+/// Generates a reply while events arrive, and returns it with their times.
 async fn told(ask: Ask, events: usize, noise: Noise) -> Result<(Trace, Vec<Instant>)> {
     let session = ask.session.clone();
-    // The steering follows the emotion too: its vectors are blended anew at each event.
+    // Steering follows the mood too, so the vectors are blended anew at each event.
     let chat = sampled(session.chat(ask.prompt), ask.tokens, ask.seed);
     let stream = chat.timing(ModulationTiming::Live).stream().await?;
     let arrivals = Arrivals::default();
@@ -118,7 +118,7 @@ async fn told(ask: Ask, events: usize, noise: Noise) -> Result<(Trace, Vec<Insta
         if !arrivals.until(arrivals.count() + SPACING).await {
             break;
         }
-        // Up to as long as a token takes: the event meets it anywhere in the making.
+        // The wait is at most the time of a token, so the event arrives at any point of its generation.
         let token = start.elapsed() / (arrivals.count() as u32);
         let share = (noise.bits(event as u64) % 100) as f64 / 100.0;
         tokio::time::sleep(token.mul_f64(share)).await;
@@ -135,7 +135,7 @@ async fn told(ask: Ask, events: usize, noise: Noise) -> Result<(Trace, Vec<Insta
     Ok((trace, felt))
 }
 
-/// `None` if the events did not come one by one: a reader that lags sees many tokens at once.
+/// `None` if the events did not arrive separately, because a lagging reader sees many tokens at once.
 fn measured(trace: &Trace, felt: &[Instant]) -> Result<Option<Sample>> {
     let arrivals = &trace.arrivals;
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;

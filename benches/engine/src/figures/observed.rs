@@ -16,22 +16,22 @@ use crate::telemetry;
 
 const CONTEXT: u32 = 2048;
 
-/// How often Prometheus asks.
+/// The scrape interval of Prometheus.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tokens before those that count.
+/// Number of tokens before the measured ones.
 const WARM_UP: usize = 8;
 
-/// Most bytes of a scrape.
+/// Maximum size of a scrape, in bytes.
 const MAX_BYTES: usize = 200_000;
 
-/// The same session with everything measured and traced, and with nothing.
+/// Compares a session with all metrics and traces with one without any.
 pub fn overhead(run: &Run) -> Result<Outcome> {
     let address = telemetry::install()?;
     let tokens = run.spec.tokens;
     let scraping = Scraping::start(address);
-    // Each time an engine of its own: two in one process slow each other down, and one can stay
-    // faster than another for as long as it lives.
+    // Each measurement has its own engine, because two engines in one process slow each other down,
+    // and one can be faster than another for its whole life.
     let measure = |on: bool, seed| {
         telemetry::switch(on);
         scraping.on.store(on, Ordering::SeqCst);
@@ -44,7 +44,7 @@ pub fn overhead(run: &Run) -> Result<Outcome> {
     Ok(outcome.with("tokens", tokens))
 }
 
-/// Scrapes once a second, while it is on.
+/// Scrapes once a second while it is switched on.
 struct Scraping {
     on: Arc<AtomicBool>,
 }
@@ -66,7 +66,7 @@ impl Scraping {
     }
 }
 
-/// Reads the metrics; returns the answer's length.
+/// Reads the metrics and returns the length of the response.
 fn read(address: SocketAddr) -> Result<usize> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
@@ -75,7 +75,7 @@ fn read(address: SocketAddr) -> Result<usize> {
     Ok(answer.len())
 }
 
-/// A scrape beside many live sessions.
+/// A scrape with many live sessions.
 pub fn scrape(run: &Run) -> Result<Outcome> {
     let (sessions, scrapes) = if run.smoke { (100, 5) } else { (10_000, 100) };
     let address = telemetry::install()?;

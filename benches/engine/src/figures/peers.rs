@@ -1,4 +1,4 @@
-//! Elpis beside Hugging Face's `generate()`, on the same libtorch.
+//! Compares elpis with Hugging Face's `generate()` on the same libtorch.
 
 mod written;
 
@@ -14,8 +14,9 @@ use written::{Text, Written};
 
 const CONTEXT: u32 = 1024;
 
-/// Logits of random weights spread by 3 and the two best are 0.7 apart on average; what differs
-/// in f32 by the order of additions alone stays far below this.
+/// Maximum difference of two logits that count as equal. With random weights, logits have a deviation
+/// of 3, and the best two differ by 0.7 on average. In f32, differences due to the order of additions
+/// stay far below this.
 const TIE: f64 = 0.001;
 
 /// One session.
@@ -23,7 +24,7 @@ pub fn decode(run: &Run) -> Result<Outcome> {
     compare(run, 1, false)
 }
 
-/// Eight sessions with vectors of their own, beside a batch with a hook.
+/// Eight sessions with different vectors, compared with a batch with a hook.
 pub fn batch(run: &Run) -> Result<Outcome> {
     compare(run, 8, true)
 }
@@ -93,8 +94,8 @@ fn prompts(asks: Vec<Ask>) -> Vec<String> {
     asks.into_iter().map(|ask| ask.prompt).collect()
 }
 
-/// In f32 the sides may only part where two tokens are equally likely: the proof that the same
-/// thing was measured.
+/// Checks that the sides diverge in f32 only where two tokens are equally likely. This shows that both
+/// computed the same.
 fn check(
     peer: &mut Peer,
     written: &Written,

@@ -1,5 +1,5 @@
-//! Long chats: what every turn repeats should be evaluated once, also if another
-//! conversation came in between.
+//! Long chats. The repeated part of each turn should be evaluated only once, even if another
+//! conversation takes place in between.
 
 use std::time::Instant;
 
@@ -14,11 +14,11 @@ const CONTEXT: u32 = 4096;
 const REPLY_TOKENS: usize = 32;
 const QUESTION_WORDS: usize = 16;
 
-/// Holds a chat in each round, each with a system prompt of its own.
+/// Holds a chat in each round, each with a different system prompt.
 pub fn run(run: &Run) -> Result<Outcome> {
     let (system_words, turns) = if run.smoke { (300, 3) } else { (1500, 10) };
     let engine = Engine::start(run, CONTEXT, 2)?;
-    // The first evaluation pays for cold caches.
+    // The first evaluation warms the caches.
     let asks = engine.asks(1, REPLY_TOKENS, 0, |_| Ok(Coefficients::new()))?;
     engine.generate(asks)?;
     let (mut ratios, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
@@ -41,7 +41,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("context_length", CONTEXT))
 }
 
-/// Has two conversations, two turns of each by turns.
+/// Alternates between two conversations, with two turns of each at a time.
 pub fn alternating(run: &Run) -> Result<Outcome> {
     let (system_words, turns) = if run.smoke { (300, 1) } else { (1500, 4) };
     let engine = Engine::start(run, CONTEXT, 2)?;
@@ -89,7 +89,7 @@ fn chat(engine: &Engine, system_words: usize, turns: usize, round: u64) -> Resul
     (0..turns).map(|_| chat.turn(engine)).collect()
 }
 
-/// A chat behind a system prompt of its own.
+/// A chat with its own system prompt.
 struct Conversation {
     session: Session,
     messages: Vec<ChatMessage>,
@@ -107,7 +107,7 @@ impl Conversation {
         })
     }
 
-    /// Has a turn; returns the seconds from the call to the first token that reaches its caller.
+    /// Adds a turn. Returns the seconds from the call to the first token that reaches its caller.
     fn turn(&mut self, engine: &Engine) -> Result<f64> {
         self.turns += 1;
         let seed = self.number << 8 | self.turns;
@@ -125,7 +125,7 @@ impl Conversation {
                     text.push_str(&more);
                 }
             }
-            anyhow::Ok((first.context("no token came")?, text))
+            anyhow::Ok((first.context("no token arrived")?, text))
         })?;
         self.messages.push(ChatMessage::assistant(text));
         Ok(first)

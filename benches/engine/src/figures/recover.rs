@@ -1,4 +1,4 @@
-//! Faults: how soon the engine is back, and what a long trial finds.
+//! Faults: the time until the engine is back, and memory under long load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,15 +13,15 @@ use elpis_cli::soak::{SoakOptions, soak};
 use crate::engine::words;
 use crate::measure::{Outcome, Run};
 
-/// What the panicking backend and the figure share.
+/// State shared between the panicking backend and the figure.
 #[derive(Default)]
 struct Switch {
     armed: AtomicBool,
-    /// Of the latest load.
+    /// The time of the latest load.
     load_nanoseconds: AtomicU64,
 }
 
-/// A backend whose next evaluation panics when it is told to.
+/// A backend whose next evaluation panics on request.
 struct Brittle {
     inner: Box<dyn Backend>,
     switch: Arc<Switch>,
@@ -52,7 +52,7 @@ fn settings(run: &Run) -> Settings {
     Settings::default().model(model).runtime(runtime)
 }
 
-/// Seconds from a panic of the engine to the next token, less the time that loading took.
+/// Seconds from a panic of the engine to the next token, less the time to load the model.
 pub fn run(run: &Run) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -72,7 +72,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
     let (mut rounds, mut loads) = (Vec::new(), Vec::new());
     runtime.block_on(async {
         for round in 0..run.rounds {
-            // A runtime waits longer after each restart of a series.
+            // A runtime waits longer before each further restart.
             let elpis = Elpis::builder(settings(run))
                 .backend(factory.clone())
                 .start()
@@ -105,8 +105,8 @@ pub fn run(run: &Run) -> Result<Outcome> {
     Ok(Outcome::median(rounds).with("load_seconds", crate::stats::median(&loads)))
 }
 
-/// Growth of resident memory under load and faults, in percent; a minute for each round, in one
-/// go, so that `--rounds 30` is half an hour.
+/// Growth of resident memory under load and faults, in percent. All rounds, of one minute each, are
+/// one continuous run, so `--rounds 30` takes half an hour.
 pub fn trial(run: &Run) -> Result<Outcome> {
     let seconds = if run.smoke { 3 } else { 60 * run.rounds as u64 };
     let options = SoakOptions {

@@ -1,4 +1,4 @@
-//! Steering vectors that change under running streams.
+//! Steering vectors that change while streams run.
 
 use std::time::{Duration, Instant};
 
@@ -14,23 +14,23 @@ use crate::vectors;
 const SESSIONS: usize = 8;
 const CONTEXT: u32 = 2048;
 
-/// Room for the prompt and for the tokens that come while the last reload is timed.
+/// Number of tokens left for the prompt and for the time of the last reload.
 const MARGIN: usize = 256;
 
-/// Longest wait for a reload.
+/// Maximum wait for a reload.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Between two reloads, so that the usual time between tokens is seen as well.
+/// The wait between two reloads, in which the usual time between tokens is measured.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// From before a file is written until its library is in force.
+/// The times from the write of a file until its library is in force.
 struct Reload {
     written: Instant,
     closed: Instant,
     in_force: Instant,
 }
 
-/// Times of the streams of one round, in milliseconds.
+/// The times between tokens in one round, in milliseconds.
 #[derive(Default)]
 struct Gaps {
     reloading: Vec<f64>,
@@ -82,8 +82,8 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("context_length", CONTEXT))
 }
 
-/// Reloads under one set of streams, at most `reloads` times; returns the times in
-/// milliseconds and the number of broken streams.
+/// Reloads at most `reloads` times while one set of streams runs. Returns the times in milliseconds and
+/// the number of broken streams.
 fn segment(
     engine: &Engine,
     reloads: usize,
@@ -115,7 +115,7 @@ fn segment(
         let streams: Vec<_> = streams.iter().map(Arrivals::take).collect();
         let mut broken = 0;
         for reader in readers {
-            // What is left of a reply tells nothing more.
+            // The rest of the replies is not measured.
             let ended = reader.is_finished();
             reader.abort();
             broken += usize::from(ended && reader.await?.is_err());
@@ -157,14 +157,14 @@ async fn reload(engine: &Engine, events: &mut Events, version: u64) -> Result<Re
 }
 
 impl Gaps {
-    /// Sorts the times between a stream's tokens by whether a vector file was being taken over.
+    /// Sorts the times between a stream's tokens by whether vectors were being reloaded.
     fn sort_in(&mut self, arrivals: &[Instant], reloads: &[Reload]) {
         let Some(start) = reloads.first().map(|reload| reload.written) else {
             return;
         };
         for pair in arrivals.windows(2) {
             let (from, to) = (pair[0], pair[1]);
-            // Before the first reload, the prompts were still being evaluated.
+            // Before the first reload, prompts were still being evaluated.
             if from < start {
                 continue;
             }

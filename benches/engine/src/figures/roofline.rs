@@ -1,4 +1,4 @@
-//! Decoding beside what the memory can deliver.
+//! Compares decoding with the memory bandwidth.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -12,15 +12,15 @@ use crate::engine::{Engine, rate};
 use crate::measure::{Outcome, Run};
 use crate::stats::median;
 
-/// Beside a processor's memory, that is.
+/// This only applies to a processor's memory.
 pub const NAME: &str = "roofline";
 
 const CONTEXT: u32 = 2048;
 
-/// Bytes that are read to measure the bandwidth: far more than any cache holds.
+/// Number of bytes read to measure the bandwidth, far more than any cache holds.
 const READ_BYTES: usize = 1 << 30;
 
-/// The share of the bandwidth that one session's decoding reaches, and bare llama.cpp's.
+/// The fraction of the bandwidth that one session's decoding reaches, and that of bare llama.cpp.
 pub fn run(run: &Run) -> Result<Outcome> {
     let engine = Engine::start(run, CONTEXT, 1)?;
     let mut bare = engine.bare(run)?;
@@ -39,7 +39,8 @@ pub fn run(run: &Run) -> Result<Outcome> {
             prompt.set(trace.report.prompt_tokens as usize);
             rate(&traces)
         };
-        // Ours goes first and says how long the prompt was; then who goes first changes.
+        // Elpis goes first, because its report contains the length of the prompt. Then the sides
+        // alternate.
         let (ours, theirs) = if round % 2 == 0 {
             let ours = ours()?;
             (ours, bare.decode_rate(&[prompt.get()], tokens, seed)?)
@@ -47,10 +48,10 @@ pub fn run(run: &Run) -> Result<Outcome> {
             let theirs = bare.decode_rate(&[prompt.get()], tokens, seed)?;
             (ours()?, theirs)
         };
-        // The best of some looks: whoever else reads only takes away from it.
+        // The best of several measurements counts, because other programs can only reduce it.
         let looks = (0..3).map(|_| bandwidth(&memory, run.threads));
-        let bandwidth = looks.reduce(f64::max).context("no look")?;
-        // The first round pays for cold caches.
+        let bandwidth = looks.reduce(f64::max).context("no measurement")?;
+        // The first round warms the caches.
         let Some(round) = round.checked_sub(1) else {
             continue;
         };
@@ -66,13 +67,13 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("bytes_per_token", bytes))
 }
 
-/// Bytes per second that so many threads read.
+/// The bandwidth of `threads` threads that read, in bytes per second.
 fn bandwidth(memory: &[u64], threads: usize) -> f64 {
     let start = Instant::now();
     thread::scope(|scope| {
         for part in memory.chunks(memory.len().div_ceil(threads)) {
             scope.spawn(move || {
-                // Sums of their own, so that none waits for another.
+                // Separate sums, so that no addition waits for another.
                 let mut sums = [0_u64; 16];
                 for values in part.chunks_exact(sums.len()) {
                     for (sum, value) in sums.iter_mut().zip(values) {

@@ -1,7 +1,7 @@
-//! Everybody who serves the model, in one run, with 1 to 16 clients.
+//! Compares all contestants that can serve the model, with 1 to 16 clients.
 //!
-//! Each serves from a process of its own, so that memory and processor time are its own. They
-//! take turns with each number of clients, and who goes first changes.
+//! Each contestant has its own process, so that its memory and processor time can be measured. The
+//! contestants take turns with each number of clients, and alternate in going first.
 
 mod contestant;
 mod row;
@@ -15,10 +15,10 @@ use crate::stats::geometric_mean;
 use contestant::{Contestant, Turn};
 use row::Row;
 
-/// Clients that ask at the same time.
+/// Numbers of concurrent clients.
 const CLIENTS: &[usize] = &[1, 2, 4, 8, 16];
 
-/// Tokens of each reply.
+/// Number of tokens of each reply.
 const TOKENS: usize = 48;
 
 pub fn run(run: &Run) -> Result<Outcome> {
@@ -35,7 +35,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         prompt_tokens: Vec::new(),
         seed: 0,
     };
-    // Elpis is the first of them and says how long the prompts are.
+    // Elpis is the first of them, because its answer contains the lengths of the prompts.
     for contestant in &mut contestants {
         let told = contestant.serve(&turn)?.prompt_tokens;
         if turn.prompt_tokens.is_empty() {
@@ -53,7 +53,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         for (&clients, rows) in counts.iter().zip(&mut rows) {
             turn.clients = clients;
             turn.seed += 1;
-            // All prompts are of one length.
+            // All prompts have the same length.
             turn.prompt_tokens = prompt_tokens.into_iter().cycle().take(clients).collect();
             for index in 0..contestants.len() {
                 let index = (index + round) % contestants.len();
@@ -77,7 +77,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
     }
     ensure!(
         !ratios.is_empty() || run.smoke,
-        "no Python library is there to compare with"
+        "there is no Python library to compare with"
     );
     let mut about: Vec<_> = contestants.iter().map(|one| one.about.as_str()).collect();
     about.dedup();
@@ -90,7 +90,7 @@ pub fn run(run: &Run) -> Result<Outcome> {
         .with("rows", Value::Array(told)))
 }
 
-/// How much faster elpis was in the last turns than the fastest of the Python libraries.
+/// The rate of elpis over that of the fastest Python library, in the last turns.
 fn lead(contestants: &[Contestant], rows: &[Row]) -> Option<f64> {
     let both = || contestants.iter().zip(rows);
     let ours = both().find(|(one, _)| one.name == Kind::Elpis.name())?;

@@ -1,4 +1,4 @@
-//! Sessions with vectors of their own beside unsteered ones.
+//! Compares sessions that have different vectors with unsteered ones.
 
 use anyhow::{Result, ensure};
 use elpis::Coefficients;
@@ -14,8 +14,8 @@ pub fn eight(run: &Run) -> Result<Outcome> {
 
 /// Sixty-four sessions.
 pub fn sixty_four(run: &Run) -> Result<Outcome> {
-    // With so many rows a token takes long enough that 24 of them outlast the prompts of all. A
-    // tiny model needs more of them.
+    // With this many rows a token takes so long that 24 tokens take longer than all prompts. A tiny
+    // model needs more tokens.
     let tokens = if run.smoke { 128 } else { 24 };
     compare(run, 512, 64, tokens)
 }
@@ -37,12 +37,12 @@ fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Ou
             let is_steered = modulation.is_some_and(|applied| !applied.steering.is_empty());
             ensure!(
                 is_steered == steered,
-                "a generation is steered: {is_steered}"
+                "a generation should be steered: {steered}, is steered: {is_steered}"
             );
         }
         rate(&traces)
     };
-    // Sessions and prompts of their own, for both are in one runtime.
+    // The sides have separate sessions and prompts, because both are in one runtime.
     let outcome = run.ratio(
         |seed| measure(2 * seed, true),
         |seed| measure(2 * seed + 1, false),

@@ -14,7 +14,7 @@ pub fn write(spec: &ModelSpec, file: &mut File) -> Result<()> {
     let tensors = tensors(spec);
     let infos = tensors.iter().map(|(name, matrix)| TensorInfo {
         name: name.clone(),
-        // GGUF names the length of a row first.
+        // GGUF lists the length of a row first.
         shape: match matrix.rows {
             1 => vec![matrix.columns as u64],
             rows => vec![matrix.columns as u64, rows as u64],

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::weights::{Encoding, Matrix, Noise};
 use super::{CHATML, CONTEXT, EPSILON, ModelSpec, ROPE_BASE, VOCABULARY, tensors, vocabulary};
 
-/// The names of a layer's tensors, in GGUF and here.
+/// The names of a layer's tensors in GGUF and in a folder.
 const NAMES: [(&str, &str); 9] = [
     ("attn_norm", "input_layernorm"),
     ("ffn_norm", "post_attention_layernorm"),
@@ -72,7 +72,7 @@ fn renamed(name: &str) -> String {
     })
 }
 
-/// What stands before the numbers of a safetensors file.
+/// The header of a safetensors file.
 fn head(tensors: &[(String, Matrix)]) -> Vec<u8> {
     let mut entries = Map::new();
     entries.insert("__metadata__".to_owned(), json!({"format": "pt"}));
@@ -89,7 +89,7 @@ fn head(tensors: &[(String, Matrix)]) -> Vec<u8> {
         start = end;
     }
     let mut text = Value::Object(entries).to_string();
-    // As the safetensors library does.
+    // The safetensors library pads in the same way.
     text.extend(std::iter::repeat_n(
         ' ',
         text.len().next_multiple_of(8) - text.len(),
@@ -144,7 +144,7 @@ fn tokenizer() -> Value {
             })
         })
         .collect();
-    // All alike: a text gets as few tokens as can be.
+    // All tokens have the same score, so a text is encoded into as few tokens as possible.
     let scored: Vec<Value> = words.iter().map(|word| json!([word, -10.0])).collect();
     let spaces = json!({
         "type": "Metaspace",
@@ -179,7 +179,7 @@ mod tests {
         let length = u64::from_le_bytes(*length) as usize;
         assert_eq!(length % 8, 0);
         let entries: Map<String, Value> = serde_json::from_slice(&rest[..length]).unwrap();
-        // Three beside the layers', and the metadata.
+        // Three tensors outside the layers, and the metadata.
         assert_eq!(entries.len(), 4 * NAMES.len() + 4);
         let mut end = 0;
         for (name, entry) in entries.iter().skip(1) {

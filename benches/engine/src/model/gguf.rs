@@ -1,11 +1,11 @@
-//! Writing the head of a GGUF file, version 3.
+//! Writes the header of a GGUF file, version 3.
 
 use std::fmt::Display;
 
-/// Tensors start at multiples of this.
+/// Alignment of tensors, in bytes.
 const ALIGNMENT: usize = 32;
 
-/// Kinds of values, as the format numbers them.
+/// The format's numbers of value types.
 const UINT32: u32 = 4;
 const INT32: u32 = 5;
 const FLOAT32: u32 = 6;
@@ -13,7 +13,7 @@ const BOOL: u32 = 7;
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// Rounds up to where the next tensor starts.
+/// Rounds up to the start of the next tensor.
 pub fn aligned(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGNMENT)
 }
@@ -21,9 +21,9 @@ pub fn aligned(bytes: usize) -> usize {
 /// A tensor of the file.
 pub struct TensorInfo {
     pub name: String,
-    /// Lengths, that of a row first.
+    /// The dimensions, beginning with the length of a row.
     pub shape: Vec<u64>,
-    /// The number type, as the format numbers it.
+    /// The format's number of the element type.
     pub encoding: u32,
     pub bytes: usize,
 }
@@ -74,7 +74,7 @@ impl Header {
         self.pairs.extend(values.flat_map(f32::to_le_bytes));
     }
 
-    /// Everything ahead of the tensors' data.
+    /// Everything before the tensors' data.
     pub fn bytes(&self, tensors: impl ExactSizeIterator<Item = TensorInfo>) -> Vec<u8> {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(3_u32.to_le_bytes());

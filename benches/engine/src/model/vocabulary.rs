@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// The marks at the front: unknown, beginning, end, and those of the chat template.
+/// The control tokens at the front: unknown, beginning, end, and those of the chat template.
 pub const MARKS: [(&str, i32); 5] = [
     ("<unk>", UNKNOWN),
     ("<s>", CONTROL),
@@ -11,13 +11,13 @@ pub const MARKS: [(&str, i32); 5] = [
     ("<|im_end|>", CONTROL),
 ];
 
-/// Tokens at the front that are no ordinary text: the marks and every byte.
+/// Number of tokens at the front that are not ordinary text: the control tokens and every byte.
 pub const SPECIAL: usize = MARKS.len() + 256;
 
-/// By frequency in English, so that a shorter vocabulary keeps the likelier pairs.
+/// The letters by their frequency in English, so that a smaller vocabulary keeps the likelier pairs.
 const LETTERS: &str = "etaoinshrdlucmfwypvbgkjqxz";
 
-/// Kinds of tokens, as GGUF numbers them.
+/// GGUF's numbers of token types.
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
@@ -37,7 +37,7 @@ pub fn words(size: usize) -> (Vec<String>, Vec<i32>) {
     (words, kinds)
 }
 
-/// Texts, the shorter first: merging works its way up through them.
+/// The texts, shorter ones first, because merges build longer tokens from shorter ones.
 fn texts() -> impl Iterator<Item = String> {
     let spaced = |text: String| format!("\u{2581}{text}");
     let signs = ('!'..='~').map(String::from);

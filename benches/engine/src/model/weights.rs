@@ -32,7 +32,7 @@ impl Encoding {
         }
     }
 
-    /// The number of the encoding in a tensor's entry of GGUF.
+    /// The encoding's number in a tensor's entry of GGUF.
     pub const fn id(self) -> u32 {
         match self {
             Self::F32 => 0,
@@ -43,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// The number of the encoding as that of a whole GGUF file.
+    /// The encoding's number for a whole GGUF file.
     pub const fn file_type(self) -> u32 {
         match self {
             Self::F32 => 0,
@@ -54,7 +54,7 @@ impl Encoding {
         }
     }
 
-    /// Size of so many numbers.
+    /// Size in bytes of `count` numbers.
     pub const fn bytes(self, values: usize) -> usize {
         match self {
             Self::F32 => 4 * values,
@@ -110,7 +110,7 @@ fn encode_block(values: &[f32], out: &mut [u8]) {
     }
 }
 
-/// The value that is furthest from 0 becomes −8; the halves of a byte are 16 values apart.
+/// The value furthest from 0 becomes −8. The two halves of a byte are 16 values apart.
 fn encode_half_block(values: &[f32], out: &mut [u8]) {
     let furthest = values.iter().fold(0.0_f32, |most, &value| {
         if value.abs() > most.abs() {
@@ -130,7 +130,7 @@ fn encode_half_block(values: &[f32], out: &mut [u8]) {
     }
 }
 
-/// Random numbers by index: any part of a tensor can be made on its own.
+/// Random numbers by index, so that any part of a tensor can be generated separately.
 #[derive(Debug, Clone, Copy)]
 pub struct Noise {
     seed: u64,
@@ -151,7 +151,7 @@ impl Noise {
 
     /// A number of mean 0 and variance 1, close to normal: the sum of four uniform ones.
     pub fn normal(self, index: u64) -> f32 {
-        /// Of the sum of four numbers from 0 to 65535.
+        /// Mean of the sum of four numbers from 0 to 65535.
         const MEAN: i32 = 131_070;
         const DEVIATION: f32 = 37_837.2;
         let bits = self.bits(index);
@@ -171,7 +171,7 @@ const fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A tensor to make: normal numbers, or ones if they do not deviate.
+/// A tensor to generate: normally distributed numbers, or ones if the deviation is 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix {
     pub rows: usize,
@@ -184,7 +184,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Size of the data.
+    /// Size of the data in bytes.
     pub const fn bytes(&self) -> usize {
         self.rows * self.row_bytes()
     }
@@ -193,7 +193,7 @@ impl Matrix {
         self.encoding.bytes(self.columns)
     }
 
-    /// Makes the data, on all cores.
+    /// Generates the data on all cores.
     pub fn fill(&self, noise: Noise, out: &mut Vec<u8>) {
         out.clear();
         out.resize(self.bytes(), 0);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use anyhow::{Result, ensure};
 
-/// What a side wrote of one prompt.
+/// The reply of one side to a prompt.
 #[derive(Debug, Clone)]
 pub struct Text {
     pub prompt_tokens: usize,
@@ -12,18 +12,18 @@ pub struct Text {
     pub texts: Vec<String>,
 }
 
-/// Where the sides part.
+/// The first difference between the sides.
 #[derive(Debug, Clone)]
 pub struct Fork {
     pub seed: u64,
     pub session: usize,
-    /// What both wrote.
+    /// The text that both wrote before it.
     pub common: Vec<String>,
-    /// What either wrote then.
+    /// The next token of each side.
     pub candidates: (String, String),
 }
 
-/// Compares the sides as they take turns.
+/// Compares the sides while they take turns.
 #[derive(Default)]
 pub struct Written {
     state: RefCell<State>,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Written {
-    /// Takes what a side wrote, and compares it once the other side has written too.
+    /// Adds the texts of one side, and compares them once those of the other side are there.
     pub fn add(&self, seed: u64, texts: Vec<Text>) -> Result<()> {
         let mut state = self.state.borrow_mut();
         let other = match state.first.take() {
@@ -69,17 +69,17 @@ impl Written {
         Ok(())
     }
 
-    /// Tokens of the last prompt.
+    /// Number of tokens of the last prompt.
     pub fn prompt_tokens(&self) -> usize {
         self.state.borrow().prompt_tokens
     }
 
-    /// Where the sides part.
+    /// The first difference of each pair of texts that differ.
     pub fn forks(&self) -> Vec<Fork> {
         self.state.borrow().forks.clone()
     }
 
-    /// The share of texts that are the same on both sides.
+    /// The fraction of texts that are the same on both sides.
     pub fn share(&self) -> f64 {
         let state = self.state.borrow();
         1.0 - state.forks.len() as f64 / state.compared as f64

@@ -17,14 +17,14 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/llama_server_p
 
 pub struct Contestant {
     pub name: &'static str,
-    /// Versions.
+    /// The versions of its libraries.
     pub about: String,
     /// Whether it is another library.
     pub python: bool,
-    /// Whether it runs the model's other form.
+    /// Whether it runs the model as a Hugging Face folder.
     torch: bool,
     script: Script,
-    /// The process that computes, which need not be the one that is asked.
+    /// The process that computes. It may differ from the one that receives the requests.
     id: u32,
     verb: &'static str,
     /// Extra fields of each request.
@@ -35,7 +35,7 @@ pub struct Contestant {
 pub struct Turn {
     pub clients: usize,
     pub tokens: usize,
-    /// Tokens of each client's prompt, once elpis has told.
+    /// Number of tokens of each client's prompt, once elpis has reported it.
     pub prompt_tokens: Vec<usize>,
     pub seed: u64,
 }
@@ -45,13 +45,13 @@ pub struct Served {
     /// For each client, the seconds from the common start to each token.
     pub streams: Vec<Vec<f64>>,
     pub prompt_tokens: Vec<usize>,
-    /// The most memory meanwhile, in bytes, where the system tells.
+    /// Peak of memory meanwhile in bytes, if the system reports it.
     pub peak: Option<f64>,
-    /// Seconds of all processors together, where the system tells.
+    /// Processor time in seconds, if the system reports it.
     pub processor: Option<f64>,
 }
 
-/// Starts everybody who can serve the model here, elpis first.
+/// Starts all contestants that can serve the model here, elpis first.
 pub fn all(run: &Run, clients: usize) -> Result<Vec<Contestant>> {
     let mut all = Vec::new();
     for kind in [Kind::Elpis, Kind::Steered, Kind::Bare] {
@@ -153,7 +153,7 @@ fn load_into(
 impl Contestant {
     pub fn serve(&mut self, turn: &Turn) -> Result<Served> {
         let prompts = match self.verb {
-            // It has the template.
+            // Elpis applies the template itself.
             "serve" => prompts(turn.clients, turn.seed),
             _ => clients::rendered(turn.clients, turn.seed),
         };
@@ -187,7 +187,7 @@ impl Contestant {
         let told: Option<Vec<usize>> = serde_json::from_value(answer["prompt_tokens"].take())?;
         let lengths = told.unwrap_or_else(|| turn.prompt_tokens.clone());
         ensure!(
-            // Those on libtorch have a tokenizer of their own, for the same texts.
+            // Contestants on libtorch use their own tokenizer on the same texts.
             self.torch || turn.prompt_tokens.is_empty() || lengths == turn.prompt_tokens,
             "the prompts have {lengths:?} tokens at {}, {:?} at elpis",
             self.name,
@@ -203,7 +203,7 @@ impl Contestant {
         })
     }
 
-    /// What its process has used so far, where the system tells.
+    /// The resources that its process has used so far, if the system reports them.
     fn usage(&self) -> Option<Usage> {
         process::usage(self.id).ok()
     }

@@ -8,15 +8,15 @@ use crate::stats::{median, percentile, rounded};
 
 #[derive(Default)]
 pub struct Row {
-    /// Tokens per second of all clients, of each round.
+    /// Total rate of all clients in tokens per second, for each round.
     rates: Vec<f64>,
     /// Seconds until each client's first token.
     firsts: Vec<f64>,
     /// Seconds between two tokens of a client.
     gaps: Vec<f64>,
-    /// Processor seconds of each round, and its tokens.
+    /// Processor time in seconds and number of tokens of each round.
     processor: Vec<f64>,
-    /// The most memory of all rounds.
+    /// Peak of memory over all rounds, in bytes.
     peak: Option<f64>,
 }
 
