@@ -11,7 +11,7 @@ use elpis::settings::{ControlTokens, ModelSettings, ModelSource, TorchDtype};
 use elpis::steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, VectorFormat,
 };
-use elpis::training::{ContrastPairs, TrainOptions, Trained, train};
+use elpis::training::{ContrastPairs, Form, TrainOptions, Trained, train};
 use elpis::{Conversation, Elpis, EngineError, Error, Settings};
 
 const KINDS: [BackendKind; 2] = [BackendKind::LlamaCpp, BackendKind::Transformers];
@@ -178,7 +178,12 @@ fn trained(kind: BackendKind) -> Trained {
     let special = SpecialTokens::new(&facts.bos_token, &facts.eos_token);
     let source = facts.chat_template.as_deref().unwrap();
     let template = ChatTemplate::from_source("bundled", source, special).unwrap();
-    let (pairs, options) = (ContrastPairs::shipped(), TrainOptions::default());
+    let pairs = ContrastPairs::shipped();
+    let options = TrainOptions {
+        form: Some(Form::Statements),
+        strength: 0.6,
+        ..TrainOptions::default()
+    };
     train(backend.as_mut(), &template, &pairs, &options, &mut |_| true).unwrap()
 }
 
@@ -197,17 +202,19 @@ fn steer_with(kind: BackendKind, files: Vec<LibraryFile>) {
 #[test]
 fn vectors_of_one_backend_steer_the_other() {
     let [ours, theirs] = KINDS.map(trained);
-    assert_eq!(ours.layer, theirs.layer);
-    for (emotion, vector) in &ours.vectors {
-        let rows = [vector, &theirs.vectors[emotion]].map(|v| v.row(ours.layer).unwrap());
+    assert_eq!(ours.layers, theirs.layers);
+    let vectors = ours.vectors.iter();
+    let all = vectors.flat_map(|(emotion, v)| ours.layers.iter().map(move |l| (emotion, v, *l)));
+    for (emotion, vector, layer) in all {
+        let rows = [vector, &theirs.vectors[emotion]].map(|v| v.row(layer).unwrap());
         let product = |a: &[f32], b: &[f32]| -> f64 {
             let pairs = a.iter().zip(b);
             pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
         let [a, b] = rows;
         let cosine = product(a, b) / (product(a, a) * product(b, b)).sqrt();
-        println!("{emotion}: cosine {cosine:.6}");
-        assert!(cosine > 0.999, "{emotion}: {cosine}");
+        println!("{emotion} at layer {layer}: cosine {cosine:.6}");
+        assert!(cosine > 0.999, "{emotion} at layer {layer}: {cosine}");
     }
     for format in [VectorFormat::Safetensors, VectorFormat::Gguf] {
         assert!(ours.files(format).unwrap().len() > 4);

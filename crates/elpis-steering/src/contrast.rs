@@ -166,8 +166,21 @@ fn principal(rows: &[Vec<f64>], width: usize) -> Vec<f64> {
 ///
 /// [`ContrastError`] if there is no vector, widths differ or a value is not finite.
 pub fn remove_common_mean<R: AsRef<[f32]>>(vectors: &[R]) -> Result<Vec<Vec<f32>>, ContrastError> {
-    let width = check("vectors", vectors, None)?;
-    let mean = mean(vectors, width);
+    remove_mean_of(vectors, vectors)
+}
+
+/// Subtracts the mean of some vectors from each of others.
+///
+/// # Errors
+///
+/// [`ContrastError`] if there is no vector, widths differ or a value is not finite.
+pub fn remove_mean_of<R: AsRef<[f32]>>(
+    common: &[R],
+    vectors: &[R],
+) -> Result<Vec<Vec<f32>>, ContrastError> {
+    let width = check("common", common, None)?;
+    check("vectors", vectors, Some(width))?;
+    let mean = mean(common, width);
     Ok(vectors
         .iter()
         .map(|vector| {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::error::TrainingError;
 use super::generate::greedy_reply;
+use super::pairs::Form;
 use elpis_backend::{Backend, BackendError, Token, Tokenizer};
 use elpis_inference::{ChatMessage, ChatTemplate, RenderOptions};
 use elpis_steering::SteeringPlan;
@@ -63,15 +64,43 @@ impl FromStr for ReadAt {
 /// Mean activation of a few tokens, with a row of `[n_embd]` for each layer.
 pub(super) type Activation = Vec<Vec<f32>>;
 
-/// A rendered prompt with the tokens after its sentence.
+/// A rendered prompt with the tokens after its sentence, or those of its reply.
 struct Prompt {
     tokens: Vec<Token>,
     after: Range<usize>,
 }
 
+fn prompts(
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    form: Form,
+    sentence: &str,
+    question: &str,
+) -> Result<Vec<Prompt>, TrainingError> {
+    match form {
+        Form::Statements => before(template, tokenizer, sentence, question),
+        Form::Replies => Ok(vec![replied(template, tokenizer, sentence, question)?]),
+    }
+}
+
+/// The prompt with a question and the reply to it.
+fn replied(
+    template: &ChatTemplate,
+    tokenizer: &dyn Tokenizer,
+    reply: &str,
+    question: &str,
+) -> Result<Prompt, TrainingError> {
+    let text = render(template, &[ChatMessage::user(question)])?;
+    let mut tokens = tokenizer.encode(&text, true)?;
+    let start = tokens.len();
+    tokens.extend(tokenizer.encode_part(reply, false, false)?);
+    let after = start..tokens.len();
+    Ok(Prompt { tokens, after })
+}
+
 /// The prompts with a sentence before a question: once as the system message, and once as the
 /// user's first line. A template without system messages only gives the second.
-fn prompts(
+fn before(
     template: &ChatTemplate,
     tokenizer: &dyn Tokenizer,
     sentence: &str,
@@ -165,16 +194,18 @@ impl<'a> Reader<'a> {
         self.backend.facts().n_embd
     }
 
-    /// Calls `each` with the activation of each prompt with the sentence before the question.
+    /// Calls `each` with the activation of each prompt that has the sentence before the question,
+    /// or as the reply to it.
     pub(super) fn read(
         &mut self,
+        form: Form,
         sentence: &str,
         question: &str,
         mut each: impl FnMut(Activation) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
         let tokenizer = self.backend.tokenizer();
-        for prompt in prompts(self.template, tokenizer.as_ref(), sentence, question)? {
-            each(self.activation(prompt)?)?;
+        for prompt in prompts(self.template, tokenizer.as_ref(), form, sentence, question)? {
+            each(self.activation(form, prompt)?)?;
         }
         Ok(())
     }
@@ -187,19 +218,20 @@ impl<'a> Reader<'a> {
     /// Refuses a sentence and a question whose prompt does not fit into one evaluation.
     pub(super) fn check(
         &self,
+        form: Form,
         sentence: &str,
         question: &str,
         what: impl FnOnce() -> String,
     ) -> Result<(), TrainingError> {
         let facts = self.backend.facts();
-        let reply = match self.at {
-            ReadAt::Reply => REPLY_TOKENS,
-            ReadAt::UserTurn | ReadAt::LastPromptToken => 0,
+        let reply = match (form, self.at) {
+            (Form::Statements, ReadAt::Reply) => REPLY_TOKENS,
+            _ => 0,
         };
         let limit = facts.batch_size.min(facts.context_length as usize);
         let limit = limit.saturating_sub(reply);
         let tokenizer = self.backend.tokenizer();
-        let prompts = prompts(self.template, tokenizer.as_ref(), sentence, question)?;
+        let prompts = prompts(self.template, tokenizer.as_ref(), form, sentence, question)?;
         match prompts.iter().map(|prompt| prompt.tokens.len()).max() {
             Some(tokens) if tokens > limit => Err(TrainingError::TooLong {
                 what: what(),
@@ -210,12 +242,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn activation(&mut self, prompt: Prompt) -> Result<Activation, TrainingError> {
+    fn activation(&mut self, form: Form, prompt: Prompt) -> Result<Activation, TrainingError> {
         let Prompt { mut tokens, after } = prompt;
-        let wanted = match self.at {
-            ReadAt::UserTurn => after,
-            ReadAt::LastPromptToken => tokens.len() - 1..tokens.len(),
-            ReadAt::Reply => {
+        let wanted = match (form, self.at) {
+            (Form::Replies, _) | (_, ReadAt::UserTurn) => after,
+            (_, ReadAt::LastPromptToken) => tokens.len() - 1..tokens.len(),
+            (_, ReadAt::Reply) => {
                 let reply = greedy_reply(self.backend, &tokens, REPLY_TOKENS)?;
                 let start = tokens.len();
                 tokens.extend(reply);

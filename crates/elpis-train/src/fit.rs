@@ -7,21 +7,32 @@ use super::OnProgress;
 use super::capture::Reader;
 use super::error::TrainingError;
 use super::options::{Evidence, LayerScore, TrainOptions};
-use super::pairs::ContrastPairs;
+use super::pairs::{ContrastPairs, Form};
 use super::rows::Rows;
-use elpis_backend::Backend;
+use elpis_backend::{Backend, ModelFacts};
 use elpis_inference::ChatTemplate;
 use elpis_steering::{LibraryFile, MANIFEST_FILE, Place, SteeringVector, VectorFormat, write};
 
-/// Layers whose separation differs by less than this count as equal.
-const EQUAL_AUC: f64 = 0.005;
+/// Number of layers at which vectors are added by default. Vectors at several layers that are small
+/// at each move a text further, at the same perplexity, than a large one at a single layer.
+const SPREAD: usize = 4;
+
+/// The layers among which these are chosen, as shares of the model's depth. Before them, the
+/// residual stream hardly tells moods apart; after them, a vector changes words rather than what is
+/// meant, although moods are still told apart.
+const DEPTHS: std::ops::Range<f64> = 0.25..0.75;
+
+/// A layer is not chosen if it separates the emotions by this much less than the best.
+const WORSE_AUC: f64 = 0.03;
 
 /// Trained vectors.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trained {
-    /// The layer they belong to.
-    pub layer: usize,
+    /// The layers at which they are added, in ascending order.
+    pub layers: Vec<usize>,
+    /// The sentences that they were trained on.
+    pub form: Form,
     /// Every layer's separation.
     pub scores: Vec<LayerScore>,
     /// The vectors, by emotion.
@@ -56,18 +67,33 @@ impl Trained {
                 Self::FEW_PAIRS
             ));
         }
-        let chosen = self.scores.iter().find(|score| score.layer == self.layer);
-        for (emotion, auc) in chosen.into_iter().flat_map(|score| &score.auc) {
-            if *auc < Self::WEAK_AUC {
+        for (emotion, auc) in self.separation() {
+            if auc < Self::WEAK_AUC {
                 doubts.push(format!(
-                    "{emotion}: an AUC of {auc:.3} at layer {} is below {}; the vector hardly tells the mood, \
+                    "{emotion}: an AUC of {auc:.3} at {} is below {}; the vector hardly tells the mood, \
                      give clearer pairs or try another --layer or --at",
-                    self.layer,
+                    layer_list(&self.layers),
                     Self::WEAK_AUC
                 ));
             }
         }
         doubts
+    }
+
+    /// For each emotion, the mean separation of held-out sentences at the layers of the vectors.
+    pub fn separation(&self) -> BTreeMap<String, f64> {
+        let chosen = self.scores.iter();
+        let chosen = chosen.filter(|score| self.layers.contains(&score.layer));
+        let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+        for (emotion, auc) in chosen.flat_map(|score| &score.auc) {
+            let (sum, count) = sums.entry(emotion.clone()).or_default();
+            *sum += auc;
+            *count += 1;
+        }
+        let means = sums.into_iter();
+        means
+            .map(|(emotion, (sum, count))| (emotion, sum / count as f64))
+            .collect()
     }
 
     /// The files of a library: one for each vector, and the manifest.
@@ -76,7 +102,7 @@ impl Trained {
     /// [`TrainingError::Format`] if the format has no names for layers (`.npy`).
     pub fn files(&self, format: VectorFormat) -> Result<Vec<LibraryFile>, TrainingError> {
         let mut files = Vec::new();
-        let mut manifest = format!("layer = {}\nscale = 1.0\n", self.layer);
+        let mut manifest = format!("layers = {:?}\nscale = 1.0\n", self.layers);
         for (emotion, vector) in &self.vectors {
             let bytes = write(format, vector).map_err(|source| TrainingError::Format {
                 emotion: emotion.clone(),
@@ -113,14 +139,7 @@ pub fn train(
     on_progress: OnProgress<'_>,
 ) -> Result<Trained, TrainingError> {
     let facts = std::sync::Arc::clone(backend.facts());
-    let last = facts.n_layers.saturating_sub(1);
-    if let Some(layer) = options.layer.filter(|&layer| layer >= last) {
-        return Err(TrainingError::Limit {
-            field: "layer",
-            value: layer.to_string(),
-            limit: format!("from 0 to {} for this model", last.saturating_sub(1)),
-        });
-    }
+    check_layers(options, facts.n_layers)?;
     if !(options.strength > 0.0 && options.strength <= 10.0) {
         return Err(TrainingError::Limit {
             field: "strength",
@@ -129,40 +148,23 @@ pub fn train(
         });
     }
     let mut reader = Reader::new(backend, template, options.at);
-    let layers = reader.layers().to_vec();
+    let all = reader.layers().to_vec();
     let rows = Rows::read(&mut reader, pairs, options, on_progress)?;
-    let scores = layers
+    let scores = all
         .iter()
         .map(|&layer| rows.score(layer))
         .collect::<Result<Vec<_>, _>>()?;
-    let layer = options.layer.unwrap_or_else(|| best(&scores));
-    let directions = rows.directions(layer, options, true)?;
-    let norm = |row: &[f32]| {
-        row.iter()
-            .map(|&x| f64::from(x).powi(2))
-            .sum::<f64>()
-            .sqrt()
+    let mut layers = if options.layers.is_empty() {
+        spread(&scores, facts.n_layers)
+    } else {
+        options.layers.clone()
     };
-    let mean = directions.values().map(|row| norm(row)).sum::<f64>() / directions.len() as f64;
-    let residual = facts.residual_norms.get(layer).copied().unwrap_or(1.0);
-    let factor = f64::from(options.strength) * f64::from(residual) / mean;
-    let vectors = directions
-        .into_iter()
-        .map(|(emotion, row)| {
-            let row = row.iter().map(|&x| (f64::from(x) * factor) as f32);
-            let vector = SteeringVector::layered([(layer, row.collect())].into());
-            match vector {
-                Ok(vector) => {
-                    let count = u32::try_from(facts.n_layers).ok();
-                    let hint = Some(facts.architecture.clone());
-                    Ok((emotion, vector.described(hint, count)))
-                }
-                Err(source) => Err(TrainingError::Vector { emotion, source }),
-            }
-        })
-        .collect::<Result<_, _>>()?;
+    layers.sort_unstable();
+    layers.dedup();
+    let vectors = vectors(&rows, &layers, &facts, options)?;
     Ok(Trained {
-        layer,
+        layers,
+        form: options.form(pairs),
         scores,
         vectors,
         places: pairs.places.clone(),
@@ -170,18 +172,89 @@ pub fn train(
     })
 }
 
-/// The layer that separates best; of equal ones, the one nearest to the middle.
-fn best(scores: &[LayerScore]) -> usize {
-    let most = scores.iter().map(|score| score.mean).fold(0.0, f64::max);
-    let middle = scores.len() as f64 / 2.0;
-    scores
+/// The vectors of all emotions, scaled by one factor at each layer.
+fn vectors(
+    rows: &Rows<'_>,
+    layers: &[usize],
+    facts: &ModelFacts,
+    options: &TrainOptions,
+) -> Result<BTreeMap<String, SteeringVector>, TrainingError> {
+    let share = f64::from(options.strength) / layers.len().max(1) as f64;
+    let mut found: BTreeMap<String, BTreeMap<usize, Vec<f32>>> = BTreeMap::new();
+    for &layer in layers {
+        let directions = rows.directions(layer, options, true)?;
+        let norms = directions.values().map(|row| norm(row));
+        let mean = norms.sum::<f64>() / directions.len().max(1) as f64;
+        let residual = facts.residual_norms.get(layer).copied().unwrap_or(1.0);
+        let factor = share * f64::from(residual) / mean;
+        for (emotion, row) in directions {
+            let row = row.iter().map(|&x| (f64::from(x) * factor) as f32);
+            found
+                .entry(emotion)
+                .or_default()
+                .insert(layer, row.collect());
+        }
+    }
+    let count = u32::try_from(facts.n_layers).ok();
+    found
+        .into_iter()
+        .map(
+            |(emotion, rows)| match SteeringVector::layered(rows.into_iter().collect()) {
+                Ok(vector) => {
+                    let hint = Some(facts.architecture.clone());
+                    Ok((emotion, vector.described(hint, count)))
+                }
+                Err(source) => Err(TrainingError::Vector { emotion, source }),
+            },
+        )
+        .collect()
+}
+
+fn norm(row: &[f32]) -> f64 {
+    let squares = row.iter().map(|&x| f64::from(x).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+fn check_layers(options: &TrainOptions, n_layers: usize) -> Result<(), TrainingError> {
+    let usable = n_layers.saturating_sub(1);
+    match options.layers.iter().find(|&&layer| layer >= usable) {
+        None => Ok(()),
+        Some(layer) => Err(TrainingError::Limit {
+            field: "layer",
+            value: layer.to_string(),
+            limit: format!("from 0 to {} for this model", usable.saturating_sub(1)),
+        }),
+    }
+}
+
+/// Layers that are spread over those in the middle of the model that separate the emotions well.
+fn spread(scores: &[LayerScore], n_layers: usize) -> Vec<usize> {
+    let depth = |score: &LayerScore| score.layer as f64 / n_layers.max(1) as f64;
+    let middle: Vec<&LayerScore> = scores
         .iter()
-        .filter(|score| score.mean >= most - EQUAL_AUC)
-        .min_by(|a, b| {
-            let off = |score: &LayerScore| (score.layer as f64 - middle).abs();
-            off(a).total_cmp(&off(b))
-        })
-        .map_or(0, |score| score.layer)
+        .filter(|score| DEPTHS.contains(&depth(score)))
+        .collect();
+    let best = middle.iter().map(|score| score.mean).fold(0.0, f64::max);
+    let good: Vec<usize> = middle
+        .into_iter()
+        .filter(|score| score.mean >= best - WORSE_AUC)
+        .map(|score| score.layer)
+        .collect();
+    let Some(last) = good.len().checked_sub(1) else {
+        return vec![0];
+    };
+    let at = |step: usize| good.get(step * last / (SPREAD - 1)).copied();
+    let mut layers: Vec<usize> = (0..SPREAD).filter_map(at).collect();
+    layers.dedup();
+    layers
+}
+
+fn layer_list(layers: &[usize]) -> String {
+    let numbers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    match &numbers[..] {
+        [one] => format!("layer {one}"),
+        several => format!("layers {}", several.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +265,8 @@ mod tests {
     fn few_pairs_and_little_separation_are_told() {
         let evidence = |pairs, held_out| Evidence { pairs, held_out };
         let trained = |pairs, auc| Trained {
-            layer: 1,
+            layers: vec![1],
+            form: Form::Statements,
             scores: [0.2, auc]
                 .into_iter()
                 .enumerate()
@@ -219,19 +293,46 @@ mod tests {
     }
 
     #[test]
-    fn equal_layers_go_to_the_middle() {
-        let score = |layer, mean| LayerScore {
-            layer,
-            auc: Vec::new(),
-            mean,
+    fn layers_are_spread_over_those_in_the_middle_that_separate() {
+        let scores = |n_layers: usize, weak: &[usize]| -> Vec<LayerScore> {
+            let score = |layer| LayerScore {
+                layer,
+                auc: Vec::new(),
+                // The last layers separate best.
+                mean: if weak.contains(&layer) {
+                    0.7
+                } else {
+                    0.9 + 0.1 * (layer as f64 / n_layers as f64).powi(8)
+                },
+            };
+            (0..n_layers.saturating_sub(1)).map(score).collect()
         };
-        let scores = [0.7, 0.95, 0.949, 0.948, 0.9, 0.951]
-            .into_iter()
-            .enumerate()
-            .map(|(layer, mean)| score(layer, mean))
-            .collect::<Vec<_>>();
-        assert_eq!(best(&scores), 3);
-        assert_eq!(best(&scores[..2]), 1);
-        assert_eq!(best(&[]), 0);
+        for (n_layers, weak, found) in [
+            (1, &[][..], vec![0]),
+            (2, &[], vec![0]),
+            (3, &[], vec![1]),
+            (8, &[], vec![2, 3, 4, 5]),
+            (30, &[], vec![8, 12, 17, 22]),
+            (30, &[8, 9], vec![10, 14, 18, 22]),
+            (30, &[10, 11, 12, 22], vec![8, 14, 17, 21]),
+            (80, &[], vec![20, 33, 46, 59]),
+        ] {
+            assert_eq!(
+                spread(&scores(n_layers, weak), n_layers),
+                found,
+                "{n_layers} {weak:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_layer_that_the_model_lacks_is_refused() {
+        let options = TrainOptions {
+            layers: vec![3, 7],
+            ..TrainOptions::default()
+        };
+        assert!(check_layers(&options, 9).is_ok());
+        let error = check_layers(&options, 8).unwrap_err().to_string();
+        assert_eq!(error, "layer is 7, but must be from 0 to 6 for this model");
     }
 }

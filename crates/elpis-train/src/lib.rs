@@ -29,7 +29,10 @@ pub use capture::ReadAt;
 pub use error::TrainingError;
 pub use fit::{Trained, train};
 pub use options::{Evidence, LayerScore, Method, TrainOptions};
-pub use pairs::{ContrastPairs, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, Pair, PairsError};
+pub use pairs::{
+    ContrastPairs, EmotionalReply, Form, MAX_PAIRS_BYTES, MAX_SENTENCE_BYTES, NEUTRAL, Pair,
+    PairsError,
+};
 
 /// The progress of some work.
 #[derive(Debug, Clone, PartialEq, Eq)]

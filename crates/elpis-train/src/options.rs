@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::capture::ReadAt;
+use super::pairs::{ContrastPairs, Form};
 
 /// The method for finding a direction.
 #[derive(
@@ -50,14 +51,16 @@ impl FromStr for Method {
 /// Options of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
-    /// The layer; with `None`, the one where held-out sentences separate best.
-    pub layer: Option<usize>,
+    /// The layers; if empty, several in the middle of the model that separate the emotions.
+    pub layers: Vec<usize>,
+    /// The sentences to train on; with `None`, [`ContrastPairs::default_form`].
+    pub form: Option<Form>,
     /// The method for finding a direction.
     pub method: Method,
-    /// The tokens at which activations are read.
+    /// The tokens at which statements are read. Replies are read as a whole.
     pub at: ReadAt,
-    /// Mean norm of the vectors, in units of the median norm of the residual
-    /// stream at their layer.
+    /// Mean norm of the vectors, summed over their layers, in units of the median norm of the
+    /// residual stream at each layer.
     pub strength: f32,
     /// Whether to keep the component that all emotions have in common. By default it is removed, so
     /// that a neutral state, a mixture of all emotions, steers nothing.
@@ -67,7 +70,8 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            layer: None,
+            layers: Vec::new(),
+            form: None,
             method: Method::default(),
             at: ReadAt::default(),
             strength: Self::DEFAULT_STRENGTH,
@@ -78,7 +82,12 @@ impl Default for TrainOptions {
 
 impl TrainOptions {
     /// Default mean norm of the vectors.
-    pub const DEFAULT_STRENGTH: f32 = 0.6;
+    pub const DEFAULT_STRENGTH: f32 = 0.4;
+
+    /// The sentences to train on.
+    pub(super) fn form(&self, pairs: &ContrastPairs) -> Form {
+        self.form.unwrap_or_else(|| pairs.default_form())
+    }
 }
 
 /// The separation of held-out sentences at a layer.

@@ -1,6 +1,8 @@
 //! Contrasting sentences, shipped or a user's own.
 
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,52 @@ pub const MAX_PAIRS_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_SENTENCE_BYTES: usize = 2000;
 
 const SHIPPED: &str = include_str!("pairs.toml");
+
+const FURTHER: &str = include_str!("emotions.toml");
+
+/// What sentences are to the model that reads them.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    strum::IntoStaticStr,
+    strum::Display,
+    strum::VariantNames,
+    strum::EnumString,
+)]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
+pub enum Form {
+    /// The assistant's own words, in reply to a question. Directions that are read from them change
+    /// how the assistant speaks.
+    Replies,
+    /// Words about the assistant or to it, before a question. Directions that are read from them
+    /// change what the assistant takes its situation to be.
+    Statements,
+}
+
+impl Form {
+    /// The names of all values.
+    pub const NAMES: &[&'static str] = <Self as strum::VariantNames>::VARIANTS;
+}
+
+/// The emotion of replies that show none.
+pub const NEUTRAL: &str = "neutral";
+
+/// A reply of the assistant that shows an emotion, or none if the emotion is [`NEUTRAL`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmotionalReply {
+    /// The emotion.
+    pub emotion: String,
+    /// The assistant's words.
+    pub reply: String,
+}
 
 /// A sentence that puts the assistant in a mood, and one that does not.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,8 +85,19 @@ pub struct ContrastPairs {
     pub questions: Vec<String>,
     /// The places on the plane of emotions beyond the four.
     pub places: BTreeMap<String, Place>,
-    /// The pairs, at least two for each emotion.
+    /// Pairs of statements, at least two for each emotion that has any.
     pub pairs: Vec<Pair>,
+    /// Replies, at least two for each emotion that has any, and at least two that are neutral if
+    /// any emotion has some.
+    pub replies: Vec<EmotionalReply>,
+}
+
+/// A sentence of an emotion, and one without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contrast<'a> {
+    pub(super) emotion: &'a str,
+    pub(super) positive: &'a str,
+    pub(super) negative: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +109,8 @@ struct TomlFile {
     emotions: BTreeMap<String, TomlPlace>,
     #[serde(default)]
     pairs: Vec<Pair>,
+    #[serde(default)]
+    replies: Vec<EmotionalReply>,
 }
 
 #[derive(Deserialize)]
@@ -59,11 +120,21 @@ struct TomlPlace {
     arousal: f64,
 }
 
+impl TomlFile {
+    fn places(&self) -> impl Iterator<Item = (String, Place)> {
+        self.emotions.iter().map(|(name, place)| {
+            let &TomlPlace { valence, arousal } = place;
+            (name.clone(), Place { valence, arousal })
+        })
+    }
+}
+
 /// A line of a JSONL file.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
     Pair(Pair),
+    Reply(EmotionalReply),
     Question(QuestionLine),
     Place(PlaceLine),
 }
@@ -90,12 +161,25 @@ impl ContrastPairs {
             questions: Vec::new(),
             places: BTreeMap::new(),
             pairs: Vec::new(),
+            replies: Vec::new(),
         })
     }
 
-    /// Parses TOML: `questions` (optional), `[emotions.NAME]` with `valence`
-    /// and `arousal` for emotions beyond the four, and `[[pairs]]` with
-    /// `emotion`, `positive` and `negative`.
+    /// The shipped pairs and replies of the four emotions, and replies of 24 further ones that are
+    /// spread over the plane.
+    pub fn shipped_with_further() -> Self {
+        let mut all = Self::shipped();
+        // A test reads it.
+        if let Ok(further) = toml::from_str::<TomlFile>(FURTHER) {
+            all.places.extend(further.places());
+            all.replies.extend(further.replies);
+        }
+        all
+    }
+
+    /// Parses TOML: `questions` (optional), `[emotions.NAME]` with `valence` and `arousal` for
+    /// emotions beyond the four, `[[pairs]]` with `emotion`, `positive` and `negative`, and
+    /// `[[replies]]` with `emotion` and `reply`, where `neutral` is an emotion too.
     ///
     /// # Errors
     /// [`PairsError`].
@@ -108,21 +192,18 @@ impl ContrastPairs {
                 reason: error.message().to_owned(),
             }
         })?;
-        let places = file.emotions.into_iter().map(|(name, place)| {
-            let TomlPlace { valence, arousal } = place;
-            (name, Place { valence, arousal })
-        });
         Self {
+            places: file.places().collect(),
             questions: file.questions,
-            places: places.collect(),
             pairs: file.pairs,
+            replies: file.replies,
         }
         .checked()
     }
 
-    /// Parses JSONL: on each line an object, either a pair as in
-    /// [`from_toml`](Self::from_toml), `{"question": …}`, or `{"emotion": …,
-    /// "valence": …, "arousal": …}`. Empty lines are skipped.
+    /// Parses JSONL: on each line an object, either a pair or a reply as in
+    /// [`from_toml`](Self::from_toml), `{"question": …}`, or `{"emotion": …, "valence": …,
+    /// "arousal": …}`. Empty lines are skipped.
     ///
     /// # Errors
     /// [`PairsError`].
@@ -132,6 +213,7 @@ impl ContrastPairs {
             questions: Vec::new(),
             places: BTreeMap::new(),
             pairs: Vec::new(),
+            replies: Vec::new(),
         };
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
@@ -140,8 +222,8 @@ impl ContrastPairs {
             let value: Line = serde_json::from_str(line).map_err(|error| PairsError::Syntax {
                 line: index + 1,
                 reason: if error.is_data() {
-                    "this is neither a pair (emotion, positive, negative), nor a question, \
-                         nor a place (emotion, valence, arousal)"
+                    "this is neither a pair (emotion, positive, negative), nor a reply (emotion, reply), \
+                         nor a question, nor a place (emotion, valence, arousal)"
                         .to_owned()
                 } else {
                     error.to_string()
@@ -149,6 +231,7 @@ impl ContrastPairs {
             })?;
             match value {
                 Line::Pair(pair) => read.pairs.push(pair),
+                Line::Reply(reply) => read.replies.push(reply),
                 Line::Question(line) => read.questions.push(line.question),
                 Line::Place(PlaceLine {
                     emotion,
@@ -162,16 +245,64 @@ impl ContrastPairs {
         read.checked()
     }
 
-    /// The emotions that have pairs, in the order of their names.
-    pub fn emotions(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.pairs.iter().map(|p| p.emotion.as_str()).collect();
+    /// The emotions that have sentences of a form, in the order of their names.
+    pub fn emotions(&self, form: Form) -> Vec<&str> {
+        let mut names: Vec<_> = match form {
+            Form::Statements => self.pairs.iter().map(|p| p.emotion.as_str()).collect(),
+            Form::Replies => {
+                let names = self.replies.iter().map(|r| r.emotion.as_str());
+                names.filter(|name| *name != NEUTRAL).collect()
+            }
+        };
         names.sort_unstable();
         names.dedup();
         names
     }
 
+    /// The form to train on by default: replies, if there are any.
+    pub fn default_form(&self) -> Form {
+        if self.replies.is_empty() {
+            Form::Statements
+        } else {
+            Form::Replies
+        }
+    }
+
+    /// Contrasting sentences of a form. Each emotion's replies are paired with the neutral ones in
+    /// turn.
+    pub(super) fn contrasts(&self, form: Form) -> Vec<Contrast<'_>> {
+        match form {
+            Form::Statements => self
+                .pairs
+                .iter()
+                .map(|pair| Contrast {
+                    emotion: &pair.emotion,
+                    positive: &pair.positive,
+                    negative: &pair.negative,
+                })
+                .collect(),
+            Form::Replies => {
+                let (neutral, felt): (Vec<&EmotionalReply>, Vec<&EmotionalReply>) =
+                    self.replies.iter().partition(|r| r.emotion == NEUTRAL);
+                let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+                felt.into_iter()
+                    .filter_map(|reply| {
+                        let count = counts.entry(&reply.emotion).or_default();
+                        let negative = neutral.get(*count % neutral.len().max(1))?;
+                        *count += 1;
+                        Some(Contrast {
+                            emotion: &reply.emotion,
+                            positive: &reply.reply,
+                            negative: &negative.reply,
+                        })
+                    })
+                    .collect()
+            }
+        }
+    }
+
     fn checked(mut self) -> Result<Self, PairsError> {
-        if self.pairs.is_empty() {
+        if self.pairs.is_empty() && self.replies.is_empty() {
             return Err(PairsError::Empty);
         }
         if self.questions.is_empty() {
@@ -181,6 +312,10 @@ impl ContrastPairs {
             check_name(name)?;
             if BASE_EMOTIONS.contains(&name.as_str()) {
                 let limit = "not be placed: it is a corner of the plane";
+                return Err(refused("emotion", name, limit));
+            }
+            if name == NEUTRAL {
+                let limit = "not be placed: it is the middle of the plane";
                 return Err(refused("emotion", name, limit));
             }
             for (field, value) in [("valence", place.valence), ("arousal", place.arousal)] {
@@ -195,25 +330,47 @@ impl ContrastPairs {
         }
         for (index, pair) in self.pairs.iter().enumerate() {
             let number = index + 1;
-            check_name(&pair.emotion)?;
+            self.check_emotion(&pair.emotion)?;
             check_sentence(&format!("positive of pair {number}"), &pair.positive)?;
             check_sentence(&format!("negative of pair {number}"), &pair.negative)?;
-            let known = BASE_EMOTIONS.contains(&pair.emotion.as_str());
-            if !known && !self.places.contains_key(&pair.emotion) {
-                let limit = "have a place (valence and arousal), as it is not one of the four";
-                return Err(refused("emotion", &pair.emotion, limit));
-            }
         }
-        for emotion in self.emotions() {
+        for (index, reply) in self.replies.iter().enumerate() {
+            if reply.emotion != NEUTRAL {
+                self.check_emotion(&reply.emotion)?;
+            }
+            check_sentence(&format!("reply {}", index + 1), &reply.reply)?;
+        }
+        let too_few = |emotion: &str, what, count| PairsError::TooFew {
+            emotion: emotion.to_owned(),
+            what,
+            count,
+        };
+        for emotion in self.emotions(Form::Statements) {
             let count = self.pairs.iter().filter(|p| p.emotion == emotion).count();
             if count < 2 {
-                return Err(PairsError::TooFew {
-                    emotion: emotion.to_owned(),
-                    count,
-                });
+                return Err(too_few(emotion, "pairs", count));
             }
         }
+        let needed = (!self.replies.is_empty()).then_some(NEUTRAL);
+        for emotion in self.emotions(Form::Replies).into_iter().chain(needed) {
+            let count = self.replies.iter().filter(|r| r.emotion == emotion).count();
+            if count < 2 {
+                return Err(too_few(emotion, "replies", count));
+            }
+        }
+        if self.replies.iter().all(|reply| reply.emotion == NEUTRAL) && self.pairs.is_empty() {
+            return Err(PairsError::Empty);
+        }
         Ok(self)
+    }
+
+    fn check_emotion(&self, emotion: &str) -> Result<(), PairsError> {
+        check_name(emotion)?;
+        if BASE_EMOTIONS.contains(&emotion) || self.places.contains_key(emotion) {
+            return Ok(());
+        }
+        let limit = "have a place (valence and arousal), as it is not one of the four";
+        Err(refused("emotion", emotion, limit))
     }
 }
 
@@ -247,102 +404,5 @@ fn refused(field: &str, value: &str, limit: &str) -> PairsError {
         field: field.to_owned(),
         value: value.chars().take(64).collect(),
         limit: limit.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shipped_pairs_cover_the_four_emotions() {
-        let shipped = ContrastPairs::from_toml(SHIPPED).unwrap();
-        let mut four = BASE_EMOTIONS;
-        four.sort_unstable();
-        assert_eq!(shipped.emotions(), four);
-        for emotion in four {
-            let pairs = shipped.pairs.iter().filter(|p| p.emotion == emotion);
-            assert!(pairs.count() >= 12, "{emotion}");
-        }
-        assert!(shipped.questions.len() >= 8);
-    }
-
-    #[test]
-    fn jsonl_and_toml_say_the_same() {
-        let jsonl = r#"
-            {"emotion": "calm", "positive": "Rest.", "negative": "Sit."}
-            {"emotion": "calm", "positive": "Sleep.", "negative": "Stand."}
-            {"emotion": "curious", "valence": 0.5, "arousal": 0.2}
-            {"emotion": "curious", "positive": "Why?", "negative": "So."}
-            {"emotion": "curious", "positive": "How?", "negative": "Yes."}
-            {"question": "What now?"}
-        "#;
-        let toml = r#"
-            questions = ["What now?"]
-            [emotions.curious]
-            valence = 0.5
-            arousal = 0.2
-            [[pairs]]
-            emotion = "calm"
-            positive = "Rest."
-            negative = "Sit."
-            [[pairs]]
-            emotion = "calm"
-            positive = "Sleep."
-            negative = "Stand."
-            [[pairs]]
-            emotion = "curious"
-            positive = "Why?"
-            negative = "So."
-            [[pairs]]
-            emotion = "curious"
-            positive = "How?"
-            negative = "Yes."
-        "#;
-        assert_eq!(
-            ContrastPairs::from_jsonl(jsonl).unwrap(),
-            ContrastPairs::from_toml(toml).unwrap()
-        );
-    }
-
-    #[test]
-    fn bad_files_are_refused_with_the_place() {
-        let pair = r#"{"emotion": "calm", "positive": "a", "negative": "b"}"#;
-        for (text, message) in [
-            (String::new(), "there are no pairs"),
-            (pair.to_owned(), "calm has 1 pairs"),
-            (
-                format!("{pair}\n{{\"emotion\": 1}}"),
-                "line 2: this is neither",
-            ),
-            (format!("{pair}\n{{"), "line 2: EOF"),
-            (pair.replace("calm", "Calm!"), "emotion is \"Calm!\""),
-            (pair.replace("calm", "shy"), "must have a place"),
-            (
-                pair.replace("\"a\"", "\" \""),
-                "positive of pair 1 is \" \"",
-            ),
-            (
-                pair.replace("\"b\"", &format!("\"{}\"", "x".repeat(3000))),
-                "at most 2000 bytes",
-            ),
-            (
-                r#"{"emotion": "calm", "valence": 0, "arousal": 0}"#.to_owned() + "\n" + pair,
-                "corner of the plane",
-            ),
-            (
-                r#"{"emotion": "shy", "valence": 2, "arousal": 0}"#.to_owned() + "\n" + pair,
-                "emotions.shy.valence is \"2\"",
-            ),
-            ("x".repeat(MAX_PAIRS_BYTES + 1), "exceed the limit"),
-        ] {
-            let error = ContrastPairs::from_jsonl(&text).unwrap_err();
-            assert!(error.to_string().contains(message), "{error}");
-        }
-        let error = ContrastPairs::from_toml("[[pairs]]\nemotion = 3\n").unwrap_err();
-        assert!(
-            matches!(error, PairsError::Syntax { line: 2, .. }),
-            "{error}"
-        );
     }
 }

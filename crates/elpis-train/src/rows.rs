@@ -8,13 +8,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::capture::{Activation, Mean, Reader};
 use super::error::TrainingError;
 use super::options::{Evidence, LayerScore, Method, TrainOptions};
-use super::pairs::ContrastPairs;
+use super::pairs::{ContrastPairs, Form};
 use super::{OnProgress, ProgressReporter};
+use elpis_steering::BASE_EMOTIONS;
 use elpis_steering::contrast::{self, ContrastError};
 use layout::{Judged, Layout};
 
 /// Most bytes of activations that are kept.
 const MAX_KEPT_BYTES: u64 = 4 << 30;
+
+/// Number of questions that replies are read after.
+const REPLY_QUESTIONS: usize = 2;
 
 /// A direction for each emotion, by name.
 pub(super) type Directions = BTreeMap<String, Vec<f32>>;
@@ -23,6 +27,7 @@ pub(super) type Directions = BTreeMap<String, Vec<f32>>;
 /// judged ones lies along directions that were found without them.
 pub(super) struct Rows<'a> {
     layout: Layout<'a>,
+    form: Form,
     judged: BTreeMap<&'a str, Judged>,
     /// For each sentence the mean over all its prompts.
     means: Vec<Activation>,
@@ -39,7 +44,8 @@ impl<'a> Rows<'a> {
         options: &TrainOptions,
         on_progress: OnProgress<'_>,
     ) -> Result<Self, TrainingError> {
-        let layout = Layout::new(pairs);
+        let form = options.form(pairs);
+        let layout = Layout::new(&pairs.contrasts(form));
         let judged = layout.judged();
         let by = judged.values();
         let by: BTreeSet<usize> = by
@@ -53,22 +59,24 @@ impl<'a> Rows<'a> {
         let again = by.iter().copied().filter(|&place| trained(place));
         let second: Vec<usize> = second.into_iter().chain(again).collect();
 
-        let questions = pairs.questions.len();
+        let asked = asked(pairs, form);
+        let questions = asked.len();
         let mut progress =
             ProgressReporter::new(on_progress, (first.len() + second.len()) * questions);
         progress.begin("checking lengths")?;
         check_memory(reader, &layout, by.len() * questions)?;
-        check_lengths(reader, &layout, pairs, &mut progress)?;
+        check_lengths(reader, &layout, form, asked, &mut progress)?;
 
         progress.begin("reading activations")?;
         let mut rows = Self {
             means: vec![Activation::new(); layout.sentences.len()],
             layout,
+            form,
             judged,
             scores: HashMap::new(),
         };
         for place in first {
-            rows.read_one(reader, place, &pairs.questions, &mut progress, |_| Ok(()))?;
+            rows.read_one(reader, place, asked, &mut progress, |_| Ok(()))?;
         }
         let layers = reader.layers().to_vec();
         let directions = layers
@@ -84,7 +92,7 @@ impl<'a> Rows<'a> {
                 }
                 Ok(())
             };
-            rows.read_one(reader, place, &pairs.questions, &mut progress, score)?;
+            rows.read_one(reader, place, asked, &mut progress, score)?;
             if is_judged {
                 rows.scores.insert(place, scores);
             }
@@ -105,7 +113,7 @@ impl<'a> Rows<'a> {
         };
         let mut mean = Mean::default();
         for question in questions {
-            reader.read(sentence.text, question, |activation| {
+            reader.read(self.form, sentence.text, question, |activation| {
                 mean.add(&activation);
                 each(&activation)
             })?;
@@ -151,8 +159,15 @@ impl<'a> Rows<'a> {
         if options.keep_common || found.len() < 2 {
             return Ok(found);
         }
-        let apart: Vec<&Vec<f32>> = found.values().collect();
-        let apart = contrast::remove_common_mean(&apart).map_err(|error| failed("mean", error))?;
+        // The mean of the four corners is a neutral state. Further emotions do not move it.
+        let corners = BASE_EMOTIONS.iter().filter_map(|name| found.get(*name));
+        let mut common: Vec<&Vec<f32>> = corners.collect();
+        if common.len() < BASE_EMOTIONS.len() {
+            common = found.values().collect();
+        }
+        let all: Vec<&Vec<f32>> = found.values().collect();
+        let apart = contrast::remove_mean_of(&common, &all);
+        let apart = apart.map_err(|error| failed("mean", error))?;
         Ok(found.into_keys().zip(apart).collect())
     }
 
@@ -191,6 +206,17 @@ impl<'a> Rows<'a> {
         let mean = auc.iter().map(|(_, value)| value).sum::<f64>() / auc.len().max(1) as f64;
         Ok(LayerScore { layer, auc, mean })
     }
+}
+
+/// The questions that sentences are read with. What a reply is read as depends little on the
+/// question.
+fn asked(pairs: &ContrastPairs, form: Form) -> &[String] {
+    let questions = pairs.questions.len();
+    let count = match form {
+        Form::Statements => questions,
+        Form::Replies => questions.min(REPLY_QUESTIONS),
+    };
+    pairs.questions.get(..count).unwrap_or_default()
 }
 
 /// Adds how far one prompt's activation lies along each direction.
@@ -244,11 +270,12 @@ fn check_memory(
 fn check_lengths(
     reader: &Reader<'_>,
     layout: &Layout<'_>,
-    pairs: &ContrastPairs,
+    form: Form,
+    questions: &[String],
     progress: &mut ProgressReporter<'_>,
 ) -> Result<(), TrainingError> {
     let mut longest = (0, 0, "");
-    for (number, question) in (1..).zip(&pairs.questions) {
+    for (number, question) in (1..).zip(questions) {
         let tokens = reader.count(question)?;
         if tokens >= longest.0 {
             longest = (tokens, number, question);
@@ -257,8 +284,13 @@ fn check_lengths(
     let (_, number, question) = longest;
     for sentence in &layout.sentences {
         let (pair, side) = sentence.first;
-        let what = || format!("the {side} sentence of pair {pair} before question {number}");
-        reader.check(sentence.text, question, what)?;
+        let what = || match form {
+            Form::Statements => {
+                format!("the {side} sentence of pair {pair} before question {number}")
+            }
+            Form::Replies => format!("{:?} after question {number}", sentence.text),
+        };
+        reader.check(form, sentence.text, question, what)?;
         progress.look()?;
     }
     Ok(())
@@ -285,6 +317,7 @@ mod tests {
             questions: vec!["What?".into()],
             places: BTreeMap::new(),
             pairs: pairs.collect(),
+            replies: Vec::new(),
         }
     }
 
@@ -296,7 +329,7 @@ mod tests {
     fn no_pair_is_both_trained_on_and_judged() {
         for (few, many) in [(3, 12), (2, 9), (4, 4), (12, 12), (5, 7)] {
             let pairs = pairs(&[("calm", few), ("excited", many)], false);
-            let layout = Layout::new(&pairs);
+            let layout = Layout::new(&pairs.contrasts(Form::Statements));
             for (emotion, judged) in layout.judged() {
                 for &place in judged.positive.iter().chain(&judged.negative) {
                     let sentence = &layout.sentences[place];
@@ -319,7 +352,7 @@ mod tests {
     #[test]
     fn an_emotion_is_judged_by_its_own_pairs_and_the_others_positives() {
         let pairs = pairs(&[("calm", 3), ("excited", 12)], false);
-        let layout = Layout::new(&pairs);
+        let layout = Layout::new(&pairs.contrasts(Form::Statements));
         let judged = layout.judged();
         assert_eq!(texts(&layout, &judged["calm"].positive), ["calm 3"]);
         assert_eq!(
@@ -331,7 +364,7 @@ mod tests {
     #[test]
     fn a_shared_sentence_that_is_trained_on_does_not_judge() {
         let two = pairs(&[("calm", 3), ("excited", 12)], true);
-        let layout = Layout::new(&two);
+        let layout = Layout::new(&two.contrasts(Form::Statements));
         let judged = layout.judged();
         // The third neutral sentence is held out of one and trains the other.
         assert_eq!(
@@ -347,7 +380,7 @@ mod tests {
         for pair in &mut one.pairs {
             "the same".clone_into(&mut pair.negative);
         }
-        let layout = Layout::new(&one);
+        let layout = Layout::new(&one.contrasts(Form::Statements));
         assert_eq!(
             texts(&layout, &layout.judged()["calm"].negative),
             ["the same"]

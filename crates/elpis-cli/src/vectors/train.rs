@@ -13,31 +13,40 @@ use super::{CliError, Failure};
 use crate::terminal;
 use elpis::internal::vectors::is_library_file;
 use elpis::steering::VectorFormat;
-use elpis::training::{Method, ReadAt, TrainOptions, Trained, train};
+use elpis::training::{ContrastPairs, Form, Method, ReadAt, TrainOptions, Trained, train};
 use elpis_files::printable::printable_path;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// The layer after which the vectors are added, counted from 0, or `auto` for the one where
-    /// held-out sentences separate best.
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = layer)]
-    layer: Layer,
+    /// The layers after which the vectors are added, counted from 0, or `auto` for several that
+    /// are spread over the middle of the model.
+    #[arg(long, value_name = "N,…|auto", default_value = "auto", value_parser = layers)]
+    layer: Layers,
+    /// Also trains the 24 further emotions that are shipped as replies, such as `curious`, `proud`
+    /// and `lonely`.
+    #[arg(long, conflicts_with = "pairs")]
+    further: bool,
+    /// The sentences to train on: replies of the assistant, or statements about it. Replies by
+    /// default, if there are any.
+    #[arg(long, value_parser = PossibleValuesParser::new(Form::NAMES).try_map(|name| name.parse::<Form>()))]
+    from: Option<Form>,
     /// The folder to write.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// The method for finding a direction.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(Method::NAMES).try_map(|name| name.parse::<Method>()))]
     method: Method,
-    /// The tokens at which activations are read: from the question to the end of the prompt, the
-    /// prompt's last token, or a greedy reply.
+    /// The tokens at which statements are read: from the question to the end of the prompt, the
+    /// prompt's last token, or a greedy reply. Replies are read as a whole.
     #[arg(long, default_value_t, value_parser = PossibleValuesParser::new(ReadAt::NAMES).try_map(|name| name.parse::<ReadAt>()))]
     at: ReadAt,
     /// The format of the files: safetensors, pt, npz or gguf.
     #[arg(long, default_value = "safetensors", value_parser = format)]
     format: VectorFormat,
-    /// Mean norm of the vectors, in units of the residual stream's median norm.
+    /// Mean norm of the vectors, summed over their layers, in units of the residual stream's median
+    /// norm.
     #[arg(long, value_name = "X", default_value_t = TrainOptions::DEFAULT_STRENGTH)]
     strength: f32,
     /// Keeps the component that all emotions have in common. By default it is removed, so that a
@@ -52,17 +61,18 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A layer, or `None` for the best.
-type Layer = Option<usize>;
+/// Layers; none stands for `auto`.
+#[derive(Debug, Clone)]
+struct Layers(Vec<usize>);
 
-fn layer(text: &str) -> Result<Layer, String> {
-    match text {
-        "auto" => Ok(None),
-        number => number
-            .parse()
-            .map(Some)
-            .map_err(|_| "a number or `auto` is expected".to_owned()),
+fn layers(text: &str) -> Result<Layers, String> {
+    if text == "auto" {
+        return Ok(Layers(Vec::new()));
     }
+    let numbers = text.split(',').map(|number| number.trim().parse());
+    let numbers = numbers.collect::<Result<Vec<usize>, _>>();
+    let expected = |_| "numbers such as 12 or 9,12,16, or `auto`, are expected".to_owned();
+    Ok(Layers(numbers.map_err(expected)?))
 }
 
 fn format(name: &str) -> Result<VectorFormat, String> {
@@ -81,10 +91,15 @@ fn format(name: &str) -> Result<VectorFormat, String> {
 pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Result<(), Failure> {
     // Refuse this before hours of work, not after.
     check_output(&options.output, options.force)?;
-    let pairs = options.model.pairs()?;
+    let pairs = if options.further {
+        ContrastPairs::shipped_with_further()
+    } else {
+        options.model.pairs()?
+    };
     let mut loaded = options.model.load(config, 1, quiet)?;
     let train_options = TrainOptions {
-        layer: options.layer,
+        layers: options.layer.0.clone(),
+        form: options.from,
         method: options.method,
         at: options.at,
         strength: options.strength,
@@ -127,7 +142,7 @@ fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
         for (name, auc) in &score.auc {
             write!(out, "  {auc:>width$.3}", width = name.len().max(10))?;
         }
-        let chosen = if score.layer == trained.layer {
+        let chosen = if trained.layers.contains(&score.layer) {
             "  <"
         } else {
             ""
@@ -140,7 +155,8 @@ fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
 fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
     json!({
         "folder": folder,
-        "layer": trained.layer,
+        "steered_layers": trained.layers,
+        "trained_on": trained.form.to_string(),
         "emotions": trained.vectors.keys().collect::<Vec<_>>(),
         "pairs": trained.evidence.iter().map(|(emotion, evidence)| {
             let counts = json!({ "pairs": evidence.pairs, "held_out": evidence.held_out });

@@ -38,17 +38,19 @@ pub enum PairsError {
         /// The allowed values.
         limit: String,
     },
-    /// There are too few pairs.
-    #[error("{emotion} has {count} pairs, at least 2 are needed: one is held out")]
+    /// There are too few pairs or replies of an emotion.
+    #[error("{emotion} has {count} {what}, at least 2 are needed: one is held out")]
     #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
     TooFew {
-        /// The emotion.
+        /// The emotion, or `neutral`.
         emotion: String,
-        /// Its pairs.
+        /// `pairs` or `replies`.
+        what: &'static str,
+        /// How many of these it has.
         count: usize,
     },
     /// There are no pairs at all.
-    #[error("there are no pairs")]
+    #[error("there are no pairs and no replies")]
     #[strum(props(hint = "add pairs, or leave --pairs out for the shipped ones"))]
     Empty,
 }

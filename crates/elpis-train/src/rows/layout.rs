@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::pairs::ContrastPairs;
+use crate::pairs::Contrast;
 
 /// Every fourth pair of an emotion is held out when layers are judged.
 const HELD_OUT: usize = 4;
@@ -41,17 +41,17 @@ pub(super) struct Judged {
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn new(pairs: &'a ContrastPairs) -> Self {
+    pub(super) fn new(contrasts: &[Contrast<'a>]) -> Self {
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for pair in &pairs.pairs {
-            *counts.entry(&pair.emotion).or_default() += 1;
+        for contrast in contrasts {
+            *counts.entry(contrast.emotion).or_default() += 1;
         }
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut sentences: Vec<Sentence<'a>> = Vec::new();
         let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
-        for (index, pair) in pairs.pairs.iter().enumerate() {
-            let own = rows.entry(&pair.emotion).or_default();
-            let count = counts.get(pair.emotion.as_str()).copied().unwrap_or(1);
+        for (index, contrast) in contrasts.iter().enumerate() {
+            let own = rows.entry(contrast.emotion).or_default();
+            let count = counts.get(contrast.emotion).copied().unwrap_or(1);
             // The last of a short list, so that each emotion has one.
             let held_out = (own.len() + 1).is_multiple_of(HELD_OUT.min(count));
             let mut place = |text: &'a str, side| {
@@ -69,8 +69,8 @@ impl<'a> Layout<'a> {
                 place
             };
             own.push(Row {
-                positive: place(&pair.positive, "positive"),
-                negative: place(&pair.negative, "negative"),
+                positive: place(contrast.positive, "positive"),
+                negative: place(contrast.negative, "negative"),
                 held_out,
             });
         }

@@ -48,15 +48,16 @@ fn vectors_are_trained_and_calibrated() {
         arguments.extend(more);
         elpis(&arguments)
     };
-    let trained = train(&["--format", "gguf", "--layer", "3"]);
+    let trained = train(&["--format", "gguf", "--layer", "3,1"]);
     assert!(trained.status.success(), "{trained:?}");
     let told = String::from_utf8(trained.stdout).unwrap();
     assert!(
         told.contains("layer        calm     excited        mean"),
         "{told}"
     );
-    let chosen = told.lines().find(|line| line.ends_with('<')).unwrap();
-    assert!(chosen.trim().starts_with('3'), "{told}");
+    let chosen = told.lines().filter(|line| line.ends_with('<'));
+    let chosen: Vec<&str> = chosen.map(|line| &line.trim()[..1]).collect();
+    assert_eq!(chosen, ["1", "3"], "{told}");
     assert_eq!(names(&set), ["calm.gguf", "excited.gguf", "vectors.toml"]);
 
     let again = train(&[]);
@@ -108,7 +109,12 @@ fn training_says_what_it_cannot_use() {
             1,
             "layer is 9, but must be from 0 to 4",
         ),
-        (vec!["--layer", "top"], 2, "a number or `auto`"),
+        (vec!["--layer", "top"], 2, "numbers such as 12 or"),
+        (
+            vec!["--further", "--pairs", "pairs.toml"],
+            2,
+            "cannot be used with",
+        ),
         (vec!["--method", "guess"], 2, "possible values: mean, pca"),
         (vec!["--model", "nowhere.gguf"], 1, "nowhere.gguf"),
     ] {
