@@ -10,6 +10,7 @@ mod deny;
 mod deploy;
 mod disk_space;
 mod fuzz;
+mod miri;
 mod mood;
 mod packages;
 mod process;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         about: "try the parsers of what comes from outside with random input",
         details: fuzz::HELP,
         run: fuzz::command,
+    },
+    Command {
+        name: "miri",
+        about: "run the unit tests of the pure crates under Miri, which finds undefined behaviour",
+        details: miri::HELP,
+        run: miri::command,
     },
     Command {
         name: "api",

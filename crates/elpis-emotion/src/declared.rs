@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes under the interpreter")]
     fn each_event_is_declared_once_and_there_are_not_too_many() {
         let events = |names: &mut dyn Iterator<Item = String>| EmotionConfig {
             events: names
