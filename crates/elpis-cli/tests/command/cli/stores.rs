@@ -199,7 +199,7 @@ fn sessions_that_do_not_fit_together_are_refused_whole() {
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("session ada") && told.contains("another state"),
+        told.contains("session ada") && told.contains("does not lead to the stored state"),
         "{told}"
     );
     let output = elpis(&["store", "check"]);

@@ -251,7 +251,7 @@ fn packs_matrices_and_named_layers_are_converted() {
     let shown = elpis(&["vectors", "inspect", &named]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(
-        shown.contains("layer  10") && shown.contains("file's name"),
+        shown.contains("layer  10") && shown.contains("layer from the file name"),
         "{shown}"
     );
     let (done, words) = convert(&[&named, &path("ten.gguf")]);
