@@ -255,7 +255,7 @@ fn replies_give_vectors_at_several_layers() {
             .sum();
         let norm = |row: &[f32]| {
             row.iter()
-                .map(|&x| f64::from(x).powi(2))
+                .map(|&x| f64::from(x) * f64::from(x))
                 .sum::<f64>()
                 .sqrt()
         };
