@@ -244,6 +244,7 @@ fn load(
         SchedulerOptions {
             blend: BlendOptions {
                 max_residual_fraction: context.settings.model.max_residual_fraction as f32,
+                ..BlendOptions::default()
             },
             prefix: PrefixOptions {
                 policy: context.settings.runtime.prefix_policy,

@@ -75,6 +75,7 @@ fn plan(backend: &dyn Backend, expected: &Expected) -> Arc<SteeringPlan> {
     let library = SteeringLibrary::build(files, &context).unwrap();
     let unclamped = BlendOptions {
         max_residual_fraction: 1000.0,
+        ..BlendOptions::default()
     };
     let plan = library.blend([("calm", 1.0)].into_iter(), &unclamped);
     Arc::new(plan.unwrap())

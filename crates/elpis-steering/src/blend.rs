@@ -12,6 +12,10 @@ pub const MIN_COEFFICIENT: f64 = 0.01;
 /// A coefficient is clamped to this in absolute value, so that sums stay finite.
 pub const MAX_COEFFICIENT: f64 = 1000.0;
 
+/// Sum of the absolute coefficients of capped emotions above which they are scaled down. The four
+/// corners' coefficients add up to the strength, with rounding.
+const MAX_CAPPED: f64 = 1.0 + 1e-9;
+
 /// The limits of a blend.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlendOptions {
@@ -19,12 +23,15 @@ pub struct BlendOptions {
     /// default 1. If that norm is unknown, nothing is clamped; with a value of 0 or below, nothing
     /// is steered.
     pub max_residual_fraction: f32,
+    /// Whether caps are kept whatever the strength, by default `true`.
+    pub keep_caps: bool,
 }
 
 impl Default for BlendOptions {
     fn default() -> Self {
         Self {
             max_residual_fraction: 1.0,
+            keep_caps: true,
         }
     }
 }
@@ -72,7 +79,7 @@ pub struct LayerSteering {
     pub norm: f32,
     /// `norm` over the residual stream's norm at this layer, if that is known.
     pub residual_fraction: Option<f32>,
-    /// Whether the values were shortened to [`BlendOptions::max_residual_fraction`].
+    /// Whether the values were shortened, to [`BlendOptions::max_residual_fraction`] or to the caps.
     pub clamped: bool,
 }
 
@@ -88,6 +95,10 @@ pub struct SteeringPlan {
 impl SteeringLibrary {
     /// Sums coefficient × cap × scale × vector over the loaded emotions, for each layer, and
     /// shortens the sum to [`BlendOptions::max_residual_fraction`] of the residual norm.
+    ///
+    /// A cap says how much of a vector a text survives. The coefficients of emotions whose cap
+    /// `vectors.toml` states are therefore scaled down together if their absolute values add up to
+    /// more than 1, unless [`BlendOptions::keep_caps`] is `false`.
     ///
     /// Coefficients already contain the steering strength. Emotions that are not loaded,
     /// coefficients below [`MIN_COEFFICIENT`] in absolute value and those that are not finite are
@@ -113,6 +124,20 @@ impl SteeringLibrary {
             })
             .collect();
         active.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let is_capped = |index: usize| self.emotions.get(index).is_some_and(|e| e.info.is_capped);
+        let capped = active.chunk_by(|a, b| a.0 == b.0);
+        let capped = capped.filter(|same| same.first().is_some_and(|(index, _)| is_capped(*index)));
+        let total: f64 = capped
+            .map(|same| same.iter().map(|(_, c)| c).sum::<f64>().abs())
+            .sum();
+        let over_caps = options.keep_caps && total > MAX_CAPPED;
+        if over_caps {
+            for (index, coefficient) in &mut active {
+                if is_capped(*index) {
+                    *coefficient /= total;
+                }
+            }
+        }
 
         let mut sums: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for (index, coefficient) in active {
@@ -130,7 +155,11 @@ impl SteeringLibrary {
         }
         let layers: Vec<LayerSteering> = sums
             .into_iter()
-            .filter_map(|(layer, sum)| limited(layer, &sum, self.residual(layer), fraction))
+            .filter_map(|(layer, sum)| {
+                let mut steering = limited(layer, &sum, self.residual(layer), fraction)?;
+                steering.clamped |= over_caps;
+                Some(steering)
+            })
             .collect();
         if layers.is_empty() {
             return None;

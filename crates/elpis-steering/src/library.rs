@@ -54,6 +54,8 @@ pub struct EmotionInfo {
     pub place: Option<Place>,
     /// Factor on its coefficient.
     pub cap: f64,
+    /// Whether `vectors.toml` has a cap for it, which no strength exceeds.
+    pub is_capped: bool,
     /// Its layers, ascending.
     pub layers: Vec<LayerInfo>,
     /// The architecture that the file says it was made for.
@@ -253,6 +255,7 @@ fn load(
             file: file.name.clone(),
             place: entry.place,
             cap: entry.cap,
+            is_capped: entry.is_capped,
             layers,
             model_hint: vector.model_hint().map(str::to_owned),
         },

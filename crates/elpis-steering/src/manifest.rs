@@ -51,6 +51,8 @@ pub struct EmotionEntry {
     /// Factor on the emotion's coefficient, in [0, [`MAX_CAP`]], by default 1: moods break text at
     /// different strengths.
     pub cap: f64,
+    /// Whether the file has a cap for this emotion. If so, no strength adds more than the cap.
+    pub is_capped: bool,
     /// The emotion's place on the plane; `None` for one of [`BASE_EMOTIONS`].
     pub place: Option<Place>,
 }
@@ -61,6 +63,7 @@ impl Default for EmotionEntry {
             file: None,
             vector: None,
             cap: 1.0,
+            is_capped: false,
             place: None,
         }
     }
@@ -274,6 +277,7 @@ fn emotion(path: &str, name: &str, table: &Table) -> Result<EmotionEntry, Manife
         file,
         vector,
         cap,
+        is_capped: table.contains_key("cap"),
         place,
     })
 }

@@ -53,7 +53,10 @@ impl Default for CalibrateOptions {
                 seed: 1,
                 ..SamplingParams::default()
             },
-            blend: BlendOptions::default(),
+            blend: BlendOptions {
+                keep_caps: false,
+                ..BlendOptions::default()
+            },
         }
     }
 }

@@ -113,7 +113,7 @@ impl Trained {
                 bytes,
             });
             // Writing to a string cannot fail.
-            let _ = write!(manifest, "\n[emotions.{emotion}]\ncap = 1.0\n");
+            let _ = write!(manifest, "\n[emotions.{emotion}]\n");
             if let Some(place) = self.places.get(emotion) {
                 let Place { valence, arousal } = place;
                 let _ = write!(manifest, "valence = {valence:?}\narousal = {arousal:?}\n");

@@ -66,6 +66,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         max_strength: options.max_strength,
         blend: BlendOptions {
             max_residual_fraction: loaded.settings.model.max_residual_fraction as f32,
+            keep_caps: false,
         },
         ..CalibrateOptions::default()
     };

@@ -299,6 +299,7 @@ fn small_and_odd_coefficients_steer_nothing() {
     for max_residual_fraction in [0.0, -1.0, f32::NAN] {
         let options = BlendOptions {
             max_residual_fraction,
+            ..BlendOptions::default()
         };
         assert_eq!(library.blend([("calm", 1.0)].into_iter(), &options), None);
     }

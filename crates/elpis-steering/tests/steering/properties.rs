@@ -53,15 +53,23 @@ fn rows(width: usize) -> impl Strategy<Value = Vec<Vec<f32>>> {
     })
 }
 
-fn four(rows: &[Vec<f32>]) -> SteeringLibrary {
+fn four_files(rows: &[Vec<f32>]) -> Vec<LibraryFile> {
     let layers = [2, 3, 3, 5];
-    let files = NAMES
+    NAMES
         .iter()
         .zip(rows)
         .zip(layers)
         .map(|((name, row), layer)| vector(name, &[(layer, row.clone()), (6, row.clone())]))
-        .collect();
-    build(files).unwrap()
+        .collect()
+}
+
+fn four(rows: &[Vec<f32>]) -> SteeringLibrary {
+    build(four_files(rows)).unwrap()
+}
+
+fn length(row: &[f32]) -> f64 {
+    let squares = row.iter().map(|&x| f64::from(x) * f64::from(x));
+    squares.sum::<f64>().sqrt()
 }
 
 fn unit() -> impl Strategy<Value = Vec<f64>> {
@@ -79,7 +87,7 @@ proptest! {
     #[test]
     fn blends_are_linear_below_the_clamp(rows in rows(3), c in unit(), k in 0.05..0.5_f64) {
         let library = four(&rows);
-        let options = BlendOptions { max_residual_fraction: f32::INFINITY };
+        let options = BlendOptions { max_residual_fraction: f32::INFINITY, ..BlendOptions::default() };
         let all = |factor: f64| {
             // Kept away from the skipped range.
             let c = NAMES.into_iter().zip(&c).filter(|(_, c)| (*c * k).abs() > 0.011);
@@ -97,7 +105,7 @@ proptest! {
     #[test]
     fn blends_add_up_over_emotions(rows in rows(3), c in unit()) {
         let library = four(&rows);
-        let options = BlendOptions { max_residual_fraction: f32::INFINITY };
+        let options = BlendOptions { max_residual_fraction: f32::INFINITY, ..BlendOptions::default() };
         let mut sum: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for (name, &c) in NAMES.iter().zip(&c) {
             for (layer, row) in values(library.blend([(*name, c)].into_iter(), &options).as_ref()) {
@@ -117,8 +125,8 @@ proptest! {
     fn no_layer_is_above_the_clamp(rows in rows(3), c in unit(), fraction in 0.01_f32..0.5) {
         let library = four(&rows);
         let all = || NAMES.into_iter().zip(c.iter().copied());
-        let free = BlendOptions { max_residual_fraction: f32::INFINITY };
-        let options = BlendOptions { max_residual_fraction: fraction };
+        let free = BlendOptions { max_residual_fraction: f32::INFINITY, ..BlendOptions::default() };
+        let options = BlendOptions { max_residual_fraction: fraction, ..BlendOptions::default() };
         let free = library.blend(all(), &free);
         let plan = library.blend(all(), &options);
         prop_assert_eq!(free.is_some(), plan.is_some());
@@ -131,6 +139,43 @@ proptest! {
                 prop_assert!(norm >= fraction * 10.0 * 0.999_99);
             } else {
                 prop_assert_eq!(steering, free);
+            }
+        }
+    }
+
+    #[test]
+    fn no_strength_exceeds_a_cap(rows in rows(3), c in unit(), strength in 0.5..50.0_f64, cap in 0.1..2.0_f64) {
+        let manifest = NAMES.map(|name| format!("[emotions.{name}]\ncap = {cap:?}\n")).concat();
+        let mut files = four_files(&rows);
+        files.push(file("vectors.toml", manifest));
+        let capped = build(files).unwrap();
+        let free = BlendOptions { max_residual_fraction: f32::INFINITY, ..BlendOptions::default() };
+        let strong: Vec<_> = NAMES.into_iter().zip(c.iter().map(|c| c * strength)).collect();
+        let plan = capped.blend(strong.iter().copied(), &free);
+        let longest = rows.iter().map(|row| length(row)).fold(0.0, f64::max);
+        for layer in plan.iter().flat_map(|plan| &plan.layers) {
+            let most = cap * longest;
+            prop_assert!(f64::from(layer.norm) <= most * 1.000_01, "{} above {most}", layer.norm);
+        }
+        // What exceeds the caps keeps its direction.
+        let total: f64 = strong.iter().map(|(_, c)| c.abs()).filter(|c| *c >= 0.01).sum();
+        if total > 1.01 && c.iter().all(|c| (c * strength).abs() > 0.02 * total) {
+            let same: Vec<_> = strong.iter().map(|(name, c)| (*name, c / total)).collect();
+            let expected = capped.blend(same.into_iter(), &free);
+            let (found, expected) = (values(plan.as_ref()), values(expected.as_ref()));
+            for (a, b) in found.values().flatten().zip(expected.values().flatten()) {
+                prop_assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
+            }
+            prop_assert!(plan.iter().flat_map(|plan| &plan.layers).all(|layer| layer.clamped));
+        }
+        // Without a cap in the file, or if caps are not kept, strength has no such bound.
+        let uncapped = BlendOptions { keep_caps: false, ..free };
+        let unbound = capped.blend(strong.iter().copied(), &uncapped);
+        let bare = four(&rows).blend(strong.iter().map(|(name, c)| (*name, c * cap)), &free);
+        let (unbound, bare) = (values(unbound.as_ref()), values(bare.as_ref()));
+        if strong.iter().all(|(_, c)| (c * cap).abs() > 0.02) {
+            for (a, b) in unbound.values().flatten().zip(bare.values().flatten()) {
+                prop_assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
             }
         }
     }

@@ -25,6 +25,7 @@ fn calibration_finds_where_text_begins_to_suffer() {
             max_strength: 3.0,
             blend: BlendOptions {
                 max_residual_fraction: 4.0,
+                keep_caps: false,
             },
             ..CalibrateOptions::default()
         };

@@ -26,6 +26,7 @@ fn emotion(name: &str, cap: f64) -> EmotionInfo {
         file: format!("{name}.safetensors"),
         place: None,
         cap,
+        is_capped: true,
         layers: Vec::new(),
         model_hint: None,
     }
