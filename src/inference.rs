@@ -9,7 +9,7 @@ pub use elpis_emotion::{SESSION_ID_LIMIT, SessionId, SessionIdError};
 pub use elpis_inference::*;
 pub use generation::{
     AppliedModulation, AppliedSteering, Completion, ConstrainedSpan, GenerationReport,
-    MODULATIONS_KEPT, RequestId,
+    MODULATIONS_KEPT, RequestId, ThinkingSpan,
 };
 pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
 pub use request::{GenerationOptions, ModulationTiming, RequestError};

@@ -22,6 +22,7 @@ mod lent;
 mod prefill_budget;
 mod prefix;
 mod queue;
+mod repetition_guard;
 mod resume;
 mod shared;
 mod slot;

@@ -251,6 +251,8 @@ fn load(
                 memory: context.settings.runtime.prefix_cache_memory(),
             },
             steer_constrained: context.settings.model.steer_constrained,
+            steer_thinking: context.settings.model.steer_thinking,
+            repetition_guard: context.settings.model.repetition_guard,
         },
     );
     Ok((scheduler, model))

@@ -43,10 +43,19 @@ pub struct AppliedModulation {
     pub sampling: SamplingParams,
     /// Steering coefficients by emotion, including the strength.
     pub coefficients: Coefficients,
+    /// Factor on the coefficients, in [0, 1]: below 1 after the repetition guard
+    /// (`model.repetition_guard`) has lowered the steering of a reply that began to loop.
+    #[serde(default = "whole")]
+    pub steering_factor: f64,
     /// Content hash of the steering library in force.
     pub library_version: String,
     /// The vectors added to the residual stream.
     pub steering: Vec<AppliedSteering>,
+}
+
+/// The factor of reports that were written without one.
+const fn whole() -> f64 {
+    1.0
 }
 
 /// A vector that was added at one layer.
@@ -93,6 +102,9 @@ pub struct GenerationReport {
     /// reached the running generation ([`super::ModulationTiming::Live`]).
     /// At most [`MODULATIONS_KEPT`]; the first and the latest are kept.
     pub modulations: Vec<AppliedModulation>,
+    /// The model's thinking, if there was any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<ThinkingSpan>,
     /// The part of the reply that was constrained, if any was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constrained: Option<ConstrainedSpan>,
@@ -106,6 +118,17 @@ pub struct GenerationReport {
     /// Time from submission to the end.
     #[serde(rename = "total_seconds", with = "elpis_emotion::seconds")]
     pub total_time: Duration,
+}
+
+/// The model's thinking in a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ThinkingSpan {
+    /// Number of its tokens, including its marks.
+    pub tokens: u32,
+    /// Whether it was steered (`model.steer_thinking`); if not, the modulations of the report only
+    /// affected its sampling.
+    pub steered: bool,
 }
 
 /// The constrained end of a reply.
@@ -141,6 +164,7 @@ impl GenerationReport {
             completion_tokens: 0,
             resumes: 0,
             modulations: Vec::new(),
+            thinking: None,
             constrained: None,
             queue_time: Duration::ZERO,
             time_to_first_token: Duration::ZERO,

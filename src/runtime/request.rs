@@ -8,7 +8,9 @@ use super::prompt;
 use super::session::Session;
 use crate::engine::{GenerationStream, Permit, StreamSink, StreamState};
 use crate::error::{EngineError, Error};
-use crate::inference::{ChatMessage, GenerationOptions, RequestId, SamplingParams};
+use crate::inference::{
+    ChatMessage, GenerationOptions, RequestId, SamplingParams, ThinkingTracker,
+};
 use crate::scheduler::{MoodSource, Task};
 use crate::settings::Settings;
 use crate::telemetry::RequestWatch;
@@ -113,6 +115,8 @@ impl Request {
         let parser = form.parser(&model, thinking, seed ^ id.0.rotate_left(32));
         let visible = form.visible(&model);
         let parallel = options.parallel_tool_calls != Some(false);
+        let format = model.template.tool_format();
+        let tracker = ThinkingTracker::new(format, &model.tool_markers, thinking);
         let guide = form.guide(&model, parallel, thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if emotional {
@@ -131,6 +135,7 @@ impl Request {
             options,
             guide,
             visible,
+            thinking: Some(tracker),
             mood,
             submitted,
             sink: Box::new(sink),

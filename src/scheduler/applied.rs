@@ -13,6 +13,7 @@ pub(super) fn apply(
     task: &Task,
     modulation: Option<&Modulation>,
     from_token: u32,
+    steering_factor: f64,
     shared: &Shared,
 ) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
     let mut base = task.sampling;
@@ -34,10 +35,7 @@ pub(super) fn apply(
         coefficients = asked.clone();
     }
     let sampling: SamplingParams = task.options.sampling(&base);
-    let plan = shared
-        .library
-        .blend(coefficients.iter(), &shared.options.blend)
-        .map(Arc::new);
+    let plan = plan(&coefficients, steering_factor, shared);
     let applied = AppliedModulation {
         valence: state.valence(),
         arousal: state.arousal(),
@@ -50,13 +48,41 @@ pub(super) fn apply(
             ..sampling
         },
         coefficients,
+        steering_factor,
         library_version: shared.library.version().to_string(),
-        steering: plan
-            .iter()
-            .flat_map(|plan| applied_steering(plan))
-            .collect(),
+        steering: added(plan.as_deref()),
     };
     (applied, plan)
+}
+
+/// The same modulation with its steering lowered, from a token on.
+pub(super) fn lowered(
+    applied: &AppliedModulation,
+    from_token: u32,
+    steering_factor: f64,
+    shared: &Shared,
+) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
+    let plan = plan(&applied.coefficients, steering_factor, shared);
+    let applied = AppliedModulation {
+        from_token,
+        steering_from_token: from_token,
+        steering_factor,
+        library_version: shared.library.version().to_string(),
+        steering: added(plan.as_deref()),
+        ..applied.clone()
+    };
+    (applied, plan)
+}
+
+fn plan(coefficients: &Coefficients, factor: f64, shared: &Shared) -> Option<Arc<SteeringPlan>> {
+    let coefficients = coefficients.iter();
+    let scaled = coefficients.map(|(emotion, coefficient)| (emotion, coefficient * factor));
+    let plan = shared.library.blend(scaled, &shared.options.blend);
+    plan.map(Arc::new)
+}
+
+fn added(plan: Option<&SteeringPlan>) -> Vec<AppliedSteering> {
+    plan.into_iter().flat_map(applied_steering).collect()
 }
 
 fn applied_steering(plan: &SteeringPlan) -> impl Iterator<Item = AppliedSteering> + '_ {

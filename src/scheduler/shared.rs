@@ -16,6 +16,10 @@ pub struct SchedulerOptions {
     pub prefix: PrefixOptions,
     /// Whether the constrained part of a reply is also steered.
     pub steer_constrained: bool,
+    /// Whether the model's thinking is also steered.
+    pub steer_thinking: bool,
+    /// Whether the steering of a reply that loops is lowered.
+    pub repetition_guard: bool,
 }
 
 /// The scheduler's data that every slot needs.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::applied::apply;
 use super::cached_sequence::CachedSequence;
 use super::cells::Cells;
+use super::repetition_guard::RepetitionGuard;
 use super::shared::Shared;
 use super::task::{Outcome, Task};
 use crate::backend::{Batch, SequenceId, Token};
 use crate::error::EngineError;
 use crate::inference::{
     AppliedModulation, ConstrainedSpan, Guide, RequestError, RequestId, Sampler, SessionId,
-    TextStream,
+    TextStream, ThinkingSpan,
 };
 use crate::steering::SteeringPlan;
 
@@ -68,8 +69,11 @@ pub(super) struct Slot {
     sampler: Sampler,
     text: TextStream,
     plan: Option<Arc<SteeringPlan>>,
+    guard: RepetitionGuard,
     modulations: Vec<AppliedModulation>,
     constrained: Option<ConstrainedSpan>,
+    thinking: Option<ThinkingSpan>,
+    steer_thinking: bool,
     started: f64,
     first_token: Option<f64>,
 }
@@ -104,7 +108,8 @@ impl Slot {
             .mood
             .as_mut()
             .map(|mood| mood.modulation(shared.clock.now()));
-        let (applied, plan) = apply(&task, modulation.as_ref(), 0, shared);
+        let guard = RepetitionGuard::new(shared.options.repetition_guard);
+        let (applied, plan) = apply(&task, modulation.as_ref(), 0, guard.factor(), shared);
         let mut sampler = match Sampler::new(applied.sampling, shared.facts.n_vocab) {
             Ok(sampler) => sampler,
             Err(error) => return Err(Box::new((task, RequestError::Sampling(error).into()))),
@@ -136,11 +141,14 @@ impl Slot {
             sampler,
             text,
             plan,
+            guard,
             modulations: vec![applied],
             constrained: constrained.then_some(ConstrainedSpan {
                 from_token: 0,
                 steered: shared.options.steer_constrained,
             }),
+            thinking: None,
+            steer_thinking: shared.options.steer_thinking,
             started: shared.clock.now(),
             first_token: None,
             task,

@@ -5,7 +5,7 @@ use crate::emotion::Modulation;
 use crate::error::EngineError;
 use crate::inference::{
     AppliedModulation, ControlToken, GenerationOptions, GenerationReport, Guide, ModulationTiming,
-    RequestId, SamplingParams, SessionId,
+    RequestId, SamplingParams, SessionId, ThinkingTracker,
 };
 use crate::steering::SteeringLibrary;
 
@@ -89,6 +89,8 @@ pub struct Task {
     pub guide: Option<Guide>,
     /// Control tokens whose texts are part of the reply even without a guide.
     pub visible: Vec<ControlToken>,
+    /// Follows the reply through the model's thinking; `None` takes all of it for the answer.
+    pub thinking: Option<ThinkingTracker>,
     /// The session's emotion; `None` means no modulation.
     pub mood: Option<Box<dyn MoodSource>>,
     /// Time of submission, in seconds of the scheduler's clock.

@@ -136,6 +136,10 @@ section! {
     context_overflow: ContextOverflow = ContextOverflow::Error;
     /// Whether the constrained part of a reply (tool calls, structured output) is also steered.
     steer_constrained: bool = false;
+    /// Whether the model's thinking before a reply is also steered.
+    steer_thinking: bool = false;
+    /// Whether the steering of a reply that begins to loop is lowered, in up to three steps.
+    repetition_guard: bool = true;
     /// Maximum norm of an added steering vector, as a fraction of the residual stream's norm.
     max_residual_fraction: f64 = 1.0, in between(0.0, 4.0);
 }

@@ -6,8 +6,8 @@ use strum::VariantNames;
 
 use super::table::{
     BUS_MISSED, GENERATION_TOKENS, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS,
-    REQUESTS, RESTARTS, RESUMES, SAFETY_LIMITS, SPIRALS, STEERING_RELOADS, STORE_ENTRIES,
-    STORE_FAILURES,
+    REPETITION_GUARD, REQUESTS, RESTARTS, RESUMES, SAFETY_LIMITS, SPIRALS, STEERING_RELOADS,
+    STORE_ENTRIES, STORE_FAILURES,
 };
 use crate::emotion::{SafetyLimit, Spiral};
 use crate::error::{EngineError, SteeringError};
@@ -98,6 +98,7 @@ pub(super) fn register_model(model: &str) {
         PREFIX_HITS,
         PREFIX_HITS_OTHER,
         RESUMES,
+        REPETITION_GUARD,
     ] {
         counter!(name, "model" => model.to_owned()).increment(0);
     }

@@ -52,6 +52,8 @@ pub(crate) struct RequestWatch {
     request: Span,
     phase: Span,
     modulated: bool,
+    /// The factor of the latest modulation.
+    steering_factor: f64,
     /// Number of tokens of the reply, once known.
     generated: Option<u32>,
     /// The reply so far, if it is traced.
@@ -110,6 +112,7 @@ impl RequestWatch {
             trace_text: settings.trace_text && !request.is_disabled(),
             request,
             modulated: false,
+            steering_factor: 1.0,
             generated: None,
             reply: None,
         }
@@ -152,6 +155,11 @@ impl RequestWatch {
     /// Records that a modulation made with this library takes effect.
     pub fn modulated(&mut self, applied: &AppliedModulation, library: &SteeringLibrary) {
         self.measures.modulation(applied, library);
+        if applied.steering_factor
+            < std::mem::replace(&mut self.steering_factor, applied.steering_factor)
+        {
+            self.measures.steering_lowered();
+        }
         let AppliedModulation {
             valence,
             arousal,
@@ -159,6 +167,7 @@ impl RequestWatch {
             mood,
             sampling,
             coefficients,
+            steering_factor,
             library_version,
             ..
         } = applied;
@@ -174,6 +183,7 @@ impl RequestWatch {
                 temperature = sampling.temperature,
                 top_p = sampling.top_p,
                 %coefficients,
+                steering_factor,
                 %library_version,
                 "modulated"
             );

@@ -142,6 +142,8 @@ metrics! {
         "Valence of each session listed in `metrics.sessions`; NaN once it is evicted.";
     SESSION_AROUSAL = "elpis_session_arousal", Gauge, by "session":
         "Arousal of each session listed in `metrics.sessions`; NaN once it is evicted.";
+    REPETITION_GUARD = "elpis_repetition_guard_total", Counter, by "model":
+        "Times that the steering of a reply was lowered because the reply began to loop.";
     SAFETY_LIMITS = "elpis_safety_limits_total", Counter, by "limit":
         "Safety limits that acted.";
     APPRAISALS = "elpis_appraisals_total", Counter, by "source, outcome":

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::task::{Collected, task};
 use elpis::inference::{FinishReason, RequestError};
 use elpis::internal::scheduler::{AdmissionQueue, Outcome, Scheduler, SchedulerOptions};
-use elpis::steering::{BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
+use elpis::steering::{LibraryContext, LibraryFile, SteeringLibrary, SteeringVector};
 use elpis::steering::{VectorFormat, write};
 use elpis::{EngineError, ManualClock};
 use elpis_testkit::scripted::{Probe, Scripted};
@@ -20,12 +20,15 @@ use elpis_testkit::scripted::{Probe, Scripted};
 const NO_END: usize = usize::MAX;
 
 fn scheduler(backend: Scripted) -> (Scheduler, Probe, Arc<ManualClock>) {
+    scheduler_with(backend, SchedulerOptions::default())
+}
+
+fn scheduler_with(
+    backend: Scripted,
+    options: SchedulerOptions,
+) -> (Scheduler, Probe, Arc<ManualClock>) {
     let probe = backend.probe.clone();
     let clock = Arc::new(ManualClock::new(100.0));
-    let options = SchedulerOptions {
-        blend: BlendOptions::default(),
-        ..SchedulerOptions::default()
-    };
     let scheduler = Scheduler::new(
         Box::new(backend),
         Arc::new(SteeringLibrary::empty()),

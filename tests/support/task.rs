@@ -72,6 +72,7 @@ pub fn task(session: &str, prompt: &str, max_tokens: u32) -> (Task, Collected) {
         timing: ModulationTiming::AtStart,
         guide: None,
         visible: Vec::new(),
+        thinking: None,
         mood: None,
         submitted: 0.0,
         sink: Box::new(collected.clone()),

@@ -17,6 +17,7 @@ mod constraint;
 mod conversation;
 mod finish;
 mod message;
+mod repetition;
 mod sampling;
 mod schema;
 mod special_tokens;
@@ -41,6 +42,7 @@ pub use conversation::Conversation;
 pub use conversation::{least_that_fits, turn_starts, without_oldest};
 pub use finish::FinishReason;
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
+pub use repetition::repetition;
 pub use sampling::{
     MAX_PENALTY, MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams,
     greedy, masked,
@@ -49,8 +51,8 @@ pub use special_tokens::SpecialTokens;
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};
 pub use tools::{
     ControlToken, Finder, FunctionCall, MAX_PARALLEL_CALLS, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH,
-    MAX_TOOL_NAME, MAX_TOOLS, Preface, ToolChoice, ToolDefinition, ToolError, ToolEvent,
-    ToolFormat, ToolParseError, ToolParser, ToolSet,
+    MAX_TOOL_NAME, MAX_TOOLS, Preface, ThinkingTracker, ToolChoice, ToolDefinition, ToolError,
+    ToolEvent, ToolFormat, ToolParseError, ToolParser, ToolSet,
 };
 #[cfg(feature = "tools")]
 pub use typed::{read_typed, schema_of};

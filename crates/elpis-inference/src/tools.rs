@@ -23,6 +23,7 @@ mod scan;
 mod set;
 #[cfg(test)]
 mod tests;
+mod thinking;
 mod write;
 
 pub use call::{FunctionCall, MAX_PARALLEL_CALLS};
@@ -35,6 +36,7 @@ pub use opening::Finder;
 pub use parser::{ToolEvent, ToolParseError, ToolParser};
 pub use preface::Preface;
 pub use set::ToolSet;
+pub use thinking::ThinkingTracker;
 
 pub(crate) use measure::{Measured, measure};
 pub(crate) use recognise::recognise;

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::applied::apply;
+use super::super::applied::{apply, lowered};
 use super::super::shared::Shared;
 use super::super::task::{Outcome, PromptAccount};
 use super::Slot;
+use crate::backend::Token;
 use crate::error::EngineError;
 use crate::inference::{
-    ConstrainedSpan, ConstraintError, FinishReason, GenerationReport, MODULATIONS_KEPT,
-    ModulationTiming,
+    AppliedModulation, ConstrainedSpan, ConstraintError, FinishReason, GenerationReport,
+    MODULATIONS_KEPT, ModulationTiming, ThinkingSpan, ThinkingTracker,
 };
 use crate::steering::SteeringPlan;
 
@@ -26,12 +27,28 @@ impl Slot {
             return;
         };
         let modulation = mood.modulation(shared.clock.now());
-        let (mut applied, plan) = apply(&self.task, Some(&modulation), self.generated, shared);
+        let factor = self.guard.factor();
+        let (mut applied, plan) = apply(
+            &self.task,
+            Some(&modulation),
+            self.generated,
+            factor,
+            shared,
+        );
         applied.steering_from_token += u32::from(evaluated);
         if let Err(error) = self.sampler.set_params(applied.sampling) {
             tracing::warn!(%error, "modulation cannot be applied; the previous one stays");
             return;
         }
+        self.take_effect(applied, plan, shared);
+    }
+
+    fn take_effect(
+        &mut self,
+        applied: AppliedModulation,
+        plan: Option<Arc<SteeringPlan>>,
+        shared: &Shared,
+    ) {
         self.plan = plan;
         self.task.sink.modulated(&applied, &shared.library);
         if self.modulations.len() == MODULATIONS_KEPT {
@@ -40,8 +57,26 @@ impl Slot {
         self.modulations.push(applied);
     }
 
+    /// Lowers the steering if the reply has begun to loop.
+    fn guard_repetition(&mut self, shared: &Shared) {
+        if self.reply_plan().is_none() || !self.guard.examine(&self.said) {
+            return;
+        }
+        let Some(latest) = self.modulations.last() else {
+            return;
+        };
+        let factor = self.guard.factor();
+        tracing::debug!(id = %self.task.id, factor, "the reply loops; its steering is lowered");
+        let (applied, plan) = lowered(latest, self.generated, factor, shared);
+        self.take_effect(applied, plan, shared);
+    }
+
     /// The plan of the rows that generate.
     pub(super) fn reply_plan(&self) -> Option<Arc<SteeringPlan>> {
+        let thinking = self.task.thinking.as_ref();
+        if !self.steer_thinking && thinking.is_some_and(ThinkingTracker::is_thinking) {
+            return None;
+        }
         match self.constrained {
             Some(ConstrainedSpan { steered: false, .. }) => None,
             _ => self.plan.clone(),
@@ -89,6 +124,7 @@ impl Slot {
         self.said.push(token);
         shared.piece.clear();
         shared.tokenizer.append_piece(token, &mut shared.piece);
+        self.think(token, shared);
         if let Some(control) = self.task.visible.iter().find(|control| control.id == token) {
             shared.piece.extend_from_slice(control.text.as_bytes());
         }
@@ -122,9 +158,24 @@ impl Slot {
             FinishReason::ContextFull
         } else {
             self.pending = Some(token);
+            self.guard_repetition(shared);
             return None;
         };
         Some(self.finish(reason, shared))
+    }
+
+    /// Follows the reply through the model's thinking.
+    fn think(&mut self, token: Token, shared: &Shared) {
+        let Some(tracker) = &mut self.task.thinking else {
+            return;
+        };
+        let before = tracker.is_thinking();
+        tracker.push(token, &shared.piece);
+        if before || tracker.is_thinking() {
+            let steered = self.steer_thinking;
+            let span = ThinkingSpan { tokens: 0, steered };
+            self.thinking.get_or_insert(span).tokens += 1;
+        }
     }
 
     fn finish(&mut self, mut reason: FinishReason, shared: &Shared) -> Outcome {
@@ -157,6 +208,7 @@ impl Slot {
             completion_tokens: self.generated,
             resumes: self.resumes,
             modulations: std::mem::take(&mut self.modulations),
+            thinking: self.thinking,
             constrained: self.constrained,
             queue_time: since(self.started),
             time_to_first_token: since(self.first_token.unwrap_or(now)),

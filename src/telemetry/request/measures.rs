@@ -12,8 +12,8 @@ use crate::steering::SteeringLibrary;
 use crate::telemetry::table::{
     DECODE_TIME, INFERENCE_TIME, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN,
     OTEL_TOKENS, PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS,
-    QUEUE_TIME, REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESUMES,
-    STEERING_COEFFICIENT, STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
+    QUEUE_TIME, REPETITION_GUARD, REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS,
+    RESUMES, STEERING_COEFFICIENT, STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
 };
 
 /// Maximum number of emotions with their own series during the life of the process: each reload may
@@ -81,6 +81,10 @@ impl Measures {
         for fraction in applied.steering.iter().filter_map(|s| s.residual_fraction) {
             self.record(STEERING_FRACTION, fraction.into());
         }
+    }
+
+    pub(super) fn steering_lowered(&self) {
+        self.count(REPETITION_GUARD, 1);
     }
 
     pub(super) fn resumes(&self, resumes: u32) {

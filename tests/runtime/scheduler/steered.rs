@@ -1,13 +1,14 @@
 //! Each row is steered by the mood of its session.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use elpis::emotion::Modulation;
-use elpis::inference::ModulationTiming;
-use elpis::internal::scheduler::MoodSource;
-use elpis_testkit::scripted::Scripted;
+use elpis::inference::{GenerationReport, ModulationTiming, ThinkingTracker, ToolFormat};
+use elpis::internal::scheduler::{MoodSource, SchedulerOptions};
+use elpis_testkit::scripted::{REPLY, Scripted};
 
-use super::{NO_END, alone, library, run, scheduler};
+use super::{NO_END, alone, library, run, scheduler, scheduler_with};
 use crate::set_mood::SetMood;
 use crate::task::{Collected, task};
 
@@ -75,6 +76,114 @@ fn events_reach_running_generations_only_when_live() {
             assert!(after.iter().all(|&norm| norm == 1.0), "{after:?}");
             assert_eq!(report.modulations.len(), 1);
         }
+    }
+}
+
+/// Replies with one letter, over and over.
+fn stuck() -> Scripted {
+    Scripted::new(1, 64, 1000, NO_END).saying(Arc::new(|_| "x".repeat(90)))
+}
+
+#[test]
+fn the_steering_of_a_reply_that_loops_is_lowered() {
+    for enabled in [true, false] {
+        let options = SchedulerOptions {
+            repetition_guard: enabled,
+            ..SchedulerOptions::default()
+        };
+        let (mut scheduler, probe, _) = scheduler_with(stuck(), options);
+        scheduler.set_library(library([8.0, 2.0, 3.0, 4.0]));
+        let (mut task, collected) = task("a", &format!("prompt{REPLY}"), 90);
+        let mood = SetMood::new(1.0, 1.0);
+        task.mood = Some(Box::new(mood.clone()));
+        task.timing = ModulationTiming::Live;
+        scheduler.admit(task).unwrap();
+        for _ in 0..40 {
+            scheduler.step().unwrap();
+        }
+        // An event does not undo what the guard has lowered.
+        mood.set(1.0, 1.0);
+        run(&mut scheduler, &[&collected]);
+        let norms: Vec<Option<f32>> = probe.batches.lock().unwrap()[1..]
+            .iter()
+            .map(|batch| batch[0].2)
+            .collect();
+        let report = collected.report();
+        let found: Vec<(u32, f64)> = report
+            .modulations
+            .iter()
+            .map(|m| (m.steering_from_token, m.steering_factor))
+            .collect();
+        if !enabled {
+            assert!(norms.iter().all(|norm| *norm == Some(8.0)), "{norms:?}");
+            assert!(found.iter().all(|(_, factor)| *factor == 1.0), "{found:?}");
+            continue;
+        }
+        // The row of token `n` gives the logits of token `n + 1`.
+        let expected = |row: usize| match row + 1 {
+            0..24 => Some(8.0),
+            24..48 => Some(4.0),
+            48..72 => Some(2.0),
+            _ => None,
+        };
+        for (row, norm) in norms.iter().enumerate() {
+            assert_eq!(*norm, expected(row), "row {row}");
+        }
+        let lowered: Vec<_> = found.iter().filter(|(from, _)| from % 24 == 0).collect();
+        assert_eq!(lowered, [&(0, 1.0), &(24, 0.5), &(48, 0.25), &(72, 0.0)]);
+        assert_eq!(found.len(), 5, "{found:?}");
+        // What was asked for stays on record beside what acted.
+        let last = report.modulations.last().unwrap();
+        assert_eq!(last.coefficients.get("excited"), Some(1.0));
+        assert!(last.steering.is_empty());
+        let text = serde_json::to_string(&report).unwrap();
+        let read: GenerationReport = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, report);
+        let older = text.replace("\"steering_factor\":1.0,", "");
+        assert_ne!(older, text);
+        assert_eq!(
+            serde_json::from_str::<GenerationReport>(&older).unwrap(),
+            report
+        );
+    }
+}
+
+#[test]
+fn thinking_is_steered_only_if_asked() {
+    let text = "Oh. <think>Let me see.</think>Here it is.";
+    for (steer_thinking, opened) in [(false, false), (true, false), (false, true)] {
+        let options = SchedulerOptions {
+            steer_thinking,
+            ..SchedulerOptions::default()
+        };
+        let said = if opened { &text[11..] } else { text };
+        let backend = Scripted::new(1, 64, 1000, NO_END);
+        let backend = backend.saying(Arc::new(|_| said.to_owned()));
+        let (mut scheduler, probe, _) = scheduler_with(backend, options);
+        scheduler.set_library(library([8.0, 2.0, 3.0, 4.0]));
+        let (mut task, collected) = task("a", &format!("prompt{REPLY}"), 90);
+        task.mood = Some(Box::new(SetMood::new(1.0, 1.0)));
+        task.thinking = Some(ThinkingTracker::new(ToolFormat::Hermes, &[], opened));
+        scheduler.admit(task).unwrap();
+        run(&mut scheduler, &[&collected]);
+        assert_eq!(collected.text(), said);
+        let report = collected.report();
+        let thought = said.find("</think>").unwrap() + "</think>".len();
+        let from = said.find("<think>").map_or(0, |at| at + "<think>".len());
+        let span = report.thinking.unwrap();
+        // Letters of the first mark before its last one are not yet known to belong to it.
+        let first = usize::from(!opened);
+        assert_eq!(span.tokens as usize, thought - from + first);
+        assert_eq!(span.steered, steer_thinking);
+        // Row `n` is that of letter `n`, after the rows of the prompt.
+        let batches = probe.batches.lock().unwrap();
+        for (at, batch) in batches[1..].iter().enumerate() {
+            let inside = (from..thought).contains(&(at + 1));
+            let norm = (steer_thinking || !inside).then_some(8.0);
+            assert_eq!(batch[0].2, norm, "row of {:?}", &said[at..=at]);
+        }
+        let last = batches[0].last().unwrap();
+        assert_eq!(last.2.is_some(), !opened, "the prompt's last row");
     }
 }
 

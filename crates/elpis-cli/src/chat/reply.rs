@@ -40,11 +40,16 @@ impl Chat<'_> {
         if let Some(terminal) = &self.terminal {
             terminal.reply_ends();
         }
+        let mut lowered = false;
         match streamed {
             Ok(Ending {
                 signal: None,
                 report,
-            }) => self.meter = report.and_then(|report| self.measure(&report)),
+            }) => {
+                let latest = report.as_ref().and_then(|r| r.modulations.last());
+                lowered = latest.is_some_and(|latest| latest.steering_factor < 1.0);
+                self.meter = report.and_then(|report| self.measure(&report));
+            }
             Ok(Ending {
                 signal: Some(Signal::Interrupt),
                 ..
@@ -66,6 +71,10 @@ impl Chat<'_> {
             return Ok(());
         }
         Screen::reply("\n")?;
+        if lowered && !self.quiet {
+            let told = "the reply began to loop, so its steering was lowered";
+            self.screen.tell(told)?;
+        }
         self.talk.push(ChatMessage::assistant(reply));
         while self.talk.messages().len() > MAX_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
         // The conversation continues if the store fails, which is reported separately.

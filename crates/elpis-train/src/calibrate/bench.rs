@@ -8,10 +8,10 @@ use rand_core::{Rng, SeedableRng};
 use super::{CalibrateOptions, Measured};
 use crate::capture::projection;
 use crate::generate::{Reply, loss, replies};
-use crate::quality::{repetition, spread};
+use crate::quality::spread;
 use crate::{ProgressReporter, TrainingError};
 use elpis_backend::{Backend, Token};
-use elpis_inference::SamplingParams;
+use elpis_inference::{SamplingParams, repetition};
 use elpis_steering::{
     BlendOptions, LibraryContext, LibraryFile, SteeringLibrary, SteeringPlan, SteeringVector,
     VectorFormat, write,
