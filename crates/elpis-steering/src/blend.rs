@@ -12,9 +12,8 @@ pub const MIN_COEFFICIENT: f64 = 0.01;
 /// A coefficient is clamped to this in absolute value, so that sums stay finite.
 pub const MAX_COEFFICIENT: f64 = 1000.0;
 
-/// Sum of the absolute coefficients of capped emotions above which they are scaled down. The four
-/// corners' coefficients add up to the strength, with rounding.
-const MAX_CAPPED: f64 = 1.0 + 1e-9;
+/// A single emotion at its cap is not longer than its cap, whatever the rounding.
+const ROUNDING: f64 = 1.0 + 1e-9;
 
 /// The limits of a blend.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,9 +95,9 @@ impl SteeringLibrary {
     /// Sums coefficient × cap × scale × vector over the loaded emotions, for each layer, and
     /// shortens the sum to [`BlendOptions::max_residual_fraction`] of the residual norm.
     ///
-    /// A cap says how much of a vector a text survives. The coefficients of emotions whose cap
-    /// `vectors.toml` states are therefore scaled down together if their absolute values add up to
-    /// more than 1, unless [`BlendOptions::keep_caps`] is `false`.
+    /// A cap says how much of a vector a text survives. What emotions whose cap `vectors.toml`
+    /// states add to a layer together is therefore shortened to the longest of their vectors at its
+    /// cap, whatever the strength, unless [`BlendOptions::keep_caps`] is `false`.
     ///
     /// Coefficients already contain the steering strength. Emotions that are not loaded,
     /// coefficients below [`MIN_COEFFICIENT`] in absolute value and those that are not finite are
@@ -124,31 +123,25 @@ impl SteeringLibrary {
             })
             .collect();
         active.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let is_capped = |index: usize| self.emotions.get(index).is_some_and(|e| e.info.is_capped);
-        let capped = active.chunk_by(|a, b| a.0 == b.0);
-        let capped = capped.filter(|same| same.first().is_some_and(|(index, _)| is_capped(*index)));
-        let total: f64 = capped
-            .map(|same| same.iter().map(|(_, c)| c).sum::<f64>().abs())
-            .sum();
-        let over_caps = options.keep_caps && total > MAX_CAPPED;
-        if over_caps {
-            for (index, coefficient) in &mut active {
-                if is_capped(*index) {
-                    *coefficient /= total;
-                }
-            }
-        }
-
-        let mut sums: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        let mut sums: BTreeMap<usize, Sum> = BTreeMap::new();
         for (index, coefficient) in active {
             let Some(emotion) = self.emotions.get(index) else {
                 continue;
             };
             let factor = coefficient * emotion.gain;
+            let is_capped = options.keep_caps && emotion.info.is_capped;
             for (layer, row) in emotion.vector.rows() {
                 let Some(layer) = layer else { continue };
-                let sum = sums.entry(layer).or_insert_with(|| vec![0.0; row.len()]);
-                for (total, &x) in sum.iter_mut().zip(row) {
+                let sum = sums.entry(layer).or_insert_with(|| Sum::new(row.len()));
+                if is_capped {
+                    sum.longest = sum.longest.max(emotion.gain.abs() * norm(row));
+                }
+                let total = if is_capped {
+                    &mut sum.capped
+                } else {
+                    &mut sum.free
+                };
+                for (total, &x) in total.iter_mut().zip(row) {
                     *total += factor * f64::from(x);
                 }
             }
@@ -156,8 +149,9 @@ impl SteeringLibrary {
         let layers: Vec<LayerSteering> = sums
             .into_iter()
             .filter_map(|(layer, sum)| {
+                let (sum, cut) = sum.within_caps();
                 let mut steering = limited(layer, &sum, self.residual(layer), fraction)?;
-                steering.clamped |= over_caps;
+                steering.clamped |= cut;
                 Some(steering)
             })
             .collect();
@@ -166,6 +160,36 @@ impl SteeringLibrary {
         }
         let key = key(&layers);
         Some(SteeringPlan { layers, key })
+    }
+}
+
+/// What is added at a layer.
+struct Sum {
+    /// From emotions with a cap.
+    capped: Vec<f64>,
+    /// The longest vector among them, at its cap.
+    longest: f64,
+    /// From the other emotions.
+    free: Vec<f64>,
+}
+
+impl Sum {
+    fn new(width: usize) -> Self {
+        Self {
+            capped: vec![0.0; width],
+            longest: 0.0,
+            free: vec![0.0; width],
+        }
+    }
+
+    /// The whole sum, and whether the part with caps was shortened.
+    fn within_caps(self) -> (Vec<f64>, bool) {
+        let length = self.capped.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let cut = length > self.longest * ROUNDING;
+        let factor = if cut { self.longest / length } else { 1.0 };
+        let parts = self.capped.iter().zip(&self.free);
+        let whole = parts.map(|(capped, free)| capped * factor + free);
+        (whole.collect(), cut)
     }
 }
 

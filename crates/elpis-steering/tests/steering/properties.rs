@@ -157,20 +157,20 @@ proptest! {
             let most = cap * longest;
             prop_assert!(f64::from(layer.norm) <= most * 1.000_01, "{} above {most}", layer.norm);
         }
-        // What exceeds the caps keeps its direction.
-        let total: f64 = strong.iter().map(|(_, c)| c.abs()).filter(|c| *c >= 0.01).sum();
-        if total > 1.01 && c.iter().all(|c| (c * strength).abs() > 0.02 * total) {
-            let same: Vec<_> = strong.iter().map(|(name, c)| (*name, c / total)).collect();
-            let expected = capped.blend(same.into_iter(), &free);
-            let (found, expected) = (values(plan.as_ref()), values(expected.as_ref()));
-            for (a, b) in found.values().flatten().zip(expected.values().flatten()) {
-                prop_assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
-            }
-            prop_assert!(plan.iter().flat_map(|plan| &plan.layers).all(|layer| layer.clamped));
-        }
-        // Without a cap in the file, or if caps are not kept, strength has no such bound.
+        // What exceeds the caps keeps its direction; all else is as without caps.
         let uncapped = BlendOptions { keep_caps: false, ..free };
         let unbound = capped.blend(strong.iter().copied(), &uncapped);
+        let pairs = plan.iter().flat_map(|p| &p.layers).zip(unbound.iter().flat_map(|p| &p.layers));
+        for (kept, unbound) in pairs {
+            prop_assert_eq!(kept.layer, unbound.layer);
+            let factor = f64::from(kept.norm) / f64::from(unbound.norm);
+            prop_assert!(kept.clamped == (factor < 0.999_99) || factor > 0.999_9);
+            for (a, b) in kept.values.iter().zip(&unbound.values) {
+                let (a, b) = (f64::from(*a), f64::from(*b) * factor);
+                prop_assert!((a - b).abs() <= 1e-4 * f64::from(kept.norm).max(1e-3), "{a} {b}");
+            }
+        }
+        // Without a cap in the file, or if caps are not kept, strength has no such bound.
         let bare = four(&rows).blend(strong.iter().map(|(name, c)| (*name, c * cap)), &free);
         let (unbound, bare) = (values(unbound.as_ref()), values(bare.as_ref()));
         if strong.iter().all(|(_, c)| (c * cap).abs() > 0.02) {
