@@ -85,9 +85,19 @@ fn attack(
     place: &Place,
     faults: impl Fn(&mut Faults),
 ) -> [Result<PathBuf, HubError>; 2] {
+    attack_within(SILENCE, name, place, faults)
+}
+
+/// The same with another limit of silence.
+fn attack_within(
+    silence: Duration,
+    name: &str,
+    place: &Place,
+    faults: impl Fn(&mut Faults),
+) -> [Result<PathBuf, HubError>; 2] {
     let server = HubServer::start(repo());
     server.faults(|known| faults(known));
-    let hub = hub(&server, &place.cache()).silence(SILENCE);
+    let hub = hub(&server, &place.cache()).silence(silence);
     let start = Instant::now();
     let outcomes = [gguf(&hub, None), folder(&hub)];
     assert!(start.elapsed() < SOON, "{name} took {:?}", start.elapsed());
@@ -142,7 +152,8 @@ fn listings_that_are_none_or_never_end_are_refused() {
     let long = format!("[{}]", " ".repeat(17 << 20));
     let deep = "[".repeat(100_000);
     for listing in ["", "<html>", "null", "[1]", &long, &deep] {
-        let outcomes = attack("listing", &place, |faults| {
+        // A busy machine takes a while for the longest, but is never silent.
+        let outcomes = attack_within(SOON / 2, "listing", &place, |faults| {
             faults.listing = Some(listing.to_owned());
         });
         assert_eq!(
