@@ -136,7 +136,8 @@ async fn trial(backend: &BackendFactory, seed: u64) -> Counters {
     }
     println!("{counters:?}");
     assert!(counters.requests >= requests);
-    assert!(counters.replies >= requests * 2 / 3, "{counters:?}");
+    // About 70 % are; a short trial may have fewer.
+    assert!(counters.replies >= requests / 2, "{counters:?}");
     assert!(counters.calls >= counters.replies && counters.refused <= requests / 5);
     // They are rare: a short trial may meet two of them by chance.
     assert!(counters.unreadable <= 2 + requests / 50, "{counters:?}");
