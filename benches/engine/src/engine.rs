@@ -96,6 +96,8 @@ impl Engine {
             .hardware_backend(run.hardware)
             .context_length(context)
             .n_threads(run.threads)
+            // Random weights loop, and must be steered nevertheless.
+            .repetition_guard(false)
             .emotion_vectors_dir(vectors.path());
         let model = match run.spec.format {
             Format::Gguf => model,
