@@ -56,6 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// The crates that may hold `unsafe` code.
 const UNSAFE: &[&str] = &[
+    "elpis-cli",
     "elpis-llama-cpp",
     "elpis-testkit",
     "elpis-transformers",

@@ -270,7 +270,7 @@ fn soak(workspace: &mut Workspace) -> Result<()> {
     }
     // Caches and allocators may not have settled in so short a time: a leak is there in a longer
     // trial as well.
-    let growth_alone = first.output.contains("\nelpis: memory grew by");
+    let growth_alone = first.output.contains("memory grew by");
     if growth_alone && run("--seconds=240")?.success {
         return Ok(());
     }

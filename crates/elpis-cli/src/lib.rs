@@ -3,7 +3,7 @@
 //! Exit codes: 0 for success, 1 for a failure reported on standard error, 2 for wrong usage, 129
 //! for a closed terminal, 130 after Ctrl-C, 143 after SIGTERM.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod ask;
 mod bench;

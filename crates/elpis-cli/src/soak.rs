@@ -58,8 +58,12 @@ const PREFIX_CACHE_MIB: u32 = 4;
 /// The time limit for a session's last turn.
 const MAX_END: Duration = Duration::from_mins(1);
 
-/// Largest growth of resident memory, as a share.
+/// Largest growth of memory, as a share of what is resident.
 pub const MAX_GROWTH: f64 = 0.02;
+
+/// Largest growth of resident memory where the heap in use is known, as a share. Arenas of the
+/// allocator and huge pages fill up for many minutes.
+pub const MAX_RESIDENT_GROWTH: f64 = 0.1;
 
 /// The result of a trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,13 +103,23 @@ pub struct SoakReport {
     pub memory_after_warm_up: Option<u64>,
     /// Most resident memory in the last fifth of the time, in bytes.
     pub memory_at_end: Option<u64>,
+    /// As `memory_after_warm_up`, for the bytes of the heap that are in use; `None` where the C
+    /// library does not tell them.
+    pub heap_after_warm_up: Option<u64>,
+    /// As `memory_at_end`, for the bytes of the heap that are in use.
+    pub heap_at_end: Option<u64>,
 }
 
 impl SoakReport {
-    /// Growth of the memory after the warm-up, as a share.
+    /// Growth of the memory after the warm-up, as a share of the resident memory: that of the heap
+    /// in use or, where the C library does not tell it, of the resident memory itself.
     pub fn growth(&self) -> Option<f64> {
-        let (first, last) = (self.memory_after_warm_up?, self.memory_at_end?);
-        Some(last as f64 / first as f64 - 1.0)
+        let resident = self.memory_after_warm_up?;
+        let (first, last) = match (self.heap_after_warm_up, self.heap_at_end) {
+            (Some(first), Some(last)) => (first, last),
+            _ => (resident, self.memory_at_end?),
+        };
+        Some((last as f64 - first as f64) / resident as f64)
     }
 
     /// The faults that were found, in words; empty if there were none.
@@ -145,6 +159,13 @@ impl SoakReport {
             find(
                 growth > MAX_GROWTH,
                 format!("memory grew by {:.1} %", growth * 100.0),
+            );
+        }
+        if let (Some(first), Some(last)) = (self.memory_after_warm_up, self.memory_at_end) {
+            let growth = last as f64 / first as f64 - 1.0;
+            find(
+                growth > MAX_RESIDENT_GROWTH,
+                format!("resident memory grew by {:.1} %", growth * 100.0),
             );
         }
         findings
@@ -294,7 +315,7 @@ fn report(
     counters: &Counters,
     elapsed: Duration,
     lost_events: u64,
-    memory: Option<(u64, u64)>,
+    memory: Option<memory::Span>,
 ) -> SoakReport {
     let first = counters.first_failure.lock();
     SoakReport {
@@ -313,7 +334,9 @@ fn report(
         faults: counted(&counters.faults),
         reloads: counted(&counters.reloads),
         refused_reloads: counted(&counters.refused_reloads),
-        memory_after_warm_up: memory.map(|memory| memory.0),
-        memory_at_end: memory.map(|memory| memory.1),
+        memory_after_warm_up: memory.map(|memory| memory.resident.0),
+        memory_at_end: memory.map(|memory| memory.resident.1),
+        heap_after_warm_up: memory.and_then(|memory| Some(memory.heap?.0)),
+        heap_at_end: memory.and_then(|memory| Some(memory.heap?.1)),
     }
 }

@@ -144,21 +144,25 @@ fn print(out: &mut impl Write, report: &SoakReport) -> std::io::Result<()> {
         "reloads",
         format!("{}, refused {}", report.reloads, report.refused_reloads),
     )?;
-    if let (Some(first), Some(last), Some(growth)) = (
-        report.memory_after_warm_up,
-        report.memory_at_end,
-        report.growth(),
-    ) {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        row(
-            "memory",
-            format!(
-                "{:.1} MiB, then {:.1} MiB ({:+.2} %)",
-                mib(first),
-                mib(last),
-                growth * 100.0
-            ),
-        )?;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let memory = [
+        (
+            "resident memory",
+            report.memory_after_warm_up,
+            report.memory_at_end,
+        ),
+        ("heap in use", report.heap_after_warm_up, report.heap_at_end),
+    ];
+    for (name, first, last) in memory {
+        if let (Some(first), Some(last)) = (first, last) {
+            row(
+                name,
+                format!("{:.1} MiB, then {:.1} MiB", mib(first), mib(last)),
+            )?;
+        }
+    }
+    if let Some(growth) = report.growth() {
+        row("growth of memory", format!("{:+.2} %", growth * 100.0))?;
     }
     Ok(())
 }
