@@ -153,6 +153,11 @@ pub fn write(format: VectorFormat, vector: &SteeringVector) -> Result<Vec<u8>, F
     }
 }
 
+/// Writes bare vectors by name, as a pack in safetensors.
+pub(crate) fn write_pack(vectors: &[(&str, &[f32])]) -> Result<Vec<u8>, FormatError> {
+    safetensors::write_pack(vectors)
+}
+
 fn encode(row: &[f32]) -> impl Iterator<Item = u8> {
     row.iter().flat_map(|x| x.to_le_bytes())
 }

@@ -52,9 +52,11 @@ struct Readme;
 
 mod blend;
 pub mod contrast;
+pub mod discriminant;
 mod format;
 mod library;
 mod manifest;
+mod reading;
 mod vector;
 
 pub use blend::{
@@ -70,6 +72,10 @@ pub use library::{
 };
 pub use manifest::{
     BASE_EMOTIONS, EmotionEntry, MANIFEST_FILE, MAX_CAP, MAX_MANIFEST_BYTES, MAX_SCALE, Manifest,
-    ManifestError, Place, is_emotion_name,
+    ManifestError, Place, ReadingEntry, is_emotion_name,
+};
+pub use reading::{
+    AxisScale, Expressed, ExpressedPoint, ExpressionMeter, MAX_COURSE, Projection, Reading,
+    ReadingAxes,
 };
 pub use vector::{MAX_LAYERS, MAX_WIDTH, StackedRows, SteeringVector, VectorError};

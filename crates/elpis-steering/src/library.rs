@@ -1,10 +1,12 @@
 //! An immutable set of steering vectors, validated against one model.
 
 mod assigned;
+mod axes;
 mod context;
 mod error;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use error::LibraryError;
 
@@ -12,6 +14,7 @@ use assigned::{Assigned, assign};
 
 use super::format::{NamedLayer, VectorFormat};
 use super::manifest::{EmotionEntry, MANIFEST_FILE, Manifest, Place, is_base};
+use super::reading::Reading;
 use super::vector::{SteeringVector, norm};
 pub use context::LibraryContext;
 use elpis_emotion::{Coefficients, place_coefficients};
@@ -77,6 +80,7 @@ pub struct SteeringLibrary {
     /// Sorted by name.
     pub(super) emotions: Vec<Emotion>,
     residual_norms: Option<Vec<f32>>,
+    reading: Option<Arc<Reading>>,
 }
 
 impl SteeringLibrary {
@@ -86,6 +90,7 @@ impl SteeringLibrary {
             version: version(&[], None),
             emotions: Vec::new(),
             residual_norms: None,
+            reading: None,
         }
     }
 
@@ -93,8 +98,9 @@ impl SteeringLibrary {
     ///
     /// A file with the extension of a [`VectorFormat`] is the vector of the emotion that its stem
     /// names (`calm.pt`, or with the layer `calm_layer-10.pt`), or a pack of the emotions that it
-    /// names itself, unless [`MANIFEST_FILE`] maps it to others. Other files, and names that begin
-    /// with a dot, are ignored. Without vectors the library is empty.
+    /// names itself, unless [`MANIFEST_FILE`] maps it to others, or has it as the axes of reading.
+    /// Other files, and names that begin with a dot, are ignored. Without vectors the library is
+    /// empty.
     ///
     /// # Errors
     ///
@@ -131,6 +137,7 @@ impl SteeringLibrary {
                 reason: reason.clone(),
             });
         }
+        let reading = axes::load(&files, &manifest, context)?.map(Arc::new);
         let emotions = assign(&files, &manifest)?
             .into_iter()
             .map(|(name, assigned)| load(name, assigned, &manifest, context))
@@ -142,7 +149,13 @@ impl SteeringLibrary {
             version: version(&files, Some(context)),
             emotions,
             residual_norms: context.residual_norms.clone(),
+            reading,
         })
+    }
+
+    /// How replies are read from the residual stream; `None` if the folder has no axes.
+    pub fn reading(&self) -> Option<&Arc<Reading>> {
+        self.reading.as_ref()
     }
 
     /// Sixteen hexadecimal digits of a hash over the names and contents of the files that count

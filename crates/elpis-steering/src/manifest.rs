@@ -1,10 +1,13 @@
 //! `vectors.toml`, which describes how the files of a folder are used.
 
 mod error;
+mod reading;
 
 use std::collections::BTreeMap;
 
 pub use error::ManifestError;
+pub use reading::ReadingEntry;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::vector::MAX_LAYERS;
@@ -28,11 +31,11 @@ pub const BASE_EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted
 const MAX_NAME_BYTES: usize = 64;
 /// Maximum length of a displayed reason of the TOML parser, in characters.
 const MAX_REASON: usize = 200;
-const TOP_KEYS: [&str; 4] = ["layer", "layers", "scale", "emotions"];
+const TOP_KEYS: [&str; 5] = ["layer", "layers", "scale", "emotions", "reading"];
 const EMOTION_KEYS: [&str; 5] = ["file", "vector", "cap", "valence", "arousal"];
 
 /// A point on the valence–arousal plane, both in [-1, 1].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// Unpleasant −1 to pleasant +1.
     pub valence: f64,
@@ -86,6 +89,13 @@ impl Default for EmotionEntry {
 /// [emotions.excited]
 /// file = "emotions.npz"  # a pack
 /// vector = "joy"
+///
+/// [reading]              # optional: what replies express is read from the residual stream
+/// file = "reading.safetensors"
+/// layer = 8
+/// mean = [0.31, -0.12]   # of valence and of arousal
+/// deviation = [0.2, 0.17]
+/// span = [4.1, 3.8]
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -96,6 +106,8 @@ pub struct Manifest {
     pub scale: f64,
     /// Emotions by name.
     pub emotions: BTreeMap<String, EmotionEntry>,
+    /// How replies are read; `None` if they are not.
+    pub reading: Option<ReadingEntry>,
 }
 
 impl Default for Manifest {
@@ -104,6 +116,7 @@ impl Default for Manifest {
             layers: None,
             scale: 1.0,
             emotions: BTreeMap::new(),
+            reading: None,
         }
     }
 }
@@ -145,6 +158,9 @@ impl Manifest {
                 let entry = emotion(&field, name, table_of(&field, value)?)?;
                 manifest.emotions.insert(name.clone(), entry);
             }
+        }
+        if let Some(value) = table.get("reading") {
+            manifest.reading = Some(reading::parse(table_of("reading", value)?)?);
         }
         Ok(manifest)
     }

@@ -129,6 +129,23 @@ pub(super) fn write(vector: &SteeringVector) -> Result<Vec<u8>, FormatError> {
     safetensors::serialize(views, metadata).map_err(|error| refused(&error))
 }
 
+/// Writes a pack of bare vectors by name.
+pub(super) fn write_pack(vectors: &[(&str, &[f32])]) -> Result<Vec<u8>, FormatError> {
+    let bytes: Vec<(&str, Vec<u8>)> = vectors
+        .iter()
+        .map(|(name, row)| (*name, row.iter().flat_map(|x| x.to_le_bytes()).collect()))
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, bytes)| {
+            let shape = vec![bytes.len() / size_of::<f32>()];
+            Ok((*name, TensorView::new(Dtype::F32, shape, bytes)?))
+        })
+        .collect::<Result<Vec<_>, SafeTensorError>>()
+        .map_err(|error| refused(&error))?;
+    safetensors::serialize(views, None).map_err(|error| refused(&error))
+}
+
 fn refused(error: &SafeTensorError) -> FormatError {
     FormatError::malformed("the safetensors header", shown(&error.to_string()))
 }

@@ -42,6 +42,10 @@ pub(super) fn assign<'a>(
             .iter()
             .filter(|(_, entry)| entry.file.as_ref() == Some(&file.name))
             .collect();
+        let axes = manifest.reading.as_ref();
+        if mapped.is_empty() && axes.is_some_and(|axes| axes.file == file.name) {
+            continue;
+        }
         let (named, rest) = layer_in_stem(stem);
         let found = if mapped.is_empty() {
             by_itself(file, format, || emotion_of_stem(file, stem, rest, manifest))?
@@ -84,7 +88,7 @@ pub(super) fn assign<'a>(
     }
 }
 
-fn read(file: &LibraryFile, format: VectorFormat) -> Result<VectorFile, LibraryError> {
+pub(super) fn read(file: &LibraryFile, format: VectorFormat) -> Result<VectorFile, LibraryError> {
     parse_file(format, &file.bytes).map_err(|source| LibraryError::Format {
         file: file.name.clone(),
         source,

@@ -71,6 +71,32 @@ pub enum LibraryError {
         /// The expected file.
         file: String,
     },
+    /// The manifest names a file with the axes of reading that is not there.
+    #[error(
+        "{MANIFEST_FILE}: the axes of reading have no file {}",
+        printable(file)
+    )]
+    #[strum(props(
+        hint = "correct `file` of the table `reading` in vectors.toml, or remove the table"
+    ))]
+    MissingAxes {
+        /// The expected file.
+        file: String,
+    },
+    /// The file with the axes of reading lacks one of them.
+    #[error(
+        "{}: no axis {axis:?}, must be a pack of two vectors, \"valence\" and \"arousal\", without layers",
+        printable(file)
+    )]
+    #[strum(props(
+        hint = "train the axes again with `elpis vectors train`, or remove the table `reading` from vectors.toml"
+    ))]
+    NoAxis {
+        /// The file.
+        file: String,
+        /// The missing axis.
+        axis: &'static str,
+    },
     /// The manifest takes a vector from a pack that does not have it.
     #[error("{}: the pack has no vector {vector:?}, it has {}", printable(file), has.join(", "))]
     NotInPack {
@@ -239,6 +265,8 @@ impl LibraryError {
             | Self::Vector { file, .. }
             | Self::DuplicateFile { file }
             | Self::MissingFile { file, .. }
+            | Self::MissingAxes { file }
+            | Self::NoAxis { file, .. }
             | Self::NotInPack { file, .. }
             | Self::NoPack { file, .. }
             | Self::LayerConflict { file, .. }
