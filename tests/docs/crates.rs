@@ -35,7 +35,10 @@ pub const CRATES: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("elpis-testkit", &["backend", "emotion", "store"]),
+    (
+        "elpis-testkit",
+        &["backend", "emotion", "steering", "store"],
+    ),
     ("elpis-cli", &["", "files", "worker"]),
 ];
 

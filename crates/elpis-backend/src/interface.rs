@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use elpis_steering::{Projection, ReadingAxes};
+
 use super::{BackendError, Batch, ModelFacts, SequenceId, Token, Tokenizer};
 
 /// One loaded model with its key–value cache.
@@ -31,6 +33,31 @@ pub trait Backend: Send {
     /// # Errors
     /// [`BackendError::NoLogits`] if that row did not ask for logits.
     fn logits(&self, row: usize) -> Result<&[f32], BackendError>;
+
+    /// Sets the axes that the residual stream of every row with logits is projected on from the
+    /// next batch on, or none. The row is read before its own steering is added at that layer.
+    ///
+    /// A backend that cannot read refuses axes, which is what this does by default.
+    ///
+    /// # Errors
+    /// [`BackendError::Limit`] for a layer that does not exist or axes of another width,
+    /// [`BackendError::Native`] if the backend cannot read.
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        match axes {
+            None => Ok(()),
+            Some(_) => Err(BackendError::Native {
+                call: "set_reading",
+                reason: "this backend does not read the residual stream".to_owned(),
+            }),
+        }
+    }
+
+    /// The projection of a row of the last batch; `None` without axes, for a row without logits, or
+    /// if the backend could not read the batch. By default there is none.
+    fn projection(&self, row: usize) -> Option<Projection> {
+        let _ = row;
+        None
+    }
 
     /// Removes the positions `from..` of a sequence from the cache.
     ///

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use elpis_steering::{Projection, ReadingAxes};
+
 use super::{Backend, BackendError, Batch, DeathNotice, ModelFacts, SequenceId, Token, Tokenizer};
 
 /// A backend that wraps another one, and observes or changes some of its calls. Every method that
@@ -68,6 +70,16 @@ pub trait BackendLayer: Send {
         self.inner().logits(row)
     }
 
+    /// [`Backend::set_reading`].
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        self.inner_mut().set_reading(axes)
+    }
+
+    /// [`Backend::projection`].
+    fn projection(&self, row: usize) -> Option<Projection> {
+        self.inner().projection(row)
+    }
+
     /// [`Backend::truncate`].
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {
         self.inner_mut().truncate(sequence, from)
@@ -132,6 +144,14 @@ impl<L: BackendLayer> Backend for L {
 
     fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
         BackendLayer::logits(self, row)
+    }
+
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        BackendLayer::set_reading(self, axes)
+    }
+
+    fn projection(&self, row: usize) -> Option<Projection> {
+        BackendLayer::projection(self, row)
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {

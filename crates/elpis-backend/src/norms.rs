@@ -1,6 +1,7 @@
 //! Norms of the residual stream at each layer: the unit of steering.
 
 use super::{Backend, BackendError, ModelFacts, Token};
+use elpis_steering::ReadingAxes;
 use elpis_steering::contrast::median_norm;
 
 /// The prompt on which the residual stream's norms are measured. Its content does not matter as
@@ -33,6 +34,48 @@ pub fn measure(backend: &mut dyn Backend, n_layers: usize) -> Result<Vec<f32>, B
             call: "norm measurement",
             reason: error.to_string(),
         })
+}
+
+/// Checks the arguments of [`Backend::set_reading`].
+///
+/// # Errors
+/// [`BackendError::Limit`] for a layer that does not exist or axes of another width,
+/// [`BackendError::Native`] for a model whose layers are not accessible.
+pub fn check_axes(facts: &ModelFacts, axes: Option<&ReadingAxes>) -> Result<(), BackendError> {
+    let Some(axes) = axes else {
+        return Ok(());
+    };
+    if let Some(reason) = &facts.unsteerable {
+        return Err(BackendError::Native {
+            call: "set_reading",
+            reason: reason.clone(),
+        });
+    }
+    let limit = |field, value: usize, limit| {
+        Err(BackendError::Limit {
+            field,
+            value: value.to_string(),
+            limit,
+        })
+    };
+    let last = facts.n_layers.saturating_sub(1);
+    if axes.layer > last {
+        return limit(
+            "layer",
+            axes.layer,
+            format!("layers 0 to {last} of this model"),
+        );
+    }
+    for axis in [&axes.valence, &axes.arousal] {
+        if axis.len() != facts.n_embd {
+            return limit(
+                "width of an axis",
+                axis.len(),
+                format!("{} of this model", facts.n_embd),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Checks the arguments of [`Backend::residual_stream`].

@@ -15,6 +15,7 @@ use elpis_backend::FlashAttention;
 use elpis_backend::{BackendError, Batch};
 #[cfg(test)]
 use elpis_steering::SteeringPlan;
+use elpis_steering::{Projection, ReadingAxes};
 
 /// Serialises the creation of contexts, because creating two contexts of one model at once is
 /// unsound in llama.cpp.
@@ -139,6 +140,21 @@ impl Context {
         // SAFETY: llama.cpp uses the hook only inside `llama_decode`.
         unsafe { self.hook.as_mut() }.steer(batch);
         self.evaluate(batch)
+    }
+
+    /// Sets the axes that rows with logits are projected on.
+    pub(super) fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) {
+        // SAFETY: as in `decode`.
+        unsafe { self.hook.as_mut() }.set_axes(axes);
+    }
+
+    /// The projection of a row of the last batch.
+    pub(super) fn projection(&self, row: usize) -> Option<Projection> {
+        if !self.logits_rows.get(row).copied().unwrap_or(false) {
+            return None;
+        }
+        // SAFETY: as in `decode`.
+        unsafe { self.hook.as_ref() }.projection(row)
     }
 
     /// Evaluates a batch unsteered and returns the residual stream at the

@@ -1,9 +1,11 @@
-//! Per-row steering inside llama.cpp's graph.
+//! Per-row steering and reading inside llama.cpp's graph.
 //!
 //! For every tensor of the graph, llama.cpp asks an evaluation callback whether it wants to see it.
 //! The hook answers yes for `l_out-k`, the output of decoder layer `k`, `[n_embd, n_rows]` in batch
 //! order, when a row of the batch is steered at that layer, and adds each row's own vector in
-//! place. While no row is steered it answers no to everything, which costs nothing.
+//! place. Before it adds anything, it projects the rows whose logits are requested, if this is the
+//! layer that is read. While no row is steered or read it answers no to everything, which costs
+//! nothing.
 //!
 //! At the last layer llama.cpp only keeps the rows whose logits are requested. A layer is shown
 //! once, unless the model is recurrent: llama.cpp may then evaluate a batch in parts, which keep
@@ -21,7 +23,7 @@ use llama_cpp_sys_2 as sys;
 
 use self::rows::RowView;
 use elpis_backend::{BackendError, Batch};
-use elpis_steering::SteeringPlan;
+use elpis_steering::{Projection, ReadingAxes, SteeringPlan};
 
 /// The name of the call in errors of the hook.
 pub(super) const CALL: &str = "steering hook";
@@ -46,6 +48,12 @@ pub(super) struct Hook {
     /// For each row, the index of its plan.
     row_plans: Vec<Option<u32>>,
     captured: Option<Vec<Vec<f32>>>,
+    /// The axes that rows with logits are projected on.
+    axes: Option<Arc<ReadingAxes>>,
+    /// Whether rows of the current evaluation are projected.
+    reads: bool,
+    /// For each row of the last batch, its projection.
+    projections: Vec<Option<Projection>>,
     /// The steered rows among those that a layer shows, with their plans.
     steered: Vec<(usize, u32)>,
     /// Buffer for the rows of a batch, if they are in device memory.
@@ -67,10 +75,24 @@ impl Hook {
             plans: Vec::new(),
             row_plans: Vec::new(),
             captured: None,
+            axes: None,
+            reads: false,
+            projections: Vec::new(),
             steered: Vec::new(),
             scratch: Vec::new(),
             fault: None,
         }
+    }
+
+    /// Sets the axes that rows with logits are projected on.
+    pub(super) fn set_axes(&mut self, axes: Option<Arc<ReadingAxes>>) {
+        self.axes = axes;
+        self.projections.clear();
+    }
+
+    /// The projection of a row of the last batch.
+    pub(super) fn projection(&self, row: usize) -> Option<Projection> {
+        self.projections.get(row).copied().flatten()
     }
 
     fn start(&mut self, batch: &Batch) {
@@ -80,18 +102,29 @@ impl Hook {
         self.plans.clear();
         self.row_plans.clear();
         self.captured = None;
+        self.reads = false;
+        self.projections.clear();
         self.fault = None;
         self.n_rows = batch.len();
         self.active = false;
     }
 
-    /// Prepares the steering of a batch.
+    /// Prepares the steering and reading of a batch.
     pub(super) fn steer(&mut self, batch: &Batch) {
         self.start(batch);
+        let reads = self.axes.is_some();
+        if batch.plans().is_empty() && !reads {
+            return;
+        }
+        let in_order = !self.splits || keeps_order(batch);
+        self.note_outputs(batch);
+        if reads && in_order {
+            self.read(batch);
+        }
         if batch.plans().is_empty() {
             return;
         }
-        if self.splits && !keeps_order(batch) {
+        if !in_order {
             self.fault = Some(
                 "this model evaluates rows of several prompts out of order, so they cannot be \
                  steered in one batch"
@@ -99,13 +132,12 @@ impl Hook {
             );
             return;
         }
-        self.note_outputs(batch);
         for plan in batch.plans() {
             for layer in &plan.layers {
                 // Without logits, the last layer's output has no effect.
                 let matters = layer.layer + 1 < self.wanted.len() || !self.outputs.is_empty();
                 match self.wanted.get_mut(layer.layer) {
-                    Some(wanted) if layer.values.len() == self.n_embd => *wanted = matters,
+                    Some(wanted) if layer.values.len() == self.n_embd => *wanted |= matters,
                     _ => {
                         self.fault = Some(format!(
                             "a plan of width {} at layer {} does not fit this model",
@@ -118,10 +150,22 @@ impl Hook {
                 self.active |= matters;
             }
         }
-        if self.active {
+        if !batch.plans().is_empty() && self.active {
             self.plans.extend(batch.plans().iter().map(Arc::clone));
             self.row_plans
                 .extend((0..batch.len()).map(|row| batch.plan_index_of(row)));
+        }
+    }
+
+    /// Prepares the projection of the rows with logits.
+    fn read(&mut self, batch: &Batch) {
+        let layer = self.axes.as_ref().map(|axes| axes.layer);
+        let wanted = layer.and_then(|layer| self.wanted.get_mut(layer));
+        if let (Some(wanted), false) = (wanted, self.outputs.is_empty()) {
+            *wanted = true;
+            self.active = true;
+            self.reads = true;
+            self.projections.resize(batch.len(), None);
         }
     }
 
@@ -204,6 +248,10 @@ impl Hook {
             }
             return Ok(());
         }
+        if self.reads {
+            // SAFETY: the tensor is computed, and its rows have the width of the axes.
+            unsafe { self.project(&view, layer, shown) };
+        }
         let vector_at = |plan: u32| {
             let plan = self.plans.get(plan as usize)?;
             let at = plan.layers.iter().find(|at| at.layer == layer)?;
@@ -223,6 +271,27 @@ impl Hook {
         // SAFETY: the rows are rows of the view, and the vectors' width was checked in `steer`.
         unsafe { view.add(&self.steered, vector_at, &mut self.scratch) };
         Ok(())
+    }
+
+    /// Projects the rows with logits that a layer shows, if it is the one that is read.
+    ///
+    /// # Safety
+    /// `view` must be a view of a computed tensor.
+    unsafe fn project(&mut self, view: &RowView, layer: usize, shown: Shown) {
+        let Some(axes) = self.axes.as_ref().filter(|axes| axes.layer == layer) else {
+            return;
+        };
+        for (place, &row) in self.outputs.iter().enumerate() {
+            let index = match shown {
+                Shown::From(first) => row.checked_sub(first).filter(|at| *at < view.n_rows),
+                Shown::Outputs => Some(place),
+            };
+            if let (Some(index), Some(projection)) = (index, self.projections.get_mut(row)) {
+                // SAFETY: the row lies within the view.
+                *projection =
+                    unsafe { view.with_row(index, &mut self.scratch, |row| axes.project(row)) };
+            }
+        }
     }
 
     /// Determines which rows of the batch a layer shows.

@@ -23,6 +23,8 @@ use context::{Context, ContextOptions};
 use model::Model;
 use tokenizer::LlamaTokenizer;
 
+use elpis_steering::{Projection, ReadingAxes};
+
 use elpis_backend::memory::SystemMemory;
 use elpis_backend::{
     Backend, BackendError, BackendKind, Batch, Device, DeviceKind, LoadOptions, Loader, ModelFacts,
@@ -154,6 +156,16 @@ impl Backend for LlamaCpp {
 
     fn logits(&self, row: usize) -> Result<&[f32], BackendError> {
         self.context.logits(row)
+    }
+
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        norms::check_axes(&self.facts, axes.as_deref())?;
+        self.context.set_reading(axes);
+        Ok(())
+    }
+
+    fn projection(&self, row: usize) -> Option<Projection> {
+        self.context.projection(row)
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {

@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use elpis_steering::{Projection, ReadingAxes};
+
 use elpis_backend::{
     Backend, BackendError, BackendKind, Batch, ModelFacts, SequenceId, Token, Tokenizer,
 };
@@ -57,6 +59,9 @@ pub struct Scripted {
     facts: Arc<ModelFacts>,
     sequences: Vec<Vec<(Token, u32)>>,
     logits: Vec<Option<Vec<f32>>>,
+    axes: Option<Arc<ReadingAxes>>,
+    /// For each row of the last batch that has logits, its token.
+    read: Vec<Option<Token>>,
     /// The probe that records the backend's calls.
     pub probe: Probe,
     /// Total length at which a sequence ends by itself.
@@ -83,6 +88,8 @@ impl Scripted {
             facts: Arc::new(facts),
             sequences: vec![Vec::new(); n_sequences as usize + 1],
             logits: Vec::new(),
+            axes: None,
+            read: Vec::new(),
             probe: Probe::default(),
             ends_at,
             script: None,
@@ -151,6 +158,7 @@ impl Backend for Scripted {
             return Err(error);
         }
         self.logits.clear();
+        self.read.clear();
         let mut seen = Vec::new();
         for (index, row) in batch.rows().iter().enumerate() {
             let norm = batch.plan_of(index).map(|plan| plan.layers[0].norm);
@@ -165,6 +173,7 @@ impl Backend for Scripted {
             seen.push((row.sequence, row.position, norm));
             let logits = row.logits.then(|| self.next_logits(row.sequence));
             self.logits.push(logits);
+            self.read.push(row.logits.then_some(row.token));
         }
         self.probe.batches.lock().unwrap().push(seen);
         self.count();
@@ -176,6 +185,18 @@ impl Backend for Scripted {
             Some(Some(logits)) => Ok(logits),
             _ => Err(BackendError::NoLogits { row }),
         }
+    }
+
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        self.axes = axes;
+        Ok(())
+    }
+
+    /// The residual stream of a token is its letter, then zeros.
+    fn projection(&self, row: usize) -> Option<Projection> {
+        let token = self.read.get(row).copied().flatten()?;
+        let axes = self.axes.as_ref()?;
+        Some(axes.project(&[(token % 128) as f32, 0.0, 0.0, 0.0]))
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {

@@ -35,6 +35,18 @@ pub(super) struct Evaluated {
     /// The residual stream at the output of the requested layers, `[rows, width]` in f32 on the
     /// CPU.
     pub captured: Vec<Tensor>,
+    /// `[outputs, 2]` in f32 on the CPU: the projections of the rows that request logits; `None`
+    /// without axes or such rows.
+    pub projections: Option<Tensor>,
+}
+
+/// The axes that rows with logits are projected on, `[2, width]` in f32.
+#[derive(Debug)]
+pub(super) struct Axes {
+    /// The layer whose output is read.
+    pub layer: usize,
+    /// Valence and arousal.
+    pub rows: Tensor,
 }
 
 impl Decoder {
@@ -105,13 +117,14 @@ impl Decoder {
         })
     }
 
-    /// Evaluates a batch: writes keys and values to the cache, adds each row's steering at the
-    /// outputs of its layers, and computes the requested logits.
+    /// Evaluates a batch: writes keys and values to the cache, projects rows on the axes, adds each
+    /// row's steering at the outputs of its layers, and computes the requested logits.
     pub fn forward(
         &self,
         step: &Step,
         cache: &mut KvCache,
         steering: &Steering,
+        axes: Option<&Axes>,
         capture: &[usize],
     ) -> Result<Evaluated> {
         let mut inputs = self.inputs(step, self.embedding.device())?;
@@ -123,6 +136,7 @@ impl Decoder {
             hidden =
                 hidden.f_mul(&scale.f_to_device_(inputs.device, self.kind, false, false)?)?;
         }
+        let mut projections = None;
         let mut captured: Vec<Option<Tensor>> = (0..capture.len()).map(|_| None).collect();
         for (index, layer) in self.layers.iter().enumerate() {
             if layer.device != inputs.device {
@@ -130,6 +144,9 @@ impl Decoder {
                 hidden = hidden.f_to_device(layer.device)?;
             }
             hidden = layer.forward(&self.config, &hidden, &inputs, cache, index)?;
+            if let Some(axes) = axes.filter(|axes| axes.layer == index) {
+                projections = project(step, &hidden, axes)?;
+            }
             if let Some(rows) = steering.layer(index) {
                 add_steering(&mut hidden, rows)?;
             }
@@ -145,6 +162,7 @@ impl Decoder {
         Ok(Evaluated {
             logits: self.logits(step, &hidden)?,
             captured: captured.into_iter().flatten().collect(),
+            projections,
         })
     }
 
@@ -152,12 +170,7 @@ impl Decoder {
         if step.outputs.is_empty() {
             return Ok(None);
         }
-        let chosen = if step.outputs.len() == step.tokens.len() {
-            hidden.shallow_clone()
-        } else {
-            let rows = Tensor::f_from_slice(&step.outputs)?.f_to_device(hidden.device())?;
-            hidden.f_index_select(0, &rows)?
-        };
+        let chosen = outputs(step, hidden)?;
         let mut logits = self.head.forward(&self.norm.forward(&chosen)?)?;
         if let Some(cap) = self.config.logit_softcap {
             logits = logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?;
@@ -181,6 +194,25 @@ impl Decoder {
     pub fn kv_width(&self) -> usize {
         self.config.kv_width()
     }
+}
+
+/// The rows that request logits.
+fn outputs(step: &Step, hidden: &Tensor) -> Result<Tensor> {
+    if step.outputs.len() == step.tokens.len() {
+        return Ok(hidden.shallow_clone());
+    }
+    let rows = Tensor::f_from_slice(&step.outputs)?.f_to_device(hidden.device())?;
+    hidden.f_index_select(0, &rows)
+}
+
+fn project(step: &Step, hidden: &Tensor, axes: &Axes) -> Result<Option<Tensor>> {
+    if step.outputs.is_empty() {
+        return Ok(None);
+    }
+    let rows = outputs(step, hidden)?.f_to_device_(hidden.device(), Kind::Float, false, false)?;
+    let axes = axes.rows.f_to_device(hidden.device())?;
+    let projections = rows.f_matmul(&axes.f_transpose(0, 1)?)?;
+    projections.f_to_device(Device::Cpu).map(Some)
 }
 
 fn add_steering(hidden: &mut Tensor, steering: &RowSteering) -> Result<()> {

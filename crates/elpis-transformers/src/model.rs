@@ -9,7 +9,7 @@ use crate::CONFIG;
 use crate::cache::KvCache;
 use crate::checkpoint::{Checkpoint, Files};
 use crate::config::DecoderConfig;
-use crate::decoder::Decoder;
+use crate::decoder::{Axes, Decoder};
 use crate::device;
 use crate::fields::Fields;
 use crate::native::native;
@@ -17,6 +17,8 @@ use crate::steering::Steering;
 use crate::step::Step;
 use crate::tokenizer::{FolderTokenizer, TextFacts};
 use crate::weights::Loader;
+
+use elpis_steering::{Projection, ReadingAxes};
 
 use elpis_backend::{
     Backend, BackendError, BackendKind, Batch, Device, LoadOptions, ModelFacts, ModelSource,
@@ -38,6 +40,9 @@ pub struct Transformers {
     outputs: Vec<i64>,
     /// `[outputs, vocabulary]`.
     logits: Vec<f32>,
+    axes: Option<Axes>,
+    /// `[outputs, 2]` of the last batch; empty if it was not read.
+    projections: Vec<f32>,
     scratch: SequenceId,
     threads: i32,
     /// The thread for which libtorch's number of threads was set.
@@ -156,6 +161,8 @@ impl Transformers {
             steering: Steering::default(),
             outputs: Vec::new(),
             logits: Vec::new(),
+            axes: None,
+            projections: Vec::new(),
             scratch: sequences - 1,
             threads: threads as i32,
             configured: None,
@@ -181,6 +188,7 @@ impl Transformers {
         capture: &[usize],
     ) -> Result<Vec<tch::Tensor>, BackendError> {
         self.outputs.clear();
+        self.projections.clear();
         if batch.is_empty() || batch.len() > self.facts.batch_size {
             return Err(BackendError::Limit {
                 field: "batch rows",
@@ -195,7 +203,13 @@ impl Transformers {
             .set(batch, self.facts.n_layers, self.facts.n_embd)?;
         let evaluated = self
             .decoder
-            .forward(&step, &mut self.cache, &self.steering, capture)
+            .forward(
+                &step,
+                &mut self.cache,
+                &self.steering,
+                self.axes.as_ref(),
+                capture,
+            )
             .map_err(|error| native("evaluation", &error))?;
         if let Some(logits) = evaluated.logits {
             let count = step.outputs.len() * self.facts.n_vocab;
@@ -203,6 +217,13 @@ impl Transformers {
             logits
                 .f_copy_data(&mut self.logits, count)
                 .map_err(|error| native("reading logits", &error))?;
+        }
+        if let Some(projections) = evaluated.projections {
+            let count = step.outputs.len() * 2;
+            self.projections.resize(count, 0.0);
+            projections
+                .f_copy_data(&mut self.projections, count)
+                .map_err(|error| native("reading projections", &error))?;
         }
         for &(sequence, length) in &step.lengths {
             self.cache.grow(sequence, length);
@@ -232,6 +253,31 @@ impl Backend for Transformers {
             .ok()
             .and_then(|index| self.logits.get(index * n_vocab..(index + 1) * n_vocab))
             .ok_or(BackendError::NoLogits { row })
+    }
+
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        norms::check_axes(&self.facts, axes.as_deref())?;
+        self.projections.clear();
+        self.axes = match axes {
+            None => None,
+            Some(axes) => {
+                let values = [&*axes.valence, &*axes.arousal].concat();
+                let rows = tch::Tensor::f_from_slice(&values);
+                let rows = rows.and_then(|rows| rows.f_view([2, -1]));
+                Some(Axes {
+                    layer: axes.layer,
+                    rows: rows.map_err(|error| native("set_reading", &error))?,
+                })
+            }
+        };
+        Ok(())
+    }
+
+    fn projection(&self, row: usize) -> Option<Projection> {
+        let index = self.outputs.binary_search(&(row as i64)).ok()?;
+        let (pairs, _) = self.projections.as_chunks();
+        let [valence, arousal] = *pairs.get(index)?;
+        Some(Projection::new(valence, arousal))
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {

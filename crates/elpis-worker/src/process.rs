@@ -27,8 +27,10 @@ use child::{Process, Started};
 use frame::{Channel, invalid};
 use logits::SharedLogits;
 use plans::PlanBook;
-use protocol::{Decode, Encode, Load, Loaded, Reply, Request, WireRow, floats};
+use protocol::{Decode, Encode, Load, Loaded, Reply, Request, WireRow, floats, push_floats};
 use tokenizer::RemoteTokenizer;
+
+use elpis_steering::{Projection, ReadingAxes};
 
 use elpis_backend::{
     Backend, BackendError, Batch, DeathNotice, LoadOptions, ModelFacts, SequenceId, Token,
@@ -50,6 +52,10 @@ pub(super) struct ProcessBackend {
     /// A copy of the logits of the last batch. The worker can write to the shared memory at any
     /// time, and borrowed data must not change.
     copied: Vec<f32>,
+    /// Whether batches are read.
+    reads: bool,
+    /// The projections of the rows with logits of the last batch.
+    projections: Vec<Projection>,
     request: Decode,
     values: Vec<u8>,
 }
@@ -87,6 +93,8 @@ impl ProcessBackend {
             logits: SharedLogits::new(logits, facts.n_vocab),
             places: Vec::new(),
             copied: Vec::new(),
+            reads: false,
+            projections: Vec::new(),
             request: Decode::default(),
             values: Vec::new(),
             facts,
@@ -165,6 +173,15 @@ impl Backend for ProcessBackend {
             result
         });
         let wanted = self.places.iter().flatten().count();
+        self.projections.clear();
+        if self.reads && result.is_ok() {
+            let (pairs, _) = self.connection.blob().as_chunks::<8>();
+            self.projections.extend(pairs.iter().map(|pair| {
+                let mut pair = floats(pair);
+                let mut next = || pair.next().unwrap_or(f32::NAN);
+                Projection::new(next(), next())
+            }));
+        }
         if result.is_err() || !self.logits.copy_rows(wanted, &mut self.copied) {
             self.places.clear();
         }
@@ -177,6 +194,25 @@ impl Backend for ProcessBackend {
         place
             .and_then(|place| self.copied.chunks_exact(n_vocab.max(1)).nth(place))
             .ok_or(BackendError::NoLogits { row })
+    }
+
+    fn set_reading(&mut self, axes: Option<Arc<ReadingAxes>>) -> Result<(), BackendError> {
+        let mut blob = Vec::new();
+        for axis in axes.iter().flat_map(|axes| [&axes.valence, &axes.arousal]) {
+            push_floats(axis, &mut blob);
+        }
+        self.projections.clear();
+        self.reads = false;
+        let layer = axes.as_ref().map(|axes| axes.layer);
+        self.ask(&Request::SetReading { layer }, &blob)?;
+        self.reads = layer.is_some();
+        Ok(())
+    }
+
+    fn projection(&self, row: usize) -> Option<Projection> {
+        let place = self.places.get(row).copied().flatten()?;
+        let found = self.projections.get(place).copied()?;
+        found.valence.is_finite().then_some(found)
     }
 
     fn truncate(&mut self, sequence: SequenceId, from: u32) -> Result<(), BackendError> {

@@ -7,6 +7,7 @@
 mod appraisal;
 #[cfg(feature = "tools")]
 mod noise;
+mod reading;
 pub mod runtime;
 mod steering_rows;
 #[cfg(feature = "tools")]

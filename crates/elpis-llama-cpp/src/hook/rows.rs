@@ -92,6 +92,34 @@ impl RowView {
         }
     }
 
+    /// Calls `look` with the values of a row.
+    ///
+    /// # Safety
+    /// The tensor has this row.
+    pub(super) unsafe fn with_row<T>(
+        &self,
+        index: usize,
+        scratch: &mut Vec<f32>,
+        look: impl FnOnce(&[f32]) -> T,
+    ) -> Option<T> {
+        if self.host {
+            // SAFETY: host memory of the tensor, in which the row lies; nobody writes to it while
+            // the graph waits for this callback.
+            let row = unsafe {
+                let row = (*self.tensor).data.cast::<f32>();
+                std::slice::from_raw_parts(row.byte_add(index * self.stride), self.n_embd)
+            };
+            return Some(look(row));
+        }
+        if scratch.len() < self.n_embd {
+            scratch.resize(self.n_embd, 0.0);
+        }
+        let values = scratch.get_mut(..self.n_embd)?;
+        // SAFETY: `values` holds one row, which the tensor has.
+        unsafe { self.read(index, values) };
+        Some(look(values))
+    }
+
     /// Adds its vector to each of the rows, whose indices ascend. In device memory every copy waits
     /// for the device, so close rows are copied together.
     ///

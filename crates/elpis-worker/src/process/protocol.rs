@@ -14,7 +14,7 @@ use elpis_backend::{ModelOptions, ModelSource};
 use elpis_steering::{LayerSteering, PlanKey, SteeringPlan};
 
 /// Protocol version, incremented with every change of the messages, including the model's settings.
-pub(super) const PROTOCOL: u32 = 5;
+pub(super) const PROTOCOL: u32 = 6;
 
 const MAGIC: [u8; 8] = *b"elpis-wk";
 
@@ -75,6 +75,11 @@ pub(super) enum Request {
     Load(Box<Load>),
     /// The blob holds the values of the plans.
     Decode(Decode),
+    /// The layer that is read, with the axes of valence and arousal in the blob, one after the
+    /// other; or none.
+    SetReading {
+        layer: Option<usize>,
+    },
     Truncate {
         sequence: SequenceId,
         from: u32,
@@ -101,7 +106,8 @@ pub(super) enum Request {
 /// A reply of the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// Done. The result is in the blob or in the shared memory.
+    /// Done. The result is in the blob or in the shared memory. For a batch that was read, the blob
+    /// holds the two projections of each row with logits, NaN for one that has none.
     Done,
     /// The model is still being loaded and makes progress.
     Loading,

@@ -15,7 +15,9 @@ use super::descriptors;
 use super::frame::{Channel, invalid};
 use super::logits::SharedLogits;
 use super::plans::Plans;
-use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, push_floats};
+use super::protocol::{Decode, Encode, Hello, Load, Loaded, Reply, Request, floats, push_floats};
+use elpis_steering::ReadingAxes;
+
 use elpis_backend::{Backend, BackendError, Batch, Loader, Token, Tokenizer, heartbeat, load_with};
 
 /// Serves the runtime that started this process until the connection is closed.
@@ -77,6 +79,7 @@ fn run(loaders: &[Loader]) -> io::Result<()> {
                 logits,
                 plans: Plans::default(),
                 batch: Batch::default(),
+                reads: false,
             };
             served.serve(connection)
         }
@@ -149,6 +152,8 @@ struct Worker {
     logits: SharedLogits,
     plans: Plans,
     batch: Batch,
+    /// Whether batches are read.
+    reads: bool,
 }
 
 impl Worker {
@@ -177,6 +182,15 @@ impl Worker {
         Ok(match request {
             Request::Load(_) => return Err(invalid("a model is loaded already")),
             Request::Decode(decode) => return self.decode(&decode, blob),
+            Request::SetReading { layer } => {
+                let axes = layer.map(|layer| {
+                    let (valence, arousal) = blob.split_at(blob.len() / 8 * 4);
+                    let axis = |bytes| floats(bytes).collect();
+                    Arc::new(ReadingAxes::new(layer, axis(valence), axis(arousal)))
+                });
+                self.reads = axes.is_some();
+                backend.set_reading(axes).map(nothing)
+            }
             Request::Truncate { sequence, from } => backend.truncate(sequence, from).map(nothing),
             Request::SharePrefix { from, to, length } => {
                 backend.share_prefix(from, to, length).map(nothing)
@@ -226,13 +240,19 @@ impl Worker {
         }
         let rows = self.batch.rows().iter().enumerate();
         let wanted = rows.filter(|(_, row)| row.logits).map(|(index, _)| index);
+        let mut projections = Vec::new();
         for (place, row) in wanted.enumerate() {
             match self.backend.logits(row) {
                 Err(error) => return Ok(Err(error)),
                 Ok(logits) if self.logits.write(place, logits) => {}
                 Ok(_) => return Err(invalid("there is no room for the logits")),
             }
+            if self.reads {
+                let found = self.backend.projection(row);
+                let pair = found.map_or([f32::NAN; 2], |found| [found.valence, found.arousal]);
+                push_floats(&pair, &mut projections);
+            }
         }
-        Ok(Ok(Vec::new()))
+        Ok(Ok(projections))
     }
 }
