@@ -185,6 +185,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads whole replies at some layers.
+    pub(super) fn at_layers(
+        backend: &'a mut dyn Backend,
+        template: &'a ChatTemplate,
+        layers: Vec<usize>,
+    ) -> Self {
+        Self {
+            backend,
+            template,
+            at: ReadAt::default(),
+            layers,
+        }
+    }
+
     pub(super) fn layers(&self) -> &[usize] {
         &self.layers
     }

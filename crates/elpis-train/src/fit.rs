@@ -8,10 +8,13 @@ use super::capture::Reader;
 use super::error::TrainingError;
 use super::options::{Evidence, LayerScore, TrainOptions};
 use super::pairs::{ContrastPairs, Form};
+use super::reading::train_reading;
 use super::rows::Rows;
 use elpis_backend::{Backend, ModelFacts};
 use elpis_inference::ChatTemplate;
-use elpis_steering::{LibraryFile, MANIFEST_FILE, Place, SteeringVector, VectorFormat, write};
+use elpis_steering::{
+    LibraryFile, MANIFEST_FILE, Place, Reading, SteeringVector, VectorFormat, write,
+};
 
 /// Number of layers at which vectors are added by default. Vectors at several layers that are small
 /// at each move a text further, at the same perplexity, than a large one at a single layer.
@@ -21,6 +24,9 @@ const SPREAD: usize = 4;
 /// residual stream hardly tells moods apart; after them, a vector changes words rather than what is
 /// meant, although moods are still told apart.
 const DEPTHS: std::ops::Range<f64> = 0.25..0.75;
+
+/// The file with the axes of reading.
+const AXES_FILE: &str = "reading.safetensors";
 
 /// A layer is not chosen if it separates the emotions by this much less than the best.
 const WORSE_AUC: f64 = 0.03;
@@ -41,6 +47,8 @@ pub struct Trained {
     pub places: BTreeMap<String, Place>,
     /// The evidence for each emotion's separation.
     pub evidence: BTreeMap<String, Evidence>,
+    /// How replies are read; `None` if the pairs have no replies, or none that span the plane.
+    pub reading: Option<Reading>,
 }
 
 impl Trained {
@@ -96,7 +104,7 @@ impl Trained {
             .collect()
     }
 
-    /// The files of a library: one for each vector, and the manifest.
+    /// The files of a library: one for each vector, the axes of reading, and the manifest.
     ///
     /// # Errors
     /// [`TrainingError::Format`] if the format has no names for layers (`.npy`).
@@ -119,6 +127,17 @@ impl Trained {
                 let _ = write!(manifest, "valence = {valence:?}\narousal = {arousal:?}\n");
             }
         }
+        if let Some(reading) = &self.reading {
+            let axes = reading.axes.to_safetensors();
+            files.push(LibraryFile {
+                name: AXES_FILE.to_owned(),
+                bytes: axes.map_err(|source| TrainingError::Format {
+                    emotion: "reading".to_owned(),
+                    source,
+                })?,
+            });
+            manifest.push_str(&reading_table(reading));
+        }
         files.push(LibraryFile {
             name: MANIFEST_FILE.to_owned(),
             bytes: manifest.into_bytes(),
@@ -127,7 +146,22 @@ impl Trained {
     }
 }
 
-/// Trains a vector for each emotion of the pairs.
+/// The table `reading` of a manifest.
+fn reading_table(reading: &Reading) -> String {
+    let Reading {
+        valence, arousal, ..
+    } = reading;
+    format!(
+        "\n[reading]\nfile = {AXES_FILE:?}\nlayer = {}\nmean = {:?}\ndeviation = {:?}\nspan = {:?}\n",
+        reading.axes.layer,
+        [valence.mean, arousal.mean],
+        [valence.deviation, arousal.deviation],
+        [valence.span, arousal.span],
+    )
+}
+
+/// Trains a vector for each emotion of the pairs, and axes to read replies by if the pairs have
+/// replies.
 ///
 /// # Errors
 /// [`TrainingError`].
@@ -162,13 +196,16 @@ pub fn train(
     layers.sort_unstable();
     layers.dedup();
     let vectors = vectors(&rows, &layers, &facts, options)?;
+    let evidence = rows.evidence();
+    let reading = train_reading(backend, template, pairs, on_progress)?;
     Ok(Trained {
         layers,
         form: options.form(pairs),
         scores,
         vectors,
         places: pairs.places.clone(),
-        evidence: rows.evidence(),
+        evidence,
+        reading,
     })
 }
 
@@ -279,6 +316,7 @@ mod tests {
             vectors: BTreeMap::new(),
             places: BTreeMap::new(),
             evidence: [("calm".to_owned(), evidence(pairs, 1))].into(),
+            reading: None,
         };
         assert!(trained(10, 0.8).doubts().is_empty());
         let [few] = &trained(2, 0.9).doubts()[..] else {

@@ -17,16 +17,20 @@
 mod calibrate;
 mod capture;
 mod error;
+mod evaluate;
 mod fit;
 mod generate;
 mod options;
 mod pairs;
 mod quality;
+mod random;
+mod reading;
 mod rows;
 
 pub use calibrate::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 pub use capture::ReadAt;
 pub use error::TrainingError;
+pub use evaluate::{EvaluateOptions, Evaluated, Influence, evaluate};
 pub use fit::{Trained, train};
 pub use options::{Evidence, LayerScore, Method, TrainOptions};
 pub use pairs::{

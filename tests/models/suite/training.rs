@@ -226,17 +226,26 @@ fn replies_give_vectors_at_several_layers() {
     let (mut backend, template) = load();
     let pairs = ContrastPairs::shipped();
     let options = TrainOptions::default();
-    let mut train_on = |pairs: &ContrastPairs| {
-        train(backend.as_mut(), &template, pairs, &options, &mut |_| true).unwrap()
-    };
-    let four = train_on(&pairs);
+    let mut train_on =
+        |pairs: &ContrastPairs| train(backend.as_mut(), &template, pairs, &options, &mut |_| true);
+    let four = train_on(&pairs).unwrap();
+    let all = train_on(&ContrastPairs::shipped_with_further()).unwrap();
     assert_eq!(four.form, Form::Replies);
     assert!(four.layers.len() > 1, "{:?}", four.layers);
+    let reading = four.reading.as_ref().unwrap();
+    assert!(reading.axes.layer <= four.layers[0]);
+    let facts = std::sync::Arc::clone(backend.facts());
+    assert!(reading.axes.fits(facts.n_layers, facts.n_embd));
+    // What is written can be read.
+    let files = four.files(VectorFormat::Safetensors).unwrap();
+    let context = LibraryContext::new(facts.n_layers, facts.n_embd);
+    let library = SteeringLibrary::build(files, &context).unwrap();
+    assert_eq!(library.reading().unwrap().as_ref(), reading);
+    assert_eq!(library.emotions().len(), 4);
     for vector in four.vectors.values() {
         assert!(vector.layers().eq(four.layers.iter().copied()));
     }
     // Further emotions change neither the directions of the four nor what they add up to.
-    let all = train_on(&ContrastPairs::shipped_with_further());
     assert_eq!((four.vectors.len(), all.vectors.len()), (4, 28));
     let layer = *four
         .layers
