@@ -2,8 +2,9 @@
 //!
 //! The appraisers are pure functions from a text to an [`EmotionEvent`], if the text expresses one,
 //! with the words that it was derived from. [`LexicalAppraiser`] is the default and
-//! [`ReferenceAppraiser`] follows the reference implementation; the setting `emotion.appraiser`
-//! chooses between them. Only English is supported.
+//! [`ReferenceAppraiser`] follows the reference implementation; both read English alone.
+//! [`ExpressedAppraiser`] takes replies from the residual stream instead of their words. The setting
+//! `emotion.appraiser` chooses among them.
 //!
 //! ```
 //! use elpis::LexicalAppraiser;
@@ -19,8 +20,10 @@
 //!
 //! [`EmotionEvent`]: crate::emotion::EmotionEvent
 
+mod expressed;
 mod lexical;
 mod reference;
 
+pub use expressed::ExpressedAppraiser;
 pub use lexical::LexicalAppraiser;
 pub use reference::ReferenceAppraiser;

@@ -54,7 +54,7 @@
 //! | offer tools, ask for JSON | [`ToolChoice`], [`ResponseFormat`], [`inference`] |
 //! | observe what happens | [`Elpis::events`], [`Event`] |
 //! | compute moods without a model | [`emotion`] |
-//! | read feelings from a text | [`Appraiser`], [`LexicalAppraiser`], [`ModelAppraiser`] |
+//! | read feelings from a text | [`Appraiser`], [`LexicalAppraiser`], [`ExpressedAppraiser`], [`ModelAppraiser`] |
 //! | read, blend and make vectors | [`steering`], [`training`] |
 //! | keep states in your own store | [`store::StateStore`] |
 //! | write a backend | [`backend::Backend`], [`backend::BackendFactory`] |
@@ -152,7 +152,7 @@ pub use elpis_steering as steering;
 pub use elpis_train as training;
 
 pub use actors::hardware::HardwareReport;
-pub use appraisal::{LexicalAppraiser, ReferenceAppraiser};
+pub use appraisal::{ExpressedAppraiser, LexicalAppraiser, ReferenceAppraiser};
 pub use backend::available_backends;
 pub use bus::{Delivery, EventBus, Events};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -17,6 +17,7 @@ mod applied;
 mod batching;
 mod cached_sequence;
 mod cells;
+mod expression_control;
 mod in_flight;
 mod lent;
 mod prefill_budget;

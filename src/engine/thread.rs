@@ -253,6 +253,7 @@ fn load(
             steer_constrained: context.settings.model.steer_constrained,
             steer_thinking: context.settings.model.steer_thinking,
             repetition_guard: context.settings.model.repetition_guard,
+            expression_feedback: context.settings.model.expression_feedback,
         },
     );
     Ok((scheduler, model))

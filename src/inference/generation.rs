@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChatMessage, FinishReason, FunctionCall, SamplingParams};
 use crate::emotion::{Coefficients, Mood, Quadrant};
+use crate::steering::{Expressed, Place};
 use elpis_emotion::SessionId;
 
 /// The number of a generation within its runtime.
@@ -43,6 +44,10 @@ pub struct AppliedModulation {
     pub sampling: SamplingParams,
     /// Steering coefficients by emotion, including the strength.
     pub coefficients: Coefficients,
+    /// What the expression control (`model.expression_feedback`) added to valence and arousal before
+    /// the coefficients were computed; `None` if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression_offset: Option<Place>,
     /// Factor on the coefficients, in [0, 1]: below 1 after the repetition guard
     /// (`model.repetition_guard`) has lowered the steering of a reply that began to loop.
     #[serde(default = "whole")]
@@ -108,6 +113,10 @@ pub struct GenerationReport {
     /// The part of the reply that was constrained, if any was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constrained: Option<ConstrainedSpan>,
+    /// What the reply expresses, read from the residual stream while it was generated; `None` if the
+    /// steering library has no axes (`[reading]` in `vectors.toml`) or no token was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expressed: Option<Expressed>,
     /// Time from submission until the generation got a slot; this and the next two are serialised
     /// as numbers of seconds (`queue_seconds`, `first_token_seconds`, `total_seconds`).
     #[serde(rename = "queue_seconds", with = "elpis_emotion::seconds")]
@@ -166,6 +175,7 @@ impl GenerationReport {
             modulations: Vec::new(),
             thinking: None,
             constrained: None,
+            expressed: None,
             queue_time: Duration::ZERO,
             time_to_first_token: Duration::ZERO,
             total_time: Duration::ZERO,

@@ -6,14 +6,23 @@ use super::shared::Shared;
 use super::task::Task;
 use crate::emotion::{Coefficients, EmotionalState, Modulation, Mood};
 use crate::inference::{AppliedModulation, AppliedSteering, SamplingParams};
-use crate::steering::SteeringPlan;
+use crate::steering::{Place, SteeringPlan};
+
+/// What is changed in the steering of a reply because of the reply itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Correction {
+    /// Factor on the coefficients, by the repetition guard.
+    pub(super) factor: f64,
+    /// Added to the state before its coefficients are computed, by the expression control.
+    pub(super) offset: Place,
+}
 
 /// Turns a modulation into sampling parameters and a steering plan.
 pub(super) fn apply(
     task: &Task,
     modulation: Option<&Modulation>,
     from_token: u32,
-    steering_factor: f64,
+    correction: Correction,
     shared: &Shared,
 ) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
     let mut base = task.sampling;
@@ -24,8 +33,8 @@ pub(super) fn apply(
         base.temperature = modulation.temperature as f32;
         base.top_p = modulation.top_p as f32;
         coefficients = shared.library.coefficients(
-            modulation.valence,
-            modulation.arousal,
+            (modulation.valence + correction.offset.valence).clamp(-1.0, 1.0),
+            (modulation.arousal + correction.offset.arousal).clamp(-1.0, 1.0),
             modulation.strength,
         );
         state = modulation.state();
@@ -35,7 +44,9 @@ pub(super) fn apply(
         coefficients = asked.clone();
     }
     let sampling: SamplingParams = task.options.sampling(&base);
-    let plan = plan(&coefficients, steering_factor, shared);
+    let plan = plan(&coefficients, correction.factor, shared);
+    let offset = correction.offset;
+    let is_corrected = offset.valence != 0.0 || offset.arousal != 0.0;
     let applied = AppliedModulation {
         valence: state.valence(),
         arousal: state.arousal(),
@@ -48,7 +59,8 @@ pub(super) fn apply(
             ..sampling
         },
         coefficients,
-        steering_factor,
+        expression_offset: is_corrected.then_some(offset),
+        steering_factor: correction.factor,
         library_version: shared.library.version().to_string(),
         steering: added(plan.as_deref()),
     };

@@ -5,19 +5,21 @@ mod reply;
 
 use std::sync::Arc;
 
-use super::applied::apply;
+use super::applied::{Correction, apply};
 use super::cached_sequence::CachedSequence;
 use super::cells::Cells;
+use super::expression_control::ExpressionControl;
 use super::repetition_guard::RepetitionGuard;
 use super::shared::Shared;
 use super::task::{Outcome, Task};
 use crate::backend::{Batch, SequenceId, Token};
+use crate::emotion::Modulation;
 use crate::error::EngineError;
 use crate::inference::{
     AppliedModulation, ConstrainedSpan, Guide, RequestError, RequestId, Sampler, SessionId,
     TextStream, ThinkingSpan,
 };
-use crate::steering::SteeringPlan;
+use crate::steering::{ExpressionMeter, SteeringPlan};
 
 /// How many engine failures a generation survives. A hang counts as two, because it takes long and
 /// leaks the model.
@@ -70,6 +72,10 @@ pub(super) struct Slot {
     text: TextStream,
     plan: Option<Arc<SteeringPlan>>,
     guard: RepetitionGuard,
+    meter: ExpressionMeter,
+    control: ExpressionControl,
+    /// The modulation in force.
+    modulation: Option<Modulation>,
     modulations: Vec<AppliedModulation>,
     constrained: Option<ConstrainedSpan>,
     thinking: Option<ThinkingSpan>,
@@ -109,7 +115,12 @@ impl Slot {
             .as_mut()
             .map(|mood| mood.modulation(shared.clock.now()));
         let guard = RepetitionGuard::new(shared.options.repetition_guard);
-        let (applied, plan) = apply(&task, modulation.as_ref(), 0, guard.factor(), shared);
+        let control = ExpressionControl::new(shared.options.expression_feedback);
+        let correction = Correction {
+            factor: guard.factor(),
+            offset: control.offset(),
+        };
+        let (applied, plan) = apply(&task, modulation.as_ref(), 0, correction, shared);
         let mut sampler = match Sampler::new(applied.sampling, shared.facts.n_vocab) {
             Ok(sampler) => sampler,
             Err(error) => return Err(Box::new((task, RequestError::Sampling(error).into()))),
@@ -142,6 +153,9 @@ impl Slot {
             text,
             plan,
             guard,
+            meter: ExpressionMeter::default(),
+            control,
+            modulation,
             modulations: vec![applied],
             constrained: constrained.then_some(ConstrainedSpan {
                 from_token: 0,

@@ -48,10 +48,11 @@ impl Scheduler {
         let facts = Arc::clone(backend.facts());
         let n = facts.n_sequences;
         let prefix = options.prefix;
-        Self {
+        let mut scheduler = Self {
             shared: Shared {
                 tokenizer: backend.tokenizer(),
                 library,
+                reading: None,
                 clock,
                 options,
                 piece: Vec::with_capacity(256),
@@ -67,7 +68,9 @@ impl Scheduler {
             oldest_prompt: true,
             prompt_alone: false,
             failures: 0,
-        }
+        };
+        scheduler.read_with_library();
+        scheduler
     }
 
     /// Facts about the model.
@@ -105,6 +108,24 @@ impl Scheduler {
     /// Replaces the steering library for generations that start from now on.
     pub fn set_library(&mut self, library: Arc<SteeringLibrary>) {
         self.shared.library = library;
+        self.read_with_library();
+    }
+
+    /// Hands the library's axes to the backend.
+    fn read_with_library(&mut self) {
+        let reading = self.shared.library.reading();
+        if self.shared.reading.as_ref() == reading {
+            return;
+        }
+        let reading = reading.map(Arc::clone);
+        let axes = reading.as_ref().map(|reading| Arc::clone(&reading.axes));
+        self.shared.reading = match self.backend.set_reading(axes) {
+            Ok(()) => reading,
+            Err(error) => {
+                tracing::warn!(%error, "what replies express is not read");
+                None
+            }
+        };
     }
 
     /// Gives a task a slot.
@@ -218,6 +239,9 @@ impl Scheduler {
                 None => None,
                 Some(row) => {
                     summary.sampled += 1;
+                    if let Some(projection) = self.backend.projection(row) {
+                        slot.read(projection, &self.shared);
+                    }
                     slot.follow_events(true, &self.shared);
                     let before = slot.generated();
                     let ended = match self.backend.logits(row) {

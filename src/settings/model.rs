@@ -140,6 +140,10 @@ section! {
     steer_thinking: bool = false;
     /// Whether the steering of a reply that begins to loop is lowered, in up to three steps.
     repetition_guard: bool = true;
+    /// How firmly what a reply expresses is held near the session's state: the share of the
+    /// difference by which the steering is corrected every 16 tokens. 0 is off. It needs vectors
+    /// with axes to read by.
+    expression_feedback: f64 = 0.0, in between(0.0, 1.0);
     /// Maximum norm of an added steering vector, as a fraction of the residual stream's norm.
     max_residual_fraction: f64 = 1.0, in between(0.0, 4.0);
 }

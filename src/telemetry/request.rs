@@ -241,6 +241,9 @@ impl RequestWatch {
             .record("gen_ai.response.finish_reasons", outcome);
         if self.stage != Stage::Ended {
             self.measures.resumes(report.resumes);
+            if let Some(expressed) = &report.expressed {
+                self.measures.expressed(expressed);
+            }
         }
         self.end(outcome, false);
     }

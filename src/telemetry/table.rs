@@ -3,8 +3,8 @@
 use metrics::Unit;
 
 use super::buckets::{
-    BETWEEN_TOKENS, COEFFICIENT, FIRST_TOKEN, FRACTION, ITERATION, OTEL_COUNTS, OTEL_FIRST_TOKEN,
-    OTEL_PER_TOKEN_SECONDS, OTEL_SECONDS, PLANE, REQUEST, SHORT, TOKENS,
+    BETWEEN_TOKENS, COEFFICIENT, DEVIATIONS, FIRST_TOKEN, FRACTION, ITERATION, OTEL_COUNTS,
+    OTEL_FIRST_TOKEN, OTEL_PER_TOKEN_SECONDS, OTEL_SECONDS, PLANE, REQUEST, SHORT, TOKENS,
 };
 
 /// The type of a metric.
@@ -142,6 +142,10 @@ metrics! {
         "Valence of each session listed in `metrics.sessions`; NaN once it is evicted.";
     SESSION_AROUSAL = "elpis_session_arousal", Gauge, by "session":
         "Arousal of each session listed in `metrics.sessions`; NaN once it is evicted.";
+    EXPRESSED_VALENCE = "elpis_expressed_valence", Histogram, by "model", buckets DEVIATIONS:
+        "Valence that each reply expresses, read from the residual stream, in standard deviations of the model's neutral replies.";
+    EXPRESSED_AROUSAL = "elpis_expressed_arousal", Histogram, by "model", buckets DEVIATIONS:
+        "Arousal that each reply expresses, read from the residual stream, in standard deviations of the model's neutral replies.";
     REPETITION_GUARD = "elpis_repetition_guard_total", Counter, by "model":
         "Times that the steering of a reply was lowered because the reply began to loop.";
     SAFETY_LIMITS = "elpis_safety_limits_total", Counter, by "limit":

@@ -3,6 +3,7 @@
 
 mod failures;
 mod fairness;
+mod read;
 mod steered;
 
 use std::sync::Arc;
@@ -58,7 +59,11 @@ fn alone(prompt: &str, max_tokens: u32) -> String {
 
 /// A library whose four vectors point along the four axes with these lengths.
 fn library(lengths: [f32; 4]) -> Arc<SteeringLibrary> {
-    let files = ["excited", "calm", "frustrated", "depleted"]
+    built(library_files(lengths))
+}
+
+fn library_files(lengths: [f32; 4]) -> Vec<LibraryFile> {
+    ["excited", "calm", "frustrated", "depleted"]
         .into_iter()
         .enumerate()
         .map(|(axis, name)| {
@@ -70,7 +75,10 @@ fn library(lengths: [f32; 4]) -> Arc<SteeringLibrary> {
                 bytes: write(VectorFormat::Safetensors, &vector).unwrap(),
             }
         })
-        .collect();
+        .collect()
+}
+
+fn built(files: Vec<LibraryFile>) -> Arc<SteeringLibrary> {
     let mut context = LibraryContext::new(4, 4);
     context.default_layer = Some(1);
     Arc::new(SteeringLibrary::build(files, &context).unwrap())

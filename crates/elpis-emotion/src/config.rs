@@ -20,11 +20,14 @@ pub enum AppraiserChoice {
     /// A sentiment lexicon with negation, and phrases for the outcomes of tasks.
     #[default]
     Lexicon,
+    /// What replies express in the model's residual stream, if the steering vectors have axes to
+    /// read by; messages, and replies that were not read, as with `lexicon`.
+    Expressed,
     /// The word lists of the reference implementation, where a single word is enough.
     Reference,
 }
 
-names!(AppraiserChoice { Lexicon = "lexicon", Reference = "reference" });
+names!(AppraiserChoice { Lexicon = "lexicon", Expressed = "expressed", Reference = "reference" });
 
 /// Declares the configuration.
 macro_rules! config {

@@ -69,7 +69,8 @@ macro_rules! emotion_fields {
             /// of being refused.
             allow_unknown_events: bool = false;
             /// Appraiser that reads feelings from texts, unless the program provides its own: a
-            /// sentiment lexicon, or the word lists of the reference implementation.
+            /// sentiment lexicon; what replies express in the residual stream; or the word lists of
+            /// the reference implementation.
             appraiser: AppraiserChoice = AppraiserChoice::Lexicon;
             /// Minimum score at which a text's words count as an event.
             response_analysis_threshold: f64 = 0.3, in [0.0, 1.0];

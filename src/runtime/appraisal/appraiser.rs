@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::appraisal::{LexicalAppraiser, ReferenceAppraiser};
+use crate::appraisal::{ExpressedAppraiser, LexicalAppraiser, ReferenceAppraiser};
 use crate::emotion::{AppraiserChoice, EmotionConfig, EmotionEvent};
 use crate::error::Error;
 use crate::event::EventSource;
 use crate::runtime::interface::BoxFuture;
 use crate::runtime::session::Session;
+use crate::steering::Expressed;
 
 /// A text to be appraised.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AppraisedText {
     /// tool's result, or the message of this turn was appraised as an outcome. Reading the outcome
     /// from this text as well would apply it twice.
     pub outcome_reported: bool,
+    /// What a reply expressed in the model's residual stream, if it was read.
+    pub expressed: Option<Expressed>,
 }
 
 /// The reason why a text was not appraised.
@@ -95,6 +98,21 @@ impl Appraiser for LexicalAppraiser {
     }
 }
 
+impl Appraiser for ExpressedAppraiser {
+    fn appraise(
+        &self,
+        text: AppraisedText,
+    ) -> BoxFuture<'_, Result<Option<EmotionEvent>, AppraisalError>> {
+        match &text.expressed {
+            Some(expressed) => {
+                let event = Self::appraise(self, expressed);
+                Box::pin(std::future::ready(Ok(event)))
+            }
+            None => Appraiser::appraise(self.words(), text),
+        }
+    }
+}
+
 impl Appraiser for ReferenceAppraiser {
     fn appraise(
         &self,
@@ -109,6 +127,7 @@ impl Appraiser for ReferenceAppraiser {
 pub(in crate::runtime) fn chosen(config: &EmotionConfig) -> Arc<dyn Appraiser> {
     match config.appraiser {
         AppraiserChoice::Lexicon => Arc::new(LexicalAppraiser::new(config)),
+        AppraiserChoice::Expressed => Arc::new(ExpressedAppraiser::new(config)),
         AppraiserChoice::Reference => Arc::new(ReferenceAppraiser::new(config)),
     }
 }

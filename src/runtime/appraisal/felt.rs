@@ -11,6 +11,7 @@ use crate::event::{Event, EventSource};
 use crate::inference::{ChatMessage, Role};
 use crate::runtime::Elpis;
 use crate::runtime::session::Session;
+use crate::steering::Expressed;
 use crate::telemetry;
 
 /// Time limit for one appraisal.
@@ -51,15 +52,16 @@ pub(in crate::runtime) async fn message(
     let Some(last) = messages.last() else { return };
     if last.role == Role::User && session.elpis().settings().emotion.message_analysis_enabled {
         let text = last.content.clone();
-        felt(session, EventSource::Message, text, budget).await;
+        felt(session, EventSource::Message, (text, None), budget).await;
     }
 }
 
-/// Appraises a text and applies the event. Failures are only logged and published.
+/// Appraises a text, with what it expressed in the residual stream, and applies the event. Failures
+/// are only logged and published.
 pub(super) async fn felt(
     session: &Session,
     source: EventSource,
-    text: String,
+    (text, expressed): (String, Option<Expressed>),
     budget: &mut AppraisalBudget,
 ) {
     if text.trim().is_empty() {
@@ -71,7 +73,7 @@ pub(super) async fn felt(
             .inner
             .reported_outcomes
             .contains(session.id());
-    let outcome = match appraised(session, source, text, reported).await {
+    let outcome = match appraised(session, source, (text, expressed), reported).await {
         Ok(None) => "nothing",
         Ok(Some(event)) => match felt_within(session, event, source, budget.left).await {
             Ok(Some((event, applied))) => {
@@ -110,7 +112,7 @@ async fn felt_within(
 async fn appraised(
     session: &Session,
     source: EventSource,
-    text: String,
+    (text, expressed): (String, Option<Expressed>),
     outcome_reported: bool,
 ) -> Result<Option<EmotionEvent>, AppraisalError> {
     let appraiser = Arc::clone(&session.elpis().inner.appraiser);
@@ -119,6 +121,7 @@ async fn appraised(
         source,
         text,
         outcome_reported,
+        expressed,
     };
     // A separate task contains a panic.
     let mut work = tokio::spawn(async move { appraiser.appraise(text).await });

@@ -49,7 +49,8 @@ pub(in crate::runtime) fn finish_hook(
                 );
                 let text = without_thinking(&reply, thinking);
                 let text = if cut { whole_sentences(text) } else { text };
-                felt(&session, EventSource::Reply, text, &mut budget).await;
+                let read = (text, report.expressed);
+                felt(&session, EventSource::Reply, read, &mut budget).await;
             }
             session.elpis().inner.reported_outcomes.forget(session.id());
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::applied::{apply, lowered};
+use super::super::applied::{Correction, apply, lowered};
 use super::super::shared::Shared;
 use super::super::task::{Outcome, PromptAccount};
 use super::Slot;
@@ -13,7 +13,7 @@ use crate::inference::{
     AppliedModulation, ConstrainedSpan, ConstraintError, FinishReason, GenerationReport,
     MODULATIONS_KEPT, ModulationTiming, ThinkingSpan, ThinkingTracker,
 };
-use crate::steering::SteeringPlan;
+use crate::steering::{Place, Projection, SteeringPlan};
 
 impl Slot {
     /// Applies the modulation of an event that came since the last token. If the next token's
@@ -26,20 +26,58 @@ impl Slot {
         let Some(mood) = self.task.mood.as_mut().filter(|mood| mood.has_changed()) else {
             return;
         };
-        let modulation = mood.modulation(shared.clock.now());
-        let factor = self.guard.factor();
-        let (mut applied, plan) = apply(
-            &self.task,
-            Some(&modulation),
-            self.generated,
-            factor,
-            shared,
-        );
+        self.modulation = Some(mood.modulation(shared.clock.now()));
+        let (mut applied, plan) = self.applied(shared);
         applied.steering_from_token += u32::from(evaluated);
         if let Err(error) = self.sampler.set_params(applied.sampling) {
             tracing::warn!(%error, "modulation cannot be applied; the previous one stays");
             return;
         }
+        self.take_effect(applied, plan, shared);
+    }
+
+    /// The modulation in force with its corrections, from the next token on.
+    fn applied(&self, shared: &Shared) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
+        let correction = Correction {
+            factor: self.guard.factor(),
+            offset: self.control.offset(),
+        };
+        let modulation = self.modulation.as_ref();
+        apply(&self.task, modulation, self.generated, correction, shared)
+    }
+
+    /// Reads what the row of the last token expresses. The row of the prompt's last token and
+    /// thinking do not count.
+    pub(in super::super) fn read(&mut self, projection: Projection, shared: &Shared) {
+        let thinking = self.task.thinking.as_ref();
+        let Some(reading) = &shared.reading else {
+            return;
+        };
+        if self.generated == 0 || thinking.is_some_and(ThinkingTracker::is_thinking) {
+            return;
+        }
+        self.meter.add(projection, reading);
+    }
+
+    /// Corrects the steering if the reply expresses something other than what is felt.
+    fn hold_expression(&mut self, shared: &Shared) {
+        let (Some(modulation), Some(expressed), None) = (
+            &self.modulation,
+            self.meter.place(),
+            &self.task.options.coefficients,
+        ) else {
+            return;
+        };
+        let felt = Place {
+            valence: modulation.valence,
+            arousal: modulation.arousal,
+        };
+        if self.reply_plan().is_none()
+            || !self.control.examine(felt, expressed, self.meter.tokens())
+        {
+            return;
+        }
+        let (applied, plan) = self.applied(shared);
         self.take_effect(applied, plan, shared);
     }
 
@@ -159,6 +197,7 @@ impl Slot {
         } else {
             self.pending = Some(token);
             self.guard_repetition(shared);
+            self.hold_expression(shared);
             return None;
         };
         Some(self.finish(reason, shared))
@@ -210,6 +249,7 @@ impl Slot {
             modulations: std::mem::take(&mut self.modulations),
             thinking: self.thinking,
             constrained: self.constrained,
+            expressed: self.meter.expressed(),
             queue_time: since(self.started),
             time_to_first_token: since(self.first_token.unwrap_or(now)),
             total_time: since(now),

@@ -8,12 +8,13 @@ use metrics::{counter, histogram};
 use super::PROVIDER;
 use crate::inference::AppliedModulation;
 use crate::scheduler::PromptAccount;
-use crate::steering::SteeringLibrary;
+use crate::steering::{Expressed, SteeringLibrary};
 use crate::telemetry::table::{
-    DECODE_TIME, INFERENCE_TIME, LATENCY, OTEL_DURATION, OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN,
-    OTEL_TOKENS, PREFILL_TIME, PREFIX_HITS, PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS,
-    QUEUE_TIME, REPETITION_GUARD, REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS,
-    RESUMES, STEERING_COEFFICIENT, STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
+    DECODE_TIME, EXPRESSED_AROUSAL, EXPRESSED_VALENCE, INFERENCE_TIME, LATENCY, OTEL_DURATION,
+    OTEL_PER_TOKEN, OTEL_TIME_TO_FIRST_TOKEN, OTEL_TOKENS, PREFILL_TIME, PREFIX_HITS,
+    PREFIX_HITS_OTHER, PREFIX_QUERIES, PROMPT_TOKENS, QUEUE_TIME, REPETITION_GUARD,
+    REQUEST_GENERATION_TOKENS, REQUEST_PROMPT_TOKENS, REQUESTS, RESUMES, STEERING_COEFFICIENT,
+    STEERING_FRACTION, TIME_TO_FIRST_TOKEN,
 };
 
 /// Maximum number of emotions with their own series during the life of the process: each reload may
@@ -85,6 +86,12 @@ impl Measures {
 
     pub(super) fn steering_lowered(&self) {
         self.count(REPETITION_GUARD, 1);
+    }
+
+    /// Records what a reply expresses.
+    pub(super) fn expressed(&self, expressed: &Expressed) {
+        self.record(EXPRESSED_VALENCE, expressed.valence);
+        self.record(EXPRESSED_AROUSAL, expressed.arousal);
     }
 
     pub(super) fn resumes(&self, resumes: u32) {
