@@ -3,6 +3,7 @@
 mod calibrate;
 mod convert;
 mod cosines;
+mod eval;
 mod inspect;
 mod model;
 mod staged;
@@ -31,6 +32,7 @@ pub(super) enum Command {
     /// Finds how strongly each vector may be added before the text degrades, and writes that into
     /// vectors.toml as its cap.
     Calibrate(calibrate::Options),
+    Eval(eval::Options),
 }
 
 pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Result<(), Failure> {
@@ -39,6 +41,7 @@ pub(super) fn run(config: Option<PathBuf>, command: Command, quiet: bool) -> Res
         Command::Convert(options) => convert::run(&options),
         Command::Train(options) => train::run(config, &options, quiet),
         Command::Calibrate(options) => calibrate::run(config, &options, quiet),
+        Command::Eval(options) => eval::run(config, &options, quiet),
     }
 }
 

@@ -41,6 +41,7 @@ impl Chat<'_> {
             terminal.reply_ends();
         }
         let mut lowered = false;
+        let mut expressed = None;
         match streamed {
             Ok(Ending {
                 signal: None,
@@ -48,6 +49,7 @@ impl Chat<'_> {
             }) => {
                 let latest = report.as_ref().and_then(|r| r.modulations.last());
                 lowered = latest.is_some_and(|latest| latest.steering_factor < 1.0);
+                expressed = report.as_ref().and_then(side_by_side);
                 self.meter = report.and_then(|report| self.measure(&report));
             }
             Ok(Ending {
@@ -74,6 +76,9 @@ impl Chat<'_> {
         if lowered && !self.quiet {
             let told = "the reply began to loop, so its steering was lowered";
             self.screen.tell(told)?;
+        }
+        if let (Some(expressed), false) = (expressed, self.quiet) {
+            self.screen.tell(&expressed)?;
         }
         self.talk.push(ChatMessage::assistant(reply));
         while self.talk.messages().len() > MAX_MESSAGES && self.talk.drop_oldest_turns(1) > 0 {}
@@ -185,4 +190,14 @@ impl Chat<'_> {
             }
         }
     }
+}
+
+/// What was felt when a reply was written beside what it expressed, if it was read.
+fn side_by_side(report: &GenerationReport) -> Option<String> {
+    let expressed = report.expressed.as_ref()?;
+    let felt = report.modulations.last()?;
+    Some(format!(
+        "felt valence {:+.2}, arousal {:+.2}; expressed {:+.2}, {:+.2}",
+        felt.valence, felt.arousal, expressed.place.valence, expressed.place.arousal
+    ))
 }

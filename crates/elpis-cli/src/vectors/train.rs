@@ -149,7 +149,17 @@ fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
         };
         writeln!(out, "  {:>10.3}{chosen}", score.mean)?;
     }
-    Ok(())
+    match &trained.reading {
+        Some(reading) => writeln!(
+            out,
+            "\nreplies are read at layer {}: a full mood lies at {:.1} deviations of valence and {:.1} of arousal",
+            reading.axes.layer, reading.valence.span, reading.arousal.span
+        ),
+        None => writeln!(
+            out,
+            "\nreplies are not read: that needs [[replies]] of emotions in all directions"
+        ),
+    }
 }
 
 fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
@@ -163,6 +173,10 @@ fn as_json(trained: &Trained, folder: &Path) -> serde_json::Value {
             (emotion.clone(), counts)
         }).collect::<std::collections::BTreeMap<_, _>>(),
         "notes": trained.doubts(),
+        "reading": trained.reading.as_ref().map(|reading| json!({
+            "layer": reading.axes.layer,
+            "span": { "valence": reading.valence.span, "arousal": reading.arousal.span },
+        })),
         "layers": trained.scores.iter().map(|score| json!({
             "layer": score.layer,
             "mean": score.mean,
