@@ -130,6 +130,11 @@ impl Engine {
     /// Writes the steering vectors and waits until they are in force.
     pub fn load_vectors(&self) -> Result<()> {
         vectors::fill(self.vectors(), &self.facts)?;
+        self.reload_vectors()
+    }
+
+    /// Reloads the folder and waits until it is in force.
+    pub fn reload_vectors(&self) -> Result<()> {
         let library = self.block_on(self.elpis.reload_vectors())?;
         ensure!(library.emotions().len() == vectors::COUNT);
         Ok(())

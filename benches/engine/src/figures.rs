@@ -151,6 +151,15 @@ pub const FIGURES: &[Figure] = &[
         run: steering::sixty_four,
     },
     Figure {
+        name: "reading",
+        about: "decode rate of 8 steered sessions whose replies are read over that of 8 whose are not",
+        unit: "ratio",
+        bound: Bound::AtLeast(0.99),
+        models: SMALL_AND_LARGE,
+        needs: Needs::LlamaCpp,
+        run: steering::reading,
+    },
+    Figure {
         name: "set-modulation",
         about: "from an event in a task to the first token under it, less that token's time (p99)",
         unit: "ms",

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use elpis::Coefficients;
 use elpis::backend::ModelFacts;
 use elpis::steering::{
-    BlendOptions, MANIFEST_FILE, SteeringLibrary, SteeringVector, VectorFormat, write,
+    BlendOptions, MANIFEST_FILE, ReadingAxes, SteeringLibrary, SteeringVector, VectorFormat, write,
 };
 
 use crate::model::Noise;
@@ -16,11 +16,17 @@ use crate::model::Noise;
 /// Number of vectors in a folder.
 pub const COUNT: usize = 8;
 
+/// The file with the axes of reading.
+const AXES: &str = "axes.safetensors";
+
 /// Norm of a vector, as a fraction of the residual stream's norm.
 const STRENGTH: f32 = 0.3;
 
 /// Writes the manifest and all vectors.
 pub fn fill(folder: &Path, facts: &ModelFacts) -> Result<()> {
+    if folder.join(AXES).exists() {
+        fs::remove_file(folder.join(AXES))?;
+    }
     let mut manifest = format!("layer = {}\n", layer(facts));
     for index in 0..COUNT {
         // The place does not matter, because the coefficients are always given.
@@ -30,6 +36,26 @@ pub fn fill(folder: &Path, facts: &ModelFacts) -> Result<()> {
         writeln!(manifest, "valence = {place}\narousal = 0.5")?;
         replace(folder, index, facts, 0)?;
     }
+    fs::write(folder.join(MANIFEST_FILE), manifest)?;
+    Ok(())
+}
+
+/// Adds axes that replies are read along to the folder.
+pub fn add_axes(folder: &Path, facts: &ModelFacts) -> Result<()> {
+    let axis = |seed: u64| {
+        let noise = Noise::new(seed);
+        let values = (0..facts.n_embd as u64).map(|i| noise.normal(i));
+        values.collect()
+    };
+    let layer = layer(facts) / 2;
+    let axes = ReadingAxes::new(layer, axis(1), axis(2));
+    fs::write(folder.join(AXES), axes.to_safetensors()?)?;
+    let mut manifest = fs::read_to_string(folder.join(MANIFEST_FILE))?;
+    writeln!(
+        manifest,
+        "\n[reading]\nfile = {AXES:?}\nlayer = {layer}\nmean = [0.0, 0.0]\n\
+         deviation = [1.0, 1.0]\nspan = [1.0, 1.0]"
+    )?;
     fs::write(folder.join(MANIFEST_FILE), manifest)?;
     Ok(())
 }

@@ -52,3 +52,34 @@ fn compare(run: &Run, context: u32, sessions: usize, tokens: usize) -> Result<Ou
         .with("context_length", context)
         .with("tokens", tokens))
 }
+
+/// Eight steered sessions whose replies are read, and eight whose are not.
+pub fn reading(run: &Run) -> Result<Outcome> {
+    let (context, sessions, tokens) = (1024, 8, run.spec.tokens);
+    let engine = Engine::start(run, context, sessions)?;
+    let measure = |seed: u64, reads: bool| {
+        engine.load_vectors()?;
+        if reads {
+            vectors::add_axes(engine.vectors(), &engine.facts)?;
+            engine.reload_vectors()?;
+        }
+        let asks = engine.asks(sessions, tokens, seed, vectors::mix)?;
+        let traces = engine.generate(asks)?;
+        for trace in &traces {
+            let is_read = trace.report.expressed.is_some();
+            ensure!(
+                is_read == reads,
+                "it should be read: {reads}, is read: {is_read}"
+            );
+        }
+        rate(&traces)
+    };
+    let outcome = run.ratio(
+        |seed| measure(2 * seed, true),
+        |seed| measure(2 * seed + 1, false),
+    )?;
+    Ok(outcome
+        .with("sessions", sessions)
+        .with("context_length", context)
+        .with("tokens", tokens))
+}
