@@ -85,7 +85,7 @@ impl Program {
 pub fn hello() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let padding = "\\000".repeat(20 - version.len());
-    format!("printf 'elpis-wk\\005\\000\\000\\000{version}{padding}' >&0")
+    format!("printf 'elpis-wk\\006\\000\\000\\000{version}{padding}' >&0")
 }
 
 pub fn cpu() -> ModelSettings {
