@@ -153,7 +153,7 @@ mod tests {
             reload_reasons()
                 .collect::<std::collections::BTreeSet<_>>()
                 .len(),
-            57
+            59
         );
         assert_eq!(
             outcomes().collect::<std::collections::BTreeSet<_>>().len(),
