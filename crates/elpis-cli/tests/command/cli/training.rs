@@ -1,4 +1,4 @@
-//! `elpis vectors train` and `elpis vectors calibrate`.
+//! `elpis vectors train`, `elpis vectors calibrate` and `elpis vectors eval`.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -84,6 +84,50 @@ fn vectors_are_trained_and_calibrated() {
     let table: toml::Table = manifest.parse().unwrap();
     assert_eq!(table["emotions"]["calm"]["cap"].as_float(), Some(cap));
     assert_eq!(report["emotions"][0]["emotion"], "calm");
+    evaluate(folder.path(), output);
+}
+
+/// Evaluates a set of two emotions that has no axes.
+fn evaluate(folder: &std::path::Path, set: &str) {
+    let norms = folder.join("norms.csv");
+    std::fs::write(&norms, "word,valence,arousal\ni,6.0,4.5\nthe,5.0,4.0\n").unwrap();
+    let plot = folder.join("dose.svg");
+    let base = ["vectors", "eval", "--vectors", set];
+    let small = ["--prompts", "2", "--tokens", "12"];
+    let judged = ["--norms", norms.to_str().unwrap()];
+    let drawn = ["--plot", plot.to_str().unwrap()];
+    let run = elpis(&[&base[..], &small, &judged, &drawn, &["--json"]].concat());
+    assert!(run.status.success(), "{run:?}");
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let count = |influence: &str| {
+        let of = rows.iter().filter(|row| row["influence"] == influence);
+        of.count()
+    };
+    let counts = ["neutral", "vector", "mood line", "random vector"].map(count);
+    assert_eq!(counts, [1, 8, 2, 4]);
+    for row in rows {
+        assert_eq!(row["replies"].as_array().unwrap().len(), 2);
+        assert!(row["perplexity"].as_f64().unwrap() >= 1.0, "{row}");
+        assert!(row["expressed_valence"].is_null(), "it has no axes: {row}");
+        let full = row["strength"] == 1.0 || row["influence"] == "neutral";
+        assert_eq!(row["answered"].is_f64(), full, "{row}");
+    }
+    assert!(report["summary"]["random"].is_f64());
+    let picture = std::fs::read_to_string(&plot).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("strength"));
+
+    std::fs::write(&norms, "word,valence\ni,6.0\n").unwrap();
+    for (arguments, part) in [
+        (&judged[..], "norms.csv: it has no column \"A.Mean.Sum\""),
+        (&["--norms", "nowhere.csv"], "nowhere.csv"),
+        (&drawn, "give --norms"),
+    ] {
+        let run = elpis(&[&base[..], &small, arguments].concat());
+        let told = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(1), "{told}");
+        assert!(told.contains(part), "{told}");
+    }
 }
 
 #[test]
