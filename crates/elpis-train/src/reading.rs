@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::capture::{Reader, render};
 use super::error::TrainingError;
 use super::generate::replies;
-use super::pairs::{ContrastPairs, Form, NEUTRAL};
+use super::pairs::{ContrastPairs, EmotionalReply, Form, NEUTRAL};
+use super::rows::{REPLY_QUESTIONS, Rows};
 use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams};
@@ -19,7 +20,7 @@ use elpis_steering::{AxisScale, Place, Projection, Reading, ReadingAxes};
 const DEPTH: f64 = 0.3;
 
 /// Number of questions that each reply is read after.
-const QUESTIONS: usize = 2;
+const QUESTIONS: usize = REPLY_QUESTIONS;
 
 /// Number of the model's own neutral replies, at least.
 const OWN_REPLIES: usize = 24;
@@ -36,11 +37,12 @@ fn layer_of(n_layers: usize) -> usize {
 
 /// Trains the axes on the replies of the pairs, and scales them by replies that the model itself
 /// gives to the questions. There are none without replies, or if the emotions do not span the
-/// plane.
+/// plane. What `rows` have read already is not read again.
 pub(super) fn train_reading(
     backend: &mut dyn Backend,
     template: &ChatTemplate,
     pairs: &ContrastPairs,
+    rows: &Rows<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Option<Reading>, TrainingError> {
     let layer = layer_of(backend.facts().n_layers);
@@ -50,13 +52,20 @@ pub(super) fn train_reading(
     let groups = prompts
         .len()
         .div_ceil(backend.facts().n_sequences.max(1) as usize);
-    let steps = pairs.replies.len() * asked + groups + prompts.len();
+    let unread = |reply: &&EmotionalReply| rows.mean_of_reply(&reply.reply, layer).is_none();
+    let unread = pairs.replies.iter().filter(unread).count();
+    let steps = unread * asked + groups + prompts.len();
     let mut progress = ProgressReporter::new(on_progress, steps);
 
     progress.begin("reading replies")?;
     let mut classes: BTreeMap<&str, Vec<Vec<f32>>> = BTreeMap::new();
     let mut reader = Reader::at_layers(backend, template, vec![layer]);
     for reply in &pairs.replies {
+        let own = classes.entry(&reply.emotion).or_default();
+        if let Some(mean) = rows.mean_of_reply(&reply.reply, layer) {
+            own.push(mean.to_vec());
+            continue;
+        }
         let mut mean = Mean::default();
         for question in pairs.questions.iter().take(asked) {
             reader.read(Form::Replies, &reply.reply, question, |activation| {
@@ -65,7 +74,7 @@ pub(super) fn train_reading(
             })?;
             progress.step()?;
         }
-        classes.entry(&reply.emotion).or_default().push(mean.take());
+        own.push(mean.take());
     }
     let Some(axes) = axes(layer, &classes, &pairs.places)? else {
         return Ok(None);

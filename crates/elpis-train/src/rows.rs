@@ -18,7 +18,7 @@ use layout::{Judged, Layout};
 const MAX_KEPT_BYTES: u64 = 4 << 30;
 
 /// Number of questions that replies are read after.
-const REPLY_QUESTIONS: usize = 2;
+pub(super) const REPLY_QUESTIONS: usize = 2;
 
 /// A direction for each emotion, by name.
 pub(super) type Directions = BTreeMap<String, Vec<f32>>;
@@ -169,6 +169,16 @@ impl<'a> Rows<'a> {
         let apart = contrast::remove_mean_of(&common, &all);
         let apart = apart.map_err(|error| failed("mean", error))?;
         Ok(found.into_keys().zip(apart).collect())
+    }
+
+    /// The mean activation of a reply at a layer; `None` if it was not read, or not as a reply.
+    pub(super) fn mean_of_reply(&self, reply: &str, layer: usize) -> Option<&[f32]> {
+        if self.form != Form::Replies {
+            return None;
+        }
+        let mut sentences = self.layout.sentences.iter();
+        let place = sentences.position(|sentence| sentence.text == reply)?;
+        self.means.get(place)?.get(layer).map(Vec::as_slice)
     }
 
     /// For each emotion, its pairs and how many of them its separation is judged by.
