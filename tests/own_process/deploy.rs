@@ -229,6 +229,7 @@ async fn start(folder: &Path, listen: SocketAddr, broken: &Arc<AtomicBool>) -> E
         let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
         std::fs::write(vectors.join(format!("{emotion}.safetensors")), bytes).unwrap();
     }
+    crate::axes::add(&vectors);
     let breaks = Arc::clone(broken);
     let factory = fragile::factory(move |site, _| {
         let breaks = site == Site::Decode && breaks.swap(false, Ordering::SeqCst);

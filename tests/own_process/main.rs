@@ -3,6 +3,8 @@
 
 #[cfg(all(feature = "llama-cpp", feature = "bundled-model"))]
 mod allocations;
+#[cfg(all(feature = "prometheus", feature = "sqlite"))]
+mod axes;
 #[cfg(all(feature = "llama-cpp", feature = "prometheus", feature = "sqlite"))]
 mod deploy;
 #[cfg(feature = "prometheus")]

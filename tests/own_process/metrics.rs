@@ -9,7 +9,7 @@ use crate::in_own_process;
 use elpis::backend::BackendFactory;
 use elpis::internal::telemetry::{METRICS, MetricKind, OPENTELEMETRY, PROCESS};
 use elpis::settings::{MetricsSettings, ModelSettings, StoreSettings};
-use elpis::steering::{MANIFEST_FILE, ReadingAxes, SteeringVector, VectorFormat, write};
+use elpis::steering::{SteeringVector, VectorFormat, write};
 use elpis::{Delivery, Elpis, Error, MetricsErrorKind, SafetyLimits, Settings};
 use elpis_testkit::http;
 use elpis_testkit::scripted::Scripted;
@@ -165,12 +165,7 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     let vector = SteeringVector::bare(vec![0.1, 0.2, 0.0, 0.1]).unwrap();
     let bytes = write(VectorFormat::Safetensors, &vector).unwrap();
     std::fs::write(vectors.join("excited.safetensors"), bytes).unwrap();
-    let axes = ReadingAxes::new(1, vec![1.0; 4].into(), vec![-1.0; 4].into());
-    let bytes = axes.to_safetensors().unwrap();
-    std::fs::write(vectors.join("reading.safetensors"), bytes).unwrap();
-    let manifest = "[reading]\nfile = 'reading.safetensors'\nlayer = 1\nmean = [0.0, 0.0]\n\
-        deviation = [1.0, 1.0]\nspan = [4.0, 4.0]\n";
-    std::fs::write(vectors.join(MANIFEST_FILE), manifest).unwrap();
+    crate::axes::add(&vectors);
 
     let address = a_port_that_is_taken_is_named(folder.path()).await;
     let listen = listening(address);
