@@ -204,8 +204,14 @@ async fn every_metric_is_exposed_as_it_is_documented() {
     std::fs::write(vectors.join("calm.safetensors"), "no vector").unwrap();
     elpis.reload_vectors().await.unwrap_err();
 
-    // The observer has looked since the last event.
-    let text = scrape_until(address, "elpis_sessions_by_valence{le=\"0.2\"} 1").await;
+    // The observer has looked since the last event, up to what it publishes last.
+    let mut text = scrape_until(address, "elpis_sessions_by_valence{le=\"0.2\"} 1").await;
+    if cfg!(target_os = "linux") {
+        text = scrape_until(address, "\nprocess_threads ").await;
+    }
+    if cfg!(feature = "llama-cpp") {
+        text = scrape_until(address, "\nelpis_device_memory_free_bytes{").await;
+    }
     let found = read(&text);
     for metric in METRICS.iter().chain(OPENTELEMETRY).chain(PROCESS) {
         // Devices are those of a backend that is built in, and not every

@@ -50,6 +50,7 @@ impl Report<'_> {
                     "layers": e.layers.iter().map(|l| l.layer).collect::<Vec<_>>(),
                     "cap": e.cap,
                 })).collect::<Vec<_>>(),
+                "reading_layer": model.library.reading().map(|reading| reading.axes.layer),
             })),
             "settings": settings,
             "warnings": self.warnings.iter().map(Warning::as_json).collect::<Vec<_>>(),
@@ -140,6 +141,10 @@ fn print_model(out: &mut impl Write, model: &ModelView) -> std::io::Result<()> {
             out,
             "  none: the mood changes sampling but does not steer the model"
         )?;
+    }
+    if let Some(reading) = library.reading() {
+        let layer = reading.axes.layer;
+        writeln!(out, "  what replies express is read at layer {layer}")?;
     }
     Ok(())
 }

@@ -90,6 +90,10 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     if options.json {
         let json = json!({
             "files": found.as_json(model.as_ref()),
+            "axes": found.axes.iter().map(|(path, layer)| json!({
+                "file": path.display().to_string(),
+                "layer": layer,
+            })).collect::<Vec<_>>(),
             "cosines": cosines::as_json(&shown, &alike),
             "model": model.as_ref().map(|model| &model.name),
         });
@@ -98,6 +102,13 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     } else {
         for file in &found.good {
             file.print(&mut out, model.as_ref())?;
+        }
+        for (path, layer) in &found.axes {
+            let path = printable_path(path);
+            writeln!(
+                out,
+                "{path}: axes that replies are read along, at layer {layer}"
+            )?;
         }
         cosines::print(&mut out, &shown, &alike)?;
     }
@@ -131,6 +142,8 @@ fn look_at_model(
 #[derive(Default)]
 struct Found {
     good: Vec<Inspected>,
+    /// Files with axes that replies are read along, each with its layer.
+    axes: Vec<(PathBuf, usize)>,
     /// Path and reason.
     bad: Vec<(PathBuf, Failure)>,
     /// Number of inspected files and sets.
@@ -158,6 +171,14 @@ impl Found {
         }
     }
 
+    fn add_axes(&mut self, path: &Path, layer: usize) {
+        self.count += 1;
+        match inspect(path, Used::default()) {
+            Ok(_) => self.axes.push((path.to_owned(), layer)),
+            Err(failure) => self.refuse(path, failure),
+        }
+    }
+
     fn add_folder(&mut self, folder: &Path, model: Option<&Model>) {
         let names = match library_names(folder) {
             Ok(names) => names,
@@ -168,11 +189,13 @@ impl Found {
         };
         let manifest = folder.join(MANIFEST_FILE);
         let mut used = Used::default();
+        let mut axes = None;
         if names.iter().any(|name| name == MANIFEST_FILE) {
             self.count += 1;
             match read_manifest(&manifest) {
                 Ok(read) => {
                     used.scale = read.scale;
+                    axes = read.reading;
                     used.layer = read.layers.and_then(|layers| layers.first().copied());
                 }
                 Err(failure) => self.refuse(&manifest, failure),
@@ -180,7 +203,11 @@ impl Found {
         }
         let before = self.bad.len();
         for name in names.iter().filter(|name| *name != MANIFEST_FILE) {
-            self.add_file(&folder.join(name), used, model);
+            let path = folder.join(name);
+            match axes.as_ref().filter(|axes| axes.file == *name) {
+                Some(axes) => self.add_axes(&path, axes.layer),
+                None => self.add_file(&path, used, model),
+            }
         }
         // Files that are valid by themselves may still not form a library for this model.
         if let Some(model) = model

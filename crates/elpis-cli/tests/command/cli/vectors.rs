@@ -261,3 +261,32 @@ fn packs_matrices_and_named_layers_are_converted() {
     assert!(!done && words.contains("has rows for 10"), "{words}");
     assert!(!folder.path().join("x.gguf").exists());
 }
+
+#[test]
+fn axes_of_a_folder_are_no_emotions() {
+    let folder = tempfile::tempdir().unwrap();
+    let axes = elpis::steering::ReadingAxes::new(2, vec![1.0; 4].into(), vec![-1.0; 4].into());
+    let file = folder.path().join("axes.safetensors");
+    std::fs::write(&file, axes.to_safetensors().unwrap()).unwrap();
+    let manifest = "[reading]\nfile = \"axes.safetensors\"\nlayer = 2\nmean = [0, 0]\n\
+        deviation = [1, 1]\nspan = [4, 4]\n";
+    std::fs::write(folder.path().join("vectors.toml"), manifest).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let shown = elpis(&["vectors", "inspect", path]);
+    assert!(shown.status.success(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.contains("axes that replies are read along, at layer 2"),
+        "{text}"
+    );
+    assert!(!text.contains("cosines"), "{text}");
+    let json = elpis(&["vectors", "inspect", path, "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["axes"][0]["layer"], 2);
+
+    std::fs::write(&file, "no vectors").unwrap();
+    let shown = elpis(&["vectors", "inspect", path]);
+    assert_eq!(shown.status.code(), Some(1));
+    let text = String::from_utf8(shown.stderr).unwrap();
+    assert!(text.contains("axes.safetensors"), "{text}");
+}
