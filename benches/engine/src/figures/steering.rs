@@ -60,7 +60,7 @@ pub fn reading(run: &Run) -> Result<Outcome> {
     let measure = |seed: u64, reads: bool| {
         engine.load_vectors()?;
         if reads {
-            vectors::add_axes(engine.vectors(), &engine.facts)?;
+            vectors::add_axes(engine.vectors(), engine.facts())?;
             engine.reload_vectors()?;
         }
         let asks = engine.asks(sessions, tokens, seed, vectors::mix)?;
