@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::shared::Shared;
 use super::task::Task;
 use crate::emotion::{Coefficients, EmotionalState, Modulation, Mood};
 use crate::inference::{AppliedModulation, AppliedSteering, SamplingParams};
-use crate::steering::{Place, SteeringPlan};
+use crate::steering::{BlendOptions, Place, SteeringLibrary, SteeringPlan};
 
 /// What is changed in the steering of a reply because of the reply itself.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,8 @@ pub(super) fn apply(
     modulation: Option<&Modulation>,
     from_token: u32,
     correction: Correction,
-    shared: &Shared,
+    library: &SteeringLibrary,
+    blend: BlendOptions,
 ) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
     let mut base = task.sampling;
     let mut coefficients = Coefficients::default();
@@ -32,7 +32,7 @@ pub(super) fn apply(
     if let Some(modulation) = modulation {
         base.temperature = modulation.temperature as f32;
         base.top_p = modulation.top_p as f32;
-        coefficients = shared.library.coefficients(
+        coefficients = library.coefficients(
             (modulation.valence + correction.offset.valence).clamp(-1.0, 1.0),
             (modulation.arousal + correction.offset.arousal).clamp(-1.0, 1.0),
             modulation.strength,
@@ -44,7 +44,7 @@ pub(super) fn apply(
         coefficients = asked.clone();
     }
     let sampling: SamplingParams = task.options.sampling(&base);
-    let plan = plan(&coefficients, correction.factor, shared);
+    let plan = plan(&coefficients, correction.factor, library, blend);
     let offset = correction.offset;
     let is_corrected = offset.valence != 0.0 || offset.arousal != 0.0;
     let applied = AppliedModulation {
@@ -61,36 +61,21 @@ pub(super) fn apply(
         coefficients,
         expression_offset: is_corrected.then_some(offset),
         steering_factor: correction.factor,
-        library_version: shared.library.version().to_string(),
+        library_version: library.version().to_string(),
         steering: added(plan.as_deref()),
     };
     (applied, plan)
 }
 
-/// The same modulation with its steering lowered, from a token on.
-pub(super) fn lowered(
-    applied: &AppliedModulation,
-    from_token: u32,
-    steering_factor: f64,
-    shared: &Shared,
-) -> (AppliedModulation, Option<Arc<SteeringPlan>>) {
-    let plan = plan(&applied.coefficients, steering_factor, shared);
-    let applied = AppliedModulation {
-        from_token,
-        steering_from_token: from_token,
-        steering_factor,
-        library_version: shared.library.version().to_string(),
-        steering: added(plan.as_deref()),
-        ..applied.clone()
-    };
-    (applied, plan)
-}
-
-fn plan(coefficients: &Coefficients, factor: f64, shared: &Shared) -> Option<Arc<SteeringPlan>> {
+fn plan(
+    coefficients: &Coefficients,
+    factor: f64,
+    library: &SteeringLibrary,
+    blend: BlendOptions,
+) -> Option<Arc<SteeringPlan>> {
     let coefficients = coefficients.iter();
     let scaled = coefficients.map(|(emotion, coefficient)| (emotion, coefficient * factor));
-    let plan = shared.library.blend(scaled, &shared.options.blend);
-    plan.map(Arc::new)
+    library.blend(scaled, &blend).map(Arc::new)
 }
 
 fn added(plan: Option<&SteeringPlan>) -> Vec<AppliedSteering> {

@@ -19,7 +19,7 @@ use crate::inference::{
     AppliedModulation, ConstrainedSpan, Guide, RequestError, RequestId, Sampler, SessionId,
     TextStream, ThinkingSpan,
 };
-use crate::steering::{ExpressionMeter, SteeringPlan};
+use crate::steering::{ExpressionMeter, SteeringLibrary, SteeringPlan};
 
 /// How many engine failures a generation survives. A hang counts as two, because it takes long and
 /// leaks the model.
@@ -70,6 +70,8 @@ pub(super) struct Slot {
     sampling: bool,
     sampler: Sampler,
     text: TextStream,
+    /// The vectors that it is steered with: those it started with, or the newest at its last event.
+    library: Arc<SteeringLibrary>,
     plan: Option<Arc<SteeringPlan>>,
     guard: RepetitionGuard,
     meter: ExpressionMeter,
@@ -120,7 +122,9 @@ impl Slot {
             factor: guard.factor(),
             offset: control.offset(),
         };
-        let (applied, plan) = apply(&task, modulation.as_ref(), 0, correction, shared);
+        let library = Arc::clone(&shared.library);
+        let blend = shared.options.blend;
+        let (applied, plan) = apply(&task, modulation.as_ref(), 0, correction, &library, blend);
         let mut sampler = match Sampler::new(applied.sampling, shared.facts.n_vocab) {
             Ok(sampler) => sampler,
             Err(error) => return Err(Box::new((task, RequestError::Sampling(error).into()))),
@@ -131,7 +135,7 @@ impl Slot {
             }
         }
         task.sink.started();
-        task.sink.modulated(&applied, &shared.library);
+        task.sink.modulated(&applied, &library);
         let positions = most_positions(&task, limit);
         Ok(Self {
             sequence,
@@ -151,6 +155,7 @@ impl Slot {
             generated: 0,
             sampler,
             text,
+            library,
             plan,
             guard,
             meter: ExpressionMeter::default(),

@@ -122,7 +122,7 @@ impl Scheduler {
         self.shared.reading = match self.backend.set_reading(axes) {
             Ok(()) => reading,
             Err(error) => {
-                tracing::warn!(%error, "what replies express is not read");
+                tracing::warn!(%error, "the backend cannot read what replies express");
                 None
             }
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::applied::{Correction, apply, lowered};
+use super::super::applied::{Correction, apply};
 use super::super::shared::Shared;
 use super::super::task::{Outcome, PromptAccount};
 use super::Slot;
@@ -27,13 +27,14 @@ impl Slot {
             return;
         };
         self.modulation = Some(mood.modulation(shared.clock.now()));
+        self.library = Arc::clone(&shared.library);
         let (mut applied, plan) = self.applied(shared);
         applied.steering_from_token += u32::from(evaluated);
         if let Err(error) = self.sampler.set_params(applied.sampling) {
             tracing::warn!(%error, "modulation cannot be applied; the previous one stays");
             return;
         }
-        self.take_effect(applied, plan, shared);
+        self.take_effect(applied, plan);
     }
 
     /// The modulation in force with its corrections, from the next token on.
@@ -42,8 +43,14 @@ impl Slot {
             factor: self.guard.factor(),
             offset: self.control.offset(),
         };
-        let modulation = self.modulation.as_ref();
-        apply(&self.task, modulation, self.generated, correction, shared)
+        apply(
+            &self.task,
+            self.modulation.as_ref(),
+            self.generated,
+            correction,
+            &self.library,
+            shared.options.blend,
+        )
     }
 
     /// Reads what the row of the last token expresses. The row of the prompt's last token and
@@ -78,17 +85,12 @@ impl Slot {
             return;
         }
         let (applied, plan) = self.applied(shared);
-        self.take_effect(applied, plan, shared);
+        self.take_effect(applied, plan);
     }
 
-    fn take_effect(
-        &mut self,
-        applied: AppliedModulation,
-        plan: Option<Arc<SteeringPlan>>,
-        shared: &Shared,
-    ) {
+    fn take_effect(&mut self, applied: AppliedModulation, plan: Option<Arc<SteeringPlan>>) {
         self.plan = plan;
-        self.task.sink.modulated(&applied, &shared.library);
+        self.task.sink.modulated(&applied, &self.library);
         if self.modulations.len() == MODULATIONS_KEPT {
             self.modulations.remove(1);
         }
@@ -100,13 +102,10 @@ impl Slot {
         if self.reply_plan().is_none() || !self.guard.examine(&self.said) {
             return;
         }
-        let Some(latest) = self.modulations.last() else {
-            return;
-        };
         let factor = self.guard.factor();
         tracing::debug!(id = %self.task.id, factor, "the reply loops; its steering is lowered");
-        let (applied, plan) = lowered(latest, self.generated, factor, shared);
-        self.take_effect(applied, plan, shared);
+        let (applied, plan) = self.applied(shared);
+        self.take_effect(applied, plan);
     }
 
     /// The plan of the rows that generate.

@@ -236,3 +236,34 @@ fn an_event_during_an_evaluation_reaches_the_token_it_is_for() {
         }
     }
 }
+
+#[test]
+fn what_lowers_the_steering_of_a_reply_keeps_the_vectors_it_started_with() {
+    let options = SchedulerOptions {
+        repetition_guard: true,
+        ..SchedulerOptions::default()
+    };
+    let (mut scheduler, probe, _) = scheduler_with(stuck(), options);
+    scheduler.set_library(library([8.0, 2.0, 3.0, 4.0]));
+    let (mut task, collected) = task("a", &format!("prompt{REPLY}"), 40);
+    task.mood = Some(Box::new(SetMood::new(1.0, 1.0)));
+    scheduler.admit(task).unwrap();
+    for _ in 0..10 {
+        scheduler.step().unwrap();
+    }
+    scheduler.set_library(library([80.0, 2.0, 3.0, 4.0]));
+    run(&mut scheduler, &[&collected]);
+    let batches = probe.batches.lock().unwrap();
+    assert_eq!(
+        batches.last().unwrap()[0].2,
+        Some(4.0),
+        "half of 8, not of 80"
+    );
+    let report = collected.report();
+    let versions: Vec<_> = report
+        .modulations
+        .iter()
+        .map(|m| m.library_version.as_str())
+        .collect();
+    assert_eq!((versions.len(), versions[0]), (2, versions[1]));
+}
