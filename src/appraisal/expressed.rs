@@ -12,8 +12,9 @@ const FELT: f64 = 2.0;
 /// Valence at which an event has its full intensity.
 const FULL: f64 = 4.0;
 
-/// Appraises replies by what they expressed ([`GenerationReport::expressed`]), in any language and
-/// without word lists; messages, and replies that were not read, by the words.
+/// Appraises replies by what they expressed ([`GenerationReport::expressed`]), without word lists;
+/// messages, and replies that were not read, by the words. Of replies that were read, outcomes of
+/// tasks are not looked for.
 ///
 /// [`GenerationReport::expressed`]: crate::GenerationReport::expressed
 #[derive(Debug, Clone)]

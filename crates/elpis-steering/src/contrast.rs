@@ -262,7 +262,7 @@ pub fn auc(positive: &[f64], negative: &[f64]) -> Result<f64, ContrastError> {
 }
 
 /// Checks a set of rows and returns their width.
-fn check<R: AsRef<[f32]>>(
+pub(crate) fn check<R: AsRef<[f32]>>(
     field: &'static str,
     rows: &[R],
     width: Option<usize>,
@@ -293,7 +293,7 @@ fn check<R: AsRef<[f32]>>(
     Ok(expected)
 }
 
-fn mean<R: AsRef<[f32]>>(rows: &[R], width: usize) -> Vec<f64> {
+pub(crate) fn mean<R: AsRef<[f32]>>(rows: &[R], width: usize) -> Vec<f64> {
     let mut sum = vec![0.0; width];
     for row in rows {
         for (total, &x) in sum.iter_mut().zip(row.as_ref()) {
@@ -307,7 +307,7 @@ fn mean<R: AsRef<[f32]>>(rows: &[R], width: usize) -> Vec<f64> {
     sum
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -322,6 +322,6 @@ fn normalise(values: &mut [f64]) -> f64 {
     norm
 }
 
-fn to_f32(values: &[f64]) -> Vec<f32> {
+pub(crate) fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&x| x as f32).collect()
 }

@@ -1,6 +1,6 @@
 //! Axes that tell classes of texts apart: linear discriminants with a shrunk covariance.
 
-use crate::contrast::ContrastError;
+use crate::contrast::{self, ContrastError, dot, mean, to_f32};
 use crate::manifest::Place;
 
 /// Share of the identity in the shrunk covariance.
@@ -53,44 +53,14 @@ pub fn plane_axes<R: AsRef<[f32]>>(
 }
 
 fn check<R: AsRef<[f32]>>(classes: &[PlacedRows<R>]) -> Result<usize, ContrastError> {
-    let rows = || classes.iter().flat_map(|class| &class.rows);
-    let expected = rows().next().map_or(0, |row| row.as_ref().len());
-    if expected == 0 || classes.iter().any(|class| class.rows.is_empty()) {
+    if classes.iter().any(|class| class.rows.is_empty()) {
         return Err(ContrastError::Empty { field: "rows" });
     }
-    for (index, row) in rows().enumerate() {
-        let row = row.as_ref();
-        if row.len() != expected {
-            return Err(ContrastError::WidthMismatch {
-                field: "rows",
-                row: index,
-                width: row.len(),
-                expected,
-            });
-        }
-        if let Some(value) = row.iter().find(|value| !value.is_finite()) {
-            return Err(ContrastError::NotFinite {
-                field: "rows",
-                row: index,
-                value: f64::from(*value),
-            });
-        }
-    }
-    Ok(expected)
-}
-
-fn mean<R: AsRef<[f32]>>(rows: &[R], width: usize) -> Vec<f64> {
-    let mut sum = vec![0.0; width];
-    for row in rows {
-        for (total, &x) in sum.iter_mut().zip(row.as_ref()) {
-            *total += f64::from(x);
-        }
-    }
-    let count = rows.len().max(1) as f64;
-    for total in &mut sum {
-        *total /= count;
-    }
-    sum
+    let rows: Vec<&[f32]> = classes
+        .iter()
+        .flat_map(|class| class.rows.iter().map(AsRef::as_ref))
+        .collect();
+    contrast::check("rows", &rows, None)
 }
 
 fn minus(row: &[f32], mean: &[f64]) -> Vec<f64> {
@@ -135,7 +105,8 @@ fn axis(
     if !(length > 0.0 && length.is_finite()) {
         return Err(ContrastError::NoDifference);
     }
-    Ok(solved.iter().map(|x| (x / length) as f32).collect())
+    let unit: Vec<f64> = solved.iter().map(|x| x / length).collect();
+    Ok(to_f32(&unit))
 }
 
 /// Solves (a·1 + b·WᵀW) x = y by conjugate gradients. The matrix is never formed.
@@ -173,10 +144,6 @@ fn solve(within: &[Vec<f64>], y: &[f64]) -> Vec<f64> {
         }
     }
     x
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn add(to: &mut [f64], factor: f64, row: &[f64]) {

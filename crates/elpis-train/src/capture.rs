@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn mean(rows: Option<&[Vec<f32>]>) -> Vec<f32> {
+pub(super) fn mean(rows: Option<&[Vec<f32>]>) -> Vec<f32> {
     let rows = rows.unwrap_or_default();
     let mut sum = vec![0.0_f64; rows.first().map_or(0, Vec::len)];
     for row in rows {

@@ -197,7 +197,7 @@ pub fn train(
     layers.dedup();
     let vectors = vectors(&rows, &layers, &facts, options)?;
     let evidence = rows.evidence();
-    let reading = train_reading(backend, template, pairs, &rows, on_progress)?;
+    let reading = train_reading(backend, template, pairs, &rows, &layers, on_progress)?;
     Ok(Trained {
         layers,
         form: options.form(pairs),

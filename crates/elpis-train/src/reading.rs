@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::capture::{Reader, render};
+use super::capture::{Mean, Reader, mean, render};
 use super::error::TrainingError;
 use super::generate::replies;
 use super::pairs::{ContrastPairs, EmotionalReply, Form, NEUTRAL};
+use super::quality::spread;
 use super::rows::{REPLY_QUESTIONS, Rows};
 use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, Token};
@@ -30,9 +31,12 @@ const OWN_TOKENS: usize = 40;
 
 const SEED: u64 = 7;
 
-/// The layer at which a model's replies are read.
-fn layer_of(n_layers: usize) -> usize {
-    ((n_layers as f64 * DEPTH) as usize).min(n_layers.saturating_sub(2))
+/// The layer at which a model's replies are read: none above the first that is steered, because
+/// steering would be taken for an expression there.
+fn layer_of(n_layers: usize, steered: &[usize]) -> usize {
+    let wanted = (n_layers as f64 * DEPTH) as usize;
+    let limit = steered.iter().min().copied().unwrap_or(n_layers);
+    wanted.min(limit).min(n_layers.saturating_sub(2))
 }
 
 /// Trains the axes on the replies of the pairs, and scales them by replies that the model itself
@@ -43,9 +47,10 @@ pub(super) fn train_reading(
     template: &ChatTemplate,
     pairs: &ContrastPairs,
     rows: &Rows<'_>,
+    steered: &[usize],
     on_progress: OnProgress<'_>,
 ) -> Result<Option<Reading>, TrainingError> {
-    let layer = layer_of(backend.facts().n_layers);
+    let layer = layer_of(backend.facts().n_layers, steered);
     let own = OWN_REPLIES.div_ceil(pairs.questions.len().max(1));
     let asked = pairs.questions.len().min(QUESTIONS);
     let prompts = prompts(backend, template, pairs, own)?;
@@ -66,15 +71,15 @@ pub(super) fn train_reading(
             own.push(mean.to_vec());
             continue;
         }
-        let mut mean = Mean::default();
+        let mut found = Mean::default();
         for question in pairs.questions.iter().take(asked) {
             reader.read(Form::Replies, &reply.reply, question, |activation| {
-                mean.add(activation.first().map_or(&[], Vec::as_slice));
+                found.add(&activation);
                 Ok(())
             })?;
             progress.step()?;
         }
-        own.push(mean.take());
+        own.extend(found.take());
     }
     let Some(axes) = axes(layer, &classes, &pairs.places)? else {
         return Ok(None);
@@ -99,12 +104,10 @@ pub(super) fn train_reading(
     for reply in found.iter().filter(|reply| !reply.tokens.is_empty()) {
         let tokens = [&reply.prompt[..], &reply.tokens[..]].concat();
         let stream = backend.residual_stream(&tokens, &[layer])?;
-        let mut mean = Mean::default();
-        let rows = stream.first().map_or(&[][..], Vec::as_slice);
-        for row in rows.get(reply.prompt.len()..).unwrap_or_default() {
-            mean.add(row);
-        }
-        projections.push(axes.project(&mean.take()));
+        let rows = stream
+            .first()
+            .and_then(|rows| rows.get(reply.prompt.len()..));
+        projections.push(axes.project(&mean(rows)));
         progress.step()?;
     }
     Ok(scaled(axes, &projections, &classes, &pairs.places))
@@ -178,11 +181,11 @@ fn scaled(
             .iter()
             .map(|row| f64::from(of(&axes.project(row))))
             .collect();
-        moments(&projections).0
+        spread(&projections).0
     };
     let scale = |of: fn(&Projection) -> f32, at: fn(&Place) -> f64| {
         let own: Vec<f64> = own.iter().map(|found| f64::from(of(found))).collect();
-        let (mean, deviation) = moments(&own);
+        let (mean, deviation) = spread(&own);
         let neutral = classes.get(NEUTRAL).map(|rows| mean_of(rows, of))?;
         let (mut slope, mut squares) = (0.0, 0.0);
         for (emotion, rows) in classes {
@@ -199,47 +202,22 @@ fn scaled(
     Some(Reading::new(Arc::new(axes), valence, arousal))
 }
 
-/// Mean and standard deviation.
-fn moments(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares = values.iter().map(|value| (value - mean) * (value - mean));
-    let degrees = (count - 1.0).max(1.0);
-    (mean, (squares.sum::<f64>() / degrees).sqrt())
-}
-
-/// A running mean of rows.
-#[derive(Debug, Default)]
-struct Mean {
-    sum: Vec<f64>,
-    count: usize,
-}
-
-impl Mean {
-    fn add(&mut self, row: &[f32]) {
-        self.sum.resize(row.len(), 0.0);
-        for (total, &x) in self.sum.iter_mut().zip(row) {
-            *total += f64::from(x);
-        }
-        self.count += 1;
-    }
-
-    fn take(self) -> Vec<f32> {
-        let count = self.count.max(1) as f64;
-        let means = self.sum.into_iter().map(|total| (total / count) as f32);
-        means.collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_in_the_first_half_is_read() {
+    fn an_early_layer_is_read_that_no_steering_reaches() {
         for (n_layers, layer) in [(1, 0), (2, 0), (4, 1), (8, 2), (18, 5), (30, 9), (80, 24)] {
-            assert_eq!(layer_of(n_layers), layer, "{n_layers}");
+            assert_eq!(layer_of(n_layers, &[]), layer, "{n_layers}");
         }
+        assert_eq!(layer_of(30, &[10, 13, 22]), 9);
+        assert_eq!(
+            layer_of(30, &[12, 4]),
+            4,
+            "not above the first that is steered"
+        );
+        assert_eq!(layer_of(30, &[0]), 0);
     }
 
     #[test]
@@ -259,9 +237,17 @@ mod tests {
             (NEUTRAL, rows(6.0, 4.0)),
         ]);
         let reading = scaled(axes(), &own, &classes, &BTreeMap::new()).unwrap();
-        assert_eq!(reading.valence, AxisScale::new(3.0, 2.0, 2.0));
-        assert!((reading.arousal.mean - 11.0).abs() < 1e-9);
-        assert!((reading.arousal.deviation - 3.0_f64.sqrt()).abs() < 1e-9);
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-9;
+        let deviation = (8.0_f64 / 3.0).sqrt();
+        let AxisScale {
+            mean,
+            deviation: found,
+            span,
+            ..
+        } = reading.valence;
+        assert!(near(mean, 3.0) && near(found, deviation) && near(span, 4.0 / deviation));
+        let arousal = reading.arousal;
+        assert!(near(arousal.mean, 11.0) && near(arousal.deviation, 2.0_f64.sqrt()));
         // All replies alike tell nothing about the scale.
         assert_eq!(scaled(axes(), &own[..1], &classes, &BTreeMap::new()), None);
     }

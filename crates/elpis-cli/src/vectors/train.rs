@@ -157,7 +157,7 @@ fn print(out: &mut impl Write, trained: &Trained) -> std::io::Result<()> {
         ),
         None => writeln!(
             out,
-            "\nreplies are not read: that needs [[replies]] of emotions in all directions"
+            "\nreplies are not read: that needs [[replies]] of neutral and of emotions all over the plane, which this model tells apart"
         ),
     }
 }
