@@ -1,6 +1,7 @@
 //! Evaluation: what vectors do to the replies of a model, beside a line in the prompt and random
 //! vectors.
 
+mod options;
 mod questions;
 
 use std::sync::Arc;
@@ -13,60 +14,17 @@ use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams, repetition};
 use elpis_steering::{
-    BASE_EMOTIONS, BlendOptions, ExpressionMeter, LibraryContext, LibraryFile, Reading,
-    SteeringLibrary, SteeringPlan,
+    BASE_EMOTIONS, ExpressionMeter, LibraryContext, LibraryFile, Reading, SteeringLibrary,
+    SteeringPlan,
 };
-use questions::{ANSWERS, MOOD_LINES, PROMPTS};
+pub use options::EvaluateOptions;
+use questions::{ANSWERS, PROMPTS, line_of, says};
 
 /// Maximum number of tokens of an answer to a question with a known answer.
 const ANSWER_TOKENS: usize = 24;
 
 /// Number of random vectors.
 const RANDOM: usize = 4;
-
-/// Options of an evaluation.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct EvaluateOptions {
-    /// Number of prompts, at most [`MAX_PROMPTS`](Self::MAX_PROMPTS).
-    pub prompts: usize,
-    /// Number of replies to each prompt.
-    pub repeats: usize,
-    /// Maximum number of tokens of a reply.
-    pub max_tokens: usize,
-    /// The strengths of the dose–response curve, ascending; the last is the full mood.
-    pub strengths: Vec<f64>,
-    /// Whether the questions with known answers are asked.
-    pub skill: bool,
-    /// Sampling of the replies.
-    pub sampling: SamplingParams,
-    /// Limits of the added vectors.
-    pub blend: BlendOptions,
-}
-
-impl EvaluateOptions {
-    /// Number of prompts that there are.
-    pub const MAX_PROMPTS: usize = PROMPTS.len();
-}
-
-impl Default for EvaluateOptions {
-    fn default() -> Self {
-        Self {
-            prompts: Self::MAX_PROMPTS,
-            repeats: 1,
-            max_tokens: 48,
-            strengths: vec![0.25, 0.5, 0.75, 1.0],
-            skill: true,
-            sampling: SamplingParams {
-                temperature: 0.8,
-                top_p: 0.95,
-                seed: 1,
-                ..SamplingParams::default()
-            },
-            blend: BlendOptions::default(),
-        }
-    }
-}
 
 /// What acts on the replies.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,18 +84,13 @@ pub fn evaluate(
     options: &EvaluateOptions,
     on_progress: OnProgress<'_>,
 ) -> Result<Vec<Evaluated>, TrainingError> {
+    options.check()?;
     let library = SteeringLibrary::build(files, context)?;
     let emotions: Vec<&str> = BASE_EMOTIONS
         .into_iter()
         .filter(|name| library.emotion(name).is_some())
         .collect();
-    let Some(&full) = options.strengths.last() else {
-        return Err(TrainingError::Limit {
-            field: "strengths",
-            value: "none".to_owned(),
-            limit: "one or more".to_owned(),
-        });
-    };
+    let full = options.strengths.last().copied().unwrap_or(1.0);
     if emotions.is_empty() {
         return Err(TrainingError::NoVectors);
     }
@@ -223,13 +176,13 @@ impl<'a> Evaluation<'a> {
 
     /// The prompts, as often as there are replies to each, after a line if there is one.
     fn asked(&self, line: Option<&str>) -> Result<Vec<Vec<Token>>, TrainingError> {
-        let count = self.options.prompts.min(PROMPTS.len());
-        let prompts = PROMPTS.iter().take(count);
+        let prompts = PROMPTS.iter().take(self.options.prompts);
         let once = prompts
             .map(|prompt| self.prompt(line, prompt))
             .collect::<Result<Vec<_>, _>>()?;
-        let repeats = self.options.repeats.max(1);
-        Ok((0..repeats).flat_map(|_| once.clone()).collect())
+        Ok((0..self.options.repeats)
+            .flat_map(|_| once.clone())
+            .collect())
     }
 
     fn prompt(&self, line: Option<&str>, question: &str) -> Result<Vec<Token>, TrainingError> {
@@ -261,7 +214,7 @@ impl<'a> Evaluation<'a> {
             Some(line) => self.asked(Some(line))?,
             None => self.prompts.clone(),
         };
-        let limit = self.options.max_tokens.max(1);
+        let limit = self.options.max_tokens;
         let sampling = &self.options.sampling;
         let found = replies(
             self.backend,
@@ -361,53 +314,11 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Whether a text has an answer as words of its own.
-fn says(text: &str, answer: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let parts = text.split(|c: char| !c.is_alphanumeric());
-        parts
-            .filter(|part| !part.is_empty())
-            .map(str::to_lowercase)
-            .collect()
-    };
-    let (text, answer) = (words(text), words(answer));
-    text.windows(answer.len().max(1)).any(|part| part == answer)
-}
-
-fn line_of(emotion: &str) -> Option<&'static str> {
-    let known = MOOD_LINES.iter().find(|(name, _)| *name == emotion);
-    known.map(|(_, line)| *line)
-}
-
 fn told(influence: &Influence) -> String {
     match influence {
         Influence::Neutral => "neutral".to_owned(),
         Influence::Vector { emotion, strength } => format!("{emotion} at {strength:.2}"),
         Influence::MoodLine { emotion } => format!("{emotion}: a line in the prompt"),
         Influence::Random { number } => format!("random vector {}", number + 1),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_found_as_words() {
-        assert!(says("The capital is Paris.", "Paris"));
-        assert!(says("It's 12!", "12"));
-        assert!(says("in NEW york, usa", "New York"));
-        assert!(!says("Parisian", "Paris") && !says("112", "12") && !says("", "Paris"));
-    }
-
-    #[test]
-    fn every_corner_has_a_line_and_prompts_differ() {
-        for emotion in BASE_EMOTIONS {
-            assert!(line_of(emotion).is_some(), "{emotion}");
-        }
-        let mut prompts = PROMPTS.to_vec();
-        prompts.sort_unstable();
-        prompts.dedup();
-        assert_eq!(prompts.len(), PROMPTS.len());
     }
 }

@@ -60,9 +60,53 @@ pub(super) const ANSWERS: [(&str, &str); 24] = [
 ];
 
 /// For each corner of the plane, the line that tells a model to be in that mood.
-pub(super) const MOOD_LINES: [(&str, &str); 4] = [
+const MOOD_LINES: [(&str, &str); 4] = [
     ("excited", "You are excited: full of joy and energy."),
     ("calm", "You are calm: content and at ease."),
     ("frustrated", "You are frustrated: angry and tense."),
     ("depleted", "You are depleted: sad, tired and without hope."),
 ];
+
+/// The line of an emotion.
+pub(super) fn line_of(emotion: &str) -> Option<&'static str> {
+    let known = MOOD_LINES.iter().find(|(name, _)| *name == emotion);
+    known.map(|(_, line)| *line)
+}
+
+/// Whether a text has an answer as words of its own.
+pub(super) fn says(text: &str, answer: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let parts = text.split(|c: char| !c.is_alphanumeric());
+        parts
+            .filter(|part| !part.is_empty())
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let (text, answer) = (words(text), words(answer));
+    text.windows(answer.len().max(1)).any(|part| part == answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elpis_steering::BASE_EMOTIONS;
+
+    #[test]
+    fn an_answer_is_found_as_words() {
+        assert!(says("The capital is Paris.", "Paris"));
+        assert!(says("It's 12!", "12"));
+        assert!(says("in NEW york, usa", "New York"));
+        assert!(!says("Parisian", "Paris") && !says("112", "12") && !says("", "Paris"));
+    }
+
+    #[test]
+    fn every_corner_has_a_line_and_prompts_differ() {
+        for emotion in BASE_EMOTIONS {
+            assert!(line_of(emotion).is_some(), "{emotion}");
+        }
+        let mut prompts = PROMPTS.to_vec();
+        prompts.sort_unstable();
+        prompts.dedup();
+        assert_eq!(prompts.len(), PROMPTS.len());
+    }
+}
