@@ -37,7 +37,8 @@ pub trait Backend: Send {
     /// Sets the axes that the residual stream of every row with logits is projected on from the
     /// next batch on, or none. The row is read before its own steering is added at that layer.
     ///
-    /// A backend that cannot read refuses axes, which is what this does by default.
+    /// A backend that cannot read refuses axes, which is what this does by default. After an error
+    /// the axes in force stay.
     ///
     /// # Errors
     /// [`BackendError::Limit`] for a layer that does not exist or axes of another width,

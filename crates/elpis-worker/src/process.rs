@@ -202,7 +202,6 @@ impl Backend for ProcessBackend {
             push_floats(axis, &mut blob);
         }
         self.projections.clear();
-        self.reads = false;
         let layer = axes.as_ref().map(|axes| axes.layer);
         self.ask(&Request::SetReading { layer }, &blob)?;
         self.reads = layer.is_some();

@@ -15,7 +15,7 @@ use elpis::backend::{
     create_backend,
 };
 use elpis::settings::ModelSource;
-use elpis::steering::{BlendOptions, LibraryContext, SteeringLibrary};
+use elpis::steering::{BlendOptions, LibraryContext, ReadingAxes, SteeringLibrary};
 use elpis::worker::WorkerOptions;
 use elpis::{
     ChatMessage, Coefficients, Elpis, EngineError, GenerationEvent, GenerationStream, Session,
@@ -145,6 +145,30 @@ fn everything(backend: &mut dyn Backend) -> Vec<Vec<f32>> {
     for row in [0, 2, 4] {
         seen.push(backend.logits(row).unwrap().to_vec());
     }
+    // What is read of the rows with logits, and of no other.
+    let axis = |step: usize| (0..facts.n_embd).map(|at| (at * step % 7) as f32).collect();
+    let axes = Arc::new(ReadingAxes::new(1, axis(2), axis(3)));
+    backend.set_reading(Some(Arc::clone(&axes))).unwrap();
+    let wide = ReadingAxes::new(1000, axis(2), axis(3));
+    backend.set_reading(Some(Arc::new(wide))).unwrap_err();
+    for sequence in [0, 1] {
+        backend.truncate(sequence, 0).unwrap();
+    }
+    batch.clear();
+    batch.push(0, 0, &tokens, true, Some(&plan("excited")));
+    batch.push(1, 0, &tokens[..3], true, None);
+    backend.decode(&batch).unwrap();
+    for row in 0..batch.len() {
+        let found = backend.projection(row);
+        assert_eq!(found.is_some(), batch.rows()[row].logits, "{row}");
+        seen.extend(found.map(|found| vec![found.valence, found.arousal]));
+    }
+    backend.set_reading(None).unwrap();
+    backend.truncate(1, 0).unwrap();
+    batch.clear();
+    batch.push(1, 0, &tokens[..3], true, None);
+    backend.decode(&batch).unwrap();
+    assert_eq!(backend.projection(2), None, "it is switched off");
     let stream = backend.residual_stream(&tokens, &[1, 4]).unwrap();
     assert_eq!((stream.len(), stream[0].len()), (2, tokens.len()));
     seen.extend(stream.into_iter().flatten());

@@ -188,8 +188,11 @@ impl Worker {
                     let axis = |bytes| floats(bytes).collect();
                     Arc::new(ReadingAxes::new(layer, axis(valence), axis(arousal)))
                 });
-                self.reads = axes.is_some();
-                backend.set_reading(axes).map(nothing)
+                let reads = axes.is_some();
+                let set = backend.set_reading(axes);
+                // After a refusal those in force stay.
+                self.reads = if set.is_ok() { reads } else { self.reads };
+                set.map(nothing)
             }
             Request::Truncate { sequence, from } => backend.truncate(sequence, from).map(nothing),
             Request::SharePrefix { from, to, length } => {
