@@ -10,6 +10,8 @@ mod architectures;
 mod both_backends;
 #[cfg(feature = "transformers")]
 mod checkpoints;
+#[cfg(feature = "llama-cpp")]
+mod expressed;
 #[cfg(all(feature = "llama-cpp", feature = "bundled-model"))]
 mod gguf_models;
 #[cfg(all(feature = "llama-cpp", feature = "bundled-model"))]

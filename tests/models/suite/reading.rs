@@ -2,28 +2,12 @@
 
 use std::sync::Arc;
 
-use elpis::backend::{
-    Backend, BackendError, Batch, BundledModel, LoadOptions, Token, create_backend,
-};
-use elpis::settings::{ModelSettings, ModelSource};
+use elpis::backend::{Backend, BackendError, Batch, BundledModel, Token};
 use elpis::steering::{BlendOptions, LibraryContext, ReadingAxes, SteeringLibrary, SteeringPlan};
 
-use super::BACKEND;
-use crate::support::hardware::devices;
+use super::steering_rows::load;
 
 const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_start|>assistant\n";
-
-fn load() -> Box<dyn Backend> {
-    create_backend(
-        &LoadOptions::new(
-            ModelSettings::default().backend(BACKEND),
-            ModelSource::Bundled,
-        )
-        .n_sequences(3)
-        .devices(devices(BACKEND)),
-    )
-    .unwrap()
-}
 
 /// Two axes without any meaning.
 fn axes(backend: &dyn Backend, layer: usize) -> Arc<ReadingAxes> {

@@ -18,7 +18,7 @@ const SEQUENCES: u32 = 8;
 const EMOTIONS: [&str; 4] = ["excited", "calm", "frustrated", "depleted"];
 const PROMPT: &str = "<|im_start|>user\nTell me about trains.<|im_end|>\n<|im_start|>assistant\n";
 
-fn load() -> Box<dyn Backend> {
+pub fn load() -> Box<dyn Backend> {
     create_backend(
         &LoadOptions::new(
             ModelSettings::default().backend(BACKEND),
