@@ -62,16 +62,19 @@ impl Peaks {
 
 /// Resident memory of this process in bytes; `None` on systems other than Linux.
 fn resident() -> Option<u64> {
+    status("VmRSS:")
+}
+
+/// A size in this process's status, in bytes.
+fn status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
 /// Bytes of the C heap that are in use, by Rust and native code alike; `None` if the C library does
-/// not tell, or if it counts above 4 GiB, which do not fit its fields.
+/// not tell, or if the process has more than 4 GiB of data, which do not fit its fields.
 ///
 /// How much memory is *resident* for the same heap depends on the machine: on the number of the
 /// allocator's arenas, which follows that of the processors, and on transparent huge pages.
@@ -82,8 +85,7 @@ fn heap_in_use() -> Option<u64> {
     let heap = unsafe { libc::mallinfo() };
     // The fields are unsigned numbers in signed types.
     let in_use = u64::from(heap.uordblks.cast_unsigned()) + u64::from(heap.hblkhd.cast_unsigned());
-    let resident = resident()?;
-    (resident < u64::from(u32::MAX)).then_some(in_use)
+    (status("VmData:")? < u64::from(u32::MAX)).then_some(in_use)
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
