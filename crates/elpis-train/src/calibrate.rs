@@ -1,21 +1,23 @@
 //! Calibration: finds how strongly each vector may be added.
 
 mod bench;
+mod search;
 
 use std::sync::Arc;
 
-use bench::{Bench, Figures, RANDOM_DRAWS};
+use bench::{Bench, Figures};
+use search::{FIRST, MIN_STRENGTH, search};
 
+use super::OnProgress;
 use super::capture::render;
 use super::error::TrainingError;
 use super::pairs::ContrastPairs;
-use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, ModelFacts, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams};
-use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary};
+use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary, SteeringPlan};
 
-/// Number of refinements between two steps of the ladder of strengths.
-const REFINEMENTS: usize = 2;
+/// How much a strength is lowered when too many known answers are lost.
+const FEWER_ANSWERS: f64 = 0.9;
 
 /// Options of calibration.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,14 +28,20 @@ pub struct CalibrateOptions {
     pub max_tokens: usize,
     /// Maximum perplexity, as a multiple of the unsteered replies'.
     pub max_perplexity_ratio: f64,
-    /// Maximum repetition beyond that of the unsteered replies.
+    /// Maximum repetition beyond that of the unsteered replies. A single reply that loops adds
+    /// about 0.05 to the mean of a dozen.
     pub max_added_repetition: f64,
-    /// Step of the strengths that are tried.
-    pub step: f64,
+    /// Minimum share of the known answers that is kept, of those that the unsteered model gives; 0
+    /// asks nothing.
+    pub min_answers_kept: f64,
+    /// Maximum number of strengths at which an emotion's replies are generated.
+    pub tries: usize,
     /// Largest strength that is tried.
     pub max_strength: f64,
     /// Sampling of the replies.
     pub sampling: SamplingParams,
+    /// Whether prompts are steered as their replies are.
+    pub steer_prompts: bool,
     /// Limits of the added vectors.
     pub blend: BlendOptions,
 }
@@ -41,11 +49,12 @@ pub struct CalibrateOptions {
 impl Default for CalibrateOptions {
     fn default() -> Self {
         Self {
-            repeats: 2,
-            max_tokens: 48,
-            max_perplexity_ratio: 1.5,
-            max_added_repetition: 0.05,
-            step: 0.25,
+            repeats: 1,
+            max_tokens: 40,
+            max_perplexity_ratio: 1.45,
+            max_added_repetition: 0.1,
+            min_answers_kept: 0.9,
+            tries: 4,
             max_strength: 2.0,
             sampling: SamplingParams {
                 temperature: 0.7,
@@ -53,6 +62,7 @@ impl Default for CalibrateOptions {
                 seed: 1,
                 ..SamplingParams::default()
             },
+            steer_prompts: false,
             blend: BlendOptions {
                 keep_caps: false,
                 ..BlendOptions::default()
@@ -78,6 +88,9 @@ pub struct Measured {
     /// Projection of the text on the vector when the unsteered model reads it, in standard
     /// deviations of the unsteered replies; 0 without any text.
     pub shift: f64,
+    /// Share of the known answers that is kept, of those that the unsteered model gives; `None` if
+    /// they were not asked for at this strength, or the model knows too few.
+    pub answers_kept: Option<f64>,
 }
 
 /// The figures of one emotion.
@@ -87,12 +100,8 @@ pub struct EmotionCalibration {
     pub emotion: String,
     /// The largest strength within the bounds; 0 if none is.
     pub cap: f64,
-    /// The vector at the cap.
+    /// The vector at the cap, or at the smallest strength that was tried.
     pub vector: Measured,
-    /// A random vector of the same norm.
-    pub random: Measured,
-    /// A line about the mood in the prompt, without a vector.
-    pub mood_line: Option<Measured>,
     /// Every strength that was tried.
     pub tried: Vec<Measured>,
 }
@@ -106,14 +115,18 @@ pub struct Calibration {
     pub repetition: f64,
     /// Mean length of the unsteered replies, in tokens.
     pub length: f64,
+    /// Share of the questions with known answers that the unsteered model answers; `None` if they
+    /// were not asked.
+    pub answered: Option<f64>,
     /// The emotions, in the order of their names.
     pub emotions: Vec<EmotionCalibration>,
 }
 
 /// For each emotion of a library, finds the largest strength whose text stays within the bounds of
-/// perplexity and repetition, and whose replies are not shortened: no more of them may be empty
-/// than without a vector, and they must be at least half as long. Caps in the library's manifest
-/// are ignored, except that an emotion with a cap of 0 is skipped.
+/// perplexity and repetition, whose replies are not shortened (no more of them may be empty than
+/// without a vector, and they must be at least half as long), and under which known answers are
+/// still given. Caps in the library's manifest are ignored, except that an emotion with a cap of 0
+/// is skipped.
 ///
 /// # Errors
 /// [`TrainingError`].
@@ -147,25 +160,10 @@ pub fn calibrate(
     let plain = questions()
         .map(|question| prompt(&[ChatMessage::user(question)]))
         .collect::<Result<Vec<_>, _>>()?;
-    let lined = |emotion: &str| {
-        let line = pairs.pairs.iter().find(|pair| pair.emotion == emotion);
-        let line = line.map(|pair| pair.positive.as_str());
-        line.map(|line| questions().map(|question| with_line(line, question, prompt)))
-            .map(Iterator::collect::<Result<Vec<_>, _>>)
-            .transpose()
-    };
     fit(backend.facts(), &plain, "a question", options)?;
-    for (emotion, _) in &emotions {
-        let what = format!("the first sentence of {emotion} before a question");
-        let prompts = lined(emotion)?.unwrap_or_default();
-        fit(backend.facts(), &prompts, &what, options)?;
-    }
 
-    let width = backend.facts().n_sequences.max(1) as usize;
-    let groups = plain.len().div_ceil(width);
-    let of_emotion = groups_of_emotion(options, plain.len(), width);
-    let progress = ProgressReporter::new(on_progress, groups + emotions.len() * of_emotion);
-    let mut bench = Bench::new(backend, options, plain, progress);
+    let mut bench = Bench::new(backend, template, options, plain, on_progress)?;
+    bench.expect(emotions.len());
     let unsteered = bench.unsteered()?;
     let mut found = Vec::new();
     for (index, (emotion, cap)) in emotions.into_iter().enumerate() {
@@ -173,46 +171,15 @@ pub fn calibrate(
             let coefficients = [(emotion.as_str(), strength / cap)].into_iter();
             library.blend(coefficients, &options.blend).map(Arc::new)
         };
-        bench.progress.reach(groups + index * of_emotion)?;
+        bench.begin(index)?;
         // The direction is the same at every strength.
-        let Some(unit) = plan(options.step) else {
+        let Some(unit) = plan(FIRST.min(options.max_strength)) else {
             continue;
         };
         let plain = bench.along(&unsteered, &unit)?;
-        let mut tried = Vec::new();
-        let within = |strength: f64, tried: &mut Vec<Measured>, bench: &mut Bench<'_>| {
-            bench
-                .progress
-                .begin(format!("{emotion} at {strength:.2}"))?;
-            let Some(plan) = plan(strength) else {
-                return Ok(false);
-            };
-            let replies = bench.replies(Some(&plan))?;
-            let measured = bench.measure(strength, &replies, &plain, &plan)?;
-            tried.push(measured);
-            Ok::<_, TrainingError>(bench.holds(&measured))
-        };
-        let cap = search(options, |strength| within(strength, &mut tried, &mut bench))?;
-        let best = if cap > 0.0 { cap } else { options.step };
-        let vector = tried.iter().find(|m| (m.strength - best).abs() < 1e-9);
-        let (Some(best_plan), Some(&vector)) = (plan(best), vector) else {
-            continue;
-        };
-        bench.progress.begin(format!("{emotion}: random vectors"))?;
-        let random = bench.random(best, &best_plan, &plain, context)?;
-        let mood_line = lined(&emotion)?
-            .map(|prompts| bench.mood_line(&emotion, &prompts, &best_plan, &plain))
-            .transpose()?;
-        found.push(EmotionCalibration {
-            emotion,
-            cap,
-            vector,
-            random,
-            mood_line,
-            tried,
-        });
+        found.extend(of_emotion(&mut bench, options, &emotion, &plain, plan)?);
     }
-    bench.progress.reach(usize::MAX)?;
+    bench.finish()?;
     let Figures {
         perplexity,
         repetition,
@@ -223,19 +190,55 @@ pub fn calibrate(
         perplexity,
         repetition,
         length,
+        answered: bench.answered,
         emotions: found,
     })
 }
 
-/// A question after a line about the mood, which is the system message, or the user's first line if
-/// the template has no system messages.
-fn with_line(
-    line: &str,
-    question: &str,
-    prompt: impl Fn(&[ChatMessage]) -> Result<Vec<Token>, TrainingError>,
-) -> Result<Vec<Token>, TrainingError> {
-    prompt(&[ChatMessage::system(line), ChatMessage::user(question)])
-        .or_else(|_| prompt(&[ChatMessage::user(format!("{line} {question}"))]))
+/// Calibrates an emotion; `None` if its vector adds nothing.
+fn of_emotion(
+    bench: &mut Bench<'_>,
+    options: &CalibrateOptions,
+    emotion: &str,
+    plain: &[f64],
+    plan: impl Fn(f64) -> Option<Arc<SteeringPlan>>,
+) -> Result<Option<EmotionCalibration>, TrainingError> {
+    let mut tried = Vec::new();
+    let mut cap = search(options, |strength| {
+        bench.tell(format!("{emotion} at {strength:.2}"))?;
+        let Some(plan) = plan(strength) else {
+            return Ok(None);
+        };
+        let measured = bench.measure(strength, &plan, plain)?;
+        tried.push(measured);
+        Ok(Some(bench.outcome(&measured)))
+    })?;
+    tried.sort_by(|a, b| a.strength.total_cmp(&b.strength));
+    let mut vector = tried.iter().find(|tried| tried.strength >= cap).copied();
+    while let (true, Some(plan)) = (cap > 0.0, plan(cap)) {
+        bench.tell(format!("{emotion} at {cap:.2}: known answers"))?;
+        if vector.is_none_or(|vector| vector.strength > cap) {
+            vector = Some(bench.measure(cap, &plan, plain)?);
+            tried.extend(vector);
+        }
+        let kept = bench.answers_kept(&plan)?;
+        if let Some(vector) = &mut vector {
+            vector.answers_kept = kept;
+        }
+        if kept.is_none_or(|kept| kept >= options.min_answers_kept) {
+            break;
+        }
+        cap *= FEWER_ANSWERS;
+        if cap < MIN_STRENGTH {
+            cap = 0.0;
+        }
+    }
+    Ok(vector.map(|vector| EmotionCalibration {
+        emotion: emotion.to_owned(),
+        cap,
+        vector,
+        tried,
+    }))
 }
 
 fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
@@ -255,12 +258,22 @@ fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
         let value = options.max_added_repetition;
         return refuse("max_added_repetition", value, "from 0 to 1");
     }
-    if !in_range(options.step, 0.01, 10.0) {
-        return refuse("step", options.step, "from 0.01 to 10");
+    if !in_range(options.min_answers_kept, 0.0, 1.0) {
+        let value = options.min_answers_kept;
+        return refuse("min_answers_kept", value, "from 0 to 1");
     }
-    if !in_range(options.max_strength, options.step, 100.0) {
-        let limit = "at least one step and at most 100";
+    if !in_range(options.max_strength, MIN_STRENGTH, 100.0) {
+        let limit = "from 0.05 to 100";
         return refuse("max_strength", options.max_strength, limit);
+    }
+    for (field, value) in [
+        ("repeats", options.repeats),
+        ("max_tokens", options.max_tokens),
+        ("tries", options.tries),
+    ] {
+        if value == 0 {
+            return refuse(field, 0.0, "at least 1");
+        }
     }
     Ok(())
 }
@@ -287,67 +300,17 @@ fn fit(
     Ok(())
 }
 
-/// Maximum number of groups of replies for one emotion, which are the steps of the progress: those
-/// at every strength, of the mood line and of random vectors.
-fn groups_of_emotion(options: &CalibrateOptions, prompts: usize, width: usize) -> usize {
-    let part = prompts.div_ceil(RANDOM_DRAWS).max(1);
-    let random = prompts.div_ceil(part) * part.div_ceil(width);
-    (steps(options) + REFINEMENTS + 1) * prompts.div_ceil(width) + random
-}
-
-/// Number of steps of the ladder of strengths.
-fn steps(options: &CalibrateOptions) -> usize {
-    (options.max_strength / options.step + 1e-9).floor() as usize
-}
-
-/// Climbs until a strength fails, then halves the last step.
-fn search(
-    options: &CalibrateOptions,
-    mut within: impl FnMut(f64) -> Result<bool, TrainingError>,
-) -> Result<f64, TrainingError> {
-    let (mut good, mut bad) = (0.0, None);
-    for step in 1..=steps(options) {
-        let strength = step as f64 * options.step;
-        if within(strength)? {
-            good = strength;
-        } else {
-            bad = Some(strength);
-            break;
-        }
-    }
-    if let Some(mut bad) = bad {
-        for _ in 0..REFINEMENTS {
-            let middle = f64::midpoint(good, bad);
-            if within(middle)? {
-                good = middle;
-            } else {
-                bad = middle;
-            }
-        }
-    }
-    Ok(good)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_search_ends_below_the_first_strength_that_fails() {
-        let options = CalibrateOptions::default();
-        for (limit, found) in [(0.6, 0.5625), (0.0, 0.0), (0.24, 0.1875), (9.0, 2.0)] {
-            let cap = search(&options, |strength| Ok(strength <= limit)).unwrap();
-            assert!((cap - found).abs() < 1e-12, "{limit}: {cap}");
-        }
-    }
-
-    #[test]
     fn bounds_that_make_no_sense_are_refused() {
         let options = CalibrateOptions {
-            step: 0.0,
+            tries: 0,
             ..CalibrateOptions::default()
         };
         let error = check(&options).unwrap_err();
-        assert!(error.to_string().contains("step is 0"), "{error}");
+        assert!(error.to_string().contains("tries is 0"), "{error}");
     }
 }

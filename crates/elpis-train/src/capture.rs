@@ -8,7 +8,6 @@ use super::generate::greedy_reply;
 use super::pairs::Form;
 use elpis_backend::{Backend, BackendError, Token, Tokenizer};
 use elpis_inference::{ChatMessage, ChatTemplate, RenderOptions};
-use elpis_steering::SteeringPlan;
 
 /// Number of reply tokens that are read.
 const REPLY_TOKENS: usize = 24;
@@ -315,22 +314,4 @@ impl Mean {
         rows.map(|row| row.into_iter().map(|x| (x / count) as f32).collect())
             .collect()
     }
-}
-
-/// The projection of a text's activations on a plan's direction at its first layer, in the units of
-/// the stream.
-pub(super) fn projection(
-    backend: &mut dyn Backend,
-    tokens: &[Token],
-    from: usize,
-    plan: &SteeringPlan,
-) -> Result<f64, TrainingError> {
-    let Some(layer) = plan.layers.first() else {
-        return Ok(0.0);
-    };
-    let stream = backend.residual_stream(tokens, &[layer.layer])?;
-    let row = mean(stream.first().and_then(|rows| rows.get(from..)));
-    let dot = row.iter().zip(&layer.values);
-    let dot: f64 = dot.map(|(&x, &v)| f64::from(x) * f64::from(v)).sum();
-    Ok(dot / f64::from(layer.norm))
 }

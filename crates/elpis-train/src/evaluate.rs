@@ -8,20 +8,17 @@ use std::sync::Arc;
 
 use super::capture::render;
 use super::error::TrainingError;
-use super::generate::{Reply, loss, replies};
+use super::generate::{Judged, Reply, Speaker, text};
 use super::random::random_plan;
+use super::skill::{Skill, share};
 use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, Token};
-use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams, repetition};
+use elpis_inference::{ChatMessage, ChatTemplate, repetition};
 use elpis_steering::{
-    BASE_EMOTIONS, ExpressionMeter, LibraryContext, LibraryFile, Reading, SteeringLibrary,
-    SteeringPlan,
+    BASE_EMOTIONS, LibraryContext, LibraryFile, Reading, SteeringLibrary, SteeringPlan,
 };
 pub use options::EvaluateOptions;
-use questions::{ANSWERS, PROMPTS, line_of, says};
-
-/// Maximum number of tokens of an answer to a question with a known answer.
-const ANSWER_TOKENS: usize = 24;
+use questions::{PROMPTS, line_of};
 
 /// Number of random vectors.
 const RANDOM: usize = 4;
@@ -137,11 +134,12 @@ pub fn evaluate(
 }
 
 struct Evaluation<'a> {
-    backend: &'a mut dyn Backend,
+    speaker: Speaker<'a>,
     template: &'a ChatTemplate,
     options: &'a EvaluateOptions,
     reading: Option<Arc<Reading>>,
     prompts: Vec<Vec<Token>>,
+    skill: Option<Skill>,
     progress: ProgressReporter<'a>,
 }
 
@@ -154,22 +152,26 @@ impl<'a> Evaluation<'a> {
         influences: usize,
         on_progress: OnProgress<'a>,
     ) -> Result<Self, TrainingError> {
-        let width = backend.facts().n_sequences.max(1) as usize;
+        let speaker = Speaker::new(backend, options.steer_prompts);
+        let skill = if options.skill {
+            Some(Skill::new(&speaker, template)?)
+        } else {
+            None
+        };
         let mut evaluation = Self {
-            backend,
+            speaker,
             template,
             options,
             reading,
             prompts: Vec::new(),
+            skill,
             progress: ProgressReporter::new(on_progress, 0),
         };
         evaluation.prompts = evaluation.asked(None)?;
+        let width = evaluation.speaker.width();
         let groups = evaluation.prompts.len().div_ceil(width);
-        let answers = if options.skill {
-            ANSWERS.len().div_ceil(width) * (1 + BASE_EMOTIONS.len())
-        } else {
-            0
-        };
+        let skill = evaluation.skill.as_ref();
+        let answers = skill.map_or(0, Skill::steps) * (1 + BASE_EMOTIONS.len());
         evaluation.progress.progress.total = groups * influences + answers;
         Ok(evaluation)
     }
@@ -196,7 +198,7 @@ impl<'a> Evaluation<'a> {
                 })
             }
         };
-        Ok(self.backend.tokenizer().encode(&text?, true)?)
+        Ok(self.speaker.backend.tokenizer().encode(&text?, true)?)
     }
 
     fn one(
@@ -216,14 +218,10 @@ impl<'a> Evaluation<'a> {
         };
         let limit = self.options.max_tokens;
         let sampling = &self.options.sampling;
-        let found = replies(
-            self.backend,
-            &prompts,
-            plan,
-            sampling,
-            limit,
-            &mut self.progress,
-        )?;
+        let progress = &mut self.progress;
+        let found = self
+            .speaker
+            .replies(&prompts, plan, sampling, limit, progress)?;
         // Texts are judged as if nothing but the plain prompt had led to them.
         let plain = self.prompts.iter().cloned();
         let found: Vec<Reply> = found
@@ -231,87 +229,48 @@ impl<'a> Evaluation<'a> {
             .zip(plain)
             .map(|(reply, prompt)| Reply { prompt, ..reply })
             .collect();
-        let (sum, count) = loss(self.backend, &found, &mut self.progress)?;
+        let axes = self.reading.as_ref().map(|reading| &reading.axes);
+        let judged = self.speaker.judge(&found, axes, &mut self.progress)?;
+        let sum: f64 = judged.iter().map(|judged| judged.loss).sum();
+        let count: usize = judged.iter().map(|judged| judged.count).sum();
         let spoken = || found.iter().filter(|reply| !reply.tokens.is_empty());
         let repeated: f64 = spoken().map(|reply| repetition(&reply.tokens)).sum();
-        let expressed = self.expressed(&found)?;
-        let answered = if asks && self.options.skill {
-            Some(self.answered(plan)?)
-        } else {
-            None
+        let expressed = self
+            .reading
+            .as_ref()
+            .and_then(|reading| mean_expressed(&judged, reading));
+        let answered = match self.skill.as_ref().filter(|_| asks) {
+            Some(skill) => Some(share(&skill.right(
+                &mut self.speaker,
+                plan,
+                &mut self.progress,
+            )?)),
+            None => None,
         };
+        let tokenizer = self.speaker.backend.tokenizer();
+        let texts = found.iter();
+        let texts = texts.map(|reply| text(tokenizer.as_ref(), &reply.tokens));
         Ok(Evaluated {
             influence,
-            texts: found.iter().map(|reply| self.text(&reply.tokens)).collect(),
+            texts: texts.collect(),
             perplexity: (sum / count.max(1) as f64).exp(),
             repetition: repeated / spoken().count().max(1) as f64,
             expressed,
             answered,
         })
     }
+}
 
-    fn text(&self, tokens: &[Token]) -> String {
-        let tokenizer = self.backend.tokenizer();
-        let mut bytes = Vec::new();
-        for &token in tokens {
-            tokenizer.append_piece(token, &mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).trim().to_owned()
+/// What replies express on average, in deviations of neutral ones.
+fn mean_expressed(judged: &[Judged], reading: &Reading) -> Option<(f64, f64)> {
+    let read = judged.iter().filter_map(|judged| judged.projection);
+    let (mut valence, mut arousal, mut count) = (0.0, 0.0, 0.0);
+    for projection in read {
+        valence += reading.valence.scaled(f64::from(projection.valence));
+        arousal += reading.arousal.scaled(f64::from(projection.arousal));
+        count += 1.0;
     }
-
-    /// What replies express on average.
-    fn expressed(&mut self, found: &[Reply]) -> Result<Option<(f64, f64)>, TrainingError> {
-        let Some(reading) = self.reading.clone() else {
-            return Ok(None);
-        };
-        let (mut valence, mut arousal, mut count) = (0.0, 0.0, 0.0);
-        for reply in found {
-            let tokens = [&reply.prompt[..], &reply.tokens].concat();
-            let layer = reading.axes.layer;
-            let stream = self.backend.residual_stream(&tokens, &[layer])?;
-            let rows = stream
-                .first()
-                .and_then(|rows| rows.get(reply.prompt.len()..));
-            let mut meter = ExpressionMeter::default();
-            for row in rows.unwrap_or_default() {
-                meter.add(reading.axes.project(row), &reading);
-            }
-            if let Some(expressed) = meter.expressed() {
-                valence += expressed.valence;
-                arousal += expressed.arousal;
-                count += 1.0;
-            }
-            self.progress.look()?;
-        }
-        Ok((count > 0.0).then(|| (valence / count, arousal / count)))
-    }
-
-    /// Share of the known answers that greedy replies contain.
-    fn answered(&mut self, plan: Option<&Arc<SteeringPlan>>) -> Result<f64, TrainingError> {
-        let prompts = ANSWERS
-            .iter()
-            .map(|(question, _)| self.prompt(None, question))
-            .collect::<Result<Vec<_>, _>>()?;
-        let sampling = SamplingParams {
-            temperature: 0.0,
-            ..self.options.sampling
-        };
-        let progress = &mut self.progress;
-        let found = replies(
-            self.backend,
-            &prompts,
-            plan,
-            &sampling,
-            ANSWER_TOKENS,
-            progress,
-        )?;
-        let right = found
-            .iter()
-            .zip(ANSWERS)
-            .filter(|(reply, (_, answer))| says(&self.text(&reply.tokens), answer))
-            .count();
-        Ok(right as f64 / ANSWERS.len() as f64)
-    }
+    (count > 0.0).then(|| (valence / count, arousal / count))
 }
 
 fn told(influence: &Influence) -> String {

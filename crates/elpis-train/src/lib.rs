@@ -26,6 +26,7 @@ mod quality;
 mod random;
 mod reading;
 mod rows;
+mod skill;
 
 pub use calibrate::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 pub use capture::ReadAt;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::capture::{Mean, Reader, mean, render};
+use super::capture::{Mean, Reader, render};
 use super::error::TrainingError;
-use super::generate::replies;
+use super::generate::Speaker;
 use super::pairs::{ContrastPairs, EmotionalReply, Form, NEUTRAL};
 use super::quality::spread;
 use super::rows::{REPLY_QUESTIONS, Rows};
@@ -59,7 +59,7 @@ pub(super) fn train_reading(
         .div_ceil(backend.facts().n_sequences.max(1) as usize);
     let unread = |reply: &&EmotionalReply| rows.mean_of_reply(&reply.reply, layer).is_none();
     let unread = pairs.replies.iter().filter(unread).count();
-    let steps = unread * asked + groups + prompts.len();
+    let steps = unread * asked + groups;
     let mut progress = ProgressReporter::new(on_progress, steps);
 
     progress.begin("reading replies")?;
@@ -92,24 +92,14 @@ pub(super) fn train_reading(
         seed: SEED,
         ..SamplingParams::default()
     };
-    let found = replies(
-        backend,
-        &prompts,
-        None,
-        &sampling,
-        OWN_TOKENS,
-        &mut progress,
-    )?;
-    let mut projections = Vec::with_capacity(found.len());
-    for reply in found.iter().filter(|reply| !reply.tokens.is_empty()) {
-        let tokens = [&reply.prompt[..], &reply.tokens[..]].concat();
-        let stream = backend.residual_stream(&tokens, &[layer])?;
-        let rows = stream
-            .first()
-            .and_then(|rows| rows.get(reply.prompt.len()..));
-        projections.push(axes.project(&mean(rows)));
-        progress.step()?;
-    }
+    let mut speaker = Speaker::new(backend, false);
+    let found = speaker.replies(&prompts, None, &sampling, OWN_TOKENS, &mut progress)?;
+    let axes = Arc::new(axes);
+    let judged = speaker.judge(&found, Some(&axes), &mut progress)?;
+    let projections: Vec<Projection> = judged
+        .iter()
+        .filter_map(|judged| judged.projection)
+        .collect();
     Ok(scaled(axes, &projections, &classes, &pairs.places))
 }
 
@@ -171,7 +161,7 @@ fn axes(
 
 /// Scales axes by the model's own replies, and by what the emotions' replies project to.
 fn scaled(
-    axes: ReadingAxes,
+    axes: Arc<ReadingAxes>,
     own: &[Projection],
     classes: &BTreeMap<&str, Vec<Vec<f32>>>,
     places: &BTreeMap<String, Place>,
@@ -199,7 +189,7 @@ fn scaled(
     };
     let valence = scale(|found| found.valence, |place| place.valence)?;
     let arousal = scale(|found| found.arousal, |place| place.arousal)?;
-    Some(Reading::new(Arc::new(axes), valence, arousal))
+    Some(Reading::new(axes, valence, arousal))
 }
 
 #[cfg(test)]
@@ -222,7 +212,13 @@ mod tests {
 
     #[test]
     fn an_axis_is_scaled_by_the_models_own_replies() {
-        let axes = || ReadingAxes::new(1, vec![1.0, 0.0].into(), vec![0.0, 1.0].into());
+        let axes = || {
+            Arc::new(ReadingAxes::new(
+                1,
+                vec![1.0, 0.0].into(),
+                vec![0.0, 1.0].into(),
+            ))
+        };
         let own = [
             Projection::new(1.0, 10.0),
             Projection::new(3.0, 10.0),

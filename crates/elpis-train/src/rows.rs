@@ -376,7 +376,7 @@ mod tests {
         let two = pairs(&[("calm", 3), ("excited", 12)], true);
         let layout = Layout::new(&two.contrasts(Form::Statements));
         let judged = layout.judged();
-        // The third neutral sentence is held out of one and trains the other.
+        // The third neutral one is held out of one and trains the other.
         assert_eq!(
             texts(&layout, &judged["calm"].negative),
             ["excited 4", "excited 8", "excited 12"]

@@ -7,16 +7,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::model::ModelOptions;
+use super::model::{ModelOptions, SIDE_BY_SIDE};
 use super::{CliError, Failure, replace};
 use crate::terminal;
 use elpis::internal::vectors::{library_context, read_folder};
 use elpis::steering::{BlendOptions, MANIFEST_FILE};
-use elpis::training::{CalibrateOptions, Calibration, Measured, calibrate};
+use elpis::training::{CalibrateOptions, Calibration, EmotionCalibration, Measured, calibrate};
 use elpis_files::printable::printable_path;
-
-/// Number of replies generated in parallel.
-const SIDE_BY_SIDE: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -37,6 +34,9 @@ pub(crate) struct Options {
     /// Maximum repetition beyond that of the unsteered replies.
     #[arg(long, value_name = "X", default_value_t = CalibrateOptions::default().max_added_repetition)]
     max_repetition: f64,
+    /// Minimum share of the known answers that is kept; 0 asks no questions.
+    #[arg(long, value_name = "X", default_value_t = CalibrateOptions::default().min_answers_kept)]
+    min_answers: f64,
     /// Largest strength that is tried.
     #[arg(long, value_name = "X", default_value_t = CalibrateOptions::default().max_strength)]
     max_strength: f64,
@@ -63,7 +63,9 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         max_tokens: options.tokens,
         max_perplexity_ratio: options.max_perplexity,
         max_added_repetition: options.max_repetition,
+        min_answers_kept: options.min_answers,
         max_strength: options.max_strength,
+        steer_prompts: loaded.steers_prompts(),
         blend: BlendOptions {
             max_residual_fraction: loaded.settings.model.max_residual_fraction as f32,
             keep_caps: false,
@@ -124,35 +126,37 @@ fn with_caps(manifest: &str, found: &Calibration) -> Result<String, Failure> {
 fn print(out: &mut impl Write, found: &Calibration) -> std::io::Result<()> {
     writeln!(
         out,
-        "unsteered: perplexity {:.2}, repetition {:.3}, {:.1} tokens a reply\n",
-        found.perplexity, found.repetition, found.length
+        "unsteered: perplexity {:.2}, repetition {:.3}, {:.1} tokens a reply{}\n",
+        found.perplexity,
+        found.repetition,
+        found.length,
+        found.answered.map_or_else(String::new, |share| {
+            format!(", {:.0} % of the questions answered", share * 100.0)
+        })
     )?;
     writeln!(
         out,
-        "{:12} {:>6}  {:14} {:>10} {:>10} {:>7} {:>8}",
-        "emotion", "cap", "", "perplexity", "repetition", "tokens", "shift"
+        "{:12} {:>6} {:>10} {:>10} {:>7} {:>8} {:>8}",
+        "emotion", "cap", "perplexity", "repetition", "tokens", "shift", "answers"
     )?;
     for emotion in &found.emotions {
-        let lines = [
-            ("vector", Some(emotion.vector)),
-            ("random vector", Some(emotion.random)),
-            ("mood line", emotion.mood_line),
-        ];
-        for (index, (what, measured)) in lines.into_iter().enumerate() {
-            let Some(measured) = measured else { continue };
-            let (name, cap) = if index == 0 {
-                (emotion.emotion.as_str(), format!("{:.3}", emotion.cap))
-            } else {
-                ("", String::new())
-            };
-            writeln!(
-                out,
-                "{name:12} {cap:>6}  {what:14} {:>9.2}x {:>10.3} {:>7.1} {:>+8.2}",
-                measured.perplexity_ratio, measured.repetition, measured.length, measured.shift
-            )?;
-        }
+        let EmotionCalibration {
+            emotion: name,
+            cap,
+            vector,
+            ..
+        } = emotion;
+        writeln!(
+            out,
+            "{name:12} {cap:>6.3} {:>9.2}x {:>10.3} {:>7.1} {:>+8.2} {:>8}",
+            vector.perplexity_ratio,
+            vector.repetition,
+            vector.length,
+            vector.shift,
+            share(vector.answers_kept)
+        )?;
         let note = if emotion.cap == 0.0 {
-            "no strength stays within the bounds; the first one tried is shown"
+            "no strength stays within the bounds; the smallest that was tried is shown"
         } else if emotion
             .tried
             .iter()
@@ -162,9 +166,13 @@ fn print(out: &mut impl Write, found: &Calibration) -> std::io::Result<()> {
         } else {
             continue;
         };
-        writeln!(out, "{:21} {note}", "")?;
+        writeln!(out, "{:12} {note}", "")?;
     }
     Ok(())
+}
+
+fn share(of: Option<f64>) -> String {
+    of.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }
 
 fn as_json(found: &Calibration) -> Value {
@@ -176,18 +184,18 @@ fn as_json(found: &Calibration) -> Value {
             "length": measured.length,
             "empty": measured.empty,
             "shift": measured.shift,
+            "answers_kept": measured.answers_kept,
         })
     };
     json!({
         "perplexity": found.perplexity,
         "repetition": found.repetition,
         "length": found.length,
+        "answered": found.answered,
         "emotions": found.emotions.iter().map(|emotion| json!({
             "emotion": emotion.emotion,
             "cap": emotion.cap,
             "vector": figures(&emotion.vector),
-            "random": figures(&emotion.random),
-            "mood_line": emotion.mood_line.as_ref().map(figures),
             "tried": emotion.tried.iter().map(figures).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
@@ -196,7 +204,6 @@ fn as_json(found: &Calibration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elpis::training::EmotionCalibration;
 
     #[test]
     fn caps_are_written_and_everything_else_stays() {
@@ -207,17 +214,17 @@ mod tests {
             length: 9.0,
             empty: 0,
             shift: 0.0,
+            answers_kept: None,
         };
         let found = Calibration {
             perplexity: 1.0,
             repetition: 0.0,
             length: 9.0,
+            answered: None,
             emotions: vec![EmotionCalibration {
                 emotion: "calm".into(),
                 cap: 0.75,
                 vector: none,
-                random: none,
-                mood_line: None,
                 tried: Vec::new(),
             }],
         };

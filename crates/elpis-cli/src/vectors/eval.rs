@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::model::ModelOptions;
+use super::model::{ModelOptions, SIDE_BY_SIDE};
 use super::{CliError, Failure, replace};
 use crate::terminal;
 use elpis::internal::vectors::{library_context, read_folder};
@@ -19,9 +19,6 @@ use elpis::training::{EvaluateOptions, Evaluated, Influence, evaluate};
 use elpis_files::printable::printable_path;
 use judge::Judge;
 use summary::Summary;
-
-/// Number of replies generated in parallel.
-const SIDE_BY_SIDE: usize = 8;
 
 /// Measures what vectors do to a model's replies: each of the four corners at several strengths,
 /// beside the same moods as a line in the prompt, random vectors and nothing.
@@ -111,6 +108,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     settings.prompts = options.prompts;
     settings.repeats = options.replies;
     settings.max_tokens = options.tokens;
+    settings.steer_prompts = loaded.steers_prompts();
     settings.blend = BlendOptions {
         max_residual_fraction: loaded.settings.model.max_residual_fraction as f32,
         ..BlendOptions::default()

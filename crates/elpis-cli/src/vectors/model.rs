@@ -12,8 +12,14 @@ use crate::{load_settings, progress};
 use elpis::backend::Backend;
 use elpis::inference::ChatTemplate;
 use elpis::internal::chat_template;
-use elpis::settings::{BackendKind, Settings};
+use elpis::settings::{BackendKind, PrefixPolicy, Settings};
 use elpis::training::{ContrastPairs, Progress, TrainingError};
+
+/// Number of replies that are generated in parallel.
+pub(super) const SIDE_BY_SIDE: usize = 24;
+
+/// Longest sequence of this work, in tokens: a question and a short reply.
+const CONTEXT: u32 = 1024;
 
 /// The model to inspect.
 #[derive(Debug, Args)]
@@ -77,6 +83,10 @@ impl ModelChoice {
             settings.model.backend = backend;
         }
         settings.runtime.n_parallel = sequences;
+        if sequences > 1 {
+            let context = settings.model.context_length.unwrap_or(CONTEXT);
+            settings.model.context_length = Some(context.min(CONTEXT));
+        }
         settings.runtime.prefix_cache_mib = 0;
         let runtime = tokio::runtime::Runtime::new()?;
         let stop = Arc::<Stop>::default();
@@ -173,6 +183,11 @@ impl Loaded {
         bar.finish_and_clear();
         self.check_stop()?;
         Ok(result?)
+    }
+
+    /// Whether the settings have prompts steered as their replies are.
+    pub(super) fn steers_prompts(&self) -> bool {
+        self.settings.runtime.prefix_policy != PrefixPolicy::PromptUnsteered
     }
 
     /// Fails if the user has asked to stop.

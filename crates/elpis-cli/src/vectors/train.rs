@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
-use super::model::ModelOptions;
+use super::model::{ModelOptions, SIDE_BY_SIDE};
 use super::staged::Staged;
 use super::{CliError, Failure};
 use crate::terminal;
@@ -96,7 +96,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     } else {
         options.model.pairs()?
     };
-    let mut loaded = options.model.load(config, 1, quiet)?;
+    let mut loaded = options.model.load(config, SIDE_BY_SIDE, quiet)?;
     let train_options = TrainOptions {
         layers: options.layer.0.clone(),
         form: options.from,

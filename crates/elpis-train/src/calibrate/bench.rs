@@ -2,28 +2,29 @@
 
 use std::sync::Arc;
 
+use super::search::Outcome;
 use super::{CalibrateOptions, Measured};
-use crate::capture::projection;
-use crate::generate::{Reply, loss, replies};
+use crate::generate::{Reply, Speaker};
 use crate::quality::spread;
-use crate::random::random_plan;
-use crate::{ProgressReporter, TrainingError};
+use crate::skill::{Skill, kept, share};
+use crate::{OnProgress, ProgressReporter, TrainingError};
 use elpis_backend::{Backend, Token};
-use elpis_inference::{SamplingParams, repetition};
-use elpis_steering::{LibraryContext, SteeringPlan};
+use elpis_inference::{ChatTemplate, repetition};
+use elpis_steering::{ReadingAxes, SteeringPlan};
 
-/// Number of random directions. A single one may by chance resemble a mood.
-pub(super) const RANDOM_DRAWS: usize = 4;
 /// Minimum length of the replies, as a fraction of the unsteered ones'.
 const MIN: f64 = 0.5;
 
 pub(super) struct Bench<'a> {
-    backend: &'a mut dyn Backend,
+    speaker: Speaker<'a>,
     options: &'a CalibrateOptions,
     prompts: Vec<Vec<Token>>,
-    pub(super) progress: ProgressReporter<'a>,
+    skill: Option<Skill>,
+    progress: ProgressReporter<'a>,
     /// Figures of the unsteered replies.
     pub(super) plain: Figures,
+    /// Share of the questions that are answered without steering.
+    pub(super) answered: Option<f64>,
 }
 
 /// Figures of a set of replies.
@@ -50,117 +51,146 @@ impl Figures {
 impl<'a> Bench<'a> {
     pub(super) fn new(
         backend: &'a mut dyn Backend,
+        template: &ChatTemplate,
         options: &'a CalibrateOptions,
         prompts: Vec<Vec<Token>>,
-        progress: ProgressReporter<'a>,
-    ) -> Self {
-        Self {
-            backend,
+        on_progress: OnProgress<'a>,
+    ) -> Result<Self, TrainingError> {
+        let speaker = Speaker::new(backend, options.steer_prompts);
+        let skill = if options.min_answers_kept > 0.0 {
+            Some(Skill::new(&speaker, template)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            speaker,
             options,
             prompts,
-            progress,
+            skill,
+            progress: ProgressReporter::new(on_progress, 0),
             plain: Figures::default(),
-        }
+            answered: None,
+        })
+    }
+
+    /// Counts the steps of a number of emotions: the groups of replies at every strength, and those
+    /// of the questions with known answers.
+    pub(super) fn expect(&mut self, emotions: usize) {
+        self.progress.progress.total = self.steps(1) + emotions * self.steps(self.options.tries);
+    }
+
+    fn steps(&self, tries: usize) -> usize {
+        let width = self.speaker.width();
+        let skill = self.skill.as_ref().map_or(0, Skill::steps);
+        tries * self.prompts.len().div_ceil(width) + skill
+    }
+
+    /// Begins the emotion at an index.
+    pub(super) fn begin(&mut self, index: usize) -> Result<(), TrainingError> {
+        let done = self.steps(1) + index * self.steps(self.options.tries);
+        // An emotion whose cap was lowered has taken more steps.
+        self.progress.reach(done.max(self.progress.progress.done))
+    }
+
+    pub(super) fn tell(&mut self, stage: String) -> Result<(), TrainingError> {
+        self.progress.begin(stage)
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), TrainingError> {
+        self.progress.reach(usize::MAX)
     }
 
     /// The replies without a vector, whose figures the others' are compared to.
     pub(super) fn unsteered(&mut self) -> Result<Vec<Reply>, TrainingError> {
-        self.progress.begin("unsteered replies")?;
+        self.tell("unsteered replies".to_owned())?;
         let replies = self.replies(None)?;
-        self.plain = self.figures(&replies)?;
+        (self.plain, _) = self.figures(&replies, None)?;
         if self.plain.empty == replies.len() {
             return Err(TrainingError::Silent);
         }
+        self.answered = self.answers(None)?;
         Ok(replies)
     }
 
-    pub(super) fn replies(
-        &mut self,
-        plan: Option<&Arc<SteeringPlan>>,
-    ) -> Result<Vec<Reply>, TrainingError> {
-        let prompts = std::mem::take(&mut self.prompts);
-        let replies = self.replies_to(&prompts, plan, 0);
-        self.prompts = prompts;
-        replies
+    fn replies(&mut self, plan: Option<&Arc<SteeringPlan>>) -> Result<Vec<Reply>, TrainingError> {
+        let CalibrateOptions {
+            max_tokens,
+            sampling,
+            ..
+        } = self.options;
+        self.speaker.replies(
+            &self.prompts,
+            plan,
+            sampling,
+            *max_tokens,
+            &mut self.progress,
+        )
     }
 
-    pub(super) fn replies_to(
-        &mut self,
-        prompts: &[Vec<Token>],
-        plan: Option<&Arc<SteeringPlan>>,
-        first: usize,
-    ) -> Result<Vec<Reply>, TrainingError> {
-        let limit = self.options.max_tokens.max(1);
-        let sampling = SamplingParams {
-            seed: self.options.sampling.seed.wrapping_add(first as u64),
-            ..self.options.sampling
+    fn answers(&mut self, plan: Option<&Arc<SteeringPlan>>) -> Result<Option<f64>, TrainingError> {
+        let Some(skill) = &self.skill else {
+            return Ok(None);
         };
-        let progress = &mut self.progress;
-        replies(self.backend, prompts, plan, &sampling, limit, progress)
+        let right = skill.right(&mut self.speaker, plan, &mut self.progress)?;
+        Ok(Some(share(&right)))
     }
 
-    /// The replies after a line about the mood, without a vector.
-    pub(super) fn mood_line(
+    /// Share of the known answers that is kept under a plan; `None` if the model knows too few.
+    pub(super) fn answers_kept(
         &mut self,
-        emotion: &str,
-        prompts: &[Vec<Token>],
-        plan: &SteeringPlan,
-        plain: &[f64],
-    ) -> Result<Measured, TrainingError> {
-        self.progress
-            .begin(format!("{emotion}: a line in the prompt"))?;
-        let spoken = self.replies_to(prompts, None, 0)?;
-        let judged = self.as_if_plain(spoken);
-        self.measure(0.0, &judged, plain, plan)
+        plan: &Arc<SteeringPlan>,
+    ) -> Result<Option<f64>, TrainingError> {
+        let Some(plain) = self.answered.filter(|plain| kept(*plain, 1.0).is_some()) else {
+            return Ok(None);
+        };
+        let under = self.answers(Some(plan))?;
+        Ok(under.and_then(|under| kept(plain, under)))
     }
 
-    /// The same replies, as if they had been given to the plain prompts.
-    fn as_if_plain(&self, replies: Vec<Reply>) -> Vec<Reply> {
-        let plain = self.prompts.iter().cloned();
-        replies
-            .into_iter()
-            .zip(plain)
-            .map(|(reply, prompt)| Reply { prompt, ..reply })
-            .collect()
-    }
-
-    /// The projection of each reply on a plan's direction.
+    /// The projection of each reply on a plan's direction at its first layer, in the units of the
+    /// stream.
     pub(super) fn along(
         &mut self,
         replies: &[Reply],
         plan: &SteeringPlan,
     ) -> Result<Vec<f64>, TrainingError> {
-        let mut found = Vec::with_capacity(replies.len());
-        for reply in replies.iter().filter(|reply| !reply.tokens.is_empty()) {
-            let tokens = [&reply.prompt[..], &reply.tokens].concat();
-            found.push(projection(self.backend, &tokens, reply.prompt.len(), plan)?);
-            self.progress.look()?;
-        }
-        Ok(found)
+        Ok(self.figures(replies, Some(plan))?.1)
     }
 
-    fn figures(&mut self, replies: &[Reply]) -> Result<Figures, TrainingError> {
-        let (loss, count) = loss(self.backend, replies, &mut self.progress)?;
+    fn figures(
+        &mut self,
+        replies: &[Reply],
+        plan: Option<&SteeringPlan>,
+    ) -> Result<(Figures, Vec<f64>), TrainingError> {
+        let axes = plan.and_then(direction);
+        let judged = self
+            .speaker
+            .judge(replies, axes.as_ref(), &mut self.progress)?;
+        let loss: f64 = judged.iter().map(|judged| judged.loss).sum();
+        let count: usize = judged.iter().map(|judged| judged.count).sum();
+        let along = judged.iter().filter_map(|judged| judged.projection);
+        let along = along.map(|projection| f64::from(projection.valence));
         let spoken = || replies.iter().filter(|reply| !reply.tokens.is_empty());
         let repeated: f64 = spoken().map(|reply| repetition(&reply.tokens)).sum();
         let tokens: usize = replies.iter().map(|reply| reply.tokens.len()).sum();
-        Ok(Figures {
+        let figures = Figures {
             perplexity: (loss / count.max(1) as f64).exp(),
             repetition: repeated / spoken().count().max(1) as f64,
             length: tokens as f64 / replies.len().max(1) as f64,
             empty: replies.len() - spoken().count(),
-        })
+        };
+        Ok((figures, along.collect()))
     }
 
+    /// The figures of replies under a plan. `plain` are the projections of unsteered ones.
     pub(super) fn measure(
         &mut self,
         strength: f64,
-        replies: &[Reply],
+        plan: &Arc<SteeringPlan>,
         plain: &[f64],
-        plan: &SteeringPlan,
     ) -> Result<Measured, TrainingError> {
-        let found = self.figures(replies)?;
-        let along = self.along(replies, plan)?;
+        let replies = self.replies(Some(plan))?;
+        let (found, along) = self.figures(&replies, Some(plan))?;
         let (mean, deviation) = spread(plain);
         let moved = if along.is_empty() {
             mean
@@ -174,31 +204,25 @@ impl<'a> Bench<'a> {
             length: found.length,
             empty: found.empty,
             shift: (moved - mean) / deviation.max(f64::MIN_POSITIVE),
+            answers_kept: None,
         })
     }
 
-    /// Whether replies stay within the bounds.
-    pub(super) fn holds(&self, measured: &Measured) -> bool {
-        self.plain.allow(measured, self.options)
-    }
-
-    /// The replies under random vectors with the norms of a plan.
-    pub(super) fn random(
-        &mut self,
-        strength: f64,
-        plan: &SteeringPlan,
-        plain: &[f64],
-        context: &LibraryContext,
-    ) -> Result<Measured, TrainingError> {
-        let prompts = self.prompts.clone();
-        let part = prompts.len().div_ceil(RANDOM_DRAWS).max(1);
-        let mut all = Vec::new();
-        for (draw, prompts) in prompts.chunks(part).enumerate() {
-            let random = random_plan(plan, draw as u64, context, self.options.blend)?;
-            all.extend(self.replies_to(prompts, random.as_ref(), draw * part)?);
+    /// What replies show of the bounds.
+    pub(super) fn outcome(&self, measured: &Measured) -> Outcome {
+        Outcome {
+            holds: self.plain.allow(measured, self.options),
+            share: measured.perplexity_ratio.ln() / self.options.max_perplexity_ratio.ln(),
         }
-        self.measure(strength, &all, plain, plan)
     }
+}
+
+/// An axis along a plan's direction at its first layer, to be read as valence.
+fn direction(plan: &SteeringPlan) -> Option<Arc<ReadingAxes>> {
+    let layer = plan.layers.first()?;
+    let unit: Box<[f32]> = layer.values.iter().map(|&x| x / layer.norm).collect();
+    let none = vec![0.0; unit.len()].into();
+    Some(Arc::new(ReadingAxes::new(layer.layer, unit, none)))
 }
 
 #[cfg(test)]
@@ -220,6 +244,7 @@ mod tests {
             length: 10.0,
             empty: 1,
             shift: 2.0,
+            answers_kept: None,
         };
         let options = CalibrateOptions::default();
         assert!(plain.allow(&good, &options));

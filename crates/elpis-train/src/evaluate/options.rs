@@ -21,6 +21,8 @@ pub struct EvaluateOptions {
     pub skill: bool,
     /// Sampling of the replies.
     pub sampling: SamplingParams,
+    /// Whether prompts are steered as their replies are.
+    pub steer_prompts: bool,
     /// Limits of the added vectors.
     pub blend: BlendOptions,
 }
@@ -72,6 +74,7 @@ impl Default for EvaluateOptions {
                 seed: 1,
                 ..SamplingParams::default()
             },
+            steer_prompts: false,
             blend: BlendOptions::default(),
         }
     }

@@ -1,8 +1,9 @@
 //! Calibration finds how strong a vector may be.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use elpis::backend::{Backend, BackendError, BackendLayer, Batch, BundledModel, Token};
+use elpis::backend::{Backend, BackendError, BackendLayer, Batch, BundledModel, SequenceId, Token};
 use elpis::inference::ChatTemplate;
 use elpis::steering::{BlendOptions, LibraryContext};
 use elpis::training::{CalibrateOptions, Calibration, Progress, TrainingError, calibrate};
@@ -21,7 +22,8 @@ fn calibration_finds_where_text_begins_to_suffer() {
             repeats: 4,
             max_tokens: 24,
             max_perplexity_ratio: limit,
-            step: 1.0,
+            max_added_repetition: 0.1,
+            tries: 5,
             max_strength: 3.0,
             blend: BlendOptions {
                 max_residual_fraction: 4.0,
@@ -51,11 +53,10 @@ fn calibration_finds_where_text_begins_to_suffer() {
         assert!(emotion.vector.perplexity_ratio <= 1.6);
         assert!(emotion.tried.iter().any(|m| m.strength > emotion.cap));
         assert!(emotion.vector.shift > 1.0, "the text follows: {emotion:?}");
-        assert!(
-            emotion.vector.shift > emotion.random.shift.abs(),
-            "{emotion:?}"
+        assert_eq!(
+            emotion.vector.answers_kept, None,
+            "the model knows no answers"
         );
-        assert!(emotion.mood_line.unwrap().shift > 0.0, "{emotion:?}");
     }
 }
 
@@ -65,7 +66,8 @@ fn quick() -> CalibrateOptions {
         max_tokens: 16,
         max_perplexity_ratio: 100.0,
         max_added_repetition: 1.0,
-        step: 0.5,
+        min_answers_kept: 0.0,
+        tries: 2,
         max_strength: 1.0,
         ..CalibrateOptions::default()
     }
@@ -123,8 +125,8 @@ fn calibration_can_be_interrupted_within_a_reply() {
     assert_eq!(last.done, last.total);
     let mut steps: Vec<usize> = told.iter().map(|progress| progress.done).collect();
     steps.dedup();
-    // Each strength, the mood line and the random vectors of four emotions.
-    assert!(steps.len() > 4 * 4, "{steps:?}");
+    // Each strength of four emotions.
+    assert!(steps.len() > 4 * 2, "{steps:?}");
 }
 
 #[test]
@@ -146,6 +148,8 @@ fn a_reply_that_does_not_fit_beside_its_prompt_is_refused() {
 struct Ending {
     inner: Box<dyn Backend>,
     at_once: bool,
+    /// The position of each sequence's last row that generated under a plan.
+    generated: HashMap<SequenceId, u32>,
     /// Which rows of the last batch end.
     ends: Vec<bool>,
     end: Vec<f32>,
@@ -161,14 +165,16 @@ impl BackendLayer for Ending {
     }
 
     fn decode(&mut self, batch: &Batch) -> Result<(), BackendError> {
-        let rows = batch.rows();
-        let alone = |row: usize| {
-            let sequence = rows[row].sequence;
-            rows.iter().filter(|r| r.sequence == sequence).count() == 1
-        };
-        self.ends = (0..rows.len())
-            .map(|row| batch.plan_of(row).is_some() && (self.at_once || alone(row)))
-            .collect();
+        self.ends.clear();
+        for (index, row) in batch.rows().iter().enumerate() {
+            let generates = row.logits && batch.plan_of(index).is_some();
+            let before = self.generated.get(&row.sequence);
+            let follows = before.is_some_and(|before| before + 1 == row.position);
+            self.ends.push(generates && (self.at_once || follows));
+            if generates {
+                self.generated.insert(row.sequence, row.position);
+            }
+        }
         self.inner.decode(batch)
     }
 
@@ -192,6 +198,7 @@ fn a_vector_that_silences_the_model_is_not_accepted() {
         let mut backend = Ending {
             inner,
             at_once,
+            generated: HashMap::new(),
             ends: Vec::new(),
             end,
         };
