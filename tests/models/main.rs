@@ -23,6 +23,8 @@ mod offload;
 mod prompt_tokens;
 #[path = "../support/set_mood.rs"]
 mod set_mood;
+#[cfg(feature = "llama-cpp")]
+mod shipped;
 mod support;
 #[path = "../support/task.rs"]
 mod task;

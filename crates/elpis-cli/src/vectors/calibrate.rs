@@ -118,7 +118,8 @@ fn with_caps(manifest: &str, found: &Calibration) -> Result<String, Failure> {
         let entry = entry
             .as_table_like_mut()
             .ok_or_else(|| format!("`emotions.{}` is not a table", emotion.emotion))?;
-        entry.insert("cap", value(emotion.cap));
+        // Rounded down, to stay within the bounds.
+        entry.insert("cap", value((emotion.cap * 1000.0).floor() / 1000.0));
     }
     Ok(document.to_string())
 }

@@ -1,0 +1,66 @@
+//! The vectors that this repository has for a real model.
+
+use std::path::{Path, PathBuf};
+
+use elpis::settings::{ModelSettings, Settings};
+use elpis::{Coefficients, Elpis};
+
+/// Prompts that leave the mood of the reply open.
+const PROMPTS: [&str; 6] = [
+    "How was your day?",
+    "Describe a walk through a city.",
+    "What do you see when you look out of the window?",
+    "Tell me about your neighbors.",
+    "What is on your mind?",
+    "Write a diary entry about a Tuesday.",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shipped_vectors_move_a_real_models_replies_over_the_plane() {
+    let Some(model) = std::env::var_os("ELPIS_TEST_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("skipped: ELPIS_TEST_SMOLLM2 names no model");
+        return;
+    };
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/smollm2-135m-instruct");
+    let settings = Settings::default().model(
+        ModelSettings::default()
+            .path(model.display().to_string())
+            .context_length(512)
+            .emotion_vectors_dir(vectors),
+    );
+    let elpis = Elpis::start(settings).await.unwrap();
+    let expressed = async |emotion: &str| {
+        let (mut valence, mut arousal) = (0.0, 0.0);
+        let mut running = tokio::task::JoinSet::new();
+        for (index, prompt) in PROMPTS.into_iter().enumerate() {
+            let session = elpis.session(format!("{emotion}{index}")).unwrap();
+            let mut coefficients = Coefficients::new();
+            coefficients.insert(emotion, 1.0).unwrap();
+            running.spawn(async move {
+                let chat = session.chat(prompt).max_tokens(32).seed(5);
+                let reply = chat.coefficients(coefficients).complete().await.unwrap();
+                reply.report.expressed.unwrap()
+            });
+        }
+        for expressed in running.join_all().await {
+            valence += expressed.valence / PROMPTS.len() as f64;
+            arousal += expressed.arousal / PROMPTS.len() as f64;
+        }
+        println!("{emotion}: expressed {valence:+.2}, {arousal:+.2}");
+        (valence, arousal)
+    };
+    let excited = expressed("excited").await;
+    let calm = expressed("calm").await;
+    let frustrated = expressed("frustrated").await;
+    let depleted = expressed("depleted").await;
+    for (pleasant, unpleasant) in [(excited, frustrated), (calm, depleted)] {
+        assert!(
+            pleasant.0 > unpleasant.0 + 1.0,
+            "{pleasant:?} {unpleasant:?}"
+        );
+    }
+    for (aroused, quiet) in [(excited, calm), (frustrated, depleted)] {
+        assert!(aroused.1 > quiet.1 + 0.5, "{aroused:?} {quiet:?}");
+    }
+    elpis.shutdown().await;
+}
