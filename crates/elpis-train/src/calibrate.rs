@@ -16,8 +16,8 @@ use elpis_backend::{Backend, ModelFacts, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, SamplingParams};
 use elpis_steering::{BlendOptions, LibraryFile, SteeringLibrary, SteeringPlan};
 
-/// How much a strength is lowered when too many known answers are lost.
-const FEWER_ANSWERS: f64 = 0.9;
+/// The least and the most that is left of a strength when too many known answers are lost.
+const FEWER_ANSWERS: (f64, f64) = (0.5, 0.9);
 
 /// Options of calibration.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ impl Default for CalibrateOptions {
                 seed: 1,
                 ..SamplingParams::default()
             },
-            steer_prompts: false,
+            steer_prompts: true,
             blend: BlendOptions {
                 keep_caps: false,
                 ..BlendOptions::default()
@@ -225,10 +225,11 @@ fn of_emotion(
         if let Some(vector) = &mut vector {
             vector.answers_kept = kept;
         }
-        if kept.is_none_or(|kept| kept >= options.min_answers_kept) {
+        let Some(kept) = kept.filter(|kept| *kept < options.min_answers_kept) else {
             break;
-        }
-        cap *= FEWER_ANSWERS;
+        };
+        let (least, most) = FEWER_ANSWERS;
+        cap *= (kept / options.min_answers_kept).clamp(least, most);
         if cap < MIN_STRENGTH {
             cap = 0.0;
         }
@@ -278,8 +279,7 @@ fn check(options: &CalibrateOptions) -> Result<(), TrainingError> {
     Ok(())
 }
 
-/// Refuses prompts that leave no room for a reply in one evaluation, because a reply's projection
-/// on a vector is read from prompt and reply together.
+/// Refuses prompts that leave no room for a reply.
 fn fit(
     facts: &ModelFacts,
     prompts: &[Vec<Token>],

@@ -10,7 +10,7 @@ use super::capture::render;
 use super::error::TrainingError;
 use super::generate::{Judged, Reply, Speaker, text};
 use super::random::random_plan;
-use super::skill::{Skill, share};
+use super::skill::Skill;
 use super::{OnProgress, ProgressReporter};
 use elpis_backend::{Backend, Token};
 use elpis_inference::{ChatMessage, ChatTemplate, repetition};
@@ -240,11 +240,7 @@ impl<'a> Evaluation<'a> {
             .as_ref()
             .and_then(|reading| mean_expressed(&judged, reading));
         let answered = match self.skill.as_ref().filter(|_| asks) {
-            Some(skill) => Some(share(&skill.right(
-                &mut self.speaker,
-                plan,
-                &mut self.progress,
-            )?)),
+            Some(skill) => Some(skill.answered(&mut self.speaker, plan, &mut self.progress)?),
             None => None,
         };
         let tokenizer = self.speaker.backend.tokenizer();

@@ -57,20 +57,22 @@ impl Skill {
         self.asked.len()
     }
 
-    /// Which questions are answered rightly under a plan.
-    pub(super) fn right(
+    /// Share of the questions that are answered rightly under a plan.
+    pub(super) fn answered(
         &self,
         speaker: &mut Speaker<'_>,
         plan: Option<&Arc<SteeringPlan>>,
         progress: &mut ProgressReporter<'_>,
-    ) -> Result<Vec<bool>, TrainingError> {
+    ) -> Result<f64, TrainingError> {
         let width = speaker.width();
-        let mut found = Vec::with_capacity(self.asked.len());
+        let mut right = 0;
         for (index, asked) in self.asked.iter().enumerate() {
-            found.push(asked.is_right(speaker, index % width, plan)?);
+            if asked.is_right(speaker, index % width, plan)? {
+                right += 1;
+            }
             progress.step()?;
         }
-        Ok(found)
+        Ok(f64::from(right) / self.asked.len().max(1) as f64)
     }
 }
 
@@ -81,45 +83,52 @@ impl Asked {
         sequence: usize,
         plan: Option<&Arc<SteeringPlan>>,
     ) -> Result<bool, TrainingError> {
+        let row = self.begin(speaker, sequence, plan)?;
         let mut batch = Batch::default();
-        let mut row = speaker.enter(&mut batch, sequence, &self.prompt, plan)?;
-        let backend = &mut *speaker.backend;
         let id = sequence as u32;
-        let start = self.prompt.len();
-        if !self.reply.is_empty() {
-            batch.clear();
-            batch.push(id, start as u32, &self.reply, true, plan);
-            backend.decode(&batch)?;
-            row = batch.len() - 1;
-        }
-        let start = start + self.reply.len();
-        // The logits of this row go with the next batch.
+        let start = self.prompt.len() + self.reply.len();
+        // The next batch replaces the logits of this row.
         let mut losses = Vec::with_capacity(self.answers.len());
         for answer in &self.answers {
             let first = answer.first().copied().unwrap_or_default();
-            losses.push(negative_log_likelihood(backend.logits(row)?, first));
+            losses.push(negative_log_likelihood(speaker.backend.logits(row)?, first));
         }
         for (answer, loss) in self.answers.iter().zip(&mut losses) {
             for (place, pair) in answer.windows(2).enumerate() {
                 let [token, target] = *pair else { continue };
                 batch.clear();
                 batch.push(id, (start + place) as u32, &[token], true, plan);
-                backend.decode(&batch)?;
-                *loss += negative_log_likelihood(backend.logits(0)?, target);
+                speaker.backend.decode(&batch)?;
+                *loss += negative_log_likelihood(speaker.backend.logits(0)?, target);
             }
-            if answer.len() > 1 {
-                backend.truncate(id, start as u32)?;
+            // Some models cannot return to the middle of a sequence.
+            if answer.len() > 1 && speaker.backend.truncate(id, start as u32).is_err() {
+                self.begin(speaker, sequence, plan)?;
             }
         }
         let right = losses.first().copied().unwrap_or(f64::INFINITY);
         Ok(losses.iter().skip(1).all(|wrong| right < *wrong))
     }
-}
 
-/// Share of the questions that are answered rightly.
-pub(super) fn share(right: &[bool]) -> f64 {
-    let count = right.iter().filter(|right| **right).count();
-    count as f64 / right.len().max(1) as f64
+    /// Evaluates the prompt and the reply up to its answer, and returns the row whose logits predict
+    /// the answer.
+    fn begin(
+        &self,
+        speaker: &mut Speaker<'_>,
+        sequence: usize,
+        plan: Option<&Arc<SteeringPlan>>,
+    ) -> Result<usize, TrainingError> {
+        let mut batch = Batch::default();
+        let row = speaker.enter(&mut batch, sequence, &self.prompt, plan)?;
+        if self.reply.is_empty() {
+            return Ok(row);
+        }
+        batch.clear();
+        let start = self.prompt.len() as u32;
+        batch.push(sequence as u32, start, &self.reply, true, plan);
+        speaker.backend.decode(&batch)?;
+        Ok(batch.len() - 1)
+    }
 }
 
 /// Share of the questions that a model must answer for its answers to be compared; a quarter is
@@ -138,8 +147,6 @@ mod tests {
 
     #[test]
     fn answers_are_compared_to_those_of_the_unsteered_model() {
-        assert!((share(&[true, false, true, true]) - 0.75).abs() < 1e-12);
-        assert!(share(&[]).abs() < 1e-12);
         assert_eq!(kept(0.8, 0.4), Some(0.5));
         assert_eq!(kept(0.3, 0.3), None, "nothing but chance");
     }

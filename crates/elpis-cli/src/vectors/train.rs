@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
-use super::model::{ModelOptions, SIDE_BY_SIDE};
+use super::model::ModelOptions;
 use super::staged::Staged;
 use super::{CliError, Failure};
 use crate::terminal;
@@ -15,6 +15,9 @@ use elpis::internal::vectors::is_library_file;
 use elpis::steering::VectorFormat;
 use elpis::training::{ContrastPairs, Form, Method, ReadAt, TrainOptions, Trained, train};
 use elpis_files::printable::printable_path;
+
+/// Sequences for the model's own replies, half of which generate.
+const OWN_REPLIES: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -96,7 +99,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
     } else {
         options.model.pairs()?
     };
-    let mut loaded = options.model.load(config, SIDE_BY_SIDE, quiet)?;
+    let mut loaded = options.model.load(config, OWN_REPLIES, quiet)?;
     let train_options = TrainOptions {
         layers: options.layer.0.clone(),
         form: options.from,

@@ -6,7 +6,7 @@ use super::search::Outcome;
 use super::{CalibrateOptions, Measured};
 use crate::generate::{Reply, Speaker};
 use crate::quality::spread;
-use crate::skill::{Skill, kept, share};
+use crate::skill::{Skill, kept};
 use crate::{OnProgress, ProgressReporter, TrainingError};
 use elpis_backend::{Backend, Token};
 use elpis_inference::{ChatTemplate, repetition};
@@ -131,8 +131,8 @@ impl<'a> Bench<'a> {
         let Some(skill) = &self.skill else {
             return Ok(None);
         };
-        let right = skill.right(&mut self.speaker, plan, &mut self.progress)?;
-        Ok(Some(share(&right)))
+        let answered = skill.answered(&mut self.speaker, plan, &mut self.progress)?;
+        Ok(Some(answered))
     }
 
     /// Share of the known answers that is kept under a plan; `None` if the model knows too few.
@@ -255,7 +255,7 @@ mod tests {
             },
             Measured { empty: 2, ..good },
             Measured {
-                repetition: 0.08,
+                repetition: 0.13,
                 ..good
             },
             Measured {

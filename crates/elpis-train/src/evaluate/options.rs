@@ -74,7 +74,7 @@ impl Default for EvaluateOptions {
                 seed: 1,
                 ..SamplingParams::default()
             },
-            steer_prompts: false,
+            steer_prompts: true,
             blend: BlendOptions::default(),
         }
     }
