@@ -1,5 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| elpis::worker::read_frames(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| elpis_fuzz::targets::frames::run(bytes));

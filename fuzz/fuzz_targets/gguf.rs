@@ -1,16 +1,3 @@
 #![no_main]
 
-mod memory;
-
-use elpis::steering::{VectorFormat, parse, write};
-use libfuzzer_sys::fuzz_target;
-
-const FORMAT: VectorFormat = VectorFormat::Gguf;
-
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(vector) = memory::bounded(bytes.len(), || parse(FORMAT, bytes)) {
-        let written = write(FORMAT, &vector).expect("what was read can be written");
-        let again = parse(FORMAT, &written).expect("what was written can be read");
-        assert!(vector.rows().eq(again.rows()));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| elpis_fuzz::targets::gguf::run(bytes));

@@ -1,10 +1,3 @@
 #![no_main]
 
-mod memory;
-
-use elpis::steering::Manifest;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let _ = memory::bounded(bytes.len(), || Manifest::parse(bytes));
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| elpis_fuzz::targets::manifest::run(bytes));

@@ -21,10 +21,26 @@ mod metrics_bounds;
 #[cfg(feature = "prometheus")]
 mod metrics_failures;
 mod metrics_host;
+#[cfg(all(
+    feature = "llama-cpp",
+    feature = "bundled-model",
+    feature = "hub",
+    feature = "sqlite",
+    feature = "tools"
+))]
+mod seeds;
 #[cfg(feature = "prometheus")]
 mod steering_refused;
 mod traces;
 
+#[cfg(all(
+    feature = "llama-cpp",
+    feature = "bundled-model",
+    feature = "hub",
+    feature = "sqlite",
+    feature = "tools"
+))]
+use elpis_testkit::allocator;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 

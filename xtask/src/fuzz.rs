@@ -31,10 +31,6 @@ tried. An input that breaks a target is a finding: it is kept, and the command f
 
 /// The default running time of each target.
 const DEFAULT_SECONDS: u64 = 600;
-/// The running time of each target among the checks.
-const SMOKE_SECONDS: u64 = 2;
-/// A short run gains more from a short build than from fast code.
-const SMOKE_PROFILE: &str = "smoke";
 /// Extra time for reading the corpus and for an input that hangs.
 const GRACE: Duration = Duration::from_mins(2);
 /// The last lines of a run that are shown with a finding.
@@ -135,17 +131,16 @@ pub fn command(workspace: &mut Workspace, args: &[OsString]) -> Result<()> {
         }
         return Ok(());
     };
-    run(workspace, &targets, seconds, "release")
+    run(workspace, &targets, seconds)
 }
 
-/// Runs every target for a moment.
-pub fn smoke(workspace: &Workspace) -> Result<()> {
-    run(
-        workspace,
-        &TARGETS.iter().collect::<Vec<_>>(),
-        SMOKE_SECONDS,
-        SMOKE_PROFILE,
-    )
+/// Checks that the package of the targets resolves to its lock file. What the targets do is a
+/// library that the tests of the root package compile and run on the seeds.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let mut metadata = workspace.cargo("metadata");
+    metadata.args(["--locked", "--format-version=1"]);
+    metadata.args(["--manifest-path", "fuzz/Cargo.toml"]);
+    process::capture(&mut metadata).map(drop)
 }
 
 struct Choice {
@@ -181,8 +176,8 @@ fn choose(args: &[OsString]) -> Result<Option<Choice>> {
     Ok(Some(Choice { targets, seconds }))
 }
 
-fn run(workspace: &Workspace, targets: &[&Target], seconds: u64, profile: &str) -> Result<()> {
-    let programs = build(workspace, profile)?;
+fn run(workspace: &Workspace, targets: &[&Target], seconds: u64) -> Result<()> {
+    let programs = build(workspace)?;
     let mut broken = Vec::new();
     for target in targets {
         let mut command = program(workspace, &programs, target, seconds)?;
@@ -211,7 +206,7 @@ fn run(workspace: &Workspace, targets: &[&Target], seconds: u64, profile: &str) 
 }
 
 /// Builds all targets and returns the folder of the programs.
-fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+fn build(workspace: &Workspace) -> Result<PathBuf> {
     // Code that is built for the host, such as macros, must not have the counters; a named target
     // separates the two.
     let host = host(&process::capture(
@@ -219,21 +214,14 @@ fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     )?)?;
     let target = folder(workspace, "build");
     let mut build = workspace.cargo("build");
-    build.args([
-        "--profile",
-        profile,
-        "--locked",
-        "--bins",
-        "--target",
-        &host,
-    ]);
+    build.args(["--release", "--locked", "--bins", "--target", &host]);
     build.args(["--manifest-path", "fuzz/Cargo.toml"]);
     build.env("CARGO_TARGET_DIR", &target);
     build
         .env("RUSTFLAGS", COVERAGE)
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     process::run(&mut build)?;
-    Ok(target.join(host).join(profile))
+    Ok(target.join(host).join("release"))
 }
 
 /// The command for one run of a target with its corpus.

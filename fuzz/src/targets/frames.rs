@@ -1,0 +1,3 @@
+pub fn run(bytes: &[u8]) {
+    elpis::worker::read_frames(bytes);
+}

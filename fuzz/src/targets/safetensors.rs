@@ -1,0 +1,12 @@
+use super::memory;
+use elpis::steering::{VectorFormat, parse, write};
+
+const FORMAT: VectorFormat = VectorFormat::Safetensors;
+
+pub fn run(bytes: &[u8]) {
+    if let Ok(vector) = memory::bounded(bytes.len(), || parse(FORMAT, bytes)) {
+        let written = write(FORMAT, &vector).expect("what was read can be written");
+        let again = parse(FORMAT, &written).expect("what was written can be read");
+        assert!(vector.rows().eq(again.rows()));
+    }
+}
