@@ -71,6 +71,10 @@ async fn shipped_vectors_move_a_real_models_replies_over_the_plane() {
 
 #[test]
 fn a_cap_is_lowered_until_known_answers_are_kept() {
+    if elpis_testkit::repeats(true, false) {
+        eprintln!("skipped: it takes a minute, and ELPIS_TEST_LONG is not set");
+        return;
+    }
     let Some(model) = std::env::var_os("ELPIS_TEST_SMOLLM2").map(PathBuf::from) else {
         eprintln!("skipped: ELPIS_TEST_SMOLLM2 names no model");
         return;
