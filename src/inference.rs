@@ -12,4 +12,4 @@ pub use generation::{
     MODULATIONS_KEPT, RequestId, ThinkingSpan,
 };
 pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
-pub use request::{GenerationOptions, ModulationTiming, RequestError};
+pub use request::{ClientSampling, GenerationOptions, ModulationTiming, RequestError};

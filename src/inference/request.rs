@@ -22,6 +22,18 @@ elpis_backend::named_values! {
     }
 }
 
+elpis_backend::named_values! {
+    /// What a temperature or top-p of the request does to a generation with emotional modulation.
+    #[derive(Default)]
+    pub enum ClientSampling {
+        /// The emotion moves it as it moves the value of the settings.
+        Base = "base",
+        /// It replaces the modulated value.
+        #[default]
+        Override = "override",
+    }
+}
+
 /// Options of one generation. Options that are not set follow the settings and the session's
 /// emotion.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -30,10 +42,14 @@ elpis_backend::named_values! {
 pub struct GenerationOptions {
     /// Maximum number of tokens to generate, at least 1.
     pub max_tokens: Option<u32>,
-    /// Temperature in [0, 2] instead of the modulated one; 0 is greedy.
+    /// Temperature in [0, 2] instead of the modulated one, or as its base
+    /// ([`client_sampling`](Self#structfield.client_sampling)); 0 is greedy.
     pub temperature: Option<f32>,
-    /// Probability mass of nucleus sampling in (0, 1] instead of the modulated one.
+    /// Probability mass of nucleus sampling in (0, 1] instead of the modulated one, or as its base.
     pub top_p: Option<f32>,
+    /// What [`temperature`](Self#structfield.temperature) and [`top_p`](Self#structfield.top_p) do;
+    /// if unset, they override.
+    pub client_sampling: Option<ClientSampling>,
     /// Maximum number of candidates; 0 keeps all.
     pub top_k: Option<u32>,
     /// Minimum probability relative to the likeliest candidate, in [0, 1).
@@ -56,6 +72,8 @@ pub struct GenerationOptions {
     pub coefficients: Option<Coefficients>,
     /// With `false`, neither sampling nor steering follows the emotion.
     pub emotional_modulation: Option<bool>,
+    /// With `false`, the emotion acts, but neither the message nor the reply moves it.
+    pub appraise: Option<bool>,
     /// When events reach the generation; if unset, as in the settings.
     pub timing: Option<ModulationTiming>,
     /// Time until the generation is ended with an error, including the time in the queue. In
@@ -74,6 +92,11 @@ pub struct GenerationOptions {
     /// The format that the reply must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
+    /// With `true`, a constrained reply that is cut off, usually by `max_tokens`, ends as others do:
+    /// its text is incomplete, a call that it began is missing, and its finish reason says why. If
+    /// unset, it is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_unfinished: Option<bool>,
 }
 
 /// Declares the setters.
@@ -96,6 +119,7 @@ setters! {
     max_tokens: u32,
     temperature: f32,
     top_p: f32,
+    client_sampling: ClientSampling,
     top_k: u32,
     min_p: f32,
     repetition_penalty: f32,
@@ -105,12 +129,14 @@ setters! {
     seed: u64,
     coefficients: Coefficients,
     emotional_modulation: bool,
+    appraise: bool,
     timing: ModulationTiming,
     timeout: Duration,
     tools: serde_json::Value,
     tool_choice: ToolChoice,
     parallel_tool_calls: bool,
     response_format: ResponseFormat,
+    allow_unfinished: bool,
 }
 
 impl GenerationOptions {
@@ -180,6 +206,7 @@ impl GenerationOptions {
             max_tokens,
             temperature,
             top_p,
+            client_sampling,
             top_k,
             min_p,
             repetition_penalty,
@@ -190,12 +217,14 @@ impl GenerationOptions {
             stop,
             coefficients,
             emotional_modulation,
+            appraise,
             timing,
             timeout,
             tools,
             tool_choice,
             parallel_tool_calls,
             response_format,
+            allow_unfinished,
         } = others;
         for text in stop {
             if !self.stop.contains(&text) {
@@ -206,6 +235,7 @@ impl GenerationOptions {
             max_tokens: self.max_tokens.or(max_tokens),
             temperature: self.temperature.or(temperature),
             top_p: self.top_p.or(top_p),
+            client_sampling: self.client_sampling.or(client_sampling),
             top_k: self.top_k.or(top_k),
             min_p: self.min_p.or(min_p),
             repetition_penalty: self.repetition_penalty.or(repetition_penalty),
@@ -216,12 +246,14 @@ impl GenerationOptions {
             stop: self.stop,
             coefficients: self.coefficients.or(coefficients),
             emotional_modulation: self.emotional_modulation.or(emotional_modulation),
+            appraise: self.appraise.or(appraise),
             timing: self.timing.or(timing),
             timeout: self.timeout.or(timeout),
             tools: self.tools.or(tools),
             tool_choice: self.tool_choice.or(tool_choice),
             parallel_tool_calls: self.parallel_tool_calls.or(parallel_tool_calls),
             response_format: self.response_format.or(response_format),
+            allow_unfinished: self.allow_unfinished.or(allow_unfinished),
         }
     }
 

@@ -58,8 +58,15 @@ impl Form {
     }
 
     /// Creates the parser of the reply. `seed` determines the ids of calls; `thinking` tells
-    /// whether the template has opened the model's thinking.
-    pub fn parser(&self, model: &LoadedModel, thinking: bool, seed: u64) -> Option<ReplyParser> {
+    /// whether the template has opened the model's thinking, `allow_unfinished` whether the reply
+    /// may end within a call.
+    pub fn parser(
+        &self,
+        model: &LoadedModel,
+        thinking: bool,
+        seed: u64,
+        allow_unfinished: bool,
+    ) -> Option<ReplyParser> {
         let format = model.template.tool_format();
         let parser = match self {
             Self::Calls(tools, _) => ToolParser::new(format, seed, thinking).with_tools(tools),
@@ -70,6 +77,7 @@ impl Form {
             Self::Free if self.visible(model).is_empty() => return None,
             Self::Free => ToolParser::of_texts(format, thinking),
         };
+        let parser = parser.allow_unfinished(allow_unfinished);
         Some(ReplyParser::Calls(Box::new(parser)))
     }
 

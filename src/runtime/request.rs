@@ -6,10 +6,11 @@ use super::appraisal::{self, AppraisalBudget};
 use super::form::Form;
 use super::prompt;
 use super::session::Session;
+use crate::emotion::SamplingBase;
 use crate::engine::{GenerationStream, Permit, StreamSink, StreamState};
 use crate::error::{EngineError, Error};
 use crate::inference::{
-    ChatMessage, GenerationOptions, RequestId, SamplingParams, ThinkingTracker,
+    ChatMessage, ClientSampling, GenerationOptions, RequestId, SamplingParams, ThinkingTracker,
 };
 use crate::scheduler::{MoodSource, Task};
 use crate::settings::Settings;
@@ -87,7 +88,7 @@ impl Request {
         let Self {
             session,
             messages,
-            options,
+            mut options,
             ..
         } = self;
         let elpis = session.elpis();
@@ -96,8 +97,9 @@ impl Request {
         let max_tokens = options.max_tokens.unwrap_or(settings.model.max_tokens);
         let form = Form::of(&options)?;
         let emotional = options.emotional_modulation != Some(false);
+        let heard = options.appraise != Some(false);
         let mut budget = None;
-        if emotional && session.is_appraised() {
+        if emotional && heard && session.is_appraised() {
             let budget = budget.insert(AppraisalBudget::new(elpis, &messages));
             appraisal::message(&session, &messages, budget).await;
         }
@@ -112,7 +114,9 @@ impl Request {
         let seed = options.seed.or(settings.model.seed);
         let seed = seed.unwrap_or_else(rand::random);
         // A fixed seed must not repeat the ids of calls within a conversation.
-        let parser = form.parser(&model, thinking, seed ^ id.0.rotate_left(32));
+        let unfinished = options.allow_unfinished == Some(true);
+        let ids = seed ^ id.0.rotate_left(32);
+        let parser = form.parser(&model, thinking, ids, unfinished);
         let visible = form.visible(&model);
         let parallel = options.parallel_tool_calls != Some(false);
         let format = model.template.tool_format();
@@ -120,7 +124,10 @@ impl Request {
         let guide = form.guide(&model, parallel, thinking).await?;
         let mut mood: Option<Box<dyn MoodSource>> = None;
         if emotional {
-            mood = Some(Box::new(parts.sessions.follow(session.id()).await?));
+            let base = mood_base(&mut options, settings);
+            mood = Some(Box::new(
+                parts.sessions.follow(session.id(), base, heard).await?,
+            ));
         }
         stream.tell(|watch| watch.queued(|| prompt.text.clone()));
         let running = parts.request_queue.streams();
@@ -141,6 +148,22 @@ impl Request {
             sink: Box::new(sink),
         })
     }
+}
+
+/// The sampling parameters that the emotion moves. Those of the request are among them, and no
+/// longer override, if the options say so.
+fn mood_base(options: &mut GenerationOptions, settings: &Settings) -> SamplingBase {
+    let mut base = SamplingBase {
+        temperature: settings.model.temperature,
+        top_p: settings.model.top_p,
+    };
+    if options.client_sampling == Some(ClientSampling::Base) {
+        // The shortest decimal: 0.7 as a single is 0.699999988.
+        let double = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        base.temperature = options.temperature.take().map_or(base.temperature, double);
+        base.top_p = options.top_p.take().map_or(base.top_p, double);
+    }
+    base
 }
 
 /// The sampling parameters that options and emotion build on.

@@ -12,7 +12,7 @@ use super::mood::FollowedMood;
 use super::writer::Admission;
 use crate::emotion::{
     AppliedEvent, EmotionEvent, EmotionSnapshot, EmotionTracker, JournalRecord, SafetyLimit,
-    SafetyLimits,
+    SafetyLimits, SamplingBase,
 };
 use crate::error::Error;
 use crate::event::{Event, EventSource};
@@ -109,21 +109,26 @@ impl Sessions {
         Ok(tracker.snapshot_with(now, self.sampling))
     }
 
-    /// Follows the session's state for a generation that begins.
+    /// Follows the session's state for a generation that begins. Its modulation builds on `base`.
+    /// If it is `heard`, it ends a silence.
     ///
     /// # Errors
     /// As [`feel`](Self::feel).
     pub(crate) async fn follow(
         self: &Arc<Self>,
         session: &SessionId,
+        base: SamplingBase,
+        heard: bool,
     ) -> Result<FollowedMood, Error> {
         let follow = |acting: &mut Acting<'_>| {
-            // A clock that is out of range is reported elsewhere.
-            let _ = self.note(acting, &Activity::Active);
+            if heard {
+                // A clock that is out of range is reported elsewhere.
+                let _ = self.note(acting, &Activity::Active);
+            }
             Ok(Answer::now(acting.resident()?.follow()))
         };
         let tracker = self.call(FOLLOW, session, follow).await?;
-        Ok(FollowedMood::new(tracker, self.sampling))
+        Ok(FollowedMood::new(tracker, base))
     }
 
     /// Resets the session to its baseline.

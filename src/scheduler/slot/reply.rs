@@ -218,13 +218,14 @@ impl Slot {
 
     fn finish(&mut self, mut reason: FinishReason, shared: &Shared) -> Outcome {
         if let Some(guide) = &mut self.task.guide {
-            if !guide.is_accepting() {
+            let is_finished = guide.is_accepting();
+            if !is_finished && self.task.options.allow_unfinished != Some(true) {
                 return Outcome::Failed(EngineError::Constraint(ConstraintError::Unfinished {
                     finish_reason: reason,
                     tokens: self.generated,
                 }));
             }
-            if guide.is_active() && guide.writes_calls() {
+            if is_finished && guide.is_active() && guide.writes_calls() {
                 reason = FinishReason::ToolCalls;
             }
         }

@@ -54,6 +54,8 @@ pub struct ToolParser {
     /// Text that was not searched for openers yet.
     behind: String,
     retries: usize,
+    /// Whether a call may be cut off by the end of the reply.
+    allows_unfinished: bool,
     events: Vec<ToolEvent>,
 }
 
@@ -79,6 +81,7 @@ impl ToolParser {
             inside: false,
             behind: String::new(),
             retries: 0,
+            allows_unfinished: false,
             events: Vec::new(),
         }
     }
@@ -100,6 +103,13 @@ impl ToolParser {
         self
     }
 
+    /// Lets the reply end within a call. The call then has no [`ToolEvent::Finished`].
+    #[must_use]
+    pub fn allow_unfinished(mut self, allowed: bool) -> Self {
+        self.allows_unfinished = allowed;
+        self
+    }
+
     /// Adds a piece of the reply and returns the new events. After an error the parser must not be
     /// used again.
     ///
@@ -114,7 +124,7 @@ impl ToolParser {
     /// Ends the reply and returns the last events.
     ///
     /// # Errors
-    /// [`ToolParseError::Unfinished`].
+    /// [`ToolParseError::Unfinished`], unless [allowed](Self::allow_unfinished).
     pub fn finish(&mut self) -> Result<Vec<ToolEvent>, ToolParseError> {
         match std::mem::replace(&mut self.state, State::Free) {
             State::Free => {
@@ -134,6 +144,7 @@ impl ToolParser {
                 self.text(&passed);
                 self.text(&scan.raw);
             }
+            State::Call(_, Some(_)) if self.allows_unfinished => {}
             State::Call(scan, Some(_)) => {
                 return Err(ToolParseError::Unfinished {
                     name: scan.draft.name.unwrap_or_default(),
