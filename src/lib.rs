@@ -161,8 +161,9 @@ pub use engine::{GenerationEvent, GenerationStream};
 pub use error::{Cause, EngineError, Error, MetricsErrorKind, SteeringError};
 pub use event::{ActorName, Event, EventSource, FailureKind};
 pub use inference::{
-    ChatMessage, Completion, Conversation, FunctionCall, GenerationOptions, GenerationReport,
-    ModulationTiming, RequestError, RequestId, ResponseFormat, Role, SessionId, ToolChoice,
+    ChatMessage, ClientSampling, Completion, Conversation, FunctionCall, GenerationOptions,
+    GenerationReport, ModulationTiming, RequestError, RequestId, ResponseFormat, Role, SessionId,
+    ToolChoice,
 };
 #[cfg(feature = "tower")]
 pub use runtime::EngineService;
@@ -210,11 +211,13 @@ pub mod internal {
         };
     }
 
-    /// The tables of metrics.
+    /// The tables of metrics, and the recorder.
     pub mod telemetry {
         pub use crate::telemetry::{
             METRICS, Metric, MetricKind, OPENTELEMETRY, PROCESS, buckets, reference_markdown,
         };
+        #[cfg(feature = "prometheus")]
+        pub use crate::telemetry::{record_metrics, render_metrics};
     }
 }
 

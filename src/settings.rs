@@ -20,6 +20,7 @@ mod reference;
 mod registry;
 mod runtime;
 mod schema;
+mod server;
 mod source;
 mod store;
 mod value;
@@ -30,13 +31,14 @@ pub use elpis_backend::{BackendKind, FlashAttention, ModelSource, ModelTrust, To
 pub use elpis_store::Durability;
 pub use error::SettingsError;
 pub use loader::{LoadedSettings, SettingsLoader, read_settings};
-pub use metrics::{ListenAddress, MetricsSettings};
+pub use metrics::{ListenAddress, ListenAddressError, MetricsSettings};
 pub use model::{ContextOverflow, ControlTokens, HardwareBackend, ModelSettings};
 pub use origin::{Origin, Origins};
 pub use reference::reference_markdown;
 pub use registry::fields;
 pub use runtime::{Isolation, PrefixPolicy, RuntimeSettings};
 pub use schema::{Field, Section};
+pub use server::{ApiKey, ApiKeyError, Rights, ServerSettings};
 pub use source::parse_model_source;
 pub use store::StoreSettings;
 pub use value::IntoField;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[metrics]`: metrics and traces.
     pub metrics: MetricsSettings,
+    /// `[server]`: the HTTP server.
+    pub server: ServerSettings,
 }
 
 impl Settings {
@@ -119,4 +123,5 @@ setters! {
     runtime: RuntimeSettings,
     store: StoreSettings,
     metrics: MetricsSettings,
+    server: ServerSettings,
 }

@@ -17,6 +17,8 @@ mod table;
 pub(crate) use engine::{StepMetrics, engine_gone, waiting};
 #[cfg(feature = "prometheus")]
 pub(crate) use exporter::{listen, process};
+#[cfg(feature = "prometheus")]
+pub use exporter::{record_metrics, render_metrics};
 pub(crate) use moods::Moods;
 pub(crate) use request::RequestWatch;
 pub use request::TRACE_TARGET;

@@ -1,6 +1,7 @@
 //! `[metrics]`: metrics and traces.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::schema::{between, section};
@@ -61,6 +62,21 @@ impl ListenAddress {
         text.parse().ok().map(Self)
     }
 }
+
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
+
+    /// Parses a port, for this machine only, or an address with a port.
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        Self::parse(text.trim()).ok_or(ListenAddressError)
+    }
+}
+
+/// A text is not an address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a port, or an address with a port")]
+#[non_exhaustive]
+pub struct ListenAddressError;
 
 impl From<SocketAddr> for ListenAddress {
     fn from(address: SocketAddr) -> Self {

@@ -1,9 +1,9 @@
 //! All settings, section by section.
 
 use super::schema::Field;
-use super::{emotion, metrics, model, runtime, store};
+use super::{emotion, metrics, model, runtime, server, store};
 
-/// Returns the table of all settings: model, emotion, runtime, store, metrics.
+/// Returns the table of all settings: model, emotion, runtime, store, metrics, server.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
     model::FIELDS
         .iter()
@@ -11,4 +11,5 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
         .chain(runtime::FIELDS)
         .chain(store::FIELDS)
         .chain(metrics::FIELDS)
+        .chain(server::FIELDS)
 }

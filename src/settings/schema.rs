@@ -29,6 +29,8 @@ pub enum Section {
     Store,
     /// `[metrics]`: metrics and traces.
     Metrics,
+    /// `[server]`: the HTTP server.
+    Server,
 }
 
 impl Section {

@@ -306,6 +306,12 @@ impl<T> IntoField<T> for T {
     }
 }
 
+impl IntoField<super::ListenAddress> for std::net::SocketAddr {
+    fn into_field(self) -> super::ListenAddress {
+        self.into()
+    }
+}
+
 macro_rules! into_optional {
     ($($from:ty => $to:ty),+ $(,)?) => {$(
         impl IntoField<Option<$to>> for $from {

@@ -20,6 +20,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Why the exporter cannot listen: the kind and the underlying error.
 type Refusal = (MetricsErrorKind, Cause);
 
+/// The recorder of this process.
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
 /// The address on which this process listens.
 static LISTENING: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
@@ -92,19 +95,9 @@ fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
         listener.set_nonblocking(true).map_err(other)?;
         let listener = tokio::net::TcpListener::from_std(listener);
         let listener = listener.map_err(other)?;
-        let recorder = builder().map_err(other)?.build_recorder();
-        let handle = recorder.handle();
-        metrics::set_global_recorder(recorder).map_err(|_| {
-            let reason = "this process has a recorder of its own, which receives the metrics; unset \
-                          metrics.listen";
-            (MetricsErrorKind::Taken, reason.into())
-        })?;
+        let handle = install()?;
         let _ = report.send(Ok(()));
-        let rendered = handle.clone();
-        tokio::join!(
-            server::serve(listener, move || rendered.render()),
-            keep_up(handle),
-        );
+        server::serve(listener, move || handle.render()).await;
         Ok(())
     });
     if let Err(refusal) = served {
@@ -112,12 +105,50 @@ fn serve(listener: TcpListener, report: &Sender<Result<(), Refusal>>) {
     }
 }
 
+/// The recorder of this process, which receives its metrics from the first call on.
+///
+/// # Errors
+/// [`MetricsErrorKind::Taken`] if the process has a recorder of its own.
+pub(crate) fn install() -> Result<PrometheusHandle, Refusal> {
+    let mut installed = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let recorder = builder().map_err(|error| (MetricsErrorKind::Other, error.into()))?;
+    let recorder = recorder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| {
+        let reason = "this process has a recorder of its own, which receives the metrics";
+        (MetricsErrorKind::Taken, reason.into())
+    })?;
+    let kept_up = handle.clone();
+    std::thread::Builder::new()
+        .name("elpis-metrics-upkeep".to_owned())
+        .spawn(move || keep_up(&kept_up))
+        .map_err(|error| (MetricsErrorKind::Other, error.into()))?;
+    Ok(installed.insert(handle).clone())
+}
+
+/// The metrics of this process as Prometheus reads them; `None` unless
+/// [`record_metrics`] was called or `metrics.listen` is set.
+pub fn render_metrics() -> Option<String> {
+    let installed = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let handle = installed.clone();
+    drop(installed);
+    handle.map(|handle| handle.render())
+}
+
+/// Has this process record its metrics for [`render_metrics`], unless it has a recorder of its own.
+/// Returns whether it does. Must be called before the runtime starts.
+pub fn record_metrics() -> bool {
+    install().is_ok()
+}
+
 /// Runs the upkeep of histograms periodically, so that samples do not accumulate while nobody
 /// scrapes.
-async fn keep_up(handle: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+fn keep_up(handle: &PrometheusHandle) {
     loop {
-        ticks.tick().await;
+        std::thread::sleep(UPKEEP);
         handle.run_upkeep();
     }
 }

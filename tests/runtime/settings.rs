@@ -143,6 +143,7 @@ fn later_layers_win_and_every_value_knows_its_origin() {
 
 #[test]
 fn every_field_can_be_set_by_variable_and_by_file() {
+    let key = format!("ada {} chat", "0".repeat(64));
     for field in fields() {
         let type_name = field.type_name();
         let (text, in_toml) = match type_name.as_str() {
@@ -164,6 +165,7 @@ fn every_field_can_be_set_by_variable_and_by_file() {
                 "a -0.3 0.2,b b 0 1",
                 "[\"a -0.3 0.2\", \"b b 0 1\"]".to_owned(),
             ),
+            "list of keys" => (key.as_str(), format!("[\"{key}\"]")),
             "whole number" if field.name() == "dynamics" => ("1", "0x1".to_owned()),
             "whole number" => ("128", "0x80".to_owned()),
             "port, or address:port" => ("127.0.0.1:9464", "9464".to_owned()),
