@@ -39,7 +39,8 @@ pub const CRATES: &[(&str, &[&str])] = &[
         "elpis-testkit",
         &["backend", "emotion", "steering", "store"],
     ),
-    ("elpis-cli", &["", "files", "worker"]),
+    ("elpis-server", &[""]),
+    ("elpis-cli", &["", "files", "server", "worker"]),
 ];
 
 /// Libraries that only these crates know.
@@ -55,6 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("llguidance", &["elpis-inference"]),
     ("ractor", &["elpis"]),
     ("notify", &["elpis"]),
+    ("axum", &["elpis-server"]),
 ];
 
 /// The crates that may hold `unsafe` code.

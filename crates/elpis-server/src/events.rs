@@ -1,0 +1,104 @@
+//! `GET /v1/events`: the event bus as server-sent events.
+
+mod describe;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+
+use axum::extract::{Query, State};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use elpis::{Delivery, Events};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::access::{Client, Feels};
+use crate::error::ApiError;
+use crate::state::App;
+use describe::{Described, describe};
+
+/// Which events a client wants.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    /// Only events of this session.
+    #[serde(default)]
+    session: Option<String>,
+    /// Only events of these kinds, joined by commas.
+    #[serde(default)]
+    kinds: Option<String>,
+}
+
+impl Filter {
+    fn wants(&self, event: &Described) -> bool {
+        let session = self.session.as_deref();
+        let kind = |kinds: &str| kinds.split(',').any(|kind| kind.trim() == event.kind);
+        session.is_none_or(|session| event.session.as_deref() == Some(session))
+            && self.kinds.as_deref().is_none_or(kind)
+    }
+}
+
+/// Follows the bus until the client leaves or the server drains. A client that is too slow learns
+/// how many events it missed.
+pub(crate) async fn follow(
+    State(app): State<App>,
+    Feels(client): Feels,
+    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(filter) = filter.map_err(|error| ApiError::invalid("query", error.body_text()))?;
+    for kind in filter.kinds.iter().flat_map(|kinds| kinds.split(',')) {
+        let kind = kind.trim();
+        if !describe::KINDS.contains(&kind) {
+            let known = describe::KINDS.join(", ");
+            let message = format!("kinds has {kind:?}, but the kinds are {known}");
+            return Err(ApiError::invalid("kinds", message));
+        }
+    }
+    let follower = Follower {
+        events: app.elpis().events(),
+        client,
+        filter,
+        drained: Box::pin(app.drained()),
+    };
+    let events = futures_util::stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    let keep_alive = KeepAlive::new().interval(app.settings().keep_alive);
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    let off = axum::http::HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", off);
+    Ok(response)
+}
+
+struct Follower {
+    events: Events,
+    client: Client,
+    filter: Filter,
+    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<SseEvent> {
+        loop {
+            let delivery = tokio::select! {
+                delivery = self.events.next() => delivery?,
+                () = &mut self.drained => return None,
+            };
+            let event = match delivery {
+                Delivery::Event(event) => event,
+                Delivery::Lagged(missed) => {
+                    let data = json!({"missed": missed}).to_string();
+                    return Some(SseEvent::default().event("missed").data(data));
+                }
+            };
+            let Some(described) = describe(&event, &self.client) else {
+                continue;
+            };
+            if self.filter.wants(&described) {
+                let data = described.data.to_string();
+                return Some(SseEvent::default().event(described.kind).data(data));
+            }
+        }
+    }
+}

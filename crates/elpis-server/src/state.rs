@@ -1,0 +1,75 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use elpis::Elpis;
+use elpis::settings::ServerSettings;
+use tokio::sync::watch;
+
+use crate::access::Access;
+use crate::felt_once::FeltOnce;
+
+/// What all requests share.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    elpis: Elpis,
+    access: Access,
+    felt_once: FeltOnce,
+    /// Seconds since 1970 when the server started, which `/v1/models` tells.
+    started: i64,
+    draining: watch::Sender<bool>,
+}
+
+impl App {
+    pub(crate) fn new(elpis: Elpis) -> Self {
+        let access = Access::new(&elpis.settings().server);
+        Self(Arc::new(Inner {
+            elpis,
+            access,
+            felt_once: FeltOnce::default(),
+            started: jiff::Timestamp::now().as_second(),
+            draining: watch::Sender::new(false),
+        }))
+    }
+
+    pub(crate) fn elpis(&self) -> &Elpis {
+        &self.0.elpis
+    }
+
+    pub(crate) fn settings(&self) -> &ServerSettings {
+        &self.0.elpis.settings().server
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    pub(crate) fn felt_once(&self) -> &FeltOnce {
+        &self.0.felt_once
+    }
+
+    pub(crate) fn started(&self) -> i64 {
+        self.0.started
+    }
+
+    /// Refuses readiness and ends the streams of events.
+    pub(crate) fn drain(&self) {
+        self.0.draining.send_replace(true);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    /// Waits until the server drains.
+    pub(crate) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.0.draining.subscribe();
+        async move {
+            // An error means that the server is gone.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The server on the bundled model.
+
+mod access;
+mod chat;
+mod connections;
+mod feelings;
+mod garbage;
+mod moods;
+mod support;
