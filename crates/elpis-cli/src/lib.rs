@@ -14,11 +14,13 @@ mod environment;
 mod error;
 mod events;
 mod hint;
+mod key;
 mod library;
 mod lines;
 mod pages;
 mod people;
 mod progress;
+mod serve;
 mod signal;
 pub mod soak;
 mod store;
@@ -65,7 +67,9 @@ enum Command {
     /// Works with emotion logs.
     #[command(subcommand)]
     Emotion(emotion::Command),
+    Key(key::Options),
     Man(pages::Man),
+    Serve(serve::Options),
     Soak(soak::command::Options),
     /// Works with stores of emotional states.
     #[command(subcommand)]
@@ -112,7 +116,9 @@ pub fn main() -> ExitCode {
         Command::Completions(options) => pages::completions(Cli::command(), &options),
         Command::Doctor(options) => doctor::run(cli.config, &options, cli.quiet),
         Command::Emotion(command) => emotion::run(command),
+        Command::Key(options) => key::run(&options),
         Command::Man(options) => pages::man(Cli::command(), &options),
+        Command::Serve(options) => serve::run(cli.config, &options, cli.quiet),
         Command::Soak(options) => soak::command::run(cli.config, &options, cli.quiet),
         Command::Store(command) => store::run(cli.config, command, cli.quiet),
         Command::Vectors(command) => vectors::run(cli.config, command, cli.quiet),

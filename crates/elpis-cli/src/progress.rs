@@ -55,7 +55,8 @@ pub(super) fn kept<T>(report: ShutdownReport, result: Result<T, Failure>) -> Res
 pub(super) async fn start_settings(settings: Settings, quiet: bool) -> Result<Elpis, Failure> {
     let folder = settings.model.emotion_vectors_dir.clone();
     let model = settings.model_source();
-    let started = start(Elpis::builder(settings), quiet).await;
+    // Boxed, because the future holds the settings more than once.
+    let started = Box::pin(start(Elpis::builder(settings), quiet)).await;
     started.map_err(|error| match (error, folder, model) {
         (Error::Steering(SteeringError::Library(error)), Some(folder), Ok(model)) => {
             let place = format!("{}, for {model}", folder.display());
