@@ -5,6 +5,7 @@
 mod api;
 mod bench;
 mod book;
+mod clients;
 mod demo;
 mod deny;
 mod deploy;

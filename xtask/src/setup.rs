@@ -4,6 +4,7 @@
 //! packages are installed below the target folder, and finally asks the user. When everything is
 //! installed, this takes some milliseconds, so every other command starts with it.
 
+mod clients;
 mod find;
 mod inputs;
 mod install;
@@ -167,6 +168,12 @@ pub fn provide_prometheus(workspace: &mut Workspace) -> Result<Option<PathBuf>> 
 pub fn provide_judge(workspace: &Workspace) -> Result<judge::Judge> {
     let venv = workspace.own_folder().join("judge");
     judge::provide(workspace, &Host::current(), &venv)
+}
+
+/// Makes sure that a Python with the server's clients is installed, and returns it.
+pub fn provide_clients(workspace: &Workspace, requirements: &Path) -> Result<OsString> {
+    let venv = workspace.own_folder().join("clients");
+    clients::provide(workspace, &Host::current(), &venv, requirements)
 }
 
 /// Makes sure that a Python with llama-cpp-python is installed and passes it to the benchmarks.

@@ -14,7 +14,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::Limited;
 use crate::workspace::{self, FeatureSet, NEEDS_TOOLKIT, Workspace};
-use crate::{api, bench, book, demo, deny, deploy, disk_space, fuzz, packages, process, setup};
+use crate::{
+    api, bench, book, clients, demo, deny, deploy, disk_space, fuzz, packages, process, setup,
+};
 use choice::{Choice, choose};
 
 /// Shown by `cargo xtask help test`.
@@ -81,7 +83,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test-lean",
-        about: "unit tests of the crates with features, without features",
+        about: "unit tests of the crate that has some for the lack of its feature",
         run: test_lean,
         hint: "",
     },
@@ -146,6 +148,12 @@ const STEPS: &[Step] = &[
         hint: "`cargo xtask demo` shows its output",
     },
     Step {
+        name: "clients",
+        about: "OpenAI's and LangChain's clients and a compliance suite use `elpis serve`",
+        run: clients::check,
+        hint: "",
+    },
+    Step {
         name: "soak",
         about: "90 s of load and injected faults on the bundled model",
         run: soak,
@@ -153,9 +161,9 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzz",
-        about: "each fuzz target builds and runs briefly",
-        run: |workspace| fuzz::smoke(workspace),
-        hint: "`cargo xtask fuzz` runs them longer",
+        about: "the lock file of the fuzz targets, which `test-full` runs on their seeds",
+        run: |workspace| fuzz::check(workspace),
+        hint: "`cargo metadata --manifest-path fuzz/Cargo.toml` updates it",
     },
     Step {
         name: "bench",
@@ -234,19 +242,11 @@ fn clippy_all(workspace: &Workspace, args: &[String]) -> Result<()> {
     clippy(workspace, &[args, &["--all-targets".to_owned()]].concat())
 }
 
-/// The crates below the root that behave differently without their features. Everything else is
-/// tested with the full set, and compiled without features by `clippy-lean`.
-const FEATURE_CRATES: [&str; 4] = [
-    "elpis-backend",
-    "elpis-hub",
-    "elpis-inference",
-    "elpis-store",
-];
-
+/// The crate with a test for the lack of its feature. `clippy-lean` compiles all others without
+/// features, and they are tested with the full set.
 fn test_lean(workspace: &mut Workspace) -> Result<()> {
     let mut command = workspace.cargo("test");
-    command.args(FEATURE_CRATES.map(|name| format!("--package={name}")));
-    process::run(command.args(["--no-default-features", "--lib"]))
+    process::run(command.args(["--package=elpis-hub", "--no-default-features", "--lib"]))
 }
 
 fn test_full(workspace: &mut Workspace) -> Result<()> {
