@@ -16,6 +16,8 @@ pub(crate) struct Carriers<'a> {
     pub(crate) session: Option<&'a str>,
     /// `metadata` in the body.
     pub(crate) metadata: Option<&'a Map<String, Value>>,
+    /// The session of the response that the request goes on from.
+    pub(crate) previous: Option<&'a str>,
     pub(crate) prompt_cache_key: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
     pub(crate) safety_identifier: Option<&'a str>,
@@ -64,6 +66,7 @@ impl Carriers<'_> {
             .and_then(|model| model.strip_prefix(MODEL_PREFIX));
         Ok(
             named(metadata.and_then(Value::as_str), "metadata.session_id")
+                .or_else(|| named(self.previous, "previous_response_id"))
                 .or_else(|| named(self.prompt_cache_key, "prompt_cache_key"))
                 .or_else(|| named(self.user, "user"))
                 .or_else(|| named(self.safety_identifier, "safety_identifier"))
@@ -110,6 +113,7 @@ mod tests {
         let mut carriers = Carriers {
             session: Some("in-body"),
             metadata: metadata.as_object(),
+            previous: Some("in-previous"),
             prompt_cache_key: Some("in-cache-key"),
             user: Some("in-user"),
             safety_identifier: Some("in-identifier"),
@@ -140,6 +144,11 @@ mod tests {
             pair("in-metadata", "metadata.session_id")
         );
         carriers.metadata = None;
+        assert_eq!(
+            found(&carriers, &headers),
+            pair("in-previous", "previous_response_id")
+        );
+        carriers.previous = None;
         assert_eq!(
             found(&carriers, &headers),
             pair("in-cache-key", "prompt_cache_key")

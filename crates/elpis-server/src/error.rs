@@ -98,9 +98,9 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
     }
 
-    /// The error as JSON, as it also stands in streams.
+    /// The error as JSON, as it also stands in streams. The outer type is for Anthropic's clients.
     pub(crate) fn body(&self) -> Value {
-        json!({"error": {
+        json!({"type": "error", "error": {
             "message": self.message,
             "type": self.kind,
             "param": self.param,

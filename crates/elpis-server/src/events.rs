@@ -2,18 +2,18 @@
 
 mod describe;
 
-use std::convert::Infallible;
 use std::pin::Pin;
 
 use axum::extract::{Query, State};
-use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event as SseEvent;
 use elpis::{Delivery, Events};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::access::{Client, Feels};
 use crate::error::ApiError;
+use crate::sse::{self, Source};
 use crate::state::App;
 use describe::{Described, describe};
 
@@ -60,15 +60,7 @@ pub(crate) async fn follow(
         filter,
         drained: Box::pin(app.drained()),
     };
-    let events = futures_util::stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok::<_, Infallible>(event), follower))
-    });
-    let keep_alive = KeepAlive::new().interval(app.settings().keep_alive);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-    let off = axum::http::HeaderValue::from_static("no");
-    response.headers_mut().insert("x-accel-buffering", off);
-    Ok(response)
+    Ok(sse::response(follower, &app))
 }
 
 struct Follower {
@@ -78,7 +70,7 @@ struct Follower {
     drained: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Follower {
+impl Source for Follower {
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
             let delivery = tokio::select! {

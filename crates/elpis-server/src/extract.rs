@@ -5,6 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 
@@ -58,6 +59,32 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     json.end()
         .map_err(|error| ApiError::invalid("", format!("the body is not valid: {error}")))?;
     Ok(value)
+}
+
+/// The error of a field: its name and what is wrong with it.
+pub(crate) fn field(name: impl Into<String>, wrong: &str) -> ApiError {
+    let name = name.into();
+    let message = format!("{name} {wrong}");
+    ApiError::invalid(name, message)
+}
+
+/// The fields that were not used, by name, without those that have no effect.
+pub(crate) fn unknown_fields(rest: &Map<String, Value>, without_effect: &[&str]) -> Vec<String> {
+    let given = rest.iter().filter(|(_, value)| !is_empty(value));
+    let names = given.map(|(name, _)| name.as_str());
+    let names = names.filter(|name| !without_effect.contains(name));
+    names.map(str::to_owned).collect()
+}
+
+/// Whether a value says as much as a missing one.
+pub(crate) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
 }
 
 #[cfg(test)]

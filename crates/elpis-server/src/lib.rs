@@ -19,17 +19,24 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod anthropic;
+mod calls;
 mod carrier;
+mod elpis_part;
 mod error;
 mod events;
 mod extract;
 mod feelings;
 mod felt_once;
 mod health;
+mod kept_responses;
 mod openai;
+mod responses;
 mod routes;
 mod serve;
+mod sse;
 mod state;
+mod turn;
 
 use std::net::TcpListener;
 

@@ -1,9 +1,10 @@
 //! `OpenAI`'s API.
 
 pub(crate) mod chat;
-pub(crate) mod elpis_part;
 mod message;
 pub(crate) mod models;
 mod reply;
 mod request;
 mod stream;
+
+pub(crate) use request::{read_response_format, read_tool_choice};

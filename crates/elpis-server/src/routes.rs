@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Router, extract::DefaultBodyLimit};
 use elpis::settings::ServerSettings;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,8 +14,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::anthropic::messages;
 use crate::error::ApiError;
 use crate::openai::{chat, models};
+use crate::responses::api as responses;
 use crate::state::App;
 use crate::{events, feelings, health};
 
@@ -31,6 +33,15 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/v1/models/{*id}", get(models::get))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/chat/completions", post(chat::completions))
+        .route("/v1/responses", post(responses::create))
+        // Without it, this would be a response with that id.
+        .route("/v1/responses/compact", any(unknown))
+        .route(
+            "/v1/responses/{id}",
+            get(responses::get).delete(responses::delete),
+        )
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/sessions", get(feelings::list))
         .route(
             "/v1/sessions/{id}",

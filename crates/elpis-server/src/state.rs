@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::felt_once::FeltOnce;
+use crate::kept_responses::KeptResponses;
 
 /// What all requests share.
 #[derive(Debug, Clone)]
@@ -18,6 +19,7 @@ struct Inner {
     elpis: Elpis,
     access: Access,
     felt_once: FeltOnce,
+    kept: KeptResponses,
     /// Seconds since 1970 when the server started, which `/v1/models` tells.
     started: i64,
     draining: watch::Sender<bool>,
@@ -30,6 +32,7 @@ impl App {
             elpis,
             access,
             felt_once: FeltOnce::default(),
+            kept: KeptResponses::default(),
             started: jiff::Timestamp::now().as_second(),
             draining: watch::Sender::new(false),
         }))
@@ -49,6 +52,10 @@ impl App {
 
     pub(crate) fn felt_once(&self) -> &FeltOnce {
         &self.0.felt_once
+    }
+
+    pub(crate) fn kept(&self) -> &KeptResponses {
+        &self.0.kept
     }
 
     pub(crate) fn started(&self) -> i64 {

@@ -2,8 +2,9 @@
 
 use elpis::{ChatMessage, Role};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use crate::calls;
 use crate::error::ApiError;
 
 /// A message. Fields that only describe earlier replies (`refusal`, `annotations`, `audio`) are
@@ -50,6 +51,12 @@ struct Call {
     function: CalledFunction,
 }
 
+impl Call {
+    fn convert(self) -> Value {
+        calls::call(self.id, &self.function.name, self.function.arguments)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct CalledFunction {
     name: String,
@@ -65,7 +72,7 @@ pub(super) fn convert(messages: Vec<Message>) -> Result<Vec<ChatMessage>, ApiErr
         if message.role == Role::Tool && message.name.is_none() {
             // Templates want the tool's name, clients send the call's id alone.
             let id = message.tool_call_id.as_deref();
-            message.name = id.and_then(|id| called(&converted, id));
+            message.name = id.and_then(|id| calls::name_of(&converted, id));
         }
         converted.push(message);
     }
@@ -90,7 +97,7 @@ fn convert_one(index: usize, message: Message) -> Result<ChatMessage, ApiError> 
         Some(Content::Parts(parts)) => text_of(index, parts)?,
     };
     let calls = message.tool_calls.filter(|calls| !calls.is_empty());
-    let calls = calls.map(|calls| calls.into_iter().map(call).collect());
+    let calls = calls.map(|calls| calls.into_iter().map(Call::convert).collect());
     // A name of a tool is for its result; other names have no place in chat templates.
     let name = message.name.filter(|_| role == Role::Tool);
     let mut converted = ChatMessage::new(role, content);
@@ -127,39 +134,10 @@ fn text_of(index: usize, parts: Vec<Part>) -> Result<String, ApiError> {
     Ok(content)
 }
 
-/// A call as chat templates read it.
-fn call(call: Call) -> Value {
-    // The arguments are JSON within a text, and templates want the object.
-    let arguments = match call.function.arguments {
-        Value::String(text) if text.trim().is_empty() => Value::Object(Map::new()),
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Value::Null => Value::Object(Map::new()),
-        other => other,
-    };
-    let mut call_json = json!({
-        "type": "function",
-        "function": {"name": call.function.name, "arguments": arguments},
-    });
-    if let Some(id) = call.id {
-        call_json["id"] = id.into();
-    }
-    call_json
-}
-
-/// The name of the tool that was called with this id.
-fn called(messages: &[ChatMessage], id: &str) -> Option<String> {
-    let calls = messages
-        .iter()
-        .rev()
-        .filter_map(|message| message.tool_calls.as_ref());
-    let mut calls = calls.filter_map(Value::as_array).flatten();
-    let call = calls.find(|call| call["id"].as_str() == Some(id))?;
-    call["function"]["name"].as_str().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn read(json: Value) -> Result<Vec<ChatMessage>, ApiError> {
         convert(serde_json::from_value(json).unwrap())

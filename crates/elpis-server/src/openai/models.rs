@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
-use super::chat::model_name;
 use crate::access::Chats;
 use crate::carrier::MODEL_PREFIX;
 use crate::error::ApiError;
 use crate::state::App;
+use crate::turn::model_name;
 
 /// Lists the loaded model. Clients read the length of its context under several names.
 pub(crate) async fn list(State(app): State<App>, Chats(_): Chats) -> Json<Value> {

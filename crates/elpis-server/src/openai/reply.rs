@@ -5,7 +5,7 @@ use elpis::{Completion, FunctionCall, GenerationReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::elpis_part::Told;
+use crate::elpis_part::Told;
 
 /// What all chunks of a reply have in common.
 #[derive(Debug, Clone, Serialize)]

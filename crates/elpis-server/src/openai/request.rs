@@ -4,9 +4,10 @@ use elpis::{GenerationOptions, ResponseFormat, ToolChoice};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::elpis_part::Asked;
 use super::message::Message;
+use crate::elpis_part::Asked;
 use crate::error::ApiError;
+use crate::extract::{is_empty, unknown_fields};
 
 /// Fields that cannot change the answer of this server, so that nobody needs to hear that they are
 /// not used.
@@ -124,10 +125,7 @@ impl ChatCompletionRequest {
 
     /// The fields that were not used, by name.
     pub(super) fn ignored(&self) -> Vec<String> {
-        let given = self.rest.iter().filter(|(_, value)| !is_empty(value));
-        let names = given.map(|(name, _)| name.as_str());
-        let names = names.filter(|name| !WITHOUT_EFFECT.contains(name));
-        names.map(str::to_owned).collect()
+        unknown_fields(&self.rest, &WITHOUT_EFFECT)
     }
 
     /// The options of the generation. Without a maximum, the reply may have `max_tokens`.
@@ -183,7 +181,7 @@ impl ChatCompletionRequest {
         let mut tools = self.tools.take().unwrap_or_default();
         let choice = self.tool_choice.take().filter(|choice| !choice.is_null());
         let choice = choice
-            .map(|choice| tool_choice(choice, &mut tools))
+            .map(|choice| read_tool_choice(choice, &mut tools))
             .transpose()?;
         if !tools.is_empty() {
             options.tool_choice = choice;
@@ -195,24 +193,17 @@ impl ChatCompletionRequest {
             return Err(ApiError::invalid("tool_choice", message));
         }
         if let Some(format) = self.response_format.take() {
-            options.response_format = response_format(format)?;
+            options.response_format = read_response_format(format, "response_format")?;
         }
         Ok(options)
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::String(text) => text.is_empty(),
-        _ => false,
-    }
-}
-
 /// Reads the choice among tools. A choice of some removes the others.
-fn tool_choice(choice: Value, tools: &mut Vec<Value>) -> Result<ToolChoice, ApiError> {
+pub(crate) fn read_tool_choice(
+    choice: Value,
+    tools: &mut Vec<Value>,
+) -> Result<ToolChoice, ApiError> {
     if choice == "any" {
         return Ok(ToolChoice::Required);
     }
@@ -239,7 +230,11 @@ fn name_of(tool: &Value) -> Option<&str> {
         .or_else(|| tool["name"].as_str())
 }
 
-fn response_format(format: Value) -> Result<Option<ResponseFormat>, ApiError> {
+/// Reads the format of a reply; an error names it as `place`.
+pub(crate) fn read_response_format(
+    format: Value,
+    place: &str,
+) -> Result<Option<ResponseFormat>, ApiError> {
     if format.is_null() {
         return Ok(None);
     }
@@ -248,9 +243,8 @@ fn response_format(format: Value) -> Result<Option<ResponseFormat>, ApiError> {
     {
         return Ok(Some(ResponseFormat::json_schema(schema.clone())));
     }
-    let format = serde_json::from_value(format).map_err(|error| {
-        ApiError::invalid("response_format", format!("response_format: {error}"))
-    })?;
+    let format = serde_json::from_value(format)
+        .map_err(|error| ApiError::invalid(place, format!("{place}: {error}")))?;
     Ok(Some(format))
 }
 

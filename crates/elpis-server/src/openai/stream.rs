@@ -1,19 +1,19 @@
 //! A reply as server-sent events.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use elpis::{EngineError, GenerationEvent, GenerationStream, Session};
 use futures_util::stream::{SelectAll, StreamExt};
 use serde_json::Value;
 
-use super::elpis_part::{Acted, Place, Told};
 use super::reply::{
     CallDelta, Chunk, ChunkChoice, Delta, FunctionDelta, Head, Usage, finish_reason,
 };
+use crate::elpis_part::{Acted, Place, Told};
 use crate::error::ApiError;
+use crate::sse::{self, Source};
 use crate::state::App;
 
 type Item = (usize, Result<GenerationEvent, EngineError>);
@@ -65,20 +65,11 @@ impl ReplyStream {
 
     /// The response that sends the chunks.
     pub(super) fn into_response(self, app: &App) -> Response {
-        let events = futures_util::stream::unfold(self, |mut this| async move {
-            let event = Event::default().data(this.next().await?);
-            Some((Ok::<_, Infallible>(event), this))
-        });
-        let keep_alive = KeepAlive::new().interval(app.settings().keep_alive);
-        let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-        let off = axum::http::HeaderValue::from_static("no");
-        // A proxy that buffers would hold back the tokens.
-        response.headers_mut().insert("x-accel-buffering", off);
-        response
+        sse::response(self, app)
     }
 
     /// The data of the next event.
-    async fn next(&mut self) -> Option<String> {
+    async fn next_data(&mut self) -> Option<String> {
         loop {
             if let Some(data) = self.ready.pop_front() {
                 return Some(data);
@@ -202,6 +193,13 @@ impl ReplyStream {
             usage: self.includes_usage.then_some(Value::Null),
             elpis: None,
         }));
+    }
+}
+
+impl Source for ReplyStream {
+    async fn next(&mut self) -> Option<Event> {
+        let data = self.next_data().await?;
+        Some(Event::default().data(data))
     }
 }
 

@@ -97,6 +97,11 @@ fn no_request_breaks_the_server() {
     };
     proptest!(config, |(request in any_request())| {
         runtime.block_on(is_answered(&running, "/v1/chat/completions", &request));
+        runtime.block_on(is_answered(&running, "/v1/messages", &request));
+        let mut request = request;
+        request["input"] = request["messages"].take();
+        request["max_output_tokens"] = json!(2);
+        runtime.block_on(is_answered(&running, "/v1/responses", &request));
     });
     let config = ProptestConfig {
         cases: 64,

@@ -5,5 +5,7 @@ mod chat;
 mod connections;
 mod feelings;
 mod garbage;
+mod messages;
 mod moods;
+mod responses;
 mod support;
