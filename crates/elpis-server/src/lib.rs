@@ -22,6 +22,7 @@ mod access;
 mod anthropic;
 mod calls;
 mod carrier;
+mod drain;
 mod elpis_part;
 mod error;
 mod events;

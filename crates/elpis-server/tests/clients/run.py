@@ -161,19 +161,23 @@ class OpenAiResponses(unittest.TestCase):
             model="m", input="Say hello.", max_output_tokens=12, extra_body=part
         )
         self.assertTrue(first.output_text)
-        pieces = []
-        with client.responses.stream(
+        events = client.responses.create(
             model="m",
             input="Again.",
             max_output_tokens=12,
             previous_response_id=first.id,
-        ) as stream:
-            for event in stream:
-                if event.type == "response.output_text.delta":
-                    pieces.append(event.delta)
-            last = stream.get_final_response()
-        self.assertEqual("".join(pieces), last.output_text)
-        self.assertEqual(last.elpis["session"], "responses")
+            stream=True,
+        )
+        pieces, last = [], None
+        for event in events:
+            if event.type == "response.output_text.delta":
+                pieces.append(event.delta)
+            last = event
+        self.assertIn(last.type, ["response.completed", "response.incomplete"])
+        self.assertEqual("".join(pieces), last.response.output_text)
+        self.assertEqual(last.response.elpis["session"], "responses")
+        kept = client.responses.retrieve(last.response.id)
+        self.assertEqual(kept.output_text, last.response.output_text)
 
 
 class Anthropic(unittest.TestCase):

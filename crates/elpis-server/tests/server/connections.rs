@@ -122,6 +122,32 @@ async fn a_stopping_server_lets_running_replies_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_is_answered_although_its_body_comes_late() {
+    let running = start().await;
+    let listening = listen(&running);
+    let address = listening.address;
+    let answered = tokio::task::spawn_blocking(move || {
+        for path in ["/v1/nothing", "/v1/models", "/v1/sessions/a/events"] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 60000\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            for _ in 0..6 {
+                std::thread::sleep(Duration::from_millis(20));
+                stream.write_all(&[b' '; 10_000]).unwrap();
+            }
+            let answer = all(stream);
+            assert!(
+                answer.starts_with("HTTP/1.1 4") && answer.contains("\"error\""),
+                "{answer}"
+            );
+        }
+    });
+    answered.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_and_excess_are_refused_and_the_server_goes_on() {
     let settings = ServerSettings::default()
         .max_request_mib(1_u32)
