@@ -239,7 +239,16 @@ def serve(elpis, model, vectors):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = {"ELPIS_MODEL_PATH": model, "ELPIS_MODEL_EMOTION_VECTORS_DIR": vectors}
+    # The suites set no limit on replies, and want each to end by itself. A small model does so in
+    # some draws and not in others, so there are none: no chance and no change of mood.
+    settings = {
+        "ELPIS_MODEL_PATH": model,
+        "ELPIS_MODEL_EMOTION_VECTORS_DIR": vectors,
+        "ELPIS_MODEL_CONTEXT_LENGTH": "2048",
+        "ELPIS_MODEL_TEMPERATURE": "0",
+        "ELPIS_EMOTION_RESPONSE_ANALYSIS_ENABLED": "false",
+        "ELPIS_EMOTION_MESSAGE_ANALYSIS_ENABLED": "false",
+    }
     server = subprocess.Popen(
         [elpis, "serve", "--quiet", f"--listen={port}"], env={**os.environ, **settings}
     )
