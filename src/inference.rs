@@ -12,4 +12,6 @@ pub use generation::{
     MODULATIONS_KEPT, RequestId, ThinkingSpan,
 };
 pub use kv_snapshot::{KvSnapshot, KvSnapshotError, KvSpan};
-pub use request::{ClientSampling, GenerationOptions, ModulationTiming, RequestError};
+pub use request::{
+    ClientSampling, GenerationOptions, MAX_LOGIT_BIASES, ModulationTiming, RequestError,
+};

@@ -1,12 +1,13 @@
 //! The options of a generation.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     ConstraintError, ResponseFormat, SamplingError, SamplingParams, SessionIdError, ToolChoice,
-    ToolError, ToolSet, check_tools,
+    ToolError, ToolSet, check_bias, check_tools,
 };
 use crate::emotion::Coefficients;
 
@@ -33,6 +34,9 @@ elpis_backend::named_values! {
         Override = "override",
     }
 }
+
+/// Maximum number of tokens with a logit bias.
+pub const MAX_LOGIT_BIASES: usize = 4096;
 
 /// Options of one generation. Options that are not set follow the settings and the session's
 /// emotion.
@@ -61,6 +65,10 @@ pub struct GenerationOptions {
     pub presence_penalty: Option<f32>,
     /// Penalty on tokens for each time that they have occurred, in [-2, 2]; 0 is none.
     pub frequency_penalty: Option<f32>,
+    /// What is added to the logits of tokens, by token, in [-100, 100]; at most
+    /// [`MAX_LOGIT_BIASES`] tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<BTreeMap<u32, f32>>,
     /// How many of the last tokens, including the prompt, the penalties consider; up to 4096.
     #[serde(alias = "repeat_last_n")]
     pub repetition_window: Option<u32>,
@@ -125,6 +133,7 @@ setters! {
     repetition_penalty: f32,
     presence_penalty: f32,
     frequency_penalty: f32,
+    logit_bias: BTreeMap<u32, f32>,
     repetition_window: u32,
     seed: u64,
     coefficients: Coefficients,
@@ -167,6 +176,16 @@ impl GenerationOptions {
             });
         }
         self.sampling(&SamplingParams::default()).validate()?;
+        if let Some(bias) = &self.logit_bias {
+            if bias.len() > MAX_LOGIT_BIASES {
+                return Err(RequestError::Limit {
+                    field: "logit_bias",
+                    value: format!("{} tokens long", bias.len()),
+                    limit: "at most 4096 tokens long",
+                });
+            }
+            bias.values().try_for_each(|value| check_bias(*value))?;
+        }
         if self.tool_set()?.is_some()
             && !matches!(self.response_format, None | Some(ResponseFormat::Text))
         {
@@ -212,6 +231,7 @@ impl GenerationOptions {
             repetition_penalty,
             presence_penalty,
             frequency_penalty,
+            logit_bias,
             repetition_window,
             seed,
             stop,
@@ -241,6 +261,7 @@ impl GenerationOptions {
             repetition_penalty: self.repetition_penalty.or(repetition_penalty),
             presence_penalty: self.presence_penalty.or(presence_penalty),
             frequency_penalty: self.frequency_penalty.or(frequency_penalty),
+            logit_bias: self.logit_bias.or(logit_bias),
             repetition_window: self.repetition_window.or(repetition_window),
             seed: self.seed.or(seed),
             stop: self.stop,

@@ -129,6 +129,11 @@ impl Slot {
             Ok(sampler) => sampler,
             Err(error) => return Err(Box::new((task, RequestError::Sampling(error).into()))),
         };
+        let bias = task.options.logit_bias.iter().flatten();
+        let bias = bias.map(|(token, value)| (*token, *value)).collect();
+        if let Err(error) = sampler.set_bias(bias) {
+            return Err(Box::new((task, RequestError::Sampling(error).into())));
+        }
         for &token in &task.prompt {
             if let Err(error) = sampler.accept(token) {
                 return Err(Box::new((task, RequestError::Sampling(error).into())));

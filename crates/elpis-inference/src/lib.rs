@@ -44,8 +44,8 @@ pub use finish::FinishReason;
 pub use message::{ChatMessage, MessageError, Role, validate_messages};
 pub use repetition::repetition;
 pub use sampling::{
-    MAX_PENALTY, MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError, SamplingParams,
-    greedy, masked,
+    MAX_BIAS, MAX_PENALTY, MAX_REPETITION_WINDOW, MAX_TEMPERATURE, Sampler, SamplingError,
+    SamplingParams, check_bias, greedy, masked,
 };
 pub use special_tokens::SpecialTokens;
 pub use text::{MAX_STOP_BYTES, MAX_STOPS, Pushed, TextError, TextStream};

@@ -1,6 +1,6 @@
 //! Sampling parameters and the sampler: from logits to the next token.
 //!
-//! The order of the steps is llama.cpp's default: token mask → repetition, frequency and presence
+//! The order of the steps is llama.cpp's default: token mask → logit bias → repetition, frequency and presence
 //! penalties → top-k → top-p → min-p → temperature → draw. Temperature comes after truncation, so a
 //! higher temperature makes the choice among the surviving tokens more even but adds no further
 //! tokens. The most likely token survives every truncation.
@@ -25,6 +25,24 @@ pub const MAX_TEMPERATURE: f32 = 2.0;
 
 /// Maximum absolute value of the presence and frequency penalties.
 pub const MAX_PENALTY: f32 = 2.0;
+
+/// Maximum absolute value of a logit bias.
+pub const MAX_BIAS: f32 = 100.0;
+
+/// Checks a logit bias.
+///
+/// # Errors
+/// [`SamplingError::OutOfRange`] if its absolute value is not at most [`MAX_BIAS`].
+pub fn check_bias(value: f32) -> Result<(), SamplingError> {
+    if value.abs() <= MAX_BIAS {
+        return Ok(());
+    }
+    Err(SamplingError::OutOfRange {
+        field: "logit_bias",
+        value: value.into(),
+        limit: "-100 to 100",
+    })
+}
 
 /// Why parameters, logits or a token were refused.
 #[derive(Debug, Clone, PartialEq, Error, strum::IntoStaticStr)]

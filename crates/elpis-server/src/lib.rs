@@ -1,4 +1,5 @@
-//! Serves a runtime of `elpis` over HTTP: `OpenAI`'s API, the feelings of sessions, live events.
+//! Serves a runtime of `elpis` over HTTP: `OpenAI`'s and Anthropic's API, the feelings of sessions,
+//! live events.
 //!
 //! ```no_run
 //! use elpis::{Elpis, Settings};

@@ -8,7 +8,7 @@ use rand_core::SeedableRng;
 use super::draw::{draw_from, draw_from_all, first_of, highest, inverse, unit};
 use super::exp::exp;
 use super::select::{self, Candidate};
-use super::{MAX_REPETITION_WINDOW, SamplingError, SamplingParams};
+use super::{MAX_REPETITION_WINDOW, SamplingError, SamplingParams, check_bias};
 
 /// If there are more candidates than the vocabulary divided by this, reading the vocabulary again is
 /// faster than sorting them.
@@ -43,6 +43,8 @@ const BITS: [u32; 32] = {
 #[derive(Debug, Clone)]
 pub struct Sampler {
     params: SamplingParams,
+    /// What is added to the logits of some tokens.
+    bias: Vec<(u32, f32)>,
     vocabulary: usize,
     rng: ChaCha8Rng,
     history: VecDeque<u32>,
@@ -65,6 +67,7 @@ impl Sampler {
         }
         Ok(Self {
             params,
+            bias: Vec::new(),
             vocabulary,
             rng: stream(params.seed),
             history: VecDeque::with_capacity(MAX_REPETITION_WINDOW as usize),
@@ -91,6 +94,21 @@ impl Sampler {
         Ok(())
     }
 
+    /// Adds a value to the logits of these tokens from the next token on, before all other steps.
+    /// Replaces an earlier bias. It does not allow a token that a mask excludes.
+    ///
+    /// # Errors
+    /// [`SamplingError::TokenOutOfRange`], or [`SamplingError::OutOfRange`] for a value beyond
+    /// [`MAX_BIAS`](super::MAX_BIAS). The bias is then unchanged.
+    pub fn set_bias(&mut self, bias: Vec<(u32, f32)>) -> Result<(), SamplingError> {
+        for &(token, value) in &bias {
+            self.known(token)?;
+            check_bias(value)?;
+        }
+        self.bias = bias;
+        Ok(())
+    }
+
     /// Restarts the random stream with the seed of the parameters and empties the repetition window.
     pub fn reset(&mut self, seed: u64) {
         self.params.seed = seed;
@@ -104,17 +122,22 @@ impl Sampler {
     /// # Errors
     /// [`SamplingError::TokenOutOfRange`].
     pub fn accept(&mut self, token: u32) -> Result<(), SamplingError> {
-        if token as usize >= self.vocabulary {
-            return Err(SamplingError::TokenOutOfRange {
-                token,
-                vocabulary: self.vocabulary,
-            });
-        }
+        self.known(token)?;
         if self.history.len() >= MAX_REPETITION_WINDOW as usize {
             self.history.pop_front();
         }
         self.history.push_back(token);
         Ok(())
+    }
+
+    fn known(&self, token: u32) -> Result<(), SamplingError> {
+        if (token as usize) < self.vocabulary {
+            return Ok(());
+        }
+        Err(SamplingError::TokenOutOfRange {
+            token,
+            vocabulary: self.vocabulary,
+        })
     }
 
     /// Chooses the next token. `logits` holds one natural logit per token; -∞ excludes a token.
@@ -167,8 +190,8 @@ impl Sampler {
         chosen
     }
 
-    /// Writes masked and penalised logits to `work`. Returns `false`, and leaves `work` unchanged, if
-    /// neither a mask nor a penalty applies.
+    /// Writes masked, biased and penalised logits to `work`. Returns `false`, and leaves `work`
+    /// unchanged, if nothing applies.
     fn prepare(
         &mut self,
         logits: &[f32],
@@ -177,7 +200,7 @@ impl Sampler {
     ) -> Result<bool, SamplingError> {
         let length = (self.params.repetition_window as usize).min(self.history.len());
         let penalised = length > 0 && has_penalties(&self.params);
-        if allowed.is_none() && !penalised {
+        if allowed.is_none() && self.bias.is_empty() && !penalised {
             return Ok(false);
         }
         if let Some(allowed) = allowed {
@@ -185,6 +208,12 @@ impl Sampler {
         } else {
             work.clear();
             work.extend_from_slice(logits);
+        }
+        for &(token, value) in &self.bias {
+            let logit = &mut work[token as usize];
+            if *logit > f32::NEG_INFINITY {
+                *logit = (*logit + value).clamp(f32::MIN, f32::MAX);
+            }
         }
         if penalised {
             let oldest = self.history.len() - length;

@@ -368,3 +368,28 @@ fn new_parameters_leave_the_random_stream_alone() {
     assert!(changed.set_params(bad).is_err());
     assert_eq!(*changed.params(), params);
 }
+
+#[test]
+fn a_bias_moves_logits_before_everything_else() {
+    let greedy = SamplingParams {
+        temperature: 0.0,
+        ..plain()
+    };
+    let mut sampler = Sampler::new(greedy, 4).unwrap();
+    let logits = [1.0, 2.0, 3.0, f32::NEG_INFINITY];
+    assert_eq!(sampler.sample(&logits).unwrap(), 2);
+    sampler.set_bias(vec![(2, -100.0), (3, 100.0)]).unwrap();
+    // An excluded token stays excluded.
+    assert_eq!(sampler.sample(&logits).unwrap(), 1);
+    sampler.set_bias(vec![(0, 1.5)]).unwrap();
+    assert_eq!(sampler.sample(&logits).unwrap(), 2);
+    assert_eq!(sampler.sample_masked(&logits, &[0b0011]).unwrap(), 0);
+    for wrong in [(4, 1.0), (0, 100.5), (0, f32::NAN)] {
+        assert!(sampler.set_bias(vec![wrong]).is_err(), "{wrong:?}");
+    }
+    assert_eq!(
+        sampler.sample_masked(&logits, &[0b0011]).unwrap(),
+        0,
+        "the bias is unchanged"
+    );
+}

@@ -1,5 +1,7 @@
 //! The request of a chat completion, in every form that clients send.
 
+use std::collections::BTreeMap;
+
 use elpis::{GenerationOptions, ResponseFormat, ToolChoice};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 use super::message::Message;
 use crate::elpis_part::Asked;
 use crate::error::ApiError;
-use crate::extract::{is_empty, unknown_fields};
+use crate::extract::{field, is_empty, unknown_fields};
 
 /// Fields that cannot change the answer of this server, so that nobody needs to hear that they are
 /// not used.
@@ -63,6 +65,8 @@ pub(crate) struct ChatCompletionRequest {
     frequency_penalty: Option<f32>,
     #[serde(default, alias = "repeat_last_n")]
     repetition_window: Option<u32>,
+    #[serde(default)]
+    logit_bias: Option<BTreeMap<String, f32>>,
     #[serde(default)]
     seed: Option<i64>,
     #[serde(default)]
@@ -133,10 +137,10 @@ impl ChatCompletionRequest {
         &mut self,
         max_tokens: Option<u32>,
     ) -> Result<GenerationOptions, ApiError> {
-        for (field, advice) in REFUSED {
-            if self.rest.get(field).is_some_and(|value| !is_empty(value)) {
-                let message = format!("`{field}` is not supported: {advice}");
-                return Err(ApiError::invalid(field, message));
+        for (name, advice) in REFUSED {
+            if self.rest.get(name).is_some_and(|value| !is_empty(value)) {
+                let message = format!("`{name}` is not supported: {advice}");
+                return Err(ApiError::invalid(name, message));
             }
         }
         if let Some(other) = self
@@ -167,6 +171,7 @@ impl ChatCompletionRequest {
         options.presence_penalty = self.presence_penalty;
         options.frequency_penalty = self.frequency_penalty;
         options.repetition_window = self.repetition_window;
+        options.logit_bias = self.logit_bias.take().map(logit_bias).transpose()?;
         options.seed = self.seed.map(i64::cast_unsigned);
         options.stop = match self.stop.take() {
             None => Vec::new(),
@@ -197,6 +202,18 @@ impl ChatCompletionRequest {
         }
         Ok(options)
     }
+}
+
+/// Reads the tokens of a bias, which JSON has as texts.
+fn logit_bias(bias: BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>, ApiError> {
+    let entry = |(token, value): (String, f32)| match token.trim().parse() {
+        Ok(token) => Ok((token, value)),
+        Err(_) => Err(field(
+            "logit_bias",
+            &format!("has {token:?}, which is not a token's number"),
+        )),
+    };
+    bias.into_iter().map(entry).collect()
 }
 
 /// Reads the choice among tools. A choice of some removes the others.
@@ -268,7 +285,7 @@ mod tests {
             "max_tokens": 5, "max_completion_tokens": 7, "presence_penalty": 0.5,
             "repeat_penalty": 1.1, "tools": [], "tool_choice": "auto", "logprobs": false,
             "functions": null, "store": true, "verbosity": "low", "reasoning_effort": "high",
-            "modalities": ["text"], "response_format": {"type": "text"},
+            "modalities": ["text"], "response_format": {"type": "text"}, "logit_bias": {"12": -100},
         }))
         .unwrap();
         assert_eq!(options.max_tokens, Some(7));
@@ -277,6 +294,7 @@ mod tests {
         assert_eq!(options.seed, Some(u64::MAX));
         assert_eq!(options.stop, ["a"]);
         assert_eq!(options.repetition_penalty, Some(1.1));
+        assert_eq!(options.logit_bias, Some(BTreeMap::from([(12, -100.0)])));
         assert_eq!(options.tools, None);
         assert_eq!(options.response_format, Some(ResponseFormat::Text));
         assert!(options.validate().is_ok());
@@ -315,6 +333,7 @@ mod tests {
     fn what_would_change_the_answer_is_refused_by_name() {
         for (fields, param) in [
             (json!({"functions": [{"name": "f"}]}), "functions"),
+            (json!({"logit_bias": {"x": 1}}), "logit_bias"),
             (json!({"logprobs": true}), "logprobs"),
             (json!({"modalities": ["text", "audio"]}), "modalities"),
             (json!({"tool_choice": "required"}), "tool_choice"),

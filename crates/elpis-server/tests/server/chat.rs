@@ -338,6 +338,32 @@ async fn refusals_name_the_field() {
 }
 
 #[tokio::test]
+async fn a_bias_bans_and_forces_tokens() {
+    let running = start().await;
+    let ask = async |bias: Value| {
+        let options = json!({"logit_bias": bias, "temperature": 0, "max_tokens": 3, "elpis": {"heard": false}});
+        running
+            .post("/v1/chat/completions", &says_with("Hello.", options))
+            .await
+    };
+    let forced = ask(json!({"40": 100})).await.json();
+    let tokenizer = running.elpis.tokenizer().await.unwrap();
+    let mut piece = Vec::new();
+    tokenizer.append_piece(40, &mut piece);
+    let text = String::from_utf8_lossy(&piece).repeat(3);
+    let content = forced["choices"][0]["message"]["content"].as_str().unwrap();
+    assert_eq!(content.trim(), text.trim());
+    for (bias, wrong) in [
+        (json!({"40": 101}), "101"),
+        (json!({"99999999": 1}), "99999999"),
+    ] {
+        let answer = ask(bias).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+        assert!(answer.text.contains(wrong), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn unused_fields_are_told() {
     let running = start().await;
     let options = json!({"verbosity": "low", "store": true, "made_up": {"a": 1}});
