@@ -21,7 +21,7 @@ pub fn run(bytes: &[u8]) {
         Writer::new(rest).template()
     };
     let before = worked();
-    let (_, peak) = allocator::peak_of_all(|| render(&source));
+    let ((), peak) = allocator::peak_of_all(|| render(&source));
     let took = worked().saturating_sub(before);
     assert!(peak < MAX_BYTES, "{peak} bytes for {source:?}");
     assert!(took < MAX_TIME, "{took:?} for {source:?}");
@@ -65,7 +65,7 @@ fn render(source: &str) {
     // No template turns its contents into control tokens.
     if let Some(marked) = prompt.marked {
         assert_eq!(marked.unmarked(&marked.text), prompt.text);
-        if !source.contains('<') && !source.contains('|') && !source.contains("\\") {
+        if !source.contains('<') && !source.contains('|') && !source.contains('\\') {
             assert!(!marked.text.contains("<|x|>"), "{source:?}");
         }
     }

@@ -6,6 +6,8 @@ mod hints;
 mod notices;
 mod replay;
 #[cfg(target_os = "linux")]
+mod serving;
+#[cfg(target_os = "linux")]
 mod signals;
 mod soak;
 mod stores;
