@@ -242,6 +242,17 @@ impl Elpis {
         ShutdownReport { store }
     }
 
+    /// Waits until the runtime has stopped, by a [shutdown](Self::shutdown) or because it gave up, and
+    /// returns why.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn stopped(&self) -> Error {
+        let mut stopped = self.inner.parts.stopped.subscribe();
+        let reason = stopped.wait_for(Option::is_some).await;
+        gone(reason.ok().and_then(|reason| reason.clone()))
+    }
+
     /// Waits until a model is loaded.
     async fn loaded(&self) -> Result<Arc<LoadedModel>, Error> {
         let model = self.model_that(Option::is_some).await?;

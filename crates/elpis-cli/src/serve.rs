@@ -10,7 +10,6 @@ use super::signal::{Signals, second_ends_at_once, unless};
 use super::{Failure, complain, load_settings, people, progress};
 use elpis::internal::telemetry::record_metrics;
 use elpis::settings::{ListenAddress, ServerSettings};
-use elpis::{Delivery, Elpis, Event};
 use elpis_server::Server;
 
 /// Serves the model over HTTP to chat clients, agents and observers.
@@ -58,7 +57,7 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         let stop = async {
             tokio::select! {
                 _ = signals.next() => {}
-                reason = stopped(&elpis) => given_up = Some(reason),
+                error = elpis.stopped() => given_up = Some(error),
             }
             service_manager::stopping();
             // The next signal does not wait for running replies.
@@ -69,28 +68,12 @@ pub(super) fn run(config: Option<PathBuf>, options: &Options, quiet: bool) -> Re
         // A service manager starts it again.
         let served = served.and_then(|()| match given_up {
             None => Ok(()),
-            Some(reason) => Err(format!("the runtime has stopped: {reason}").into()),
+            Some(error) => Err(error.into()),
         });
         progress::kept(report, served)
     });
     runtime.shutdown_background();
     result
-}
-
-/// Waits until the runtime stops by itself, and returns why.
-async fn stopped(elpis: &Elpis) -> String {
-    let mut events = elpis.events();
-    loop {
-        match events.next().await {
-            Some(Delivery::Event(event)) => {
-                if let Event::Stopped { reason } = *event {
-                    return reason;
-                }
-            }
-            Some(Delivery::Lagged(_)) => {}
-            None => return "its event bus is closed".to_owned(),
-        }
-    }
 }
 
 /// The listener that the service manager passes, or one of our own.

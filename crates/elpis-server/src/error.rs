@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use elpis::backend::BackendError;
 use elpis::emotion::EmotionError;
-use elpis::inference::RequestError;
+use elpis::inference::{RequestError, SamplingError};
 use elpis::{EngineError, Error};
 use serde_json::{Value, json};
 
@@ -93,8 +94,10 @@ impl ApiError {
         Self::new(status, "invalid_request_error", message)
     }
 
-    /// The server failed.
+    /// The server failed. The operator reads it in the log.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        tracing::error!(error = message, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
     }
 
@@ -136,7 +139,11 @@ impl From<RequestError> for ApiError {
         match error {
             RequestError::SessionId(_) => Self::invalid("session", message),
             RequestError::Limit { field, .. } => Self::invalid(field, message),
-            RequestError::Sampling(_) => Self::invalid("sampling", message),
+            RequestError::Sampling(SamplingError::OutOfRange { field, .. }) => {
+                Self::invalid(field, message)
+            }
+            // The prompt's tokens are the model's own, so that it is one of the bias.
+            RequestError::Sampling(_) => Self::invalid("logit_bias", message),
             RequestError::Stop(_) => Self::invalid("stop", message),
             RequestError::Tools(_) => Self::invalid("tools", message),
             RequestError::Constraint(_) => Self::invalid("response_format", message),
@@ -166,6 +173,7 @@ impl From<EngineError> for ApiError {
             EngineError::EngineRestarted | EngineError::Stopped { .. } => {
                 Self::unavailable(message)
             }
+            EngineError::Backend(error) => error.into(),
             EngineError::Timeout { .. } => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "timeout_error", message)
             }
@@ -177,12 +185,28 @@ impl From<EngineError> for ApiError {
     }
 }
 
+impl From<BackendError> for ApiError {
+    fn from(error: BackendError) -> Self {
+        let message = error.to_string();
+        match error {
+            // Others hold the cache, or the model is being replaced.
+            BackendError::CacheFull { .. }
+            | BackendError::Aborted
+            | BackendError::WorkerDied { .. }
+            | BackendError::Broken { .. } => Self::unavailable(message),
+            BackendError::ForeignControlToken { .. } => Self::invalid("messages", message),
+            _ => Self::internal(message),
+        }
+    }
+}
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
             Error::Engine(error) => error.into(),
             Error::Emotion(error) => error.into(),
+            Error::Backend(error) => error.into(),
             Error::Steering(_) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid_vectors_error",

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use elpis::ChatMessage;
+use elpis::{ChatMessage, EmotionEvent};
 use hashlink::LruCache;
 use sha2::{Digest, Sha256};
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 const MAX_REMEMBERED: usize = 16_384;
 
 /// A digest of a request.
-type Mark = [u8; 32];
+pub(crate) type Mark = [u8; 32];
 
 /// The requests of the recent past.
 #[derive(Debug)]
@@ -23,22 +23,27 @@ impl Default for FeltOnce {
 }
 
 impl FeltOnce {
-    /// Whether a request is new.
-    pub(crate) fn is_new(&self, mark: &Mark) -> bool {
+    /// Remembers a request, and returns whether it is new. Of two equal requests at once, one is.
+    pub(crate) fn claim(&self, mark: Mark) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(mark).is_none()
+        seen.insert(mark, ()).is_none()
     }
 
-    /// Remembers a request that was felt.
-    pub(crate) fn remember(&self, mark: Mark) {
+    /// Forgets a request that failed before anything was felt.
+    pub(crate) fn release(&self, mark: &Mark) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(mark, ());
+        seen.remove(mark);
     }
 }
 
-/// The mark of a request: of its idempotency key if it has one, else of its messages. A retry and
-/// another reply to the same message ("swipe") have the mark of the first request.
-pub(crate) fn mark(session: &str, idempotency_key: Option<&str>, messages: &[ChatMessage]) -> Mark {
+/// The mark of a request: of its idempotency key if it has one, otherwise of its messages and events.
+/// A retry and another reply to the same message ("swipe") have the mark of the first request.
+pub(crate) fn mark(
+    session: &str,
+    idempotency_key: Option<&str>,
+    messages: &[ChatMessage],
+    events: &[EmotionEvent],
+) -> Mark {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -63,6 +68,13 @@ pub(crate) fn mark(session: &str, idempotency_key: Option<&str>, messages: &[Cha
                     .as_bytes(),
             );
         }
+        for event in events {
+            let (valence, arousal) = event.shift();
+            part(event.name().as_bytes());
+            for number in [event.intensity(), valence, arousal] {
+                part(&number.to_le_bytes());
+            }
+        }
     }
     hash.finalize().into()
 }
@@ -72,32 +84,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_differ_in_session_key_and_messages() {
+    fn marks_differ_in_session_key_messages_and_events() {
         let (hi, ho) = ([ChatMessage::user("hi")], [ChatMessage::user("ho")]);
+        let event = |name: &str| [EmotionEvent::named(name).unwrap()];
+        let two = [ChatMessage::user("hi"), ChatMessage::user("")];
         let all = [
-            mark("ada", None, &hi),
-            mark("bob", None, &hi),
-            mark("ada", None, &ho),
-            mark("ada", None, &[ChatMessage::system("hi")]),
-            mark(
-                "ada",
-                None,
-                &[ChatMessage::user("hi"), ChatMessage::user("")],
-            ),
-            mark("ada", Some("1"), &hi),
-            mark("ada", Some("2"), &hi),
+            mark("ada", None, &hi, &[]),
+            mark("bob", None, &hi, &[]),
+            mark("ada", None, &ho, &[]),
+            mark("ada", None, &[ChatMessage::system("hi")], &[]),
+            mark("ada", None, &two, &[]),
+            mark("ada", None, &hi, &event("success")),
+            mark("ada", None, &hi, &event("failure")),
+            mark("ada", Some("1"), &hi, &[]),
+            mark("ada", Some("2"), &hi, &[]),
         ];
         let unique: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(unique.len(), all.len());
-        assert_eq!(mark("ada", Some("1"), &hi), mark("ada", Some("1"), &ho));
+        let again = mark("ada", Some("1"), &ho, &event("success"));
+        assert_eq!(mark("ada", Some("1"), &hi, &[]), again);
     }
 
     #[test]
-    fn a_request_is_new_until_it_is_remembered() {
+    fn a_request_is_new_once_unless_it_is_released() {
         let felt = FeltOnce::default();
-        let mark = mark("ada", None, &[ChatMessage::user("hi")]);
-        assert!(felt.is_new(&mark) && felt.is_new(&mark));
-        felt.remember(mark);
-        assert!(!felt.is_new(&mark));
+        let mark = mark("ada", None, &[ChatMessage::user("hi")], &[]);
+        assert!(felt.claim(mark));
+        assert!(!felt.claim(mark));
+        felt.release(&mark);
+        assert!(felt.claim(mark));
     }
 }

@@ -23,6 +23,7 @@ mod access;
 mod anthropic;
 mod calls;
 mod carrier;
+mod content;
 mod drain;
 mod elpis_part;
 mod error;

@@ -226,6 +226,8 @@ async fn tls(settings: &ServerSettings) -> Result<Option<RustlsConfig>, ServerEr
     let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
         return Ok(None);
     };
+    // A program with several providers of cryptography must choose one; an error means that it has.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let config = RustlsConfig::from_pem_file(certificate, key).await;
     let config = config.map_err(|source| ServerError::Tls {
         certificate: certificate.display().to_string(),

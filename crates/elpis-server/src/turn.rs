@@ -9,7 +9,7 @@ use crate::access::Client;
 use crate::carrier::{Carriers, is_task, text_of};
 use crate::elpis_part::{Asked, Place, Told};
 use crate::error::ApiError;
-use crate::felt_once::mark;
+use crate::felt_once::{Mark, mark};
 use crate::state::App;
 
 /// The header that tells the session of a reply.
@@ -39,9 +39,20 @@ pub(crate) struct Turn {
     options: GenerationOptions,
     events: Vec<EmotionEvent>,
     choices: u32,
-    heard: bool,
-    mark: [u8; 32],
+    hearing: Hearing,
+    mark: Mark,
     ignored: Vec<String>,
+}
+
+/// Whether a turn moves the mood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It does, even if it is repeated.
+    Always,
+    /// It does, unless it is repeated.
+    Once,
+    /// Its message and its reply do not; its events do.
+    Never,
 }
 
 /// A turn whose generations run. Dropping them cancels them.
@@ -82,10 +93,11 @@ impl Turn {
         asked.apply(&mut options, settings.client_sampling)?;
         options.validate()?;
         let key = text_of(headers, "idempotency-key")?;
-        let mark = mark(session.id().as_str(), key, &messages);
-        let heard = match asked.heard {
-            Some(heard) => heard,
-            None => !is_task(headers, settings) && app.felt_once().is_new(&mark),
+        let mark = mark(session.id().as_str(), key, &messages, &events);
+        let hearing = match asked.heard {
+            Some(true) => Hearing::Always,
+            None if !is_task(headers, settings) => Hearing::Once,
+            _ => Hearing::Never,
         };
         Ok(Self {
             session,
@@ -95,7 +107,7 @@ impl Turn {
             options,
             events,
             choices,
-            heard,
+            hearing,
             mark,
             ignored,
         })
@@ -104,25 +116,24 @@ impl Turn {
     /// Feels the events and starts a generation for each reply. Only the first is heard: the others
     /// are alternatives.
     pub(crate) async fn start(self, app: &App) -> Result<Running, ApiError> {
-        let before = Place::from(&self.session.state().await?);
-        for event in &self.events {
-            self.session.feel(event).await?;
+        let is_new = self.hearing != Hearing::Never && app.felt_once().claim(self.mark);
+        let heard = match self.hearing {
+            Hearing::Always => true,
+            Hearing::Once => is_new,
+            Hearing::Never => false,
+        };
+        let repeated = self.hearing == Hearing::Once && !is_new;
+        let mut felt = false;
+        let started = self.run(heard, repeated, &mut felt).await;
+        // What was not felt is heard when it is asked again.
+        if is_new && started.is_err() && !felt {
+            app.felt_once().release(&self.mark);
         }
-        let mut generations = Vec::with_capacity(self.choices as usize);
-        for index in 0..self.choices {
-            let mut options = self.options.clone();
-            options.seed = options.seed.map(|seed| seed.wrapping_add(u64::from(index)));
-            options.appraise = Some(self.heard && index == 0);
-            let chat = self.session.chat(self.messages.clone()).options(options);
-            generations.push(chat.stream().await?);
-            if index == 0 && self.heard {
-                app.felt_once().remember(self.mark);
-            }
-        }
+        let (before, generations) = started?;
         let told = Told {
             session: self.name,
             session_from: self.named_by,
-            heard: self.heard,
+            heard,
             model: model_name(app),
             before,
             after: None,
@@ -134,6 +145,45 @@ impl Turn {
             generations,
             told,
         })
+    }
+
+    /// Starts the turn's only generation.
+    pub(crate) async fn start_one(
+        self,
+        app: &App,
+    ) -> Result<(Session, GenerationStream, Told), ApiError> {
+        let mut running = self.start(app).await?;
+        let generation = running.generations.pop();
+        let generation =
+            generation.ok_or_else(|| ApiError::internal("no generation was started"))?;
+        Ok((running.session, generation, running.told))
+    }
+
+    /// Returns the state before the turn and its generations. `felt` tells whether the turn may have
+    /// moved the mood, also after an error.
+    async fn run(
+        &self,
+        heard: bool,
+        repeated: bool,
+        felt: &mut bool,
+    ) -> Result<(Place, Vec<GenerationStream>), ApiError> {
+        let before = Place::from(&self.session.state().await?);
+        if !repeated {
+            for event in &self.events {
+                self.session.feel(event).await?;
+                *felt = true;
+            }
+        }
+        let mut generations = Vec::with_capacity(self.choices as usize);
+        for index in 0..self.choices {
+            let mut options = self.options.clone();
+            options.seed = options.seed.map(|seed| seed.wrapping_add(u64::from(index)));
+            options.appraise = Some(heard && index == 0);
+            let chat = self.session.chat(self.messages.clone()).options(options);
+            generations.push(chat.stream().await?);
+            *felt = true;
+        }
+        Ok((before, generations))
     }
 
     /// The header with the session, for the response.
@@ -178,7 +228,7 @@ fn name_of(path: &str) -> &str {
     name.strip_suffix(".gguf").unwrap_or(name)
 }
 
-/// What determines the replies besides the request: the version of this program and the vectors.
+/// Names the version of this program and of the vectors, which determine a reply besides the request.
 pub(crate) fn fingerprint(app: &App) -> String {
     let library = app.elpis().steering_library();
     let version: String = library.version().to_string().chars().take(12).collect();

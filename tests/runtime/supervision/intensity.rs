@@ -115,7 +115,8 @@ async fn past_the_intensity_all_causes_are_told_in_their_order() {
         unreachable!()
     };
     let refused = session.feel("success").await.unwrap_err().to_string();
-    for told in [reason, refused] {
+    let waited = elpis.stopped().await.to_string();
+    for told in [reason, refused, waited] {
         let causes = ["the first cause", "no bundled model", "the third cause"];
         let places = causes.map(|cause| told.find(cause));
         assert!(places.iter().all(Option::is_some), "{told}");

@@ -15,7 +15,7 @@ use crate::elpis_part::{Acted, Place};
 use crate::error::ApiError;
 use crate::extract::Body;
 use crate::state::App;
-use crate::turn::{Given, Running, Turn, with_session};
+use crate::turn::{Given, Turn, with_session};
 
 pub(crate) async fn create(
     State(app): State<App>,
@@ -38,13 +38,7 @@ pub(crate) async fn create(
     };
     let turn = Turn::new(&app, &client, &headers, &carriers, given)?;
     let header = turn.header();
-    let Running {
-        session,
-        mut generations,
-        mut told,
-    } = turn.start(&app).await?;
-    let generation = generations.pop();
-    let generation = generation.ok_or_else(|| ApiError::internal("no generation was started"))?;
+    let (session, generation, mut told) = turn.start_one(&app).await?;
     let id = format!("msg_{:032x}", rand::random::<u128>());
     let stops = request.stops().to_vec();
     let response = if request.stream == Some(true) {

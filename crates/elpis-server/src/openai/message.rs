@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::calls;
+use crate::content::Content;
 use crate::error::ApiError;
 
 /// A message. Fields that only describe earlier replies (`refusal`, `annotations`, `audio`) are
@@ -22,25 +23,6 @@ pub(super) struct Message {
     tool_calls: Option<Vec<Call>>,
     #[serde(default)]
     tool_call_id: Option<String>,
-}
-
-/// The content of a message.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-/// A part of a content.
-#[derive(Debug, Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
 }
 
 /// A call that an earlier reply made.
@@ -91,11 +73,9 @@ fn convert_one(index: usize, message: Message) -> Result<ChatMessage, ApiError> 
             )
         })?,
     };
-    let content = match message.content {
-        None => String::new(),
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => text_of(index, parts)?,
-    };
+    let place = format!("messages[{index}].content");
+    let content = message.content.map(|content| content.text(&place));
+    let content = content.transpose()?.unwrap_or_default();
     let calls = message.tool_calls.filter(|calls| !calls.is_empty());
     let calls = calls.map(|calls| calls.into_iter().map(Call::convert).collect());
     // A name of a tool is for its result; other names have no place in chat templates.
@@ -106,32 +86,6 @@ fn convert_one(index: usize, message: Message) -> Result<ChatMessage, ApiError> 
     converted.name = name;
     converted.tool_call_id = message.tool_call_id;
     Ok(converted)
-}
-
-fn text_of(index: usize, parts: Vec<Part>) -> Result<String, ApiError> {
-    let mut content = String::new();
-    for (place, part) in parts.into_iter().enumerate() {
-        let text = match part.kind.as_str() {
-            "text" | "input_text" | "output_text" => part.text,
-            "refusal" => part.refusal,
-            kind => {
-                let path = format!("messages[{index}].content[{place}].type");
-                let message = format!(
-                    "{path} is {kind:?}, but this model reads only parts of the type \"text\""
-                );
-                return Err(ApiError::invalid(path, message));
-            }
-        };
-        let Some(text) = text else {
-            let path = format!("messages[{index}].content[{place}].text");
-            return Err(ApiError::invalid(
-                path.clone(),
-                format!("{path} is missing"),
-            ));
-        };
-        content.push_str(&text);
-    }
-    Ok(content)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::extract::Body;
 use crate::kept_responses::Kept;
 use crate::state::App;
-use crate::turn::{Given, Running, Turn, room_of, with_session};
+use crate::turn::{Given, Turn, room_of, with_session};
 
 pub(crate) async fn create(
     State(app): State<App>,
@@ -53,13 +53,7 @@ pub(crate) async fn create(
     };
     let turn = Turn::new(&app, &client, &headers, &carriers, given)?;
     let header = turn.header();
-    let Running {
-        session,
-        mut generations,
-        told,
-    } = turn.start(&app).await?;
-    let generation = generations.pop();
-    let generation = generation.ok_or_else(|| ApiError::internal("no generation was started"))?;
+    let (session, generation, told) = turn.start_one(&app).await?;
     let keep = (request.store != Some(false)).then(|| Kept {
         prefix: client.prefix.clone(),
         session: told.session.clone(),

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::calls;
+use crate::content::Content;
 use crate::error::ApiError;
 use crate::extract::field;
 
@@ -33,23 +34,6 @@ pub(super) struct Item {
     arguments: Option<String>,
     #[serde(default)]
     output: Option<Content>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Debug, Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
 }
 
 impl Input {
@@ -125,23 +109,8 @@ fn add_call(messages: &mut Vec<ChatMessage>, call: Value) {
 }
 
 fn text_of(content: Option<Content>, place: &str) -> Result<String, ApiError> {
-    let parts = match content {
-        None => return Ok(String::new()),
-        Some(Content::Text(text)) => return Ok(text),
-        Some(Content::Parts(parts)) => parts,
-    };
-    let mut whole = String::new();
-    for (index, part) in parts.into_iter().enumerate() {
-        match part.kind.as_str() {
-            "input_text" | "output_text" | "text" => whole.push_str(&part.text.unwrap_or_default()),
-            "refusal" => whole.push_str(&part.refusal.unwrap_or_default()),
-            kind => {
-                let reason = format!("is {kind:?}, but this model reads text only");
-                return Err(field(format!("{place}[{index}].type"), &reason));
-            }
-        }
-    }
-    Ok(whole)
+    let text = content.map(|content| content.text(place));
+    Ok(text.transpose()?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 mod access;
 mod chat;
 mod connections;
+mod constraints;
+mod failures;
 mod feelings;
 mod garbage;
 mod messages;
 mod moods;
 mod responses;
 mod support;
+mod tls;

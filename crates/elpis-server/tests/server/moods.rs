@@ -73,6 +73,18 @@ async fn an_idempotency_key_marks_a_retry() {
     assert!(ask("1", PRAISE).await);
     assert!(!ask("1", PRAISE).await);
     assert!(ask("2", PRAISE).await);
+    let events = json!({"elpis": {"session": "e", "events": ["success"]}});
+    let body = says_with("Hello.", events);
+    for _ in 0..2 {
+        let headers = [("idempotency-key", "3")];
+        let answer = running.ask("POST", "/v1/chat/completions", &headers, Some(&body));
+        assert!(answer.await.status.is_success());
+    }
+    let state = running.get("/v1/sessions/e/state").await.json();
+    assert_eq!(
+        state["events_applied"], 1,
+        "the events of a retry are felt once"
+    );
 }
 
 #[tokio::test]

@@ -1,14 +1,16 @@
 //! `elpis serve` and `elpis key`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Stdio;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::{command, elpis};
-use crate::process::{ended, send};
+use crate::process::{children, ended, send, within};
 
 /// Sends a request and returns the whole answer.
 fn ask(address: &str, head: &str, body: &str) -> String {
@@ -24,6 +26,20 @@ fn ask(address: &str, head: &str, body: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// Waits until a server says where it serves, and returns the address and the rest of the line.
+fn greeted(server: &mut Child) -> (String, String) {
+    let mut errors = BufReader::new(server.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("serving on") {
+        line.clear();
+        assert!(errors.read_line(&mut line).unwrap() > 0, "the server ended");
+    }
+    server.stderr = Some(errors.into_inner());
+    let (_, rest) = line.split_once("http://").unwrap();
+    let (address, rest) = rest.split_once("/v1").unwrap();
+    (address.to_owned(), rest.to_owned())
 }
 
 #[test]
@@ -53,15 +69,9 @@ fn a_server_with_a_key_answers_and_stops_in_good_order() {
         folder.path(),
     );
     let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
-    let mut errors = BufReader::new(server.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("serving on") {
-        line.clear();
-        assert!(errors.read_line(&mut line).unwrap() > 0, "the server ended");
-    }
-    let (_, rest) = line.split_once("http://").unwrap();
-    let (address, rest) = rest.split_once("/v1").unwrap();
-    assert!(rest.contains("1 key"), "{line}");
+    let (address, rest) = greeted(&mut server);
+    let address = address.as_str();
+    assert!(rest.contains("1 key"), "{rest}");
 
     assert!(ask(address, "GET /ready HTTP/1.1", "").starts_with("HTTP/1.1 200"));
     assert!(ask(address, "GET /v1/models HTTP/1.1", "").starts_with("HTTP/1.1 401"));
@@ -105,4 +115,55 @@ fn a_server_that_others_could_reach_needs_keys() {
     ] {
         assert_eq!(elpis(wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_service_manager_passes_a_socket_and_is_told_the_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&told).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_mins(1)))
+        .unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+    // The protocol wants the socket as descriptor 3, and the process's own id in the environment.
+    let script = format!(
+        "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec '{}' serve --quiet --listen 1",
+        socket.as_raw_fd(),
+        env!("CARGO_BIN_EXE_elpis")
+    );
+    let mut server = Command::new("bash");
+    server.args(["-c", &script]).current_dir(folder.path());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ELPIS_")) {
+        server.env_remove(name);
+    }
+    let server = server.env("NOTIFY_SOCKET", &told).spawn().unwrap();
+    let state = || {
+        let mut state = [0; 64];
+        let length = manager.recv(&mut state).unwrap();
+        String::from_utf8(state[..length].to_vec()).unwrap()
+    };
+    assert_eq!(state().trim(), "READY=1");
+    assert!(ask(&address, "GET /ready HTTP/1.1", "").starts_with("HTTP/1.1 200"));
+    send(server.id(), Signal::TERM);
+    assert_eq!(state().trim(), "STOPPING=1");
+    assert!(ended(server).status.success());
+}
+
+#[test]
+fn a_server_whose_runtime_gives_up_ends_with_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = command(&["serve", "--listen", "0"], folder.path());
+    server.env("ELPIS_RUNTIME_ISOLATION", "process");
+    server.env("ELPIS_RUNTIME_RESTART_MAX", "0");
+    let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
+    greeted(&mut server);
+    let worker = within("the worker", || children(server.id()).first().copied());
+    send(worker, Signal::KILL);
+    let ended = ended(server);
+    assert_eq!(ended.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(told.contains("the runtime is stopped"), "{told}");
 }
