@@ -24,7 +24,7 @@ elpis_backend::named_values! {
 }
 
 elpis_backend::named_values! {
-    /// What a temperature or top-p of the request does to a generation with emotional modulation.
+    /// How a temperature or top-p of the request is used in a generation with emotional modulation.
     #[derive(Default)]
     pub enum ClientSampling {
         /// The emotion moves it as it moves the value of the settings.
@@ -51,8 +51,8 @@ pub struct GenerationOptions {
     pub temperature: Option<f32>,
     /// Probability mass of nucleus sampling in (0, 1] instead of the modulated one, or as its base.
     pub top_p: Option<f32>,
-    /// What [`temperature`](Self#structfield.temperature) and [`top_p`](Self#structfield.top_p) do;
-    /// if unset, they override.
+    /// How [`temperature`](Self#structfield.temperature) and [`top_p`](Self#structfield.top_p) are
+    /// used; if unset, they override.
     pub client_sampling: Option<ClientSampling>,
     /// Maximum number of candidates; 0 keeps all.
     pub top_k: Option<u32>,
@@ -65,7 +65,7 @@ pub struct GenerationOptions {
     pub presence_penalty: Option<f32>,
     /// Penalty on tokens for each time that they have occurred, in [-2, 2]; 0 is none.
     pub frequency_penalty: Option<f32>,
-    /// What is added to the logits of tokens, by token, in [-100, 100]; at most
+    /// Values in [-100, 100] that are added to the logits of tokens, by token; at most
     /// [`MAX_LOGIT_BIASES`] tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_bias: Option<BTreeMap<u32, f32>>,

@@ -37,8 +37,8 @@ section! {
     /// `localhost` and its addresses. Other names in the `Host` header are refused, so that a web
     /// page cannot reach the server through a name of its own.
     hosts: Vec<String> = Vec::new();
-    /// What the `temperature` and `top_p` of a client do: `base` has the mood move them, `override`
-    /// has them replace the mood's.
+    /// How a client's `temperature` and `top_p` are used: with `base` the mood moves them, with
+    /// `override` they replace the modulated values.
     client_sampling: ClientSampling = ClientSampling::Base;
     /// Headers that name the session, in this order.
     session_headers: Vec<String> = vec![

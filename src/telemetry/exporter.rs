@@ -138,7 +138,7 @@ pub fn render_metrics() -> Option<String> {
     handle.map(|handle| handle.render())
 }
 
-/// Has this process record its metrics for [`render_metrics`], unless it has a recorder of its own.
+/// Installs the recorder that [`render_metrics`] reads, unless the process has its own.
 /// Returns whether it does. Must be called before the runtime starts.
 pub fn record_metrics() -> bool {
     install().is_ok()

@@ -195,7 +195,7 @@ pub(crate) async fn reset(
     state_of(&session, name).await.map(Json)
 }
 
-/// What can be changed of a session.
+/// A change of a session's settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {

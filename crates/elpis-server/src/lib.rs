@@ -24,22 +24,22 @@ mod anthropic;
 mod calls;
 mod carrier;
 mod content;
-mod drain;
-mod elpis_part;
 mod error;
 mod events;
+mod extension;
 mod extract;
 mod feelings;
-mod felt_once;
 mod health;
-mod kept_responses;
+mod idempotency;
 mod openai;
+mod response_cache;
 mod responses;
 mod routes;
 mod serve;
 mod sse;
 mod state;
 mod turn;
+mod unread_body;
 
 use std::net::TcpListener;
 

@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::openai::{chat, models};
 use crate::responses::api as responses;
 use crate::state::App;
-use crate::{drain, events, feelings, health};
+use crate::{events, feelings, health, unread_body};
 
 /// The header that names a request, which clients show in errors.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -70,7 +70,7 @@ pub(crate) fn router(app: &App) -> Router {
         .layer(RequestBodyLimitLayer::new(limit << 20))
         .layer(middleware::from_fn_with_state(app.clone(), check_host))
         .layer(middleware::from_fn(in_shape))
-        .layer(middleware::from_fn(drain::answer))
+        .layer(middleware::from_fn(unread_body::answer))
         .layer(cors(settings))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))

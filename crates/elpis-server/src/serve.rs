@@ -73,7 +73,7 @@ pub enum ServerError {
     /// Two keys have one name or one hash.
     #[error("server.keys has two keys with the {what} of {name:?}")]
     Twice {
-        /// What they share.
+        /// The shared property: `name` or `hash`.
         what: &'static str,
         /// The name of the second.
         name: String,

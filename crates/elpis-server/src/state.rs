@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use elpis::settings::ServerSettings;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::felt_once::FeltOnce;
-use crate::kept_responses::KeptResponses;
+use crate::idempotency::SeenRequests;
+use crate::response_cache::ResponseCache;
 
-/// What all requests share.
+/// State that all requests share. Clones are handles.
 #[derive(Debug, Clone)]
 pub(crate) struct App(Arc<Inner>);
 
@@ -18,9 +18,9 @@ pub(crate) struct App(Arc<Inner>);
 struct Inner {
     elpis: Elpis,
     access: Access,
-    felt_once: FeltOnce,
-    kept: KeptResponses,
-    /// Seconds since 1970 when the server started, which `/v1/models` tells.
+    seen_requests: SeenRequests,
+    kept: ResponseCache,
+    /// Start of the server, in seconds since 1970, for `/v1/models`.
     started: i64,
     draining: watch::Sender<bool>,
 }
@@ -31,8 +31,8 @@ impl App {
         Self(Arc::new(Inner {
             elpis,
             access,
-            felt_once: FeltOnce::default(),
-            kept: KeptResponses::default(),
+            seen_requests: SeenRequests::default(),
+            kept: ResponseCache::default(),
             started: jiff::Timestamp::now().as_second(),
             draining: watch::Sender::new(false),
         }))
@@ -50,11 +50,11 @@ impl App {
         &self.0.access
     }
 
-    pub(crate) fn felt_once(&self) -> &FeltOnce {
-        &self.0.felt_once
+    pub(crate) fn seen_requests(&self) -> &SeenRequests {
+        &self.0.seen_requests
     }
 
-    pub(crate) fn kept(&self) -> &KeptResponses {
+    pub(crate) fn response_cache(&self) -> &ResponseCache {
         &self.0.kept
     }
 

@@ -7,18 +7,18 @@ use elpis::{ChatMessage, EmotionEvent, GenerationOptions, GenerationStream, Sess
 
 use crate::access::Client;
 use crate::carrier::{Carriers, is_task, text_of};
-use crate::elpis_part::{Asked, Place, Told};
 use crate::error::ApiError;
-use crate::felt_once::{Mark, mark};
+use crate::extension::{EmotionPoint, RequestExtension, ResponseExtension};
+use crate::idempotency::{RequestDigest, digest};
 use crate::state::App;
 
-/// The header that tells the session of a reply.
+/// The response header that names the session.
 const SESSION: HeaderName = HeaderName::from_static("x-elpis-session");
 
-/// What an API has read from a request.
+/// A request of any API, parsed.
 #[derive(Debug)]
-pub(crate) struct Given {
-    pub(crate) asked: Asked,
+pub(crate) struct TurnRequest {
+    pub(crate) asked: RequestExtension,
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) options: GenerationOptions,
     /// The number of replies.
@@ -40,7 +40,7 @@ pub(crate) struct Turn {
     events: Vec<EmotionEvent>,
     choices: u32,
     hearing: Hearing,
-    mark: Mark,
+    digest: RequestDigest,
     ignored: Vec<String>,
 }
 
@@ -56,10 +56,10 @@ enum Hearing {
 }
 
 /// A turn whose generations run. Dropping them cancels them.
-pub(crate) struct Running {
+pub(crate) struct RunningTurn {
     pub(crate) session: Session,
     pub(crate) generations: Vec<GenerationStream>,
-    pub(crate) told: Told,
+    pub(crate) told: ResponseExtension,
 }
 
 impl Turn {
@@ -69,10 +69,10 @@ impl Turn {
         client: &Client,
         headers: &HeaderMap,
         carriers: &Carriers<'_>,
-        given: Given,
+        given: TurnRequest,
     ) -> Result<Self, ApiError> {
         let settings = app.settings();
-        let Given {
+        let TurnRequest {
             asked,
             messages,
             mut options,
@@ -93,7 +93,7 @@ impl Turn {
         asked.apply(&mut options, settings.client_sampling)?;
         options.validate()?;
         let key = text_of(headers, "idempotency-key")?;
-        let mark = mark(session.id().as_str(), key, &messages, &events);
+        let digest = digest(session.id().as_str(), key, &messages, &events);
         let hearing = match asked.heard {
             Some(true) => Hearing::Always,
             None if !is_task(headers, settings) => Hearing::Once,
@@ -108,15 +108,15 @@ impl Turn {
             events,
             choices,
             hearing,
-            mark,
+            digest,
             ignored,
         })
     }
 
     /// Feels the events and starts a generation for each reply. Only the first is heard: the others
     /// are alternatives.
-    pub(crate) async fn start(self, app: &App) -> Result<Running, ApiError> {
-        let is_new = self.hearing != Hearing::Never && app.felt_once().claim(self.mark);
+    pub(crate) async fn start(self, app: &App) -> Result<RunningTurn, ApiError> {
+        let is_new = self.hearing != Hearing::Never && app.seen_requests().claim(self.digest);
         let heard = match self.hearing {
             Hearing::Always => true,
             Hearing::Once => is_new,
@@ -125,12 +125,12 @@ impl Turn {
         let repeated = self.hearing == Hearing::Once && !is_new;
         let mut felt = false;
         let started = self.run(heard, repeated, &mut felt).await;
-        // What was not felt is heard when it is asked again.
+        // A request that moved nothing counts as new when it is repeated.
         if is_new && started.is_err() && !felt {
-            app.felt_once().release(&self.mark);
+            app.seen_requests().release(&self.digest);
         }
         let (before, generations) = started?;
-        let told = Told {
+        let told = ResponseExtension {
             session: self.name,
             session_from: self.named_by,
             heard,
@@ -140,7 +140,7 @@ impl Turn {
             replies: Vec::new(),
             ignored: self.ignored,
         };
-        Ok(Running {
+        Ok(RunningTurn {
             session: self.session,
             generations,
             told,
@@ -151,7 +151,7 @@ impl Turn {
     pub(crate) async fn start_one(
         self,
         app: &App,
-    ) -> Result<(Session, GenerationStream, Told), ApiError> {
+    ) -> Result<(Session, GenerationStream, ResponseExtension), ApiError> {
         let mut running = self.start(app).await?;
         let generation = running.generations.pop();
         let generation =
@@ -166,8 +166,8 @@ impl Turn {
         heard: bool,
         repeated: bool,
         felt: &mut bool,
-    ) -> Result<(Place, Vec<GenerationStream>), ApiError> {
-        let before = Place::from(&self.session.state().await?);
+    ) -> Result<(EmotionPoint, Vec<GenerationStream>), ApiError> {
+        let before = EmotionPoint::from(&self.session.state().await?);
         if !repeated {
             for event in &self.events {
                 self.session.feel(event).await?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::settings::value::{Raw, SettingValue, ValueError};
 
-/// What the owner of a key may do.
+/// The rights of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Rights {
@@ -76,7 +76,7 @@ pub enum ApiKeyError {
     },
 }
 
-/// The key of a client: its hash and what its owner may do.
+/// The key of a client: its hash, its rights and its limits.
 ///
 /// Keys are random and long, so a fast hash protects them. It serialises as the text
 /// `NAME HASH RIGHTS [prefix=PREFIX] [rate=N]`.
@@ -87,7 +87,7 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the key.
     pub hash: [u8; 32],
-    /// What its owner may do.
+    /// The rights of its owner.
     pub rights: Rights,
     /// The beginning of the names of its sessions. Clients do not write or see it.
     pub prefix: String,

@@ -43,7 +43,7 @@ const BITS: [u32; 32] = {
 #[derive(Debug, Clone)]
 pub struct Sampler {
     params: SamplingParams,
-    /// What is added to the logits of some tokens.
+    /// Values that are added to the logits of tokens.
     bias: Vec<(u32, f32)>,
     vocabulary: usize,
     rng: ChaCha8Rng,

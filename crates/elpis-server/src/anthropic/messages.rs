@@ -11,11 +11,11 @@ use super::request::MessageRequest;
 use super::stream::MessageStream;
 use crate::access::Chats;
 use crate::carrier::Carriers;
-use crate::elpis_part::{Acted, Place};
 use crate::error::ApiError;
+use crate::extension::{EmotionPoint, ReplyReport};
 use crate::extract::Body;
 use crate::state::App;
-use crate::turn::{Given, Turn, with_session};
+use crate::turn::{Turn, TurnRequest, with_session};
 
 pub(crate) async fn create(
     State(app): State<App>,
@@ -23,7 +23,7 @@ pub(crate) async fn create(
     headers: HeaderMap,
     Body(mut request): Body<MessageRequest>,
 ) -> Result<Response, ApiError> {
-    let given = Given {
+    let given = TurnRequest {
         asked: request.elpis.take().unwrap_or_default(),
         choices: 1,
         ignored: request.ignored(),
@@ -46,8 +46,8 @@ pub(crate) async fn create(
         MessageStream::new(head, session, told, generation, stops).into_response(&app)
     } else {
         let reply = generation.completion().await?;
-        told.after = Some(Place::from(&session.state().await?));
-        told.replies.push(Acted::new(0, &reply.report));
+        told.after = Some(EmotionPoint::from(&session.state().await?));
+        told.replies.push(ReplyReport::new(0, &reply.report));
         Json(whole(&id, &request.model, &reply, &stops, &told)).into_response()
     };
     Ok(with_session(response, header))

@@ -4,7 +4,7 @@ use elpis::inference::FinishReason;
 use elpis::{Completion, GenerationReport};
 use serde_json::{Value, json};
 
-use crate::elpis_part::Told;
+use crate::extension::ResponseExtension;
 
 /// Why a reply ended. Which of several stop texts it was is not known.
 pub(super) fn stop_reason(
@@ -86,7 +86,7 @@ pub(super) fn whole(
     model: &str,
     reply: &Completion,
     stops: &[String],
-    told: &Told,
+    told: &ResponseExtension,
 ) -> Value {
     let mut content = Vec::new();
     if !reply.thinking.is_empty() {

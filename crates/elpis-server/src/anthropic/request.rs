@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::calls;
-use crate::elpis_part::Asked;
 use crate::error::ApiError;
+use crate::extension::RequestExtension;
 use crate::extract::{field, unknown_fields};
 
 /// Fields that cannot change the answer of this server.
@@ -37,7 +37,7 @@ pub(crate) struct MessageRequest {
     #[serde(default)]
     pub(super) metadata: Option<Map<String, Value>>,
     #[serde(default)]
-    pub(super) elpis: Option<Asked>,
+    pub(super) elpis: Option<RequestExtension>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

@@ -8,8 +8,8 @@ use elpis::{EngineError, GenerationEvent, GenerationReport, GenerationStream, Se
 use serde_json::{Value, json};
 
 use super::reply::{call, empty, stop_reason, text, usage};
-use crate::elpis_part::{Acted, Place, Told};
 use crate::error::ApiError;
+use crate::extension::{EmotionPoint, ReplyReport, ResponseExtension};
 use crate::sse::{self, Source};
 use crate::state::App;
 
@@ -24,7 +24,7 @@ enum Open {
 /// The running generation of a message. Dropping it cancels it.
 pub(super) struct MessageStream {
     session: Session,
-    told: Told,
+    told: ResponseExtension,
     stops: Vec<String>,
     generation: Option<GenerationStream>,
     open: Option<Open>,
@@ -37,7 +37,7 @@ impl MessageStream {
     pub(super) fn new(
         (id, model): (&str, &str),
         session: Session,
-        told: Told,
+        told: ResponseExtension,
         generation: GenerationStream,
         stops: Vec<String>,
     ) -> Self {
@@ -119,8 +119,8 @@ impl MessageStream {
     async fn finish(&mut self, report: &GenerationReport) {
         self.close();
         let state = self.session.state().await.ok();
-        self.told.after = state.as_ref().map(Place::from);
-        self.told.replies.push(Acted::new(0, report));
+        self.told.after = state.as_ref().map(EmotionPoint::from);
+        self.told.replies.push(ReplyReport::new(0, report));
         let (reason, sequence) = stop_reason(report, &self.stops);
         let told = json!(self.told);
         self.send(

@@ -13,11 +13,11 @@ use super::request::ChatCompletionRequest;
 use super::stream::ReplyStream;
 use crate::access::Chats;
 use crate::carrier::Carriers;
-use crate::elpis_part::{Acted, Place, Told};
 use crate::error::ApiError;
+use crate::extension::{EmotionPoint, ReplyReport, ResponseExtension};
 use crate::extract::Body;
 use crate::state::App;
-use crate::turn::{Given, Running, Turn, fingerprint, room_of, with_session};
+use crate::turn::{RunningTurn, Turn, TurnRequest, fingerprint, room_of, with_session};
 
 pub(crate) async fn completions(
     State(app): State<App>,
@@ -25,7 +25,7 @@ pub(crate) async fn completions(
     headers: HeaderMap,
     Body(mut request): Body<ChatCompletionRequest>,
 ) -> Result<Response, ApiError> {
-    let given = Given {
+    let given = TurnRequest {
         asked: request.elpis.take().unwrap_or_default(),
         choices: request.choices(app.settings().max_choices)?,
         ignored: request.ignored(),
@@ -43,7 +43,7 @@ pub(crate) async fn completions(
     };
     let turn = Turn::new(&app, &client, &headers, &carriers, given)?;
     let session = turn.header();
-    let Running {
+    let RunningTurn {
         session: of,
         generations,
         told,
@@ -73,16 +73,16 @@ pub(crate) async fn completions(
 async fn whole(
     head: Head,
     session: &Session,
-    mut told: Told,
+    mut told: ResponseExtension,
     generations: Vec<GenerationStream>,
 ) -> Result<Response, ApiError> {
     let completions = generations.into_iter().map(GenerationStream::completion);
     let completions = try_join_all(completions).await?;
-    told.after = Some(Place::from(&session.state().await?));
+    told.after = Some(EmotionPoint::from(&session.state().await?));
     let mut usage = Usage::default();
     for (index, reply) in completions.iter().enumerate() {
         usage.add(&reply.report);
-        told.replies.push(Acted::new(index, &reply.report));
+        told.replies.push(ReplyReport::new(index, &reply.report));
     }
     let choices = completions.into_iter().enumerate();
     let choices = choices

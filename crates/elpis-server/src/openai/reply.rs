@@ -5,9 +5,9 @@ use elpis::{Completion, FunctionCall, GenerationReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::elpis_part::Told;
+use crate::extension::ResponseExtension;
 
-/// What all chunks of a reply have in common.
+/// The fields that all chunks of a reply share.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Head {
     pub(super) id: String,
@@ -25,7 +25,7 @@ pub(super) struct ChatCompletion {
     pub(super) head: Head,
     pub(super) choices: Vec<Choice>,
     pub(super) usage: Usage,
-    pub(super) elpis: Told,
+    pub(super) elpis: ResponseExtension,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,7 +134,7 @@ pub(super) struct Chunk<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) elpis: Option<&'a Told>,
+    pub(super) elpis: Option<&'a ResponseExtension>,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,7 +145,7 @@ pub(super) struct ChunkChoice {
     pub(super) finish_reason: Option<&'static str>,
 }
 
-/// What a chunk adds to a message.
+/// The piece that a chunk adds to a message.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Delta {
     #[serde(skip_serializing_if = "Option::is_none")]

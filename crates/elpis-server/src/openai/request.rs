@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::message::Message;
-use crate::elpis_part::Asked;
 use crate::error::ApiError;
+use crate::extension::RequestExtension;
 use crate::extract::{field, is_empty, unknown_fields};
 
 /// Fields that cannot change the answer of this server, so that nobody needs to hear that they are
@@ -92,7 +92,7 @@ pub(crate) struct ChatCompletionRequest {
     #[serde(default)]
     pub(super) metadata: Option<Map<String, Value>>,
     #[serde(default)]
-    pub(super) elpis: Option<Asked>,
+    pub(super) elpis: Option<RequestExtension>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::reply::{
     CallDelta, Chunk, ChunkChoice, Delta, FunctionDelta, Head, Usage, finish_reason,
 };
-use crate::elpis_part::{Acted, Place, Told};
 use crate::error::ApiError;
+use crate::extension::{EmotionPoint, ReplyReport, ResponseExtension};
 use crate::sse::{self, Source};
 use crate::state::App;
 
@@ -23,7 +23,7 @@ type Indexed = futures_util::stream::BoxStream<'static, Item>;
 pub(super) struct ReplyStream {
     head: Head,
     session: Session,
-    told: Told,
+    told: ResponseExtension,
     includes_usage: bool,
     usage: Usage,
     running: SelectAll<Indexed>,
@@ -35,7 +35,7 @@ impl ReplyStream {
     pub(super) fn new(
         head: Head,
         session: Session,
-        told: Told,
+        told: ResponseExtension,
         generations: Vec<GenerationStream>,
         includes_usage: bool,
     ) -> Self {
@@ -132,7 +132,7 @@ impl ReplyStream {
             ),
             GenerationEvent::Finished(report) => {
                 self.usage.add(&report);
-                self.told.replies.push(Acted::new(index, &report));
+                self.told.replies.push(ReplyReport::new(index, &report));
                 self.unfinished -= 1;
                 let reason = finish_reason(report.finish_reason);
                 if self.unfinished == 0 {
@@ -148,7 +148,7 @@ impl ReplyStream {
     /// Sends the last chunks. They have the mood, which the reply has moved by now.
     async fn end(&mut self, index: usize, reason: &'static str) {
         let after = self.session.state().await.ok();
-        self.told.after = after.as_ref().map(Place::from);
+        self.told.after = after.as_ref().map(EmotionPoint::from);
         let choice = ChunkChoice {
             index,
             delta: Delta::default(),

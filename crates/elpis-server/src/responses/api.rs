@@ -14,9 +14,9 @@ use crate::access::Chats;
 use crate::carrier::Carriers;
 use crate::error::ApiError;
 use crate::extract::Body;
-use crate::kept_responses::Kept;
+use crate::response_cache::CachedResponse;
 use crate::state::App;
-use crate::turn::{Given, Turn, room_of, with_session};
+use crate::turn::{Turn, TurnRequest, room_of, with_session};
 
 pub(crate) async fn create(
     State(app): State<App>,
@@ -26,7 +26,7 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let previous = request.previous_response_id.as_deref();
     let previous = previous
-        .map(|id| app.kept().find(id, &client))
+        .map(|id| app.response_cache().find(id, &client))
         .transpose()?;
     let before = previous.as_ref().map(|kept| kept.messages.clone());
     let conversation = request.conversation(before.unwrap_or_default())?;
@@ -35,7 +35,7 @@ pub(crate) async fn create(
     if let Some(instructions) = &request.instructions {
         messages.insert(0, ChatMessage::system(instructions.as_str()));
     }
-    let given = Given {
+    let given = TurnRequest {
         asked: request.elpis.take().unwrap_or_default(),
         choices: 1,
         ignored: request.ignored(),
@@ -54,7 +54,7 @@ pub(crate) async fn create(
     let turn = Turn::new(&app, &client, &headers, &carriers, given)?;
     let header = turn.header();
     let (session, generation, told) = turn.start_one(&app).await?;
-    let keep = (request.store != Some(false)).then(|| Kept {
+    let keep = (request.store != Some(false)).then(|| CachedResponse {
         prefix: client.prefix.clone(),
         session: told.session.clone(),
         messages: conversation,
@@ -77,7 +77,7 @@ pub(crate) async fn get(
     Chats(client): Chats,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let kept = app.kept().find(&id, &client)?;
+    let kept = app.response_cache().find(&id, &client)?;
     Ok(Json(kept.response.clone()))
 }
 
@@ -87,8 +87,8 @@ pub(crate) async fn delete(
     Chats(client): Chats,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    app.kept().find(&id, &client)?;
-    app.kept().delete(&id);
+    app.response_cache().find(&id, &client)?;
+    app.response_cache().delete(&id);
     Ok(Json(
         json!({"id": id, "object": "response", "deleted": true}),
     ))

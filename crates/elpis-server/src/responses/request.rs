@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::input::Input;
-use crate::elpis_part::Asked;
 use crate::error::ApiError;
+use crate::extension::RequestExtension;
 use crate::extract::{field, unknown_fields};
 use crate::openai::{read_response_format, read_tool_choice};
 
@@ -61,7 +61,7 @@ pub(crate) struct ResponseRequest {
     #[serde(default)]
     pub(super) prompt_cache_key: Option<String>,
     #[serde(default)]
-    pub(super) elpis: Option<Asked>,
+    pub(super) elpis: Option<RequestExtension>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

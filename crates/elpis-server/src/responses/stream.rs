@@ -10,9 +10,9 @@ use elpis::{GenerationStream, Session};
 use serde_json::{Value, json};
 
 use super::reply::{call, end, message, new_id, part, reasoning};
-use crate::elpis_part::{Acted, Place, Told};
 use crate::error::ApiError;
-use crate::kept_responses::Kept;
+use crate::extension::{EmotionPoint, ReplyReport, ResponseExtension};
+use crate::response_cache::CachedResponse;
 use crate::sse::{self, Source};
 use crate::state::App;
 
@@ -38,12 +38,12 @@ enum Open {
 pub(super) struct ResponseStream {
     app: App,
     session: Session,
-    told: Told,
+    told: ResponseExtension,
     generation: Option<GenerationStream>,
     /// The response, which is complete at the end.
     response: Value,
     /// Where the response is kept at the end.
-    keep: Option<Kept>,
+    keep: Option<CachedResponse>,
     open: Option<Open>,
     output: Vec<Value>,
     /// The reply as a message.
@@ -57,10 +57,10 @@ impl ResponseStream {
     pub(super) fn new(
         app: &App,
         session: Session,
-        told: Told,
+        told: ResponseExtension,
         generation: GenerationStream,
         response: Value,
-        keep: Option<Kept>,
+        keep: Option<CachedResponse>,
     ) -> Self {
         let mut this = Self {
             app: app.clone(),
@@ -238,8 +238,8 @@ impl ResponseStream {
             self.close();
         }
         let state = self.session.state().await.ok();
-        self.told.after = state.as_ref().map(Place::from);
-        self.told.replies.push(Acted::new(0, report));
+        self.told.after = state.as_ref().map(EmotionPoint::from);
+        self.told.replies.push(ReplyReport::new(0, report));
         let now = jiff::Timestamp::now().as_second();
         end(
             &mut self.response,
@@ -256,7 +256,7 @@ impl ResponseStream {
                 ChatMessage::assistant_calls(said, &self.calls)
             });
             kept.response = self.response.clone();
-            self.app.kept().keep(id.to_owned(), kept);
+            self.app.response_cache().keep(id.to_owned(), kept);
         }
         let kind = match self.response["status"].as_str() {
             Some("incomplete") => "response.incomplete",

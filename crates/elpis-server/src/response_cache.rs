@@ -10,14 +10,14 @@ use crate::access::Client;
 use crate::error::ApiError;
 
 /// Maximum number of responses that are kept in memory.
-const MAX_KEPT: usize = 4096;
+const MAX_RESPONSES: usize = 4096;
 
 /// Maximum size of the texts of all that are kept, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
 /// A response with the conversation that it ends.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CachedResponse {
     /// The prefix of the client's sessions: others do not see it.
     pub(crate) prefix: Arc<str>,
     /// The session, as the client names it.
@@ -28,7 +28,7 @@ pub(crate) struct Kept {
     pub(crate) response: Value,
 }
 
-impl Kept {
+impl CachedResponse {
     fn bytes(&self) -> usize {
         let messages = self
             .messages
@@ -40,15 +40,15 @@ impl Kept {
 
 /// The latest responses by their ids. They end with the process.
 #[derive(Debug)]
-pub(crate) struct KeptResponses(Mutex<Shelf>);
+pub(crate) struct ResponseCache(Mutex<Shelf>);
 
 #[derive(Debug)]
 struct Shelf {
-    responses: LruCache<String, (Arc<Kept>, usize)>,
+    responses: LruCache<String, (Arc<CachedResponse>, usize)>,
     bytes: usize,
 }
 
-impl Default for KeptResponses {
+impl Default for ResponseCache {
     fn default() -> Self {
         Self(Mutex::new(Shelf {
             responses: LruCache::new_unbounded(),
@@ -57,13 +57,13 @@ impl Default for KeptResponses {
     }
 }
 
-impl KeptResponses {
-    pub(crate) fn keep(&self, id: String, kept: Kept) {
+impl ResponseCache {
+    pub(crate) fn keep(&self, id: String, kept: CachedResponse) {
         let bytes = kept.bytes();
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.bytes += bytes;
         shelf.responses.insert(id, (Arc::new(kept), bytes));
-        while shelf.responses.len() > MAX_KEPT || shelf.bytes > MAX_BYTES {
+        while shelf.responses.len() > MAX_RESPONSES || shelf.bytes > MAX_BYTES {
             let Some((_, (_, bytes))) = shelf.responses.remove_lru() else {
                 break;
             };
@@ -75,7 +75,7 @@ impl KeptResponses {
     ///
     /// # Errors
     /// If there is none, or no longer.
-    pub(crate) fn find(&self, id: &str, client: &Client) -> Result<Arc<Kept>, ApiError> {
+    pub(crate) fn find(&self, id: &str, client: &Client) -> Result<Arc<CachedResponse>, ApiError> {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = shelf.responses.get(id).map(|(kept, _)| Arc::clone(kept));
         let found = found.filter(|kept| kept.prefix == client.prefix);
@@ -105,8 +105,8 @@ mod tests {
         }
     }
 
-    fn kept(prefix: &str, text: String) -> Kept {
-        Kept {
+    fn kept(prefix: &str, text: String) -> CachedResponse {
+        CachedResponse {
             prefix: prefix.into(),
             session: "s".to_owned(),
             messages: vec![ChatMessage::user(text)],
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_response_is_found_by_its_own_client_until_it_is_deleted() {
-        let responses = KeptResponses::default();
+        let responses = ResponseCache::default();
         responses.keep("r1".to_owned(), kept("ada/", String::new()));
         assert!(responses.find("r1", &client("ada/")).is_ok());
         assert!(responses.find("r1", &client("bob/")).is_err());
@@ -127,14 +127,14 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room() {
-        let responses = KeptResponses::default();
+        let responses = ResponseCache::default();
         let large = "x".repeat(MAX_BYTES / 4);
         for id in 0..6 {
             responses.keep(id.to_string(), kept("", large.clone()));
         }
         assert!(responses.find("0", &client("")).is_err());
         assert!(responses.find("5", &client("")).is_ok());
-        for id in 0..=MAX_KEPT {
+        for id in 0..=MAX_RESPONSES {
             responses.keep(format!("s{id}"), kept("", String::new()));
         }
         assert!(responses.find("s0", &client("")).is_err());

@@ -7,43 +7,43 @@ use hashlink::LruCache;
 use sha2::{Digest, Sha256};
 
 /// Maximum number of requests that are remembered. An entry takes about 100 bytes.
-const MAX_REMEMBERED: usize = 16_384;
+const MAX_SEEN: usize = 16_384;
 
 /// A digest of a request.
-pub(crate) type Mark = [u8; 32];
+pub(crate) type RequestDigest = [u8; 32];
 
 /// The requests of the recent past.
 #[derive(Debug)]
-pub(crate) struct FeltOnce(Mutex<LruCache<Mark, ()>>);
+pub(crate) struct SeenRequests(Mutex<LruCache<RequestDigest, ()>>);
 
-impl Default for FeltOnce {
+impl Default for SeenRequests {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(MAX_REMEMBERED)))
+        Self(Mutex::new(LruCache::new(MAX_SEEN)))
     }
 }
 
-impl FeltOnce {
+impl SeenRequests {
     /// Remembers a request, and returns whether it is new. Of two equal requests at once, one is.
-    pub(crate) fn claim(&self, mark: Mark) -> bool {
+    pub(crate) fn claim(&self, digest: RequestDigest) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(mark, ()).is_none()
+        seen.insert(digest, ()).is_none()
     }
 
     /// Forgets a request that failed before anything was felt.
-    pub(crate) fn release(&self, mark: &Mark) {
+    pub(crate) fn release(&self, digest: &RequestDigest) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.remove(mark);
+        seen.remove(digest);
     }
 }
 
-/// The mark of a request: of its idempotency key if it has one, otherwise of its messages and events.
-/// A retry and another reply to the same message ("swipe") have the mark of the first request.
-pub(crate) fn mark(
+/// The digest of a request: of its idempotency key if it has one, otherwise of its messages and events.
+/// A retry and another reply to the same message ("swipe") have the digest of the first request.
+pub(crate) fn digest(
     session: &str,
     idempotency_key: Option<&str>,
     messages: &[ChatMessage],
     events: &[EmotionEvent],
-) -> Mark {
+) -> RequestDigest {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -89,29 +89,29 @@ mod tests {
         let event = |name: &str| [EmotionEvent::named(name).unwrap()];
         let two = [ChatMessage::user("hi"), ChatMessage::user("")];
         let all = [
-            mark("ada", None, &hi, &[]),
-            mark("bob", None, &hi, &[]),
-            mark("ada", None, &ho, &[]),
-            mark("ada", None, &[ChatMessage::system("hi")], &[]),
-            mark("ada", None, &two, &[]),
-            mark("ada", None, &hi, &event("success")),
-            mark("ada", None, &hi, &event("failure")),
-            mark("ada", Some("1"), &hi, &[]),
-            mark("ada", Some("2"), &hi, &[]),
+            digest("ada", None, &hi, &[]),
+            digest("bob", None, &hi, &[]),
+            digest("ada", None, &ho, &[]),
+            digest("ada", None, &[ChatMessage::system("hi")], &[]),
+            digest("ada", None, &two, &[]),
+            digest("ada", None, &hi, &event("success")),
+            digest("ada", None, &hi, &event("failure")),
+            digest("ada", Some("1"), &hi, &[]),
+            digest("ada", Some("2"), &hi, &[]),
         ];
         let unique: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(unique.len(), all.len());
-        let again = mark("ada", Some("1"), &ho, &event("success"));
-        assert_eq!(mark("ada", Some("1"), &hi, &[]), again);
+        let again = digest("ada", Some("1"), &ho, &event("success"));
+        assert_eq!(digest("ada", Some("1"), &hi, &[]), again);
     }
 
     #[test]
     fn a_request_is_new_once_unless_it_is_released() {
-        let felt = FeltOnce::default();
-        let mark = mark("ada", None, &[ChatMessage::user("hi")], &[]);
-        assert!(felt.claim(mark));
-        assert!(!felt.claim(mark));
-        felt.release(&mark);
-        assert!(felt.claim(mark));
+        let felt = SeenRequests::default();
+        let digest = digest("ada", None, &[ChatMessage::user("hi")], &[]);
+        assert!(felt.claim(digest));
+        assert!(!felt.claim(digest));
+        felt.release(&digest);
+        assert!(felt.claim(digest));
     }
 }

@@ -1,4 +1,4 @@
-//! The part of requests and replies that is elpis's own: `elpis`.
+//! The object `elpis` in requests and responses, which extends the APIs of others.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::feelings::GivenEvent;
 
-/// What a client asks beyond `OpenAI`'s API.
+/// The object `elpis` of a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Asked {
+pub(crate) struct RequestExtension {
     /// The session.
     #[serde(default)]
     pub(crate) session: Option<String>,
@@ -33,12 +33,12 @@ pub(crate) struct Asked {
     /// When events reach the reply.
     #[serde(default)]
     timing: Option<ModulationTiming>,
-    /// What the temperature and top-p of the request do.
+    /// How the temperature and top-p of the request are used.
     #[serde(default)]
     client_sampling: Option<ClientSampling>,
 }
 
-impl Asked {
+impl RequestExtension {
     /// Sets the options that are asked for.
     pub(crate) fn apply(
         &self,
@@ -69,13 +69,13 @@ impl Asked {
 
 /// A point on the plane with its name.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Place {
+pub(crate) struct EmotionPoint {
     valence: f64,
     arousal: f64,
     mood: Mood,
 }
 
-impl From<&EmotionSnapshot> for Place {
+impl From<&EmotionSnapshot> for EmotionPoint {
     fn from(state: &EmotionSnapshot) -> Self {
         Self {
             valence: state.valence,
@@ -85,9 +85,9 @@ impl From<&EmotionSnapshot> for Place {
     }
 }
 
-/// What a reply tells beyond `OpenAI`'s API.
+/// The object `elpis` of a response.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct ResponseExtension {
     /// The session, as the client names it.
     pub(crate) session: String,
     /// Where the request named the session.
@@ -97,25 +97,25 @@ pub(crate) struct Told {
     /// The model that replied.
     pub(crate) model: String,
     /// The state before the request.
-    pub(crate) before: Place,
+    pub(crate) before: EmotionPoint,
     /// The state after the reply.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) after: Option<Place>,
-    /// What acted on each reply.
-    pub(crate) replies: Vec<Acted>,
+    pub(crate) after: Option<EmotionPoint>,
+    /// A report for each reply.
+    pub(crate) replies: Vec<ReplyReport>,
     /// Fields of the request that were not used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ignored: Vec<String>,
 }
 
-/// What acted on a reply.
+/// The emotion, the steering and the times behind a reply.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Acted {
+pub(crate) struct ReplyReport {
     index: usize,
     /// The number of the generation, as in events, logs and traces.
     request: u64,
     modulations: Vec<AppliedModulation>,
-    /// What the reply expressed in the residual stream.
+    /// The emotion that the reply expressed in the residual stream, if it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     expressed: Option<Expressed>,
     queue_seconds: f64,
@@ -123,7 +123,7 @@ pub(crate) struct Acted {
     total_seconds: f64,
 }
 
-impl Acted {
+impl ReplyReport {
     pub(crate) fn new(index: usize, report: &GenerationReport) -> Self {
         Self {
             index,
